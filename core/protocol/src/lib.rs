@@ -1,0 +1,2 @@
+//! TernMQ.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The `ternmq` command.
+fn main() {}
