@@ -1,2 +1,3 @@
 //! The `ternmq` command.
+#![forbid(unsafe_code)]
 fn main() {}
