@@ -10,7 +10,8 @@ use syn::visit::{self, Visit};
 pub const STOREYS: [Storey; 4] = [
     Storey {
         rooms: &[
-            "codec", "topic", "reason", "version", "limits", "error", "wheel",
+            "codec", "topic", "utf8", "reason", "version", "limits", "error", "time", "weight",
+            "wheel", "seeded",
         ],
         neighbours: true,
     },
