@@ -1,0 +1,64 @@
+# TernMQ: the few commands a newcomer needs. `make` alone prints them.
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
+CARGO   ?= cargo
+PYTHON  ?= python3
+
+VENV        := target/venv
+VENV_PYTHON := $(VENV)/bin/python
+LIB         := target/release/libternmq.so
+DEST         = $(DESTDIR)$(PREFIX)
+
+# The four names under which programs linked against Paho C look for us.
+PAHO_NAMES := libpaho-mqtt3c libpaho-mqtt3cs libpaho-mqtt3a libpaho-mqtt3as
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint doc build install wheel fuzz clean tools
+
+help: ## Print this list
+	@printf 'TernMQ: make TARGET\n\n'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
+		printf '  %-9s %s\n' "$$name" "$$text"; done
+	@printf '\n  PREFIX=DIR is where install puts things (now %s).\n' '$(PREFIX)'
+
+run: tools wheel build ## Build all, then show one message travelling through every face
+	@examples/run
+
+test: tools ## Install what the tests need, run all of them, end with "N passed, N failed"
+	@tests/run
+
+lint: ## Formatting and clippy, warnings are errors
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+doc: ## The API documentation, in target/doc
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps
+
+build: ## The release build of the server and the C library
+	$(CARGO) build --release --locked -p ternmq-server -p ternmq-ffi-c
+
+install: build ## DIR/bin/ternmq, DIR/lib with the four Paho names, DIR/include
+	install -d '$(DEST)/bin' '$(DEST)/lib' '$(DEST)/include'
+	install -m 755 target/release/ternmq '$(DEST)/bin/ternmq'
+	install -m 755 $(LIB) '$(DEST)/lib/libternmq.so'
+	install -m 644 target/release/libternmq.a '$(DEST)/lib/libternmq.a'
+	install -m 644 include/*.h '$(DEST)/include/'
+	for name in $(PAHO_NAMES); do \
+		ln -sf libternmq.so "$(DEST)/lib/$$name.so.1" && \
+		ln -sf "$$name.so.1" "$(DEST)/lib/$$name.so" && \
+		ln -sf libternmq.a "$(DEST)/lib/$$name.a" || exit 1; done
+
+wheel: tools ## One wheel for CPython 3.11 and later, in target/wheels
+	@rm -f target/wheels/ternmq-*.whl
+	$(VENV_PYTHON) -m maturin build --release --locked --manifest-path py/Cargo.toml --out target/wheels
+	$(VENV_PYTHON) -m pip install --quiet --no-index --no-deps --force-reinstall target/wheels/ternmq-*.whl
+
+fuzz: ## Fuzz every target for FUZZ_SECONDS (60) each; needs cargo-fuzz and a nightly compiler
+	@tests/fuzz/run $(or $(FUZZ_SECONDS),60)
+
+clean: ## Remove everything that was built or installed below target
+	rm -rf target
+
+tools:
+	@tests/setup $(PYTHON) $(VENV)
