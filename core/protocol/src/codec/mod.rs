@@ -1,0 +1,292 @@
+//! The codec: bytes to packets and back, for MQTT 3.1, 3.1.1 and 5.0.
+//!
+//! One type per packet; the version is a value. Decoding borrows from the buffer it reads and
+//! allocates nothing; encoding appends to a buffer that the caller owns. [`frame`] cuts a buffer
+//! into frames, [`Packet::decode`] reads one frame, [`Encode`] writes one packet.
+
+pub mod ack;
+pub mod connect;
+pub mod control;
+pub mod frame;
+pub mod primitive;
+pub mod property;
+pub mod publish;
+pub mod subscribe;
+
+pub use ack::Ack;
+pub use connect::{ConnAck, Connect, Will};
+pub use control::{Auth, Disconnect};
+pub use frame::{Frame, FrameBuffer, MAX_PACKET_SIZE, Split, split};
+pub use property::{Place, Properties, PropertiesBuf, Property, PropertyId, Value, ValueType};
+pub use publish::Publish;
+pub use subscribe::{
+    Codes, Request, RetainHandling, SubAck, Subscribe, SubscriptionOptions, Unsubscribe,
+};
+
+use crate::error::{EncodeError, PeerError};
+use crate::reason::ReasonCode;
+use crate::version::ProtocolVersion;
+
+/// The MQTT control packet types (section 2.1.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[allow(missing_docs)]
+pub enum PacketType {
+    Connect = 1,
+    ConnAck = 2,
+    Publish = 3,
+    PubAck = 4,
+    PubRec = 5,
+    PubRel = 6,
+    PubComp = 7,
+    Subscribe = 8,
+    SubAck = 9,
+    Unsubscribe = 10,
+    UnsubAck = 11,
+    PingReq = 12,
+    PingResp = 13,
+    Disconnect = 14,
+    Auth = 15,
+}
+
+impl PacketType {
+    /// The type for the high nibble of a fixed header, `None` for the reserved 0.
+    pub const fn from_nibble(nibble: u8) -> Option<Self> {
+        Some(match nibble {
+            1 => Self::Connect,
+            2 => Self::ConnAck,
+            3 => Self::Publish,
+            4 => Self::PubAck,
+            5 => Self::PubRec,
+            6 => Self::PubRel,
+            7 => Self::PubComp,
+            8 => Self::Subscribe,
+            9 => Self::SubAck,
+            10 => Self::Unsubscribe,
+            11 => Self::UnsubAck,
+            12 => Self::PingReq,
+            13 => Self::PingResp,
+            14 => Self::Disconnect,
+            15 => Self::Auth,
+            _ => return None,
+        })
+    }
+
+    /// The flag bits that the standard fixes for this type (section 2.1.3); PUBLISH has none.
+    const fn fixed_flags(self) -> u8 {
+        match self {
+            Self::PubRel | Self::Subscribe | Self::Unsubscribe => 0b0010,
+            _ => 0,
+        }
+    }
+}
+
+/// Quality of Service (section 4.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum QoS {
+    /// QoS 0.
+    #[default]
+    AtMostOnce = 0,
+    /// QoS 1.
+    AtLeastOnce = 1,
+    /// QoS 2.
+    ExactlyOnce = 2,
+}
+
+impl QoS {
+    /// The QoS for its two bits, `None` for 3.
+    pub const fn from_bits(bits: u8) -> Option<Self> {
+        Some(match bits {
+            0 => Self::AtMostOnce,
+            1 => Self::AtLeastOnce,
+            2 => Self::ExactlyOnce,
+            _ => return None,
+        })
+    }
+}
+
+/// One control packet, borrowed from the buffer it was read from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub enum Packet<'a> {
+    Connect(Connect<'a>),
+    ConnAck(ConnAck<'a>),
+    Publish(Publish<'a>),
+    PubAck(Ack<'a>),
+    PubRec(Ack<'a>),
+    PubRel(Ack<'a>),
+    PubComp(Ack<'a>),
+    Subscribe(Subscribe<'a>),
+    SubAck(SubAck<'a>),
+    Unsubscribe(Unsubscribe<'a>),
+    UnsubAck(SubAck<'a>),
+    PingReq,
+    PingResp,
+    Disconnect(Disconnect<'a>),
+    Auth(Auth<'a>),
+}
+
+impl<'a> Packet<'a> {
+    /// Reads the packet in `frame`.
+    ///
+    /// `version` is what the connection speaks; a CONNECT names its own version and ignores it.
+    /// Everything the standard says about the packet by itself is checked here; what depends on
+    /// the connection (who may send it, when, and within which limits) is the session's business.
+    ///
+    /// # Errors
+    /// [`PeerError`] with the reason code for the DISCONNECT that the standard demands.
+    pub fn decode(frame: Frame<'a>, version: ProtocolVersion) -> Result<Self, PeerError> {
+        let kind = frame.packet_type;
+        if kind != PacketType::Publish {
+            check_flags(frame, version)?;
+        }
+        Ok(match kind {
+            PacketType::Connect => Self::Connect(Connect::decode(frame.body)?),
+            PacketType::ConnAck => Self::ConnAck(ConnAck::decode(frame.body, version)?),
+            PacketType::Publish => Self::Publish(Publish::decode(frame, version)?),
+            PacketType::PubAck => Self::PubAck(Ack::decode(kind, frame.body, version)?),
+            PacketType::PubRec => Self::PubRec(Ack::decode(kind, frame.body, version)?),
+            PacketType::PubRel => Self::PubRel(Ack::decode(kind, frame.body, version)?),
+            PacketType::PubComp => Self::PubComp(Ack::decode(kind, frame.body, version)?),
+            PacketType::Subscribe => Self::Subscribe(Subscribe::decode(frame.body, version)?),
+            PacketType::SubAck => Self::SubAck(SubAck::decode(kind, frame.body, version)?),
+            PacketType::Unsubscribe => Self::Unsubscribe(Unsubscribe::decode(frame.body, version)?),
+            PacketType::UnsubAck => Self::UnsubAck(SubAck::decode(kind, frame.body, version)?),
+            PacketType::PingReq => empty(frame.body).map(|()| Self::PingReq)?,
+            PacketType::PingResp => empty(frame.body).map(|()| Self::PingResp)?,
+            PacketType::Disconnect => Self::Disconnect(Disconnect::decode(frame.body, version)?),
+            PacketType::Auth => Self::Auth(Auth::decode(frame.body, version)?),
+        })
+    }
+
+    /// The type of this packet.
+    pub const fn packet_type(&self) -> PacketType {
+        match self {
+            Self::Connect(_) => PacketType::Connect,
+            Self::ConnAck(_) => PacketType::ConnAck,
+            Self::Publish(_) => PacketType::Publish,
+            Self::PubAck(_) => PacketType::PubAck,
+            Self::PubRec(_) => PacketType::PubRec,
+            Self::PubRel(_) => PacketType::PubRel,
+            Self::PubComp(_) => PacketType::PubComp,
+            Self::Subscribe(_) => PacketType::Subscribe,
+            Self::SubAck(_) => PacketType::SubAck,
+            Self::Unsubscribe(_) => PacketType::Unsubscribe,
+            Self::UnsubAck(_) => PacketType::UnsubAck,
+            Self::PingReq => PacketType::PingReq,
+            Self::PingResp => PacketType::PingResp,
+            Self::Disconnect(_) => PacketType::Disconnect,
+            Self::Auth(_) => PacketType::Auth,
+        }
+    }
+
+    /// Appends the packet to `out` and returns how many bytes that took.
+    ///
+    /// # Errors
+    /// [`EncodeError`], and `out` is left as it was.
+    pub fn encode(
+        &self,
+        version: ProtocolVersion,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, EncodeError> {
+        match self {
+            Self::Connect(p) => p.encode_to(out),
+            Self::ConnAck(p) => write(p, PacketType::ConnAck, version, out),
+            Self::Publish(p) => p.encode(version, out),
+            Self::PubAck(p) | Self::PubRec(p) | Self::PubRel(p) | Self::PubComp(p) => {
+                write(p, self.packet_type(), version, out)
+            }
+            Self::Subscribe(p) => write(p, PacketType::Subscribe, version, out),
+            Self::SubAck(p) | Self::UnsubAck(p) => write(p, self.packet_type(), version, out),
+            Self::Unsubscribe(p) => write(p, PacketType::Unsubscribe, version, out),
+            Self::PingReq => write(&(), PacketType::PingReq, version, out),
+            Self::PingResp => write(&(), PacketType::PingResp, version, out),
+            Self::Disconnect(p) => write(p, PacketType::Disconnect, version, out),
+            Self::Auth(_) if !version.is_v5() => Err(EncodeError::NotInThisVersion("AUTH")),
+            Self::Auth(p) => write(p, PacketType::Auth, version, out),
+        }
+    }
+}
+
+/// What follows the fixed header of a packet: measured first, then written.
+pub(crate) trait Body {
+    /// Length in bytes, after checking that it can be written.
+    fn body_len(&self, version: ProtocolVersion) -> Result<usize, EncodeError>;
+    /// Appends exactly that many bytes.
+    fn write_body(&self, version: ProtocolVersion, out: &mut Vec<u8>);
+}
+
+impl Body for () {
+    fn body_len(&self, _: ProtocolVersion) -> Result<usize, EncodeError> {
+        Ok(0)
+    }
+    fn write_body(&self, _: ProtocolVersion, _: &mut Vec<u8>) {}
+}
+
+/// Writes fixed header and body.
+pub(crate) fn write(
+    body: &impl Body,
+    kind: PacketType,
+    version: ProtocolVersion,
+    out: &mut Vec<u8>,
+) -> Result<usize, EncodeError> {
+    let first_byte = (kind as u8) << 4 | kind.fixed_flags();
+    write_with(first_byte, body, version, out)
+}
+
+/// Writes a first byte with flags of the caller's, then length and body.
+pub(crate) fn write_with(
+    first_byte: u8,
+    body: &impl Body,
+    version: ProtocolVersion,
+    out: &mut Vec<u8>,
+) -> Result<usize, EncodeError> {
+    let len = body.body_len(version)?;
+    if len > primitive::MAX_VARIABLE_BYTE_INTEGER as usize {
+        return Err(EncodeError::PacketTooLarge);
+    }
+    let start = out.len();
+    out.reserve(5 + len);
+    out.push(first_byte);
+    primitive::write_variable_byte_integer(len as u32, out);
+    let body_start = out.len();
+    body.write_body(version, out);
+    debug_assert_eq!(out.len() - body_start, len, "a body of another length");
+    Ok(out.len() - start)
+}
+
+/// [MQTT-2.1.3-1]: reserved flags must have the listed value. MQTT 3.1 allowed DUP on PUBREL,
+/// SUBSCRIBE and UNSUBSCRIBE, so that bit is ignored there.
+fn check_flags(frame: Frame<'_>, version: ProtocolVersion) -> Result<(), PeerError> {
+    let ignored = if version == ProtocolVersion::V3_1 {
+        publish::DUP
+    } else {
+        0
+    };
+    if frame.flags & !ignored == frame.packet_type.fixed_flags() {
+        Ok(())
+    } else {
+        Err(PeerError::malformed("reserved flags of the fixed header"))
+    }
+}
+
+fn empty(body: &[u8]) -> Result<(), PeerError> {
+    if body.is_empty() {
+        Ok(())
+    } else {
+        Err(PeerError::malformed("a ping packet has no body"))
+    }
+}
+
+/// A reason code read from the wire, checked against the packet that carries it.
+fn reason_code(byte: u8, packet: PacketType) -> Result<ReasonCode, PeerError> {
+    let code = ReasonCode(byte);
+    if code.allowed_in(packet) {
+        Ok(code)
+    } else {
+        Err(PeerError::protocol(
+            "reason code not allowed in this packet",
+        ))
+    }
+}

@@ -1,0 +1,512 @@
+//! Properties of MQTT 5.0 (section 2.2.2).
+//!
+//! Properties stay in their encoded form: checked once when they are read, walked when somebody
+//! asks, copied as one piece when they are passed on. So a packet with properties costs no
+//! allocation, and forwarding them costs one `memcpy`.
+
+use super::primitive::{
+    MAX_VARIABLE_BYTE_INTEGER, Reader, binary_len, utf8_len, variable_byte_integer_len,
+    write_binary, write_variable_byte_integer,
+};
+use crate::error::{EncodeError, PeerError};
+use crate::reason::ReasonCode;
+use crate::topic::TopicName;
+
+macro_rules! property_ids {
+    ($($name:ident = $value:literal, $type:ident, $text:literal, [$($place:ident)*];)*) => {
+        /// The property identifiers of table 2-4.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        #[allow(missing_docs)]
+        pub enum PropertyId { $($name = $value,)* }
+
+        impl PropertyId {
+            /// All of them, in ascending order.
+            pub const ALL: &'static [PropertyId] = &[$(PropertyId::$name,)*];
+
+            /// The identifier for a number of the wire.
+            pub const fn from_wire(value: u32) -> Option<Self> {
+                Some(match value { $($value => Self::$name,)* _ => return None })
+            }
+
+            /// The standard's name.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// The data type that table 2-4 gives it.
+            pub const fn value_type(self) -> ValueType {
+                match self { $(Self::$name => ValueType::$type,)* }
+            }
+
+            const fn places(self) -> u16 {
+                match self { $(Self::$name => 0 $(| Place::$place as u16)*,)* }
+            }
+        }
+    };
+}
+
+property_ids! {
+    PayloadFormatIndicator = 0x01, Byte, "Payload Format Indicator", [Publish Will];
+    MessageExpiryInterval = 0x02, FourByteInteger, "Message Expiry Interval", [Publish Will];
+    ContentType = 0x03, Utf8String, "Content Type", [Publish Will];
+    ResponseTopic = 0x08, Utf8String, "Response Topic", [Publish Will];
+    CorrelationData = 0x09, BinaryData, "Correlation Data", [Publish Will];
+    SubscriptionIdentifier = 0x0B, VariableByteInteger, "Subscription Identifier", [Publish Subscribe];
+    SessionExpiryInterval = 0x11, FourByteInteger, "Session Expiry Interval", [Connect ConnAck Disconnect];
+    AssignedClientIdentifier = 0x12, Utf8String, "Assigned Client Identifier", [ConnAck];
+    ServerKeepAlive = 0x13, TwoByteInteger, "Server Keep Alive", [ConnAck];
+    AuthenticationMethod = 0x15, Utf8String, "Authentication Method", [Connect ConnAck Auth];
+    AuthenticationData = 0x16, BinaryData, "Authentication Data", [Connect ConnAck Auth];
+    RequestProblemInformation = 0x17, Byte, "Request Problem Information", [Connect];
+    WillDelayInterval = 0x18, FourByteInteger, "Will Delay Interval", [Will];
+    RequestResponseInformation = 0x19, Byte, "Request Response Information", [Connect];
+    ResponseInformation = 0x1A, Utf8String, "Response Information", [ConnAck];
+    ServerReference = 0x1C, Utf8String, "Server Reference", [ConnAck Disconnect];
+    ReasonString = 0x1F, Utf8String, "Reason String", [ConnAck Ack SubAck Disconnect Auth];
+    ReceiveMaximum = 0x21, TwoByteInteger, "Receive Maximum", [Connect ConnAck];
+    TopicAliasMaximum = 0x22, TwoByteInteger, "Topic Alias Maximum", [Connect ConnAck];
+    TopicAlias = 0x23, TwoByteInteger, "Topic Alias", [Publish];
+    MaximumQoS = 0x24, Byte, "Maximum QoS", [ConnAck];
+    RetainAvailable = 0x25, Byte, "Retain Available", [ConnAck];
+    UserProperty = 0x26, Utf8StringPair, "User Property", [Connect ConnAck Publish Will Ack Subscribe SubAck Unsubscribe Disconnect Auth];
+    MaximumPacketSize = 0x27, FourByteInteger, "Maximum Packet Size", [Connect ConnAck];
+    WildcardSubscriptionAvailable = 0x28, Byte, "Wildcard Subscription Available", [ConnAck];
+    SubscriptionIdentifierAvailable = 0x29, Byte, "Subscription Identifier Available", [ConnAck];
+    SharedSubscriptionAvailable = 0x2A, Byte, "Shared Subscription Available", [ConnAck];
+}
+
+/// Where properties stand: the packet, or the will inside a CONNECT (table 2-4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+#[allow(missing_docs)]
+pub enum Place {
+    Connect = 1 << 0,
+    Will = 1 << 1,
+    ConnAck = 1 << 2,
+    Publish = 1 << 3,
+    /// PUBACK, PUBREC, PUBREL and PUBCOMP.
+    Ack = 1 << 4,
+    Subscribe = 1 << 5,
+    /// SUBACK and UNSUBACK.
+    SubAck = 1 << 6,
+    Unsubscribe = 1 << 7,
+    Disconnect = 1 << 8,
+    Auth = 1 << 9,
+}
+
+/// The data types a property can have (section 2.2.2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum ValueType {
+    Byte,
+    TwoByteInteger,
+    FourByteInteger,
+    VariableByteInteger,
+    BinaryData,
+    Utf8String,
+    Utf8StringPair,
+}
+
+/// The value of a property.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Value<'a> {
+    Byte(u8),
+    TwoByteInteger(u16),
+    FourByteInteger(u32),
+    VariableByteInteger(u32),
+    BinaryData(&'a [u8]),
+    Utf8String(&'a str),
+    Utf8StringPair(&'a str, &'a str),
+}
+
+/// One property.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Property<'a> {
+    /// Which one.
+    pub id: PropertyId,
+    /// Its value; the variant is the one that [`PropertyId::value_type`] names.
+    pub value: Value<'a>,
+}
+
+/// The properties of a packet, checked and still encoded. The length before them is not included.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Properties<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Properties<'a> {
+    /// No properties.
+    pub const EMPTY: Properties<'static> = Properties { bytes: &[] };
+
+    /// Checks encoded properties (without the length before them) as `place` demands.
+    ///
+    /// # Errors
+    /// Malformed Packet for an unknown identifier, one that the place doesn't allow or a value
+    /// that can't be read; Protocol Error for a property that stands twice or a value that the
+    /// standard forbids.
+    pub fn parse(bytes: &'a [u8], place: Place) -> Result<Self, PeerError> {
+        let mut reader = Reader::new(bytes);
+        let mut seen = 0u64;
+        while !reader.is_empty() {
+            let property = read(&mut reader)?;
+            let id = property.id;
+            if id.places() & place as u16 == 0 {
+                return Err(PeerError::protocol("a property not allowed in this packet"));
+            }
+            let repeatable = id == PropertyId::UserProperty
+                || (id == PropertyId::SubscriptionIdentifier && place == Place::Publish);
+            if seen & 1 << id as u8 != 0 && !repeatable {
+                return Err(PeerError::protocol("a property stands twice"));
+            }
+            seen |= 1 << id as u8;
+            check_value(property)?;
+        }
+        Ok(Self { bytes })
+    }
+
+    /// The encoded form, without the length before it.
+    pub const fn as_bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Walks them in the order they stand.
+    pub fn iter(self) -> impl Iterator<Item = Property<'a>> {
+        let mut reader = Reader::new(self.bytes);
+        // Checked when they were made, so reading again can't fail.
+        std::iter::from_fn(move || read(&mut reader).ok())
+    }
+
+    /// The first property of this kind.
+    pub fn get(self, id: PropertyId) -> Option<Value<'a>> {
+        if self.is_empty() {
+            return None;
+        }
+        self.iter().find(|p| p.id == id).map(|p| p.value)
+    }
+
+    /// The value of a Byte, Two Byte, Four Byte or Variable Byte Integer property.
+    pub fn number(self, id: PropertyId) -> Option<u32> {
+        match self.get(id)? {
+            Value::Byte(v) => Some(v.into()),
+            Value::TwoByteInteger(v) => Some(v.into()),
+            Value::FourByteInteger(v) | Value::VariableByteInteger(v) => Some(v),
+            _ => None,
+        }
+    }
+
+    /// The value of a UTF-8 string property.
+    pub fn text(self, id: PropertyId) -> Option<&'a str> {
+        match self.get(id)? {
+            Value::Utf8String(v) => Some(v),
+            _ => None,
+        }
+    }
+
+    /// The value of a binary property.
+    pub fn binary(self, id: PropertyId) -> Option<&'a [u8]> {
+        match self.get(id)? {
+            Value::BinaryData(v) => Some(v),
+            _ => None,
+        }
+    }
+
+    /// The user properties, in order.
+    pub fn user_properties(self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.iter().filter_map(|p| match p.value {
+            Value::Utf8StringPair(name, value) => Some((name, value)),
+            _ => None,
+        })
+    }
+
+    /// Bytes that [`Properties::parse`] has accepted before, as those of a stored message.
+    pub(crate) const fn trusted(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
+
+    /// Reads the length and the properties it announces.
+    pub(crate) fn read(reader: &mut Reader<'a>, place: Place) -> Result<Self, PeerError> {
+        let len = reader.variable_byte_integer()?;
+        if len == 0 {
+            return Ok(Properties { bytes: &[] });
+        }
+        Self::parse(reader.take(len as usize)?, place)
+    }
+
+    /// Bytes that [`Properties::write`] takes.
+    pub(crate) fn wire_len(self) -> Result<usize, EncodeError> {
+        if self.bytes.len() > MAX_VARIABLE_BYTE_INTEGER as usize {
+            return Err(EncodeError::PacketTooLarge);
+        }
+        Ok(variable_byte_integer_len(self.bytes.len() as u32) + self.bytes.len())
+    }
+
+    /// Writes the length, also when it is zero [MQTT-2.2.2-1], and the properties.
+    pub(crate) fn write(self, out: &mut Vec<u8>) {
+        write_variable_byte_integer(self.bytes.len() as u32, out);
+        out.extend_from_slice(self.bytes);
+    }
+}
+
+impl std::fmt::Debug for Properties<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_map()
+            .entries(self.iter().map(|p| (p.id, p.value)))
+            .finish()
+    }
+}
+
+/// Properties being put together, in their encoded form.
+///
+/// ```
+/// use ternmq_protocol::codec::{PropertiesBuf, PropertyId, Value};
+/// let mut properties = PropertiesBuf::default();
+/// properties.push(PropertyId::ContentType, Value::Utf8String("text/plain")).unwrap();
+/// assert_eq!(properties.get().text(PropertyId::ContentType), Some("text/plain"));
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PropertiesBuf {
+    bytes: Vec<u8>,
+}
+
+impl PropertiesBuf {
+    /// Appends a property.
+    ///
+    /// # Errors
+    /// The value is of another type than the identifier's, too long, or one that the standard
+    /// forbids. Nothing is appended then. Whether the property may stand in a packet or stand
+    /// twice is checked by [`Properties::parse`] and by the peer.
+    pub fn push(&mut self, id: PropertyId, value: Value<'_>) -> Result<&mut Self, EncodeError> {
+        check_type(id, value)?;
+        check_value(Property { id, value }).map_err(|e| EncodeError::Invalid(e.what))?;
+        let out = &mut self.bytes;
+        match value {
+            Value::Utf8String(s) => utf8_len(s)?,
+            Value::BinaryData(b) => binary_len(b)?,
+            Value::Utf8StringPair(a, b) => utf8_len(a)? + utf8_len(b)?,
+            _ => 0,
+        };
+        out.push(id as u8);
+        match value {
+            Value::Byte(v) => out.push(v),
+            Value::TwoByteInteger(v) => out.extend_from_slice(&v.to_be_bytes()),
+            Value::FourByteInteger(v) => out.extend_from_slice(&v.to_be_bytes()),
+            Value::VariableByteInteger(v) => write_variable_byte_integer(v, out),
+            Value::BinaryData(v) => write_binary(v, out),
+            Value::Utf8String(v) => write_binary(v.as_bytes(), out),
+            Value::Utf8StringPair(a, b) => {
+                write_binary(a.as_bytes(), out);
+                write_binary(b.as_bytes(), out);
+            }
+        }
+        Ok(self)
+    }
+
+    /// Appends a property by a number that is known to be right for it.
+    pub(crate) fn push_number(&mut self, id: PropertyId, number: u32) {
+        let value = match id.value_type() {
+            ValueType::Byte => Value::Byte(number as u8),
+            ValueType::TwoByteInteger => Value::TwoByteInteger(number as u16),
+            ValueType::FourByteInteger => Value::FourByteInteger(number),
+            _ => Value::VariableByteInteger(number),
+        };
+        let pushed = self.push(id, value);
+        debug_assert!(pushed.is_ok(), "{id:?} {number}: {pushed:?}");
+    }
+
+    /// What has been put together.
+    pub fn get(&self) -> Properties<'_> {
+        Properties { bytes: &self.bytes }
+    }
+
+    /// Checks that all of it may stand at `place`.
+    ///
+    /// # Errors
+    /// What the peer would say of it.
+    pub fn check(&self, place: Place) -> Result<(), PeerError> {
+        Properties::parse(&self.bytes, place).map(drop)
+    }
+
+    /// Whether nothing has been put in.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Forgets everything, keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+    }
+
+    /// Keeps the properties that `keep` says yes to.
+    pub fn retain(&mut self, mut keep: impl FnMut(Property<'_>) -> bool) {
+        let old = std::mem::take(self);
+        for property in old.get().iter().filter(|p| keep(*p)) {
+            // It was in there, so it can be put in.
+            let _ = self.push(property.id, property.value);
+        }
+    }
+}
+
+impl From<Properties<'_>> for PropertiesBuf {
+    fn from(properties: Properties<'_>) -> Self {
+        Self {
+            bytes: properties.bytes.to_vec(),
+        }
+    }
+}
+
+fn read<'a>(reader: &mut Reader<'a>) -> Result<Property<'a>, PeerError> {
+    let id = PropertyId::from_wire(reader.variable_byte_integer()?)
+        .ok_or(PeerError::malformed("unknown property identifier"))?;
+    let value = match id.value_type() {
+        ValueType::Byte => Value::Byte(reader.u8()?),
+        ValueType::TwoByteInteger => Value::TwoByteInteger(reader.u16()?),
+        ValueType::FourByteInteger => Value::FourByteInteger(reader.u32()?),
+        ValueType::VariableByteInteger => {
+            Value::VariableByteInteger(reader.variable_byte_integer()?)
+        }
+        ValueType::BinaryData => Value::BinaryData(reader.binary()?),
+        ValueType::Utf8String => Value::Utf8String(reader.utf8()?),
+        ValueType::Utf8StringPair => Value::Utf8StringPair(reader.utf8()?, reader.utf8()?),
+    };
+    Ok(Property { id, value })
+}
+
+/// What the standard says of single values.
+fn check_value(property: Property<'_>) -> Result<(), PeerError> {
+    use PropertyId as Id;
+    match (property.id, property.value) {
+        (_, Value::Byte(v)) if v > 1 => {
+            Err(PeerError::protocol("a property that must be 0 or 1 is not"))
+        }
+        (Id::ReceiveMaximum, Value::TwoByteInteger(0)) => {
+            Err(PeerError::protocol("Receive Maximum 0"))
+        }
+        (Id::MaximumPacketSize, Value::FourByteInteger(0)) => {
+            Err(PeerError::protocol("Maximum Packet Size 0"))
+        }
+        (Id::SubscriptionIdentifier, Value::VariableByteInteger(0)) => {
+            Err(PeerError::protocol("Subscription Identifier 0"))
+        }
+        (_, Value::VariableByteInteger(v)) if v > MAX_VARIABLE_BYTE_INTEGER => Err(
+            PeerError::protocol("Subscription Identifier over 268435455"),
+        ),
+        (Id::TopicAlias, Value::TwoByteInteger(0)) => Err(PeerError::new(
+            ReasonCode::TOPIC_ALIAS_INVALID,
+            "Topic Alias 0",
+        )),
+        (Id::ResponseTopic, Value::Utf8String(topic)) => {
+            match TopicName::parse(topic, usize::MAX) {
+                Ok(_) => Ok(()),
+                Err(_) => Err(PeerError::protocol(
+                    "Response Topic is not a valid topic name",
+                )),
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_type(id: PropertyId, value: Value<'_>) -> Result<(), EncodeError> {
+    let value_type = match value {
+        Value::Byte(_) => ValueType::Byte,
+        Value::TwoByteInteger(_) => ValueType::TwoByteInteger,
+        Value::FourByteInteger(_) => ValueType::FourByteInteger,
+        Value::VariableByteInteger(_) => ValueType::VariableByteInteger,
+        Value::BinaryData(_) => ValueType::BinaryData,
+        Value::Utf8String(_) => ValueType::Utf8String,
+        Value::Utf8StringPair(..) => ValueType::Utf8StringPair,
+    };
+    if value_type == id.value_type() {
+        Ok(())
+    } else {
+        Err(EncodeError::Invalid("a property value of another type"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(id: PropertyId) -> Value<'static> {
+        match id.value_type() {
+            ValueType::Byte => Value::Byte(1),
+            ValueType::TwoByteInteger => Value::TwoByteInteger(300),
+            ValueType::FourByteInteger => Value::FourByteInteger(70_000),
+            ValueType::VariableByteInteger => Value::VariableByteInteger(200),
+            ValueType::BinaryData => Value::BinaryData(b"\0\xFF"),
+            ValueType::Utf8String => Value::Utf8String("täxt"),
+            ValueType::Utf8StringPair => Value::Utf8StringPair("k", "v"),
+        }
+    }
+
+    #[test]
+    fn every_property_survives_the_way_there_and_back() {
+        let mut buf = PropertiesBuf::default();
+        for id in PropertyId::ALL {
+            buf.push(*id, sample(*id)).unwrap();
+        }
+        let back: Vec<_> = buf.get().iter().map(|p| (p.id, p.value)).collect();
+        let expected: Vec<_> = PropertyId::ALL
+            .iter()
+            .map(|id| (*id, sample(*id)))
+            .collect();
+        assert_eq!(back, expected);
+        assert_eq!(PropertyId::ALL.len(), 27);
+    }
+
+    #[test]
+    fn a_property_belongs_to_its_places_and_stands_once() {
+        for id in PropertyId::ALL {
+            let mut buf = PropertiesBuf::default();
+            buf.push(*id, sample(*id)).unwrap();
+            for place in [
+                Place::Connect,
+                Place::Will,
+                Place::ConnAck,
+                Place::Publish,
+                Place::Ack,
+                Place::Subscribe,
+                Place::SubAck,
+                Place::Unsubscribe,
+                Place::Disconnect,
+                Place::Auth,
+            ] {
+                let allowed = id.places() & place as u16 != 0;
+                assert_eq!(buf.check(place).is_ok(), allowed, "{id:?} {place:?}");
+                let mut twice = buf.clone();
+                twice.push(*id, sample(*id)).unwrap();
+                let repeatable = *id == PropertyId::UserProperty
+                    || (*id == PropertyId::SubscriptionIdentifier && place == Place::Publish);
+                assert_eq!(
+                    twice.check(place).is_ok(),
+                    allowed && repeatable,
+                    "{id:?} {place:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn forbidden_values_are_named() {
+        for (bytes, reason) in [
+            (&[0x01, 2][..], ReasonCode::PROTOCOL_ERROR),
+            (&[0x23, 0, 0], ReasonCode::TOPIC_ALIAS_INVALID),
+            (&[0x0B, 0], ReasonCode::PROTOCOL_ERROR),
+            (&[0x7F, 0], ReasonCode::MALFORMED_PACKET),
+            (&[0x02, 0, 0], ReasonCode::MALFORMED_PACKET),
+            (&[0x08, 0, 1, b'#'], ReasonCode::PROTOCOL_ERROR),
+        ] {
+            let error = Properties::parse(bytes, Place::Publish).unwrap_err();
+            assert_eq!(error.reason, reason, "{bytes:?}");
+        }
+        let zero = [0x21, 0, 0];
+        assert!(Properties::parse(&zero, Place::Connect).is_err());
+    }
+}

@@ -1,0 +1,478 @@
+//! An application message: one allocation, shared by every queue that holds it.
+
+use triomphe::ThinArc;
+
+use crate::codec::primitive::{
+    MAX_VARIABLE_BYTE_INTEGER, variable_byte_integer_len, write_variable_byte_integer,
+};
+use crate::codec::property::{Properties, PropertiesBuf, Property, PropertyId};
+use crate::codec::publish::{Publish, first_byte};
+use crate::codec::{Place, QoS};
+use crate::error::EncodeError;
+use crate::time::Time;
+use crate::topic::TopicName;
+use crate::version::ProtocolVersion;
+
+/// Who published a message, as far as No Local needs to know [MQTT-3.8.3-3]. A number that the
+/// broker gives each session; [`Origin::NONE`] for messages that no session published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Origin(pub u64);
+
+impl Origin {
+    /// Not published by a session.
+    pub const NONE: Origin = Origin(u64::MAX);
+}
+
+/// An application message with its topic and the properties that travel with it.
+///
+/// A clone is one counter increment and 8 bytes, so a message for 1,000 subscribers exists once.
+/// Topic Alias, Subscription Identifier and Message Expiry Interval are not among
+/// [`Message::properties`]: they belong to one delivery, and are written again for each.
+#[derive(Clone)]
+pub struct Message(ThinArc<Head, u8>);
+
+/// Stands before the bytes, which are: topic length and topic as on the wire, anything that was
+/// between them and the properties, properties, payload.
+struct Head {
+    origin: Origin,
+    expires: Time,
+    properties_at: u32,
+    payload_at: u32,
+    topic_len: u16,
+    qos: QoS,
+    retain: bool,
+}
+
+/// What differs between the deliveries of one message.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Delivery<'a> {
+    /// Sent before on an earlier connection.
+    pub dup: bool,
+    /// The QoS of this delivery.
+    pub qos: QoS,
+    /// The RETAIN flag of this delivery.
+    pub retain: bool,
+    /// Not 0 with QoS 1 and 2.
+    pub packet_id: u16,
+    /// Identifiers of the subscriptions that matched (MQTT 5.0).
+    pub subscription_ids: &'a [u32],
+    /// A topic alias to send, and whether the topic goes with it (MQTT 5.0).
+    pub topic_alias: Option<TopicAlias>,
+    /// Seconds of life left, when the message expires (MQTT 5.0) [MQTT-3.3.2-6].
+    pub expiry: Option<u32>,
+}
+
+/// A topic alias of one delivery (section 3.3.2.3.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopicAlias {
+    /// 1 to the receiver's Topic Alias Maximum.
+    pub number: u16,
+    /// The receiver doesn't know the alias yet, or it changes its meaning.
+    pub with_topic: bool,
+}
+
+impl Message {
+    /// The message that a PUBLISH carries.
+    ///
+    /// `topic` is the name after the alias was resolved. `scratch` is reused memory; a PUBLISH from
+    /// the wire with neither alias nor expiry is copied once, as one piece, without touching it.
+    pub fn from_publish(
+        publish: &Publish<'_>,
+        topic: &str,
+        now: Time,
+        origin: Origin,
+        scratch: &mut Vec<u8>,
+    ) -> Self {
+        let wire = publish.wire();
+        let as_it_came =
+            !wire.is_empty() && !publish.topic.is_empty() && publish.properties.iter().all(travels);
+        let (topic_len, expires) = (topic.len(), expiry(publish.properties, now));
+        if as_it_came {
+            let payload_at = wire.len() - publish.payload.len();
+            let properties_at = payload_at - publish.properties.as_bytes().len();
+            let head = Head {
+                origin,
+                expires,
+                properties_at: properties_at as u32,
+                payload_at: payload_at as u32,
+                topic_len: topic_len as u16,
+                qos: publish.qos,
+                retain: publish.retain,
+            };
+            return Self(ThinArc::from_header_and_slice(head, wire));
+        }
+        let mut kept = PropertiesBuf::from(publish.properties);
+        kept.retain(travels);
+        let (qos, retain) = (publish.qos, publish.retain);
+        Self::assemble(
+            topic,
+            kept.get(),
+            publish.payload,
+            Flags {
+                qos,
+                retain,
+                expires,
+                origin,
+            },
+            scratch,
+        )
+    }
+
+    /// A message made here and not read from the wire. `properties` may hold anything that a PUBLISH
+    /// may; a Message Expiry Interval counts from `now`.
+    ///
+    /// # Errors
+    /// The topic is not a topic name, the properties don't belong into a PUBLISH, or the packet
+    /// would exceed what MQTT can express.
+    pub fn new(
+        topic: &str,
+        payload: &[u8],
+        qos: QoS,
+        retain: bool,
+        properties: Properties<'_>,
+        now: Time,
+    ) -> Result<Self, EncodeError> {
+        TopicName::parse(topic, usize::MAX)
+            .map_err(|_| EncodeError::Invalid("not a valid topic name"))?;
+        let mut kept = PropertiesBuf::from(properties);
+        kept.check(Place::Publish)
+            .map_err(|e| EncodeError::Invalid(e.what))?;
+        kept.retain(travels);
+        if payload.len() + topic.len() + properties.as_bytes().len() + 64
+            > MAX_VARIABLE_BYTE_INTEGER as usize
+        {
+            return Err(EncodeError::PacketTooLarge);
+        }
+        let flags = Flags {
+            qos,
+            retain,
+            expires: expiry(properties, now),
+            origin: Origin::NONE,
+        };
+        Ok(Self::assemble(
+            topic,
+            kept.get(),
+            payload,
+            flags,
+            &mut Vec::new(),
+        ))
+    }
+
+    /// The topic name.
+    pub fn topic(&self) -> &str {
+        // It was a &str when the message was made.
+        std::str::from_utf8(self.topic_bytes()).unwrap_or_default()
+    }
+
+    /// The topic name as bytes, without looking at them.
+    pub fn topic_bytes(&self) -> &[u8] {
+        &self.0.slice[2..2 + usize::from(self.head().topic_len)]
+    }
+
+    /// The properties that travel with the message.
+    pub fn properties(&self) -> Properties<'_> {
+        Properties::trusted(self.properties_bytes())
+    }
+
+    /// The application message itself.
+    pub fn payload(&self) -> &[u8] {
+        &self.0.slice[self.head().payload_at as usize..]
+    }
+
+    /// The QoS it was published with.
+    pub fn qos(&self) -> QoS {
+        self.head().qos
+    }
+
+    /// The RETAIN flag it was published with.
+    pub fn retain(&self) -> bool {
+        self.head().retain
+    }
+
+    /// Which session published it.
+    pub fn origin(&self) -> Origin {
+        self.head().origin
+    }
+
+    /// When it expires; [`Time::NEVER`] when it doesn't.
+    pub fn expires(&self) -> Time {
+        self.head().expires
+    }
+
+    /// Whether it has expired [MQTT-3.3.2-5].
+    pub fn is_expired(&self, now: Time) -> bool {
+        self.head().expires <= now
+    }
+
+    /// Seconds of life left, `None` when it lives for ever.
+    pub fn expiry_left(&self, now: Time) -> Option<u32> {
+        let expires = self.head().expires;
+        (expires != Time::NEVER).then(|| expires.seconds_left(now).min(u32::MAX.into()) as u32)
+    }
+
+    /// Bytes that the message keeps in memory.
+    pub fn memory(&self) -> usize {
+        self.0.slice.len() + size_of::<Head>() + 2 * size_of::<usize>()
+    }
+
+    /// Length of the whole PUBLISH for this delivery.
+    pub fn publish_len(&self, version: ProtocolVersion, delivery: &Delivery<'_>) -> usize {
+        let len = self.remaining_length(version, delivery);
+        1 + variable_byte_integer_len(len as u32) + len
+    }
+
+    /// Appends the PUBLISH for this delivery up to its payload, which the caller appends or sends
+    /// as its own slice: that is what saves copying large payloads.
+    pub fn write_publish_head(
+        &self,
+        version: ProtocolVersion,
+        delivery: &Delivery<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        let head = self.head();
+        out.push(first_byte(delivery.dup, delivery.qos, delivery.retain));
+        write_variable_byte_integer(self.remaining_length(version, delivery) as u32, out);
+        if sends_topic(delivery) {
+            out.extend_from_slice(&self.0.slice[..2 + usize::from(head.topic_len)]);
+        } else {
+            out.extend_from_slice(&[0, 0]);
+        }
+        if delivery.packet_id != 0 {
+            out.extend_from_slice(&delivery.packet_id.to_be_bytes());
+        }
+        if version.is_v5() {
+            let len = self.properties_len(delivery);
+            write_variable_byte_integer(len as u32, out);
+            if len > 0 {
+                write_own_properties(delivery, out);
+                out.extend_from_slice(self.properties_bytes());
+            }
+        }
+    }
+
+    fn head(&self) -> &Head {
+        &self.0.header.header
+    }
+
+    fn properties_bytes(&self) -> &[u8] {
+        let head = self.head();
+        &self.0.slice[head.properties_at as usize..head.payload_at as usize]
+    }
+
+    fn remaining_length(&self, version: ProtocolVersion, delivery: &Delivery<'_>) -> usize {
+        let mut len = 2 + self.payload().len();
+        if sends_topic(delivery) {
+            len += usize::from(self.head().topic_len);
+        }
+        if delivery.packet_id != 0 {
+            len += 2;
+        }
+        if version.is_v5() {
+            let properties = self.properties_len(delivery);
+            len += variable_byte_integer_len(properties as u32) + properties;
+        }
+        len
+    }
+
+    fn properties_len(&self, delivery: &Delivery<'_>) -> usize {
+        let mut len = self.properties_bytes().len();
+        if delivery.expiry.is_some() {
+            len += 5;
+        }
+        if delivery.topic_alias.is_some() {
+            len += 3;
+        }
+        for id in delivery.subscription_ids {
+            len += 1 + variable_byte_integer_len(*id);
+        }
+        len
+    }
+
+    fn assemble(
+        topic: &str,
+        properties: Properties<'_>,
+        payload: &[u8],
+        flags: Flags,
+        scratch: &mut Vec<u8>,
+    ) -> Self {
+        scratch.clear();
+        scratch.extend_from_slice(&(topic.len() as u16).to_be_bytes());
+        scratch.extend_from_slice(topic.as_bytes());
+        let properties_at = scratch.len() as u32;
+        scratch.extend_from_slice(properties.as_bytes());
+        let payload_at = scratch.len() as u32;
+        scratch.extend_from_slice(payload);
+        let head = Head {
+            origin: flags.origin,
+            expires: flags.expires,
+            properties_at,
+            payload_at,
+            topic_len: topic.len() as u16,
+            qos: flags.qos,
+            retain: flags.retain,
+        };
+        Self(ThinArc::from_header_and_slice(head, scratch))
+    }
+}
+
+impl std::fmt::Debug for Message {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Message")
+            .field("topic", &self.topic())
+            .field("qos", &self.qos())
+            .field("retain", &self.retain())
+            .field("payload_len", &self.payload().len())
+            .finish_non_exhaustive()
+    }
+}
+
+struct Flags {
+    qos: QoS,
+    retain: bool,
+    expires: Time,
+    origin: Origin,
+}
+
+fn sends_topic(delivery: &Delivery<'_>) -> bool {
+    delivery.topic_alias.is_none_or(|alias| alias.with_topic)
+}
+
+/// Whether a property goes on with the message, and is not written anew for each delivery.
+fn travels(property: Property<'_>) -> bool {
+    !matches!(
+        property.id,
+        PropertyId::TopicAlias
+            | PropertyId::MessageExpiryInterval
+            | PropertyId::SubscriptionIdentifier
+    )
+}
+
+fn expiry(properties: Properties<'_>, now: Time) -> Time {
+    properties
+        .number(PropertyId::MessageExpiryInterval)
+        .map_or(Time::NEVER, |seconds| now.after_seconds(seconds.into()))
+}
+
+fn write_own_properties(delivery: &Delivery<'_>, out: &mut Vec<u8>) {
+    if let Some(seconds) = delivery.expiry {
+        out.push(PropertyId::MessageExpiryInterval as u8);
+        out.extend_from_slice(&seconds.to_be_bytes());
+    }
+    if let Some(alias) = delivery.topic_alias {
+        out.push(PropertyId::TopicAlias as u8);
+        out.extend_from_slice(&alias.number.to_be_bytes());
+    }
+    for id in delivery.subscription_ids {
+        out.push(PropertyId::SubscriptionIdentifier as u8);
+        write_variable_byte_integer(*id, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::{MAX_PACKET_SIZE, Packet, Split, Value, split};
+
+    fn decode(bytes: &[u8], version: ProtocolVersion) -> Publish<'_> {
+        let Ok(Split::Frame(frame)) = split(bytes, MAX_PACKET_SIZE) else {
+            panic!("not a frame: {bytes:?}");
+        };
+        let Ok(Packet::Publish(publish)) = Packet::decode(frame, version) else {
+            panic!("not a PUBLISH: {bytes:?}");
+        };
+        publish
+    }
+
+    fn wire(properties: Properties<'_>) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut publish = Publish::new("a/b", b"payload");
+        publish.qos = QoS::AtLeastOnce;
+        publish.packet_id = 77;
+        publish.properties = properties;
+        Packet::Publish(publish)
+            .encode(ProtocolVersion::V5_0, &mut out)
+            .unwrap();
+        out
+    }
+
+    fn properties(expiry: bool) -> PropertiesBuf {
+        let mut properties = PropertiesBuf::default();
+        let pair = Value::Utf8StringPair("k", "v");
+        properties.push(PropertyId::UserProperty, pair).unwrap();
+        if expiry {
+            properties.push_number(PropertyId::MessageExpiryInterval, 10);
+            properties.push_number(PropertyId::TopicAlias, 3);
+        }
+        properties
+    }
+
+    #[test]
+    fn what_travels_is_kept_and_what_belongs_to_a_delivery_is_not() {
+        for with_own in [false, true] {
+            let buf = properties(with_own);
+            let bytes = wire(buf.get());
+            let publish = decode(&bytes, ProtocolVersion::V5_0);
+            let message =
+                Message::from_publish(&publish, "a/b", Time(5), Origin(1), &mut Vec::new());
+            assert_eq!(message.topic(), "a/b");
+            assert_eq!(message.payload(), b"payload");
+            assert_eq!(message.properties(), properties(false).get());
+            assert_eq!(
+                message.expires(),
+                if with_own { Time(10_005) } else { Time::NEVER }
+            );
+        }
+    }
+
+    // [MQTT-3.3.2-6] [MQTT-3.3.2-17]
+    #[test]
+    fn a_delivery_reads_back_as_it_was_meant() {
+        let message = Message::new(
+            "a/b",
+            b"xyz",
+            QoS::AtLeastOnce,
+            true,
+            properties(true).get(),
+            Time(0),
+        )
+        .unwrap();
+        for version in [
+            ProtocolVersion::V3_1,
+            ProtocolVersion::V3_1_1,
+            ProtocolVersion::V5_0,
+        ] {
+            let delivery = Delivery {
+                qos: QoS::ExactlyOnce,
+                packet_id: 9,
+                subscription_ids: if version.is_v5() { &[1, 200] } else { &[] },
+                expiry: message.expiry_left(Time(3_500)),
+                ..Delivery::default()
+            };
+            let mut out = Vec::new();
+            message.write_publish_head(version, &delivery, &mut out);
+            out.extend_from_slice(message.payload());
+            assert_eq!(out.len(), message.publish_len(version, &delivery));
+            let publish = decode(&out, version);
+            assert_eq!((publish.topic, publish.payload), ("a/b", &b"xyz"[..]));
+            assert_eq!((publish.qos, publish.packet_id), (QoS::ExactlyOnce, 9));
+            if version.is_v5() {
+                let ids: Vec<_> = publish
+                    .properties
+                    .iter()
+                    .filter(|p| p.id == PropertyId::SubscriptionIdentifier)
+                    .map(|p| p.value)
+                    .collect();
+                let expected = [1, 200].map(Value::VariableByteInteger);
+                assert_eq!(ids, expected);
+                let expiry = publish.properties.number(PropertyId::MessageExpiryInterval);
+                assert_eq!(expiry, Some(7));
+            }
+        }
+    }
+
+    #[test]
+    fn a_clone_is_eight_bytes() {
+        assert_eq!(size_of::<Message>(), 8);
+        assert_eq!(size_of::<Option<Message>>(), 8);
+    }
+}

@@ -1,0 +1,237 @@
+//! Bytes on their way out: small packets gathered, large payloads passed by reference.
+
+use std::io::IoSlice;
+
+use crate::message::{Delivery, Message};
+use crate::version::ProtocolVersion;
+
+/// Payloads from this size on are not copied into the gathered bytes but sent from the message.
+/// Below it a copy is cheaper than another slice of the `writev`.
+pub const SPLICE_FROM: usize = 4096;
+
+/// What a connection has to send, in order. Owns no memory when it is empty and fresh.
+#[derive(Debug, Default)]
+pub struct Outbound {
+    /// Everything but spliced payloads.
+    bytes: Vec<u8>,
+    /// Payloads that stand between the bytes, with the position before which they stand.
+    splices: Vec<(usize, Message)>,
+    /// How much of `bytes`, of the splices, and of the first unsent splice is sent.
+    sent_bytes: usize,
+    sent_splices: usize,
+    sent_of_splice: usize,
+    /// Bytes not sent yet, payloads included.
+    len: usize,
+}
+
+impl Outbound {
+    /// Appends whatever `write` puts into the buffer, at its end.
+    pub fn append<R>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        let before = self.bytes.len();
+        let result = write(&mut self.bytes);
+        self.len += self.bytes.len() - before;
+        result
+    }
+
+    /// Appends a PUBLISH of `message`.
+    pub fn publish(
+        &mut self,
+        version: ProtocolVersion,
+        message: &Message,
+        delivery: &Delivery<'_>,
+    ) {
+        let payload = message.payload();
+        let spliced = payload.len() >= SPLICE_FROM;
+        self.append(|bytes| {
+            message.write_publish_head(version, delivery, bytes);
+            if !spliced {
+                bytes.extend_from_slice(payload);
+            }
+        });
+        if spliced {
+            self.splices.push((self.bytes.len(), message.clone()));
+            self.len += payload.len();
+        }
+    }
+
+    /// Bytes not sent yet.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether everything is sent.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Fills `slices` with what is to be sent next and returns how many it filled.
+    pub fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut count = 0;
+        let mut at = self.sent_bytes;
+        let mut skip = self.sent_of_splice;
+        let mut put = |slice: &'a [u8]| {
+            if slice.is_empty() {
+                return true;
+            }
+            if count == slices.len() {
+                return false;
+            }
+            slices[count] = IoSlice::new(slice);
+            count += 1;
+            true
+        };
+        for (position, message) in &self.splices[self.sent_splices..] {
+            if !put(&self.bytes[at..*position]) || !put(&message.payload()[skip..]) {
+                return count;
+            }
+            at = *position;
+            skip = 0;
+        }
+        put(&self.bytes[at..]);
+        count
+    }
+
+    /// Notes that the first `sent` bytes of what [`Outbound::gather`] gave are sent.
+    pub fn advance(&mut self, mut sent: usize) {
+        debug_assert!(sent <= self.len);
+        self.len -= sent;
+        while let Some((position, message)) = self.splices.get(self.sent_splices) {
+            let before = (*position - self.sent_bytes).min(sent);
+            self.sent_bytes += before;
+            sent -= before;
+            let of_splice = (message.payload().len() - self.sent_of_splice).min(sent);
+            self.sent_of_splice += of_splice;
+            sent -= of_splice;
+            if self.sent_of_splice < message.payload().len() {
+                return;
+            }
+            self.sent_of_splice = 0;
+            self.sent_splices += 1;
+        }
+        self.sent_bytes += sent;
+        if self.len == 0 {
+            self.clear();
+        } else {
+            self.drop_sent();
+        }
+    }
+
+    /// Copies the first bytes that are to be sent into `target` and notes them as sent; returns
+    /// how many. For a face that has no `writev`.
+    pub fn read(&mut self, target: &mut [u8]) -> usize {
+        let mut filled = 0;
+        while filled < target.len() && !self.is_empty() {
+            let mut slice = [IoSlice::new(&[])];
+            if self.gather(&mut slice) == 0 {
+                break;
+            }
+            let n = slice[0].len().min(target.len() - filled);
+            target[filled..filled + n].copy_from_slice(&slice[0][..n]);
+            filled += n;
+            self.advance(n);
+        }
+        filled
+    }
+
+    /// Moves everything that is to be sent to the end of `target`: without a copy where nothing is
+    /// spliced or sent yet.
+    pub fn drain_into(&mut self, target: &mut Vec<u8>) {
+        if target.is_empty() && self.splices.is_empty() && self.sent_bytes == 0 {
+            std::mem::swap(target, &mut self.bytes);
+            self.clear();
+            return;
+        }
+        let start = target.len();
+        target.resize(start + self.len, 0);
+        let read = self.read(&mut target[start..]);
+        target.truncate(start + read);
+    }
+
+    /// Forgets everything, keeps the memory for reuse.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.splices.clear();
+        (self.sent_bytes, self.sent_splices, self.sent_of_splice) = (0, 0, 0);
+        self.len = 0;
+    }
+
+    /// Bytes of memory that an empty buffer would keep.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity() + self.splices.capacity() * size_of::<(usize, Message)>()
+    }
+
+    /// A slow reader must not make the sent part grow: cut it off once it is the larger half,
+    /// so that each byte is moved at most once on average.
+    fn drop_sent(&mut self) {
+        self.splices.drain(..self.sent_splices);
+        self.sent_splices = 0;
+        if self.sent_bytes * 2 >= self.bytes.len() {
+            let cut = self.sent_bytes;
+            self.bytes.drain(..cut);
+            for (position, _) in &mut self.splices {
+                *position -= cut;
+            }
+            self.sent_bytes = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::{Properties, QoS};
+    use crate::time::Time;
+
+    fn message(len: usize) -> Message {
+        let payload: Vec<u8> = (0..len).map(|i| i as u8).collect();
+        let none = Properties::EMPTY;
+        Message::new("t", &payload, QoS::AtMostOnce, false, none, Time(0)).unwrap()
+    }
+
+    fn fill(out: &mut Outbound, expected: &mut Vec<u8>) {
+        for len in [3, SPLICE_FROM, 0, 70_000, 10, SPLICE_FROM, SPLICE_FROM] {
+            let (m, d) = (message(len), Delivery::default());
+            out.publish(ProtocolVersion::V3_1_1, &m, &d);
+            m.write_publish_head(ProtocolVersion::V3_1_1, &d, expected);
+            expected.extend_from_slice(m.payload());
+        }
+    }
+
+    #[test]
+    fn what_goes_in_comes_out_in_order_whatever_the_socket_takes() {
+        for step in [1, 7, 1000, 4096, 65_536, 1 << 20] {
+            for slices in [1, 2, 3, 64] {
+                if step * slices < 16 {
+                    continue;
+                }
+                let (mut out, mut expected, mut seen) = (Outbound::default(), vec![], vec![]);
+                fill(&mut out, &mut expected);
+                while !out.is_empty() {
+                    let mut room = vec![IoSlice::new(&[]); slices];
+                    let n = out.gather(&mut room);
+                    assert!(n > 0);
+                    let gathered: Vec<u8> = room[..n]
+                        .iter()
+                        .flat_map(|s| s.to_vec())
+                        .take(step)
+                        .collect();
+                    out.advance(gathered.len());
+                    seen.extend(gathered);
+                    if seen.len() < 30_000 && expected.len() < 1 << 20 {
+                        fill(&mut out, &mut expected);
+                    }
+                    assert_eq!(out.len(), expected.len() - seen.len());
+                }
+                assert!(seen == expected, "step {step}, {slices} slices");
+            }
+        }
+    }
+
+    #[test]
+    fn draining_gives_the_same_bytes() {
+        let (mut out, mut expected, mut target) = (Outbound::default(), vec![], vec![]);
+        fill(&mut out, &mut expected);
+        out.drain_into(&mut target);
+        assert!(target == expected && out.is_empty());
+    }
+}
