@@ -13,6 +13,7 @@ pub mod error;
 pub mod message;
 pub mod outbound;
 pub mod reason;
+pub mod session;
 pub mod time;
 pub mod topic;
 pub mod utf8;

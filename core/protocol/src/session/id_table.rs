@@ -1,0 +1,98 @@
+//! A table keyed by Packet Identifier that costs one pointer while nobody uses it.
+
+use hashbrown::HashTable;
+
+/// Entries for which an emptied table keeps its memory.
+///
+/// Freeing at once would cost an allocation per message of a session that has one in flight at a
+/// time; keeping all would let one burst pin its peak for ever.
+const KEPT_CAPACITY: usize = 14;
+
+/// What can be found by its Packet Identifier.
+pub(super) trait Identified {
+    /// The Packet Identifier; must not change while the entry is in a table.
+    fn id(&self) -> u16;
+}
+
+impl Identified for u16 {
+    fn id(&self) -> u16 {
+        *self
+    }
+}
+
+/// Entries by Packet Identifier.
+#[derive(Clone, Debug)]
+pub(super) struct IdTable<E>(Option<Box<HashTable<E>>>);
+
+impl<E: Identified> IdTable<E> {
+    pub(super) const fn new() -> Self {
+        Self(None)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |table| table.len())
+    }
+
+    pub(super) fn contains(&self, id: u16) -> bool {
+        self.get(id).is_some()
+    }
+
+    pub(super) fn get(&self, id: u16) -> Option<&E> {
+        self.0.as_ref()?.find(hash(id), |entry| entry.id() == id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: u16) -> Option<&mut E> {
+        self.0
+            .as_mut()?
+            .find_mut(hash(id), |entry| entry.id() == id)
+    }
+
+    /// Adds an entry whose id must not be there yet.
+    pub(super) fn insert(&mut self, entry: E) -> &mut E {
+        debug_assert!(
+            !self.contains(entry.id()),
+            "packet id {} is in use",
+            entry.id()
+        );
+        let table = self.0.get_or_insert_with(Box::default);
+        table
+            .insert_unique(hash(entry.id()), entry, |entry| hash(entry.id()))
+            .into_mut()
+    }
+
+    pub(super) fn remove(&mut self, id: u16) -> Option<E> {
+        let table = self.0.as_mut()?;
+        let found = table.find_entry(hash(id), |entry| entry.id() == id).ok()?;
+        let entry = found.remove().0;
+        if table.is_empty() && table.capacity() > KEPT_CAPACITY {
+            self.0 = None;
+        }
+        Some(entry)
+    }
+
+    /// Gives the spare memory of an empty table back.
+    pub(super) fn release_spare(&mut self) {
+        if self.len() == 0 {
+            self.0 = None;
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &E> {
+        self.0.iter().flat_map(|table| table.iter())
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut E> {
+        self.0.iter_mut().flat_map(|table| table.iter_mut())
+    }
+
+    /// Empties the table, memory and all.
+    pub(super) fn take(&mut self) -> impl Iterator<Item = E> + use<E> {
+        self.0.take().into_iter().flat_map(|table| *table)
+    }
+}
+
+/// Ids are handed out in sequence: the odd factor sends neighbours to different buckets, and the
+/// high bits, of which hashbrown makes its tags, differ as well.
+const fn hash(id: u16) -> u64 {
+    (id as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}

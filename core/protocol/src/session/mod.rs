@@ -1,0 +1,13 @@
+//! What both roles of a connection need, each part a small machine of its own.
+//!
+//! A server holds one of each per session, a million times over: an idle part is a few bytes of
+//! struct and no memory behind it.
+
+pub mod alias;
+pub mod dedupe;
+pub mod keepalive;
+pub mod packet_id;
+pub mod queue;
+pub mod window;
+
+mod id_table;
