@@ -10,7 +10,7 @@ VENV_PYTHON := $(VENV)/bin/python
 LIB         := target/release/libternmq.so
 DEST         = $(DESTDIR)$(PREFIX)
 
-# The four names under which programs linked against Paho C look for us.
+# The four names under which programs link with Paho C; ffi-c/paho-names makes the shared ones.
 PAHO_NAMES := libpaho-mqtt3c libpaho-mqtt3cs libpaho-mqtt3a libpaho-mqtt3as
 
 .DEFAULT_GOAL := help
@@ -41,12 +41,12 @@ build: ## The release build of the server and the C library
 install: build ## DIR/bin/ternmq, DIR/lib with the four Paho names, DIR/include
 	install -d '$(DEST)/bin' '$(DEST)/lib' '$(DEST)/include'
 	install -m 755 target/release/ternmq '$(DEST)/bin/ternmq'
-	install -m 755 $(LIB) '$(DEST)/lib/libternmq.so'
+	install -m 755 $(LIB) '$(DEST)/lib/libternmq.so.0'
+	ln -sf libternmq.so.0 '$(DEST)/lib/libternmq.so'
 	install -m 644 target/release/libternmq.a '$(DEST)/lib/libternmq.a'
 	install -m 644 include/*.h '$(DEST)/include/'
+	ffi-c/paho-names '$(DEST)/lib'
 	for name in $(PAHO_NAMES); do \
-		ln -sf libternmq.so "$(DEST)/lib/$$name.so.1" && \
-		ln -sf "$$name.so.1" "$(DEST)/lib/$$name.so" && \
 		ln -sf libternmq.a "$(DEST)/lib/$$name.a" || exit 1; done
 
 wheel: tools ## One wheel for CPython 3.11 and later, in target/wheels

@@ -1,1 +1,23 @@
-//! TernMQ.
+//! The C face of TernMQ: the functions of `include/`, under the names of the Paho C libraries.
+//!
+//! From the outside in:
+//! - [`api`]: the exported functions. Each one is a line or a few over the rest.
+//! - `boundary`: every exported function starts there, so that no panic crosses into C.
+//! - `ptr`: the one place that reads what C points to.
+//! - `alloc`: memory that C will free comes from C's `malloc`.
+//! - `errors`: the return codes and their texts.
+//! - [`types`]: the structs, member by member.
+//!
+//! **Ownership.** What C passes in belongs to C and is copied before the call returns. What is handed
+//! out belongs to C once the call (or the callback) has returned, and comes from `malloc`. Static
+//! texts are never freed.
+#![warn(unsafe_op_in_unsafe_fn)]
+
+pub mod api;
+pub mod types;
+
+mod alloc;
+mod boundary;
+mod errors;
+mod properties;
+mod ptr;

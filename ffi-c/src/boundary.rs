@@ -1,0 +1,23 @@
+//! The one door between C and Rust.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Runs the body of an exported function. A panic ends here and becomes `on_panic`, since unwinding
+/// into C is undefined; the panic hook has reported it by then.
+///
+/// State that a panic could leave half changed sits behind locks that recover by taking the value as
+/// it is, so asserting unwind safety is right.
+pub(crate) fn guard<R>(on_panic: R, body: impl FnOnce() -> R) -> R {
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or(on_panic)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::guard;
+
+    #[test]
+    fn a_panic_becomes_the_error_value() {
+        assert_eq!(guard(-1, || 7), 7);
+        assert_eq!(guard(-1, || panic!("on purpose")), -1);
+    }
+}
