@@ -8,6 +8,7 @@
 //! then [`client`] and [`broker`], which never know of each other.
 #![forbid(unsafe_code)]
 
+pub mod broker;
 pub mod codec;
 pub mod error;
 pub mod message;

@@ -12,6 +12,7 @@ use crate::error::EncodeError;
 use crate::time::Time;
 use crate::topic::TopicName;
 use crate::version::ProtocolVersion;
+use crate::weight::Weight;
 
 /// Who published a message, as far as No Local needs to know [MQTT-3.8.3-3]. A number that the
 /// broker gives each session; [`Origin::NONE`] for messages that no session published.
@@ -41,6 +42,12 @@ struct Head {
     topic_len: u16,
     qos: QoS,
     retain: bool,
+}
+
+impl Weight for Message {
+    fn weight(&self) -> usize {
+        self.memory()
+    }
 }
 
 /// What differs between the deliveries of one message.

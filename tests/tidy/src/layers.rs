@@ -16,7 +16,7 @@ pub const STOREYS: [Storey; 4] = [
         neighbours: true,
     },
     Storey {
-        rooms: &["message"],
+        rooms: &["message", "outbound"],
         neighbours: true,
     },
     Storey {

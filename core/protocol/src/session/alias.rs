@@ -1,5 +1,7 @@
 //! Topic Aliases of one direction of one connection (3.3.2.3.4). They end with it [MQTT-3.3.2-7].
 
+use crate::error::PeerError;
+use crate::reason::ReasonCode;
 use hashbrown::HashMap;
 use std::fmt;
 
@@ -22,6 +24,18 @@ impl fmt::Display for AliasError {
 }
 
 impl std::error::Error for AliasError {}
+
+impl From<AliasError> for PeerError {
+    fn from(error: AliasError) -> Self {
+        match error {
+            AliasError::OutOfRange => Self::new(
+                ReasonCode::TOPIC_ALIAS_INVALID,
+                "topic alias is 0 or above the maximum",
+            ),
+            AliasError::Unset => Self::protocol("topic alias was not set on this connection"),
+        }
+    }
+}
 
 /// Aliases the peer set: alias to topic.
 ///
