@@ -1,0 +1,306 @@
+//! The command line: what can be said, and what it means when it isn't.
+//!
+//! `pub` and `sub` take the flags of mosquitto's clients where both have the same thing, so that a
+//! habit or a script goes on working. That is why `-h` is the host and only `--help` is help there.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use ternmq_protocol::ProtocolVersion;
+use ternmq_protocol::codec::QoS;
+
+/// MQTT 3.1, 3.1.1 and 5.0: server and command line client.
+#[derive(Debug, Parser)]
+#[command(name = "ternmq", version, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the server until Ctrl-C or SIGTERM
+    Serve(Serve),
+    /// Publish messages
+    #[command(name = "pub", visible_alias = "publish")]
+    Publish(Publish),
+    /// Subscribe and print what arrives
+    #[command(name = "sub", visible_alias = "subscribe")]
+    Subscribe(Subscribe),
+}
+
+/// Options of `ternmq serve`.
+#[derive(Args, Debug)]
+pub(crate) struct Serve {
+    /// Configuration file (TOML)
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Listen here instead of where the configuration says; port 0 takes a free one; repeatable
+    /// [default: 127.0.0.1:1883]
+    #[arg(short, long, value_name = "ADDR:PORT")]
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Folder of this server: locked while it runs, and `listeners` in it names the URLs
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Print events as JSON, one object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How to reach a server: options that `pub` and `sub` share.
+#[derive(Args, Debug)]
+#[command(disable_help_flag = true)]
+pub(crate) struct Connection {
+    /// Server as URL: mqtt://[user[:password]@]host[:port]
+    #[arg(
+        short = 'L',
+        long,
+        value_name = "URL",
+        conflicts_with_all = ["host", "port"],
+        help_heading = "Connection"
+    )]
+    pub(crate) url: Option<String>,
+    /// Server host [default: localhost]
+    #[arg(short = 'h', long, help_heading = "Connection")]
+    pub(crate) host: Option<String>,
+    /// Server port [default: 1883]
+    #[arg(short, long, help_heading = "Connection")]
+    pub(crate) port: Option<u16>,
+    /// Protocol version
+    #[arg(
+        short = 'V',
+        long,
+        value_enum,
+        default_value = "5",
+        help_heading = "Connection"
+    )]
+    pub(crate) protocol_version: Version,
+    /// Client identifier [default: the server assigns one]
+    #[arg(short, long, help_heading = "Connection")]
+    pub(crate) id: Option<String>,
+    /// User name
+    #[arg(short, long, help_heading = "Connection")]
+    pub(crate) username: Option<String>,
+    /// Password; the environment keeps it out of the process list
+    #[arg(
+        short = 'P',
+        long = "pw",
+        env = "TERNMQ_PASSWORD",
+        hide_env_values = true,
+        value_name = "PASSWORD",
+        help_heading = "Connection"
+    )]
+    pub(crate) password: Option<String>,
+    /// Keep alive in seconds, 0 for none
+    #[arg(short, long, default_value_t = 60, help_heading = "Connection")]
+    pub(crate) keepalive: u16,
+    /// Keep the session: no clean start (needs --id)
+    #[arg(short = 'c', long, requires = "id", help_heading = "Connection")]
+    pub(crate) disable_clean_session: bool,
+    /// Seconds the server keeps the session after the connection ends (MQTT 5.0)
+    #[arg(
+        short = 'x',
+        long,
+        value_name = "SECONDS",
+        help_heading = "Connection"
+    )]
+    pub(crate) session_expiry_interval: Option<u32>,
+    /// Seconds to wait for the connection
+    #[arg(
+        long,
+        default_value_t = 30,
+        value_name = "SECONDS",
+        help_heading = "Connection"
+    )]
+    pub(crate) connect_timeout: u64,
+    /// Topic of the will message
+    #[arg(long, value_name = "TOPIC", help_heading = "Will")]
+    pub(crate) will_topic: Option<String>,
+    /// Payload of the will message
+    #[arg(
+        long,
+        value_name = "PAYLOAD",
+        requires = "will_topic",
+        help_heading = "Will"
+    )]
+    pub(crate) will_payload: Option<String>,
+    /// QoS of the will message
+    #[arg(long, value_parser = qos, value_name = "QOS", requires = "will_topic", help_heading = "Will")]
+    pub(crate) will_qos: Option<QoS>,
+    /// Retain the will message
+    #[arg(long, requires = "will_topic", help_heading = "Will")]
+    pub(crate) will_retain: bool,
+    /// Print help
+    #[arg(long, action = ArgAction::Help)]
+    help: Option<bool>,
+}
+
+/// Options of `ternmq pub`.
+#[derive(Args, Debug)]
+#[command(disable_help_flag = true)]
+pub(crate) struct Publish {
+    /// Topic to publish to
+    #[arg(short, long)]
+    pub(crate) topic: String,
+    #[command(flatten)]
+    pub(crate) source: Source,
+    /// 0 at most once, 1 at least once, 2 exactly once
+    #[arg(short, long, value_parser = qos, default_value = "0")]
+    pub(crate) qos: QoS,
+    /// Have the server keep the message for later subscribers
+    #[arg(short, long)]
+    pub(crate) retain: bool,
+    /// Publish the message this many times
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) repeat: u32,
+    /// Seconds between repetitions
+    #[arg(long, default_value_t = 0.0, value_name = "SECONDS")]
+    pub(crate) repeat_delay: f64,
+    /// Seconds until the message expires (MQTT 5.0)
+    #[arg(long, value_name = "SECONDS", help_heading = "Properties")]
+    pub(crate) expiry: Option<u32>,
+    /// Content type (MQTT 5.0)
+    #[arg(long, value_name = "TEXT", help_heading = "Properties")]
+    pub(crate) content_type: Option<String>,
+    /// Where an answer is expected (MQTT 5.0)
+    #[arg(long, value_name = "TOPIC", help_heading = "Properties")]
+    pub(crate) response_topic: Option<String>,
+    /// Correlation data for the answer (MQTT 5.0)
+    #[arg(long, value_name = "TEXT", help_heading = "Properties")]
+    pub(crate) correlation_data: Option<String>,
+    /// User property (MQTT 5.0); repeatable
+    #[arg(long, value_parser = key_value, value_name = "NAME=VALUE", help_heading = "Properties")]
+    pub(crate) user_property: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// Where the payload of `ternmq pub` comes from.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Source {
+    /// The payload itself
+    #[arg(short, long, value_name = "PAYLOAD")]
+    pub(crate) message: Option<String>,
+    /// A file as the payload
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Each line of standard input as a message
+    #[arg(short = 'l', long)]
+    pub(crate) stdin_line: bool,
+    /// All of standard input as one message
+    #[arg(short = 's', long)]
+    pub(crate) stdin_file: bool,
+    /// An empty payload; with --retain it deletes the retained message
+    #[arg(short, long)]
+    pub(crate) null_message: bool,
+}
+
+/// Options of `ternmq sub`.
+#[derive(Args, Debug)]
+#[command(disable_help_flag = true)]
+pub(crate) struct Subscribe {
+    /// Topic filter; repeatable
+    #[arg(short, long, required = true)]
+    pub(crate) topic: Vec<String>,
+    /// Highest QoS to receive with
+    #[arg(short, long, value_parser = qos, default_value = "0")]
+    pub(crate) qos: QoS,
+    /// End after this many messages
+    #[arg(short = 'C', long, value_name = "N")]
+    pub(crate) count: Option<u64>,
+    /// End after this many seconds; the exit status is 27 if --count was not reached
+    #[arg(short = 'W', long, value_name = "SECONDS")]
+    pub(crate) timeout: Option<u64>,
+    /// Print the topic before each payload
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+    /// Don't print retained messages
+    #[arg(short = 'R', long)]
+    pub(crate) no_retained: bool,
+    /// No newline after each payload
+    #[arg(short = 'N', long)]
+    pub(crate) no_newline: bool,
+    /// Print each message as a JSON object, one a line
+    #[arg(long, conflicts_with_all = ["verbose", "no_newline"])]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// Protocol versions under the names that people and mosquitto's clients use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Version {
+    /// MQTT 3.1
+    #[value(name = "3.1", aliases = ["31", "3", "mqttv31"])]
+    V3_1,
+    /// MQTT 3.1.1
+    #[value(name = "3.1.1", aliases = ["311", "4", "mqttv311"])]
+    V3_1_1,
+    /// MQTT 5.0
+    #[value(name = "5", aliases = ["5.0", "mqttv5"])]
+    V5_0,
+}
+
+impl From<Version> for ProtocolVersion {
+    fn from(version: Version) -> Self {
+        match version {
+            Version::V3_1 => Self::V3_1,
+            Version::V3_1_1 => Self::V3_1_1,
+            Version::V5_0 => Self::V5_0,
+        }
+    }
+}
+
+fn qos(text: &str) -> Result<QoS, String> {
+    match text {
+        "0" => Ok(QoS::AtMostOnce),
+        "1" => Ok(QoS::AtLeastOnce),
+        "2" => Ok(QoS::ExactlyOnce),
+        _ => Err("QoS is 0, 1 or 2".to_owned()),
+    }
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => Err("expected NAME=VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn mosquitto_habits_work() {
+        let cli = Cli::try_parse_from([
+            "ternmq", "pub", "-h", "example", "-p", "1884", "-t", "a/b", "-m", "x", "-q", "1",
+            "-r", "-V", "mqttv311", "-u", "me",
+        ])
+        .unwrap();
+        let Command::Publish(publish) = cli.command else {
+            panic!("not pub");
+        };
+        assert_eq!(publish.connection.host.as_deref(), Some("example"));
+        assert_eq!(publish.connection.protocol_version, Version::V3_1_1);
+        assert_eq!((publish.qos, publish.retain), (QoS::AtLeastOnce, true));
+    }
+
+    #[test]
+    fn a_payload_has_one_source() {
+        for args in [
+            &["ternmq", "pub", "-t", "a"][..],
+            &["ternmq", "pub", "-t", "a", "-m", "x", "-l"],
+        ] {
+            assert!(Cli::try_parse_from(args).is_err());
+        }
+    }
+}
