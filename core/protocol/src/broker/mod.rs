@@ -1,6 +1,7 @@
 //! The broker's machines.
 
 pub mod index;
+pub mod retained;
 
 mod arena;
 mod subscribers;
