@@ -20,6 +20,7 @@ pub mod topic;
 pub mod utf8;
 pub mod version;
 pub mod weight;
+pub mod wheel;
 
 #[cfg(test)]
 mod seeded;

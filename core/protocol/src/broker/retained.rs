@@ -146,9 +146,7 @@ impl<M: Weight> Retained<M> {
             let mut steps = 0;
             let mut range = self.topics.range::<str, _>(scope.bounds());
             loop {
-                let Some((key, entry)) = range.next() else {
-                    return None;
-                };
+                let (key, entry) = range.next()?;
                 if taken >= max.max(1) || looked >= MAX_TOPICS_PER_PAGE {
                     return Some(Cursor(key.clone()));
                 }
