@@ -263,6 +263,12 @@ impl<T> SendWindow<T> {
             .map(|flight| (flight.phase, &mut flight.item))
     }
 
+    /// True when the id is in use.
+    #[must_use]
+    pub fn contains(&self, id: u16) -> bool {
+        self.flights.contains(id)
+    }
+
     /// Packet Identifiers in use.
     #[must_use]
     pub fn len(&self) -> usize {
