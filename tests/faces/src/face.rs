@@ -1,0 +1,147 @@
+//! The faces, and how each one's shim is made ready.
+
+use crate::workspace_root;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::SystemTime;
+
+/// The faces in the order of the report.
+pub const FACES: [&str; 5] = [
+    "rust",
+    "c-sync",
+    "c-async",
+    "python-blocking",
+    "python-asyncio",
+];
+
+/// A face whose shim is ready to start.
+pub struct Face {
+    /// One of [`FACES`].
+    pub name: &'static str,
+    program: PathBuf,
+    arguments: Vec<String>,
+}
+
+impl Face {
+    /// Makes the shim of a face ready: compiles it where that is not cargo's work.
+    ///
+    /// # Errors
+    /// What is missing, and what provides it.
+    pub fn prepare(name: &'static str, rust_shim: Option<&str>) -> Result<Self, String> {
+        let shims = workspace_root().join("tests/shims");
+        let (program, arguments) = match name {
+            "rust" => (
+                PathBuf::from(rust_shim.ok_or("there is no Rust shim")?),
+                vec![],
+            ),
+            "c-sync" => (compile_c(&shims.join("c"), "sync")?, vec![]),
+            "c-async" => (compile_c(&shims.join("c"), "async")?, vec![]),
+            "python-blocking" => python(&shims.join("python/blocking_shim.py"))?,
+            "python-asyncio" => python(&shims.join("python/asyncio_shim.py"))?,
+            _ => return Err(format!("there is no face {name}")),
+        };
+        Ok(Self {
+            name,
+            program,
+            arguments,
+        })
+    }
+
+    /// The command that starts one actor.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments);
+        command
+    }
+}
+
+/// The interpreter that has the wheel installed; `make test` sets one up.
+pub fn python_with_wheel() -> PathBuf {
+    env::var_os("TERNMQ_TEST_PYTHON").map_or_else(
+        || workspace_root().join("target/venv/bin/python"),
+        PathBuf::from,
+    )
+}
+
+fn python(script: &Path) -> Result<(PathBuf, Vec<String>), String> {
+    let python = python_with_wheel();
+    if !python.exists() {
+        return Err(format!("no {}: run `make wheel` first", python.display()));
+    }
+    Ok((python, vec![script.to_string_lossy().into_owned()]))
+}
+
+/// Compiles `STYLE.c` and the files both C shims share, unless that has been done since they and
+/// the headers last changed. Several tests may do so at once: each writes its own file and renames.
+fn compile_c(folder: &Path, style: &str) -> Result<PathBuf, String> {
+    let root = workspace_root();
+    let library = library_folder()?;
+    let out = library.join(format!("shim-c-{style}"));
+    let sources = [style, "line", "inbox"].map(|name| folder.join(format!("{name}.c")));
+    let mut inputs = files_of(folder)?;
+    inputs.extend(files_of(&root.join("include"))?);
+    if is_newer(&out, &inputs) {
+        return Ok(out);
+    }
+    let fresh = library.join(format!("shim-c-{style}.{}", std::process::id()));
+    let mut compiler = Command::new(env::var_os("CC").unwrap_or_else(|| "cc".into()));
+    compiler.args([
+        "-std=gnu11",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-O1",
+        "-pthread",
+        "-o",
+    ]);
+    compiler.arg(&fresh).args(&sources);
+    // TERNMQ_SCENARIO_PAHO=1 builds against the Paho of the system instead: a check of the
+    // scenarios themselves.
+    if env::var_os("TERNMQ_SCENARIO_PAHO").is_some() {
+        let paho = if style == "sync" {
+            "-lpaho-mqtt3c"
+        } else {
+            "-lpaho-mqtt3a"
+        };
+        compiler.arg(paho);
+    } else {
+        compiler.arg("-I").arg(root.join("include"));
+        compiler.arg("-L").arg(&library).arg("-lternmq");
+        compiler.arg(format!("-Wl,-rpath,{}", library.display()));
+    }
+    let output = compiler
+        .output()
+        .map_err(|e| format!("cannot run the C compiler: {e}"))?;
+    if !output.status.success() {
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        return Err(format!("the C shim does not compile:\n{text}"));
+    }
+    fs::rename(&fresh, &out).map_err(|e| e.to_string())?;
+    Ok(out)
+}
+
+fn files_of(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let entries = fs::read_dir(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    Ok(entries.filter_map(|e| Some(e.ok()?.path())).collect())
+}
+
+/// Where cargo has put the C library: next to the test programs.
+fn library_folder() -> Result<PathBuf, String> {
+    let program = env::current_exe().map_err(|e| e.to_string())?;
+    Ok(program
+        .parent()
+        .expect("a program lies in a folder")
+        .to_path_buf())
+}
+
+fn is_newer(out: &Path, inputs: &[PathBuf]) -> bool {
+    let time = |p: &Path| fs::metadata(p).and_then(|m| m.modified()).ok();
+    let Some(made) = time(out) else {
+        return false;
+    };
+    inputs
+        .iter()
+        .all(|p| time(p).unwrap_or(SystemTime::UNIX_EPOCH) <= made)
+}

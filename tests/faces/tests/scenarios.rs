@@ -1,0 +1,104 @@
+//! Every story by every face in every version, each a test of its own: `FACE::STORY::VERSION`.
+#![allow(missing_docs)]
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use std::collections::BTreeMap;
+use std::env;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use ternmq_test_faces::face::{FACES, Face};
+use ternmq_test_faces::normative::Statements;
+use ternmq_test_faces::report::{self, Gap};
+use ternmq_test_faces::stage;
+use ternmq_test_faces::story::{Story, Version};
+use ternmq_test_faces::workspace_root;
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let stories = Story::load_all(&workspace_root().join("tests/scenarios"));
+    let stories = Arc::new(stories.expect("readable stories"));
+    let gaps = Arc::new(report::load_gaps().expect("readable gaps"));
+    let mut trials = checks(&stories, &gaps);
+    for name in FACES {
+        let face: SharedFace = Arc::new(OnceLock::new());
+        for (at, story) in stories.iter().enumerate() {
+            for &version in &story.versions {
+                if gaps.iter().any(|g| g.covers(name, story, version)) {
+                    continue;
+                }
+                let (stories, face) = (Arc::clone(&stories), Arc::clone(&face));
+                let title = format!("{name}::{}::{version}", story.name);
+                let body = move || perform(name, &face, &stories[at], version);
+                trials.push(Trial::test(title, body));
+            }
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+type SharedFace = Arc<OnceLock<Result<Face, String>>>;
+
+fn perform(
+    name: &'static str,
+    face: &SharedFace,
+    story: &Story,
+    version: Version,
+) -> Result<(), Failed> {
+    let face = face.get_or_init(|| Face::prepare(name, option_env!("CARGO_BIN_EXE_shim-rust")));
+    let result = match face {
+        Ok(face) => stage::perform(story, version, face, outside_broker()),
+        Err(e) => Err(e.clone()),
+    };
+    report::record(name, story, version, result.is_ok())?;
+    result.map_err(Failed::from)
+}
+
+/// `TERNMQ_SCENARIO_BROKER=ADDRESS:PORT` plays the stories against another broker: a check of the
+/// scenarios themselves.
+fn outside_broker() -> Option<SocketAddr> {
+    let text = env::var("TERNMQ_SCENARIO_BROKER").ok()?;
+    Some(text.parse().expect("TERNMQ_SCENARIO_BROKER=ADDRESS:PORT"))
+}
+
+/// Tests of the scenario files themselves.
+fn checks(stories: &Arc<Vec<Story>>, gaps: &Arc<Vec<Gap>>) -> Vec<Trial> {
+    let (told, proven) = (Arc::clone(stories), Arc::clone(stories));
+    let (named, gaps) = (Arc::clone(stories), Arc::clone(gaps));
+    vec![
+        Trial::test("stories::there_are_at_least_30", move || match told.len() {
+            30.. => Ok(()),
+            n => Err(format!("only {n} stories").into()),
+        }),
+        Trial::test("stories::every_statement_exists", move || {
+            Ok(statements_exist(&proven)?)
+        }),
+        Trial::test("stories::every_gap_names_a_story", move || {
+            let known = |g: &&Gap| g.story == "*" || named.iter().any(|s| s.name == g.story);
+            match gaps.iter().find(|g| !known(g)) {
+                None => Ok(()),
+                Some(gap) => Err(format!("there is no story {}", gap.story).into()),
+            }
+        }),
+    ]
+}
+
+fn statements_exist(stories: &[Story]) -> Result<(), String> {
+    let mut tables = BTreeMap::new();
+    for version in [Version::V31, Version::V311, Version::V5] {
+        tables.insert(version, Statements::of(version)?);
+    }
+    for story in stories {
+        for (version, id) in &story.proves {
+            if tables[version].gist(id).is_none() {
+                return Err(format!("{}: MQTT {version} has no {id}", story.name));
+            }
+            if !story.versions.contains(version) {
+                return Err(format!("{}: is not told in MQTT {version}", story.name));
+            }
+        }
+        if story.proves.is_empty() {
+            return Err(format!("{}: proves nothing", story.name));
+        }
+    }
+    Ok(())
+}
