@@ -10,7 +10,7 @@ use crate::time::Time;
 /// Incoming messages of manual mode that wait for their acknowledgement.
 #[derive(Debug, Default)]
 pub(super) struct Unacknowledged {
-    /// Of this connection, in the order they came in. At most Receive Maximum.
+    /// Of this connection, in the order they came in. At most Receive Maximum, or 65,535.
     owed: VecDeque<Owed>,
     /// QoS 2 messages of earlier connections that the server did not send again yet. They keep
     /// their ids, so at most 65,535.
@@ -59,6 +59,11 @@ impl Unacknowledged {
     fn take_parked(&mut self, packet_id: u16) -> Option<Owed> {
         let place = self.parked.iter().position(|o| o.packet_id == packet_id)?;
         Some(self.parked.swap_remove(place))
+    }
+
+    /// Messages of this connection that wait.
+    pub(super) fn len(&self) -> usize {
+        self.owed.len()
     }
 
     /// Whether PUBREC is still to be sent for a QoS 2 message.

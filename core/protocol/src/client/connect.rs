@@ -5,8 +5,7 @@ use super::link::{Link, ServerLimits};
 use super::outbound::InFlight;
 use super::{Cause, ClientSession, DropReason, Event, LostSession, RequestRefused, State, Token};
 use crate::codec::{
-    ConnAck, Disconnect, FrameBuffer, Packet, PacketType, Place, Properties, PropertiesBuf,
-    PropertyId, Value,
+    ConnAck, Disconnect, FrameBuffer, Packet, Place, Properties, PropertiesBuf, PropertyId, Value,
 };
 use crate::error::{EncodeError, PeerError};
 use crate::outbound::Outbound;
@@ -122,8 +121,8 @@ impl ClientSession {
         properties: Properties<'_>,
     ) -> Result<(), RequestRefused> {
         let invalid = |what| RequestRefused::Encode(EncodeError::Invalid(what));
-        if !reason.allowed_in(PacketType::Disconnect) {
-            return Err(invalid("not a reason code of DISCONNECT"));
+        if !client_may_send(reason) {
+            return Err(invalid("not a reason code of a client's DISCONNECT"));
         }
         Properties::parse(properties.as_bytes(), Place::Disconnect).map_err(|e| invalid(e.what))?;
         if !self.link.session_expires_later
@@ -158,6 +157,7 @@ impl ClientSession {
             // [MQTT-3.2.2-4]
             return Err(PeerError::protocol("Session Present after Clean Start"));
         }
+        self.link.authentication.accepted(properties)?;
         self.accept(now, session_present, properties);
         Ok(())
     }
@@ -171,7 +171,7 @@ impl ClientSession {
 
     /// The server broke a rule: DISCONNECT with the reason in MQTT 5.0, a plain close before.
     pub(super) fn fail(&mut self, now: Time, error: PeerError) {
-        let reason = match error.reason.allowed_in(PacketType::Disconnect) {
+        let reason = match client_may_send(error.reason) {
             true => error.reason,
             false => ReasonCode::PROTOCOL_ERROR,
         };
@@ -308,4 +308,9 @@ impl ClientSession {
         debug_assert!(removed.is_ok(), "{id} was not in {phase:?}");
         self.drop_operation(Token(id), why);
     }
+}
+
+/// The reason codes that section 3.14.2.1 gives to clients.
+fn client_may_send(reason: ReasonCode) -> bool {
+    matches!(reason.0, 0x00 | 0x04 | 0x80..=0x83 | 0x90 | 0x93..=0x99)
 }

@@ -59,6 +59,17 @@ pub enum Event {
         /// The properties of UNSUBACK.
         properties: PropertiesBuf,
     },
+    /// AUTH came in (MQTT 5.0, section 4.12), only where CONNECT named an authentication method.
+    Authenticate {
+        /// Continue authentication: to be answered by
+        /// [`authenticate`](super::ClientSession::authenticate). Success: re-authentication is done.
+        reason: ReasonCode,
+        /// Authentication Method and Data, Reason String and so on.
+        properties: PropertiesBuf,
+    },
+    /// A step inside a QoS 2 exchange, where
+    /// [`Options::report_progress`](super::Options::report_progress) asks for them.
+    Progress(Progress),
     /// An operation ended without an answer of the server: its last event.
     Dropped {
         /// Which one.
@@ -75,6 +86,16 @@ pub enum Event {
         /// The properties of the server's DISCONNECT.
         properties: PropertiesBuf,
     },
+}
+
+/// Steps of QoS 2 that change the session state and concern nobody but a store. To lose and repeat
+/// nothing over a crash, store them before sending what is in the outbound buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// PUBREC has come: of this publish only PUBREL is sent again.
+    Released(Token),
+    /// PUBREL has come for the incoming message with this Packet Identifier: it is free again.
+    Completed(u16),
 }
 
 /// What CONNACK says of an accepted connection.

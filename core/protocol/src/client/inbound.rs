@@ -1,7 +1,7 @@
 //! What comes in from the server.
 
 use super::outbound::InFlight;
-use super::{ClientSession, Event, Incoming, State, SubscriptionIds, Token};
+use super::{ClientSession, Event, Incoming, Progress, State, SubscriptionIds, Token};
 use crate::codec::{Ack, Frame, Packet, PacketType, Properties, PropertyId, Publish, QoS, SubAck};
 use crate::error::PeerError;
 use crate::message::{Message, Origin};
@@ -29,6 +29,9 @@ impl ClientSession {
             }
         }
         self.frames = frames;
+        if self.scratch.capacity() > KEPT_SCRATCH {
+            self.scratch = Vec::new();
+        }
         // Acknowledgements of the whole input have made room by now.
         if self.state == State::Connected {
             self.pump(now);
@@ -69,8 +72,7 @@ impl ClientSession {
                 self.disconnected_by_server(now, disconnect);
                 Ok(())
             }
-            // No method was named in CONNECT, so the server must not ask (section 4.12).
-            Packet::Auth(_) => Err(PeerError::protocol("AUTH without an authentication method")),
+            Packet::Auth(auth) => self.auth(auth),
             Packet::PingResp
             | Packet::Connect(_)
             | Packet::Subscribe(_)
@@ -92,7 +94,7 @@ impl ClientSession {
     }
 
     fn incoming_publish(&mut self, now: Time, publish: Publish<'_>) -> Result<(), PeerError> {
-        if publish.qos != QoS::AtMostOnce && !self.link.receive_quota.publish() {
+        if publish.qos != QoS::AtMostOnce && !self.may_receive() {
             return Err(PeerError::new(
                 ReasonCode::RECEIVE_MAXIMUM_EXCEEDED,
                 "more unacknowledged messages than Receive Maximum",
@@ -122,12 +124,24 @@ impl ClientSession {
         Ok(())
     }
 
+    /// Whether the server may have another message unacknowledged. Before MQTT 5.0 there is no
+    /// Receive Maximum, but no more identifiers than that either.
+    fn may_receive(&mut self) -> bool {
+        match self.link.version.is_v5() {
+            true => self.link.receive_quota.publish(),
+            false => self.unacknowledged.len() < usize::from(u16::MAX),
+        }
+    }
+
     fn pubrel(&mut self, now: Time, ack: Ack<'_>) -> Result<(), PeerError> {
         if self.unacknowledged.owes_pubrec(ack.packet_id) {
             return Err(PeerError::protocol("PUBREL before PUBREC"));
         }
         let reason = match self.received.pubrel(ack.packet_id) {
-            true => ReasonCode::SUCCESS,
+            true => {
+                self.progress(Progress::Completed(ack.packet_id));
+                ReasonCode::SUCCESS
+            }
             false => {
                 self.stats.unknown_acknowledgements += 1;
                 ReasonCode::PACKET_IDENTIFIER_NOT_FOUND
@@ -156,6 +170,7 @@ impl ClientSession {
         let reason = match self.window.pubrec(ack.packet_id) {
             Ok(Pubrec::First(item)) => {
                 *item = InFlight::Released;
+                self.progress(Progress::Released(Token(ack.packet_id)));
                 ReasonCode::SUCCESS
             }
             Ok(Pubrec::Again) => ReasonCode::SUCCESS,
@@ -168,6 +183,12 @@ impl ClientSession {
         };
         self.write(now, &Packet::PubRel(Ack::new(ack.packet_id, reason)));
         Ok(())
+    }
+
+    fn progress(&mut self, step: Progress) {
+        if self.options.report_progress {
+            self.events.push_back(Event::Progress(step));
+        }
     }
 
     fn completed(&mut self, done: Result<(), AckError>, ack: Ack<'_>) -> Result<(), PeerError> {
@@ -238,6 +259,9 @@ impl ClientSession {
         Ok(())
     }
 }
+
+/// Scratch memory that is kept: what a large packet took beyond is given back.
+const KEPT_SCRATCH: usize = 16 << 10;
 
 const WRONG_PHASE: PeerError =
     PeerError::protocol("an acknowledgement of another kind than awaited");

@@ -1,5 +1,6 @@
 //! What a client knows of one connection, and forgets with it.
 
+use super::authenticate::Authentication;
 use super::{Acknowledge, Event, Options};
 use crate::codec::{MAX_PACKET_SIZE, Properties, PropertyId, QoS};
 use crate::session::alias::{AliasesIn, AliasesOut};
@@ -17,6 +18,7 @@ pub(super) struct Link {
     /// When the connect timeout or the flush timeout strikes.
     pub(super) deadline: Time,
     pub(super) keep_alive: ClientKeepAlive,
+    pub(super) authentication: Authentication,
     /// The driver reads from the transport.
     pub(super) reading: bool,
     /// What is sent again has DUP: the server has seen the session.
@@ -36,6 +38,13 @@ impl Link {
         let announced = options.announced(PropertyId::MaximumPacketSize, MAX_PACKET_SIZE);
         let alias_maximum = options.announced(PropertyId::TopicAliasMaximum, 0) as u16;
         let receive_maximum = options.announced(PropertyId::ReceiveMaximum, u16::MAX.into()) as u16;
+        let method = match options.version.is_v5() {
+            true => options
+                .properties
+                .get()
+                .text(PropertyId::AuthenticationMethod),
+            false => None,
+        };
         Self {
             version: options.version,
             acknowledge: options.acknowledge,
@@ -46,6 +55,7 @@ impl Link {
                 ms => now.after(ms),
             },
             keep_alive: ClientKeepAlive::new(0, options.ping_timeout_ms, now),
+            authentication: Authentication::new(method),
             reading: true,
             resumed: false,
             server: ServerLimits::default(),

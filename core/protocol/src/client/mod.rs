@@ -60,6 +60,7 @@
 //! ```
 
 mod acknowledge;
+mod authenticate;
 mod connect;
 mod event;
 mod inbound;
@@ -67,14 +68,16 @@ mod link;
 mod options;
 mod outbound;
 mod stats;
+mod stored;
 
 pub use connect::FLUSH_TIMEOUT_MS;
 pub use event::{
-    Cause, Connected, DropReason, Event, Incoming, PublishRefused, RequestRefused, SubscriptionIds,
-    Timeout, Token,
+    Cause, Connected, DropReason, Event, Incoming, Progress, PublishRefused, RequestRefused,
+    SubscriptionIds, Timeout, Token,
 };
 pub use options::{Acknowledge, LostSession, Options, Will};
 pub use stats::Stats;
+pub use stored::Stored;
 
 use std::collections::VecDeque;
 
@@ -129,8 +132,7 @@ impl ClientSession {
     /// # Errors
     /// No CONNECT can carry these options.
     pub fn new(options: Options) -> Result<Self, EncodeError> {
-        let mut scratch = Vec::new();
-        options.write_connect(&mut scratch)?;
+        options.write_connect(&mut Vec::new())?;
         Ok(Self {
             state: State::Closed,
             link: Link::new(&options, Time(0)),
@@ -143,7 +145,7 @@ impl ClientSession {
             outbound: Outbound::default(),
             frames: FrameBuffer::default(),
             events: VecDeque::new(),
-            scratch,
+            scratch: Vec::new(),
             stats: Stats::default(),
         })
     }
@@ -186,13 +188,10 @@ impl ClientSession {
         self.window.contains(token.0)
     }
 
-    /// The publishes with QoS above 0 that are not complete yet, in the order they were made: those
-    /// in the outbox too. Costs a sort.
+    /// The publishes with QoS above 0 that are not complete: those sent, in the order of sending,
+    /// then those in the outbox. Costs a sort.
     pub fn pending(&self) -> impl Iterator<Item = Token> {
-        self.window
-            .in_order()
-            .filter(|(_, _, item)| item.is_publish())
-            .map(|(id, _, _)| Token(id))
+        self.publishes().map(|(id, _, _)| Token(id))
     }
 
     /// Messages in the outbox and the bytes they take.
@@ -202,8 +201,7 @@ impl ClientSession {
 
     /// Messages that were sent with QoS above 0 and are not complete. Costs a walk over them.
     pub fn in_flight(&self) -> usize {
-        self.window
-            .in_order()
+        self.publishes()
             .filter(|(_, phase, _)| *phase != Phase::Reserved)
             .count()
     }

@@ -55,6 +55,8 @@ pub struct Options {
     pub publish_offline: bool,
     /// What happens to unacknowledged messages when the server has lost the session.
     pub lost_session: LostSession,
+    /// Whether [`Event::Progress`](super::Event::Progress) is given out, which only a store needs.
+    pub report_progress: bool,
 }
 
 /// Who acknowledges incoming messages of QoS 1 and 2.
@@ -118,6 +120,7 @@ impl Default for Options {
             connect_timeout_ms: 30_000,
             publish_offline: true,
             lost_session: LostSession::Republish,
+            report_progress: false,
         }
     }
 }
@@ -173,6 +176,12 @@ impl Options {
         if self.version.is_v5() {
             let invalid = |e: crate::PeerError| EncodeError::Invalid(e.what);
             self.properties.check(Place::Connect).map_err(invalid)?;
+            let properties = self.properties.get();
+            if properties.get(PropertyId::AuthenticationData).is_some()
+                && properties.get(PropertyId::AuthenticationMethod).is_none()
+            {
+                return Err(EncodeError::Invalid("Authentication Data without a method"));
+            }
             if let Some(will) = &self.will {
                 will.properties.check(Place::Will).map_err(invalid)?;
             }

@@ -34,8 +34,8 @@ impl InFlight {
 /// A message in the outbox; one with QoS above 0 holds its Packet Identifier already.
 #[derive(Clone, Debug)]
 pub(super) struct Queued {
-    packet_id: u16,
-    message: Message,
+    pub(super) packet_id: u16,
+    pub(super) message: Message,
 }
 
 impl Weight for Queued {
@@ -354,7 +354,7 @@ impl ClientSession {
 }
 
 /// What a message of this QoS waits for, once it is sent.
-fn awaited(qos: QoS) -> Phase {
+pub(super) fn awaited(qos: QoS) -> Phase {
     match qos {
         QoS::ExactlyOnce => Phase::AwaitPubrec,
         _ => Phase::AwaitPuback,
