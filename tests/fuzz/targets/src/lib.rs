@@ -1,0 +1,32 @@
+//! The bodies of the fuzz targets: any bytes go in, and what must hold for all of them is asserted.
+//!
+//! libFuzzer runs them through `tests/fuzz`; `tests/seeds.rs` runs them on a stable compiler over the
+//! seeds and over mutations of the seeds, so that they hold in every test run.
+#![forbid(unsafe_code)]
+
+mod frame;
+mod packet;
+mod properties;
+mod topic;
+
+pub use frame::frame;
+pub use packet::packet;
+pub use properties::properties;
+pub use topic::topic;
+
+/// A target: its name, which is also the folder of its seeds, and its body.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: [Target; 4] = [
+    ("frame", frame),
+    ("packet", packet),
+    ("properties", properties),
+    ("topic", topic),
+];
+
+/// Takes the first byte as a choice; `None` when there is none.
+fn choice(data: &[u8]) -> Option<(usize, &[u8])> {
+    let (first, rest) = data.split_first()?;
+    Some((usize::from(*first), rest))
+}

@@ -1,0 +1,280 @@
+//! The fuzz targets over their seeds, over the seeds' mutations, and over seeds that the raw peer's
+//! own packet writer makes. Each failure names the input that shows it.
+#![allow(missing_docs)]
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use ternmq_fuzz_targets::{TARGETS, Target};
+use ternmq_test_broker_wire::{Line, packet};
+
+/// Mutations of its seeds that each target is shown.
+const MUTATIONS: usize = 20_000;
+
+#[test]
+fn frame_holds_over_its_seeds() {
+    run("frame");
+}
+
+#[test]
+fn packet_holds_over_its_seeds() {
+    run("packet");
+}
+
+#[test]
+fn properties_hold_over_their_seeds() {
+    run("properties");
+}
+
+#[test]
+fn topic_holds_over_its_seeds() {
+    run("topic");
+}
+
+#[test]
+fn every_target_has_a_test_and_seeds() {
+    for (name, _) in TARGETS {
+        assert!(committed_seeds(name).len() >= 5, "{name} has too few seeds");
+    }
+}
+
+/// `TERNMQ_WRITE_SEEDS=1 cargo test -p ternmq-fuzz-targets` writes the generated seeds to disk.
+#[test]
+fn the_committed_seeds_contain_the_generated_ones() {
+    let write = std::env::var_os("TERNMQ_WRITE_SEEDS").is_some();
+    for (name, _) in TARGETS {
+        for (at, seed) in generated_seeds(name).into_iter().enumerate() {
+            let path = corpus(name).join(format!("seed-{at:03}"));
+            if write {
+                fs::create_dir_all(corpus(name)).expect("a folder");
+                fs::write(&path, &seed).expect("a seed written");
+            }
+            let committed = fs::read(&path).unwrap_or_default();
+            assert_eq!(committed, seed, "{} is stale", path.display());
+        }
+    }
+}
+
+fn run(name: &str) {
+    let target = *TARGETS.iter().find(|t| t.0 == name).expect("a target");
+    let seeds = committed_seeds(name);
+    for seed in &seeds {
+        check(target, seed);
+    }
+    let mut random = Random(0x7e52_6d71);
+    for _ in 0..MUTATIONS {
+        let mut input = seeds[random.below(seeds.len())].clone();
+        for _ in 0..=random.below(4) {
+            mutate(&mut input, &seeds, &mut random);
+        }
+        check(target, &input);
+    }
+}
+
+fn check((name, body): Target, input: &[u8]) {
+    if catch_unwind(AssertUnwindSafe(|| body(input))).is_err() {
+        panic!("target {name} fails on {input:02x?}");
+    }
+}
+
+fn mutate(input: &mut Vec<u8>, seeds: &[Vec<u8>], random: &mut Random) {
+    let at = random.below(input.len() + 1);
+    match random.below(7) {
+        0 if at < input.len() => input[at] ^= 1 << random.below(8),
+        1 if at < input.len() => input[at] = random.byte(),
+        2 => input.insert(at, random.byte()),
+        3 if at < input.len() => drop(input.remove(at)),
+        4 => input.truncate(at),
+        5 => {
+            let other = &seeds[random.below(seeds.len())];
+            let from = random.below(other.len() + 1);
+            input.truncate(at);
+            input.extend(&other[from..]);
+        }
+        _ => {
+            let interesting = [0, 1, 2, 0x7f, 0x80, 0xff, b'#', b'+', b'/', b'$'];
+            input.insert(at, interesting[random.below(interesting.len())]);
+        }
+    }
+}
+
+/// xorshift64*: the same mutations in every run.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        (self.next() >> 33) as usize % n
+    }
+
+    fn byte(&mut self) -> u8 {
+        (self.next() >> 40) as u8
+    }
+}
+
+fn corpus(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../corpus")
+        .join(name)
+}
+
+fn committed_seeds(name: &str) -> Vec<Vec<u8>> {
+    let folder = corpus(name);
+    let entries = fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    let mut paths: Vec<_> = entries.map(|e| e.expect("an entry").path()).collect();
+    paths.sort();
+    paths.iter().map(|p| fs::read(p).expect("a seed")).collect()
+}
+
+fn generated_seeds(name: &str) -> Vec<Vec<u8>> {
+    match name {
+        "packet" => packets()
+            .into_iter()
+            .map(|(level, bytes)| [&[level - 3][..], &bytes].concat())
+            .collect(),
+        "frame" => frames(),
+        "properties" => property_lists(),
+        "topic" => TOPICS
+            .iter()
+            .map(|(name, filter)| format!("\0{name}\n{filter}").into_bytes())
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn packets() -> Vec<(u8, Vec<u8>)> {
+    let mut all = Vec::new();
+    for level in packet::LEVELS {
+        for text in PACKETS {
+            let line = Line::parse(text).expect(text);
+            let only_v5 = line.word(0) == "AUTH";
+            if !only_v5 || level == 5 {
+                all.push((level, packet::encode(level, &line)));
+            }
+        }
+    }
+    for text in PACKETS_V5 {
+        let line = Line::parse(text).expect(text);
+        all.push((5, packet::encode(5, &line)));
+    }
+    all
+}
+
+fn frames() -> Vec<Vec<u8>> {
+    let stream: Vec<u8> = packets().into_iter().flat_map(|p| p.1).collect();
+    let long = packet::encode(
+        4,
+        &Line::of(&["PUBLISH"])
+            .with("topic", "a")
+            .with("payload", vec![7; 300]),
+    );
+    vec![
+        [&[5, 0][..], &stream].concat(),
+        [&[5, 6][..], &stream[..200]].concat(),
+        [&[2, 30][..], &long].concat(),
+        [&[3, 30][..], &long, &long].concat(),
+        vec![1, 0, 0x30, 0xff, 0xff, 0xff, 0x7f],
+        vec![5, 0, 0x30, 0xff, 0xff, 0xff, 0xff, 0x01],
+        vec![5, 0, 0x30, 0x80, 0x80, 0x00, 0xc0, 0x00],
+        vec![5, 1, 0x00, 0x00],
+    ]
+}
+
+/// The bodies of property lists: what stands between the packet's own fields in MQTT 5.
+fn property_lists() -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
+    for (place, text) in [
+        (
+            0,
+            "session_expiry=9 receive_maximum=7 maximum_packet_size=99 topic_alias_maximum=3 user=a:b user=a:c",
+        ),
+        (
+            0,
+            "request_response_info=1 request_problem_info=0 auth_method=m auth_data=%00%01",
+        ),
+        (
+            1,
+            "will_delay=5 payload_format=1 message_expiry=8 content_type=t response_topic=a/b correlation=%ff",
+        ),
+        (
+            2,
+            "maximum_qos=1 retain_available=0 assigned_client_id=x server_keep_alive=30 server_reference=s",
+        ),
+        (
+            2,
+            "wildcard_available=1 subscription_ids_available=0 shared_available=1 response_info=r reason_string=no",
+        ),
+        (
+            3,
+            "topic_alias=3 subscription_id=1 subscription_id=268435455 user=k:v payload_format=0",
+        ),
+        (4, "reason_string=why user=a:b"),
+        (5, "subscription_id=300 user=x:y"),
+        (
+            8,
+            "session_expiry=0 reason_string=bye server_reference=there",
+        ),
+        (9, "auth_method=SCRAM auth_data=%00 reason_string=x"),
+    ] {
+        let line = Line::parse(&format!("DISCONNECT reason=0 {text}")).expect(text);
+        let bytes = packet::encode(5, &line);
+        // First byte, length, reason code and the length of the properties: one byte each here.
+        assert!(bytes[1] < 0x80 && usize::from(bytes[3]) == bytes.len() - 4);
+        all.push([&[place][..], &bytes[4..]].concat());
+    }
+    all
+}
+
+const PACKETS: [&str; 16] = [
+    "CONNECT client_id=a",
+    "CONNECT client_id=b clean_start=0 keep_alive=0 will_topic=w/b will_payload=%00gone will_qos=2 will_retain=1 username=u password=%00p",
+    "CONNACK session_present=1 reason=0",
+    "PUBLISH topic=a/b payload=hello",
+    "PUBLISH dup=1 qos=2 retain=1 topic=sensor/1/temp id=65535 payload=%ff%fe",
+    "PUBACK id=1",
+    "PUBREC id=2",
+    "PUBREL id=3",
+    "PUBCOMP id=4",
+    "SUBSCRIBE id=5 filter=a/+/b options=1 filter=# options=2",
+    "SUBACK id=5 code=1 code=128",
+    "UNSUBSCRIBE id=6 filter=a filter=b/#",
+    "UNSUBACK id=6 code=0 code=17",
+    "PINGREQ",
+    "PINGRESP",
+    "DISCONNECT",
+];
+
+const PACKETS_V5: [&str; 9] = [
+    "CONNECT client_id=c session_expiry=600 receive_maximum=20 topic_alias_maximum=10 user=a:b will_topic=w will_payload=x will.will_delay=5 will.user=c:d",
+    "CONNACK reason=135 reason_string=no server_reference=there",
+    "CONNACK assigned_client_id=x1 maximum_qos=1 retain_available=0 server_keep_alive=30",
+    "PUBLISH qos=1 id=9 topic=a payload=x topic_alias=3 message_expiry=60 response_topic=r correlation=%00 user=k:v content_type=t",
+    "PUBACK id=1 reason=16 reason_string=nobody",
+    "PUBREC id=2 reason=151",
+    "SUBSCRIBE id=5 subscription_id=7 filter=$share/g/a/# options=0x2d",
+    "DISCONNECT reason=0x8e reason_string=taken user=a:b",
+    "AUTH reason=0x18 auth_method=SCRAM auth_data=%01%02",
+];
+
+const TOPICS: [(&str, &str); 14] = [
+    ("a", "a"),
+    ("a/b/c", "a/+/c"),
+    ("a/b/c", "a/#"),
+    ("a", "a/#"),
+    ("/", "+/+"),
+    ("/a", "+"),
+    ("$SYS/load", "#"),
+    ("$SYS/load", "$SYS/+"),
+    ("$SYS/load", "+/load"),
+    ("a//b", "a/+/b"),
+    ("温度/厨房", "温度/+"),
+    ("a/b", "$share/group/a/+"),
+    ("a+", "a+/b"),
+    ("a", "a/#/b"),
+];
