@@ -78,6 +78,13 @@ impl<T> Arena<T> {
         }
     }
 
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.slots.iter_mut().filter_map(|slot| match slot {
+            Slot::Taken(value) => Some(value),
+            Slot::Free { .. } => None,
+        })
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         self.slots
             .iter()

@@ -1,8 +1,36 @@
-//! The broker's machines.
+//! The broker's machines: a [`Shard`] per thread, and the store of retained messages they share.
 
 pub mod index;
 pub mod retained;
 
 mod arena;
+mod connect;
+mod connection;
+mod ending;
+mod fanout;
+mod frames;
+mod limits;
+mod links;
+mod out;
+mod pool;
+mod publish;
+mod replay;
+mod session;
+mod shard;
+mod stats;
+mod subscribe;
 mod subscribers;
+mod timers;
 mod trie;
+mod will;
+
+pub use limits::Limits;
+pub use out::{
+    Admission, AdmitRequest, Applied, ConnId, ListenerId, Out, Page, Parked, RetainedOp,
+    RetainedTicket,
+};
+pub use shard::{Shard, ShardConfig};
+pub use stats::{Dropped, Stats};
+
+#[cfg(test)]
+mod tests;

@@ -221,6 +221,12 @@ impl<T> SendWindow<T> {
         }
     }
 
+    /// True while there is something to send again on this connection.
+    #[must_use]
+    pub fn has_resend(&self) -> bool {
+        self.resends.is_some()
+    }
+
     /// The next packet to send again on this connection, oldest first, PUBRELs before PUBLISHes.
     ///
     /// `None` when there is none or the quota is used up; ask again after an acknowledgement.

@@ -1,0 +1,355 @@
+//! CONNECT, admission, CONNACK, resuming and taking over (3.1, 3.2, 4.4).
+
+use super::connection::Stage;
+use super::out::{Admission, AdmitRequest, ConnId, Early, Out};
+use super::session::{NEVER_EXPIRES, Session};
+use super::shard::Shard;
+use super::will::StoredWill;
+use crate::codec::{
+    ConnAck, Connect, Frame, MAX_PACKET_SIZE, Packet, PacketType, PropertiesBuf, PropertyId, Value,
+};
+use crate::error::PeerError;
+use crate::message::Origin;
+use crate::reason::ReasonCode;
+use crate::time::Time;
+use crate::version::ProtocolVersion;
+use std::hash::{DefaultHasher, Hasher};
+
+impl Shard {
+    /// The first packet of a connection.
+    pub(super) fn handle_first(
+        &mut self,
+        id: u32,
+        frame: Frame<'_>,
+        out: &mut Out,
+    ) -> Result<(), PeerError> {
+        // [MQTT-3.1.0-1]: nothing but CONNECT is answered.
+        if frame.packet_type != PacketType::Connect {
+            return Err(PeerError::protocol("the first packet is not CONNECT"));
+        }
+        let conn = &mut self.links.conns[id];
+        conn.version = Connect::answer_version(frame.body);
+        let decoded = Packet::decode(frame, conn.version);
+        let checked = decoded.and_then(|packet| match packet {
+            Packet::Connect(connect) => check(&connect, &self.links.limits).map(|()| connect),
+            _ => Err(PeerError::protocol("the first packet is not CONNECT")),
+        });
+        let connect = match checked {
+            Ok(connect) => connect,
+            Err(error) => {
+                self.refuse_broken(id, error, out);
+                return Err(error);
+            }
+        };
+        let assigned = connect.client_id.is_empty();
+        let client_id: Box<str> = if assigned {
+            self.make_client_id()
+        } else {
+            connect.client_id.into()
+        };
+        let conn = &mut self.links.conns[id];
+        conn.stage = Stage::Admission;
+        out.admissions.push(AdmitRequest {
+            conn: ConnId(id),
+            client_id: client_id.clone(),
+            listener: conn.listener,
+            version: connect.version,
+            clean_start: connect.clean_start,
+            user_name: connect.user_name.map(Into::into),
+            password: connect.password.map(Into::into),
+        });
+        conn.early = Some(Box::new(Early {
+            connect: frame.body.into(),
+            input: Vec::new(),
+            client_id,
+            assigned,
+        }));
+        Ok(())
+    }
+
+    /// Lets a client in or not: the answer to its [`AdmitRequest`].
+    ///
+    /// An older connection of the same client is told and put into [`Out::closing`]. What came in
+    /// behind the CONNECT is handled at once. Nothing happens when the connection is gone.
+    pub fn admit(&mut self, conn: ConnId, now: Time, admission: Admission, out: &mut Out) {
+        let Some(connection) = self.links.conns.get_mut(conn.0) else {
+            return;
+        };
+        if connection.stage != Stage::Admission {
+            return;
+        }
+        let Some(early) = connection.early.take() else {
+            return;
+        };
+        match admission {
+            Admission::Accept => self.accept(conn.0, *early, now, out),
+            Admission::Refuse(reason) => {
+                self.refuse(conn.0, reason, out);
+            }
+        }
+    }
+
+    fn accept(&mut self, id: u32, early: Early, now: Time, out: &mut Out) {
+        let Early {
+            connect,
+            input,
+            client_id,
+            assigned,
+        } = early;
+        // It was read once already, when it came in.
+        let Ok(connect) = Connect::decode(&connect) else {
+            self.refuse(id, ReasonCode::UNSPECIFIED_ERROR, out);
+            return;
+        };
+        let known = self.find_session(&client_id);
+        if known.is_none() && self.links.sessions.len() >= self.links.limits.sessions {
+            self.refuse(id, ReasonCode::SERVER_BUSY, out);
+            return;
+        }
+        let assigned_id = assigned.then(|| client_id.clone());
+        let (session, present) = self.open_session(client_id, known, &connect, now, out);
+        self.attach(id, session, &connect, now);
+        let properties = self.connack_properties(session, &connect, assigned_id.as_deref());
+        let packet = Packet::ConnAck(ConnAck {
+            session_present: present,
+            reason: ReasonCode::SUCCESS,
+            properties: properties.get(),
+        });
+        self.links.stats.connects += 1;
+        if let Err(error) = self.send(id, &packet, out) {
+            self.fail(id, error, now, out);
+            return;
+        }
+        self.arm(id);
+        self.arm_session(session);
+        self.links.refill(session, now, out);
+        self.ask_for_retained(session, out);
+        if !input.is_empty() {
+            self.handle_input(ConnId(id), now, &input, out);
+        }
+    }
+
+    /// The session for a CONNECT, and whether it was there [MQTT-3.1.2-4] [MQTT-3.1.2-5]
+    /// [MQTT-3.1.2-6].
+    fn open_session(
+        &mut self,
+        client_id: Box<str>,
+        known: Option<u32>,
+        connect: &Connect<'_>,
+        now: Time,
+        out: &mut Out,
+    ) -> (u32, bool) {
+        let Some(slot) = known else {
+            return (self.new_session(client_id), false);
+        };
+        let old = self.links.sessions[slot].conn;
+        if old != super::arena::NONE {
+            // [MQTT-3.1.4-3]
+            self.say_goodbye(old, ReasonCode::SESSION_TAKEN_OVER, out);
+            self.unlink(old);
+            self.close(old, out);
+        }
+        if connect.clean_start {
+            self.remove_session(slot, false, now, out);
+            return (self.new_session(client_id), false);
+        }
+        let session = &mut self.links.sessions[slot];
+        if session.expiry == 0 {
+            // It was to end with its connection, and does, taken over or not.
+            self.remove_session(slot, false, now, out);
+            return (self.new_session(client_id), false);
+        }
+        // A will that waits for its delay is not sent [MQTT-3.1.3-9]; without a delay the end of
+        // the old connection is enough.
+        if session.will.as_ref().is_some_and(|will| will.delay > 0) {
+            session.will = None;
+        }
+        self.publish_will(slot, now, out);
+        (slot, true)
+    }
+
+    /// Ties connection and session together.
+    fn attach(&mut self, id: u32, slot: u32, connect: &Connect<'_>, now: Time) {
+        let limits = &self.links.limits;
+        let conn = &mut self.links.conns[id];
+        let session = &mut self.links.sessions[slot];
+        let number = |property| connect.properties.number(property);
+        conn.stage = Stage::Connected;
+        conn.session = slot;
+        conn.version = connect.version;
+        conn.last_packet = now;
+        conn.keep_alive = match limits.keep_alive {
+            0 => connect.keep_alive,
+            _ if !connect.version.is_v5() => connect.keep_alive,
+            most if connect.keep_alive == 0 => most,
+            most => connect.keep_alive.min(most),
+        };
+        conn.max_packet_size = number(PropertyId::MaximumPacketSize).unwrap_or(u32::MAX);
+        session.conn = id;
+        session.ends_at = Time::NEVER;
+        session.will_at = Time::NEVER;
+        session.will = connect
+            .will
+            .as_ref()
+            .map(|will| Box::new(StoredWill::new(will)));
+        session.expiry = if connect.version.is_v5() {
+            number(PropertyId::SessionExpiryInterval).unwrap_or(0)
+        } else if connect.clean_start {
+            0
+        } else {
+            NEVER_EXPIRES
+        }
+        .min(limits.session_expiry);
+        let receive_maximum = number(PropertyId::ReceiveMaximum).unwrap_or(u16::MAX.into());
+        session
+            .window
+            .connected(limits.inflight.min(receive_maximum as u16));
+    }
+
+    fn new_session(&mut self, client_id: Box<str>) -> u32 {
+        self.last_origin += 1;
+        let hash = self.hash(&client_id);
+        let slot = self
+            .links
+            .sessions
+            .insert(Session::new(client_id, Origin(self.last_origin)));
+        let Self {
+            clients,
+            links,
+            hasher,
+            ..
+        } = self;
+        clients.insert_unique(hash, slot, |slot| {
+            std::hash::BuildHasher::hash_one(hasher, &*links.sessions[*slot].client_id)
+        });
+        self.links.stats.sessions += 1;
+        slot
+    }
+
+    /// What the server has to say about itself (3.2.2.3).
+    fn connack_properties(
+        &self,
+        session: u32,
+        connect: &Connect<'_>,
+        assigned_id: Option<&str>,
+    ) -> PropertiesBuf {
+        let mut properties = PropertiesBuf::default();
+        if !connect.version.is_v5() {
+            return properties;
+        }
+        let limits = &self.links.limits;
+        let session = &self.links.sessions[session];
+        let asked = connect.properties.number(PropertyId::SessionExpiryInterval);
+        if session.expiry != asked.unwrap_or(0) {
+            properties.push_number(PropertyId::SessionExpiryInterval, session.expiry);
+        }
+        if limits.receive_maximum != u16::MAX {
+            properties.push_number(PropertyId::ReceiveMaximum, limits.receive_maximum.into());
+        }
+        if limits.packet_size < MAX_PACKET_SIZE {
+            properties.push_number(PropertyId::MaximumPacketSize, limits.packet_size);
+        }
+        if let Some(id) = assigned_id {
+            // Ours, and short enough.
+            let _ = properties.push(PropertyId::AssignedClientIdentifier, Value::Utf8String(id));
+        }
+        if limits.topic_aliases > 0 {
+            properties.push_number(PropertyId::TopicAliasMaximum, limits.topic_aliases.into());
+        }
+        properties.push_number(PropertyId::SharedSubscriptionAvailable, 0);
+        let keep_alive = self.links.conns[session.conn].keep_alive;
+        if keep_alive != connect.keep_alive {
+            properties.push_number(PropertyId::ServerKeepAlive, keep_alive.into());
+        }
+        properties
+    }
+
+    /// Answers a CONNECT with a failure and closes [MQTT-3.2.2-7].
+    fn refuse(&mut self, id: u32, reason: ReasonCode, out: &mut Out) {
+        self.links.stats.connects_refused += 1;
+        let packet = Packet::ConnAck(ConnAck {
+            session_present: false,
+            reason,
+            properties: crate::codec::Properties::EMPTY,
+        });
+        // Closed either way.
+        let _ = self.send(id, &packet, out);
+        self.close(id, out);
+    }
+
+    /// Answers a CONNECT that is broken, as far as its version has words for that: any reason in 5.0,
+    /// only the version and the client identifier before [MQTT-3.1.4-1].
+    fn refuse_broken(&mut self, id: u32, error: PeerError, out: &mut Out) {
+        let v5 = self.links.conns[id].version.is_v5();
+        if v5 && error.reason.allowed_in(PacketType::ConnAck)
+            || matches!(
+                error.reason,
+                ReasonCode::UNSUPPORTED_PROTOCOL_VERSION | ReasonCode::CLIENT_IDENTIFIER_NOT_VALID
+            )
+        {
+            self.refuse(id, error.reason, out);
+        }
+    }
+
+    /// A client identifier for a client without one: 22 letters and digits that nobody can guess
+    /// without the seed, and not one in use [MQTT-3.1.3-6].
+    fn make_client_id(&mut self) -> Box<str> {
+        const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+        loop {
+            self.last_assigned += 1;
+            let mut id = String::with_capacity(22);
+            for half in 0..2u8 {
+                let mut hasher = DefaultHasher::new();
+                hasher.write_u64(self.seed);
+                hasher.write_u64(self.seed.rotate_left(29) ^ u64::from(half));
+                hasher.write_u64(self.last_assigned);
+                hasher.write_u16(self.number);
+                let mut bits = hasher.finish();
+                for _ in 0..11 {
+                    id.push(DIGITS[(bits % 62) as usize] as char);
+                    bits /= 62;
+                }
+            }
+            if self.find_session(&id).is_none() {
+                return id.into();
+            }
+        }
+    }
+}
+
+/// What can be refused without knowing the client.
+fn check(connect: &Connect<'_>, limits: &super::limits::Limits) -> Result<(), PeerError> {
+    if connect.client_id.is_empty() {
+        // 3.1 wants 1 to 23 characters; 3.1.1 allows none with Clean Session [MQTT-3.1.3-8].
+        let allowed = match connect.version {
+            ProtocolVersion::V3_1 => false,
+            ProtocolVersion::V3_1_1 => connect.clean_start,
+            ProtocolVersion::V5_0 => true,
+        };
+        if !allowed {
+            return Err(PeerError::new(
+                ReasonCode::CLIENT_IDENTIFIER_NOT_VALID,
+                "an empty client identifier",
+            ));
+        }
+    }
+    // [MQTT-4.12.0-1]
+    if connect
+        .properties
+        .get(PropertyId::AuthenticationMethod)
+        .is_some()
+    {
+        return Err(PeerError::new(
+            ReasonCode::BAD_AUTHENTICATION_METHOD,
+            "no authentication method is available",
+        ));
+    }
+    let levels = connect.will.map_or(0, |will| will.topic.split('/').count());
+    if levels > limits.topic_levels {
+        return Err(PeerError::new(
+            ReasonCode::TOPIC_NAME_INVALID,
+            "the will topic has too many levels",
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,137 @@
+//! One network connection: what it costs while it is idle is this struct.
+
+use super::arena::NONE;
+use super::limits::Limits;
+use super::out::{ConnId, Early, ListenerId, Out};
+use super::pool::Pool;
+use crate::codec::{FrameBuffer, Packet, PacketType};
+use crate::outbound::Outbound;
+use crate::reason::ReasonCode;
+use crate::session::alias::AliasesIn;
+use crate::session::keepalive::server_deadline;
+use crate::time::Time;
+use crate::version::ProtocolVersion;
+use crate::wheel::Timer;
+
+/// Where a connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// CONNECT has not come yet.
+    Opened,
+    /// CONNECT has come, the driver has not answered for it yet.
+    Admission,
+    /// CONNACK went out.
+    Connected,
+    /// In [`Out::closing`]; nothing is read or written any more.
+    Closing,
+}
+
+/// A connection. Buffers and tables are boxed, and there only while they are in use.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) outbound: Option<Box<Outbound>>,
+    pub(super) frames: FrameBuffer,
+    pub(super) aliases: Option<Box<AliasesIn>>,
+    pub(super) early: Option<Box<Early>>,
+    /// When the last packet came in; before CONNECT, when the connection was opened.
+    pub(super) last_packet: Time,
+    /// The session, [`NONE`] unless connected.
+    pub(super) session: u32,
+    /// The client's Maximum Packet Size.
+    pub(super) max_packet_size: u32,
+    /// Seconds, 0 for none.
+    pub(super) keep_alive: u16,
+    pub(super) listener: ListenerId,
+    pub(super) version: ProtocolVersion,
+    pub(super) stage: Stage,
+    /// It is in [`Out::dirty`].
+    pub(super) dirty: bool,
+    pub(super) timer: Option<Timer>,
+}
+
+impl Connection {
+    pub(super) fn new(now: Time, listener: ListenerId) -> Self {
+        Self {
+            outbound: None,
+            frames: FrameBuffer::default(),
+            aliases: None,
+            early: None,
+            last_packet: now,
+            session: NONE,
+            max_packet_size: u32::MAX,
+            keep_alive: 0,
+            listener,
+            version: ProtocolVersion::V3_1_1,
+            stage: Stage::Opened,
+            dirty: false,
+            timer: None,
+        }
+    }
+
+    /// Bytes waiting to be sent.
+    pub(super) fn outbound_len(&self) -> usize {
+        self.outbound.as_ref().map_or(0, |outbound| outbound.len())
+    }
+
+    /// Where to write what is to be sent. Takes a buffer and asks for a flush.
+    pub(super) fn writer(&mut self, id: u32, pool: &mut Pool, out: &mut Out) -> &mut Outbound {
+        if !self.dirty {
+            self.dirty = true;
+            out.dirty.push(ConnId(id));
+        }
+        self.outbound.get_or_insert_with(|| pool.take())
+    }
+
+    /// Writes a packet; false when the client would not take one of its size [MQTT-3.1.2-24].
+    pub(super) fn send(
+        &mut self,
+        id: u32,
+        packet: &Packet<'_>,
+        pool: &mut Pool,
+        out: &mut Out,
+    ) -> bool {
+        let (version, max) = (self.version, self.max_packet_size as usize);
+        self.writer(id, pool, out).append(|bytes| {
+            let start = bytes.len();
+            // What the shard writes by itself can be written, so an error is a packet too large.
+            let fits = packet.encode(version, bytes).is_ok_and(|len| len <= max);
+            if !fits {
+                bytes.truncate(start);
+            }
+            fits
+        })
+    }
+
+    /// Writes an acknowledgement without properties; 2 to 5 bytes, which any client takes.
+    pub(super) fn send_ack(
+        &mut self,
+        id: u32,
+        kind: PacketType,
+        packet_id: u16,
+        reason: ReasonCode,
+        pool: &mut Pool,
+        out: &mut Out,
+    ) {
+        let with_reason = self.version.is_v5() && reason != ReasonCode::SUCCESS;
+        let first = (kind as u8) << 4 | u8::from(kind == PacketType::PubRel) << 1;
+        let [high, low] = packet_id.to_be_bytes();
+        self.writer(id, pool, out).append(|bytes| {
+            if with_reason {
+                bytes.extend_from_slice(&[first, 3, high, low, reason.0]);
+            } else {
+                bytes.extend_from_slice(&[first, 2, high, low]);
+            }
+        });
+    }
+
+    /// When the connection is to be given up if nothing comes in any more.
+    pub(super) fn deadline(&self, limits: &Limits) -> Option<Time> {
+        match self.stage {
+            Stage::Opened | Stage::Admission => {
+                Some(self.last_packet.after(limits.connect_timeout_ms))
+            }
+            Stage::Connected => server_deadline(self.keep_alive, self.last_packet),
+            Stage::Closing => None,
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! How connections and sessions end, for whatever reason.
+
+use super::arena::NONE;
+use super::connection::Stage;
+use super::out::{ConnId, Out};
+use super::session::NEVER_EXPIRES;
+use super::shard::Shard;
+use super::timers::Due;
+use crate::codec::{Disconnect, Packet, PropertyId};
+use crate::error::PeerError;
+use crate::reason::ReasonCode;
+use crate::time::Time;
+use crate::weight::Weight;
+
+impl Shard {
+    /// When to call [`handle_timeout`](Self::handle_timeout); it may be early. `None`: nothing is due.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.timers.next_deadline()
+    }
+
+    /// Ends what is overdue: silent connections, those that never sent CONNECT, sessions that
+    /// expired; and publishes wills whose delay is over.
+    pub fn handle_timeout(&mut self, now: Time, out: &mut Out) {
+        while let Some(due) = self.timers.poll(now) {
+            match due {
+                Due::Connection(id) => self.connection_due(id, now, out),
+                Due::Session(slot) => self.session_due(slot, now, out),
+            }
+        }
+    }
+
+    /// Ends the connection of a client with a reason code; false when it has none here. Its session
+    /// stays as long as its expiry says.
+    pub fn disconnect(
+        &mut self,
+        client_id: &str,
+        reason: ReasonCode,
+        now: Time,
+        out: &mut Out,
+    ) -> bool {
+        let Some(slot) = self.find_session(client_id) else {
+            return false;
+        };
+        let id = self.links.sessions[slot].conn;
+        if id == NONE {
+            return false;
+        }
+        self.end(id, reason, now, out);
+        true
+    }
+
+    /// The server stops: every client is told [`ReasonCode::SERVER_SHUTTING_DOWN`] and put into
+    /// [`Out::closing`].
+    pub fn shutdown(&mut self, now: Time, out: &mut Out) {
+        let all: Vec<u32> = self.links.conns.iter().map(|(id, _)| id).collect();
+        // Wills first, while there is still somebody to get them.
+        for id in &all {
+            let session = self.links.conns[*id].session;
+            let delayed = |will: &super::will::StoredWill| will.delay > 0;
+            let known = self.links.sessions.get(session);
+            if known.is_some_and(|session| {
+                session.expiry == 0 || !session.will.as_deref().is_some_and(delayed)
+            }) {
+                self.publish_will(session, now, out);
+            }
+        }
+        for id in all {
+            self.end(id, ReasonCode::SERVER_SHUTTING_DOWN, now, out);
+        }
+    }
+
+    pub(super) fn handle_disconnect(
+        &mut self,
+        id: u32,
+        disconnect: &Disconnect<'_>,
+        now: Time,
+        out: &mut Out,
+    ) -> Result<(), PeerError> {
+        let slot = self.links.conns[id].session;
+        let session = &mut self.links.sessions[slot];
+        let expiry = disconnect
+            .properties
+            .number(PropertyId::SessionExpiryInterval);
+        if let Some(expiry) = expiry {
+            if session.expiry == 0 && expiry != 0 {
+                return Err(PeerError::protocol(
+                    "Session Expiry Interval in DISCONNECT after 0 in CONNECT",
+                ));
+            }
+            session.expiry = expiry.min(self.links.limits.session_expiry);
+        }
+        if disconnect.reason == ReasonCode::NORMAL_DISCONNECTION {
+            session.will = None; // [MQTT-3.14.4-3]
+        }
+        self.detach(id, now, out);
+        self.close(id, out);
+        Ok(())
+    }
+
+    /// The peer broke the protocol: says so where the version has words for it, and closes.
+    pub(super) fn fail(&mut self, id: u32, error: PeerError, now: Time, out: &mut Out) {
+        self.end(id, error.reason, now, out);
+    }
+
+    /// Ends a connection from this side.
+    pub(super) fn end(&mut self, id: u32, reason: ReasonCode, now: Time, out: &mut Out) {
+        match self.links.conns[id].stage {
+            Stage::Closing => return,
+            // [MQTT-3.14.0-1]: no DISCONNECT before CONNACK.
+            Stage::Opened | Stage::Admission => self.links.stats.count_ending(reason),
+            Stage::Connected => {
+                self.say_goodbye(id, reason, out);
+                self.detach(id, now, out);
+            }
+        }
+        self.close(id, out);
+    }
+
+    /// DISCONNECT with a reason, to clients that know of it.
+    pub(super) fn say_goodbye(&mut self, id: u32, reason: ReasonCode, out: &mut Out) {
+        self.links.stats.count_ending(reason);
+        if self.links.conns[id].version.is_v5() {
+            // Too large for a client that takes less than 3 bytes: then without.
+            let _ = self.send(id, &Packet::Disconnect(Disconnect::new(reason)), out);
+        }
+    }
+
+    /// Reads and writes nothing more, and asks for the socket to be closed.
+    pub(super) fn close(&mut self, id: u32, out: &mut Out) {
+        let conn = &mut self.links.conns[id];
+        if conn.stage != Stage::Closing {
+            conn.stage = Stage::Closing;
+            (conn.early, conn.aliases) = (None, None);
+            conn.frames = crate::codec::FrameBuffer::default();
+            out.closing.push(ConnId(id));
+        }
+    }
+
+    /// Parts a connection from its session; nothing is decided about either.
+    pub(super) fn unlink(&mut self, id: u32) -> Option<u32> {
+        let slot = std::mem::replace(&mut self.links.conns[id].session, NONE);
+        let session = self.links.sessions.get_mut(slot)?;
+        session.conn = NONE;
+        session.window.disconnected();
+        Some(slot)
+    }
+
+    /// The connection of a session is over: the will is published or waits for its delay, the session
+    /// ends or waits for its expiry.
+    pub(super) fn detach(&mut self, id: u32, now: Time, out: &mut Out) {
+        let Some(slot) = self.unlink(id) else {
+            return;
+        };
+        let session = &mut self.links.sessions[slot];
+        if session.expiry == 0 {
+            self.remove_session(slot, true, now, out);
+            return;
+        }
+        session.ends_at = match session.expiry {
+            NEVER_EXPIRES => Time::NEVER,
+            seconds => now.after_seconds(seconds.into()),
+        };
+        match session.will.as_deref().map(|will| will.delay) {
+            None => {}
+            Some(0) => self.publish_will(slot, now, out),
+            Some(delay) => session.will_at = now.after_seconds(delay.into()),
+        }
+        self.links.rest(slot);
+        self.arm_session(slot);
+    }
+
+    /// Ends a session with all it has. `for_good`: nobody takes its place at once, so the directory
+    /// is told.
+    pub(super) fn remove_session(&mut self, slot: u32, for_good: bool, now: Time, out: &mut Out) {
+        let session = &mut self.links.sessions[slot];
+        let filters = std::mem::take(&mut session.filters);
+        let timer = session.timer.take();
+        self.timers.cancel(timer);
+        // Its own will is not for it: it has no subscriptions any more.
+        for filter in &filters {
+            self.index.remove(*filter, slot, None);
+        }
+        self.links.stats.subscriptions -= filters.len() as u64;
+        // The will of a session goes out at its end at the latest [MQTT-3.1.2-8].
+        self.publish_will(slot, now, out);
+        let hash = self.hash(&self.links.sessions[slot].client_id);
+        if let Ok(entry) = self.clients.find_entry(hash, |known| *known == slot) {
+            entry.remove();
+        }
+        let Some(mut session) = self.links.sessions.remove(slot) else {
+            return;
+        };
+        let stats = &mut self.links.stats;
+        stats.sessions -= 1;
+        for parcel in session.queue.take() {
+            stats.queued -= 1;
+            stats.queued_bytes -= parcel.weight() as u64;
+            stats.dropped.session_ended += 1;
+        }
+        if for_good {
+            out.ended.push(session.client_id);
+        }
+    }
+
+    /// Forgets a connection whose socket is closed.
+    pub(super) fn forget(&mut self, id: u32) {
+        if let Some(mut conn) = self.links.conns.remove(id) {
+            self.timers.cancel(conn.timer.take());
+            self.links.stats.connections -= 1;
+            if let Some(buffer) = conn.outbound.take() {
+                self.links.pool.give(buffer);
+            }
+        }
+    }
+
+    fn connection_due(&mut self, id: u32, now: Time, out: &mut Out) {
+        let Some(conn) = self.links.conns.get_mut(id) else {
+            return;
+        };
+        conn.timer = None;
+        match conn.deadline(&self.links.limits) {
+            // [MQTT-3.1.2-22]
+            Some(at) if at <= now => self.end(id, ReasonCode::KEEP_ALIVE_TIMEOUT, now, out),
+            _ => self.arm(id),
+        }
+    }
+
+    fn session_due(&mut self, slot: u32, now: Time, out: &mut Out) {
+        let Some(session) = self.links.sessions.get_mut(slot) else {
+            return;
+        };
+        session.timer = None;
+        if session.ends_at <= now {
+            self.remove_session(slot, true, now, out);
+            return;
+        }
+        if session.will_at <= now {
+            self.publish_will(slot, now, out);
+        }
+        self.arm_session(slot);
+    }
+}

@@ -1,0 +1,187 @@
+//! From one message to its subscribers on this shard.
+
+use super::index::{Matches, Subscription, SubscriptionIndex};
+use super::links::{Copy, Links};
+use super::out::{Out, RetainedOp};
+use super::shard::Shard;
+use crate::codec::QoS;
+use crate::message::Message;
+use crate::time::Time;
+
+/// What a fan-out over several filters collects, kept for its memory.
+#[derive(Debug, Default)]
+pub(super) struct Chosen {
+    sessions: Vec<Choice>,
+    /// Subscription Identifiers as lists: the identifier, and where the next one stands plus 1.
+    ids: Vec<(u32, u32)>,
+    list: Vec<u32>,
+    /// Number of the fan-out, by which a session knows that it is chosen already.
+    round: u32,
+}
+
+/// A session that gets one copy for all its matching subscriptions.
+#[derive(Clone, Copy, Debug)]
+struct Choice {
+    session: u32,
+    qos: QoS,
+    retain_as_published: bool,
+    /// Head of the list of identifiers, plus 1; 0 for none.
+    ids: u32,
+}
+
+impl Shard {
+    /// Publishes a message of this shard: to the retained store, the other shards and the local
+    /// subscribers. Returns how many local copies were due.
+    pub(super) fn publish(&mut self, message: &Message, now: Time, out: &mut Out) -> usize {
+        self.match_topic(message.topic());
+        self.publish_matched(message, now, out)
+    }
+
+    /// As [`publish`](Self::publish), after [`match_topic`](Self::match_topic).
+    pub(super) fn publish_matched(&mut self, message: &Message, now: Time, out: &mut Out) -> usize {
+        if message.retain() {
+            // An empty payload is never kept [MQTT-3.3.1-6] [MQTT-3.3.1-7].
+            out.retained.push(if message.payload().is_empty() {
+                RetainedOp::Remove(message.topic().into())
+            } else {
+                RetainedOp::Put(message.clone())
+            });
+        }
+        if self.peers_interested {
+            out.publishes.push(message.clone());
+        }
+        self.fan_out(message, now, out)
+    }
+
+    /// Finds the filters that match, for [`fan_out`](Self::fan_out); false when there are none.
+    pub(super) fn match_topic(&mut self, topic: &str) -> bool {
+        let topic = crate::topic::TopicName::assume(topic);
+        self.index.matching(topic, &mut self.matches);
+        !self.matches.filters().is_empty()
+    }
+
+    /// Gives each session with a matching subscription its copy; returns how many were due.
+    pub(super) fn fan_out(&mut self, message: &Message, now: Time, out: &mut Out) -> usize {
+        let Self {
+            index,
+            matches,
+            chosen,
+            links,
+            ..
+        } = self;
+        let before = links.stats.matched;
+        if let [only] = matches.filters() {
+            let subscriptions = index.subscribers(*only);
+            links.frames.begin(subscriptions.len() > 1);
+            for subscription in subscriptions {
+                deliver_one(links, subscription, message, now, out);
+            }
+        } else {
+            chosen.choose(index, matches, message, links);
+            links.frames.begin(chosen.sessions.len() > 1);
+            chosen.deliver(message, now, links, out);
+        }
+        (links.stats.matched - before) as usize
+    }
+}
+
+/// A session does not get its own messages where it asked for No Local [MQTT-3.8.3-3].
+fn is_own(subscription: &Subscription, message: &Message, links: &Links) -> bool {
+    subscription.options.no_local && links.sessions[subscription.session].origin == message.origin()
+}
+
+fn deliver_one(
+    links: &mut Links,
+    subscription: &Subscription,
+    message: &Message,
+    now: Time,
+    out: &mut Out,
+) {
+    if is_own(subscription, message, links) {
+        return;
+    }
+    let id = subscription.identifier.map(|id| [id.get()]);
+    let copy = Copy {
+        session: subscription.session,
+        qos: subscription.options.qos.min(message.qos()),
+        // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
+        retain: subscription.options.retain_as_published && message.retain(),
+        ids: id.as_ref().map_or(&[], |id| &id[..]),
+    };
+    links.stats.matched += 1;
+    links.deliver(copy, message, now, out);
+}
+
+impl Chosen {
+    /// Merges overlapping subscriptions: one copy with the highest QoS [MQTT-3.3.4-2] and all
+    /// identifiers [MQTT-3.3.4-4]. Each session carries the number of the round it was last chosen
+    /// in, so that no lookup is needed.
+    fn choose(
+        &mut self,
+        index: &SubscriptionIndex,
+        matches: &Matches,
+        message: &Message,
+        links: &mut Links,
+    ) {
+        self.sessions.clear();
+        self.ids.clear();
+        let round = self.next_round(links);
+        for filter in matches.filters() {
+            for subscription in index.subscribers(*filter) {
+                if is_own(subscription, message, links) {
+                    continue;
+                }
+                let session = &mut links.sessions[subscription.session];
+                if session.chosen_by != round {
+                    session.chosen_by = round;
+                    session.chosen_at = self.sessions.len() as u32;
+                    self.sessions.push(Choice {
+                        session: subscription.session,
+                        qos: QoS::AtMostOnce,
+                        retain_as_published: false,
+                        ids: 0,
+                    });
+                }
+                let choice = &mut self.sessions[session.chosen_at as usize];
+                choice.qos = choice.qos.max(subscription.options.qos);
+                choice.retain_as_published |= subscription.options.retain_as_published;
+                if let Some(id) = subscription.identifier {
+                    self.ids.push((id.get(), choice.ids));
+                    choice.ids = self.ids.len() as u32;
+                }
+            }
+        }
+    }
+
+    fn deliver(&mut self, message: &Message, now: Time, links: &mut Links, out: &mut Out) {
+        links.stats.matched += self.sessions.len() as u64;
+        for choice in &self.sessions {
+            self.list.clear();
+            let mut next = choice.ids;
+            while next != 0 {
+                let (id, after) = self.ids[next as usize - 1];
+                self.list.push(id);
+                next = after;
+            }
+            let copy = Copy {
+                session: choice.session,
+                qos: choice.qos.min(message.qos()),
+                retain: choice.retain_as_published && message.retain(),
+                ids: &self.list,
+            };
+            links.deliver(copy, message, now, out);
+        }
+    }
+
+    fn next_round(&mut self, links: &mut Links) -> u32 {
+        self.round = self.round.wrapping_add(1);
+        if self.round == 0 {
+            // Once in four billion: nobody may be taken for chosen by a round of long ago.
+            self.round = 1;
+            for session in links.sessions.iter_mut() {
+                session.chosen_by = 0;
+            }
+        }
+        self.round
+    }
+}

@@ -1,0 +1,79 @@
+//! What one shard allows, each limit with its unit and what happens beyond it.
+
+use crate::codec::MAX_PACKET_SIZE;
+use crate::session::queue::{OverflowPolicy, QueueLimits};
+
+/// Limits of a shard. All of them hold per shard, the per-session ones for each session.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections at a time, those that have not sent CONNECT included. Beyond it
+    /// [`Shard::open`](super::Shard::open) refuses.
+    pub connections: usize,
+    /// Sessions kept, with or without a connection. Beyond it CONNECT is answered with Server busy.
+    pub sessions: usize,
+    /// Milliseconds from opening a connection until its CONNACK; after them it is closed, however
+    /// many bytes dripped in.
+    pub connect_timeout_ms: u64,
+    /// Longest Keep Alive in seconds, 0 for no limit. An MQTT 5.0 client that asks for more, or for
+    /// none, is told to use this one (Server Keep Alive); older clients can't be told and keep theirs.
+    pub keep_alive: u16,
+    /// Largest packet taken, in bytes, announced as Maximum Packet Size. Beyond it: 0x95.
+    pub packet_size: u32,
+    /// QoS 2 messages of an MQTT 5.0 client that may be open at a time, announced as Receive Maximum.
+    /// Beyond it: 0x93. QoS 1 messages are acknowledged at once and never count.
+    pub receive_maximum: u16,
+    /// Topic aliases a client may set, announced as Topic Alias Maximum. Beyond it: 0x94.
+    pub topic_aliases: u16,
+    /// Most QoS 1 and 2 messages sent to a client and not acknowledged, or its Receive Maximum if
+    /// that is lower. Further ones wait in the session's queue.
+    pub inflight: u16,
+    /// What waits for one session, connected or not. Dropped messages are counted.
+    pub queue: QueueLimits,
+    /// Whether QoS 0 messages are queued for a session whose client is away too.
+    pub queue_qos0_offline: bool,
+    /// Longest Session Expiry Interval in seconds; `u32::MAX` for none. Sessions of clients before
+    /// MQTT 5.0 with Clean Session 0 are kept this long.
+    pub session_expiry: u32,
+    /// Subscriptions of one session. Beyond it: 0x97, before MQTT 5.0 0x80.
+    pub subscriptions: usize,
+    /// Levels of a topic name or filter.
+    pub topic_levels: usize,
+    /// Bytes waiting in a connection's outbound buffer from which on messages stay in the session's
+    /// queue. At twice this, in answers the client does not read, its socket is not read either.
+    pub outbound_bytes: usize,
+    /// Bytes kept for a client that sends on before its CONNECT is answered; then its socket is not
+    /// read until it is.
+    pub early_input: usize,
+    /// Bytes of empty buffers kept for the next connection that has something to send.
+    pub spare_buffers: usize,
+    /// Retained messages asked for at a time for a new subscription.
+    pub retained_page: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 1_000_000,
+            sessions: 2_000_000,
+            connect_timeout_ms: 10_000,
+            keep_alive: 0,
+            packet_size: MAX_PACKET_SIZE,
+            receive_maximum: 1024,
+            topic_aliases: 64,
+            inflight: 1024,
+            queue: QueueLimits {
+                items: 500_000,
+                bytes: 64 << 20,
+                policy: OverflowPolicy::DropNewest,
+            },
+            queue_qos0_offline: false,
+            session_expiry: u32::MAX,
+            subscriptions: 100_000,
+            topic_levels: crate::topic::MAX_TOPIC_LEVELS,
+            outbound_bytes: 256 << 10,
+            early_input: 64 << 10,
+            spare_buffers: 32 << 20,
+            retained_page: 256,
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! Sessions and their connections, and the way of one copy: onto the wire, into the queue, or
+//! dropped and counted.
+
+use super::arena::Arena;
+use super::connection::Connection;
+use super::frames::Frames;
+use super::limits::Limits;
+use super::out::Out;
+use super::pool::Pool;
+use super::session::{Parcel, Session};
+use super::stats::Stats;
+use crate::codec::{PacketType, QoS};
+use crate::message::{Delivery, Message};
+use crate::reason::ReasonCode;
+use crate::session::queue::Pushed;
+use crate::session::window::Phase;
+use crate::time::Time;
+use crate::version::ProtocolVersion;
+use crate::weight::Weight;
+
+/// Everything a delivery touches.
+#[derive(Debug)]
+pub(super) struct Links {
+    pub(super) conns: Arena<Connection>,
+    pub(super) sessions: Arena<Session>,
+    pub(super) pool: Pool,
+    pub(super) frames: Frames,
+    pub(super) stats: Stats,
+    pub(super) limits: Limits,
+}
+
+/// One copy of a message: for whom, and how.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Copy<'a> {
+    pub(super) session: u32,
+    pub(super) qos: QoS,
+    pub(super) retain: bool,
+    pub(super) ids: &'a [u32],
+}
+
+impl Links {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            conns: Arena::new(),
+            sessions: Arena::new(),
+            pool: Pool::new(limits.spare_buffers),
+            frames: Frames::default(),
+            stats: Stats::default(),
+            limits,
+        }
+    }
+
+    /// Sends a copy at once when the client is there, its window and its buffer have room and
+    /// nothing of its kind waits; else queues or drops it.
+    ///
+    /// QoS 0 overtakes QoS 1 and 2 messages that wait for acknowledgements: order is promised
+    /// for each QoS by itself (4.6), and Receive Maximum does not count QoS 0.
+    pub(super) fn deliver(&mut self, copy: Copy<'_>, message: &Message, now: Time, out: &mut Out) {
+        let session = &mut self.sessions[copy.session];
+        let id = session.conn;
+        if let Some(conn) = self.conns.get_mut(id)
+            && conn.outbound_len() < self.limits.outbound_bytes
+        {
+            let direct = match copy.qos {
+                QoS::AtMostOnce => session.queued_qos0 == 0,
+                _ => session.queue.is_empty() && session.window.can_push(),
+            };
+            if direct {
+                let mut delivery =
+                    delivery(conn.version, message, copy.qos, copy.retain, copy.ids, now);
+                if !fits(conn, message, &delivery) {
+                    self.stats.dropped.too_large += 1;
+                    return;
+                }
+                if copy.qos != QoS::AtMostOnce {
+                    let parcel = Parcel::new(message.clone(), copy.qos, copy.retain, copy.ids);
+                    let Ok(packet_id) = session.window.push(awaited(copy.qos), parcel) else {
+                        debug_assert!(false, "can_push was asked");
+                        return;
+                    };
+                    delivery.packet_id = packet_id;
+                }
+                self.stats.count_sent(copy.qos);
+                let version = conn.version;
+                let writer = conn.writer(id, &mut self.pool, out);
+                self.frames.write(version, message, &delivery, writer);
+                return;
+            }
+        }
+        self.enqueue(copy, message);
+    }
+
+    /// Writes what waits for this session, as far as window and buffer have room: first what was
+    /// sent before on an earlier connection, in its order [MQTT-4.6.0-1], then the queue.
+    pub(super) fn refill(&mut self, session: u32, now: Time, out: &mut Out) {
+        let Some(session) = self.sessions.get_mut(session) else {
+            return;
+        };
+        let id = session.conn;
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
+        let room = self.limits.outbound_bytes;
+        while conn.outbound_len() < room {
+            let Some(again) = session.window.next_resend() else {
+                break;
+            };
+            let (packet_id, phase, parcel) = (again.id, again.phase, again.item);
+            match &parcel.message {
+                Some(message) if phase != Phase::AwaitPubcomp => {
+                    let mut delivery = parcel_delivery(conn.version, message, parcel, now);
+                    (delivery.dup, delivery.packet_id) = (true, packet_id);
+                    // The client may have come back with a lower Maximum Packet Size. The packet
+                    // is then left out, and its identifier stays taken until the session ends.
+                    if fits(conn, message, &delivery) {
+                        self.stats.sent_again += 1;
+                        let version = conn.version;
+                        conn.writer(id, &mut self.pool, out)
+                            .publish(version, message, &delivery);
+                    }
+                }
+                _ => conn.send_ack(
+                    id,
+                    PacketType::PubRel,
+                    packet_id,
+                    ReasonCode::SUCCESS,
+                    &mut self.pool,
+                    out,
+                ),
+            }
+        }
+        while conn.outbound_len() < room {
+            match session.queue.front() {
+                None => break,
+                Some(parcel) if parcel.qos == QoS::AtMostOnce => session.queued_qos0 -= 1,
+                Some(_) if !session.window.can_push() => break,
+                Some(_) => {}
+            }
+            let Some(parcel) = session.queue.pop() else {
+                break;
+            };
+            self.stats.queued -= 1;
+            self.stats.queued_bytes -= parcel.weight() as u64;
+            send_parcel(
+                session,
+                conn,
+                parcel,
+                now,
+                &mut self.pool,
+                &mut self.stats,
+                out,
+            );
+        }
+    }
+
+    /// Whether [`refill`](Self::refill) would find something to write, given room in the buffer.
+    pub(super) fn has_backlog(&self, session: u32) -> bool {
+        self.sessions.get(session).is_some_and(|session| {
+            session.window.has_resend()
+                || session.queue.front().is_some_and(|parcel| {
+                    parcel.qos == QoS::AtMostOnce || session.window.can_push()
+                })
+        })
+    }
+
+    /// A session's client went away: drops the QoS 0 messages of its queue and the memory it does
+    /// not need while it waits.
+    pub(super) fn rest(&mut self, session: u32) {
+        let session = &mut self.sessions[session];
+        session.window.release_spare();
+        session.received.release_spare();
+        session.queue.release_spare();
+        if session.queued_qos0 == 0 || self.limits.queue_qos0_offline {
+            return;
+        }
+        let stats = &mut self.stats;
+        session.queue.remove_if(
+            |parcel| parcel.qos == QoS::AtMostOnce,
+            |parcel| {
+                stats.queued -= 1;
+                stats.queued_bytes -= parcel.weight() as u64;
+                stats.dropped.offline += 1;
+            },
+        );
+        session.queued_qos0 = 0;
+    }
+
+    fn enqueue(&mut self, copy: Copy<'_>, message: &Message) {
+        let session = &mut self.sessions[copy.session];
+        let is_qos0 = copy.qos == QoS::AtMostOnce;
+        let stats = &mut self.stats;
+        if is_qos0 && session.conn == super::arena::NONE && !self.limits.queue_qos0_offline {
+            stats.dropped.offline += 1;
+            return;
+        }
+        let parcel = Parcel::new(message.clone(), copy.qos, copy.retain, copy.ids);
+        // Counted as queued first, so that a dropped one is taken off again like any other.
+        stats.queued += 1;
+        stats.queued_bytes += parcel.weight() as u64;
+        session.queued_qos0 += u32::from(is_qos0);
+        let mut qos0_gone = 0;
+        let mut gone = |parcel: Parcel, overflow| {
+            stats.count_overflow(overflow);
+            stats.queued -= 1;
+            stats.queued_bytes -= parcel.weight() as u64;
+            qos0_gone += u32::from(parcel.qos == QoS::AtMostOnce);
+        };
+        let pushed = session.queue.push(parcel, &self.limits.queue, &mut gone);
+        if let Pushed::Refused(parcel, overflow) = pushed {
+            // There is nobody to hand it back to: the publisher may be on another shard.
+            gone(parcel, overflow);
+        }
+        session.queued_qos0 -= qos0_gone;
+    }
+}
+
+/// Writes one message that waited, unless it expired meanwhile or is too large.
+fn send_parcel(
+    session: &mut Session,
+    conn: &mut Connection,
+    parcel: Parcel,
+    now: Time,
+    pool: &mut Pool,
+    stats: &mut Stats,
+    out: &mut Out,
+) {
+    let Some(message) = &parcel.message else {
+        return;
+    };
+    if message.is_expired(now) {
+        stats.dropped.expired += 1;
+        return;
+    }
+    let (version, qos, id) = (conn.version, parcel.qos, session.conn);
+    let delivery = parcel_delivery(version, message, &parcel, now);
+    if !fits(conn, message, &delivery) {
+        stats.dropped.too_large += 1;
+        return;
+    }
+    if qos == QoS::AtMostOnce {
+        conn.writer(id, pool, out)
+            .publish(version, message, &delivery);
+    } else {
+        // Into the window first, and written from there: no second reference to the message.
+        let pushed = session.window.push(awaited(qos), parcel);
+        let Ok(packet_id) = pushed else {
+            debug_assert!(false, "can_push was asked");
+            return;
+        };
+        let Some((_, parcel)) = session.window.get(packet_id) else {
+            return;
+        };
+        if let Some(message) = &parcel.message {
+            let mut delivery = parcel_delivery(version, message, parcel, now);
+            delivery.packet_id = packet_id;
+            conn.writer(id, pool, out)
+                .publish(version, message, &delivery);
+        }
+    }
+    stats.count_sent(qos);
+}
+
+/// Whether the client takes a packet of this size. One that is too large counts as sent
+/// [MQTT-3.1.2-25].
+fn fits(conn: &Connection, message: &Message, delivery: &Delivery<'_>) -> bool {
+    if conn.max_packet_size == u32::MAX {
+        return true;
+    }
+    // The identifier is given later; any number is as long.
+    let packet_id = u16::from(delivery.qos != QoS::AtMostOnce);
+    let sized = Delivery {
+        packet_id,
+        ..*delivery
+    };
+    message.publish_len(conn.version, &sized) <= conn.max_packet_size as usize
+}
+
+const fn awaited(qos: QoS) -> Phase {
+    match qos {
+        QoS::ExactlyOnce => Phase::AwaitPubrec,
+        _ => Phase::AwaitPuback,
+    }
+}
+
+fn parcel_delivery<'a>(
+    version: ProtocolVersion,
+    message: &Message,
+    parcel: &'a Parcel,
+    now: Time,
+) -> Delivery<'a> {
+    let ids = parcel.subscription_ids();
+    delivery(version, message, parcel.qos, parcel.retain, ids, now)
+}
+
+fn delivery<'a>(
+    version: ProtocolVersion,
+    message: &Message,
+    qos: QoS,
+    retain: bool,
+    ids: &'a [u32],
+    now: Time,
+) -> Delivery<'a> {
+    let v5 = version.is_v5();
+    Delivery {
+        dup: false,
+        qos,
+        retain,
+        packet_id: 0,
+        subscription_ids: if v5 { ids } else { &[] },
+        topic_alias: None,
+        expiry: if v5 { message.expiry_left(now) } else { None },
+    }
+}

@@ -1,0 +1,224 @@
+//! What goes between a shard and its driver.
+
+use super::retained::{Cursor, Retained, RetainedFull};
+use crate::message::{Message, Origin};
+use crate::reason::ReasonCode;
+use crate::time::Time;
+use crate::topic::{TopicFilter, TopicName};
+use crate::version::ProtocolVersion;
+
+/// A connection of a shard. The number is a slot: dense, and used again once
+/// [`Shard::handle_closed`](super::Shard::handle_closed) was called for it, so a driver can keep its
+/// sockets in a vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId(pub u32);
+
+/// Through which listener a connection came in; the shard only passes it on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ListenerId(pub u16);
+
+/// What a shard asks its driver to do. Owned and reused by the driver, which drains it after each
+/// call or each batch of calls, in the order of the fields.
+#[derive(Debug, Default)]
+pub struct Out {
+    /// Operations on the retained store, to be carried out in this order before anything else.
+    pub retained: Vec<RetainedOp>,
+    /// Messages to be offered to every other shard that has subscriptions. Empty unless
+    /// [`Shard::set_peers_interested`](super::Shard::set_peers_interested) said so.
+    pub publishes: Vec<Message>,
+    /// Clients that want in: answer each with [`Shard::admit`](super::Shard::admit) or
+    /// [`Shard::release`](super::Shard::release).
+    pub admissions: Vec<AdmitRequest>,
+    /// Client identifiers whose session is gone: the directory forgets them.
+    pub ended: Vec<Box<str>>,
+    /// Connections that have something to send, each once until
+    /// [`Shard::outbound`](super::Shard::outbound) is called for it: one `writev` each.
+    pub dirty: Vec<ConnId>,
+    /// Connections to be closed, each once: try to send what their outbound still holds, close the
+    /// socket whether that worked or not, and call
+    /// [`Shard::handle_closed`](super::Shard::handle_closed).
+    pub closing: Vec<ConnId>,
+}
+
+impl Out {
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.retained.is_empty()
+            && self.publishes.is_empty()
+            && self.admissions.is_empty()
+            && self.ended.is_empty()
+            && self.dirty.is_empty()
+            && self.closing.is_empty()
+    }
+}
+
+/// An operation on the retained store.
+#[derive(Debug)]
+pub enum RetainedOp {
+    /// Keep this message as its topic's retained message.
+    Put(Message),
+    /// Forget the retained message of this topic.
+    Remove(Box<str>),
+    /// Find the next messages for a new subscription and answer with
+    /// [`Shard::handle_retained`](super::Shard::handle_retained).
+    Page {
+        /// Goes back with the answer.
+        ticket: RetainedTicket,
+        /// A valid topic filter.
+        filter: Box<str>,
+        /// Where the page begins.
+        cursor: Cursor,
+        /// Most messages.
+        max: usize,
+    },
+}
+
+/// Which subscription a [`Page`] is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetainedTicket {
+    pub(super) session: u32,
+    pub(super) origin: Origin,
+    pub(super) turn: u32,
+}
+
+/// Retained messages for a new subscription.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// The messages, none of them expired.
+    pub messages: Vec<Message>,
+    /// Where the next page begins, `None` at the end.
+    pub next: Option<Cursor>,
+}
+
+/// What [`RetainedOp::apply`] did.
+#[derive(Debug)]
+pub enum Applied {
+    /// Kept or removed.
+    Done,
+    /// Not kept: the store is full. To be counted; the message itself is published all the same.
+    Full(RetainedFull),
+    /// Found: to be passed to [`Shard::handle_retained`](super::Shard::handle_retained).
+    Page(RetainedTicket, Page),
+}
+
+impl RetainedOp {
+    /// Carries the operation out on the store.
+    pub fn apply(self, store: &mut Retained<Message>, now: Time) -> Applied {
+        match self {
+            Self::Put(message) => {
+                let (topic, expires) = (message.clone(), message.expires());
+                match store.put(TopicName::assume(topic.topic()), message, expires) {
+                    Ok(_) => Applied::Done,
+                    Err(full) => Applied::Full(full),
+                }
+            }
+            Self::Remove(topic) => {
+                store.remove(TopicName::assume(&topic));
+                Applied::Done
+            }
+            Self::Page {
+                ticket,
+                filter,
+                cursor,
+                max,
+            } => {
+                let mut messages = Vec::new();
+                let filter = TopicFilter::assume(&filter);
+                let next = store.page(filter, &cursor, now, max, |message| {
+                    messages.push(message.clone());
+                });
+                Applied::Page(ticket, Page { messages, next })
+            }
+        }
+    }
+}
+
+/// A client sent CONNECT and waits to be let in.
+pub struct AdmitRequest {
+    /// Its connection.
+    pub conn: ConnId,
+    /// Its client identifier; one that the shard made up when it sent none.
+    pub client_id: Box<str>,
+    /// The listener it came in through.
+    pub listener: ListenerId,
+    /// The version it speaks.
+    pub version: ProtocolVersion,
+    /// Clean Start, Clean Session before MQTT 5.0.
+    pub clean_start: bool,
+    /// The user name, if it sent one.
+    pub user_name: Option<Box<str>>,
+    /// The password, if it sent one.
+    pub password: Option<Box<[u8]>>,
+}
+
+impl std::fmt::Debug for AdmitRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AdmitRequest")
+            .field("conn", &self.conn)
+            .field("client_id", &self.client_id)
+            .field("listener", &self.listener)
+            .field("version", &self.version)
+            .field("clean_start", &self.clean_start)
+            .field("user_name", &self.user_name)
+            .field("password", &self.password.as_ref().map(|_| "..."))
+            .finish()
+    }
+}
+
+/// The answer to an [`AdmitRequest`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Let it in.
+    Accept,
+    /// Refuse it with this reason code, a failure that CONNACK may carry.
+    Refuse(ReasonCode),
+}
+
+/// A connection between two shards: its CONNECT and what it sent since. Goes from
+/// [`Shard::release`](super::Shard::release) to [`Shard::adopt`](super::Shard::adopt).
+pub struct Parked {
+    pub(super) early: Early,
+    pub(super) listener: ListenerId,
+    pub(super) opened: Time,
+    pub(super) version: ProtocolVersion,
+}
+
+impl Parked {
+    /// The client identifier that the CONNECT carries or that was assigned.
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        &self.early.client_id
+    }
+}
+
+impl std::fmt::Debug for Parked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The CONNECT holds a password.
+        f.debug_struct("Parked")
+            .field("client_id", &self.early.client_id)
+            .field("listener", &self.listener)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a connection holds between its CONNECT and the answer.
+pub(super) struct Early {
+    /// The body of the CONNECT, which is read again when it is answered.
+    pub(super) connect: Box<[u8]>,
+    /// What came in behind it.
+    pub(super) input: Vec<u8>,
+    /// The client identifier, and whether it is ours.
+    pub(super) client_id: Box<str>,
+    pub(super) assigned: bool,
+}
+
+impl std::fmt::Debug for Early {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The CONNECT may hold a password.
+        f.debug_struct("Early")
+            .field("client_id", &self.client_id)
+            .field("input", &self.input.len())
+            .finish_non_exhaustive()
+    }
+}

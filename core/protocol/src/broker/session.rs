@@ -1,0 +1,144 @@
+//! One client's session (4.1): what outlives its connections.
+
+use super::arena::NONE;
+use super::index::FilterId;
+use super::replay::Replays;
+use super::will::StoredWill;
+use crate::codec::QoS;
+use crate::message::{Message, Origin};
+use crate::session::dedupe::ReceivedIds;
+use crate::session::queue::BoundedQueue;
+use crate::session::window::SendWindow;
+use crate::time::Time;
+use crate::weight::Weight;
+use crate::wheel::Timer;
+use triomphe::ThinArc;
+
+/// Session Expiry Interval that never ends (3.1.2.11.2).
+pub(super) const NEVER_EXPIRES: u32 = u32::MAX;
+
+/// A session.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) client_id: Box<str>,
+    /// QoS 1 and 2 messages sent and not acknowledged.
+    pub(super) window: SendWindow<Parcel>,
+    /// QoS 2 messages received whose PUBREL is awaited.
+    pub(super) received: ReceivedIds,
+    /// What waits for the window, for room in the connection, or for a connection.
+    pub(super) queue: BoundedQueue<Parcel>,
+    /// QoS 0 messages among them.
+    pub(super) queued_qos0: u32,
+    /// The connection, [`NONE`] while the client is away.
+    pub(super) conn: u32,
+    /// The filters subscribed to, sorted.
+    pub(super) filters: Vec<FilterId>,
+    pub(super) will: Option<Box<StoredWill>>,
+    /// Its name for No Local, never used again.
+    pub(super) origin: Origin,
+    /// While the client is away: when the will is due.
+    pub(super) will_at: Time,
+    /// While the client is away: when the session ends.
+    pub(super) ends_at: Time,
+    pub(super) timer: Option<Timer>,
+    /// Retained messages still due.
+    pub(super) replays: Option<Box<Replays>>,
+    /// Counts what happens to the first of them, so that a late answer is told apart.
+    pub(super) replay_turn: u32,
+    /// Session Expiry Interval in seconds.
+    pub(super) expiry: u32,
+    /// The publish that last chose this session, and where it stands in the list of the chosen.
+    pub(super) chosen_by: u32,
+    pub(super) chosen_at: u32,
+}
+
+impl Session {
+    pub(super) fn new(client_id: Box<str>, origin: Origin) -> Self {
+        Self {
+            client_id,
+            window: SendWindow::new(),
+            received: ReceivedIds::new(),
+            queue: BoundedQueue::new(),
+            queued_qos0: 0,
+            conn: NONE,
+            filters: Vec::new(),
+            will: None,
+            origin,
+            will_at: Time::NEVER,
+            ends_at: Time::NEVER,
+            timer: None,
+            replays: None,
+            replay_turn: 0,
+            expiry: 0,
+            chosen_by: 0,
+            chosen_at: 0,
+        }
+    }
+
+    /// When something is due while the client is away.
+    pub(super) fn deadline(&self) -> Option<Time> {
+        let at = self.will_at.min(self.ends_at);
+        (self.conn == NONE && at != Time::NEVER).then_some(at)
+    }
+}
+
+/// One copy of a message for one session: 24 bytes in queues and windows.
+#[derive(Clone, Debug)]
+pub(super) struct Parcel {
+    /// Gone once PUBREC came in: PUBREL needs only the Packet Identifier.
+    pub(super) message: Option<Message>,
+    /// Subscription Identifiers, if there are several.
+    many: Option<ThinArc<(), u32>>,
+    /// The Subscription Identifier if there is one, 0 for none.
+    one: u32,
+    pub(super) qos: QoS,
+    pub(super) retain: bool,
+}
+
+impl Parcel {
+    pub(super) fn new(message: Message, qos: QoS, retain: bool, ids: &[u32]) -> Self {
+        let (one, many) = match ids {
+            [] => (0, None),
+            [one] => (*one, None),
+            many => (0, Some(ThinArc::from_header_and_slice((), many))),
+        };
+        Self {
+            message: Some(message),
+            many,
+            one,
+            qos,
+            retain,
+        }
+    }
+
+    pub(super) fn subscription_ids(&self) -> &[u32] {
+        match &self.many {
+            Some(many) => &many.slice,
+            None if self.one == 0 => &[],
+            None => std::slice::from_ref(&self.one),
+        }
+    }
+}
+
+impl Weight for Parcel {
+    fn weight(&self) -> usize {
+        size_of::<Self>() + self.message.as_ref().map_or(0, Message::memory)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::connection::Connection;
+    use super::*;
+
+    #[test]
+    fn sizes_hold_the_promises_of_the_architecture() {
+        assert_eq!(size_of::<Parcel>(), 24);
+        assert!(size_of::<Session>() <= 256, "{}", size_of::<Session>());
+        assert!(
+            size_of::<Connection>() <= 192,
+            "{}",
+            size_of::<Connection>()
+        );
+    }
+}

@@ -1,0 +1,355 @@
+//! The broker's machine: connections and sessions of one thread.
+
+use super::arena::NONE;
+use super::connection::{Connection, Stage};
+use super::fanout::Chosen;
+use super::index::{Matches, SubscriptionIndex};
+use super::limits::Limits;
+use super::links::Links;
+use super::out::{ConnId, ListenerId, Out, Parked};
+use super::stats::Stats;
+use super::timers::Timers;
+use crate::codec::{Frame, Packet};
+use crate::error::PeerError;
+use crate::message::Message;
+use crate::outbound::Outbound;
+use crate::reason::ReasonCode;
+use crate::time::Time;
+use foldhash::SharedSeed;
+use foldhash::fast::SeedableRandomState;
+use hashbrown::HashTable;
+use std::hash::BuildHasher;
+
+/// What a shard is made from.
+#[derive(Clone, Debug, Default)]
+pub struct ShardConfig {
+    /// Its number, different from that of each other shard of the broker.
+    pub number: u16,
+    /// A secret random number: it keys the hash tables and the client identifiers that are made up.
+    /// The same in all shards or not.
+    pub seed: u64,
+    /// What it allows.
+    pub limits: Limits,
+}
+
+/// The server side of MQTT 3.1, 3.1.1 and 5.0 for the connections of one thread: sessions,
+/// subscriptions, queues, wills and acknowledgements, without a socket, a clock or a thread.
+///
+/// # How to drive it
+/// Bytes and time go in, bytes and wishes come out. All calls take an [`Out`] that the driver owns.
+/// 1. [`open`](Self::open) when a socket was accepted; its number stands for it from then on.
+/// 2. [`handle_input`](Self::handle_input) with what was read, while
+///    [`wants_input`](Self::wants_input); [`handle_closed`](Self::handle_closed) at the end or an
+///    error of the socket; [`handle_timeout`](Self::handle_timeout) at
+///    [`poll_timeout`](Self::poll_timeout).
+/// 3. Then drain `Out` in the order of its fields: carry out the retained operations
+///    ([`RetainedOp::apply`](super::RetainedOp::apply)), pass on publishes, answer admissions
+///    ([`admit`](Self::admit), or [`release`](Self::release) and [`adopt`](Self::adopt) elsewhere).
+///    These may put more into `Out`.
+/// 4. Flush each dirty connection once: [`outbound`](Self::outbound), gather, write, advance; when
+///    it is empty, [`flushed`](Self::flushed), and [`handle_writable`](Self::handle_writable) when
+///    that says there is more.
+/// 5. Close what is in `closing`, call `handle_closed` for each.
+///
+/// A connection's number is free, and may be given out again, after its `handle_closed`.
+#[derive(Debug)]
+pub struct Shard {
+    pub(super) links: Links,
+    pub(super) index: SubscriptionIndex,
+    /// Sessions by client identifier.
+    pub(super) clients: HashTable<u32>,
+    pub(super) hasher: SeedableRandomState,
+    pub(super) timers: Timers,
+    pub(super) matches: Matches,
+    pub(super) chosen: Chosen,
+    pub(super) scratch: Vec<u8>,
+    pub(super) peers_interested: bool,
+    pub(super) number: u16,
+    pub(super) seed: u64,
+    /// Origins and made-up client identifiers given out so far.
+    pub(super) last_origin: u64,
+    pub(super) last_assigned: u64,
+}
+
+impl Shard {
+    /// A shard without connections.
+    #[must_use]
+    pub fn new(config: ShardConfig) -> Self {
+        let ShardConfig {
+            number,
+            seed,
+            limits,
+        } = config;
+        Self {
+            links: Links::new(limits),
+            index: SubscriptionIndex::new(seed),
+            clients: HashTable::new(),
+            hasher: SeedableRandomState::with_seed(
+                seed.rotate_left(17),
+                SharedSeed::global_fixed(),
+            ),
+            timers: Timers::new(),
+            matches: Matches::default(),
+            chosen: Chosen::default(),
+            scratch: Vec::new(),
+            peers_interested: false,
+            number,
+            seed,
+            last_origin: u64::from(number) << 48,
+            last_assigned: 0,
+        }
+    }
+
+    /// A connection was accepted. `None`, counted, when there are as many as the limit allows:
+    /// close it.
+    pub fn open(&mut self, now: Time, listener: ListenerId) -> Option<ConnId> {
+        self.insert(Connection::new(now, listener))
+    }
+
+    /// Bytes came in. Handles every whole packet in them and keeps the beginning of one that is not
+    /// whole. Whatever is wrong with them ends this connection and nothing else.
+    pub fn handle_input(&mut self, conn: ConnId, now: Time, input: &[u8], out: &mut Out) {
+        let id = conn.0;
+        let mut input = input;
+        while !input.is_empty() {
+            let Some(connection) = self.links.conns.get_mut(id) else {
+                return;
+            };
+            match connection.stage {
+                Stage::Closing => return,
+                Stage::Admission => {
+                    if let Some(early) = &mut connection.early {
+                        early.input.extend_from_slice(input);
+                    }
+                    return;
+                }
+                Stage::Opened | Stage::Connected => {}
+            }
+            let most = self.links.limits.packet_size;
+            let mut frames = std::mem::take(&mut connection.frames);
+            let handled = loop {
+                match frames.next(&mut input, most) {
+                    Ok(None) => break Ok(()),
+                    Ok(Some(frame)) => {
+                        let was = self.links.conns[id].stage;
+                        if let Err(error) = self.handle_frame(id, frame, now, out) {
+                            break Err(error);
+                        }
+                        // What follows a CONNECT waits for its answer.
+                        if self.links.conns[id].stage != was {
+                            break Ok(());
+                        }
+                    }
+                    Err(error) => break Err(error),
+                }
+            };
+            if let Err(error) = handled {
+                self.fail(id, error, now, out);
+                return;
+            }
+            let connection = &mut self.links.conns[id];
+            connection.frames = frames;
+        }
+        self.refill_after_input(id, now, out);
+    }
+
+    /// The outbound buffer has room again: fills it from what waits.
+    pub fn handle_writable(&mut self, conn: ConnId, now: Time, out: &mut Out) {
+        if let Some(connection) = self.links.conns.get(conn.0) {
+            let session = connection.session;
+            self.links.refill(session, now, out);
+            self.ask_for_retained(session, out);
+        }
+    }
+
+    /// The socket is closed, by whomever. Its number is free afterwards.
+    pub fn handle_closed(&mut self, conn: ConnId, now: Time, out: &mut Out) {
+        let Some(connection) = self.links.conns.get(conn.0) else {
+            return;
+        };
+        if connection.stage == Stage::Connected {
+            self.detach(conn.0, now, out);
+        }
+        self.forget(conn.0);
+    }
+
+    /// Messages that other shards offer: delivered here, and passed on to nobody.
+    pub fn handle_publishes(&mut self, now: Time, messages: &[Message], out: &mut Out) {
+        for message in messages {
+            self.links.stats.received_from_peers += 1;
+            if self.match_topic(message.topic()) {
+                self.fan_out(message, now, out);
+            }
+        }
+    }
+
+    /// Whether any other shard has subscriptions: if not, [`Out::publishes`] stays empty.
+    pub fn set_peers_interested(&mut self, interested: bool) {
+        self.peers_interested = interested;
+    }
+
+    /// What a connection has to send. Asking ends its being in [`Out::dirty`]: flush it now, or when
+    /// its socket is writable again.
+    pub fn outbound(&mut self, conn: ConnId) -> Option<&mut Outbound> {
+        let connection = self.links.conns.get_mut(conn.0)?;
+        connection.dirty = false;
+        connection.outbound.as_deref_mut()
+    }
+
+    /// Call after a flush: takes the buffer back if it is empty. True when more waits and the buffer
+    /// has room: call [`handle_writable`](Self::handle_writable).
+    pub fn flushed(&mut self, conn: ConnId) -> bool {
+        let Some(connection) = self.links.conns.get_mut(conn.0) else {
+            return false;
+        };
+        if let Some(buffer) = connection.outbound.take_if(|outbound| outbound.is_empty()) {
+            self.links.pool.give(buffer);
+        }
+        let room = connection.outbound_len() < self.links.limits.outbound_bytes;
+        let session = connection.session;
+        room && self.links.has_backlog(session)
+    }
+
+    /// False: don't read this socket now, ask again after a flush or an admission.
+    #[must_use]
+    pub fn wants_input(&self, conn: ConnId) -> bool {
+        let limits = &self.links.limits;
+        self.links.conns.get(conn.0).is_some_and(|connection| {
+            let early = connection
+                .early
+                .as_ref()
+                .map_or(0, |early| early.input.len());
+            connection.stage != Stage::Closing
+                && early < limits.early_input
+                && connection.outbound_len() < 2 * limits.outbound_bytes
+        })
+    }
+
+    /// Takes a connection that waits for its admission out, to be adopted by another shard. `None`
+    /// when it is gone or does not wait. Its number is free afterwards.
+    pub fn release(&mut self, conn: ConnId) -> Option<Parked> {
+        let connection = self.links.conns.get_mut(conn.0)?;
+        let early = connection.early.take()?;
+        let parked = Parked {
+            early: *early,
+            listener: connection.listener,
+            opened: connection.last_packet,
+            version: connection.version,
+        };
+        self.forget(conn.0);
+        Some(parked)
+    }
+
+    /// Takes a connection over that another shard released; [`admit`](Self::admit) it next. `None`,
+    /// counted, when there are as many as the limit allows: close it.
+    pub fn adopt(&mut self, _now: Time, parked: Parked) -> Option<ConnId> {
+        let mut connection = Connection::new(parked.opened, parked.listener);
+        connection.stage = Stage::Admission;
+        connection.version = parked.version;
+        connection.early = Some(Box::new(parked.early));
+        self.insert(connection)
+    }
+
+    /// Subscriptions of all sessions.
+    #[must_use]
+    pub fn subscriptions(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Counters and gauges.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.links.stats
+    }
+
+    pub(super) fn find_session(&self, client_id: &str) -> Option<u32> {
+        let sessions = &self.links.sessions;
+        self.clients
+            .find(self.hash(client_id), |slot| {
+                *sessions[*slot].client_id == *client_id
+            })
+            .copied()
+    }
+
+    pub(super) fn hash(&self, client_id: &str) -> u64 {
+        self.hasher.hash_one(client_id)
+    }
+
+    /// Writes a packet; an error when it is larger than the client takes.
+    pub(super) fn send(
+        &mut self,
+        id: u32,
+        packet: &Packet<'_>,
+        out: &mut Out,
+    ) -> Result<(), PeerError> {
+        let conn = &mut self.links.conns[id];
+        if conn.send(id, packet, &mut self.links.pool, out) {
+            Ok(())
+        } else {
+            Err(PeerError::new(
+                ReasonCode::PACKET_TOO_LARGE,
+                "the answer exceeds the client's Maximum Packet Size",
+            ))
+        }
+    }
+
+    fn insert(&mut self, connection: Connection) -> Option<ConnId> {
+        if self.links.conns.len() >= self.links.limits.connections {
+            self.links.stats.connections_refused += 1;
+            return None;
+        }
+        self.links.stats.connections += 1;
+        let id = self.links.conns.insert(connection);
+        self.arm(id);
+        Some(ConnId(id))
+    }
+
+    fn handle_frame(
+        &mut self,
+        id: u32,
+        frame: Frame<'_>,
+        now: Time,
+        out: &mut Out,
+    ) -> Result<(), PeerError> {
+        let conn = &mut self.links.conns[id];
+        if conn.stage == Stage::Opened {
+            return self.handle_first(id, frame, out);
+        }
+        conn.last_packet = now;
+        match Packet::decode(frame, conn.version)? {
+            Packet::Publish(publish) => self.handle_publish(id, &publish, now, out),
+            Packet::PubAck(ack) => self.handle_puback(id, &ack),
+            Packet::PubRec(ack) => self.handle_pubrec(id, &ack, out),
+            Packet::PubRel(ack) => {
+                self.handle_pubrel(id, &ack, out);
+                Ok(())
+            }
+            Packet::PubComp(ack) => self.handle_pubcomp(id, &ack),
+            Packet::PingReq => self.send(id, &Packet::PingResp, out),
+            Packet::Subscribe(subscribe) => self.handle_subscribe(id, &subscribe, out),
+            Packet::Unsubscribe(unsubscribe) => self.handle_unsubscribe(id, &unsubscribe, out),
+            Packet::Disconnect(disconnect) => self.handle_disconnect(id, &disconnect, now, out),
+            // [MQTT-3.1.0-2]
+            Packet::Connect(_) => Err(PeerError::protocol("a second CONNECT")),
+            // [MQTT-4.12.0-6]: no client gets in with an authentication method.
+            Packet::Auth(_) => Err(PeerError::protocol("AUTH without an authentication method")),
+            Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
+                Err(PeerError::protocol("a packet that only a server sends"))
+            }
+        }
+    }
+
+    /// Acknowledgements may have made room for what waits: looked at once per input, not per packet.
+    fn refill_after_input(&mut self, id: u32, now: Time, out: &mut Out) {
+        let Some(connection) = self.links.conns.get(id) else {
+            return;
+        };
+        let session = connection.session;
+        if session != NONE && self.links.has_backlog(session) {
+            self.links.refill(session, now, out);
+        }
+        if session != NONE {
+            self.ask_for_retained(session, out);
+        }
+    }
+}

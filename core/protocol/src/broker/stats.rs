@@ -1,0 +1,124 @@
+//! What a shard counts.
+
+use crate::codec::QoS;
+use crate::reason::ReasonCode;
+use crate::session::queue::Overflow;
+
+/// Counters and gauges of one shard.
+///
+/// The books balance at any moment: every copy of a message that some subscriber was due is sent,
+/// queued, or dropped for a counted reason: `copies() == sent() + queued + dropped.total()`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Connections now.
+    pub connections: u64,
+    /// Connections that were refused because of [`Limits::connections`](super::Limits).
+    pub connections_refused: u64,
+    /// CONNECTs accepted.
+    pub connects: u64,
+    /// CONNECTs refused.
+    pub connects_refused: u64,
+    /// Connections ended because the peer broke the protocol or a limit.
+    pub peer_errors: u64,
+    /// Connections ended because nothing came in for one and a half times Keep Alive, or no CONNECT
+    /// in time.
+    pub timeouts: u64,
+    /// Connections taken over by a newer one of the same client.
+    pub taken_over: u64,
+    /// Sessions now, connected or not.
+    pub sessions: u64,
+    /// Subscriptions now.
+    pub subscriptions: u64,
+    /// Application messages that came in from clients, by QoS; repeated QoS 2 ones once.
+    pub received: [u64; 3],
+    /// QoS 2 messages that came in again before their PUBREL.
+    pub received_again: u64,
+    /// Application messages that came in from other shards.
+    pub received_from_peers: u64,
+    /// Wills published.
+    pub wills: u64,
+    /// Copies that matching subscriptions were due.
+    pub matched: u64,
+    /// Copies of retained messages that new subscriptions were due.
+    pub retained: u64,
+    /// PUBLISH packets written for the first time, by QoS.
+    pub sent: [u64; 3],
+    /// PUBLISH packets written again after a reconnection.
+    pub sent_again: u64,
+    /// QoS 1 and 2 deliveries that the client acknowledged in full, with whatever reason code.
+    pub acknowledged: u64,
+    /// Copies that wait in sessions' queues now.
+    pub queued: u64,
+    /// Bytes of them.
+    pub queued_bytes: u64,
+    /// Copies that will never be sent.
+    pub dropped: Dropped,
+}
+
+/// Copies that were not sent, by reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// The session's queue was full by count.
+    pub queue_items: u64,
+    /// The session's queue was full by bytes.
+    pub queue_bytes: u64,
+    /// QoS 0, and the client was away.
+    pub offline: u64,
+    /// The message expired while it waited [MQTT-3.3.2-5].
+    pub expired: u64,
+    /// Larger than the client's Maximum Packet Size [MQTT-3.1.2-25].
+    pub too_large: u64,
+    /// The session ended while the message waited.
+    pub session_ended: u64,
+}
+
+impl Dropped {
+    /// All of them.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.queue_items
+            + self.queue_bytes
+            + self.offline
+            + self.expired
+            + self.too_large
+            + self.session_ended
+    }
+}
+
+impl Stats {
+    /// Copies of messages that some session was due.
+    #[must_use]
+    pub const fn copies(&self) -> u64 {
+        self.matched + self.retained
+    }
+
+    /// Copies sent for the first time.
+    #[must_use]
+    pub const fn sent(&self) -> u64 {
+        self.sent[0] + self.sent[1] + self.sent[2]
+    }
+
+    pub(super) fn count_received(&mut self, qos: QoS) {
+        self.received[qos as usize] += 1;
+    }
+
+    pub(super) fn count_sent(&mut self, qos: QoS) {
+        self.sent[qos as usize] += 1;
+    }
+
+    pub(super) fn count_overflow(&mut self, overflow: Overflow) {
+        match overflow {
+            Overflow::Items => self.dropped.queue_items += 1,
+            Overflow::Bytes => self.dropped.queue_bytes += 1,
+        }
+    }
+
+    pub(super) fn count_ending(&mut self, reason: ReasonCode) {
+        match reason {
+            ReasonCode::KEEP_ALIVE_TIMEOUT => self.timeouts += 1,
+            ReasonCode::SESSION_TAKEN_OVER => self.taken_over += 1,
+            ReasonCode::ADMINISTRATIVE_ACTION | ReasonCode::SERVER_SHUTTING_DOWN => {}
+            _ => self.peer_errors += 1,
+        }
+    }
+}

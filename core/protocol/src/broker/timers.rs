@@ -1,0 +1,76 @@
+//! The deadlines of connections and sessions in one wheel.
+
+use super::shard::Shard;
+use crate::time::Time;
+use crate::wheel::{Timer, Wheel};
+
+/// What a timer belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    Connection(u32),
+    Session(u32),
+}
+
+/// Marks the token of a session's timer.
+const SESSION: u32 = 1 << 31;
+
+#[derive(Debug)]
+pub(super) struct Timers {
+    wheel: Wheel,
+}
+
+impl Timers {
+    pub(super) fn new() -> Self {
+        Self {
+            wheel: Wheel::new(Time(0)),
+        }
+    }
+
+    pub(super) fn set(&mut self, due: Due, at: Time) -> Timer {
+        let token = match due {
+            Due::Connection(slot) => slot,
+            Due::Session(slot) => slot | SESSION,
+        };
+        self.wheel.set(at, token)
+    }
+
+    pub(super) fn cancel(&mut self, timer: Option<Timer>) {
+        if let Some(timer) = timer {
+            self.wheel.cancel(timer);
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Time> {
+        self.wheel.next_deadline()
+    }
+
+    pub(super) fn poll(&mut self, now: Time) -> Option<Due> {
+        self.wheel.poll(now).map(|token| match token & SESSION {
+            0 => Due::Connection(token),
+            _ => Due::Session(token & !SESSION),
+        })
+    }
+}
+
+impl Shard {
+    /// Sets the timer of a connection. It is not moved when a packet comes in: it fires at what was
+    /// the deadline, finds the new one and is set again, once per Keep Alive.
+    pub(super) fn arm(&mut self, id: u32) {
+        let conn = &mut self.links.conns[id];
+        let timer = conn.timer.take();
+        self.timers.cancel(timer);
+        conn.timer = conn
+            .deadline(&self.links.limits)
+            .map(|at| self.timers.set(Due::Connection(id), at));
+    }
+
+    /// Sets the timer of a session without a connection.
+    pub(super) fn arm_session(&mut self, slot: u32) {
+        let session = &mut self.links.sessions[slot];
+        let timer = session.timer.take();
+        self.timers.cancel(timer);
+        session.timer = session
+            .deadline()
+            .map(|at| self.timers.set(Due::Session(slot), at));
+    }
+}

@@ -1,0 +1,58 @@
+//! Will messages (3.1.2.5): kept with the session, published when a connection ends badly.
+
+use super::out::Out;
+use super::session::Session;
+use super::shard::Shard;
+use crate::codec::{PropertiesBuf, PropertyId, Publish, QoS, Will};
+use crate::message::Message;
+use crate::time::Time;
+
+/// A will as the client left it. It becomes a [`Message`] when it is published, because its expiry
+/// counts from then.
+#[derive(Debug)]
+pub(super) struct StoredWill {
+    topic: Box<str>,
+    payload: Box<[u8]>,
+    properties: PropertiesBuf,
+    qos: QoS,
+    retain: bool,
+    /// Will Delay Interval in seconds.
+    pub(super) delay: u32,
+}
+
+impl StoredWill {
+    pub(super) fn new(will: &Will<'_>) -> Self {
+        let delay = will.properties.number(PropertyId::WillDelayInterval);
+        let mut properties = PropertiesBuf::from(will.properties);
+        properties.retain(|property| property.id != PropertyId::WillDelayInterval);
+        Self {
+            topic: will.topic.into(),
+            payload: will.payload.into(),
+            properties,
+            qos: will.qos,
+            retain: will.retain,
+            delay: delay.unwrap_or(0),
+        }
+    }
+}
+
+impl Shard {
+    /// Publishes the will of a session, if it has one, and forgets it [MQTT-3.1.2-10].
+    pub(super) fn publish_will(&mut self, session: u32, now: Time, out: &mut Out) {
+        let Some(session) = self.links.sessions.get_mut(session) else {
+            return;
+        };
+        let Session { will, origin, .. } = session;
+        session.will_at = Time::NEVER;
+        let Some(will) = will.take() else {
+            return;
+        };
+        let mut publish = Publish::new(&will.topic, &will.payload);
+        publish.qos = will.qos;
+        publish.retain = will.retain;
+        publish.properties = will.properties.get();
+        let message = Message::from_publish(&publish, &will.topic, now, *origin, &mut self.scratch);
+        self.links.stats.wills += 1;
+        self.publish(&message, now, out);
+    }
+}
