@@ -1,1 +1,24 @@
-//! TernMQ.
+//! An embeddable MQTT broker: shard threads over the pure [`Shard`](ternmq_protocol::broker::Shard).
+//!
+//! [`Broker::start`] with a [`Config`] runs a whole broker inside the process: one thread per shard,
+//! no runtime, nothing global. Each session lives on one shard, and everything about it happens
+//! there without a lock. A message is matched on the shard that reads it and offered to the others
+//! in batches; retained messages are kept in one store that all shards share.
+#![forbid(unsafe_code)]
+
+mod broker;
+mod config;
+mod driver;
+mod error;
+mod mailbox;
+mod placement;
+mod retained;
+mod shared;
+mod slots;
+mod stats;
+
+pub use broker::Broker;
+pub use config::{Config, Limits, ListenerConfig, RetainedLimits, SessionLimits};
+pub use error::{Failure, PublishError, StartError};
+pub use placement::Placement;
+pub use stats::Stats;

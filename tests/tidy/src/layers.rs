@@ -50,7 +50,7 @@ pub const EDGES: [Edge; 7] = [
     Edge::new(
         "ternmq-broker",
         &["ternmq-protocol", "ternmq-transport"],
-        &["ternmq-client"],
+        &["ternmq-client", "ternmq-test-broker-wire"],
     ),
     Edge::new(
         "ternmq-server",

@@ -262,6 +262,12 @@ impl Shard {
         &self.links.stats
     }
 
+    /// Whether this client has a session here, connected or not.
+    #[must_use]
+    pub fn has_session(&self, client_id: &str) -> bool {
+        self.find_session(client_id).is_some()
+    }
+
     pub(super) fn find_session(&self, client_id: &str) -> Option<u32> {
         let sessions = &self.links.sessions;
         self.clients

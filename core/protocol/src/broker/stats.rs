@@ -98,6 +98,46 @@ impl Stats {
         self.sent[0] + self.sent[1] + self.sent[2]
     }
 
+    /// Adds the counters of another shard, which makes sums for the whole broker.
+    pub fn add(&mut self, other: &Self) {
+        let Self {
+            received,
+            sent,
+            dropped,
+            ..
+        } = self;
+        for (sum, more) in received.iter_mut().zip(other.received) {
+            *sum += more;
+        }
+        for (sum, more) in sent.iter_mut().zip(other.sent) {
+            *sum += more;
+        }
+        dropped.queue_items += other.dropped.queue_items;
+        dropped.queue_bytes += other.dropped.queue_bytes;
+        dropped.offline += other.dropped.offline;
+        dropped.expired += other.dropped.expired;
+        dropped.too_large += other.dropped.too_large;
+        dropped.session_ended += other.dropped.session_ended;
+        self.connections += other.connections;
+        self.connections_refused += other.connections_refused;
+        self.connects += other.connects;
+        self.connects_refused += other.connects_refused;
+        self.peer_errors += other.peer_errors;
+        self.timeouts += other.timeouts;
+        self.taken_over += other.taken_over;
+        self.sessions += other.sessions;
+        self.subscriptions += other.subscriptions;
+        self.received_again += other.received_again;
+        self.received_from_peers += other.received_from_peers;
+        self.wills += other.wills;
+        self.matched += other.matched;
+        self.retained += other.retained;
+        self.sent_again += other.sent_again;
+        self.acknowledged += other.acknowledged;
+        self.queued += other.queued;
+        self.queued_bytes += other.queued_bytes;
+    }
+
     pub(super) fn count_received(&mut self, qos: QoS) {
         self.received[qos as usize] += 1;
     }

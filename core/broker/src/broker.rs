@@ -1,0 +1,207 @@
+//! The handle of a running broker.
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::thread::{Builder, JoinHandle};
+
+use ternmq_protocol::Message;
+use ternmq_protocol::broker::{Shard, ShardConfig};
+use ternmq_transport::{Listener, Poller, Stream, pipe};
+
+use crate::config::Config;
+use crate::driver::{Driver, EVENTS};
+use crate::error::{Failure, PublishError, StartError};
+use crate::mailbox::{MailLimits, Mailbox};
+use crate::placement::Directory;
+use crate::shared::{Parcel, Shared};
+use crate::stats::Stats;
+
+/// A running MQTT broker. Dropping it stops it, as [`Broker::stop`] does.
+///
+/// The handle may be used from any thread; nothing that it does runs the caller's code.
+///
+/// ```
+/// use ternmq_broker::{Broker, Config};
+/// let broker = Broker::start(Config::listen("127.0.0.1:0".parse().unwrap())).unwrap();
+/// let client = std::net::TcpStream::connect(broker.local_addrs()[0]).unwrap();
+/// drop(client);
+/// broker.stop().unwrap();
+/// ```
+pub struct Broker {
+    shared: Arc<Shared>,
+    addresses: Vec<SocketAddr>,
+    threads: Vec<JoinHandle<()>>,
+    pipe_bytes: usize,
+}
+
+impl Broker {
+    /// Starts a broker. When this returns, its listeners are bound and clients can connect; the shard
+    /// threads may still be starting.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running then.
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        config.check()?;
+        let mut listeners = Vec::with_capacity(config.listeners.len());
+        let mut addresses = Vec::with_capacity(config.listeners.len());
+        for listener in &config.listeners {
+            let failed = |error| StartError::Listen(listener.address, error);
+            let bound = Listener::bind(listener.address).map_err(failed)?;
+            addresses.push(bound.local_addr().map_err(failed)?);
+            listeners.push(bound);
+        }
+        let pollers = (0..config.shard_count())
+            .map(|_| Poller::new(EVENTS))
+            .collect::<Result<Vec<_>, _>>()?;
+        let shared = Arc::new(share(&config, &pollers));
+        let mut broker = Self {
+            shared,
+            addresses,
+            threads: Vec::with_capacity(pollers.len()),
+            pipe_bytes: config.limits.pipe_bytes,
+        };
+        for (number, poller) in pollers.into_iter().enumerate() {
+            // Connections come in at the first shard, which is the one that is packed first.
+            let listeners = std::mem::take(&mut listeners);
+            let thread = broker.spawn(number, poller, &config, listeners)?;
+            broker.threads.push(thread);
+        }
+        Ok(broker)
+    }
+
+    /// The addresses of the listeners, in the order of [`Config::listeners`].
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Connects in process: no socket, no descriptor, and never refused for being anonymous. The
+    /// stream is at its end when the broker is stopping or has as many connections as it allows.
+    pub fn connect(&self) -> Stream {
+        let (client, server) = pipe(self.pipe_bytes);
+        let connections = &self.shared.connections;
+        if connections.enter() && self.shared.mailboxes[0].send(Parcel::Open(server)).is_err() {
+            connections.leave();
+        }
+        client
+    }
+
+    /// Publishes a message from this process: every matching subscription gets it, and it is kept
+    /// as the retained message of its topic if it has the RETAIN flag. Never blocks on a client.
+    ///
+    /// # Errors
+    /// [`PublishError`]; some shards may have got the message when it is [`PublishError::Full`].
+    pub fn publish(&self, message: &Message) -> Result<(), PublishError> {
+        self.shared.publish(message)
+    }
+
+    /// The counters of all shards, as of now. Waits for each shard's current turn.
+    pub fn stats(&self) -> Stats {
+        let shards = self.shared.mailboxes.len();
+        let (reply, replies) = sync_channel(shards);
+        for mailbox in &self.shared.mailboxes {
+            // The counters of a shard that has ended are gone with it.
+            let _ = mailbox.send(Parcel::Stats(reply.clone()));
+        }
+        drop(reply);
+        let mut stats = Stats::default();
+        for shard in replies {
+            stats.add(&shard);
+        }
+        stats.connections_refused += self.shared.connections.refused();
+        stats
+    }
+
+    /// Why the broker has ended by itself, if it has.
+    pub fn failure(&self) -> Option<Failure> {
+        self.shared.failure()
+    }
+
+    /// Stops: listens no more, tells clients (MQTT 5.0: DISCONNECT with Server shutting down, 0x8B),
+    /// gives them [`Config::stop_grace`] to take what is being sent, and returns when every thread
+    /// has ended and every descriptor is closed.
+    ///
+    /// # Errors
+    /// The [`Failure`] with which the broker had ended by itself before.
+    pub fn stop(mut self) -> Result<(), Failure> {
+        self.end();
+        self.failure().map_or(Ok(()), Err)
+    }
+
+    fn end(&mut self) {
+        self.shared.stop();
+        for thread in self.threads.drain(..) {
+            // Its panic has been caught and noted.
+            let _ = thread.join();
+        }
+    }
+
+    fn spawn(
+        &self,
+        number: usize,
+        poller: Poller,
+        config: &Config,
+        listeners: Vec<Listener>,
+    ) -> Result<JoinHandle<()>, StartError> {
+        let shared = self.shared.clone();
+        let shard = Shard::new(ShardConfig {
+            number: number as u16,
+            // Each `RandomState` is keyed by the system's randomness.
+            seed: RandomState::new().hash_one(number),
+            limits: config.session.clone(),
+        });
+        let mut driver = Driver::new(number, shared.clone(), shard, poller, config.stop_grace);
+        driver.listen(listeners)?;
+        let name = format!("ternmq-shard-{number}");
+        Ok(Builder::new().name(name).spawn(move || {
+            let run = catch_unwind(AssertUnwindSafe(move || driver.run()));
+            let message = match run {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => error.to_string(),
+                Err(panic) => text_of(&*panic),
+            };
+            shared.fail(Failure {
+                shard: number,
+                message,
+            });
+        })?)
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl std::fmt::Debug for Broker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Broker")
+            .field("local_addrs", &self.addresses)
+            .field("shards", &self.shared.mailboxes.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn share(config: &Config, pollers: &[Poller]) -> Shared {
+    let limits = MailLimits {
+        messages: config.limits.mailbox_messages,
+        bytes: config.limits.mailbox_bytes,
+    };
+    let mailboxes = pollers
+        .iter()
+        .map(|poller| Mailbox::new(poller.waker(), limits))
+        .collect();
+    let anonymous = config.listeners.iter().map(|l| l.anonymous).collect();
+    let directory = Directory::new(config.placement, pollers.len());
+    Shared::new(mailboxes, directory, anonymous, &config.limits)
+}
+
+/// What a panic says, where it says something.
+fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "panicked".to_owned())
+}

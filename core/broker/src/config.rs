@@ -1,0 +1,132 @@
+//! What a broker is started with.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+pub use ternmq_protocol::broker::Limits as SessionLimits;
+pub use ternmq_protocol::broker::retained::RetainedLimits;
+
+use crate::error::StartError;
+use crate::placement::Placement;
+
+/// How a broker runs. The default has no listener: only [`Broker::connect`](crate::Broker::connect)
+/// reaches it.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where clients connect, in the order of [`Broker::local_addrs`](crate::Broker::local_addrs).
+    pub listeners: Vec<ListenerConfig>,
+    /// Shard threads; 0 means one per core.
+    pub shards: usize,
+    /// Which shard gets a new session.
+    pub placement: Placement,
+    /// The limits of the broker as a whole.
+    pub limits: Limits,
+    /// The limits of a shard and of each session and connection on it.
+    pub session: SessionLimits,
+    /// How long a stop waits for clients to take what they have still to get. A client that takes it
+    /// at once ends its part at once.
+    pub stop_grace: Duration,
+}
+
+/// One address to listen on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenerConfig {
+    /// IPv4 or IPv6; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// Whether clients without a user name are let in. There are no other clients yet: a broker
+    /// without credentials to check against refuses everybody else with Not authorized (0x87; return
+    /// code 5 before MQTT 5.0).
+    pub anonymous: bool,
+}
+
+/// The limits of a broker. What happens beyond each is written at it, and counted in
+/// [`Stats`](crate::Stats).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Open connections. One more is closed at once.
+    pub connections: usize,
+    /// Messages that wait in the mailbox of one shard for being delivered there. From three quarters
+    /// on, the publishers of the sending shard are not read until there is room.
+    pub mailbox_messages: usize,
+    /// The same in bytes.
+    pub mailbox_bytes: usize,
+    /// Retained messages. One more is delivered but not kept.
+    pub retained: RetainedLimits,
+    /// Bytes that an in-process connection holds each way.
+    pub pipe_bytes: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listeners: Vec::new(),
+            shards: 0,
+            placement: Placement::default(),
+            limits: Limits::default(),
+            session: SessionLimits::default(),
+            stop_grace: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 1_100_000,
+            mailbox_messages: 65_536,
+            mailbox_bytes: 64 << 20,
+            retained: RetainedLimits {
+                messages: 10_000_000,
+                bytes: 1 << 30,
+            },
+            pipe_bytes: ternmq_transport::DEFAULT_PIPE_CAPACITY,
+        }
+    }
+}
+
+impl ListenerConfig {
+    /// A listener that lets everybody in.
+    pub const fn anonymous(address: SocketAddr) -> Self {
+        Self {
+            address,
+            anonymous: true,
+        }
+    }
+}
+
+impl Config {
+    /// A broker that listens on `address` and lets everybody in.
+    pub fn listen(address: SocketAddr) -> Self {
+        Self {
+            listeners: vec![ListenerConfig::anonymous(address)],
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), StartError> {
+        let limits = &self.limits;
+        let what = if self.listeners.len() >= usize::from(u16::MAX) {
+            "too many listeners"
+        } else if self.shards > MAX_SHARDS {
+            "more than 256 shards"
+        } else if limits.connections == 0 {
+            "no connection is allowed"
+        } else if limits.mailbox_messages == 0 || limits.mailbox_bytes == 0 {
+            "a mailbox that holds nothing"
+        } else {
+            return Ok(());
+        };
+        Err(StartError::Config(what))
+    }
+
+    pub(crate) fn shard_count(&self) -> usize {
+        match self.shards {
+            0 => std::thread::available_parallelism().map_or(1, |n| n.get().min(MAX_SHARDS)),
+            n => n,
+        }
+    }
+}
+
+/// A shard offers each message to every other one that has subscriptions, so that very many of them
+/// would cost more than they bring.
+const MAX_SHARDS: usize = 256;

@@ -1,0 +1,157 @@
+//! New connections: accepted here, made in process, or handed over by another shard.
+
+use std::io;
+
+use ternmq_protocol::Time;
+use ternmq_protocol::broker::{Admission, ConnId, ListenerId};
+use ternmq_transport::{Listener, Stream};
+
+use super::Driver;
+use crate::shared::Moved;
+
+/// Milliseconds until accepting is tried again after it failed for lack of descriptors or memory.
+/// The connections wait in the kernel; trying at once would spin.
+const RETRY_MS: u64 = 100;
+
+/// Connections taken from one listener before the other sockets have their turn.
+const ACCEPT_AT_ONCE: usize = 64;
+
+/// The first token of listeners; connections count up from 0.
+const FIRST_LISTENER: usize = usize::MAX / 2;
+
+/// The listeners of a shard.
+#[derive(Default)]
+pub(crate) struct Accepting {
+    listeners: Vec<Listener>,
+    /// Numbers of listeners that may have more connections, though the poller won't say so again.
+    waiting: Vec<usize>,
+    retry_at: Option<Time>,
+}
+
+impl Accepting {
+    /// When [`Driver::accept_all`] is due.
+    pub(super) fn retry_at(&self) -> Option<Time> {
+        self.retry_at
+    }
+
+    /// Listens no more.
+    pub(super) fn close(&mut self) {
+        *self = Self::default();
+    }
+}
+
+impl Driver {
+    /// Begins to listen; the numbers are the [`ListenerId`]s.
+    ///
+    /// # Errors
+    /// The poller's.
+    pub(crate) fn listen(&mut self, mut listeners: Vec<Listener>) -> io::Result<()> {
+        for (at, listener) in listeners.iter_mut().enumerate() {
+            self.poller
+                .register_listener(listener, FIRST_LISTENER + at)?;
+        }
+        self.accepting.listeners = listeners;
+        Ok(())
+    }
+
+    /// The listener that a token stands for.
+    pub(super) fn listener_of(token: usize) -> Option<usize> {
+        token.checked_sub(FIRST_LISTENER)
+    }
+
+    /// Accepts from one listener, a limited number at a time.
+    pub(super) fn accept(&mut self, number: usize) {
+        if !self.accepting.waiting.contains(&number) {
+            self.accepting.waiting.push(number);
+        }
+        if self.accepting.retry_at.is_none() {
+            self.accept_all();
+        }
+    }
+
+    /// Accepts from every listener that may have something.
+    pub(super) fn accept_all(&mut self) {
+        self.accepting.retry_at = None;
+        let mut waiting = std::mem::take(&mut self.accepting.waiting);
+        waiting.retain(|number| self.has_more(*number));
+        if !waiting.is_empty() && self.accepting.retry_at.is_none() {
+            self.accepting.retry_at = Some(self.now);
+        }
+        self.accepting.waiting = waiting;
+    }
+
+    fn has_more(&mut self, number: usize) -> bool {
+        for _ in 0..ACCEPT_AT_ONCE {
+            let Some(listener) = self.accepting.listeners.get(number) else {
+                return false;
+            };
+            match listener.accept() {
+                Ok(Some((stream, _))) => {
+                    self.counters.accepted += 1;
+                    if self.shared.connections.enter() {
+                        self.open(stream, ListenerId(number as u16));
+                    }
+                }
+                Ok(None) => return false,
+                Err(_) => {
+                    self.counters.accept_errors += 1;
+                    self.accepting.retry_at = Some(self.now.after(RETRY_MS));
+                    return true;
+                }
+            }
+        }
+        true
+    }
+
+    /// Gives a stream that has entered the count of connections to the shard.
+    pub(super) fn open(&mut self, stream: Stream, listener: ListenerId) {
+        // A number that is free again may still stand in what is not settled yet.
+        self.settle();
+        match self.shard.open(self.now, listener) {
+            Some(conn) if self.stops_at.is_none() => self.hold(conn, stream),
+            Some(conn) => {
+                self.shard.handle_closed(conn, self.now, &mut self.out);
+                self.shared.connections.leave();
+            }
+            None => self.shared.connections.leave(),
+        }
+    }
+
+    /// Takes over a connection whose session lives here.
+    pub(super) fn adopt(&mut self, moved: Moved) {
+        self.settle();
+        let Moved {
+            stream,
+            parked,
+            key,
+        } = moved;
+        let client_id: Box<str> = parked.client_id().into();
+        if self.stops_at.is_some() {
+            self.shared.connections.leave();
+            self.shared.directory.arrived(key, false);
+            return;
+        }
+        let Some(conn) = self.shard.adopt(self.now, parked) else {
+            self.shared.connections.leave();
+            self.shared.directory.arrived(key, false);
+            return;
+        };
+        self.counters.moved += 1;
+        self.hold(conn, stream);
+        self.admit(conn, &client_id, key, Admission::Accept);
+    }
+
+    /// Keeps the socket of a connection and watches it; what it has to read is reported at once.
+    fn hold(&mut self, conn: ConnId, stream: Stream) {
+        let slot = self.slots.insert(conn, stream);
+        if self
+            .poller
+            .register(&mut slot.stream, conn.0 as usize)
+            .is_err()
+        {
+            // The kernel has no room for one more watch: as good as no descriptor.
+            self.counters.accept_errors += 1;
+            self.close(conn);
+        }
+    }
+}

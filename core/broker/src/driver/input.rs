@@ -1,0 +1,106 @@
+//! Reading: one read of the scratch buffer for each connection in its turn.
+
+use std::io;
+
+use ternmq_protocol::broker::ConnId;
+
+use super::{Driver, TURN_BYTES};
+
+impl Driver {
+    /// Handles what the poller has reported, then those that had more than one turn could take.
+    pub(super) fn handle_ready(&mut self) {
+        let mut earlier = std::mem::take(&mut self.unread);
+        for at in 0..self.ready.len() {
+            let ready = self.ready[at];
+            if let Some(listener) = Self::listener_of(ready.token) {
+                self.accept(listener);
+                continue;
+            }
+            let conn = ConnId(ready.token as u32);
+            let Some(slot) = self.slots.get_mut(conn) else {
+                continue;
+            };
+            slot.hung_up |= ready.closed;
+            if ready.writable && std::mem::take(&mut slot.blocked) {
+                self.flush(conn);
+            }
+            if ready.readable || ready.closed {
+                self.read_or_remember(conn);
+            }
+        }
+        self.ready.clear();
+        for conn in earlier.drain(..) {
+            if let Some(slot) = self.slots.get_mut(conn)
+                && std::mem::take(&mut slot.unread)
+            {
+                self.read_or_remember(conn);
+            }
+        }
+        if self.unread.is_empty() {
+            self.unread = earlier;
+        }
+    }
+
+    /// Whether a connection that has something to read may be read now.
+    pub(super) fn may_read(&self, conn: ConnId) -> bool {
+        self.slots.get(conn).is_some_and(|slot| {
+            slot.closing
+                || (self.shard.wants_input(conn) && !(slot.publisher && self.post.is_stalled()))
+        })
+    }
+
+    fn read_or_remember(&mut self, conn: ConnId) {
+        if self.may_read(conn) {
+            self.read(conn);
+        } else {
+            self.remember_unread(conn);
+        }
+        if self.unsettled >= TURN_BYTES {
+            self.settle();
+        }
+    }
+
+    pub(super) fn remember_unread(&mut self, conn: ConnId) {
+        if let Some(slot) = self.slots.get_mut(conn)
+            && !std::mem::replace(&mut slot.unread, true)
+        {
+            self.unread.push(conn);
+        }
+    }
+
+    fn read(&mut self, conn: ConnId) {
+        let Some(slot) = self.slots.get_mut(conn) else {
+            return;
+        };
+        match slot.stream.read(&mut self.scratch) {
+            Ok(0) => self.close(conn),
+            Ok(n) => {
+                let more = n == self.scratch.len() || slot.hung_up;
+                self.counters.reads += 1;
+                self.counters.bytes_in += n as u64;
+                if !slot.closing {
+                    self.take_input(conn, n);
+                }
+                if more {
+                    self.remember_unread(conn);
+                }
+            }
+            // Whatever was reported, it was not this connection's.
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => slot.hung_up = false,
+            Err(_) => self.close(conn),
+        }
+    }
+
+    fn take_input(&mut self, conn: ConnId, len: usize) {
+        self.look_at_peers();
+        let before = self.out.publishes.len();
+        self.shard
+            .handle_input(conn, self.now, &self.scratch[..len], &mut self.out);
+        self.unsettled += len;
+        if self.out.publishes.len() > before
+            && let Some(slot) = self.slots.get_mut(conn)
+        {
+            slot.publisher = true;
+        }
+    }
+}

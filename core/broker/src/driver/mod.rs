@@ -1,0 +1,258 @@
+//! The loop of one shard thread: wait, read, let the shard work, settle what it asks for, write.
+//!
+//! A turn handles whatever the poller reports. After [`TURN_BYTES`] of input at the latest the turn
+//! settles: retained operations, admissions, mail to the other shards, then one `writev` for each
+//! connection that has something to send. So a batch of any size costs each peer one system call,
+//! and no batch grows without bound before its first byte leaves.
+
+mod accept;
+mod input;
+mod output;
+mod settle;
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ternmq_protocol::Time;
+use ternmq_protocol::broker::{ConnId, Out, Shard};
+use ternmq_transport::{Poller, Ready};
+
+use crate::mailbox::Mail;
+use crate::retained::SWEEP_EVERY_MS;
+use crate::shared::{Parcel, Shared};
+use crate::slots::Slots;
+use crate::stats::Stats;
+
+pub(crate) use accept::Accepting;
+
+/// Bytes that one read may give: what a busy publisher can fill between two reads.
+const SCRATCH_BYTES: usize = 64 * 1024;
+
+/// Bytes of input after which what they caused is settled and flushed.
+const TURN_BYTES: usize = 256 * 1024;
+
+/// Events taken from the kernel at once.
+pub(crate) const EVENTS: usize = 1024;
+
+/// One shard thread.
+pub(crate) struct Driver {
+    number: usize,
+    shared: Arc<Shared>,
+    shard: Shard,
+    poller: Poller,
+    out: Out,
+    slots: Slots,
+    accepting: Accepting,
+    /// The time of this turn; the clock is read once for all of it.
+    now: Time,
+    scratch: Box<[u8]>,
+    ready: Vec<Ready>,
+    mail: Mail<Parcel>,
+    waiting: Vec<usize>,
+    /// Connections that may have something to read although the poller won't say so again.
+    unread: Vec<ConnId>,
+    goodbyes: output::Goodbyes,
+    post: settle::Post,
+    busy: Busy,
+    counters: Stats,
+    /// Bytes read since the last settling.
+    unsettled: usize,
+    /// When expired retained messages are looked for: only while there are some that will expire.
+    sweep_at: Option<Time>,
+    stop_grace: Duration,
+    /// Set once the broker stops: when the last socket is cut.
+    stops_at: Option<Time>,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        number: usize,
+        shared: Arc<Shared>,
+        shard: Shard,
+        poller: Poller,
+        stop_grace: Duration,
+    ) -> Self {
+        let shards = shared.mailboxes.len();
+        Self {
+            number,
+            shared,
+            shard,
+            poller,
+            out: Out::default(),
+            slots: Slots::default(),
+            accepting: Accepting::default(),
+            now: Time(0),
+            scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
+            ready: Vec::new(),
+            mail: Mail::default(),
+            waiting: Vec::new(),
+            unread: Vec::new(),
+            goodbyes: output::Goodbyes::default(),
+            post: settle::Post::new(shards),
+            busy: Busy::new(Instant::now()),
+            counters: Stats::default(),
+            unsettled: 0,
+            sweep_at: None,
+            stop_grace,
+            stops_at: None,
+        }
+    }
+
+    /// Runs until the broker stops.
+    ///
+    /// # Errors
+    /// The poller's: without it the shard can't go on.
+    pub(crate) fn run(&mut self) -> io::Result<()> {
+        while !self.is_done() {
+            let timeout = self.timeout();
+            self.busy.sleeps(timeout);
+            let rung = self.poller.wait(timeout, &mut self.ready)?;
+            let at = self.busy.wakes();
+            self.now = self.shared.time(at);
+            self.counters.turns += 1;
+            if rung {
+                self.take_mail();
+            }
+            self.handle_ready();
+            self.handle_deadlines();
+            self.settle();
+            if let Some(percent) = self.busy.measured(at) {
+                self.shared.loads[self.number].set(percent, self.now);
+            }
+        }
+        Ok(())
+    }
+
+    fn is_done(&self) -> bool {
+        self.stops_at
+            .is_some_and(|at| self.slots.len() == 0 || at <= self.now)
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        if !self.out.is_empty() || self.unread.iter().any(|conn| self.may_read(*conn)) {
+            return Some(Duration::ZERO);
+        }
+        let deadlines = [
+            self.shard.poll_timeout(),
+            self.accepting.retry_at(),
+            self.goodbyes.next(),
+            self.sweep_at,
+            self.stops_at,
+        ];
+        let next = deadlines.into_iter().flatten().min()?;
+        Some(Duration::from_millis(next.since(self.now)))
+    }
+
+    fn handle_deadlines(&mut self) {
+        self.look_at_peers();
+        if self.shard.poll_timeout().is_some_and(|at| at <= self.now) {
+            self.shard.handle_timeout(self.now, &mut self.out);
+        }
+        if self.accepting.retry_at().is_some_and(|at| at <= self.now) {
+            self.accept_all();
+        }
+        if self.sweep_at.is_some_and(|at| at <= self.now) {
+            let (expired, more) = self.shared.retained.sweep(self.now);
+            self.counters.retained_expired += expired;
+            self.sweep_at = more.then(|| self.now.after(SWEEP_EVERY_MS));
+        }
+        while let Some(conn) = self.goodbyes.overdue(self.now, &self.slots) {
+            self.close(conn);
+        }
+    }
+
+    /// Takes the mail: first the messages, then the rest, so that a connection that arrives
+    /// subscribes after what was published before it came.
+    fn take_mail(&mut self) {
+        let mut mail = std::mem::take(&mut self.mail);
+        self.shared.mailboxes[self.number].take(&mut mail, &mut self.waiting);
+        for shard in self.waiting.drain(..) {
+            self.shared.mailboxes[shard].wake();
+        }
+        if !mail.messages.is_empty() {
+            self.shard
+                .handle_publishes(self.now, &mail.messages, &mut self.out);
+            mail.messages.clear();
+        }
+        for parcel in mail.parcels.drain(..) {
+            match parcel {
+                Parcel::Open(stream) => self.open(stream, crate::shared::IN_PROCESS),
+                Parcel::Move(moved) => self.adopt(*moved),
+                Parcel::Stats(reply) => {
+                    // Whoever asked may have gone.
+                    let _ = reply.try_send(self.stats());
+                }
+                Parcel::Stop => self.stop(),
+            }
+        }
+        self.mail = mail;
+    }
+
+    fn stats(&self) -> Stats {
+        let mut stats = self.counters.clone();
+        stats.mqtt = self.shard.stats().clone();
+        stats
+    }
+
+    fn stop(&mut self) {
+        if self.stops_at.is_none() {
+            self.stops_at = Some(self.now.after(self.stop_grace.as_millis() as u64));
+            self.accepting.close();
+            self.shard.shutdown(self.now, &mut self.out);
+        }
+    }
+}
+
+impl Drop for Driver {
+    /// However the thread ends, nobody waits for its mail.
+    fn drop(&mut self) {
+        let left = self.shared.mailboxes[self.number].close();
+        drop(left);
+    }
+}
+
+/// Measures how much of a second a thread is busy: all of it that it doesn't sleep in the poller.
+struct Busy {
+    since: Instant,
+    slept: Duration,
+    asleep_since: Option<Instant>,
+}
+
+/// How long one measurement lasts.
+const MEASURE_FOR: Duration = Duration::from_secs(1);
+
+impl Busy {
+    fn new(now: Instant) -> Self {
+        Self {
+            since: now,
+            slept: Duration::ZERO,
+            asleep_since: None,
+        }
+    }
+
+    /// Before a wait. One that doesn't sleep costs no look at the clock.
+    fn sleeps(&mut self, timeout: Option<Duration>) {
+        self.asleep_since = (timeout != Some(Duration::ZERO)).then(Instant::now);
+    }
+
+    /// After the wait: the time of the turn that begins.
+    fn wakes(&mut self) -> Instant {
+        let now = Instant::now();
+        if let Some(since) = self.asleep_since.take() {
+            self.slept += now - since;
+        }
+        now
+    }
+
+    /// How busy the thread was, once a second at most.
+    fn measured(&mut self, now: Instant) -> Option<u64> {
+        let passed = now - self.since;
+        if passed < MEASURE_FOR {
+            return None;
+        }
+        let busy = passed.saturating_sub(self.slept);
+        (self.since, self.slept) = (now, Duration::ZERO);
+        Some((busy.as_nanos() * 100 / passed.as_nanos()) as u64)
+    }
+}

@@ -1,0 +1,274 @@
+//! Settling: what the shard has asked for since the last time, in the order in which it matters.
+
+use std::sync::atomic::Ordering;
+
+use ternmq_protocol::broker::{Admission, AdmitRequest, Applied, ConnId, RetainedOp};
+use ternmq_protocol::{Message, ReasonCode, Time};
+
+use super::Driver;
+use crate::mailbox::Offer;
+use crate::placement::Key;
+use crate::retained::SWEEP_EVERY_MS;
+use crate::shared::{IN_PROCESS, Moved, Parcel};
+
+/// Rounds of one settling: a fast reader with a long queue is refilled a few times at once, then the
+/// others have their turn.
+const ROUNDS: usize = 4;
+
+/// Mail that did not fit into full mailboxes, by shard. While there is any, no publisher is read,
+/// so that it holds at most what one turn made.
+pub(crate) struct Post {
+    kept: Vec<Vec<Message>>,
+    stalled: bool,
+    /// What the shard was told last.
+    others_subscribe: bool,
+    /// Retained operations since the last settling that came before the others subscribed.
+    not_offered: usize,
+}
+
+impl Post {
+    pub(super) fn new(shards: usize) -> Self {
+        Self {
+            kept: (0..shards).map(|_| Vec::new()).collect(),
+            stalled: false,
+            others_subscribe: false,
+            not_offered: 0,
+        }
+    }
+
+    /// Whether publishers are to wait.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.stalled
+    }
+}
+
+impl Driver {
+    /// Carries out what stands in `out`. Afterwards at most flushes and questions to the retained store
+    /// stand there, for the next turn.
+    pub(super) fn settle(&mut self) {
+        self.unsettled = 0;
+        if self.post.stalled {
+            self.post_again();
+        }
+        let mut rounds = 0;
+        while !self.out.is_empty() && (rounds < ROUNDS || self.names_connections()) {
+            rounds += 1;
+            self.announce_subscriptions();
+            self.keep_retained();
+            self.offer_publishes();
+            self.answer_admissions();
+            for client_id in self.out.ended.drain(..) {
+                self.shared.directory.ended(&client_id);
+            }
+            // Those to be closed first: their last words and what was to be sent before are one write.
+            self.close_all();
+            self.flush_dirty();
+        }
+    }
+
+    /// Tells the shard whether anybody else wants its messages. Asked after each read, so that who
+    /// publishes after another client has seen its SUBACK is never too early.
+    pub(super) fn look_at_peers(&mut self) {
+        let interested = self.shared.others_subscribe(self.number);
+        if interested != self.post.others_subscribe {
+            if interested {
+                self.post.not_offered = self.out.retained.len();
+            }
+            self.post.others_subscribe = interested;
+            self.shard.set_peers_interested(interested);
+        }
+    }
+
+    /// Whether `out` holds what can't wait: it names connections whose numbers may be given out again,
+    /// or others wait for it.
+    fn names_connections(&self) -> bool {
+        !(self.out.publishes.is_empty()
+            && self.out.admissions.is_empty()
+            && self.out.ended.is_empty()
+            && self.out.closing.is_empty())
+    }
+
+    /// Before any SUBACK goes out, so that who has it gets what is published from then on, and
+    /// before the retained store is asked.
+    fn announce_subscriptions(&mut self) {
+        let count = self.shard.subscriptions();
+        let announced = &self.shared.subscriptions[self.number];
+        if announced.load(Ordering::Relaxed) != count {
+            announced.store(count, Ordering::SeqCst);
+        }
+    }
+
+    /// Changes the retained store.
+    ///
+    /// A message that came in while nobody else subscribed is kept, and another shard may have looked
+    /// for retained messages just before: it has subscribed by now, and is offered the message.
+    fn keep_retained(&mut self) {
+        if self.out.retained.is_empty() {
+            return;
+        }
+        let ops = std::mem::take(&mut self.out.retained);
+        let unsure = match self.post.others_subscribe {
+            true => std::mem::take(&mut self.post.not_offered),
+            false => ops.len(),
+        };
+        let (mut late, mut pages) = (Vec::new(), Vec::new());
+        let mut store = self.shared.retained.lock();
+        for (at, op) in ops.into_iter().enumerate() {
+            if let RetainedOp::Put(message) = &op {
+                if at < unsure {
+                    late.push(message.clone());
+                }
+                if message.expires() != Time::NEVER && self.sweep_at.is_none() {
+                    self.sweep_at = Some(self.now.after(SWEEP_EVERY_MS));
+                }
+            }
+            match op.apply(&mut store, self.now) {
+                Applied::Done => {}
+                Applied::Full(_) => self.counters.retained_refused += 1,
+                Applied::Page(ticket, page) => pages.push((ticket, page)),
+            }
+        }
+        drop(store);
+        for (ticket, page) in pages {
+            self.shard
+                .handle_retained(ticket, page, self.now, &mut self.out);
+        }
+        if !late.is_empty() && self.shared.others_subscribe(self.number) {
+            late.append(&mut self.out.publishes);
+            self.out.publishes = late;
+        }
+    }
+
+    /// Offers what was published here to every other shard that has subscriptions.
+    fn offer_publishes(&mut self) {
+        if self.out.publishes.is_empty() {
+            return;
+        }
+        let mut batch = std::mem::take(&mut self.out.publishes);
+        for shard in 0..self.post.kept.len() {
+            if shard == self.number {
+                continue;
+            }
+            if !self.post.kept[shard].is_empty() {
+                // Behind what still waits for the same mailbox.
+                self.post.kept[shard].extend_from_slice(&batch);
+            } else if self.shared.subscriptions[shard].load(Ordering::SeqCst) > 0
+                && !self.offer(shard, &batch)
+            {
+                self.post.kept[shard] = batch.clone();
+            }
+        }
+        batch.clear();
+        self.out.publishes = batch;
+    }
+
+    /// Whether the batch is dealt with. Stalls the publishers when the mailbox is full or nearly so.
+    fn offer(&mut self, shard: usize, batch: &[Message]) -> bool {
+        let offer = self.shared.mailboxes[shard].offer(Some(self.number), batch);
+        match offer {
+            Offer::Taken => {}
+            Offer::High | Offer::Full => self.stall(),
+            Offer::Closed => self.counters.mail_lost += batch.len() as u64,
+        }
+        if matches!(offer, Offer::Taken | Offer::High) {
+            self.counters.mail_batches += 1;
+            self.counters.mail_messages += batch.len() as u64;
+        }
+        offer != Offer::Full
+    }
+
+    fn stall(&mut self) {
+        self.counters.stalls += u64::from(!self.post.stalled);
+        self.post.stalled = true;
+    }
+
+    /// Tries to deliver what is kept, and reads publishers again once every mailbox has room.
+    fn post_again(&mut self) {
+        self.post.stalled = false;
+        for shard in 0..self.post.kept.len() {
+            let kept = std::mem::take(&mut self.post.kept[shard]);
+            if !kept.is_empty() && !self.offer(shard, &kept) {
+                self.post.kept[shard] = kept;
+            } else if shard != self.number && !self.shared.mailboxes[shard].has_room() {
+                self.stall();
+            }
+        }
+    }
+
+    fn answer_admissions(&mut self) {
+        if self.out.admissions.is_empty() {
+            return;
+        }
+        let mut requests = std::mem::take(&mut self.out.admissions);
+        for request in requests.drain(..) {
+            self.answer(request);
+        }
+        if self.out.admissions.is_empty() {
+            self.out.admissions = requests;
+        }
+    }
+
+    fn answer(&mut self, request: AdmitRequest) {
+        if !self.lets_in(&request) {
+            let refusal = Admission::Refuse(ReasonCode::NOT_AUTHORIZED);
+            self.shard
+                .admit(request.conn, self.now, refusal, &mut self.out);
+            return;
+        }
+        let shared = self.shared.clone();
+        let (key, shard) = shared
+            .directory
+            .route(&request.client_id, &shared.loads, self.now);
+        if shard == self.number {
+            self.admit(request.conn, &request.client_id, key, Admission::Accept);
+        } else {
+            self.hand_over(request.conn, shard, key);
+        }
+    }
+
+    /// The policy of the listener. Without credentials to check, who must not be anonymous can't
+    /// come in at all.
+    fn lets_in(&self, request: &AdmitRequest) -> bool {
+        let listener = usize::from(request.listener.0);
+        request.listener == IN_PROCESS || self.shared.anonymous.get(listener) == Some(&true)
+    }
+
+    /// Answers a client whose session lives here, and keeps the directory's count right.
+    pub(super) fn admit(&mut self, conn: ConnId, client_id: &str, key: Key, answer: Admission) {
+        let before = self.shard.has_session(client_id);
+        let ended = self.out.ended.len();
+        self.look_at_peers();
+        self.shard.admit(conn, self.now, answer, &mut self.out);
+        // A session that gave way to a new one of the same client counts as the same.
+        self.out.ended.truncate(ended);
+        let after = self.shard.has_session(client_id);
+        if before && !after {
+            self.shared.directory.ended(client_id);
+        }
+        self.shared.directory.arrived(key, !before && after);
+    }
+
+    /// Sends a connection to the shard where its session lives, with what it has said so far.
+    fn hand_over(&mut self, conn: ConnId, shard: usize, key: Key) {
+        let Some(mut slot) = self.slots.remove(conn) else {
+            self.shared.directory.arrived(key, false);
+            return;
+        };
+        // From here on only the other shard watches the socket.
+        let unwatched = self.poller.deregister(&mut slot.stream).is_ok();
+        let parked = self.shard.release(conn).filter(|_| unwatched);
+        let sent = parked.is_some_and(|parked| {
+            let moved = Parcel::Move(Box::new(Moved {
+                stream: slot.stream,
+                parked,
+                key,
+            }));
+            self.shared.mailboxes[shard].send(moved).is_ok()
+        });
+        if !sent {
+            // The socket is closed with what held it.
+            self.shared.directory.arrived(key, false);
+            self.shared.connections.leave();
+        }
+    }
+}

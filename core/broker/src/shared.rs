@@ -1,0 +1,171 @@
+//! What the shard threads of one broker share. Nothing here is touched once per message, except that
+//! retained messages go through the store.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use ternmq_protocol::broker::{Applied, ListenerId, Parked, RetainedOp};
+use ternmq_protocol::{Message, Time};
+use ternmq_transport::Stream;
+
+use crate::config::Limits;
+use crate::error::{Failure, PublishError};
+use crate::mailbox::{Mailbox, Offer};
+use crate::placement::{Directory, Key, Load};
+use crate::retained::Store;
+use crate::stats::Stats;
+
+/// Mail that is not a message.
+pub(crate) enum Parcel {
+    /// A connection made in process.
+    Open(Stream),
+    /// A connection whose session lives here.
+    Move(Box<Moved>),
+    /// Somebody wants to know the counters.
+    Stats(SyncSender<Stats>),
+    /// End.
+    Stop,
+}
+
+/// A connection between two shards.
+pub(crate) struct Moved {
+    pub(crate) stream: Stream,
+    pub(crate) parked: Parked,
+    pub(crate) key: Key,
+}
+
+pub(crate) struct Shared {
+    pub(crate) started: Instant,
+    pub(crate) mailboxes: Vec<Mailbox<Parcel>>,
+    pub(crate) directory: Directory,
+    pub(crate) loads: Vec<Load>,
+    /// Subscriptions of each shard: who has none is offered nothing.
+    pub(crate) subscriptions: Vec<AtomicUsize>,
+    /// By [`ListenerId`]: whether it lets clients in that name nobody.
+    pub(crate) anonymous: Vec<bool>,
+    pub(crate) connections: Connections,
+    pub(crate) retained: Store,
+    failure: Mutex<Option<Failure>>,
+}
+
+/// The listener number of in-process connections, which are always let in.
+pub(crate) const IN_PROCESS: ListenerId = ListenerId(u16::MAX);
+
+/// Open connections of the whole broker.
+pub(crate) struct Connections {
+    open: AtomicUsize,
+    limit: usize,
+    refused: AtomicUsize,
+}
+
+impl Connections {
+    fn new(limit: usize) -> Self {
+        Self {
+            open: AtomicUsize::new(0),
+            limit,
+            refused: AtomicUsize::new(0),
+        }
+    }
+
+    /// Takes a place for one more, or counts it as refused.
+    pub(crate) fn enter(&self) -> bool {
+        let before = self.open.fetch_add(1, Ordering::Relaxed);
+        if before >= self.limit {
+            self.leave();
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        before < self.limit
+    }
+
+    pub(crate) fn leave(&self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed) as u64
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(
+        mailboxes: Vec<Mailbox<Parcel>>,
+        directory: Directory,
+        anonymous: Vec<bool>,
+        limits: &Limits,
+    ) -> Self {
+        let shards = mailboxes.len();
+        Self {
+            started: Instant::now(),
+            mailboxes,
+            directory,
+            loads: (0..shards).map(|_| Load::default()).collect(),
+            subscriptions: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
+            anonymous,
+            connections: Connections::new(limits.connections),
+            retained: Store::new(limits.retained),
+            failure: Mutex::default(),
+        }
+    }
+
+    /// Milliseconds since the broker started: the same clock on every shard.
+    pub(crate) fn time(&self, at: Instant) -> Time {
+        Time(at.saturating_duration_since(self.started).as_millis() as u64)
+    }
+
+    /// Whether a shard other than `number` has subscriptions.
+    pub(crate) fn others_subscribe(&self, number: usize) -> bool {
+        let mut counts = self.subscriptions.iter().enumerate();
+        counts.any(|(at, count)| at != number && count.load(Ordering::SeqCst) > 0)
+    }
+
+    /// A message from outside of the shards.
+    pub(crate) fn publish(&self, message: &Message) -> Result<(), PublishError> {
+        if message.retain() {
+            let now = self.time(Instant::now());
+            let op = if message.payload().is_empty() {
+                RetainedOp::Remove(message.topic().into())
+            } else {
+                RetainedOp::Put(message.clone())
+            };
+            if let Applied::Full(_) = op.apply(&mut self.retained.lock(), now) {
+                return Err(PublishError::Full);
+            }
+        }
+        let batch = std::slice::from_ref(message);
+        for (mailbox, subscriptions) in self.mailboxes.iter().zip(&self.subscriptions) {
+            if subscriptions.load(Ordering::SeqCst) == 0 {
+                continue;
+            }
+            match mailbox.offer(None, batch) {
+                Offer::Taken | Offer::High => {}
+                Offer::Full => return Err(PublishError::Full),
+                Offer::Closed => return Err(PublishError::Stopped),
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells every shard to end.
+    pub(crate) fn stop(&self) {
+        for mailbox in &self.mailboxes {
+            // Who has ended already needs no telling.
+            let _ = mailbox.send(Parcel::Stop);
+        }
+    }
+
+    /// Notes that a shard has ended by itself, and ends the others. The first failure counts.
+    pub(crate) fn fail(&self, failure: Failure) {
+        self.lock_failure().get_or_insert(failure);
+        self.stop();
+    }
+
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        self.lock_failure().clone()
+    }
+
+    fn lock_failure(&self) -> MutexGuard<'_, Option<Failure>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

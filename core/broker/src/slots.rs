@@ -1,0 +1,73 @@
+//! The sockets of a shard, by connection.
+
+use ternmq_protocol::broker::ConnId;
+use ternmq_transport::Stream;
+
+/// All that the driver keeps for a connection: 40 bytes, and nothing else while it is idle.
+pub(crate) struct Slot {
+    pub(crate) stream: Stream,
+    /// Tells this connection from an earlier one of the same number.
+    pub(crate) generation: u32,
+    /// In the list of those that have something to read.
+    pub(crate) unread: bool,
+    /// The poller has said that no more will come: read to the end.
+    pub(crate) hung_up: bool,
+    /// A write has found no room; the poller will tell.
+    pub(crate) blocked: bool,
+    /// Has published: is not read while another shard's mailbox is full.
+    pub(crate) publisher: bool,
+    /// What is read is thrown away; what is to be sent is the last.
+    pub(crate) closing: bool,
+    /// Something has been sent since closing began: let the peer read it before the socket goes.
+    pub(crate) said_goodbye: bool,
+}
+
+#[derive(Default)]
+pub(crate) struct Slots {
+    slots: Vec<Option<Slot>>,
+    used: usize,
+    generation: u32,
+}
+
+impl Slots {
+    pub(crate) fn insert(&mut self, conn: ConnId, stream: Stream) -> &mut Slot {
+        let at = conn.0 as usize;
+        if at >= self.slots.len() {
+            self.slots.resize_with(at + 1, || None);
+        }
+        self.used += usize::from(self.slots[at].is_none());
+        self.generation = self.generation.wrapping_add(1);
+        self.slots[at].insert(Slot {
+            stream,
+            generation: self.generation,
+            unread: false,
+            hung_up: false,
+            blocked: false,
+            publisher: false,
+            closing: false,
+            said_goodbye: false,
+        })
+    }
+
+    pub(crate) fn get(&self, conn: ConnId) -> Option<&Slot> {
+        self.slots.get(conn.0 as usize)?.as_ref()
+    }
+
+    pub(crate) fn get_mut(&mut self, conn: ConnId) -> Option<&mut Slot> {
+        self.slots.get_mut(conn.0 as usize)?.as_mut()
+    }
+
+    pub(crate) fn remove(&mut self, conn: ConnId) -> Option<Slot> {
+        let slot = self.slots.get_mut(conn.0 as usize)?.take()?;
+        self.used -= 1;
+        Some(slot)
+    }
+
+    /// Open sockets.
+    pub(crate) fn len(&self) -> usize {
+        self.used
+    }
+}
+
+// The idle footprint stands or falls with this.
+const _: () = assert!(cfg!(debug_assertions) || size_of::<Option<Slot>>() <= 40);

@@ -1,0 +1,75 @@
+//! What a broker counts.
+
+use ternmq_protocol::broker;
+
+/// Counters and gauges of a broker: those of its shards' machines, and those of its threads.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Sums over the shards: sessions, messages, drops by reason.
+    pub mqtt: broker::Stats,
+    /// Connections accepted by the listeners, those closed at once included.
+    pub accepted: u64,
+    /// Connections closed at once because of [`Limits::connections`](crate::Limits::connections).
+    pub connections_refused: u64,
+    /// Times that a connection could not be accepted or watched: out of descriptors or memory.
+    pub accept_errors: u64,
+    /// Connections closed, by whomever.
+    pub closed: u64,
+    /// Connections handed to the shard of their session.
+    pub moved: u64,
+    /// Turns of the shard threads: waits that ended.
+    pub turns: u64,
+    /// Reads that gave something, and bytes of them.
+    pub reads: u64,
+    /// Bytes read.
+    pub bytes_in: u64,
+    /// Connections flushed: each at most once per batch.
+    pub flushes: u64,
+    /// `writev` calls of these flushes.
+    pub writes: u64,
+    /// Bytes written.
+    pub bytes_out: u64,
+    /// Writes that found the socket full.
+    pub blocked: u64,
+    /// Batches of messages mailed from shard to shard.
+    pub mail_batches: u64,
+    /// Messages in them.
+    pub mail_messages: u64,
+    /// Messages for a shard that had ended already.
+    pub mail_lost: u64,
+    /// Times that a shard stopped reading publishers because a mailbox was nearly full.
+    pub stalls: u64,
+    /// Retained messages that were not kept because the store was full.
+    pub retained_refused: u64,
+    /// Retained messages that expired.
+    pub retained_expired: u64,
+}
+
+impl Stats {
+    /// Adds the counters of another shard.
+    pub(crate) fn add(&mut self, other: &Stats) {
+        self.mqtt.add(&other.mqtt);
+        for (sum, more) in [
+            (&mut self.accepted, other.accepted),
+            (&mut self.connections_refused, other.connections_refused),
+            (&mut self.accept_errors, other.accept_errors),
+            (&mut self.closed, other.closed),
+            (&mut self.moved, other.moved),
+            (&mut self.turns, other.turns),
+            (&mut self.reads, other.reads),
+            (&mut self.bytes_in, other.bytes_in),
+            (&mut self.flushes, other.flushes),
+            (&mut self.writes, other.writes),
+            (&mut self.bytes_out, other.bytes_out),
+            (&mut self.blocked, other.blocked),
+            (&mut self.mail_batches, other.mail_batches),
+            (&mut self.mail_messages, other.mail_messages),
+            (&mut self.mail_lost, other.mail_lost),
+            (&mut self.stalls, other.stalls),
+            (&mut self.retained_refused, other.retained_refused),
+            (&mut self.retained_expired, other.retained_expired),
+        ] {
+            *sum += more;
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Clients that are slow, silent, unwanted or too many, and what the others notice of it.
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use support::{ANY_PORT, broker, client, publish, silent, start, subscribe, until};
+use ternmq_broker::{Config, ListenerConfig};
+use ternmq_test_broker_wire::RawPeer;
+
+#[test]
+fn a_reader_that_stops_reading_harms_nobody() {
+    let mut config = Config::listen(ANY_PORT);
+    config.session.queue.items = 100;
+    let broker = start(config);
+    let mut stuck = client(&broker, 4, "stuck");
+    subscribe(&mut stuck, "big", 0);
+    let mut reading = client(&broker, 4, "reading");
+    subscribe(&mut reading, "big", 0);
+    let mut publisher = client(&broker, 4, "publisher");
+    let payload = "x".repeat(60_000);
+    // Far beyond what both sockets and the queue of the stuck one hold.
+    for _ in 0..400 {
+        publish(&mut publisher, "big", 1, &payload);
+        reading.expect("PUBLISH topic=big").expect("the message");
+    }
+    let stats = broker.stats();
+    assert!(stats.blocked > 0 && stats.mqtt.dropped.queue_items > 0);
+    // What was not dropped still comes, whole.
+    let left = 400 - stats.mqtt.dropped.total();
+    for _ in 0..left {
+        stuck.expect("PUBLISH topic=big").expect("what was kept");
+    }
+    stuck.send("PINGREQ").expect("sent");
+    stuck.expect("PINGRESP").expect("alive");
+    let stats = broker.stats();
+    assert_eq!(stats.mqtt.queued, 0);
+    assert_eq!(
+        stats.mqtt.copies(),
+        stats.mqtt.sent() + stats.mqtt.dropped.total()
+    );
+}
+
+#[test]
+fn who_drips_bytes_is_cut_when_its_time_is_up() {
+    let mut config = Config::listen(ANY_PORT);
+    config.session.connect_timeout_ms = 200;
+    let broker = start(config);
+    let mut quiet = silent(&broker, 4);
+    let mut half = silent(&broker, 4);
+    half.send_bytes(&[0x10, 0x20, 0x00, 0x04]).expect("sent");
+    let mut let_in = client(&broker, 4, "let-in");
+    quiet.expect_close().expect("cut");
+    half.expect_close().expect("cut");
+    let_in.send("PINGREQ").expect("sent");
+    let_in.expect("PINGRESP").expect("alive");
+    until(&broker, |stats| stats.mqtt.connections == 1);
+}
+
+// [MQTT-3.1.2-24] [MQTT-3.14.4-3]
+#[test]
+fn who_is_silent_for_one_and_a_half_keep_alives_is_cut() {
+    let broker = broker();
+    let mut peer = silent(&broker, 5);
+    peer.send("CONNECT client_id=a keep_alive=1").expect("sent");
+    peer.expect("CONNACK reason=0").expect("CONNACK");
+    peer.expect("DISCONNECT reason=0x8D")
+        .expect("Keep Alive timeout");
+    peer.expect_close().expect("closed");
+}
+
+#[test]
+fn a_listener_may_refuse_who_names_nobody() {
+    let closed = ListenerConfig {
+        address: ANY_PORT,
+        anonymous: false,
+    };
+    let broker = start(Config {
+        listeners: vec![closed, ListenerConfig::anonymous(ANY_PORT)],
+        ..Config::default()
+    });
+    for (level, reason) in [(3, 5), (4, 5), (5, 0x87)] {
+        let mut peer = RawPeer::connect(broker.local_addrs()[0], level).expect("a connection");
+        peer.send("CONNECT client_id=a").expect("sent");
+        peer.expect(&format!("CONNACK reason={reason}"))
+            .expect("a refusal");
+        peer.expect_close().expect("closed");
+        RawPeer::introduced(broker.local_addrs()[1], level, "CONNECT client_id=a")
+            .expect("the other listener lets it in");
+    }
+}
+
+#[test]
+fn one_connection_too_many_is_closed_and_makes_room_when_another_goes() {
+    let mut config = Config::listen(ANY_PORT);
+    config.limits.connections = 3;
+    let broker = start(config);
+    let mut held: Vec<RawPeer> = (0..3)
+        .map(|n| client(&broker, 4, &format!("c{n}")))
+        .collect();
+    silent(&broker, 4).expect_close().expect("closed at once");
+    assert_eq!(broker.stats().connections_refused, 1);
+    held.pop().expect("one").cut();
+    until(&broker, |stats| stats.mqtt.connections == 2);
+    client(&broker, 4, "again");
+}
+
+#[test]
+fn a_refusal_arrives_although_more_was_sent_behind_it() {
+    let broker = broker();
+    for _ in 0..20 {
+        let mut peer = silent(&broker, 5);
+        // Broken, and so much behind it that the broker closes with input unread.
+        let mut bytes = vec![0x10, 0x02, 0xFF, 0xFF];
+        bytes.extend(vec![0; 200_000]);
+        peer.send_bytes(&bytes).expect("sent");
+        peer.expect_close().expect("closed");
+        let mut peer = client(&broker, 5, "a");
+        let mut bytes = vec![0x62, 0x02, 0x00, 0x00];
+        bytes.extend(vec![0xC0; 200_000]);
+        peer.send_bytes(&bytes).expect("sent");
+        let line = peer.next_packet().expect("a packet").expect("open");
+        assert_eq!(line.word(0), "DISCONNECT");
+        peer.expect_close().expect("closed");
+    }
+}
+
+#[test]
+fn a_half_closed_connection_gets_its_answers() {
+    let broker = broker();
+    let mut peer = client(&broker, 4, "a");
+    peer.send("SUBSCRIBE id=1 filter=t options=1")
+        .expect("sent");
+    peer.stop_sending().expect("half closed");
+    peer.expect("SUBACK id=1").expect("the answer");
+    peer.expect_close().expect("closed");
+}
+
+#[test]
+fn a_thousand_connections_come_at_once_and_go_at_once() {
+    let broker = broker();
+    let address = broker.local_addrs()[0];
+    let mut sockets: Vec<TcpStream> = (0..1000)
+        .map(|_| TcpStream::connect(address).expect("a connection"))
+        .collect();
+    for (n, socket) in sockets.iter_mut().enumerate() {
+        let mut connect = vec![0x10, 16, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 0, 0, 4];
+        connect.extend(format!("{n:04}").bytes());
+        socket.write_all(&connect).expect("sent");
+    }
+    for socket in &mut sockets {
+        let mut connack = [0; 4];
+        socket.read_exact(&mut connack).expect("CONNACK");
+        assert_eq!(connack, [0x20, 2, 0, 0]);
+    }
+    drop(sockets);
+    until(&broker, |stats| {
+        stats.mqtt.connections == 0 && stats.mqtt.sessions == 0
+    });
+}

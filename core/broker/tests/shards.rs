@@ -1,0 +1,164 @@
+//! Several shards: sessions move to theirs, messages cross, order holds.
+
+mod support;
+
+use support::{client, publish, silent, spread, subscribe};
+use ternmq_test_broker_wire::packet;
+use ternmq_test_broker_wire::{Line, RawPeer};
+
+fn bytes(level: u8, lines: &[&str]) -> Vec<u8> {
+    lines
+        .iter()
+        .flat_map(|line| packet::encode(level, &Line::parse(line).expect("a line")))
+        .collect()
+}
+
+#[test]
+fn what_follows_connect_in_the_same_segment_moves_along() {
+    let broker = spread(4);
+    for n in 0..16 {
+        let mut peer = silent(&broker, 5);
+        let connect = format!("CONNECT client_id=c{n}");
+        let segment = bytes(
+            5,
+            &[
+                &connect,
+                "SUBSCRIBE id=1 filter=t options=1",
+                "PUBLISH topic=t qos=1 id=9 payload=own",
+            ],
+        );
+        peer.send_bytes(&segment).expect("sent");
+        peer.expect("CONNACK reason=0").expect("CONNACK");
+        peer.expect("SUBACK id=1 code=1").expect("SUBACK");
+        let mut seen = [false; 2];
+        for _ in 0..2 {
+            let line = peer.next_packet().expect("a packet").expect("open");
+            seen[usize::from(line.word(0) == "PUBACK")] = true;
+        }
+        assert_eq!(seen, [true, true], "its own message and its PUBACK");
+        peer.send("DISCONNECT").expect("sent");
+        peer.expect_close().expect("closed");
+    }
+    let stats = broker.stats();
+    assert!(stats.moved > 0 && stats.moved <= 16, "{}", stats.moved);
+}
+
+#[test]
+fn a_message_reaches_the_subscribers_of_every_shard_in_the_order_of_its_publisher() {
+    const EACH: usize = 2_000;
+    let broker = spread(4);
+    let mut subscribers: Vec<RawPeer> = (0..8)
+        .map(|n| {
+            let mut peer = client(&broker, 4, &format!("subscriber-{n}"));
+            subscribe(&mut peer, "order/#", 0);
+            peer
+        })
+        .collect();
+    let mut publishers: Vec<RawPeer> = (0..4)
+        .map(|n| client(&broker, 4, &format!("publisher-{n}")))
+        .collect();
+    for number in 0..EACH {
+        for (n, publisher) in publishers.iter_mut().enumerate() {
+            publish(publisher, &format!("order/{n}"), 0, &number.to_string());
+        }
+    }
+    for subscriber in &mut subscribers {
+        let mut next = [0; 4];
+        for _ in 0..EACH * 4 {
+            let line = subscriber.expect("PUBLISH").expect("a message");
+            let from: usize = line.text("topic", "")[6..].parse().expect("a number");
+            assert_eq!(line.text("payload", ""), next[from].to_string());
+            next[from] += 1;
+        }
+    }
+    let stats = broker.stats();
+    assert_eq!(stats.mqtt.dropped.total(), 0);
+    assert!(stats.mail_messages > 0 && stats.mail_batches <= stats.mail_messages);
+}
+
+// [MQTT-3.1.4-3]
+#[test]
+fn a_newer_connection_takes_over_wherever_it_came_in() {
+    let broker = spread(4);
+    for n in 0..12 {
+        let id = format!("c{n}");
+        let mut older = client(&broker, 5, &id);
+        let mut newer = client(&broker, 5, &id);
+        older
+            .expect("DISCONNECT reason=0x8E")
+            .expect("Session taken over");
+        older.expect_close().expect("closed");
+        newer.send("PINGREQ").expect("sent");
+        newer.expect("PINGRESP").expect("alive");
+    }
+}
+
+// [MQTT-3.1.2-5] [MQTT-4.1.0-1]
+#[test]
+fn a_session_waits_on_its_shard_for_its_client() {
+    let broker = spread(4);
+    let mut publisher = client(&broker, 4, "publisher");
+    for n in 0..8 {
+        let connect = format!("CONNECT client_id=keeper-{n} clean_start=0");
+        let address = broker.local_addrs()[0];
+        let mut peer = RawPeer::introduced(address, 4, &connect).expect("CONNACK");
+        subscribe(&mut peer, &format!("for/{n}"), 1);
+        peer.send("DISCONNECT").expect("sent");
+        peer.expect_close().expect("closed");
+        publish(&mut publisher, &format!("for/{n}"), 1, "waited");
+        let mut peer = RawPeer::connect(address, 4).expect("a connection");
+        peer.send(&connect).expect("sent");
+        peer.expect("CONNACK reason=0 session_present=1")
+            .expect("the session");
+        peer.expect("PUBLISH qos=1 payload=waited")
+            .expect("what waited");
+    }
+}
+
+#[test]
+fn a_small_mailbox_slows_publishers_down_and_loses_nothing() {
+    const EACH: usize = 5_000;
+    let mut config = ternmq_broker::Config {
+        shards: 4,
+        placement: ternmq_broker::Placement::ByClientId,
+        ..ternmq_broker::Config::listen(support::ANY_PORT)
+    };
+    config.limits.mailbox_messages = 64;
+    let broker = support::start(config);
+    let mut subscribers: Vec<RawPeer> = (0..8)
+        .map(|n| {
+            let mut peer = client(&broker, 4, &format!("subscriber-{n}"));
+            subscribe(&mut peer, "flood/+", 0);
+            peer
+        })
+        .collect();
+    let segment = bytes(4, &["PUBLISH topic=flood/x payload=12345678"]).repeat(EACH);
+    let readers: Vec<_> = subscribers
+        .drain(..)
+        .map(|mut peer| {
+            std::thread::spawn(move || {
+                for _ in 0..4 * EACH {
+                    peer.expect("PUBLISH topic=flood/x").expect("a message");
+                }
+            })
+        })
+        .collect();
+    let writers: Vec<_> = (0..4)
+        .map(|n| {
+            let mut peer = client(&broker, 4, &format!("publisher-{n}"));
+            let segment = segment.clone();
+            std::thread::spawn(move || {
+                peer.send_bytes(&segment).expect("sent");
+                peer
+            })
+        })
+        .collect();
+    let open: Vec<RawPeer> = writers.into_iter().map(|w| w.join().unwrap()).collect();
+    for reader in readers {
+        reader.join().expect("every message");
+    }
+    drop(open);
+    let stats = broker.stats();
+    assert_eq!(stats.mqtt.dropped.total() + stats.mail_lost, 0);
+    assert!(stats.stalls > 0, "no mailbox was ever nearly full");
+}
