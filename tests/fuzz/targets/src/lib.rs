@@ -4,11 +4,15 @@
 //! seeds and over mutations of the seeds, so that they hold in every test run.
 #![forbid(unsafe_code)]
 
+use ternmq_protocol::ProtocolVersion;
+
+mod client;
 mod frame;
 mod packet;
 mod properties;
 mod topic;
 
+pub use client::client;
 pub use frame::frame;
 pub use packet::packet;
 pub use properties::properties;
@@ -18,11 +22,18 @@ pub use topic::topic;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 4] = [
+pub const TARGETS: [Target; 5] = [
+    ("client", client),
     ("frame", frame),
     ("packet", packet),
     ("properties", properties),
     ("topic", topic),
+];
+
+const VERSIONS: [ProtocolVersion; 3] = [
+    ProtocolVersion::V3_1,
+    ProtocolVersion::V3_1_1,
+    ProtocolVersion::V5_0,
 ];
 
 /// Takes the first byte as a choice; `None` when there is none.

@@ -1,4 +1,4 @@
-use crate::choice;
+use crate::{VERSIONS, choice};
 use ternmq_protocol::ProtocolVersion;
 use ternmq_protocol::codec::{MAX_PACKET_SIZE, Packet, Split, split};
 
@@ -10,11 +10,7 @@ pub fn packet(data: &[u8]) {
     let Some((version, mut stream)) = choice(data) else {
         return;
     };
-    let version = [
-        ProtocolVersion::V3_1,
-        ProtocolVersion::V3_1_1,
-        ProtocolVersion::V5_0,
-    ][version % 3];
+    let version = VERSIONS[version % 3];
     while let Ok(Split::Frame(frame)) = split(stream, MAX_PACKET_SIZE) {
         stream = &stream[frame.len..];
         match Packet::decode(frame, version) {

@@ -12,6 +12,11 @@ use ternmq_test_broker_wire::{Line, packet};
 const MUTATIONS: usize = 20_000;
 
 #[test]
+fn client_holds_over_its_seeds() {
+    run("client");
+}
+
+#[test]
 fn frame_holds_over_its_seeds() {
     run("frame");
 }
@@ -138,6 +143,10 @@ fn generated_seeds(name: &str) -> Vec<Vec<u8>> {
             .into_iter()
             .map(|(level, bytes)| [&[level - 3][..], &bytes].concat())
             .collect(),
+        "client" => packet::LEVELS
+            .iter()
+            .flat_map(|l| client_stories(*l))
+            .collect(),
         "frame" => frames(),
         "properties" => property_lists(),
         "topic" => TOPICS
@@ -183,6 +192,66 @@ fn frames() -> Vec<Vec<u8>> {
         vec![5, 0, 0x30, 0xff, 0xff, 0xff, 0xff, 0x01],
         vec![5, 0, 0x30, 0x80, 0x80, 0x00, 0xc0, 0x00],
         vec![5, 1, 0x00, 0x00],
+    ]
+}
+
+/// Steps of a client, `fuzz/targets/src/client.rs` says which byte is which: input has its length
+/// behind it.
+fn client_stories(level: u8) -> Vec<Vec<u8>> {
+    let input = |text: &str| {
+        let bytes = packet::encode(level, &Line::parse(text).expect(text));
+        [&[0, bytes.len() as u8][..], &bytes].concat()
+    };
+    let story = |steps: &[&[u8]]| [&[&[level - 3][..]], steps].concat().concat();
+    let connack = input("CONNACK");
+    let resumed = input("CONNACK session_present=1");
+    let (publish_0, publish_1, publish_2) = ([4], [4 + 8], [4 + 16]);
+    vec![
+        story(&[&connack, &publish_0, &publish_1, &input("PUBACK id=1")]),
+        story(&[
+            &connack,
+            &publish_2,
+            &input("PUBREC id=1"),
+            &input("PUBCOMP id=1"),
+        ]),
+        story(&[
+            &connack,
+            &publish_1,
+            &publish_2,
+            &publish_1,
+            &publish_1,
+            &publish_1,
+            &[7],
+            &resumed,
+        ]),
+        story(&[
+            &connack,
+            &[5],
+            &input("SUBACK id=1 code=1 code=0"),
+            &input("PUBLISH qos=1 id=9 topic=b payload=x"),
+        ]),
+        story(&[
+            &connack,
+            &[5 + 8],
+            &input("UNSUBACK id=1 code=0"),
+            &[6 + 248],
+            &[6 + 248],
+        ]),
+        story(&[
+            &connack,
+            &input("PUBLISH qos=2 id=4 topic=b"),
+            &input("PUBREL id=4"),
+            &input("DISCONNECT"),
+        ]),
+        story(&[&input("CONNACK reason=3")]),
+        story(&[
+            &connack,
+            &publish_2,
+            &input("PUBREC id=1"),
+            &[7],
+            &resumed,
+            &input("PUBCOMP id=1"),
+        ]),
     ]
 }
 
