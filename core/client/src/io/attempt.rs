@@ -1,0 +1,374 @@
+//! An attempt to connect: endpoints, addresses, versions, one after the other.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use ternmq_protocol::{ProtocolVersion, Time};
+use ternmq_transport::Stream;
+
+use super::thread::{IoThread, Source};
+use crate::clock;
+use crate::error::ConnectError;
+use crate::link::{Shared, Status};
+use crate::options::Target;
+
+/// How long an address may keep its successor waiting (RFC 8305 section 5 recommends this).
+const STAGGER_MS: u64 = 250;
+
+/// One attempt, from `connect` or the end of a wait until CONNACK or the last failure.
+pub(super) struct Attempt {
+    /// Where it is in the list of endpoints.
+    endpoint: usize,
+    /// When the endpoint's time is over.
+    deadline: Time,
+    /// Distinguishes the lookups of a link, so that a late answer is known as such.
+    lookup: u64,
+    /// Whether the answer to that lookup is awaited.
+    resolving: bool,
+    /// Addresses not tried yet.
+    addresses: VecDeque<SocketAddr>,
+    /// Sources of connections being made.
+    opening: Vec<(usize, SocketAddr)>,
+    /// When the next address is tried although others have not answered.
+    next_at: Time,
+    /// The address of the open transport, for another try with an older version.
+    address: Option<SocketAddr>,
+    /// The version was lowered for this endpoint.
+    fell_back: bool,
+    /// What went wrong last.
+    error: ConnectError,
+}
+
+impl Attempt {
+    /// When it needs attention for the sake of time. With the transport open, the session's own
+    /// timeout counts.
+    pub(super) fn due(&self) -> Time {
+        if self.resolving || !self.opening.is_empty() {
+            self.deadline.min(self.next_at)
+        } else {
+            Time::NEVER
+        }
+    }
+}
+
+impl IoThread {
+    /// Begins an attempt with the first endpoint.
+    pub(super) fn begin(&mut self, slot: usize) {
+        self.end_attempt(slot);
+        let link = &mut self.links[slot];
+        let mut inner = link.shared.lock();
+        inner.retry_at = None;
+        inner.status = Status::Connecting;
+        link.attempt = Some(Attempt {
+            endpoint: 0,
+            deadline: Time::NEVER,
+            lookup: clock::nanos(),
+            resolving: false,
+            addresses: VecDeque::new(),
+            opening: Vec::new(),
+            next_at: Time::NEVER,
+            address: None,
+            fell_back: false,
+            error: ConnectError::NoEndpoint,
+        });
+        drop(inner);
+        self.try_endpoint(slot);
+    }
+
+    /// Begins with the endpoint that is next, or gives up when there is none.
+    fn try_endpoint(&mut self, slot: usize) {
+        loop {
+            let link = &mut self.links[slot];
+            let Some(attempt) = &mut link.attempt else {
+                return;
+            };
+            let mut inner = link.shared.lock();
+            restore_version(attempt, inner.session.options_mut());
+            let Some(target) = inner.options.endpoints.get(attempt.endpoint).cloned() else {
+                let error = attempt.error.clone();
+                link.attempt = None;
+                inner.attempt_failed(clock::now(), error);
+                link.shared.clone().tell(inner);
+                return;
+            };
+            let now = clock::now();
+            attempt.deadline = match clock::millis(inner.options.connect_timeout) {
+                0 => Time::NEVER,
+                ms => now.after(ms),
+            };
+            attempt.next_at = Time::NEVER;
+            drop(inner);
+            let begun = match target {
+                Target::Tcp(endpoint) => self.try_host(slot, endpoint.host, endpoint.port),
+                Target::InProcess(connect) => self.try_pipe(slot, &*connect),
+            };
+            if begun {
+                return;
+            }
+            if let Some(attempt) = &mut self.links[slot].attempt {
+                attempt.endpoint += 1;
+            }
+        }
+    }
+
+    /// Begins to connect to a host. False when all its addresses failed at once.
+    fn try_host(&mut self, slot: usize, host: String, port: u16) -> bool {
+        let link = &mut self.links[slot];
+        let Some(attempt) = &mut link.attempt else {
+            return true;
+        };
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            attempt.addresses = VecDeque::from([SocketAddr::new(ip, port)]);
+            return self.try_addresses(slot);
+        }
+        attempt.lookup += 1;
+        attempt.resolving = true;
+        let asker = Arc::downgrade(&link.shared);
+        self.inbox.look_up(asker, attempt.lookup, host, port);
+        true
+    }
+
+    fn try_pipe(&mut self, slot: usize, connect: &dyn Fn() -> io::Result<Stream>) -> bool {
+        let opened = connect().and_then(|mut stream| {
+            let token = self.sources.vacant_key();
+            self.poller.register(&mut stream, token)?;
+            Ok(stream)
+        });
+        match opened {
+            Ok(stream) => {
+                let token = self.sources.insert(Source::Online { slot });
+                self.open(slot, token, stream, None);
+                true
+            }
+            Err(error) => {
+                self.note(slot, ConnectError::io(error));
+                false
+            }
+        }
+    }
+
+    /// A name lookup has an answer.
+    pub(super) fn resolved(
+        &mut self,
+        shared: &Arc<Shared>,
+        lookup: u64,
+        addresses: io::Result<Vec<SocketAddr>>,
+    ) {
+        let Some(slot) = shared.lock().slot else {
+            return;
+        };
+        let Some(attempt) = &mut self.links[slot].attempt else {
+            return;
+        };
+        if attempt.lookup != lookup || !attempt.resolving {
+            return;
+        }
+        attempt.resolving = false;
+        let begun = match addresses {
+            Ok(addresses) if !addresses.is_empty() => {
+                attempt.addresses = addresses.into();
+                self.try_addresses(slot)
+            }
+            failed => {
+                let error = failed.err().unwrap_or_else(|| io::ErrorKind::NotFound.into());
+                let host = self.host(slot);
+                let error = Arc::new(error);
+                self.note(slot, ConnectError::Resolve { host, error });
+                false
+            }
+        };
+        if !begun {
+            self.next_endpoint(slot);
+        }
+        self.settle(slot);
+    }
+
+    /// Begins to connect to the next address. False when none is left and none is being tried.
+    fn try_addresses(&mut self, slot: usize) -> bool {
+        loop {
+            let Some(attempt) = &mut self.links[slot].attempt else {
+                return true;
+            };
+            let Some(address) = attempt.addresses.pop_front() else {
+                attempt.next_at = Time::NEVER;
+                return !attempt.opening.is_empty();
+            };
+            let token = self.sources.vacant_key();
+            let opened = Stream::connect(address).and_then(|mut stream| {
+                self.poller.register(&mut stream, token)?;
+                Ok(stream)
+            });
+            match opened {
+                Ok(stream) => {
+                    self.sources.insert(Source::Opening { slot, stream });
+                    attempt.opening.push((token, address));
+                    attempt.next_at = match attempt.addresses.is_empty() {
+                        true => Time::NEVER,
+                        false => clock::now().after(STAGGER_MS),
+                    };
+                    return true;
+                }
+                Err(error) => attempt.error = ConnectError::io(error),
+            }
+        }
+    }
+
+    /// The poller has news of a connection being made.
+    pub(super) fn opening_ready(&mut self, token: usize) {
+        let Some(Source::Opening { slot, stream }) = self.sources.get(token) else {
+            return;
+        };
+        let slot = *slot;
+        match stream.connected() {
+            Ok(false) => return,
+            Ok(true) => self.opened(slot, token),
+            Err(error) => {
+                self.sources.remove(token);
+                let mut left = true;
+                if let Some(attempt) = &mut self.links[slot].attempt {
+                    attempt.opening.retain(|(t, _)| *t != token);
+                    attempt.error = ConnectError::io(error);
+                    left = self.try_addresses(slot);
+                }
+                if !left {
+                    self.next_endpoint(slot);
+                }
+            }
+        }
+        self.settle(slot);
+    }
+
+    /// The first connection that was made is the one.
+    fn opened(&mut self, slot: usize, token: usize) {
+        let online = Source::Online { slot };
+        let Source::Opening { stream, .. } = std::mem::replace(&mut self.sources[token], online)
+        else {
+            return;
+        };
+        let mut address = None;
+        if let Some(attempt) = &mut self.links[slot].attempt {
+            for (other, other_address) in attempt.opening.drain(..) {
+                if other == token {
+                    address = Some(other_address);
+                } else {
+                    self.sources.remove(other);
+                }
+            }
+        }
+        self.open(slot, token, stream, address);
+    }
+
+    /// Hands an open transport to the session, which has what is left of the endpoint's time.
+    fn open(&mut self, slot: usize, token: usize, stream: Stream, address: Option<SocketAddr>) {
+        let link = &mut self.links[slot];
+        if let Some(attempt) = &mut link.attempt {
+            attempt.address = address;
+            let left = match attempt.deadline {
+                Time::NEVER => 0,
+                deadline => deadline.since(clock::now()).max(1),
+            };
+            link.shared.lock().session.options_mut().connect_timeout_ms = left;
+        }
+        self.online(slot, token, stream);
+    }
+
+    /// The transport was open, but no CONNACK came, or one that refuses.
+    pub(super) fn handshake_failed(&mut self, slot: usize, error: ConnectError) {
+        let link = &mut self.links[slot];
+        let Some(attempt) = &mut link.attempt else {
+            return;
+        };
+        let hopeless = matches!(error, ConnectError::Options(_));
+        attempt.error = error;
+        let mut inner = link.shared.lock();
+        let falls_back = inner.options.version_fallback
+            && inner.session.options().version == ProtocolVersion::V3_1_1
+            && clock::now() < attempt.deadline;
+        if falls_back && let Some(address) = attempt.address {
+            attempt.fell_back = true;
+            inner.session.options_mut().version = ProtocolVersion::V3_1;
+            attempt.addresses = VecDeque::from([address]);
+            drop(inner);
+            if self.try_addresses(slot) {
+                return;
+            }
+        } else if hopeless {
+            attempt.endpoint = inner.options.endpoints.len();
+            drop(inner);
+            return self.try_endpoint(slot);
+        } else {
+            drop(inner);
+        }
+        self.next_endpoint(slot);
+    }
+
+    /// Time has passed for an attempt.
+    pub(super) fn attempt_timeout(&mut self, slot: usize, now: Time) {
+        let Some(attempt) = self.links.get_mut(slot).and_then(|l| l.attempt.as_mut()) else {
+            return;
+        };
+        if attempt.due() > now {
+            return;
+        }
+        if attempt.deadline <= now {
+            attempt.error = ConnectError::Timeout;
+            self.next_endpoint(slot);
+        } else if !self.try_addresses(slot) {
+            self.next_endpoint(slot);
+        }
+    }
+
+    /// Ends what is being tried, without a word. Returns whether there was an attempt.
+    pub(super) fn end_attempt(&mut self, slot: usize) -> bool {
+        self.drop_opening(slot);
+        let link = &mut self.links[slot];
+        let Some(attempt) = link.attempt.take() else {
+            return false;
+        };
+        restore_version(&attempt, link.shared.lock().session.options_mut());
+        true
+    }
+
+    fn next_endpoint(&mut self, slot: usize) {
+        self.drop_opening(slot);
+        if let Some(attempt) = &mut self.links[slot].attempt {
+            attempt.endpoint += 1;
+            attempt.resolving = false;
+            attempt.addresses.clear();
+        }
+        self.try_endpoint(slot);
+    }
+
+    fn drop_opening(&mut self, slot: usize) {
+        if let Some(attempt) = &mut self.links[slot].attempt {
+            for (token, _) in attempt.opening.drain(..) {
+                self.sources.remove(token);
+            }
+        }
+    }
+
+    fn note(&mut self, slot: usize, error: ConnectError) {
+        if let Some(attempt) = &mut self.links[slot].attempt {
+            attempt.error = error;
+        }
+    }
+
+    /// The host name of the endpoint being tried.
+    fn host(&self, slot: usize) -> String {
+        let link = &self.links[slot];
+        let endpoint = link.attempt.as_ref().map_or(0, |attempt| attempt.endpoint);
+        match link.shared.lock().options.endpoints.get(endpoint) {
+            Some(Target::Tcp(endpoint)) => endpoint.host.clone(),
+            _ => String::new(),
+        }
+    }
+}
+
+/// Each endpoint begins with the version that was asked for.
+fn restore_version(attempt: &Attempt, options: &mut ternmq_protocol::client::Options) {
+    if attempt.fell_back && options.version == ProtocolVersion::V3_1 {
+        options.version = ProtocolVersion::V3_1_1;
+    }
+}

@@ -1,0 +1,419 @@
+//! The loop of the IO thread, and what it does for a link that has a transport.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use slab::Slab;
+use ternmq_protocol::Time;
+use ternmq_transport::{Poller, Ready, Stream};
+
+use super::attempt::Attempt;
+use super::{Inbox, Mail};
+use crate::clock;
+use crate::error::ConnectError;
+use crate::link::{Inner, Shared};
+
+/// Bytes that one read can bring.
+const SCRATCH: usize = 64 * 1024;
+
+/// Reads for one link before the others have their turn.
+const READS_PER_TURN: usize = 8;
+
+/// How long a closed socket may wait for the other side to close too. A socket closed at once while
+/// bytes come in would be reset, and the peer could lose our last bytes, the DISCONNECT among them.
+const LINGER_MS: u64 = 1_000;
+
+pub(super) struct IoThread {
+    pub(super) inbox: Arc<Inbox>,
+    pub(super) poller: Poller,
+    pub(super) links: Slab<Attended>,
+    pub(super) sources: Slab<Source>,
+    /// When to look at which link; also entries that are out of date.
+    timers: BinaryHeap<Reverse<(Time, usize)>>,
+    /// Sockets in [`Source::Lingering`].
+    lingering: usize,
+    /// Links that have more to read than their turn allowed.
+    again: Vec<usize>,
+    scratch: Box<[u8]>,
+    ended: bool,
+}
+
+/// The IO thread's part of a link.
+pub(super) struct Attended {
+    pub(super) shared: Arc<Shared>,
+    /// The attempt to connect, from its beginning until CONNACK.
+    pub(super) attempt: Option<Attempt>,
+    /// The source of its transport.
+    pub(super) online: Option<usize>,
+    /// There may be something to read.
+    readable: bool,
+    /// The peer has closed: read to the end, the poller will not tell again.
+    ending: bool,
+}
+
+/// What a token of the poller stands for.
+pub(super) enum Source {
+    /// The transport of a link, which has the stream.
+    Online { slot: usize },
+    /// A connection being made for a link.
+    Opening { slot: usize, stream: Stream },
+    /// A connection that is over for us, and not yet for the peer.
+    Lingering { stream: Stream, until: Time },
+}
+
+impl IoThread {
+    pub(super) fn new(poller: Poller, inbox: Arc<Inbox>) -> Self {
+        Self {
+            inbox,
+            poller,
+            links: Slab::new(),
+            sources: Slab::new(),
+            timers: BinaryHeap::new(),
+            lingering: 0,
+            again: Vec::new(),
+            scratch: vec![0; SCRATCH].into_boxed_slice(),
+            ended: false,
+        }
+    }
+
+    pub(super) fn run(mut self) {
+        let mut ready = Vec::new();
+        while !(self.ended && self.lingering == 0) {
+            let timeout = match self.again.is_empty() {
+                true => self.next_timer().and_then(clock::until),
+                false => Some(std::time::Duration::ZERO),
+            };
+            // An error here is none of a socket: the kernel is out of memory. Waiting again is all
+            // that can be done.
+            let _ = self.poller.wait(timeout, &mut ready);
+            for event in ready.drain(..) {
+                self.on_ready(event);
+            }
+            self.on_mail();
+            self.on_timers();
+            for slot in std::mem::take(&mut self.again) {
+                self.read(slot);
+                self.settle(slot);
+            }
+            self.ended = self.inbox.ended.load(Ordering::Acquire);
+        }
+    }
+
+    fn on_ready(&mut self, event: Ready) {
+        match self.sources.get_mut(event.token) {
+            // Events of a source that has been removed since may still come.
+            None => {}
+            Some(Source::Opening { .. }) => self.opening_ready(event.token),
+            Some(Source::Lingering { .. }) => self.drain(event.token),
+            Some(&mut Source::Online { slot }) => {
+                let link = &mut self.links[slot];
+                link.readable |= event.readable || event.closed;
+                link.ending |= event.closed;
+                if event.writable {
+                    let mut inner = link.shared.lock();
+                    inner.writable = true;
+                    inner.blocked = inner.blocked && inner.broken.is_some();
+                }
+                self.read(slot);
+                self.settle(slot);
+            }
+        }
+    }
+
+    fn on_mail(&mut self) {
+        let Mail { links, resolved } = std::mem::take(&mut *self.inbox.mail());
+        for shared in links {
+            self.attend(&shared);
+        }
+        for answer in resolved {
+            if let Some(shared) = answer.link.upgrade() {
+                self.resolved(&shared, answer.lookup, answer.addresses);
+            }
+        }
+    }
+
+    fn on_timers(&mut self) {
+        let now = clock::now();
+        while let Some(&Reverse((at, slot))) = self.timers.peek()
+            && at <= now
+        {
+            self.timers.pop();
+            let Some(link) = self.links.get(slot) else {
+                continue;
+            };
+            let mut inner = link.shared.lock();
+            if inner.armed != at {
+                continue; // an earlier one was set since, or the slot has another link
+            }
+            inner.armed = Time::NEVER;
+            let retry = inner.retry_at.is_some_and(|at| at <= now);
+            if inner.session.poll_timeout().is_some_and(|at| at <= now) {
+                inner.session.handle_timeout(now);
+            }
+            drop(inner);
+            if retry {
+                self.begin(slot);
+            }
+            self.attempt_timeout(slot, now);
+            self.settle(slot);
+        }
+        if self.lingering > 0 {
+            self.end_lingering(now);
+        }
+    }
+
+    /// Carries out what the application's threads have asked for.
+    fn attend(&mut self, shared: &Arc<Shared>) {
+        let mut inner = shared.lock();
+        inner.queued = false;
+        let orders = std::mem::take(&mut inner.orders);
+        let slot = match inner.slot {
+            Some(slot) => slot,
+            None if orders.remove => return,
+            None => {
+                let slot = self.links.insert(Attended::new(shared.clone()));
+                inner.slot = Some(slot);
+                slot
+            }
+        };
+        inner.given_up |= orders.abort || orders.remove;
+        if orders.connect {
+            inner.given_up = false;
+        }
+        drop(inner);
+        if orders.abort || orders.remove {
+            self.abort(slot);
+        }
+        if orders.remove {
+            shared.lock().slot = None;
+            self.links.remove(slot);
+            return;
+        }
+        if orders.connect {
+            self.begin(slot);
+        }
+        if !shared.lock().is_full() {
+            self.read(slot);
+        }
+        self.settle(slot);
+    }
+
+    /// Ends whatever the link is doing.
+    fn abort(&mut self, slot: usize) {
+        let shared = self.links[slot].shared.clone();
+        if self.links[slot].online.is_some() {
+            let mut inner = shared.lock();
+            if inner.handshaking {
+                inner.failed = Some(ConnectError::Cancelled);
+            }
+            drop(inner);
+            self.close(slot, false);
+        }
+        let now = clock::now();
+        let cancelled = self.end_attempt(slot);
+        let mut inner = shared.lock();
+        inner.failed = None;
+        let waited = inner.retry_at.take().is_some();
+        if cancelled || waited {
+            inner.attempt_failed(now, ConnectError::Cancelled);
+        }
+        inner.resuming = false;
+        shared.tell(inner);
+    }
+
+    /// Reads what a link may read, as long as its turn lasts.
+    fn read(&mut self, slot: usize) {
+        let link = &mut self.links[slot];
+        let shared = link.shared.clone();
+        for _ in 0..READS_PER_TURN {
+            if !link.readable || link.online.is_none() {
+                return;
+            }
+            if !may_read(&mut shared.lock()) {
+                return;
+            }
+            let read = shared.read(&mut self.scratch);
+            match read {
+                Some(Ok(count)) if count > 0 => {
+                    link.readable = count == self.scratch.len() || link.ending;
+                    let mut inner = shared.lock();
+                    let now = clock::now();
+                    inner.stats.reads += 1;
+                    inner.stats.bytes_received += count as u64;
+                    inner.session.handle_input(now, &self.scratch[..count]);
+                    inner.collect(now);
+                    shared.tell(inner);
+                }
+                Some(Err(e)) if e.kind() == io::ErrorKind::WouldBlock => {
+                    link.readable = false;
+                    return;
+                }
+                None => return,
+                Some(end) => {
+                    if let Err(error) = end {
+                        let mut inner = shared.lock();
+                        if inner.handshaking {
+                            inner.failed.get_or_insert(ConnectError::io(error));
+                        }
+                    }
+                    self.close(slot, false);
+                    return;
+                }
+            }
+        }
+        self.again.push(slot);
+    }
+
+    /// Brings a link that may have changed to rest: writes, closes, goes on with the attempt, sets
+    /// the timer.
+    pub(super) fn settle(&mut self, slot: usize) {
+        let Some(link) = self.links.get(slot) else {
+            return;
+        };
+        let shared = link.shared.clone();
+        let mut inner = shared.lock();
+        inner.collect(clock::now());
+        if inner.online {
+            inner = shared.flush(inner);
+            let broken = inner.broken.is_some();
+            let readable = self.links[slot].readable && !inner.is_full();
+            if inner.may_close() {
+                drop(inner);
+                self.close(slot, true);
+                inner = shared.lock();
+            } else if broken && !readable {
+                if inner.handshaking {
+                    inner.failed = inner.broken.take();
+                }
+                drop(inner);
+                self.close(slot, false);
+                inner = shared.lock();
+            } else if broken {
+                self.again.push(slot); // what the peer said before it closed
+            }
+        }
+        if !inner.handshaking && inner.online {
+            self.links[slot].attempt = None;
+        }
+        let failed = inner.failed.take_if(|_| !inner.online);
+        shared.tell(inner);
+        if let Some(error) = failed {
+            self.handshake_failed(slot, error);
+        }
+        self.arm(slot);
+    }
+
+    /// Sets the timer of a link, if it has to be earlier than it is.
+    fn arm(&mut self, slot: usize) {
+        let Some(link) = self.links.get(slot) else {
+            return;
+        };
+        let attempt = link.attempt.as_ref().map_or(Time::NEVER, Attempt::due);
+        let mut inner = link.shared.lock();
+        let due = inner.deadline().min(attempt);
+        if due < inner.armed {
+            inner.armed = due;
+            self.timers.push(Reverse((due, slot)));
+        }
+    }
+
+    /// Ends the transport of a link. `gently` when everything was sent that should be.
+    pub(super) fn close(&mut self, slot: usize, gently: bool) {
+        let now = clock::now();
+        let link = &mut self.links[slot];
+        let Some(token) = link.online.take() else {
+            return;
+        };
+        (link.readable, link.ending) = (false, false);
+        let shared = link.shared.clone();
+        let mut inner = shared.lock();
+        let stream = shared.close(&mut inner, now);
+        shared.tell(inner);
+        match stream {
+            Some(mut stream) if gently && stream.shutdown_write().is_ok() => {
+                let until = now.after(LINGER_MS);
+                self.sources[token] = Source::Lingering { stream, until };
+                self.lingering += 1;
+                self.drain(token);
+            }
+            _ => drop(self.sources.remove(token)),
+        }
+    }
+
+    /// A transport is open and registered under `token`: the session begins on it.
+    pub(super) fn online(&mut self, slot: usize, token: usize, stream: Stream) {
+        self.sources[token] = Source::Online { slot };
+        let link = &mut self.links[slot];
+        link.online = Some(token);
+        (link.readable, link.ending) = (true, false);
+        link.shared.clone().open(stream, clock::now());
+    }
+
+    /// Throws away what a peer still sends to a connection that is over.
+    fn drain(&mut self, token: usize) {
+        let Some(Source::Lingering { stream, .. }) = self.sources.get_mut(token) else {
+            return;
+        };
+        for _ in 0..READS_PER_TURN {
+            match stream.read(&mut self.scratch) {
+                Ok(count) if count > 0 => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+                _ => break,
+            }
+        }
+        // Closed by the peer, failed, or a peer that goes on sending: no more patience.
+        self.sources.remove(token);
+        self.lingering -= 1;
+    }
+
+    fn end_lingering(&mut self, now: Time) {
+        let count = &mut self.lingering;
+        self.sources.retain(|_, source| match source {
+            Source::Lingering { until, .. } if *until <= now => {
+                *count -= 1;
+                false
+            }
+            _ => true,
+        });
+    }
+
+    /// When the loop has to look at a timer; `None` when there is none.
+    fn next_timer(&self) -> Option<Time> {
+        let links = self.timers.peek().map(|Reverse((at, _))| *at);
+        if self.lingering == 0 {
+            return links;
+        }
+        let lingering = self.sources.iter().filter_map(|(_, source)| match source {
+            Source::Lingering { until, .. } => Some(*until),
+            _ => None,
+        });
+        lingering.chain(links).min()
+    }
+}
+
+impl Attended {
+    fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            attempt: None,
+            online: None,
+            readable: false,
+            ending: false,
+        }
+    }
+}
+
+/// Whether the limits let a link read, noting the change when there is one.
+fn may_read(inner: &mut Inner) -> bool {
+    let now = clock::now();
+    let full = inner.is_full();
+    if full != inner.starved {
+        inner.starved = full;
+        inner.stats.pauses += u64::from(full);
+        inner.session.set_reading(now, !full);
+    }
+    !full && !inner.session.wants_close()
+}

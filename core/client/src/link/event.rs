@@ -1,0 +1,62 @@
+//! What a link tells.
+
+use std::time::Duration;
+
+use ternmq_protocol::client::{Event as SessionEvent, Incoming};
+
+use crate::error::ConnectError;
+
+/// What happened, in order.
+#[derive(Debug)]
+pub enum Event {
+    /// What the session told. [`SessionEvent::Refused`] and the loss of a connection before CONNACK
+    /// are not among it: they are part of an attempt, which ends with `Connected` or
+    /// [`Event::ConnectFailed`].
+    Session(SessionEvent),
+    /// Every endpoint, address and version was tried, and none gave a connection.
+    ConnectFailed {
+        /// What the last one said.
+        error: ConnectError,
+        /// When it will be tried again; `None` when it won't.
+        retry: Option<Duration>,
+    },
+    /// Publishing is worth another try: it was refused as
+    /// [`Full`](ternmq_protocol::client::PublishRefused::Full) before, and there is room now. Comes
+    /// once after each series of refusals.
+    Room,
+}
+
+impl Event {
+    /// What it counts against [`Limits::event_bytes`](crate::Limits::event_bytes).
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Session(SessionEvent::Message(Incoming { message, .. })) => message.memory(),
+            _ => 0,
+        }
+    }
+}
+
+/// What a link counted since it was opened. Counters never go back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// What the session counted.
+    pub session: ternmq_protocol::client::Stats,
+    /// Bytes written to sockets.
+    pub bytes_sent: u64,
+    /// Bytes read from sockets.
+    pub bytes_received: u64,
+    /// System calls that wrote.
+    pub writes: u64,
+    /// System calls that read.
+    pub reads: u64,
+    /// Connections that the server accepted.
+    pub connects: u64,
+    /// Attempts that ended without one, all endpoints tried.
+    pub connect_failures: u64,
+    /// How often reading stopped because too much waited for the application.
+    pub pauses: u64,
+    /// Bytes that were taken from the session and not written when their connection ended.
+    pub unsent_bytes: u64,
+    /// Subscriptions that the server refused when they were made again after a reconnection.
+    pub lost_subscriptions: u64,
+}

@@ -1,0 +1,325 @@
+//! What a link's lock protects: the session and what the drivers need beside it.
+
+use std::time::Duration;
+
+use ternmq_protocol::client::{Cause, ClientSession, Event as SessionEvent, State as SessionState};
+use ternmq_protocol::codec::{PropertyId, Request};
+use ternmq_protocol::{ReasonCode, Time};
+
+use super::event::{Event, Stats};
+use super::subscriptions::Subscriptions;
+use crate::clock;
+use crate::error::ConnectError;
+use crate::options::ConnectOptions;
+
+/// What a link is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// No connection, and none will be made unless asked for.
+    Closed,
+    /// An attempt goes on.
+    Connecting,
+    /// The server has accepted.
+    Connected,
+    /// No connection; the next attempt is planned.
+    Waiting,
+}
+
+/// What the threads of the application ask of the IO thread.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Orders {
+    /// Begin an attempt, now.
+    pub(crate) connect: bool,
+    /// End the attempt, the wait or the connection, now and without a DISCONNECT.
+    pub(crate) abort: bool,
+    /// The last handle is gone: abort, and forget the link.
+    pub(crate) remove: bool,
+    /// There is something to do that the state shows: flush, close, read on, a new deadline.
+    pub(crate) attend: bool,
+}
+
+pub(crate) struct Inner {
+    pub(crate) session: ClientSession,
+    /// `options.session` is empty: the session has it.
+    pub(crate) options: ConnectOptions,
+    pub(crate) subscriptions: Subscriptions,
+    pub(crate) stats: Stats,
+    pub(crate) status: Status,
+    /// Why the last attempt ended without a connection.
+    pub(crate) error: Option<ConnectError>,
+
+    pub(crate) events: Vec<Event>,
+    pub(crate) event_bytes: usize,
+    /// Somebody was told of the events and has not taken them yet.
+    pub(crate) told: bool,
+    /// Threads in `wait`.
+    pub(crate) waiters: usize,
+    /// A publish was refused for lack of room since the last [`Event::Room`].
+    wants_room: bool,
+
+    /// The wire has a stream and the session knows.
+    pub(crate) online: bool,
+    /// Counts the transports, so that a write to an old one does not count for the new.
+    pub(crate) epoch: u64,
+    /// A thread is writing; it comes back for what is added meanwhile.
+    pub(crate) flushing: bool,
+    /// The socket is full; the poller will tell.
+    pub(crate) blocked: bool,
+    /// The poller has told since the last write began.
+    pub(crate) writable: bool,
+    /// Bytes that are taken from the session and not written.
+    pub(crate) unsent: usize,
+    /// When something was written last, in nanoseconds.
+    pub(crate) written_at: u64,
+    /// A write has failed.
+    pub(crate) broken: Option<ConnectError>,
+
+    /// The CONNACK is awaited: what the session tells is news of the attempt.
+    pub(crate) handshaking: bool,
+    /// How the handshake failed.
+    pub(crate) failed: Option<ConnectError>,
+    /// An attempt is a repetition: a connection was there before, and was not given up.
+    pub(crate) resuming: bool,
+    /// Attempts since the last connection.
+    pub(crate) attempts: u32,
+    /// The link was closed by hand: nothing is tried again.
+    pub(crate) given_up: bool,
+    /// When the next attempt is planned.
+    pub(crate) retry_at: Option<Time>,
+
+    pub(crate) orders: Orders,
+    /// Where the IO thread keeps its part of the link.
+    pub(crate) slot: Option<usize>,
+    /// The IO thread has been told to look here.
+    pub(crate) queued: bool,
+    /// When the IO thread looks here in any case.
+    pub(crate) armed: Time,
+    /// The application wants no more for now.
+    pub(crate) paused: bool,
+    /// The IO thread leaves the socket alone because of a limit or a pause.
+    pub(crate) starved: bool,
+}
+
+impl Inner {
+    pub(crate) fn new(session: ClientSession, options: ConnectOptions) -> Self {
+        Self {
+            session,
+            options,
+            subscriptions: Subscriptions::default(),
+            stats: Stats::default(),
+            status: Status::Closed,
+            error: None,
+            events: Vec::new(),
+            event_bytes: 0,
+            told: false,
+            waiters: 0,
+            wants_room: false,
+            online: false,
+            epoch: 0,
+            flushing: false,
+            blocked: false,
+            writable: false,
+            unsent: 0,
+            written_at: 0,
+            broken: None,
+            handshaking: false,
+            failed: None,
+            resuming: false,
+            attempts: 0,
+            given_up: false,
+            retry_at: None,
+            orders: Orders::default(),
+            slot: None,
+            queued: false,
+            armed: Time::NEVER,
+            paused: false,
+            starved: false,
+        }
+    }
+
+    /// Takes over what the session has to tell. After every call that may have made events.
+    pub(crate) fn collect(&mut self, now: Time) {
+        while let Some(event) = self.session.poll_event() {
+            match event {
+                SessionEvent::Connected(connected) => {
+                    let present = connected.session_present;
+                    self.connected();
+                    self.push(Event::Session(SessionEvent::Connected(connected)));
+                    self.resubscribe(now, present);
+                }
+                SessionEvent::Refused { reason, properties } => {
+                    self.failed = Some(ConnectError::Refused { reason, properties });
+                }
+                SessionEvent::Disconnected { cause, .. } if self.handshaking => {
+                    self.failed.get_or_insert(before_connack(cause));
+                }
+                SessionEvent::Disconnected { cause, reason, .. } => {
+                    self.disconnected(now, cause, reason);
+                    self.push(Event::Session(event));
+                }
+                SessionEvent::Subscribed {
+                    token, ref codes, ..
+                }
+                | SessionEvent::Unsubscribed {
+                    token, ref codes, ..
+                } => match self.subscriptions.answered(token, codes) {
+                    Some(lost) => self.stats.lost_subscriptions += lost,
+                    None => self.push(Event::Session(event)),
+                },
+                SessionEvent::Dropped { token, .. } => {
+                    if !self.subscriptions.unanswered(token) {
+                        self.push(Event::Session(event));
+                    }
+                }
+                other => self.push(Event::Session(other)),
+            }
+        }
+        if self.wants_room && self.has_room() {
+            self.wants_room = false;
+            self.push(Event::Room);
+        }
+    }
+
+    pub(crate) fn push(&mut self, event: Event) {
+        self.event_bytes += event.bytes();
+        self.events.push(event);
+    }
+
+    /// A publish was refused for lack of room.
+    pub(crate) fn refused_for_room(&mut self) {
+        self.wants_room = true;
+    }
+
+    /// All endpoints were tried.
+    pub(crate) fn attempt_failed(&mut self, now: Time, error: ConnectError) {
+        self.stats.connect_failures += 1;
+        let cancelled = matches!(error, ConnectError::Cancelled);
+        let again = self.resuming || self.options.reconnect.is_some_and(|b| b.first_connect);
+        let retry = (again && !cancelled).then(|| self.plan_retry(now)).flatten();
+        if retry.is_none() {
+            self.status = Status::Closed;
+        }
+        self.error = Some(error.clone());
+        self.push(Event::ConnectFailed { error, retry });
+    }
+
+    /// Whether the socket is to be left alone for now.
+    pub(crate) fn is_full(&self) -> bool {
+        let limits = &self.options.limits;
+        if self.paused {
+            return true;
+        }
+        if self.events.len() < limits.events && self.event_bytes < limits.event_bytes {
+            return false;
+        }
+        self.event_bytes >= limits.event_bytes_awaiting || !self.awaits_answer()
+    }
+
+    /// Whether an answer of the server is awaited.
+    pub(crate) fn awaits_answer(&self) -> bool {
+        self.subscriptions.awaits_answer() || self.session.pending().next().is_some()
+    }
+
+    /// Whether there are bytes that could be written and nobody writes.
+    pub(crate) fn can_flush(&mut self) -> bool {
+        self.online
+            && !self.flushing
+            && !self.blocked
+            && (self.unsent > 0 || !self.session.outbound().is_empty())
+    }
+
+    /// Whether the connection is over and everything is written, or never will be.
+    pub(crate) fn may_close(&mut self) -> bool {
+        let given_up = self.session.poll_timeout().is_none();
+        self.session.wants_close()
+            && self.session.outbound().is_empty()
+            && (given_up || (self.unsent == 0 && !self.flushing))
+    }
+
+    /// When the IO thread has something to do for the sake of time.
+    pub(crate) fn deadline(&self) -> Time {
+        let session = self.session.poll_timeout().unwrap_or(Time::NEVER);
+        session.min(self.retry_at.unwrap_or(Time::NEVER))
+    }
+
+    fn connected(&mut self) {
+        self.handshaking = false;
+        self.failed = None;
+        self.error = None;
+        self.status = Status::Connected;
+        self.resuming = true;
+        self.attempts = 0;
+        self.stats.connects += 1;
+        // A session that outlives connections is begun anew once, not each time.
+        let options = self.session.options_mut();
+        let expiry = options.properties.get();
+        if options.version.is_v5() && expiry.number(PropertyId::SessionExpiryInterval) > Some(0) {
+            options.clean_start = false;
+        }
+    }
+
+    fn disconnected(&mut self, now: Time, cause: Cause, reason: ReasonCode) {
+        self.status = Status::Closed;
+        let backoff = self.options.reconnect;
+        let taken_over = reason == ReasonCode::SESSION_TAKEN_OVER && cause == Cause::Server;
+        let again = backoff.is_some_and(|b| !taken_over || b.after_takeover);
+        if again && cause != Cause::Local && !self.given_up {
+            self.plan_retry(now);
+        } else {
+            self.resuming = false;
+        }
+    }
+
+    fn plan_retry(&mut self, now: Time) -> Option<Duration> {
+        let delay = self.options.reconnect?.delay(self.attempts, random());
+        self.attempts = self.attempts.saturating_add(1);
+        self.retry_at = Some(now.after(clock::millis(delay)));
+        self.status = Status::Waiting;
+        Some(delay)
+    }
+
+    fn resubscribe(&mut self, now: Time, session_present: bool) {
+        if session_present || !self.options.resubscribe {
+            return;
+        }
+        for batch in self.subscriptions.batches() {
+            let requests: Vec<Request<'_>> =
+                batch.filters.iter().map(|(f, o)| (f.as_str(), *o)).collect();
+            let sent = self.session.subscribe(now, &requests, batch.properties.get());
+            match sent {
+                Ok(token) => self.subscriptions.asked_again(token, batch),
+                Err(_) => self.stats.lost_subscriptions += batch.filters.len() as u64,
+            }
+        }
+    }
+
+    /// Whether a publish would be taken now, with some distance to the limit, so that a waiting
+    /// publisher is not woken for each single message.
+    fn has_room(&mut self) -> bool {
+        let (messages, bytes) = self.session.queued();
+        let outbound = self.session.outbound().len();
+        let options = self.session.options();
+        let half = options.max_queued_bytes / 2;
+        messages <= options.max_queued_messages / 2
+            && bytes <= half
+            && outbound <= half
+            && (options.publish_offline || self.session.state() == SessionState::Connected)
+    }
+}
+
+/// What the loss of a connection means for the attempt to make it.
+fn before_connack(cause: Cause) -> ConnectError {
+    match cause {
+        Cause::Local => ConnectError::Cancelled,
+        Cause::Timeout(_) => ConnectError::Timeout,
+        Cause::Error(error) => ConnectError::Protocol(error),
+        Cause::Options(error) => ConnectError::Options(error),
+        Cause::Server | Cause::Lost => ConnectError::Closed,
+    }
+}
+
+/// A number nobody can foresee, from the seeds of the standard library's hash tables.
+fn random() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(clock::nanos())
+}

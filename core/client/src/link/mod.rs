@@ -1,0 +1,490 @@
+//! The base layer that every face shares: one client on the IO thread, its events in batches.
+//!
+//! A [`Link`] is a handle; clones mean the same client. Publishing and the like happen on the
+//! caller's thread: the lock of the client is held to encode, not to write. What comes in is put
+//! into a queue by the IO thread, which calls [`Notify::notify`] when that was empty; whoever is
+//! notified takes all there is with [`Link::take_events`]. Blocking faces need no thread of their
+//! own: [`Link::wait`] sleeps until the state of the link is what they wait for.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use std::time::{Duration, Instant};
+//! use ternmq_client::link::{Link, Silent, Status};
+//! use ternmq_client::ConnectOptions;
+//!
+//! // Nobody listens on this address.
+//! let link = Link::open(ConnectOptions::from_uri("127.0.0.1:1")?, Arc::new(Silent))?;
+//! link.connect()?;
+//! let deadline = Instant::now() + Duration::from_secs(10);
+//! let failed = link.wait(Some(deadline), |state| match state.status() {
+//!     Status::Closed => state.connect_error().cloned(),
+//!     _ => None,
+//! });
+//! assert!(failed.is_some());
+//! # Ok::<(), ternmq_client::ConnectError>(())
+//! ```
+
+mod event;
+mod inner;
+mod shared;
+mod subscriptions;
+mod wire;
+
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use ternmq_protocol::client::{
+    ClientSession, PublishRefused, RequestRefused, State as SessionState, Token,
+};
+use ternmq_protocol::codec::{Properties, Request};
+use ternmq_protocol::{Message, ReasonCode, Time};
+
+pub use event::{Event, Stats};
+pub use inner::Status;
+
+pub(crate) use inner::{Inner, Orders};
+pub(crate) use shared::{Flush, Shared};
+
+use crate::clock;
+use crate::error::ConnectError;
+use crate::io::Reactor;
+use crate::options::ConnectOptions;
+
+/// Learns that a link has events.
+pub trait Notify: Send + Sync {
+    /// There is something to take with [`Link::take_events`]. Called once, then not again until
+    /// the events were taken.
+    ///
+    /// Runs on the IO thread or on the thread that caused the event, without any lock of the link: it
+    /// may call the link. But all clients of the process wait for it, so it must not block and
+    /// must not run code of the application: it passes the word on.
+    fn notify(&self);
+}
+
+/// For whoever waits or polls instead of being notified.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Notify for Silent {
+    fn notify(&self) {}
+}
+
+impl<F: Fn() + Send + Sync> Notify for F {
+    fn notify(&self) {
+        self();
+    }
+}
+
+/// One client: its session, its connections, its events. Clones are the same client; any method may
+/// be called from any thread, also from what [`Notify`] sets off.
+///
+/// When the last clone is dropped the connection is closed without a DISCONNECT, so the server
+/// publishes the will. [`Link::disconnect`] and wait for [`Status::Closed`] to avoid that.
+#[derive(Clone)]
+pub struct Link(Arc<Handle>);
+
+/// A handle that does not keep the client. What a [`Notify`] may hold.
+#[derive(Clone, Default)]
+pub struct WeakLink(Weak<Handle>);
+
+struct Handle {
+    shared: Arc<Shared>,
+}
+
+/// What a link is at one moment, for [`Link::wait`]. The link stays as it is while this is looked at:
+/// don't call its methods meanwhile.
+pub struct State<'a>(&'a mut Inner);
+
+impl Link {
+    /// A client that does nothing yet. The first one of the process starts the IO thread.
+    ///
+    /// # Errors
+    /// [`ConnectError::Options`] when no CONNECT can carry the options, [`ConnectError::Io`] when
+    /// the IO thread can't be started.
+    pub fn open(
+        mut options: ConnectOptions,
+        on_events: Arc<dyn Notify>,
+    ) -> Result<Self, ConnectError> {
+        let session = std::mem::take(&mut options.session);
+        let session = ClientSession::new(session).map_err(ConnectError::Options)?;
+        let reactor = Reactor::get().map_err(ConnectError::io)?;
+        let inner = Inner::new(session, options);
+        let shared = Arc::new(Shared::new(inner, on_events, reactor));
+        Ok(Self(Arc::new(Handle { shared })))
+    }
+
+    /// Begins to connect, and returns at once. The end is told by
+    /// [`Connected`](ternmq_protocol::client::Event::Connected) or [`Event::ConnectFailed`]. While
+    /// an automatic reconnection waits for its time, this ends the wait.
+    ///
+    /// # Errors
+    /// [`ConnectError::Busy`] while there is a connection or an attempt.
+    pub fn connect(&self) -> Result<(), ConnectError> {
+        let mut inner = self.lock();
+        match inner.status {
+            Status::Connecting | Status::Connected => return Err(ConnectError::Busy),
+            Status::Closed => (inner.resuming, inner.attempts) = (false, 0),
+            Status::Waiting => {}
+        }
+        inner.status = Status::Connecting;
+        inner.error = None;
+        inner.orders.connect = true;
+        self.finish(inner, Flush::Auto);
+        Ok(())
+    }
+
+    /// Publishes a message with its own QoS and RETAIN flag; see [`ClientSession::publish`]. On a
+    /// quiet connection it is written before this returns, on a busy one it leaves with others in
+    /// one `writev`.
+    ///
+    /// # Errors
+    /// The message was not taken. After [`PublishRefused::Full`], [`Event::Room`] tells when to try
+    /// again.
+    pub fn publish(&self, message: Message) -> Result<Token, PublishRefused> {
+        let mut inner = self.lock();
+        let published = publish(&mut inner, message);
+        self.finish(inner, Flush::Auto);
+        published
+    }
+
+    /// Publishes several messages, in order and with one lock; `tokens` gets one per message taken.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish), for the first message that was not taken; those after it
+    /// were not tried.
+    pub fn publish_all(
+        &self,
+        messages: impl IntoIterator<Item = Message>,
+        tokens: &mut Vec<Token>,
+    ) -> Result<(), PublishRefused> {
+        let mut inner = self.lock();
+        let mut result = Ok(());
+        for message in messages {
+            match publish(&mut inner, message) {
+                Ok(token) => tokens.push(token),
+                Err(refused) => {
+                    result = Err(refused);
+                    break;
+                }
+            }
+        }
+        self.finish(inner, Flush::Auto);
+        result
+    }
+
+    /// Asks for subscriptions; the answer is
+    /// [`Subscribed`](ternmq_protocol::client::Event::Subscribed). Those granted are made again
+    /// after a reconnection, if [`ConnectOptions::resubscribe`] says so.
+    ///
+    /// # Errors
+    /// Nothing was sent; see [`ClientSession::subscribe`].
+    pub fn subscribe(
+        &self,
+        requests: &[Request<'_>],
+        properties: Properties<'_>,
+    ) -> Result<Token, RequestRefused> {
+        let mut inner = self.lock();
+        let token = inner.session.subscribe(clock::now(), requests, properties);
+        if let Ok(token) = token {
+            inner.subscriptions.asked(token, requests, properties);
+        }
+        self.finish(inner, Flush::Auto);
+        token
+    }
+
+    /// Ends subscriptions; the answer is
+    /// [`Unsubscribed`](ternmq_protocol::client::Event::Unsubscribed).
+    ///
+    /// # Errors
+    /// Nothing was sent; see [`ClientSession::unsubscribe`].
+    pub fn unsubscribe(
+        &self,
+        filters: &[&str],
+        properties: Properties<'_>,
+    ) -> Result<Token, RequestRefused> {
+        let mut inner = self.lock();
+        let token = inner.session.unsubscribe(clock::now(), filters, properties);
+        if let Ok(token) = token {
+            inner.subscriptions.asked_to_end(token, filters);
+        }
+        self.finish(inner, Flush::Auto);
+        token
+    }
+
+    /// Acknowledges a message in manual mode; see [`ClientSession::acknowledge`].
+    pub fn acknowledge(&self, packet_id: u16, reason: ReasonCode) -> bool {
+        self.session(|now, session| session.acknowledge(now, packet_id, reason))
+    }
+
+    /// Ends the connection with a DISCONNECT, an attempt or a wait without one; there is no
+    /// automatic reconnection afterwards. Returns at once, and whether there was anything to end.
+    ///
+    /// The end is told by [`Disconnected`](ternmq_protocol::client::Event::Disconnected) or
+    /// [`Event::ConnectFailed`]. What was published before still goes out, if the server reads it
+    /// within 5 s; acknowledgements are not waited for, and what lacks one is pending until the next
+    /// connection.
+    ///
+    /// # Errors
+    /// See [`ClientSession::disconnect`].
+    pub fn disconnect(
+        &self,
+        reason: ReasonCode,
+        properties: Properties<'_>,
+    ) -> Result<bool, RequestRefused> {
+        let mut inner = self.lock();
+        let done = match inner.status {
+            Status::Closed => Ok(false),
+            Status::Connected => inner
+                .session
+                .disconnect(clock::now(), reason, properties)
+                .map(|()| true),
+            Status::Connecting | Status::Waiting => {
+                inner.orders.connect = false;
+                inner.orders.abort = true;
+                Ok(true)
+            }
+        };
+        self.finish(inner, Flush::Auto);
+        done
+    }
+
+    /// Ends the connection, an attempt or a wait at once: no DISCONNECT, nothing more is sent. The
+    /// server publishes the will.
+    pub fn close(&self) {
+        let mut inner = self.lock();
+        if inner.status != Status::Closed {
+            inner.orders.connect = false;
+            inner.orders.abort = true;
+        }
+        self.finish(inner, Flush::Auto);
+    }
+
+    /// Moves all events to the end of `into`, in order. Reading goes on if it had stopped because too
+    /// many waited.
+    pub fn take_events(&self, into: &mut Vec<Event>) {
+        let mut inner = self.lock();
+        if into.is_empty() {
+            std::mem::swap(into, &mut inner.events);
+        } else {
+            into.append(&mut inner.events);
+        }
+        inner.event_bytes = 0;
+        inner.told = false;
+        if inner.starved && !inner.is_full() {
+            inner.orders.attend = true;
+            self.finish(inner, Flush::Auto);
+        }
+    }
+
+    /// Stops reading from the socket, or goes on. For a face with queues of its own: the server's
+    /// window and TCP hold back what comes next, and Keep Alive goes on. What one read brings (64
+    /// KiB) may still come.
+    pub fn pause(&self, paused: bool) {
+        let mut inner = self.lock();
+        if inner.paused == paused {
+            return;
+        }
+        inner.paused = paused;
+        inner.orders.attend |= !paused;
+        self.finish(inner, Flush::Auto);
+    }
+
+    /// Waits until `look` sees what it waits for. It is called at once, and again after each change.
+    /// `None` when the deadline has passed before; no deadline waits for ever.
+    ///
+    /// What was published before is written first, so a publish and its wait cost one round trip.
+    pub fn wait<R>(
+        &self,
+        deadline: Option<Instant>,
+        mut look: impl FnMut(&mut State<'_>) -> Option<R>,
+    ) -> Option<R> {
+        let mut inner = self.shared().flush(self.lock());
+        loop {
+            if let Some(seen) = look(&mut State(&mut inner)) {
+                self.finish(inner, Flush::Now);
+                return Some(seen);
+            }
+            let in_time;
+            (inner, in_time) = self.shared().wait_for_change(inner, deadline);
+            if !in_time {
+                let seen = look(&mut State(&mut inner));
+                self.finish(inner, Flush::Now);
+                return seen;
+            }
+        }
+    }
+
+    /// Changes the options for the next attempt and the limits from now on.
+    ///
+    /// `change` runs under the lock of the link and must not call it.
+    pub fn reconfigure(&self, change: impl FnOnce(&mut ConnectOptions)) {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        std::mem::swap(inner.session.options_mut(), &mut inner.options.session);
+        change(&mut inner.options);
+        std::mem::swap(inner.session.options_mut(), &mut inner.options.session);
+        self.finish(guard, Flush::Auto);
+    }
+
+    /// Calls the session itself, for what has no method here: restoring stored messages,
+    /// authentication, forgetting. `call` runs under the lock of the link and must not call it. Don't
+    /// call the methods that belong to the driver (`handle_*`, `outbound`, `poll_event`).
+    pub fn session<R>(&self, call: impl FnOnce(Time, &mut ClientSession) -> R) -> R {
+        let mut inner = self.lock();
+        let result = call(clock::now(), &mut inner.session);
+        self.finish(inner, Flush::Auto);
+        result
+    }
+
+    /// Drops the session: what is pending ends with
+    /// [`Dropped`](ternmq_protocol::client::Event::Dropped), subscriptions are not made again. False,
+    /// and nothing done, while there is a connection.
+    pub fn forget(&self) -> bool {
+        let mut inner = self.lock();
+        let forgot = inner.session.forget();
+        if forgot {
+            inner.subscriptions.clear();
+        }
+        self.finish(inner, Flush::Auto);
+        forgot
+    }
+
+    /// What the link is doing.
+    pub fn status(&self) -> Status {
+        self.lock().status
+    }
+
+    /// Whether the server has accepted, and neither side has ended it.
+    pub fn is_connected(&self) -> bool {
+        State(&mut self.lock()).is_connected()
+    }
+
+    /// Whether a publish or a request is not complete.
+    pub fn is_pending(&self, token: Token) -> bool {
+        self.lock().session.is_pending(token)
+    }
+
+    /// The publishes with QoS 1 and 2 that are not complete.
+    pub fn pending(&self) -> Vec<Token> {
+        self.lock().session.pending().collect()
+    }
+
+    /// The counters.
+    pub fn stats(&self) -> Stats {
+        let inner = self.lock();
+        Stats {
+            session: *inner.session.stats(),
+            ..inner.stats
+        }
+    }
+
+    /// Whether both are the same client.
+    pub fn same(&self, other: &Link) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// A handle that does not keep the client.
+    pub fn downgrade(&self) -> WeakLink {
+        WeakLink(Arc::downgrade(&self.0))
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.0.shared
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.shared().lock()
+    }
+
+    fn finish(&self, inner: std::sync::MutexGuard<'_, Inner>, flush: Flush) {
+        self.shared().finish(inner, flush);
+    }
+}
+
+impl WeakLink {
+    /// The link, as long as somebody has a handle.
+    pub fn upgrade(&self) -> Option<Link> {
+        self.0.upgrade().map(Link)
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let mut inner = self.shared.lock();
+        inner.orders = Orders {
+            remove: true,
+            ..Orders::default()
+        };
+        if inner.slot.is_none() && !inner.queued {
+            return; // the IO thread has never heard of it
+        }
+        self.shared.finish(inner, Flush::Later);
+    }
+}
+
+impl State<'_> {
+    /// What the link is doing.
+    pub fn status(&self) -> Status {
+        self.0.status
+    }
+
+    /// Whether the server has accepted, and neither side has ended it.
+    pub fn is_connected(&self) -> bool {
+        self.0.session.state() == SessionState::Connected
+    }
+
+    /// Why the last attempt ended without a connection, until the next one begins.
+    pub fn connect_error(&self) -> Option<&ConnectError> {
+        self.0.error.as_ref()
+    }
+
+    /// Whether a publish or a request is not complete.
+    pub fn is_pending(&self, token: Token) -> bool {
+        self.0.session.is_pending(token)
+    }
+
+    /// Publishes with QoS 1 and 2 that are not complete.
+    pub fn pending(&self) -> usize {
+        self.0.session.pending().count()
+    }
+
+    /// Messages in the outbox and the bytes they take.
+    pub fn queued(&self) -> (usize, usize) {
+        self.0.session.queued()
+    }
+
+    /// Whether everything that was to be sent so far has been handed to the operating system: no
+    /// message in the outbox, nothing in the buffers.
+    pub fn is_flushed(&mut self) -> bool {
+        let inner = &mut *self.0;
+        inner.session.queued().0 == 0 && inner.unsent == 0 && inner.session.outbound().is_empty()
+    }
+
+    /// Whether there is something to take.
+    pub fn has_events(&self) -> bool {
+        !self.0.events.is_empty()
+    }
+
+    /// The events that wait to be taken, in order.
+    pub fn events(&self) -> &[Event] {
+        &self.0.events
+    }
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let inner = self.lock();
+        f.debug_struct("Link")
+            .field("status", &inner.status)
+            .field("session", &inner.session)
+            .finish_non_exhaustive()
+    }
+}
+
+fn publish(inner: &mut Inner, message: Message) -> Result<Token, PublishRefused> {
+    let published = inner.session.publish(clock::now(), message);
+    if published == Err(PublishRefused::Full) {
+        inner.refused_for_room();
+    }
+    published
+}

@@ -1,0 +1,206 @@
+//! One link as its handles and the IO thread share it: locks, flushing, telling.
+
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use ternmq_protocol::Time;
+use ternmq_transport::Stream;
+
+use super::Notify;
+use super::inner::Inner;
+use super::wire::Wire;
+use crate::clock;
+use crate::error::ConnectError;
+use crate::io::Reactor;
+
+/// A connection on which nothing was written for this long is quiet: the thread that has something
+/// to say writes it itself, which saves waking the IO thread. On a busy one the IO thread gathers
+/// what comes while it writes. Nanoseconds; well below a round trip on loopback.
+const QUIET: u64 = 20_000;
+
+pub(crate) struct Shared {
+    inner: Mutex<Inner>,
+    changed: Condvar,
+    wire: Mutex<Wire>,
+    notify: Arc<dyn Notify>,
+    pub(crate) reactor: Arc<Reactor>,
+}
+
+/// Who writes what has been put into the outbound buffer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flush {
+    /// This thread on a quiet connection, the IO thread on a busy one.
+    Auto,
+    /// This thread.
+    Now,
+    /// The IO thread.
+    Later,
+}
+
+impl Shared {
+    pub(crate) fn new(inner: Inner, notify: Arc<dyn Notify>, reactor: Arc<Reactor>) -> Self {
+        Self {
+            inner: Mutex::new(inner),
+            changed: Condvar::new(),
+            wire: Mutex::default(),
+            notify,
+            reactor,
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends a call of an application's thread: what the session has to tell is told, what it has
+    /// to send is sent or will be.
+    pub(crate) fn finish(self: &Arc<Self>, mut inner: MutexGuard<'_, Inner>, flush: Flush) {
+        let nanos = clock::nanos();
+        inner.collect(clock::from_nanos(nanos));
+        if inner.can_flush() {
+            let quiet = nanos.saturating_sub(inner.written_at) > QUIET;
+            if flush == Flush::Now || (flush == Flush::Auto && quiet) {
+                inner = self.flush(inner);
+            } else {
+                inner.orders.attend = true;
+            }
+        }
+        let orders = inner.orders;
+        let ordered = orders.connect || orders.abort || orders.remove || orders.attend;
+        let due = inner.deadline() < inner.armed || inner.may_close();
+        if (ordered || due || inner.broken.is_some()) && !inner.queued {
+            inner.queued = true;
+            self.reactor.attend(self.clone());
+        }
+        self.tell(inner);
+    }
+
+    /// Releases the lock, then tells whoever wants to know that something has changed.
+    pub(crate) fn tell(&self, mut inner: MutexGuard<'_, Inner>) {
+        let news = !inner.events.is_empty() && !inner.told;
+        inner.told |= news;
+        let waiters = inner.waiters > 0;
+        drop(inner);
+        if waiters {
+            self.changed.notify_all();
+        }
+        if news {
+            self.notify.notify();
+        }
+    }
+
+    /// Waits until something has changed or the deadline has passed; false when it has.
+    pub(crate) fn wait_for_change<'a>(
+        &self,
+        mut inner: MutexGuard<'a, Inner>,
+        deadline: Option<Instant>,
+    ) -> (MutexGuard<'a, Inner>, bool) {
+        inner.waiters += 1;
+        let (mut inner, in_time) = match deadline {
+            None => {
+                let inner = self.changed.wait(inner);
+                (inner.unwrap_or_else(PoisonError::into_inner), true)
+            }
+            Some(deadline) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                let waited = self.changed.wait_timeout(inner, left);
+                let (inner, _) = waited.unwrap_or_else(PoisonError::into_inner);
+                (inner, !left.is_zero())
+            }
+        };
+        inner.waiters -= 1;
+        (inner, in_time)
+    }
+
+    /// Writes what there is, as far as the socket takes it. The lock is released while the system
+    /// call runs; what other threads add meanwhile goes along.
+    pub(crate) fn flush<'a>(&'a self, mut inner: MutexGuard<'a, Inner>) -> MutexGuard<'a, Inner> {
+        if !inner.can_flush() {
+            return inner;
+        }
+        inner.flushing = true;
+        loop {
+            inner.writable = false;
+            let epoch = inner.epoch;
+            let mut wire = self.wire();
+            if wire.sending.is_empty() && inner.online {
+                std::mem::swap(inner.session.outbound(), &mut wire.sending);
+            }
+            inner.unsent = wire.sending.len();
+            if inner.unsent == 0 || !inner.online {
+                break;
+            }
+            drop(inner);
+            let written = wire.write();
+            let left = wire.sending.len();
+            drop(wire);
+            inner = self.lock();
+            inner.stats.writes += written.calls;
+            inner.stats.bytes_sent += written.bytes as u64;
+            if inner.epoch != epoch {
+                continue; // the transport was replaced meanwhile
+            }
+            inner.written_at = clock::nanos();
+            inner.unsent = left;
+            match written.end {
+                Ok(()) => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    inner.blocked = !inner.writable;
+                    if inner.blocked {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    inner.broken = Some(ConnectError::io(error));
+                    inner.blocked = true;
+                    break;
+                }
+            }
+        }
+        inner.flushing = false;
+        inner
+    }
+
+    /// Reads once. `None` when there is no transport.
+    pub(crate) fn read(&self, target: &mut [u8]) -> Option<io::Result<usize>> {
+        let mut wire = self.wire();
+        wire.stream.as_mut().map(|stream| stream.read(target))
+    }
+
+    /// The transport is open: CONNECT goes out.
+    pub(crate) fn open(&self, stream: Stream, now: Time) {
+        let mut inner = self.lock();
+        self.wire().stream = Some(stream);
+        inner.epoch += 1;
+        inner.online = true;
+        inner.blocked = false;
+        inner.starved = false;
+        inner.broken = None;
+        inner.failed = None;
+        inner.handshaking = true;
+        inner.session.handle_open(now);
+        let inner = self.flush(inner);
+        self.tell(inner);
+    }
+
+    /// The transport is over: the session learns of it, the socket is given back.
+    pub(crate) fn close(&self, inner: &mut Inner, now: Time) -> Option<Stream> {
+        let mut wire = self.wire();
+        inner.stats.unsent_bytes += wire.sending.len() as u64;
+        let stream = wire.close();
+        drop(wire);
+        inner.epoch += 1;
+        inner.online = false;
+        inner.unsent = 0;
+        inner.blocked = false;
+        inner.session.handle_closed(now);
+        inner.collect(now);
+        inner.handshaking = false;
+        stream
+    }
+
+    fn wire(&self) -> MutexGuard<'_, Wire> {
+        self.wire.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

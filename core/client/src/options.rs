@@ -1,0 +1,271 @@
+//! How a client connects and stays connected.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ternmq_protocol::ProtocolVersion;
+use ternmq_protocol::client::{Options, Will};
+use ternmq_transport::{Endpoint, Stream};
+
+use crate::error::ConnectError;
+
+/// Everything about a client's connections.
+///
+/// ```
+/// use std::time::Duration;
+/// use ternmq_client::{Backoff, ConnectOptions};
+/// let options = ConnectOptions::from_uri("mqtt://user:secret@broker.example")?
+///     .client_id("thermometer-7")
+///     .keep_alive(Duration::from_secs(30))
+///     .reconnect(Backoff::default());
+/// assert_eq!(options.session.user_name.as_deref(), Some("user"));
+/// # Ok::<(), ternmq_client::ConnectError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ConnectOptions {
+    /// Where to connect to: tried in order, each with all addresses of its name, until one accepts.
+    pub endpoints: Vec<Target>,
+    /// What CONNECT says, and the limits of the session. Its `connect_timeout_ms` is not used here:
+    /// [`connect_timeout`](Self::connect_timeout) covers it.
+    pub session: Options,
+    /// The longest time for one endpoint: name lookup, all its addresses, the CONNECT and, with
+    /// [`version_fallback`](Self::version_fallback), the second one. Zero waits for ever.
+    pub connect_timeout: Duration,
+    /// Try MQTT 3.1 where 3.1.1 was refused, closed or left without an answer. Counts only while
+    /// the session's version is 3.1.1. Each connection begins with 3.1.1 again, as Paho's does.
+    pub version_fallback: bool,
+    /// Connect again after a connection was lost; `None` leaves it closed.
+    pub reconnect: Option<Backoff>,
+    /// Subscribe again when a new connection finds that the server has kept no session.
+    pub resubscribe: bool,
+    /// How much may wait for the application before the socket is left alone.
+    pub limits: Limits,
+}
+
+/// Where a client connects to.
+#[derive(Clone)]
+pub enum Target {
+    /// A TCP server.
+    Tcp(Endpoint),
+    /// A broker in this process: called on the IO thread for a new connection, must not block.
+    InProcess(Arc<dyn Fn() -> io::Result<Stream> + Send + Sync>),
+}
+
+/// How long to wait before connecting again: doubles from `min` to `max`, and each wait is
+/// lengthened by a random part of itself, so that clients that lost a server together don't come
+/// back together.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Backoff {
+    /// The first wait, and never less than this.
+    pub min: Duration,
+    /// The longest wait, before the random part.
+    pub max: Duration,
+    /// The random part, as a fraction of the wait: 0.2 lengthens it by up to 20 %.
+    pub jitter: f64,
+    /// Also when the very first connection could not be made. Without, that is the end.
+    pub first_connect: bool,
+    /// Also when the server said that another client took this session over (0x8E). Two clients
+    /// with the same identifier then go on throwing each other out.
+    pub after_takeover: bool,
+}
+
+/// How much may wait for the application. Beyond it the socket is not read: the server's window
+/// and TCP hold the rest back, and nothing is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Messages and other events. What one read of 64 KiB brings may come on top.
+    pub events: usize,
+    /// Bytes of those messages.
+    pub event_bytes: usize,
+    /// Bytes while an answer of the server is awaited: it stands behind the messages in the
+    /// socket, so reading goes on until here. Beyond it the answer is not seen until messages
+    /// were taken.
+    pub event_bytes_awaiting: usize,
+}
+
+impl ConnectOptions {
+    /// Options for these endpoints and otherwise the defaults: MQTT 5.0, Clean Start, 30 s to
+    /// connect, no automatic reconnection.
+    pub fn new(endpoints: Vec<Target>) -> Self {
+        Self {
+            endpoints,
+            session: Options::default(),
+            connect_timeout: Duration::from_secs(30),
+            version_fallback: false,
+            reconnect: None,
+            resubscribe: true,
+            limits: Limits::default(),
+        }
+    }
+
+    /// Options for one server: `mqtt://[user[:password]@]host[:port]`, `tcp://...` or `host[:port]`.
+    ///
+    /// # Errors
+    /// [`ConnectError::Uri`].
+    pub fn from_uri(uri: &str) -> Result<Self, ConnectError> {
+        let mut endpoint: Endpoint = uri.parse()?;
+        let (user_name, password) = (endpoint.user_name.take(), endpoint.password.take());
+        let mut options = Self::new(vec![Target::Tcp(endpoint)]);
+        options.session.user_name = user_name;
+        options.session.password = password;
+        Ok(options)
+    }
+
+    /// Options for a broker in this process; `connect` gives the client's end of a new pipe.
+    pub fn in_process(connect: impl Fn() -> io::Result<Stream> + Send + Sync + 'static) -> Self {
+        Self::new(vec![Target::InProcess(Arc::new(connect))])
+    }
+
+    /// Adds a server to try when those before it can't be reached.
+    ///
+    /// # Errors
+    /// [`ConnectError::Uri`].
+    pub fn or_uri(mut self, uri: &str) -> Result<Self, ConnectError> {
+        self.endpoints.push(Target::Tcp(uri.parse()?));
+        Ok(self)
+    }
+
+    /// The client identifier; empty lets the server assign one.
+    #[must_use]
+    pub fn client_id(mut self, client_id: impl Into<String>) -> Self {
+        self.session.client_id = client_id.into();
+        self
+    }
+
+    /// The protocol version; 5.0 by default.
+    #[must_use]
+    pub fn version(mut self, version: ProtocolVersion) -> Self {
+        self.session.version = version;
+        self
+    }
+
+    /// Begin without the state of earlier connections; `true` by default.
+    #[must_use]
+    pub fn clean_start(mut self, clean_start: bool) -> Self {
+        self.session.clean_start = clean_start;
+        self
+    }
+
+    /// The longest silence on the connection, in whole seconds up to 65,535; zero switches Keep
+    /// Alive off.
+    #[must_use]
+    pub fn keep_alive(mut self, keep_alive: Duration) -> Self {
+        self.session.keep_alive = u16::try_from(keep_alive.as_secs()).unwrap_or(u16::MAX);
+        self
+    }
+
+    /// User name and password.
+    #[must_use]
+    pub fn credentials(
+        mut self,
+        user_name: impl Into<String>,
+        password: impl Into<Vec<u8>>,
+    ) -> Self {
+        self.session.user_name = Some(user_name.into());
+        self.session.password = Some(password.into());
+        self
+    }
+
+    /// What the server publishes when the connection ends without a DISCONNECT.
+    #[must_use]
+    pub fn will(mut self, will: Will) -> Self {
+        self.session.will = Some(will);
+        self
+    }
+
+    /// The longest time for one endpoint.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// Connect again after a connection was lost.
+    #[must_use]
+    pub fn reconnect(mut self, backoff: Backoff) -> Self {
+        self.reconnect = Some(backoff);
+        self
+    }
+}
+
+impl Backoff {
+    /// The wait before attempt number `attempt` (from 0). `random` is any number; the same one
+    /// gives the same wait.
+    pub fn delay(&self, attempt: u32, random: u64) -> Duration {
+        let doubled = self.min.saturating_mul(1 << attempt.min(20));
+        let wait = doubled.min(self.max.max(self.min));
+        // 53 bits are what an f64 holds exactly: a fraction from 0 up to, not including, 1.
+        let fraction = (random >> 11) as f64 / (1u64 << 53) as f64;
+        wait + wait.mul_f64(self.jitter.clamp(0.0, 10.0) * fraction)
+    }
+}
+
+impl Default for Backoff {
+    /// From 1 s to 60 s and up to 20 % more; only for connections that had been made.
+    fn default() -> Self {
+        Self {
+            min: Duration::from_secs(1),
+            max: Duration::from_secs(60),
+            jitter: 0.2,
+            first_connect: false,
+            after_takeover: false,
+        }
+    }
+}
+
+impl Default for Limits {
+    /// 65,536 events, 16 MiB, and 64 MiB while an answer is awaited.
+    fn default() -> Self {
+        Self {
+            events: 65_536,
+            event_bytes: 16 << 20,
+            event_bytes_awaiting: 64 << 20,
+        }
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(endpoint) => endpoint.fmt(f),
+            Self::InProcess(_) => f.write_str("InProcess"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_doubles_from_exactly_the_minimum_to_the_maximum() {
+        let backoff = Backoff::default();
+        let waits: Vec<u64> = (0..8).map(|n| backoff.delay(n, 0).as_secs()).collect();
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(backoff.delay(u32::MAX, 0), backoff.max);
+    }
+
+    #[test]
+    fn the_random_part_only_lengthens_and_keeps_within_its_fraction() {
+        let backoff = Backoff::default();
+        for random in [0, 1, u64::MAX / 2, u64::MAX] {
+            let wait = backoff.delay(1, random);
+            assert!(wait >= Duration::from_secs(2), "{wait:?}");
+            assert!(wait <= Duration::from_millis(2400), "{wait:?}");
+        }
+        assert!(backoff.delay(1, u64::MAX) > Duration::from_millis(2399));
+    }
+
+    #[test]
+    fn a_uri_brings_its_credentials_into_the_session() {
+        let options = ConnectOptions::from_uri("mqtt://u:p@localhost").unwrap();
+        assert_eq!(options.session.password.as_deref(), Some(&b"p"[..]));
+        assert!(!format!("{options:?}").contains("\"p\""));
+        assert!(matches!(
+            ConnectOptions::from_uri("http://localhost"),
+            Err(ConnectError::Uri(_))
+        ));
+    }
+}
