@@ -38,7 +38,9 @@ pub(crate) fn until(deadline: Time) -> Option<Duration> {
     }
     let due = u128::from(deadline.0) * 1_000_000;
     let left = due.saturating_sub(u128::from(nanos()));
-    Some(Duration::from_nanos(u64::try_from(left).unwrap_or(u64::MAX)))
+    Some(Duration::from_nanos(
+        u64::try_from(left).unwrap_or(u64::MAX),
+    ))
 }
 
 /// A duration in the machines' milliseconds, rounded up.

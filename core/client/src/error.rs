@@ -64,7 +64,9 @@ impl ConnectError {
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused { reason, .. } => write!(f, "the server refused the connection: {reason}"),
+            Self::Refused { reason, .. } => {
+                write!(f, "the server refused the connection: {reason}")
+            }
             Self::Timeout => f.write_str("the connection attempt took too long"),
             Self::Resolve { host, error } => write!(f, "no address for {host:?}: {error}"),
             Self::Io(error) => write!(f, "the connection failed: {error}"),

@@ -35,8 +35,6 @@ pub(super) struct Attempt {
     next_at: Time,
     /// The address of the open transport, for another try with an older version.
     address: Option<SocketAddr>,
-    /// The version was lowered for this endpoint.
-    fell_back: bool,
     /// What went wrong last.
     error: ConnectError,
 }
@@ -70,7 +68,6 @@ impl IoThread {
             opening: Vec::new(),
             next_at: Time::NEVER,
             address: None,
-            fell_back: false,
             error: ConnectError::NoEndpoint,
         });
         drop(inner);
@@ -85,7 +82,7 @@ impl IoThread {
                 return;
             };
             let mut inner = link.shared.lock();
-            restore_version(attempt, inner.session.options_mut());
+            restore_version(&mut link.fell_back, inner.session.options_mut());
             let Some(target) = inner.options.endpoints.get(attempt.endpoint).cloned() else {
                 let error = attempt.error.clone();
                 link.attempt = None;
@@ -172,7 +169,9 @@ impl IoThread {
                 self.try_addresses(slot)
             }
             failed => {
-                let error = failed.err().unwrap_or_else(|| io::ErrorKind::NotFound.into());
+                let error = failed
+                    .err()
+                    .unwrap_or_else(|| io::ErrorKind::NotFound.into());
                 let host = self.host(slot);
                 let error = Arc::new(error);
                 self.note(slot, ConnectError::Resolve { host, error });
@@ -287,7 +286,7 @@ impl IoThread {
             && inner.session.options().version == ProtocolVersion::V3_1_1
             && clock::now() < attempt.deadline;
         if falls_back && let Some(address) = attempt.address {
-            attempt.fell_back = true;
+            link.fell_back = true;
             inner.session.options_mut().version = ProtocolVersion::V3_1;
             attempt.addresses = VecDeque::from([address]);
             drop(inner);
@@ -320,15 +319,10 @@ impl IoThread {
         }
     }
 
-    /// Ends what is being tried, without a word. Returns whether there was an attempt.
-    pub(super) fn end_attempt(&mut self, slot: usize) -> bool {
+    /// Ends what is being tried, without a word.
+    pub(super) fn end_attempt(&mut self, slot: usize) {
         self.drop_opening(slot);
-        let link = &mut self.links[slot];
-        let Some(attempt) = link.attempt.take() else {
-            return false;
-        };
-        restore_version(&attempt, link.shared.lock().session.options_mut());
-        true
+        self.links[slot].attempt = None;
     }
 
     fn next_endpoint(&mut self, slot: usize) {
@@ -367,8 +361,8 @@ impl IoThread {
 }
 
 /// Each endpoint begins with the version that was asked for.
-fn restore_version(attempt: &Attempt, options: &mut ternmq_protocol::client::Options) {
-    if attempt.fell_back && options.version == ProtocolVersion::V3_1 {
+fn restore_version(fell_back: &mut bool, options: &mut ternmq_protocol::client::Options) {
+    if std::mem::take(fell_back) && options.version == ProtocolVersion::V3_1 {
         options.version = ProtocolVersion::V3_1_1;
     }
 }

@@ -14,7 +14,7 @@ use super::attempt::Attempt;
 use super::{Inbox, Mail};
 use crate::clock;
 use crate::error::ConnectError;
-use crate::link::{Inner, Shared};
+use crate::link::{Inner, Shared, Status};
 
 /// Bytes that one read can bring.
 const SCRATCH: usize = 64 * 1024;
@@ -48,6 +48,8 @@ pub(super) struct Attended {
     pub(super) attempt: Option<Attempt>,
     /// The source of its transport.
     pub(super) online: Option<usize>,
+    /// The version of the session was lowered.
+    pub(super) fell_back: bool,
     /// There may be something to read.
     readable: bool,
     /// The peer has closed: read to the end, the poller will not tell again.
@@ -195,9 +197,7 @@ impl IoThread {
         if orders.connect {
             self.begin(slot);
         }
-        if !shared.lock().is_full() {
-            self.read(slot);
-        }
+        self.read(slot);
         self.settle(slot);
     }
 
@@ -213,11 +213,11 @@ impl IoThread {
             self.close(slot, false);
         }
         let now = clock::now();
-        let cancelled = self.end_attempt(slot);
+        self.end_attempt(slot);
         let mut inner = shared.lock();
         inner.failed = None;
-        let waited = inner.retry_at.take().is_some();
-        if cancelled || waited {
+        inner.retry_at = None;
+        if inner.status != Status::Closed {
             inner.attempt_failed(now, ConnectError::Cancelled);
         }
         inner.resuming = false;
@@ -229,10 +229,10 @@ impl IoThread {
         let link = &mut self.links[slot];
         let shared = link.shared.clone();
         for _ in 0..READS_PER_TURN {
-            if !link.readable || link.online.is_none() {
+            if link.online.is_none() {
                 return;
             }
-            if !may_read(&mut shared.lock()) {
+            if !may_read(&mut shared.lock()) || !link.readable {
                 return;
             }
             let read = shared.read(&mut self.scratch);
@@ -298,7 +298,10 @@ impl IoThread {
         if !inner.handshaking && inner.online {
             self.links[slot].attempt = None;
         }
-        let failed = inner.failed.take_if(|_| !inner.online);
+        let failed = match inner.online {
+            true => None,
+            false => inner.failed.take(),
+        };
         shared.tell(inner);
         if let Some(error) = failed {
             self.handshake_failed(slot, error);
@@ -332,14 +335,16 @@ impl IoThread {
         let mut inner = shared.lock();
         let stream = shared.close(&mut inner, now);
         shared.tell(inner);
-        match stream {
-            Some(mut stream) if gently && stream.shutdown_write().is_ok() => {
-                let until = now.after(LINGER_MS);
-                self.sources[token] = Source::Lingering { stream, until };
-                self.lingering += 1;
-                self.drain(token);
-            }
-            _ => drop(self.sources.remove(token)),
+        if gently
+            && let Some(mut stream) = stream
+            && stream.shutdown_write().is_ok()
+        {
+            let until = now.after(LINGER_MS);
+            self.sources[token] = Source::Lingering { stream, until };
+            self.lingering += 1;
+            self.drain(token);
+        } else {
+            self.sources.remove(token);
         }
     }
 
@@ -350,6 +355,8 @@ impl IoThread {
         link.online = Some(token);
         (link.readable, link.ending) = (true, false);
         link.shared.clone().open(stream, clock::now());
+        // What came in before this moment was reported while the connection was being made.
+        self.again.push(slot);
     }
 
     /// Throws away what a peer still sends to a connection that is over.
@@ -400,6 +407,7 @@ impl Attended {
             shared,
             attempt: None,
             online: None,
+            fell_back: false,
             readable: false,
             ending: false,
         }

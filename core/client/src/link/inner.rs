@@ -195,7 +195,9 @@ impl Inner {
         self.stats.connect_failures += 1;
         let cancelled = matches!(error, ConnectError::Cancelled);
         let again = self.resuming || self.options.reconnect.is_some_and(|b| b.first_connect);
-        let retry = (again && !cancelled).then(|| self.plan_retry(now)).flatten();
+        let retry = (again && !cancelled)
+            .then(|| self.plan_retry(now))
+            .flatten();
         if retry.is_none() {
             self.status = Status::Closed;
         }
@@ -283,9 +285,14 @@ impl Inner {
             return;
         }
         for batch in self.subscriptions.batches() {
-            let requests: Vec<Request<'_>> =
-                batch.filters.iter().map(|(f, o)| (f.as_str(), *o)).collect();
-            let sent = self.session.subscribe(now, &requests, batch.properties.get());
+            let requests: Vec<Request<'_>> = batch
+                .filters
+                .iter()
+                .map(|(f, o)| (f.as_str(), *o))
+                .collect();
+            let sent = self
+                .session
+                .subscribe(now, &requests, batch.properties.get());
             match sent {
                 Ok(token) => self.subscriptions.asked_again(token, batch),
                 Err(_) => self.stats.lost_subscriptions += batch.filters.len() as u64,

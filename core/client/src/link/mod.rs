@@ -285,7 +285,7 @@ impl Link {
             return;
         }
         inner.paused = paused;
-        inner.orders.attend |= !paused;
+        inner.orders.attend = true;
         self.finish(inner, Flush::Auto);
     }
 

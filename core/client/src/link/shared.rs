@@ -55,7 +55,7 @@ impl Shared {
 
     /// Ends a call of an application's thread: what the session has to tell is told, what it has
     /// to send is sent or will be.
-    pub(crate) fn finish(self: &Arc<Self>, mut inner: MutexGuard<'_, Inner>, flush: Flush) {
+    pub(crate) fn finish<'a>(self: &'a Arc<Self>, mut inner: MutexGuard<'a, Inner>, flush: Flush) {
         let nanos = clock::nanos();
         inner.collect(clock::from_nanos(nanos));
         if inner.can_flush() {
