@@ -46,8 +46,8 @@ pub enum EncodeError {
     FieldTooLong,
     /// The packet is longer than the peer's Maximum Packet Size or than 268,435,460 bytes.
     PacketTooLarge,
-    /// A value that this protocol version can't carry, such as a user name without a password in
-    /// reverse: a password without a user name before MQTT 5.0.
+    /// A value that this protocol version can't carry, such as a password without a user name before
+    /// MQTT 5.0.
     NotInThisVersion(&'static str),
     /// A value that the standard forbids.
     Invalid(&'static str),

@@ -5,7 +5,7 @@ use triomphe::ThinArc;
 use crate::codec::primitive::{
     MAX_VARIABLE_BYTE_INTEGER, variable_byte_integer_len, write_variable_byte_integer,
 };
-use crate::codec::property::{Properties, PropertiesBuf, Property, PropertyId};
+use crate::codec::property::{Properties, Property, PropertyId};
 use crate::codec::publish::{Publish, first_byte};
 use crate::codec::{Place, QoS};
 use crate::error::EncodeError;
@@ -44,6 +44,20 @@ struct Head {
     retain: bool,
 }
 
+impl Head {
+    fn new(flags: Flags, topic: &str, properties_at: usize, payload_at: usize) -> Self {
+        Self {
+            origin: flags.origin,
+            expires: flags.expires,
+            properties_at: properties_at as u32,
+            payload_at: payload_at as u32,
+            topic_len: topic.len() as u16,
+            qos: flags.qos,
+            retain: flags.retain,
+        }
+    }
+}
+
 impl Weight for Message {
     fn weight(&self) -> usize {
         self.memory()
@@ -69,6 +83,10 @@ pub struct Delivery<'a> {
     pub expiry: Option<u32>,
 }
 
+/// What a PUBLISH may have besides topic, properties and payload in every delivery: lengths, packet
+/// identifier, expiry and alias, with room for some subscription identifiers.
+const LONGEST_HEAD: usize = 64;
+
 /// A topic alias of one delivery (section 3.3.2.3.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TopicAlias {
@@ -79,10 +97,11 @@ pub struct TopicAlias {
 }
 
 impl Message {
-    /// The message that a PUBLISH carries.
+    /// The message that a PUBLISH carries: one allocation, and one copy where neither an alias nor
+    /// an expiry has to be taken out.
     ///
-    /// `topic` is the name after the alias was resolved. `scratch` is reused memory; a PUBLISH from
-    /// the wire with neither alias nor expiry is copied once, as one piece, without touching it.
+    /// `topic` is the name after the alias was resolved. `scratch` is reused memory for the messages
+    /// that have to be put together first.
     pub fn from_publish(
         publish: &Publish<'_>,
         topic: &str,
@@ -90,39 +109,21 @@ impl Message {
         origin: Origin,
         scratch: &mut Vec<u8>,
     ) -> Self {
-        let wire = publish.wire();
-        let as_it_came =
-            !wire.is_empty() && !publish.topic.is_empty() && publish.properties.iter().all(travels);
-        let (topic_len, expires) = (topic.len(), expiry(publish.properties, now));
-        if as_it_came {
-            let payload_at = wire.len() - publish.payload.len();
-            let properties_at = payload_at - publish.properties.as_bytes().len();
-            let head = Head {
-                origin,
-                expires,
-                properties_at: properties_at as u32,
-                payload_at: payload_at as u32,
-                topic_len: topic_len as u16,
-                qos: publish.qos,
-                retain: publish.retain,
-            };
-            return Self(ThinArc::from_header_and_slice(head, wire));
-        }
-        let mut kept = PropertiesBuf::from(publish.properties);
-        kept.retain(travels);
         let (qos, retain) = (publish.qos, publish.retain);
-        Self::assemble(
-            topic,
-            kept.get(),
-            publish.payload,
-            Flags {
-                qos,
-                retain,
-                expires,
-                origin,
-            },
-            scratch,
-        )
+        let flags = Flags {
+            qos,
+            retain,
+            expires: expiry(publish.properties, now),
+            origin,
+        };
+        if !stands_on_the_wire(publish, topic) {
+            return Self::assemble(topic, publish.properties, publish.payload, flags, scratch);
+        }
+        let wire = publish.wire();
+        let payload_at = wire.len() - publish.payload.len();
+        let properties_at = payload_at - publish.properties.as_bytes().len();
+        let head = Head::new(flags, topic, properties_at, payload_at);
+        Self(ThinArc::from_header_and_slice(head, wire))
     }
 
     /// A message made here and not read from the wire. `properties` may hold anything that a PUBLISH
@@ -130,7 +131,7 @@ impl Message {
     ///
     /// # Errors
     /// The topic is not a topic name, the properties don't belong into a PUBLISH, or the packet
-    /// would exceed what MQTT can express.
+    /// would exceed what MQTT can express. Nothing is allocated then.
     pub fn new(
         topic: &str,
         payload: &[u8],
@@ -139,29 +140,27 @@ impl Message {
         properties: Properties<'_>,
         now: Time,
     ) -> Result<Self, EncodeError> {
-        TopicName::parse(topic, usize::MAX)
-            .map_err(|_| EncodeError::Invalid("not a valid topic name"))?;
-        let mut kept = PropertiesBuf::from(properties);
-        kept.check(Place::Publish)
-            .map_err(|e| EncodeError::Invalid(e.what))?;
-        kept.retain(travels);
-        if payload.len() + topic.len() + properties.as_bytes().len() + 64
-            > MAX_VARIABLE_BYTE_INTEGER as usize
-        {
+        let len = topic.len() + properties.as_bytes().len() + payload.len();
+        if len + LONGEST_HEAD > MAX_VARIABLE_BYTE_INTEGER as usize {
             return Err(EncodeError::PacketTooLarge);
         }
+        TopicName::parse(topic, usize::MAX)
+            .map_err(|_| EncodeError::Invalid("not a valid topic name"))?;
+        Properties::parse(properties.as_bytes(), Place::Publish)
+            .map_err(|e| EncodeError::Invalid(e.what))?;
         let flags = Flags {
             qos,
             retain,
             expires: expiry(properties, now),
             origin: Origin::NONE,
         };
+        let mut scratch = Vec::with_capacity(2 + len);
         Ok(Self::assemble(
             topic,
-            kept.get(),
+            properties,
             payload,
             flags,
-            &mut Vec::new(),
+            &mut scratch,
         ))
     }
 
@@ -222,7 +221,8 @@ impl Message {
         self.0.slice.len() + size_of::<Head>() + 2 * size_of::<usize>()
     }
 
-    /// Length of the whole PUBLISH for this delivery.
+    /// Length of the whole PUBLISH for this delivery. One over the receiver's Maximum Packet Size, or
+    /// over [`MAX_PACKET_SIZE`](crate::codec::MAX_PACKET_SIZE), must not be written [MQTT-3.1.2-25].
     pub fn publish_len(&self, version: ProtocolVersion, delivery: &Delivery<'_>) -> usize {
         let len = self.remaining_length(version, delivery);
         1 + variable_byte_integer_len(len as u32) + len
@@ -295,6 +295,7 @@ impl Message {
         len
     }
 
+    /// Puts the bytes together, with those of the properties that travel.
     fn assemble(
         topic: &str,
         properties: Properties<'_>,
@@ -302,22 +303,15 @@ impl Message {
         flags: Flags,
         scratch: &mut Vec<u8>,
     ) -> Self {
+        debug_assert!(topic.len() <= usize::from(u16::MAX));
         scratch.clear();
         scratch.extend_from_slice(&(topic.len() as u16).to_be_bytes());
         scratch.extend_from_slice(topic.as_bytes());
-        let properties_at = scratch.len() as u32;
-        scratch.extend_from_slice(properties.as_bytes());
-        let payload_at = scratch.len() as u32;
+        let properties_at = scratch.len();
+        properties.copy_to(scratch, travels);
+        let payload_at = scratch.len();
         scratch.extend_from_slice(payload);
-        let head = Head {
-            origin: flags.origin,
-            expires: flags.expires,
-            properties_at,
-            payload_at,
-            topic_len: topic.len() as u16,
-            qos: flags.qos,
-            retain: flags.retain,
-        };
+        let head = Head::new(flags, topic, properties_at, payload_at);
         Self(ThinArc::from_header_and_slice(head, scratch))
     }
 }
@@ -338,6 +332,19 @@ struct Flags {
     retain: bool,
     expires: Time,
     origin: Origin,
+}
+
+/// Whether the body as it came from the wire is the message: nothing in it is a matter of one
+/// delivery, and no field of `publish` was replaced since it was decoded.
+fn stands_on_the_wire(publish: &Publish<'_>, topic: &str) -> bool {
+    let wire = publish.wire().as_ptr_range();
+    let payload = publish.payload.as_ptr_range();
+    let properties = publish.properties.as_bytes().as_ptr_range();
+    publish.wire().get(2..2 + topic.len()) == Some(topic.as_bytes())
+        && publish.topic.len() == topic.len()
+        && payload.end == wire.end
+        && (publish.properties.is_empty() || properties.end == payload.start)
+        && publish.properties.iter().all(travels)
 }
 
 fn sends_topic(delivery: &Delivery<'_>) -> bool {
@@ -378,7 +385,7 @@ fn write_own_properties(delivery: &Delivery<'_>, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::{MAX_PACKET_SIZE, Packet, Split, Value, split};
+    use crate::codec::{MAX_PACKET_SIZE, Packet, PropertiesBuf, Split, Value, split};
 
     fn decode(bytes: &[u8], version: ProtocolVersion) -> Publish<'_> {
         let Ok(Split::Frame(frame)) = split(bytes, MAX_PACKET_SIZE) else {

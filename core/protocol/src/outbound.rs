@@ -1,5 +1,6 @@
 //! Bytes on their way out: small packets gathered, large payloads passed by reference.
 
+use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use crate::message::{Delivery, Message};
@@ -14,11 +15,11 @@ pub const SPLICE_FROM: usize = 4096;
 pub struct Outbound {
     /// Everything but spliced payloads.
     bytes: Vec<u8>,
-    /// Payloads that stand between the bytes, with the position before which they stand.
-    splices: Vec<(usize, Message)>,
-    /// How much of `bytes`, of the splices, and of the first unsent splice is sent.
+    /// Payloads that stand between the bytes and are not sent whole, with the position before which
+    /// they stand.
+    splices: VecDeque<(usize, Message)>,
+    /// How much of `bytes` and of the first splice is sent.
     sent_bytes: usize,
-    sent_splices: usize,
     sent_of_splice: usize,
     /// Bytes not sent yet, payloads included.
     len: usize,
@@ -49,7 +50,7 @@ impl Outbound {
             }
         });
         if spliced {
-            self.splices.push((self.bytes.len(), message.clone()));
+            self.splices.push_back((self.bytes.len(), message.clone()));
             self.len += payload.len();
         }
     }
@@ -80,7 +81,7 @@ impl Outbound {
             count += 1;
             true
         };
-        for (position, message) in &self.splices[self.sent_splices..] {
+        for (position, message) in &self.splices {
             if !put(&self.bytes[at..*position]) || !put(&message.payload()[skip..]) {
                 return count;
             }
@@ -95,7 +96,7 @@ impl Outbound {
     pub fn advance(&mut self, mut sent: usize) {
         debug_assert!(sent <= self.len);
         self.len -= sent;
-        while let Some((position, message)) = self.splices.get(self.sent_splices) {
+        while let Some((position, message)) = self.splices.front() {
             let before = (*position - self.sent_bytes).min(sent);
             self.sent_bytes += before;
             sent -= before;
@@ -103,10 +104,10 @@ impl Outbound {
             self.sent_of_splice += of_splice;
             sent -= of_splice;
             if self.sent_of_splice < message.payload().len() {
-                return;
+                break; // and so `sent` is used up
             }
             self.sent_of_splice = 0;
-            self.sent_splices += 1;
+            self.splices.pop_front();
         }
         self.sent_bytes += sent;
         if self.len == 0 {
@@ -151,7 +152,7 @@ impl Outbound {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.splices.clear();
-        (self.sent_bytes, self.sent_splices, self.sent_of_splice) = (0, 0, 0);
+        (self.sent_bytes, self.sent_of_splice) = (0, 0);
         self.len = 0;
     }
 
@@ -163,8 +164,6 @@ impl Outbound {
     /// A slow reader must not make the sent part grow: cut it off once it is the larger half,
     /// so that each byte is moved at most once on average.
     fn drop_sent(&mut self) {
-        self.splices.drain(..self.sent_splices);
-        self.sent_splices = 0;
         if self.sent_bytes * 2 >= self.bytes.len() {
             let cut = self.sent_bytes;
             self.bytes.drain(..cut);

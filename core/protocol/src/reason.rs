@@ -89,15 +89,27 @@ impl ReasonCode {
     }
 
     /// The CONNACK return code that tells a 3.1 or 3.1.1 client the same (3.1.1 section 3.2.2.3).
-    pub const fn to_connect_return_code(self) -> ConnectReturnCode {
-        match self {
+    ///
+    /// `None` where no code fits, as for a CONNECT that breaks the protocol: the connection is
+    /// closed without a CONNACK then, 3.1.1 [MQTT-3.1.4-1] and [MQTT-3.2.2-6].
+    pub const fn to_connect_return_code(self) -> Option<ConnectReturnCode> {
+        Some(match self {
             Self::SUCCESS => ConnectReturnCode::Accepted,
             Self::UNSUPPORTED_PROTOCOL_VERSION => ConnectReturnCode::UnacceptableProtocolVersion,
             Self::CLIENT_IDENTIFIER_NOT_VALID => ConnectReturnCode::IdentifierRejected,
             Self::BAD_USER_NAME_OR_PASSWORD => ConnectReturnCode::BadUserNameOrPassword,
             Self::NOT_AUTHORIZED | Self::BANNED => ConnectReturnCode::NotAuthorized,
-            _ => ConnectReturnCode::ServerUnavailable,
-        }
+            Self::UNSPECIFIED_ERROR
+            | Self::IMPLEMENTATION_SPECIFIC_ERROR
+            | Self::SERVER_UNAVAILABLE
+            | Self::SERVER_BUSY
+            | Self::SERVER_SHUTTING_DOWN
+            | Self::QUOTA_EXCEEDED
+            | Self::USE_ANOTHER_SERVER
+            | Self::SERVER_MOVED
+            | Self::CONNECTION_RATE_EXCEEDED => ConnectReturnCode::ServerUnavailable,
+            _ => return None,
+        })
     }
 }
 
@@ -179,7 +191,7 @@ mod tests {
     fn every_connect_return_code_survives_the_way_there_and_back() {
         for byte in 0..=5 {
             let code = ConnectReturnCode::from_wire(byte).unwrap();
-            assert_eq!(code.to_reason_code().to_connect_return_code(), code);
+            assert_eq!(code.to_reason_code().to_connect_return_code(), Some(code));
         }
         assert_eq!(ConnectReturnCode::from_wire(6), None);
     }

@@ -36,6 +36,8 @@ impl<'a> Ack<'a> {
         body: &'a [u8],
         version: ProtocolVersion,
     ) -> Result<Self, PeerError> {
+        // Short forms: the reason may be left out (remaining length 2), and then the properties may
+        // be left out too (3); sections 3.4.2.1 and 3.4.2.2.1.
         let mut reader = Reader::new(body);
         let packet_id = reader.packet_id()?;
         let mut ack = Ack::new(packet_id, ReasonCode::SUCCESS);
@@ -65,7 +67,7 @@ impl Body for Ack<'_> {
         }
         Ok(2 + match () {
             () if !version.is_v5() => 0,
-            () if !self.properties.is_empty() => 1 + self.properties.wire_len()?,
+            () if !self.properties.is_empty() => 1 + self.properties.wire_len(Place::Ack)?,
             () => usize::from(self.reason != ReasonCode::SUCCESS),
         })
     }

@@ -2,7 +2,7 @@
 
 use super::primitive::{Reader, binary_len, utf8_len, write_binary};
 use super::property::{Place, Properties, PropertyId};
-use super::{Body, PacketType, QoS, reason_code, write};
+use super::{Body, PacketType, QoS, reason_code, sendable, write};
 use crate::error::{EncodeError, PeerError};
 use crate::reason::{ConnectReturnCode, ReasonCode};
 use crate::topic::TopicName;
@@ -67,7 +67,8 @@ impl<'a> Connect<'a> {
     }
 
     /// The version in which a server answers a CONNECT that can't be accepted or even read: the
-    /// client's where it is known, 5.0 for later levels, 3.1.1 for everything else.
+    /// client's where it is known, 5.0 for later levels of MQTT, 3.1.1 for everything else. Bit 7 of
+    /// the level marks a bridge of some brokers, which falls back when its own version says no.
     pub fn answer_version(body: &[u8]) -> ProtocolVersion {
         let mut reader = Reader::new(body);
         let (Ok(name), Ok(level)) = (reader.binary(), reader.u8()) else {
@@ -75,7 +76,7 @@ impl<'a> Connect<'a> {
         };
         match ProtocolVersion::from_wire(name, level) {
             Some(version) => version,
-            None if level > ProtocolVersion::V5_0.level() => ProtocolVersion::V5_0,
+            None if name == b"MQTT" && matches!(level, 6..=0x7F) => ProtocolVersion::V5_0,
             None => ProtocolVersion::V3_1_1,
         }
     }
@@ -97,11 +98,7 @@ impl<'a> Connect<'a> {
         } else {
             Properties::EMPTY
         };
-        if properties.get(PropertyId::AuthenticationData).is_some()
-            && properties.get(PropertyId::AuthenticationMethod).is_none()
-        {
-            return Err(PeerError::protocol("Authentication Data without a method"));
-        }
+        check_authentication(properties)?;
         let client_id = reader.utf8()?;
         let will = read_will(&mut reader, flags, version)?;
         // MQTT 3.1 lets the packet end before a string that the flags announce.
@@ -158,12 +155,13 @@ impl Body for Connect<'_> {
         }
         let mut len = 2 + self.version.name().len() + 1 + 1 + 2;
         if v5 {
-            len += self.properties.wire_len()?;
+            len += self.properties.wire_len(Place::Connect)?;
+            check_authentication(self.properties).map_err(|e| EncodeError::Invalid(e.what))?;
         }
         len += utf8_len(self.client_id)?;
         if let Some(will) = &self.will {
             if v5 {
-                len += will.properties.wire_len()?;
+                len += will.properties.wire_len(Place::Will)?;
             }
             if TopicName::parse(will.topic, usize::MAX).is_err() {
                 return Err(EncodeError::Invalid("the will topic is not a topic name"));
@@ -200,14 +198,25 @@ impl Body for Connect<'_> {
     }
 }
 
-/// What the standard says of the connect flags by themselves (section 3.1.2.3).
+/// Section 3.1.2.11.10: no Authentication Data without an Authentication Method.
+fn check_authentication(properties: Properties<'_>) -> Result<(), PeerError> {
+    let has = |id| properties.get(id).is_some();
+    if has(PropertyId::AuthenticationData) && !has(PropertyId::AuthenticationMethod) {
+        return Err(PeerError::protocol("Authentication Data without a method"));
+    }
+    Ok(())
+}
+
+/// What the standard says of the connect flags by themselves (section 3.1.2.3). MQTT 3.1 does not
+/// use the reserved bit, nor Will QoS and Will Retain without a will.
 fn check_flags(flags: u8, version: ProtocolVersion) -> Result<(), PeerError> {
+    let (v3_1, will) = (version == ProtocolVersion::V3_1, flags & FLAG_WILL != 0);
     let will_bits = flags >> 3 & 3;
-    let what = if flags & FLAG_RESERVED != 0 && version != ProtocolVersion::V3_1 {
+    let what = if flags & FLAG_RESERVED != 0 && !v3_1 {
         "the reserved connect flag is set" // [MQTT-3.1.2-3]
-    } else if flags & FLAG_WILL == 0 && (will_bits != 0 || flags & FLAG_WILL_RETAIN != 0) {
+    } else if !will && !v3_1 && (will_bits != 0 || flags & FLAG_WILL_RETAIN != 0) {
         "Will QoS or Will Retain without a will" // [MQTT-3.1.2-11] [MQTT-3.1.2-13]
-    } else if will_bits == 3 {
+    } else if will && will_bits == 3 {
         "Will QoS 3" // [MQTT-3.1.2-12]
     } else if !version.is_v5() && flags & FLAG_PASSWORD != 0 && flags & FLAG_USER_NAME == 0 {
         "a password without a user name" // 3.1.1 [MQTT-3.1.2-22]
@@ -232,10 +241,7 @@ fn read_will<'a>(
     };
     let topic = reader.utf8()?;
     if TopicName::parse(topic, usize::MAX).is_err() {
-        return Err(PeerError::new(
-            ReasonCode::TOPIC_NAME_INVALID,
-            "the will topic is not a topic name",
-        ));
+        return Err(PeerError::protocol("the will topic is not a topic name"));
     }
     Ok(Some(Will {
         topic,
@@ -249,7 +255,8 @@ fn read_will<'a>(
 /// A CONNACK.
 ///
 /// Before MQTT 5.0 the wire carries a return code; it stands here as the reason code of the same
-/// meaning, and is written as [`ReasonCode::to_connect_return_code`].
+/// meaning, and is written as [`ReasonCode::to_connect_return_code`]. A reason without such a code
+/// can't be written: the connection is closed without a CONNACK then (3.1.1 [MQTT-3.2.2-6]).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ConnAck<'a> {
     /// The server has a session of this client; only with success [MQTT-3.2.2-6]. Not in MQTT 3.1.
@@ -293,11 +300,18 @@ impl<'a> ConnAck<'a> {
 
 impl Body for ConnAck<'_> {
     fn body_len(&self, version: ProtocolVersion) -> Result<usize, EncodeError> {
-        Ok(2 + if version.is_v5() {
-            self.properties.wire_len()?
-        } else {
-            0
-        })
+        // [MQTT-3.2.2-6], in 3.1.1 [MQTT-3.2.2-4]
+        if self.session_present && self.reason.is_error() {
+            return Err(EncodeError::Invalid("Session Present with a refusal"));
+        }
+        if version.is_v5() {
+            sendable(self.reason, PacketType::ConnAck, version)?;
+            return Ok(2 + self.properties.wire_len(Place::ConnAck)?);
+        }
+        match self.reason.to_connect_return_code() {
+            Some(_) => Ok(2),
+            None => Err(EncodeError::NotInThisVersion("a CONNACK with this reason")),
+        }
     }
 
     fn write_body(&self, version: ProtocolVersion, out: &mut Vec<u8>) {
@@ -307,7 +321,8 @@ impl Body for ConnAck<'_> {
             out.push(self.reason.0);
             self.properties.write(out);
         } else {
-            out.push(self.reason.to_connect_return_code() as u8);
+            let code = self.reason.to_connect_return_code();
+            out.push(code.unwrap_or(ConnectReturnCode::ServerUnavailable) as u8);
         }
     }
 }

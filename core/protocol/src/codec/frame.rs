@@ -1,7 +1,7 @@
 //! Frames: a fixed header and the bytes it announces (section 2.1), cut out of what a socket gave.
 
 use super::PacketType;
-use super::primitive::{MAX_VARIABLE_BYTE_INTEGER, read_variable_byte_integer};
+use super::primitive::{MAX_VARIABLE_BYTE_INTEGER, read_any_form};
 use crate::error::PeerError;
 use crate::reason::ReasonCode;
 
@@ -46,7 +46,7 @@ pub fn split(bytes: &[u8], max_packet_size: u32) -> Result<Split<'_>, PeerError>
     let Some(packet_type) = PacketType::from_nibble(first >> 4) else {
         return Err(PeerError::malformed("packet type 0 is reserved"));
     };
-    let Some((remaining, length_bytes)) = read_variable_byte_integer(&bytes[1..])? else {
+    let Some((remaining, length_bytes)) = read_any_form(&bytes[1..])? else {
         return Ok(Split::Partial(bytes.len() + 1));
     };
     let header = 1 + length_bytes;
@@ -119,7 +119,7 @@ impl FrameBuffer {
                 return Ok(None);
             }
             let (head, tail) = input.split_at(need.min(input.len()));
-            self.partial.extend_from_slice(head);
+            self.keep(head, need);
             *input = tail;
         }
         self.used = true;
@@ -153,13 +153,24 @@ impl FrameBuffer {
                 *input = &bytes[frame.len..];
                 Ok(Some(frame))
             }
-            Split::Partial(_) => {
-                // Grows as bytes come, never to the announced length at once.
-                self.partial.extend_from_slice(bytes);
+            Split::Partial(need) => {
+                self.keep(bytes, need);
                 *input = &[];
                 Ok(None)
             }
         }
+    }
+
+    /// Stores what came of a packet that needs `need` bytes more. The memory doubles as bytes come,
+    /// so that each is moved once on average; it never goes to the announced length before half of
+    /// that has come, and never past it.
+    fn keep(&mut self, bytes: &[u8], need: usize) {
+        let len = self.partial.len();
+        if len + bytes.len() > self.partial.capacity() {
+            let wanted = (2 * len).clamp(len + bytes.len(), len + need.max(bytes.len()));
+            self.partial.reserve_exact(wanted - len);
+        }
+        self.partial.extend_from_slice(bytes);
     }
 }
 

@@ -2,7 +2,23 @@
 //!
 //! One type per packet; the version is a value. Decoding borrows from the buffer it reads and
 //! allocates nothing; encoding appends to a buffer that the caller owns. [`frame`] cuts a buffer
-//! into frames, [`Packet::decode`] reads one frame, [`Encode`] writes one packet.
+//! into frames, [`Packet::decode`] reads one frame, [`Packet::encode`] writes one packet.
+//!
+//! # How strict
+//! Section 4.13.1 of MQTT 5.0 leaves to the receiver how rigorously it checks. Here everything that
+//! a packet says by itself is checked, both when it is read and when it is written, so that nothing
+//! illegal is acted on or sent. Which reason code an error gets follows section 1.2:
+//! - what can't be parsed is a Malformed Packet (0x81), and so is what the standard calls that:
+//!   reserved flags (2.1.3), QoS 3 (3.3.1.2), strings that are not UTF-8 or hold U+0000 (1.5.4), and
+//!   properties that their packet doesn't have (2.2.2.2);
+//! - what can be parsed and still must not be sent is a Protocol Error (0x82): packet identifier 0
+//!   (2.2.1), a property that stands twice or has a forbidden value, an empty SUBSCRIBE (3.8.3), a
+//!   topic name with wildcards (4.7.0), and a reason code that the standard doesn't list for the
+//!   packet (2.4). 0x90, Topic Name invalid, is for names that are well formed and not accepted, so
+//!   it is left to the session;
+//! - a code of its own where the standard gives one: 0x84, 0x94, 0x95.
+//!
+//! MQTT 3.1 leaves more open, and its clients are old: bits that it calls "not used" are ignored.
 
 pub mod ack;
 pub mod connect;
@@ -26,6 +42,7 @@ pub use subscribe::{
 use crate::error::{EncodeError, PeerError};
 use crate::reason::ReasonCode;
 use crate::version::ProtocolVersion;
+use subscribe::Answer;
 
 /// The MQTT control packet types (section 2.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -141,8 +158,11 @@ impl<'a> Packet<'a> {
         if kind != PacketType::Publish {
             check_flags(frame, version)?;
         }
+        if version.is_v5() && kind != PacketType::Connect {
+            check_length_form(frame)?;
+        }
         Ok(match kind {
-            PacketType::Connect => Self::Connect(Connect::decode(frame.body)?),
+            PacketType::Connect => Self::Connect(decode_connect(frame)?),
             PacketType::ConnAck => Self::ConnAck(ConnAck::decode(frame.body, version)?),
             PacketType::Publish => Self::Publish(Publish::decode(frame, version)?),
             PacketType::PubAck => Self::PubAck(Ack::decode(kind, frame.body, version)?),
@@ -195,10 +215,22 @@ impl<'a> Packet<'a> {
             Self::ConnAck(p) => write(p, PacketType::ConnAck, version, out),
             Self::Publish(p) => p.encode(version, out),
             Self::PubAck(p) | Self::PubRec(p) | Self::PubRel(p) | Self::PubComp(p) => {
+                sendable(p.reason, self.packet_type(), version)?;
                 write(p, self.packet_type(), version, out)
             }
             Self::Subscribe(p) => write(p, PacketType::Subscribe, version, out),
-            Self::SubAck(p) | Self::UnsubAck(p) => write(p, self.packet_type(), version, out),
+            Self::SubAck(p) => write(
+                &Answer(p, PacketType::SubAck),
+                PacketType::SubAck,
+                version,
+                out,
+            ),
+            Self::UnsubAck(p) => write(
+                &Answer(p, PacketType::UnsubAck),
+                PacketType::UnsubAck,
+                version,
+                out,
+            ),
             Self::Unsubscribe(p) => write(p, PacketType::Unsubscribe, version, out),
             Self::PingReq => write(&(), PacketType::PingReq, version, out),
             Self::PingResp => write(&(), PacketType::PingResp, version, out),
@@ -256,19 +288,45 @@ pub(crate) fn write_with(
     Ok(out.len() - start)
 }
 
-/// [MQTT-2.1.3-1]: reserved flags must have the listed value. MQTT 3.1 allowed DUP on PUBREL,
-/// SUBSCRIBE and UNSUBSCRIBE, so that bit is ignored there.
+/// [MQTT-2.1.3-1]: reserved flags must have the listed value; 3.1.1 says the same in
+/// [MQTT-2.2.2-1]. MQTT 3.1 calls these bits "not used", except the QoS of PUBREL, SUBSCRIBE and
+/// UNSUBSCRIBE, which may also have DUP set. A CONNECT is held to the newer rule: who sends it is
+/// not known yet.
 fn check_flags(frame: Frame<'_>, version: ProtocolVersion) -> Result<(), PeerError> {
-    let ignored = if version == ProtocolVersion::V3_1 {
-        publish::DUP
-    } else {
-        0
+    let fixed = frame.packet_type.fixed_flags();
+    let checked = match (version, frame.packet_type) {
+        (ProtocolVersion::V3_1, kind) if kind != PacketType::Connect => match fixed {
+            0 => 0,
+            _ => 0b0110,
+        },
+        _ => 0b1111,
     };
-    if frame.flags & !ignored == frame.packet_type.fixed_flags() {
+    if frame.flags & checked == fixed {
         Ok(())
     } else {
         Err(PeerError::malformed("reserved flags of the fixed header"))
     }
+}
+
+/// [MQTT-1.5.5-1] for the Remaining Length. MQTT 3.1 and 3.1.1 (2.2.3) have no such rule, and some
+/// small clients write it always with the same number of bytes.
+fn check_length_form(frame: Frame<'_>) -> Result<(), PeerError> {
+    let shortest = 1 + primitive::variable_byte_integer_len(frame.body.len() as u32);
+    if frame.len == shortest + frame.body.len() {
+        Ok(())
+    } else {
+        Err(PeerError::malformed(
+            "a Remaining Length in a longer form than needed",
+        ))
+    }
+}
+
+fn decode_connect(frame: Frame<'_>) -> Result<Connect<'_>, PeerError> {
+    let connect = Connect::decode(frame.body)?;
+    if connect.version.is_v5() {
+        check_length_form(frame)?;
+    }
+    Ok(connect)
 }
 
 fn empty(body: &[u8]) -> Result<(), PeerError> {
@@ -276,6 +334,21 @@ fn empty(body: &[u8]) -> Result<(), PeerError> {
         Ok(())
     } else {
         Err(PeerError::malformed("a ping packet has no body"))
+    }
+}
+
+/// Whether `packet` may carry the reason code; before MQTT 5.0 it is not on the wire.
+fn sendable(
+    code: ReasonCode,
+    packet: PacketType,
+    version: ProtocolVersion,
+) -> Result<(), EncodeError> {
+    if code == ReasonCode::SUCCESS || !version.is_v5() || code.allowed_in(packet) {
+        Ok(())
+    } else {
+        Err(EncodeError::Invalid(
+            "reason code not allowed in this packet",
+        ))
     }
 }
 

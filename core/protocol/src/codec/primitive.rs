@@ -78,17 +78,23 @@ const TRUNCATED: PeerError = PeerError::malformed("the packet ends in the middle
 /// bytes it took, or `None` when more bytes are needed.
 ///
 /// # Errors
-/// More than four bytes, or not the shortest form [MQTT-1.5.5-1].
+/// Malformed Packet when it takes more than four bytes or more than it needs [MQTT-1.5.5-1].
 pub fn read_variable_byte_integer(bytes: &[u8]) -> Result<Option<(u32, usize)>, PeerError> {
+    let read = read_any_form(bytes)?;
+    match read {
+        Some((value, len)) if len != variable_byte_integer_len(value) => Err(PeerError::malformed(
+            "a variable byte integer in a longer form than needed",
+        )),
+        _ => Ok(read),
+    }
+}
+
+/// The same with leading zero groups let through, which a Remaining Length may have before MQTT 5.0.
+pub(crate) fn read_any_form(bytes: &[u8]) -> Result<Option<(u32, usize)>, PeerError> {
     let mut value = 0;
     for (i, byte) in bytes.iter().take(4).enumerate() {
         value |= u32::from(byte & 0x7F) << (7 * i);
         if byte & 0x80 == 0 {
-            if *byte == 0 && i > 0 {
-                return Err(PeerError::malformed(
-                    "a variable byte integer in a longer form than needed",
-                ));
-            }
             return Ok(Some((value, i + 1)));
         }
     }

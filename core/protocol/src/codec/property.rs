@@ -153,7 +153,10 @@ impl<'a> Properties<'a> {
             let property = read(&mut reader)?;
             let id = property.id;
             if id.places() & place as u16 == 0 {
-                return Err(PeerError::protocol("a property not allowed in this packet"));
+                // Section 2.2.2.2.
+                return Err(PeerError::malformed(
+                    "a property not allowed in this packet",
+                ));
             }
             let repeatable = id == PropertyId::UserProperty
                 || (id == PropertyId::SubscriptionIdentifier && place == Place::Publish);
@@ -225,6 +228,19 @@ impl<'a> Properties<'a> {
         })
     }
 
+    /// Appends the encoded form of the properties that `keep` says yes to, in their order.
+    pub(crate) fn copy_to(self, out: &mut Vec<u8>, mut keep: impl FnMut(Property<'a>) -> bool) {
+        let mut reader = Reader::new(self.bytes);
+        let mut rest = self.bytes;
+        while let Ok(property) = read(&mut reader) {
+            let (encoded, tail) = rest.split_at(rest.len() - reader.rest().len());
+            rest = tail;
+            if keep(property) {
+                out.extend_from_slice(encoded);
+            }
+        }
+    }
+
     /// Bytes that [`Properties::parse`] has accepted before, as those of a stored message.
     pub(crate) const fn trusted(bytes: &'a [u8]) -> Self {
         Self { bytes }
@@ -239,11 +255,12 @@ impl<'a> Properties<'a> {
         Self::parse(reader.take(len as usize)?, place)
     }
 
-    /// Bytes that [`Properties::write`] takes.
-    pub(crate) fn wire_len(self) -> Result<usize, EncodeError> {
+    /// Bytes that [`Properties::write`] takes, after checking that they may stand at `place`.
+    pub(crate) fn wire_len(self, place: Place) -> Result<usize, EncodeError> {
         if self.bytes.len() > MAX_VARIABLE_BYTE_INTEGER as usize {
             return Err(EncodeError::PacketTooLarge);
         }
+        Self::parse(self.bytes, place).map_err(|e| EncodeError::Invalid(e.what))?;
         Ok(variable_byte_integer_len(self.bytes.len() as u32) + self.bytes.len())
     }
 
@@ -346,10 +363,7 @@ impl PropertiesBuf {
     /// Keeps the properties that `keep` says yes to.
     pub fn retain(&mut self, mut keep: impl FnMut(Property<'_>) -> bool) {
         let old = std::mem::take(self);
-        for property in old.get().iter().filter(|p| keep(*p)) {
-            // It was in there, so it can be put in.
-            let _ = self.push(property.id, property.value);
-        }
+        old.get().copy_to(&mut self.bytes, &mut keep);
     }
 }
 

@@ -5,7 +5,6 @@ use super::primitive::{Reader, utf8_len, write_binary};
 use super::property::{Place, Properties, PropertyId};
 use super::{Body, PacketType, QoS, write_with};
 use crate::error::{EncodeError, PeerError};
-use crate::reason::ReasonCode;
 use crate::topic::TopicName;
 use crate::version::ProtocolVersion;
 
@@ -13,7 +12,7 @@ use crate::version::ProtocolVersion;
 pub(crate) const DUP: u8 = 1 << 3;
 
 /// A PUBLISH.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Publish<'a> {
     /// This may be a delivery that was tried before; always false with QoS 0 [MQTT-3.3.1-2].
     pub dup: bool,
@@ -90,6 +89,15 @@ impl<'a> Publish<'a> {
     }
 }
 
+/// Whether they are the same on the wire; where they came from makes no difference.
+impl PartialEq for Publish<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.dup, self.qos, self.retain) == (other.dup, other.qos, other.retain)
+            && (self.topic, self.packet_id) == (other.topic, other.packet_id)
+            && (self.properties, self.payload) == (other.properties, other.payload)
+    }
+}
+
 impl Body for Publish<'_> {
     fn body_len(&self, version: ProtocolVersion) -> Result<usize, EncodeError> {
         if (self.packet_id == 0) != (self.qos == QoS::AtMostOnce) {
@@ -100,12 +108,17 @@ impl Body for Publish<'_> {
         if self.dup && self.qos == QoS::AtMostOnce {
             return Err(EncodeError::Invalid("DUP with QoS 0"));
         }
+        let properties = match version.is_v5() {
+            true => self.properties,
+            false => Properties::EMPTY,
+        };
         let mut len = utf8_len(self.topic)? + self.payload.len();
+        check_topic(self.topic, properties).map_err(|e| EncodeError::Invalid(e.what))?;
         if self.packet_id != 0 {
             len += 2;
         }
         if version.is_v5() {
-            len += self.properties.wire_len()?;
+            len += self.properties.wire_len(Place::Publish)?;
         }
         Ok(len)
     }
@@ -147,9 +160,6 @@ fn check_topic(topic: &str, properties: Properties<'_>) -> Result<(), PeerError>
     match TopicName::parse(topic, usize::MAX) {
         Ok(_) => Ok(()),
         Err(_) if topic.is_empty() => Err(PeerError::protocol("an empty topic name")),
-        Err(_) => Err(PeerError::new(
-            ReasonCode::TOPIC_NAME_INVALID,
-            "not a valid topic name",
-        )),
+        Err(_) => Err(PeerError::protocol("not a valid topic name")),
     }
 }

@@ -48,16 +48,24 @@ impl SubscriptionOptions {
     /// Reads the options byte.
     ///
     /// # Errors
-    /// Malformed Packet for QoS 3 [MQTT-3-8.3-4] or reserved bits [MQTT-3.8.3-5], Protocol Error
-    /// for Retain Handling 3.
+    /// Malformed Packet for reserved bits [MQTT-3.8.3-5], Protocol Error for QoS 3 and Retain
+    /// Handling 3 (3.8.3.1). In 3.1.1 all of it is malformed [MQTT-3.8.3-4], but for MQTT 3.1, which
+    /// does not use the upper six bits.
     pub fn from_wire(byte: u8, version: ProtocolVersion) -> Result<Self, PeerError> {
-        let reserved = if version.is_v5() { 0xC0 } else { 0xFC };
+        let (byte, reserved) = match version {
+            ProtocolVersion::V3_1 => (byte & 3, 0), // the upper six bits are "not used"
+            ProtocolVersion::V3_1_1 => (byte, 0xFC),
+            ProtocolVersion::V5_0 => (byte, 0xC0),
+        };
         if byte & reserved != 0 {
             return Err(PeerError::malformed(
                 "reserved bits in the subscription options",
             ));
         }
-        let qos = QoS::from_bits(byte & 3).ok_or(PeerError::malformed("subscription QoS 3"))?;
+        let qos = QoS::from_bits(byte & 3).ok_or(match version.is_v5() {
+            true => PeerError::protocol("subscription QoS 3"),
+            false => PeerError::malformed("subscription QoS 3"),
+        })?;
         let retain_handling = match byte >> 4 & 3 {
             0 => RetainHandling::SendAtSubscribe,
             1 => RetainHandling::SendIfNew,
@@ -87,10 +95,31 @@ pub struct Subscribe<'a> {
     requests: Requests<'a>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 enum Requests<'a> {
     Wire(&'a [u8], ProtocolVersion),
     List(&'a [Request<'a>]),
+}
+
+impl<'a> Requests<'a> {
+    fn iter(self) -> impl Iterator<Item = Request<'a>> {
+        let (mut reader, version, mut list) = match self {
+            Requests::Wire(bytes, version) => (Reader::new(bytes), version, [].iter()),
+            Requests::List(list) => (Reader::new(&[]), ProtocolVersion::V5_0, list.iter()),
+        };
+        // Checked when the packet was decoded, so reading again can't fail.
+        std::iter::from_fn(move || {
+            list.next()
+                .copied()
+                .or_else(|| read_request(&mut reader, version).ok())
+        })
+    }
+}
+
+impl PartialEq for Requests<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
 }
 
 impl<'a> Subscribe<'a> {
@@ -109,16 +138,7 @@ impl<'a> Subscribe<'a> {
 
     /// The filters in order.
     pub fn requests(&self) -> impl Iterator<Item = Request<'a>> {
-        let (mut reader, version, mut list) = match self.requests {
-            Requests::Wire(bytes, version) => (Reader::new(bytes), version, [].iter()),
-            Requests::List(list) => (Reader::new(&[]), ProtocolVersion::V5_0, list.iter()),
-        };
-        // Checked when the packet was decoded, so reading again can't fail.
-        std::iter::from_fn(move || {
-            list.next()
-                .copied()
-                .or_else(|| read_request(&mut reader, version).ok())
-        })
+        self.requests.iter()
     }
 
     pub(crate) fn decode(body: &'a [u8], version: ProtocolVersion) -> Result<Self, PeerError> {
@@ -151,7 +171,7 @@ fn read_request<'a>(
 
 impl Body for Subscribe<'_> {
     fn body_len(&self, version: ProtocolVersion) -> Result<usize, EncodeError> {
-        let mut len = head_len(self.packet_id, self.properties, version)?;
+        let mut len = head_len(self.packet_id, self.properties, Place::Subscribe, version)?;
         let head = len;
         for (filter, _) in self.requests() {
             len += utf8_len(filter)? + 1;
@@ -179,10 +199,26 @@ pub struct Unsubscribe<'a> {
     filters: Filters<'a>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 enum Filters<'a> {
     Wire(&'a [u8]),
     List(&'a [&'a str]),
+}
+
+impl<'a> Filters<'a> {
+    fn iter(self) -> impl Iterator<Item = &'a str> {
+        let (mut reader, mut list) = match self {
+            Filters::Wire(bytes) => (Reader::new(bytes), [].iter()),
+            Filters::List(list) => (Reader::new(&[]), list.iter()),
+        };
+        std::iter::from_fn(move || list.next().copied().or_else(|| reader.utf8().ok()))
+    }
+}
+
+impl PartialEq for Filters<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
 }
 
 impl<'a> Unsubscribe<'a> {
@@ -197,11 +233,7 @@ impl<'a> Unsubscribe<'a> {
 
     /// The filters in order.
     pub fn filters(&self) -> impl Iterator<Item = &'a str> {
-        let (mut reader, mut list) = match self.filters {
-            Filters::Wire(bytes) => (Reader::new(bytes), [].iter()),
-            Filters::List(list) => (Reader::new(&[]), list.iter()),
-        };
-        std::iter::from_fn(move || list.next().copied().or_else(|| reader.utf8().ok()))
+        self.filters.iter()
     }
 
     pub(crate) fn decode(body: &'a [u8], version: ProtocolVersion) -> Result<Self, PeerError> {
@@ -225,7 +257,7 @@ impl<'a> Unsubscribe<'a> {
 
 impl Body for Unsubscribe<'_> {
     fn body_len(&self, version: ProtocolVersion) -> Result<usize, EncodeError> {
-        let mut len = head_len(self.packet_id, self.properties, version)?;
+        let mut len = head_len(self.packet_id, self.properties, Place::Unsubscribe, version)?;
         let head = len;
         for filter in self.filters() {
             len += utf8_len(filter)?;
@@ -249,8 +281,10 @@ pub struct SubAck<'a> {
     pub packet_id: u16,
     /// MQTT 5.0 properties.
     pub properties: Properties<'a>,
-    /// One code per topic filter of the request, in its order [MQTT-3.8.4-6] [MQTT-3.11.3-1]. None in
-    /// an UNSUBACK before MQTT 5.0.
+    /// One code per topic filter of the request, in its order [MQTT-3.8.4-6] [MQTT-3.11.3-1].
+    ///
+    /// Before MQTT 5.0 an UNSUBACK has none, and the only failure of a SUBACK is 0x80: codes that
+    /// version can't carry are left out or written as that.
     pub codes: Codes<'a>,
 }
 
@@ -276,16 +310,19 @@ impl<'a> SubAck<'a> {
         let properties = read_properties(&mut reader, version, Place::SubAck)?;
         let codes = reader.rest();
         let wants_codes = kind == PacketType::SubAck || version.is_v5();
-        if codes.is_empty() == wants_codes {
+        if wants_codes && codes.is_empty() {
+            return Err(PeerError::protocol("an acknowledgement without codes"));
+        }
+        if !wants_codes && !codes.is_empty() {
             return Err(PeerError::malformed(
-                "an acknowledgement with the wrong number of codes",
+                "UNSUBACK has no payload before MQTT 5.0",
             ));
         }
         for code in codes {
             if version.is_v5() {
                 reason_code(*code, kind)?;
             } else if !matches!(code, 0..=2 | 0x80) {
-                return Err(PeerError::malformed(
+                return Err(PeerError::protocol(
                     "a SUBACK code other than 0, 1, 2, 0x80",
                 ));
             }
@@ -298,14 +335,50 @@ impl<'a> SubAck<'a> {
     }
 }
 
-impl Body for SubAck<'_> {
+/// A [`SubAck`] together with which of the two packets it is.
+pub(super) struct Answer<'p, 'a>(pub(super) &'p SubAck<'a>, pub(super) PacketType);
+
+impl Answer<'_, '_> {
+    /// The code as this version writes it.
+    fn code(&self, code: ReasonCode, version: ProtocolVersion) -> ReasonCode {
+        if !version.is_v5() && code.is_error() {
+            ReasonCode::UNSPECIFIED_ERROR
+        } else {
+            code
+        }
+    }
+
+    fn has_codes(&self, version: ProtocolVersion) -> bool {
+        version.is_v5() || self.1 == PacketType::SubAck
+    }
+}
+
+impl Body for Answer<'_, '_> {
     fn body_len(&self, version: ProtocolVersion) -> Result<usize, EncodeError> {
-        Ok(head_len(self.packet_id, self.properties, version)? + self.codes.0.len())
+        let Answer(answer, kind) = *self;
+        let head = head_len(answer.packet_id, answer.properties, Place::SubAck, version)?;
+        if !self.has_codes(version) {
+            return Ok(head);
+        }
+        if answer.codes.0.is_empty() {
+            return Err(EncodeError::Invalid("an acknowledgement without codes"));
+        }
+        // [MQTT-3.9.3-2] [MQTT-3.11.3-2]
+        for code in answer.codes.iter() {
+            if !self.code(code, version).allowed_in(kind) {
+                return Err(EncodeError::Invalid(
+                    "reason code not allowed in this packet",
+                ));
+            }
+        }
+        Ok(head + answer.codes.0.len())
     }
 
     fn write_body(&self, version: ProtocolVersion, out: &mut Vec<u8>) {
-        write_head(self.packet_id, self.properties, version, out);
-        out.extend_from_slice(self.codes.0);
+        write_head(self.0.packet_id, self.0.properties, version, out);
+        if self.has_codes(version) {
+            out.extend(self.0.codes.iter().map(|code| self.code(code, version).0));
+        }
     }
 }
 
@@ -324,13 +397,14 @@ fn read_properties<'a>(
 fn head_len(
     packet_id: u16,
     properties: Properties<'_>,
+    place: Place,
     version: ProtocolVersion,
 ) -> Result<usize, EncodeError> {
     if packet_id == 0 {
         return Err(EncodeError::Invalid("packet identifier 0"));
     }
     Ok(2 + if version.is_v5() {
-        properties.wire_len()?
+        properties.wire_len(place)?
     } else {
         0
     })
