@@ -3,6 +3,7 @@
 
 mod clock;
 mod error;
+pub mod executor;
 pub mod io;
 pub mod link;
 mod options;

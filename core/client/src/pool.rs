@@ -1,6 +1,7 @@
 //! Threads kept for reuse: name lookups and callbacks, which may block as long as they like.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -30,7 +31,12 @@ struct State {
     tasks: VecDeque<Task>,
     threads: usize,
     idle: usize,
+    /// How many want the last thread to stay.
+    kept: usize,
 }
+
+/// Keeps one thread of a pool from ending.
+pub(crate) struct Kept(Pool);
 
 impl Pool {
     /// A pool without threads yet.
@@ -56,23 +62,55 @@ impl Pool {
         if state.threads >= self.0.limit {
             return Ok(());
         }
-        let shared = self.0.clone();
-        let started = thread::Builder::new()
-            .name(self.0.name.into())
-            .spawn(move || shared.serve());
-        match started {
-            Ok(_) => state.threads += 1,
+        match self.0.clone().start() {
+            Ok(()) => state.threads += 1,
             // Another thread will come to it.
             Err(_) if state.threads > 0 => {}
             Err(_) => return state.tasks.pop_back().map_or(Ok(()), Err),
         }
         Ok(())
     }
+
+    /// Makes sure that there is a thread as long as the result lives, whatever happens.
+    pub(crate) fn keep_one(&self) -> io::Result<Kept> {
+        let mut state = self.0.lock();
+        if state.threads == 0 {
+            self.0.clone().start()?;
+            state.threads += 1;
+        }
+        state.kept += 1;
+        Ok(Kept(self.clone()))
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let mut state = self.0.0.lock();
+        state.kept -= 1;
+        if state.kept == 0 {
+            // The thread that stayed has no time limit.
+            self.0.0.work.notify_all();
+        }
+    }
 }
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn start(self: Arc<Self>) -> io::Result<()> {
+        let builder = thread::Builder::new().name(self.name.into());
+        builder.spawn(move || self.serve()).map(drop)
+    }
+
+    /// How long a thread waits for work; the one that is kept does not wake up for nothing.
+    fn patience(&self, state: &State) -> Duration {
+        if state.kept > 0 && state.threads == 1 {
+            Duration::MAX
+        } else {
+            LINGER
+        }
     }
 
     fn serve(&self) {
@@ -86,13 +124,13 @@ impl Shared {
                 continue;
             }
             state.idle += 1;
-            let (woken, waited) = self
-                .work
-                .wait_timeout(state, LINGER)
-                .unwrap_or_else(PoisonError::into_inner);
+            let patience = self.patience(&state);
+            let waited = self.work.wait_timeout(state, patience);
+            let (woken, waited) = waited.unwrap_or_else(PoisonError::into_inner);
             state = woken;
             state.idle -= 1;
-            if waited.timed_out() && state.tasks.is_empty() {
+            let stays = state.kept > 0 && state.threads == 1;
+            if waited.timed_out() && state.tasks.is_empty() && !stays {
                 state.threads -= 1;
                 return;
             }
