@@ -197,6 +197,18 @@ impl RawPeer {
         }
     }
 
+    /// Reads and forgets whatever comes until the other side closes.
+    ///
+    /// # Errors
+    /// It does not within [`PATIENCE`].
+    pub fn read_to_end(&mut self) -> Result<(), Failure> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.fill(deadline)? {
+            self.unread.clear();
+        }
+        Ok(())
+    }
+
     /// Requires the other side to refuse: in MQTT 5 a `packet` (CONNACK or DISCONNECT) may say why
     /// and then must have this reason, in MQTT 3 nothing may come; then the connection closes.
     ///

@@ -103,7 +103,7 @@ impl Driver {
 
     fn request(&mut self, more: usize) {
         let none = Properties::EMPTY;
-        let token = if more % 2 == 0 {
+        let token = if more.is_multiple_of(2) {
             let plain = SubscriptionOptions::default();
             let requests = [("a/+", plain), ("b", plain)];
             self.session.subscribe(self.now, &requests, none).ok()

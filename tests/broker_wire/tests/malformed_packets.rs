@@ -1,0 +1,254 @@
+//! What a broker answers to bad packets after CONNECT: a DISCONNECT with the right reason in MQTT 5,
+//! a close without a word before. Nothing of it may reach anybody else.
+#![allow(missing_docs)]
+
+mod support;
+
+use support::{Scene, bytes, last_words};
+
+/// Malformed Packet and Protocol Error. Where the standard calls something "malformed" only that
+/// will do; for many violations it names neither, and both are right.
+const MALFORMED: &[u32] = &[0x81];
+const PROTOCOL: &[u32] = &[0x82];
+const EITHER: &[u32] = &[0x81, 0x82];
+
+type Case<'a> = (&'a str, Vec<u8>, &'a [u32]);
+
+/// Sends each case on a connection of its own in `level`, and requires its end.
+fn refuse(level: u8, cases: &[Case<'_>]) {
+    let mut scene = Scene::new();
+    for (name, bytes, reasons) in cases {
+        let mut peer = scene.client(level, "CONNECT client_id=bad");
+        peer.send_bytes(bytes).expect(name);
+        let words = last_words(&mut peer, name);
+        match (level, words) {
+            (5, Some(words)) => {
+                assert_eq!(words.word(0), "DISCONNECT", "{name}: {words}");
+                let reason = words.number("reason", 0);
+                assert!(
+                    reasons.contains(&reason),
+                    "{name}: {words}, not {reasons:02x?}"
+                );
+            }
+            (5, None) => panic!("{name}: closed without DISCONNECT"),
+            (_, words) => assert_eq!(words, None, "{name}: a word to MQTT 3"),
+        }
+        scene.goes_on();
+    }
+    assert_eq!(scene.finish().mqtt.peer_errors, cases.len() as u64);
+}
+
+fn cases<'a>(level: u8, lines: &[(&'a str, &'a [u32])]) -> Vec<Case<'a>> {
+    let case = |(text, reasons): &(&'a str, &'a [u32])| (*text, bytes(level, text), *reasons);
+    lines.iter().map(case).collect()
+}
+
+fn raw<'a>(rows: &[(&'a str, &[u8], &'a [u32])]) -> Vec<Case<'a>> {
+    let case =
+        |(name, bytes, reasons): &(&'a str, &[u8], &'a [u32])| (*name, bytes.to_vec(), *reasons);
+    rows.iter().map(case).collect()
+}
+
+/// What is wrong in every version, as packets of `level`.
+fn wrong_everywhere(level: u8) -> Vec<Case<'static>> {
+    let mut all = cases(
+        level,
+        &[
+            ("CONNECT client_id=bad", PROTOCOL),
+            ("CONNACK", PROTOCOL),
+            ("SUBACK id=1 code=0", PROTOCOL),
+            ("UNSUBACK id=1 code=0", PROTOCOL),
+            ("PINGRESP", PROTOCOL),
+            ("PUBLISH topic=a qos=3 id=1", MALFORMED),
+            ("PUBLISH topic=a qos=1 id=0", EITHER),
+            ("PUBLISH topic=%ff", MALFORMED),
+            ("PUBLISH topic=a%00b", MALFORMED),
+            ("PUBLISH topic=%ed%a0%80", MALFORMED),
+            ("PUBLISH topic=a/+", &[0x81, 0x82, 0x90]),
+            ("PUBLISH topic=#", &[0x81, 0x82, 0x90]),
+            ("PUBREL id=1 flags=0", MALFORMED),
+            ("SUBSCRIBE id=1 filter=a flags=0", MALFORMED),
+            ("SUBSCRIBE id=1", PROTOCOL),
+            ("SUBSCRIBE id=0 filter=a", EITHER),
+            ("SUBSCRIBE id=1 filter=a options=3", EITHER),
+            ("SUBSCRIBE id=1 filter=a options=0x40", MALFORMED),
+            ("SUBSCRIBE id=1 filter=a options=0x80", MALFORMED),
+            ("SUBSCRIBE id=1 filter=%ff", MALFORMED),
+            ("UNSUBSCRIBE id=1 filter=a flags=0", MALFORMED),
+            ("UNSUBSCRIBE id=1", PROTOCOL),
+            ("UNSUBSCRIBE id=0 filter=a", EITHER),
+            ("PINGREQ flags=1", MALFORMED),
+            ("DISCONNECT flags=1", MALFORMED),
+        ],
+    );
+    all.extend(raw(&[
+        ("packet type 0", b"\x00\x00", EITHER),
+        (
+            "a length of five bytes",
+            b"\x30\xff\xff\xff\xff\x01",
+            MALFORMED,
+        ),
+        ("a PUBLISH without a topic", b"\x30\x00", MALFORMED),
+        (
+            "a topic longer than its packet",
+            b"\x30\x03\x00\x05a",
+            MALFORMED,
+        ),
+        (
+            "a QoS 1 PUBLISH without a packet id",
+            b"\x32\x03\x00\x01a",
+            MALFORMED,
+        ),
+        ("a PUBACK of one byte", b"\x40\x01\x00", MALFORMED),
+        (
+            "a SUBSCRIBE that ends in its filter",
+            b"\x82\x06\x00\x01\x00\x09ab",
+            MALFORMED,
+        ),
+        ("a PINGREQ with a body", b"\xc0\x01\x00", MALFORMED),
+    ]));
+    all
+}
+
+// [MQTT-4.13.1-1] [MQTT-3.3.1-4] [MQTT-2.1.3-1] [MQTT-3.8.1-1] [MQTT-3.10.1-1] [MQTT-3.1.0-2]
+#[test]
+fn bad_packets_of_mqtt_5_end_with_their_reason() {
+    refuse(5, &wrong_everywhere(5));
+}
+
+// [MQTT-4.8.0-1] [MQTT-2.2.2-2] [MQTT-3.3.1-4] [MQTT-3.8.3-4] [MQTT-3.1.0-2] (3.1.1)
+#[test]
+fn bad_packets_of_mqtt_3_1_1_end_without_a_word() {
+    let mut all = wrong_everywhere(4);
+    all.extend(cases(4, &[("AUTH", PROTOCOL), ("PUBLISH topic=", EITHER)]));
+    all.extend(raw(&[
+        (
+            "a PUBACK of three bytes",
+            b"\x40\x03\x00\x01\x00",
+            MALFORMED,
+        ),
+        ("a DISCONNECT with a body", b"\xe0\x01\x00", MALFORMED),
+    ]));
+    refuse(4, &all);
+}
+
+// [MQTT-3.3.2-8] [MQTT-3.3.4-6] [MQTT-3.8.3-4] [MQTT-3.8.3-5] [MQTT-4.12.0-7] [MQTT-3.3.2-14]
+#[test]
+fn what_only_mqtt_5_has_can_be_wrong_too() {
+    let mut all = cases(
+        5,
+        &[
+            ("PUBLISH topic=", PROTOCOL),
+            ("PUBLISH topic=a topic_alias=0", &[0x94]),
+            ("PUBLISH topic=a topic_alias=65535", &[0x94]),
+            ("PUBLISH topic= topic_alias=7", EITHER),
+            ("PUBLISH topic=a subscription_id=1", PROTOCOL),
+            (
+                "PUBLISH topic=a message_expiry=1 message_expiry=2",
+                PROTOCOL,
+            ),
+            ("PUBLISH topic=a payload_format=2", EITHER),
+            ("PUBLISH topic=a response_topic=a/%23", EITHER),
+            ("PUBLISH topic=a session_expiry=1", EITHER),
+            ("SUBSCRIBE id=1 filter=a options=0x30", EITHER),
+            ("SUBSCRIBE id=1 filter=$share/g/a options=0x04", PROTOCOL),
+            ("SUBSCRIBE id=1 filter=a subscription_id=0", PROTOCOL),
+            ("PUBACK id=1 reason=0x42", EITHER),
+            ("DISCONNECT session_expiry=60", PROTOCOL),
+            ("AUTH reason=0x18", PROTOCOL),
+            ("AUTH reason=0x19 auth_method=x", PROTOCOL),
+        ],
+    );
+    all.extend(raw(&[
+        (
+            "an unknown property",
+            b"\x30\x06\x00\x01a\x02\x7f\x00",
+            MALFORMED,
+        ),
+        (
+            "properties longer than their packet",
+            b"\x30\x04\x00\x01a\x05",
+            MALFORMED,
+        ),
+        (
+            "half a property",
+            b"\x30\x06\x00\x01a\x02\x02\x00",
+            MALFORMED,
+        ),
+    ]));
+    refuse(5, &all);
+}
+
+#[test]
+fn a_packet_over_the_limit_is_refused_from_its_length_alone() {
+    let mut scene = Scene::with(|config| config.session.packet_size = 100_000);
+    for announced in [
+        &b"\x30\xff\xff\xff\x7f"[..],
+        b"\x82\xa1\x8d\x06",
+        b"\xe0\xff\xff\xff\x7f",
+    ] {
+        let mut peer = scene.client(5, "CONNECT client_id=bad");
+        peer.send_bytes(announced).expect("sent");
+        peer.expect("DISCONNECT reason=0x95")
+            .expect("Packet too large");
+        peer.expect_close().expect("closed");
+        let mut peer = scene.client(4, "CONNECT client_id=bad");
+        peer.send_bytes(announced).expect("sent");
+        peer.expect_close().expect("closed");
+        scene.goes_on();
+    }
+    assert_eq!(scene.finish().mqtt.peer_errors, 6);
+}
+
+#[test]
+fn announced_bytes_take_no_memory_before_they_come() {
+    const HEAD: &[u8] = b"\x30\xff\xff\xff\x7f\x00\x01a";
+    let scene = Scene::new();
+    let mut waiting: Vec<_> = (0..64)
+        .map(|n| scene.client(5, &format!("CONNECT client_id=big-{n}")))
+        .collect();
+    let (read, memory) = (scene.stats().bytes_in, resident());
+    for peer in &mut waiting {
+        peer.send_bytes(HEAD).expect("sent");
+    }
+    let all = read + (HEAD.len() * waiting.len()) as u64;
+    scene.until(|stats| stats.bytes_in == all);
+    let grown = resident().saturating_sub(memory);
+    assert!(
+        grown < 8 << 20,
+        "{grown} bytes for 64 announcements of 256 MiB"
+    );
+    for peer in waiting {
+        peer.cut();
+    }
+    scene.finish();
+}
+
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("statm");
+    let pages: usize = statm
+        .split_whitespace()
+        .nth(1)
+        .and_then(|n| n.parse().ok())
+        .expect("a number of pages");
+    pages * 4096
+}
+
+#[test]
+fn a_packet_cut_off_by_a_close_harms_nobody() {
+    let mut scene = Scene::new();
+    for text in [
+        "PUBLISH topic=by/stander qos=2 id=7 payload=never",
+        "SUBSCRIBE id=1 filter=by/# options=1 filter=b",
+    ] {
+        let packet = bytes(4, text);
+        for end in 1..packet.len() {
+            let mut peer = scene.client(4, "CONNECT client_id=bad");
+            peer.send_bytes(&packet[..end]).expect("sent");
+            peer.stop_sending().expect("half closed");
+            peer.expect_close().expect("closed");
+        }
+        scene.goes_on();
+    }
+    scene.finish();
+}
