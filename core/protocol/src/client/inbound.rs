@@ -125,12 +125,10 @@ impl ClientSession {
     }
 
     /// Whether the server may have another message unacknowledged. Before MQTT 5.0 there is no
-    /// Receive Maximum, but no more identifiers than that either.
+    /// Receive Maximum, but no more Packet Identifiers than that either.
     fn may_receive(&mut self) -> bool {
-        match self.link.version.is_v5() {
-            true => self.link.receive_quota.publish(),
-            false => self.unacknowledged.len() < usize::from(u16::MAX),
-        }
+        self.unacknowledged.len() < usize::from(u16::MAX)
+            && (!self.link.version.is_v5() || self.link.receive_quota.publish())
     }
 
     fn pubrel(&mut self, now: Time, ack: Ack<'_>) -> Result<(), PeerError> {

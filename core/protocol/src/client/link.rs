@@ -107,7 +107,9 @@ impl ServerLimits {
 /// The server's send quota as it must count it itself (section 4.9): what it may still send before
 /// it breaks our Receive Maximum. A resumed connection begins anew, and so does this.
 pub(super) struct ReceiveQuota {
-    open: u16,
+    /// Below 0 after a PUBCOMP for a message of an earlier connection: the server gains quota by
+    /// it at a moment that we can't know, before or after the next PUBLISH that we see.
+    open: i32,
     maximum: u16,
 }
 
@@ -118,13 +120,12 @@ impl ReceiveQuota {
 
     /// A PUBLISH with QoS above 0 came in. False when it is one too many.
     pub(super) fn publish(&mut self) -> bool {
-        let fits = self.open < self.maximum;
-        self.open += u16::from(fits);
+        let fits = self.open < self.maximum.into();
+        self.open += i32::from(fits);
         fits
     }
 
-    /// PUBACK, PUBCOMP or a refusing PUBREC was written, also for a message of an earlier
-    /// connection: the server counts those in the same way.
+    /// PUBACK, PUBCOMP or a refusing PUBREC was written.
     pub(super) fn complete(&mut self) {
         self.open = self.open.saturating_sub(1);
     }

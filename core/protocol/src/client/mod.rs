@@ -250,3 +250,6 @@ impl std::fmt::Debug for ClientSession {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -135,7 +135,7 @@ impl ClientSession {
             }
         }
         while let Some(first) = self.outbox.front() {
-            if first.packet_id != 0 && !self.window.can_push() {
+            if first.packet_id != 0 && !self.window.can_start() {
                 break;
             }
             self.send_queued(now);

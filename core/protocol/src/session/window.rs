@@ -121,7 +121,14 @@ impl<T> SendWindow<T> {
     /// that is older.
     #[must_use]
     pub fn can_push(&self) -> bool {
-        self.quota > 0 && self.resends.is_none() && self.len() < super::packet_id::MAX_IDS_IN_USE
+        self.can_start() && self.len() < super::packet_id::MAX_IDS_IN_USE
+    }
+
+    /// True when a reserved message may be sent: as [`can_push`](Self::can_push), but its id is
+    /// taken already.
+    #[must_use]
+    pub fn can_start(&self) -> bool {
+        self.quota > 0 && self.resends.is_none()
     }
 
     /// Takes a message that is sent now, waiting in `phase`, and gives its Packet Identifier.
@@ -146,11 +153,11 @@ impl<T> SendWindow<T> {
     }
 
     /// Turns a reserved message into one that is sent now. False, and no change, when
-    /// [`can_push`](Self::can_push) is false or `id` is not a reserved one.
+    /// [`can_start`](Self::can_start) is false or `id` is not a reserved one.
     pub fn start(&mut self, id: u16, phase: Phase) -> bool {
         debug_assert!(matches!(phase, Phase::AwaitPuback | Phase::AwaitPubrec));
         let sequence = self.sequence;
-        let ready = self.can_push();
+        let ready = self.can_start();
         match self.flights.get_mut(id) {
             Some(flight) if ready && flight.phase == Phase::Reserved => {
                 flight.phase = phase;

@@ -1,0 +1,158 @@
+//! Incoming messages, acknowledged by the user.
+
+use super::*;
+
+fn manual(version: ProtocolVersion) -> Options {
+    let mut options = keeping(version);
+    options.acknowledge = Acknowledge::Manual;
+    options
+}
+
+impl Peer {
+    fn acknowledge(&mut self, id: u16) -> bool {
+        self.session.acknowledge(self.now, id, ReasonCode::SUCCESS)
+    }
+}
+
+// [MQTT-4.6.0-2] [MQTT-4.6.0-3] in MQTT 3.1.1 [MQTT-4.6.0-2] [MQTT-4.6.0-3]
+#[test]
+fn acknowledgements_keep_the_order_of_the_publishes() {
+    for version in VERSIONS {
+        let mut peer = Peer::connected(manual(version));
+        peer.give_publish("a", QoS::AtLeastOnce, 10, false);
+        peer.give_publish("b", QoS::ExactlyOnce, 11, false);
+        peer.give_publish("c", QoS::AtLeastOnce, 12, false);
+        assert_eq!((peer.events().len(), peer.sent().len()), (3, 0));
+        assert!(peer.acknowledge(12) && peer.acknowledge(11));
+        assert_eq!(peer.sent(), [""; 0]);
+        assert!(peer.acknowledge(10));
+        assert_eq!(peer.sent(), ["PUBACK #10", "PUBREC #11", "PUBACK #12"]);
+        assert!(!peer.acknowledge(10), "once");
+        assert!(!peer.acknowledge(99) && !peer.acknowledge(0));
+    }
+}
+
+#[test]
+fn a_message_can_be_refused() {
+    let mut peer = Peer::connected(manual(V5));
+    peer.give_publish("a", QoS::AtLeastOnce, 1, false);
+    peer.give_publish("b", QoS::ExactlyOnce, 2, false);
+    let refuse = |peer: &mut Peer, id, reason| peer.session.acknowledge(peer.now, id, reason);
+    assert!(
+        !refuse(&mut peer, 1, ReasonCode::KEEP_ALIVE_TIMEOUT),
+        "no code of PUBACK"
+    );
+    assert!(refuse(&mut peer, 1, ReasonCode::NOT_AUTHORIZED));
+    assert!(refuse(&mut peer, 2, ReasonCode::QUOTA_EXCEEDED));
+    assert_eq!(peer.sent(), ["PUBACK #1 0x87", "PUBREC #2 0x97"]);
+    peer.events();
+    // [MQTT-4.3.3-9]
+    peer.give_publish("c", QoS::ExactlyOnce, 2, false);
+    assert_eq!(peer.events(), ["message c q2 #2"]);
+    let mut peer = Peer::connected(manual(V4));
+    peer.give_publish("b", QoS::ExactlyOnce, 2, false);
+    assert!(refuse(&mut peer, 2, ReasonCode::QUOTA_EXCEEDED));
+    assert_eq!(peer.sent(), ["PUBREC #2"]);
+    peer.give_publish("b", QoS::ExactlyOnce, 2, true);
+    assert_eq!(
+        peer.events(),
+        ["message b q2 #2"],
+        "no way to refuse before MQTT 5.0"
+    );
+}
+
+#[test]
+fn the_window_of_the_server_is_what_the_user_has_not_acknowledged() {
+    let mut two = manual(V5);
+    two.properties.push_number(PropertyId::ReceiveMaximum, 2);
+    let mut peer = Peer::connected(two);
+    peer.give_publish("a", QoS::AtLeastOnce, 1, false);
+    peer.give_publish("b", QoS::AtLeastOnce, 2, false);
+    peer.acknowledge(2);
+    peer.acknowledge(1);
+    peer.give_publish("c", QoS::AtLeastOnce, 3, false);
+    peer.give_publish("d", QoS::AtLeastOnce, 4, false);
+    peer.sent();
+    peer.events();
+    peer.give_publish("e", QoS::AtLeastOnce, 5, false);
+    peer.ends_with(&["DISCONNECT 0x93"], "disconnected Error 0x93");
+}
+
+#[test]
+fn a_qos_1_message_is_owed_nothing_on_the_next_connection() {
+    let mut peer = Peer::connected(manual(V5));
+    peer.give_publish("a", QoS::AtLeastOnce, 1, false);
+    peer.cut();
+    assert!(!peer.acknowledge(1));
+    peer.open_again(true);
+    assert!(!peer.acknowledge(1));
+    peer.give_publish("a", QoS::AtLeastOnce, 1, true);
+    assert!(peer.acknowledge(1));
+    assert_eq!(peer.sent(), ["PUBACK #1"]);
+}
+
+#[test]
+fn a_qos_2_message_is_given_out_once_and_acknowledged_when_it_comes_again() {
+    let mut peer = Peer::connected(manual(V5));
+    peer.give_publish("a", QoS::ExactlyOnce, 1, false);
+    peer.give_publish("b", QoS::ExactlyOnce, 2, false);
+    peer.cut();
+    assert!(peer.acknowledge(2), "offline");
+    peer.open_again(true);
+    assert_eq!(peer.sent(), [""; 0], "the server has not sent it again yet");
+    peer.give_publish("a", QoS::ExactlyOnce, 1, true);
+    peer.give_publish("b", QoS::ExactlyOnce, 2, true);
+    assert_eq!(
+        (peer.events().len(), peer.sent().len()),
+        (0, 0),
+        "b waits for a"
+    );
+    assert!(peer.acknowledge(1));
+    assert_eq!(peer.sent(), ["PUBREC #1", "PUBREC #2"]);
+    peer.cut();
+    peer.open_again(true);
+    peer.give_publish("b", QoS::ExactlyOnce, 2, true);
+    peer.pubrel(1);
+    assert_eq!(peer.sent(), ["PUBREC #2", "PUBCOMP #1"], "PUBREC was lost");
+    assert_eq!(peer.events(), [""; 0]);
+}
+
+#[test]
+fn what_is_owed_ends_with_the_session() {
+    let mut peer = Peer::connected(manual(V5));
+    peer.give_publish("a", QoS::ExactlyOnce, 1, false);
+    peer.cut();
+    peer.open_again(false);
+    assert!(!peer.acknowledge(1));
+    peer.give_publish("n", QoS::ExactlyOnce, 1, false);
+    assert_eq!(peer.events(), ["message n q2 #1"]);
+}
+
+#[test]
+fn pubrel_before_pubrec_is_an_error() {
+    let mut peer = Peer::connected(manual(V5));
+    peer.give_publish("a", QoS::ExactlyOnce, 1, false);
+    peer.events();
+    peer.pubrel(1);
+    peer.ends_with(&["DISCONNECT 0x82"], "disconnected Error 0x82");
+}
+
+#[test]
+fn a_change_to_automatic_settles_what_is_owed() {
+    let mut peer = Peer::connected(manual(V5));
+    peer.give_publish("a", QoS::ExactlyOnce, 1, false);
+    peer.cut();
+    peer.session.options_mut().acknowledge = Acknowledge::Automatic;
+    peer.open_again(true);
+    peer.give_publish("a", QoS::ExactlyOnce, 1, true);
+    peer.pubrel(1);
+    assert_eq!(peer.sent(), ["PUBREC #1", "PUBCOMP #1"]);
+    assert!(!peer.acknowledge(1));
+}
+
+impl Peer {
+    fn open_again(&mut self, session_present: bool) {
+        self.events();
+        self.open(session_present, Properties::EMPTY);
+    }
+}
