@@ -1,5 +1,6 @@
 //! The faces, and how each one's shim is made ready.
 
+use crate::story::Story;
 use crate::workspace_root;
 use std::env;
 use std::fs;
@@ -16,9 +17,23 @@ pub const FACES: [&str; 5] = [
     "python-asyncio",
 ];
 
+/// Clients of other makers behind the same shims: they play the stories against our broker, and none
+/// of those with a raw peer, which would only test them.
+pub const OTHERS: [&str; 2] = ["paho-c-sync", "paho-c-async"];
+
+/// Whether the client of that name plays the story.
+pub fn plays(name: &str, story: &Story) -> bool {
+    FACES.contains(&name) || !story.has_peer()
+}
+
+/// [`FACES`] and [`OTHERS`].
+pub fn all() -> impl Iterator<Item = &'static str> {
+    FACES.into_iter().chain(OTHERS)
+}
+
 /// A face whose shim is ready to start.
 pub struct Face {
-    /// One of [`FACES`].
+    /// One of [`all`].
     pub name: &'static str,
     program: PathBuf,
     arguments: Vec<String>,
@@ -36,8 +51,10 @@ impl Face {
                 PathBuf::from(rust_shim.ok_or("there is no Rust shim")?),
                 vec![],
             ),
-            "c-sync" => (compile_c(&shims.join("c"), "sync")?, vec![]),
-            "c-async" => (compile_c(&shims.join("c"), "async")?, vec![]),
+            "c-sync" => (compile_c(&shims.join("c"), "sync", Library::Ours)?, vec![]),
+            "c-async" => (compile_c(&shims.join("c"), "async", Library::Ours)?, vec![]),
+            "paho-c-sync" => (compile_c(&shims.join("c"), "sync", Library::Paho)?, vec![]),
+            "paho-c-async" => (compile_c(&shims.join("c"), "async", Library::Paho)?, vec![]),
             "python-blocking" => python(&shims.join("python/blocking_shim.py"))?,
             "python-asyncio" => python(&shims.join("python/asyncio_shim.py"))?,
             _ => return Err(format!("there is no face {name}")),
@@ -73,19 +90,32 @@ fn python(script: &Path) -> Result<(PathBuf, Vec<String>), String> {
     Ok((python, vec![script.to_string_lossy().into_owned()]))
 }
 
+/// Which library a C shim is built against.
+#[derive(Clone, Copy)]
+enum Library {
+    /// `include/` and the one that cargo has built.
+    Ours,
+    /// The Paho of the system.
+    Paho,
+}
+
 /// Compiles `STYLE.c` and the files both C shims share, unless that has been done since they and
 /// the headers last changed. Several tests may do so at once: each writes its own file and renames.
-fn compile_c(folder: &Path, style: &str) -> Result<PathBuf, String> {
+fn compile_c(folder: &Path, style: &str, library: Library) -> Result<PathBuf, String> {
     let root = workspace_root();
-    let library = library_folder()?;
-    let out = library.join(format!("shim-c-{style}"));
+    let place = library_folder()?;
+    let name = match library {
+        Library::Ours => format!("shim-c-{style}"),
+        Library::Paho => format!("shim-paho-c-{style}"),
+    };
+    let out = place.join(&name);
     let sources = [style, "line", "inbox"].map(|name| folder.join(format!("{name}.c")));
     let mut inputs = files_of(folder)?;
     inputs.extend(files_of(&root.join("include"))?);
     if is_newer(&out, &inputs) {
         return Ok(out);
     }
-    let fresh = library.join(format!("shim-c-{style}.{}", std::process::id()));
+    let fresh = place.join(format!("{name}.{}", std::process::id()));
     let mut compiler = Command::new(env::var_os("CC").unwrap_or_else(|| "cc".into()));
     compiler.args([
         "-std=gnu11",
@@ -97,19 +127,14 @@ fn compile_c(folder: &Path, style: &str) -> Result<PathBuf, String> {
         "-o",
     ]);
     compiler.arg(&fresh).args(&sources);
-    // TERNMQ_SCENARIO_PAHO=1 builds against the Paho of the system instead: a check of the
-    // scenarios themselves.
-    if env::var_os("TERNMQ_SCENARIO_PAHO").is_some() {
-        let paho = if style == "sync" {
-            "-lpaho-mqtt3c"
-        } else {
-            "-lpaho-mqtt3a"
-        };
-        compiler.arg(paho);
-    } else {
-        compiler.arg("-I").arg(root.join("include"));
-        compiler.arg("-L").arg(&library).arg("-lternmq");
-        compiler.arg(format!("-Wl,-rpath,{}", library.display()));
+    match library {
+        Library::Ours => {
+            compiler.arg("-I").arg(root.join("include"));
+            compiler.arg("-L").arg(&place).arg("-lternmq");
+            compiler.arg(format!("-Wl,-rpath,{}", place.display()));
+        }
+        Library::Paho if style == "sync" => drop(compiler.arg("-lpaho-mqtt3c")),
+        Library::Paho => drop(compiler.arg("-lpaho-mqtt3a")),
     }
     let output = compiler
         .output()

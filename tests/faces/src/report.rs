@@ -1,6 +1,6 @@
 //! What has been performed, and the table of statements by face.
 
-use crate::face::FACES;
+use crate::face::{self, plays};
 use crate::normative::Statements;
 use crate::story::{Story, Version};
 use crate::workspace_root;
@@ -12,7 +12,7 @@ use std::path::PathBuf;
 /// A scenario that a face does not play, with the reason.
 #[derive(Clone, Debug)]
 pub struct Gap {
-    /// One of [`FACES`].
+    /// One of [`face::all`].
     pub face: String,
     /// A story's name, or `*` for all.
     pub story: String,
@@ -61,7 +61,7 @@ fn parse_gaps(text: &str) -> Result<Vec<Gap>, String> {
             version: text("version"),
             reason: need("reason")?,
         };
-        if !FACES.contains(&gap.face.as_str()) {
+        if !face::all().any(|name| name == gap.face) {
             return Err(format!("gaps.toml: there is no face {}", gap.face));
         }
         gaps.push(gap);
@@ -89,7 +89,7 @@ pub fn write(stories: &[Story], gaps: &[Gap]) -> Result<(String, bool), String> 
     let mut totals: BTreeMap<&str, Tally> = BTreeMap::new();
     for story in stories {
         for &version in &story.versions {
-            for face in FACES {
+            for face in face::all().filter(|face| plays(face, story)) {
                 let outcome = outcome(face, story, version, gaps);
                 totals.entry(face).or_default().add(outcome);
                 for (_, id) in story.proves.iter().filter(|p| p.0 == version) {
@@ -103,8 +103,10 @@ pub fn write(stories: &[Story], gaps: &[Gap]) -> Result<(String, bool), String> 
         text,
         "| face | passed | failed | not run | gaps |\n|---|---|---|---|---|"
     );
-    for face in FACES {
-        let t = &totals[face];
+    for face in face::all() {
+        let Some(t) = totals.get(face) else {
+            continue;
+        };
         let _ = writeln!(
             text,
             "| {face} | {} | {} | {} | {} |",
@@ -178,14 +180,18 @@ fn write_statements(
     text: &mut String,
     cells: &BTreeMap<(Version, String), BTreeMap<&str, Tally>>,
 ) -> Result<(), String> {
+    let faces: Vec<&str> = face::all().collect();
     let versions: BTreeSet<Version> = cells.keys().map(|k| k.0).collect();
     for version in versions {
         let statements = Statements::of(version)?;
         let _ = writeln!(text, "\n## Statements of MQTT {version}\n");
-        let _ = writeln!(text, "| statement | | {} |", FACES.join(" | "));
-        let _ = writeln!(text, "|---|---|{}", "---|".repeat(FACES.len()));
+        let _ = writeln!(text, "| statement | | {} |", faces.join(" | "));
+        let _ = writeln!(text, "|---|---|{}", "---|".repeat(faces.len()));
         for ((_, id), row) in cells.iter().filter(|((v, _), _)| *v == version) {
-            let row = FACES.map(|face| row.get(face).map_or_else(String::new, Tally::cell));
+            let row: Vec<String> = faces
+                .iter()
+                .map(|face| row.get(face).map_or_else(String::new, Tally::cell))
+                .collect();
             let gist = statements.gist(id).unwrap_or("?");
             let _ = writeln!(text, "| {id} | {gist} | {} |", row.join(" | "));
         }

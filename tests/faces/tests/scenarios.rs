@@ -4,9 +4,10 @@
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::collections::BTreeMap;
 use std::env;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
-use ternmq_test_faces::face::{FACES, Face};
+use ternmq_broker::{Broker, Config, Placement};
+use ternmq_test_faces::face::{self, Face, plays};
 use ternmq_test_faces::normative::Statements;
 use ternmq_test_faces::report::{self, Gap};
 use ternmq_test_faces::stage;
@@ -19,9 +20,9 @@ fn main() {
     let stories = Arc::new(stories.expect("readable stories"));
     let gaps = Arc::new(report::load_gaps().expect("readable gaps"));
     let mut trials = checks(&stories, &gaps);
-    for name in FACES {
+    for name in face::all() {
         let face: SharedFace = Arc::new(OnceLock::new());
-        for (at, story) in stories.iter().enumerate() {
+        for (at, story) in stories.iter().enumerate().filter(|s| plays(name, s.1)) {
             for &version in &story.versions {
                 if gaps.iter().any(|g| g.covers(name, story, version)) {
                     continue;
@@ -46,11 +47,29 @@ fn perform(
 ) -> Result<(), Failed> {
     let face = face.get_or_init(|| Face::prepare(name, option_env!("CARGO_BIN_EXE_shim-rust")));
     let result = match face {
-        Ok(face) => stage::perform(story, version, face, outside_broker()),
+        Ok(face) => play(story, version, face),
         Err(e) => Err(e.clone()),
     };
     report::record(name, story, version, result.is_ok())?;
     result.map_err(Failed::from)
+}
+
+/// Plays against a fresh broker with clients on several shards, unless the story has a raw peer.
+fn play(story: &Story, version: Version, face: &Face) -> Result<(), String> {
+    if story.has_peer() || outside_broker().is_some() {
+        return stage::perform(story, version, face, outside_broker());
+    }
+    let config = Config {
+        shards: 2,
+        placement: Placement::ByClientId,
+        ..Config::listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+    };
+    let broker = Broker::start(config).map_err(|e| e.to_string())?;
+    stage::perform(story, version, face, Some(broker.local_addrs()[0]))?;
+    match broker.failure() {
+        None => Ok(()),
+        Some(failure) => Err(format!("the broker failed: {failure:?}")),
+    }
 }
 
 /// `TERNMQ_SCENARIO_BROKER=ADDRESS:PORT` plays the stories against another broker: a check of the

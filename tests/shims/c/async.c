@@ -20,7 +20,9 @@ static int sent_count;
 
 /* The outcome of the call that goes on; one at a time, as the story has one step at a time. */
 static struct signal done;
-static int failed, present, code_count;
+static int failed, present;
+/* Filters asked for, and the codes that came. */
+static int requested, code_count;
 static int codes[CODES_LIMIT];
 
 static MQTTAsync_connectOptions kept;
@@ -62,17 +64,9 @@ static void succeed3(void *context, MQTTAsync_successData *data)
 	if (data != NULL && strcmp(call, "connect") == 0)
 		present = data->alt.connect.sessionPresent;
 	if (data != NULL && strcmp(call, "subscribe") == 0)
-		codes[code_count++] = data->alt.qos;
-	signal_raise(&done, 0);
-}
-
-static void succeed_many3(void *context, MQTTAsync_successData *data)
-{
-	(void)context;
-	failed = 0;
-	/* The list has as many entries as filters were asked for. */
-	for (int i = 0; i < code_count; i++)
-		codes[i] = data->alt.qosList[i];
+		for (; code_count < requested; code_count++)
+			codes[code_count] = requested == 1 ? data->alt.qos
+				: data->alt.qosList[code_count];
 	signal_raise(&done, 0);
 }
 
@@ -90,16 +84,15 @@ static void succeed5(void *context, MQTTAsync_successData5 *data)
 	code_count = 0;
 	if (strcmp(call, "connect") == 0)
 		present = data->alt.connect.sessionPresent;
-	if (strcmp(call, "subscribe") == 0 || strcmp(call, "unsubscribe") == 0) {
-		/* Both members of the union begin alike: a count and the codes. */
-		int many = strcmp(call, "subscribe") == 0 ? data->alt.sub.reasonCodeCount
-			: data->alt.unsub.reasonCodeCount;
-		const enum MQTTReasonCodes *list = strcmp(call, "subscribe") == 0
-			? data->alt.sub.reasonCodes : data->alt.unsub.reasonCodes;
-		for (int i = 0; i < many && i < CODES_LIMIT && list != NULL; i++)
-			codes[code_count++] = (int)list[i];
-		if (code_count == 0)
-			codes[code_count++] = (int)data->reasonCode;
+	if (requested == 1) {
+		/* Only a request for several has a list. */
+		codes[code_count++] = (int)data->reasonCode;
+	} else if (strcmp(call, "subscribe") == 0) {
+		for (; code_count < requested; code_count++)
+			codes[code_count] = (int)data->alt.sub.reasonCodes[code_count];
+	} else if (strcmp(call, "unsubscribe") == 0) {
+		for (; code_count < requested; code_count++)
+			codes[code_count] = (int)data->alt.unsub.reasonCodes[code_count];
 	}
 	signal_raise(&done, data->reasonCode);
 }
@@ -281,14 +274,12 @@ static void subscribes(const struct line *line)
 	int count = read_filters(line, filters, qos, options);
 	MQTTAsync_responseOptions call = watch("subscribe");
 	int code;
+	requested = count;
 	if (version == MQTTVERSION_5) {
 		line_properties(line, "", &call.properties);
 		call.subscribeOptions = options[0];
 		call.subscribeOptionsCount = count == 1 ? 0 : count;
 		call.subscribeOptionsList = count == 1 ? NULL : options;
-	} else if (count > 1) {
-		call.onSuccess = succeed_many3;
-		code_count = count;
 	}
 	if (count == 1)
 		code = MQTTAsync_subscribe(client, filters[0], qos[0], &call);
@@ -306,6 +297,7 @@ static void unsubscribes(const struct line *line)
 	MQTTSubscribe_options options[FILTERS_LIMIT];
 	int count = read_filters(line, filters, qos, options);
 	MQTTAsync_responseOptions call = watch("unsubscribe");
+	requested = count;
 	int code = MQTTAsync_unsubscribeMany(client, count, filters, &call);
 	if (wait_done("unsubscribe", code))
 		answer_codes();
