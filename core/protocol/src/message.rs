@@ -336,7 +336,7 @@ struct Flags {
 
 /// Whether the body as it came from the wire is the message: nothing in it is a matter of one
 /// delivery, and no field of `publish` was replaced since it was decoded.
-fn stands_on_the_wire(publish: &Publish<'_>, topic: &str) -> bool {
+pub(crate) fn stands_on_the_wire(publish: &Publish<'_>, topic: &str) -> bool {
     let wire = publish.wire().as_ptr_range();
     let payload = publish.payload.as_ptr_range();
     let properties = publish.properties.as_bytes().as_ptr_range();

@@ -102,7 +102,7 @@ impl Connection {
         })
     }
 
-    /// Writes an acknowledgement without properties; 2 to 5 bytes, which any client takes.
+    /// Writes an acknowledgement without properties: 4 bytes, and one more for a reason.
     pub(super) fn send_ack(
         &mut self,
         id: u32,
@@ -112,7 +112,8 @@ impl Connection {
         pool: &mut Pool,
         out: &mut Out,
     ) {
-        let with_reason = self.version.is_v5() && reason != ReasonCode::SUCCESS;
+        let with_reason =
+            self.version.is_v5() && reason != ReasonCode::SUCCESS && self.max_packet_size >= 5;
         let first = (kind as u8) << 4 | u8::from(kind == PacketType::PubRel) << 1;
         let [high, low] = packet_id.to_be_bytes();
         self.writer(id, pool, out).append(|bytes| {

@@ -4,8 +4,9 @@ use super::index::{Matches, Subscription, SubscriptionIndex};
 use super::links::{Copy, Links};
 use super::out::{Out, RetainedOp};
 use super::shard::Shard;
+use super::source::Source;
 use crate::codec::QoS;
-use crate::message::Message;
+use crate::message::Origin;
 use crate::time::Time;
 
 /// What a fan-out over several filters collects, kept for its memory.
@@ -30,16 +31,11 @@ struct Choice {
 }
 
 impl Shard {
-    /// Publishes a message of this shard: to the retained store, the other shards and the local
-    /// subscribers. Returns how many local copies were due.
-    pub(super) fn publish(&mut self, message: &Message, now: Time, out: &mut Out) -> usize {
-        self.match_topic(message.topic());
-        self.publish_matched(message, now, out)
-    }
-
-    /// As [`publish`](Self::publish), after [`match_topic`](Self::match_topic).
-    pub(super) fn publish_matched(&mut self, message: &Message, now: Time, out: &mut Out) -> usize {
-        if message.retain() {
+    /// Publishes a message to the retained store, the other shards and the local subscribers, whose
+    /// filters [`match_topic`](Self::match_topic) has found. Returns how many local copies were due.
+    pub(super) fn publish(&mut self, source: &mut Source<'_>, now: Time, out: &mut Out) -> usize {
+        if source.retain {
+            let message = source.message();
             // An empty payload is never kept [MQTT-3.3.1-6] [MQTT-3.3.1-7].
             out.retained.push(if message.payload().is_empty() {
                 RetainedOp::Remove(message.topic().into())
@@ -48,9 +44,9 @@ impl Shard {
             });
         }
         if self.peers_interested {
-            out.publishes.push(message.clone());
+            out.publishes.push(source.message().clone());
         }
-        self.fan_out(message, now, out)
+        self.fan_out(source, now, out)
     }
 
     /// Finds the filters that match, for [`fan_out`](Self::fan_out); false when there are none.
@@ -61,7 +57,7 @@ impl Shard {
     }
 
     /// Gives each session with a matching subscription its copy; returns how many were due.
-    pub(super) fn fan_out(&mut self, message: &Message, now: Time, out: &mut Out) -> usize {
+    pub(super) fn fan_out(&mut self, source: &mut Source<'_>, now: Time, out: &mut Out) -> usize {
         let Self {
             index,
             matches,
@@ -74,42 +70,42 @@ impl Shard {
             let subscriptions = index.subscribers(*only);
             links.frames.begin(subscriptions.len() > 1);
             for subscription in subscriptions {
-                deliver_one(links, subscription, message, now, out);
+                deliver_one(links, subscription, source, now, out);
             }
         } else {
-            chosen.choose(index, matches, message, links);
+            chosen.choose(index, matches, source.origin, links);
             links.frames.begin(chosen.sessions.len() > 1);
-            chosen.deliver(message, now, links, out);
+            chosen.deliver(source, now, links, out);
         }
         (links.stats.matched - before) as usize
     }
 }
 
 /// A session does not get its own messages where it asked for No Local [MQTT-3.8.3-3].
-fn is_own(subscription: &Subscription, message: &Message, links: &Links) -> bool {
-    subscription.options.no_local && links.sessions[subscription.session].origin == message.origin()
+fn is_own(subscription: &Subscription, origin: Origin, links: &Links) -> bool {
+    subscription.options.no_local && links.sessions[subscription.session].origin == origin
 }
 
 fn deliver_one(
     links: &mut Links,
     subscription: &Subscription,
-    message: &Message,
+    source: &mut Source<'_>,
     now: Time,
     out: &mut Out,
 ) {
-    if is_own(subscription, message, links) {
+    if is_own(subscription, source.origin, links) {
         return;
     }
     let id = subscription.identifier.map(|id| [id.get()]);
     let copy = Copy {
         session: subscription.session,
-        qos: subscription.options.qos.min(message.qos()),
+        qos: subscription.options.qos.min(source.qos),
         // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
-        retain: subscription.options.retain_as_published && message.retain(),
+        retain: subscription.options.retain_as_published && source.retain,
         ids: id.as_ref().map_or(&[], |id| &id[..]),
     };
     links.stats.matched += 1;
-    links.deliver(copy, message, now, out);
+    links.deliver(copy, source, now, out);
 }
 
 impl Chosen {
@@ -120,7 +116,7 @@ impl Chosen {
         &mut self,
         index: &SubscriptionIndex,
         matches: &Matches,
-        message: &Message,
+        origin: Origin,
         links: &mut Links,
     ) {
         self.sessions.clear();
@@ -128,7 +124,7 @@ impl Chosen {
         let round = self.next_round(links);
         for filter in matches.filters() {
             for subscription in index.subscribers(*filter) {
-                if is_own(subscription, message, links) {
+                if is_own(subscription, origin, links) {
                     continue;
                 }
                 let session = &mut links.sessions[subscription.session];
@@ -153,7 +149,7 @@ impl Chosen {
         }
     }
 
-    fn deliver(&mut self, message: &Message, now: Time, links: &mut Links, out: &mut Out) {
+    fn deliver(&mut self, source: &mut Source<'_>, now: Time, links: &mut Links, out: &mut Out) {
         links.stats.matched += self.sessions.len() as u64;
         for choice in &self.sessions {
             self.list.clear();
@@ -165,11 +161,11 @@ impl Chosen {
             }
             let copy = Copy {
                 session: choice.session,
-                qos: choice.qos.min(message.qos()),
-                retain: choice.retain_as_published && message.retain(),
+                qos: choice.qos.min(source.qos),
+                retain: choice.retain_as_published && source.retain,
                 ids: &self.list,
             };
-            links.deliver(copy, message, now, out);
+            links.deliver(copy, source, now, out);
         }
     }
 

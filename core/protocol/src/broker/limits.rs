@@ -1,6 +1,5 @@
 //! What one shard allows, each limit with its unit and what happens beyond it.
 
-use crate::codec::MAX_PACKET_SIZE;
 use crate::session::queue::{OverflowPolicy, QueueLimits};
 
 /// Limits of a shard. All of them hold per shard, the per-session ones for each session.
@@ -17,6 +16,8 @@ pub struct Limits {
     /// Longest Keep Alive in seconds, 0 for no limit. An MQTT 5.0 client that asks for more, or for
     /// none, is told to use this one (Server Keep Alive); older clients can't be told and keep theirs.
     pub keep_alive: u16,
+    /// Largest CONNECT taken, in bytes. Beyond it the connection is closed.
+    pub connect_size: u32,
     /// Largest packet taken, in bytes, announced as Maximum Packet Size. Beyond it: 0x95.
     pub packet_size: u32,
     /// QoS 2 messages of an MQTT 5.0 client that may be open at a time, announced as Receive Maximum.
@@ -57,7 +58,8 @@ impl Default for Limits {
             sessions: 2_000_000,
             connect_timeout_ms: 10_000,
             keep_alive: 0,
-            packet_size: MAX_PACKET_SIZE,
+            connect_size: 1 << 20,
+            packet_size: 16 << 20,
             receive_maximum: 1024,
             topic_aliases: 64,
             inflight: 1024,

@@ -8,6 +8,7 @@ use super::limits::Limits;
 use super::out::Out;
 use super::pool::Pool;
 use super::session::{Parcel, Session};
+use super::source::{Source, write_as_is};
 use super::stats::Stats;
 use crate::codec::{PacketType, QoS};
 use crate::message::{Delivery, Message};
@@ -55,39 +56,56 @@ impl Links {
     ///
     /// QoS 0 overtakes QoS 1 and 2 messages that wait for acknowledgements: order is promised
     /// for each QoS by itself (4.6), and Receive Maximum does not count QoS 0.
-    pub(super) fn deliver(&mut self, copy: Copy<'_>, message: &Message, now: Time, out: &mut Out) {
+    pub(super) fn deliver(
+        &mut self,
+        copy: Copy<'_>,
+        source: &mut Source<'_>,
+        now: Time,
+        out: &mut Out,
+    ) {
         let session = &mut self.sessions[copy.session];
         let id = session.conn;
-        if let Some(conn) = self.conns.get_mut(id)
-            && conn.outbound_len() < self.limits.outbound_bytes
-        {
-            let direct = match copy.qos {
+        let Some(conn) = self.conns.get_mut(id) else {
+            return self.enqueue(copy, source);
+        };
+        let direct = conn.outbound_len() < self.limits.outbound_bytes
+            && match copy.qos {
                 QoS::AtMostOnce => session.queued_qos0 == 0,
                 _ => session.queue.is_empty() && session.window.can_push(),
             };
-            if direct {
-                let mut delivery =
-                    delivery(conn.version, message, copy.qos, copy.retain, copy.ids, now);
-                if !fits(conn, message, &delivery) {
-                    self.stats.dropped.too_large += 1;
-                    return;
-                }
-                if copy.qos != QoS::AtMostOnce {
-                    let parcel = Parcel::new(message.clone(), copy.qos, copy.retain, copy.ids);
-                    let Ok(packet_id) = session.window.push(awaited(copy.qos), parcel) else {
-                        debug_assert!(false, "can_push was asked");
-                        return;
-                    };
-                    delivery.packet_id = packet_id;
-                }
+        if !direct {
+            return self.enqueue(copy, source);
+        }
+        if copy.qos == QoS::AtMostOnce
+            && !copy.retain
+            && copy.ids.is_empty()
+            && let Some(body) = source.as_is(conn.version)
+        {
+            // 5 bytes of header at most; who is that close to its limit goes the long way.
+            if body.len() + 5 <= conn.max_packet_size as usize {
                 self.stats.count_sent(copy.qos);
-                let version = conn.version;
-                let writer = conn.writer(id, &mut self.pool, out);
-                self.frames.write(version, message, &delivery, writer);
+                write_as_is(body, conn.writer(id, &mut self.pool, out));
                 return;
             }
         }
-        self.enqueue(copy, message);
+        let message = source.message();
+        let (version, qos) = (conn.version, copy.qos);
+        let mut delivery = delivery(version, message, qos, copy.retain, copy.ids, now);
+        if !fits(conn, message, &delivery) {
+            self.stats.dropped.too_large += 1;
+            return;
+        }
+        if qos != QoS::AtMostOnce {
+            let parcel = Parcel::new(message.clone(), qos, copy.retain, copy.ids);
+            let Ok(packet_id) = session.window.push(awaited(qos), parcel) else {
+                debug_assert!(false, "can_push was asked");
+                return;
+            };
+            delivery.packet_id = packet_id;
+        }
+        self.stats.count_sent(qos);
+        let writer = conn.writer(id, &mut self.pool, out);
+        self.frames.write(version, message, &delivery, writer);
     }
 
     /// Writes what waits for this session, as far as window and buffer have room: first what was
@@ -185,7 +203,7 @@ impl Links {
         session.queued_qos0 = 0;
     }
 
-    fn enqueue(&mut self, copy: Copy<'_>, message: &Message) {
+    fn enqueue(&mut self, copy: Copy<'_>, source: &mut Source<'_>) {
         let session = &mut self.sessions[copy.session];
         let is_qos0 = copy.qos == QoS::AtMostOnce;
         let stats = &mut self.stats;
@@ -193,7 +211,8 @@ impl Links {
             stats.dropped.offline += 1;
             return;
         }
-        let parcel = Parcel::new(message.clone(), copy.qos, copy.retain, copy.ids);
+        let message = source.message().clone();
+        let parcel = Parcel::new(message, copy.qos, copy.retain, copy.ids);
         // Counted as queued first, so that a dropped one is taken off again like any other.
         stats.queued += 1;
         stats.queued_bytes += parcel.weight() as u64;

@@ -17,6 +17,7 @@ mod publish;
 mod replay;
 mod session;
 mod shard;
+mod source;
 mod stats;
 mod subscribe;
 mod subscribers;

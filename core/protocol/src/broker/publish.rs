@@ -2,9 +2,9 @@
 
 use super::out::Out;
 use super::shard::Shard;
+use super::source::Source;
 use crate::codec::{Ack, PacketType, PropertyId, Publish, QoS};
 use crate::error::PeerError;
-use crate::message::Message;
 use crate::reason::ReasonCode;
 use crate::session::alias::{AliasError, AliasesIn};
 use crate::session::dedupe::Received;
@@ -23,7 +23,7 @@ impl Shard {
         out: &mut Out,
     ) -> Result<(), PeerError> {
         let conn = &mut self.links.conns[id];
-        let v5 = conn.version.is_v5();
+        let version = conn.version;
         // [MQTT-3.3.4-6]
         if publish
             .properties
@@ -44,7 +44,9 @@ impl Shard {
             aliased = resolve(aliases, alias as u16, topic)?;
             topic = aliased.as_deref().unwrap_or(topic);
         }
-        if topic.bytes().filter(|byte| *byte == b'/').count() >= self.links.limits.topic_levels {
+        let levels = self.links.limits.topic_levels;
+        // A name shorter than that has no more levels; nearly all are.
+        if topic.len() >= levels && topic.split('/').count() > levels {
             return Err(PeerError::new(
                 ReasonCode::TOPIC_NAME_INVALID,
                 "the topic name has too many levels",
@@ -53,7 +55,7 @@ impl Shard {
         let session = &mut self.links.sessions[conn.session];
         let origin = session.origin;
         if publish.qos == QoS::ExactlyOnce {
-            let most = if v5 {
+            let most = if version.is_v5() {
                 self.links.limits.receive_maximum
             } else {
                 UNLIMITED
@@ -83,8 +85,10 @@ impl Shard {
         let mut nobody = !self.match_topic(topic);
         // A message that nobody wants is never made.
         if !nobody || publish.retain || self.peers_interested {
-            let message = Message::from_publish(publish, topic, now, origin, &mut self.scratch);
-            nobody = self.publish_matched(&message, now, out) == 0;
+            let mut scratch = std::mem::take(&mut self.scratch);
+            let mut source = Source::wire(publish, topic, version, now, origin, &mut scratch);
+            nobody = self.publish(&mut source, now, out) == 0;
+            self.scratch = scratch;
         }
         let reason = if nobody && !self.peers_interested {
             ReasonCode::NO_MATCHING_SUBSCRIBERS

@@ -4,6 +4,7 @@ use super::links::Copy;
 use super::out::{Out, Page, RetainedOp, RetainedTicket};
 use super::retained::Cursor;
 use super::shard::Shard;
+use super::source::Source;
 use crate::codec::QoS;
 use crate::time::Time;
 use std::collections::VecDeque;
@@ -74,7 +75,8 @@ impl Shard {
                 retain: true,
                 ids: id.as_ref().map_or(&[], |id| &id[..]),
             };
-            self.links.deliver(copy, message, now, out);
+            self.links
+                .deliver(copy, &mut Source::made(message), now, out);
         }
         self.ask_for_retained(ticket.session, out);
     }

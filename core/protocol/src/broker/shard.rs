@@ -7,6 +7,7 @@ use super::index::{Matches, SubscriptionIndex};
 use super::limits::Limits;
 use super::links::Links;
 use super::out::{ConnId, ListenerId, Out, Parked};
+use super::source::Source;
 use super::stats::Stats;
 use super::timers::Timers;
 use crate::codec::{Frame, Packet};
@@ -125,7 +126,10 @@ impl Shard {
                 }
                 Stage::Opened | Stage::Connected => {}
             }
-            let most = self.links.limits.packet_size;
+            let most = match connection.stage {
+                Stage::Opened => self.links.limits.connect_size,
+                _ => self.links.limits.packet_size,
+            };
             let mut frames = std::mem::take(&mut connection.frames);
             let handled = loop {
                 match frames.next(&mut input, most) {
@@ -178,7 +182,7 @@ impl Shard {
         for message in messages {
             self.links.stats.received_from_peers += 1;
             if self.match_topic(message.topic()) {
-                self.fan_out(message, now, out);
+                self.fan_out(&mut Source::made(message), now, out);
             }
         }
     }
@@ -207,7 +211,7 @@ impl Shard {
         }
         let room = connection.outbound_len() < self.links.limits.outbound_bytes;
         let session = connection.session;
-        room && self.links.has_backlog(session)
+        room && (self.links.has_backlog(session) || self.links.wants_retained(session))
     }
 
     /// False: don't read this socket now, ask again after a flush or an admission.

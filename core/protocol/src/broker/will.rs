@@ -3,6 +3,7 @@
 use super::out::Out;
 use super::session::Session;
 use super::shard::Shard;
+use super::source::Source;
 use crate::codec::{PropertiesBuf, PropertyId, Publish, QoS, Will};
 use crate::message::Message;
 use crate::time::Time;
@@ -53,6 +54,7 @@ impl Shard {
         publish.properties = will.properties.get();
         let message = Message::from_publish(&publish, &will.topic, now, *origin, &mut self.scratch);
         self.links.stats.wills += 1;
-        self.publish(&message, now, out);
+        self.match_topic(message.topic());
+        self.publish(&mut Source::made(&message), now, out);
     }
 }

@@ -1,4 +1,11 @@
 //! The shard through its public face: bytes and a virtual clock in, bytes and wishes out.
 
 mod basic;
+mod connect;
 mod desk;
+mod errors;
+mod flow;
+mod retained;
+mod sessions;
+mod subscribe;
+mod wills;

@@ -1,0 +1,354 @@
+//! Flow control, sizes, aliases: what limits a connection in either direction.
+
+use super::desk::*;
+use crate::broker::ConnId;
+use crate::codec::{Connect, Packet, PacketType, Properties, PropertiesBuf, PropertyId, Publish};
+use crate::codec::{QoS, Value};
+use crate::reason::ReasonCode;
+
+fn client_with(desk: &mut Desk, name: &str, properties: &[(PropertyId, u32)]) -> ConnId {
+    let mut buf = PropertiesBuf::default();
+    for (id, number) in properties {
+        buf.push_number(*id, *number);
+    }
+    let mut connect = Connect::new(V5_0, name);
+    connect.properties = buf.get();
+    let conn = desk.connect(connect);
+    desk.connack(conn);
+    conn
+}
+
+// [MQTT-3.3.4-9] [MQTT-3.3.4-10] [MQTT-4.9.0-1] [MQTT-4.9.0-2] [MQTT-4.9.0-3]
+#[test]
+fn the_clients_receive_maximum_is_kept_and_blocks_nothing_else() {
+    let mut desk = Desk::new();
+    let client = client_with(&mut desk, "c", &[(PropertyId::ReceiveMaximum, 2)]);
+    desk.subscribe(client, "t", Q2);
+    let publisher = desk.client(V5_0, "p");
+    for n in 0..6u16 {
+        let qos = if n % 2 == 0 { Q1 } else { Q2 };
+        desk.publish(publisher, "t", &n.to_string(), qos, n + 1);
+    }
+    let mut order = Vec::new();
+    let mut open = desk.messages(client);
+    assert_eq!(open.len(), 2);
+    desk.send(client, Packet::PingReq);
+    assert_eq!(desk.take(client), Got::PingResp);
+    desk.publish(publisher, "t", "overtakes", Q0, 0);
+    assert_eq!(desk.texts(client), ["overtakes"]);
+    while let Some(message) = open.pop() {
+        order.push(message.text().to_owned());
+        if message.qos == Q1 {
+            desk.ack(client, PacketType::PubAck, message.id);
+        } else {
+            desk.ack(client, PacketType::PubRec, message.id);
+            desk.take(client);
+            assert!(desk.got(client).is_empty(), "PUBREC gives no quota back");
+            desk.ack(client, PacketType::PubComp, message.id);
+        }
+        open.extend(desk.messages(client));
+        assert!(open.len() <= 2);
+    }
+    assert_eq!((order.len(), desk.stats().queued), (6, 0));
+    desk.check_books();
+}
+
+// [MQTT-3.5.2-1] [MQTT-4.4.0-2] [MQTT-4.3.3-9]
+#[test]
+fn a_refusing_pubrec_ends_the_delivery_and_frees_quota() {
+    let mut desk = Desk::new();
+    let client = client_with(&mut desk, "c", &[(PropertyId::ReceiveMaximum, 1)]);
+    desk.subscribe(client, "t", Q2);
+    let publisher = desk.client(V5_0, "p");
+    desk.publish(publisher, "t", "a", Q2, 1);
+    desk.publish(publisher, "t", "b", Q2, 2);
+    let id = desk.messages(client)[0].id;
+    let reason = ReasonCode::QUOTA_EXCEEDED;
+    desk.ack_with(client, PacketType::PubRec, id, reason);
+    assert_eq!(desk.texts(client), ["b"], "and no PUBREL");
+    assert_eq!(desk.stats().acknowledged, 1);
+}
+
+#[test]
+fn acknowledgements_of_nothing_do_no_harm() {
+    let mut desk = Desk::new();
+    let client = desk.client(V5_0, "c");
+    desk.ack(client, PacketType::PubAck, 9);
+    desk.ack(client, PacketType::PubComp, 9);
+    assert!(desk.got(client).is_empty());
+    desk.ack(client, PacketType::PubRec, 9);
+    let unknown = Got::Ack(
+        PacketType::PubRel,
+        9,
+        ReasonCode::PACKET_IDENTIFIER_NOT_FOUND,
+    );
+    assert_eq!(desk.take(client), unknown);
+}
+
+#[test]
+fn an_acknowledgement_of_the_wrong_kind_is_a_protocol_error() {
+    for (qos, kind) in [
+        (Q1, PacketType::PubRec),
+        (Q1, PacketType::PubComp),
+        (Q2, PacketType::PubAck),
+        (Q2, PacketType::PubComp),
+    ] {
+        let mut desk = Desk::new();
+        let client = desk.client(V5_0, "c");
+        desk.subscribe(client, "t", Q2);
+        desk.publish(client, "t", "x", qos, 1);
+        let Got::Publish(message) = desk.take(client) else {
+            panic!("no PUBLISH");
+        };
+        desk.take(client);
+        desk.ack(client, kind, message.id);
+        let error = Got::Disconnect(ReasonCode::PROTOCOL_ERROR);
+        assert_eq!(desk.take_all(client), [error]);
+    }
+}
+
+// [MQTT-3.3.4-7]: a client that sends more is cut off, 0x93.
+#[test]
+fn the_servers_receive_maximum_counts_open_qos_2_messages() {
+    let mut desk = Desk::with(|limits| limits.receive_maximum = 2);
+    let client = desk.client(V5_0, "c");
+    for id in 1..=2 {
+        desk.publish(client, "t", "x", Q2, id);
+    }
+    for id in 3..=30 {
+        desk.publish(client, "t", "x", Q1, id);
+    }
+    desk.ack(client, PacketType::PubRel, 1);
+    desk.publish(client, "t", "x", Q2, 40);
+    assert!(desk.is_open(client));
+    desk.take_all(client);
+    desk.publish(client, "t", "x", Q2, 41);
+    let error = Got::Disconnect(ReasonCode::RECEIVE_MAXIMUM_EXCEEDED);
+    assert_eq!(desk.take_all(client), [error]);
+    let old = desk.client(V3_1_1, "o");
+    for id in 1..=100 {
+        desk.publish(old, "t", "x", Q2, id);
+    }
+    assert!(desk.is_open(old), "there was no such limit before 5.0");
+}
+
+// [MQTT-3.1.2-24] [MQTT-3.1.2-25]
+#[test]
+fn nothing_larger_than_the_clients_maximum_is_sent() {
+    for qos in [Q0, Q1] {
+        let mut desk = Desk::new();
+        let client = client_with(&mut desk, "c", &[(PropertyId::MaximumPacketSize, 40)]);
+        desk.subscribe(client, "t", qos);
+        let publisher = desk.client(V5_0, "p");
+        // Fixed header 2, topic 3, identifier 2 or 0, property length 1.
+        let most = 40 - 6 - if qos == Q1 { 2 } else { 0 };
+        for len in [most - 1, most, most + 1, 200, 3] {
+            desk.publish(publisher, "t", &"x".repeat(len), qos, u16::from(qos == Q1));
+        }
+        let lengths: Vec<_> = desk
+            .messages(client)
+            .iter()
+            .map(|m| m.payload.len())
+            .collect();
+        assert_eq!(lengths, [most - 1, most, 3]);
+        assert_eq!(desk.stats().dropped.too_large, 2);
+        desk.check_books();
+    }
+    // An answer that does not fit ends the connection, which is all that is left to do.
+    let mut desk = Desk::new();
+    let client = client_with(&mut desk, "c", &[(PropertyId::MaximumPacketSize, 30)]);
+    let options = Default::default();
+    let names: Vec<String> = (0..40).map(|n| n.to_string()).collect();
+    let requests: Vec<_> = names.iter().map(|name| (&**name, options)).collect();
+    let packet = crate::codec::Subscribe::new(1, Properties::EMPTY, &requests);
+    desk.send(client, Packet::Subscribe(packet));
+    let error = Got::Disconnect(ReasonCode::PACKET_TOO_LARGE);
+    assert_eq!(desk.take_all(client), [error]);
+}
+
+// [MQTT-3.2.2-15]: a client that sends more is cut off, 0x95.
+#[test]
+fn a_packet_over_the_servers_maximum_is_refused_by_its_header() {
+    let mut desk = Desk::with(|limits| (limits.packet_size, limits.connect_size) = (1000, 500));
+    let client = desk.client(V5_0, "c");
+    desk.input(client, &[0x30, 0xFF, 0xFF, 0xFF, 0x7F]);
+    let error = Got::Disconnect(ReasonCode::PACKET_TOO_LARGE);
+    assert_eq!(desk.take_all(client), [error]);
+    let conn = desk.open(V5_0);
+    desk.input(conn, &[0x10, 0xF5, 0x03]);
+    assert!(!desk.is_open(conn), "a CONNECT of 504 bytes");
+}
+
+// [MQTT-3.3.2-7] [MQTT-3.3.2-8] [MQTT-3.3.2-12]
+#[test]
+fn topic_aliases_stand_for_topics_on_one_connection() {
+    let mut desk = Desk::with(|limits| limits.topic_aliases = 3);
+    let watcher = desk.client(V3_1_1, "w");
+    desk.subscribe(watcher, "#", Q0);
+    let (client, _) = desk.durable(V5_0, "c");
+    let send = |desk: &mut Desk, client, topic: &str, alias: u32| {
+        let mut properties = PropertiesBuf::default();
+        properties.push_number(PropertyId::TopicAlias, alias);
+        let mut publish = Publish::new(topic, topic.as_bytes());
+        publish.properties = properties.get();
+        desk.send(client, Packet::Publish(publish));
+    };
+    for (topic, alias) in [("a", 1), ("b", 3), ("", 1), ("", 3), ("c", 1), ("", 1)] {
+        send(&mut desk, client, topic, alias);
+    }
+    let topics: Vec<_> = desk
+        .messages(watcher)
+        .into_iter()
+        .map(|m| m.topic)
+        .collect();
+    assert_eq!(topics, ["a", "b", "a", "b", "c", "c"]);
+    send(&mut desk, client, "", 2);
+    let error = Got::Disconnect(ReasonCode::PROTOCOL_ERROR);
+    assert_eq!(desk.take_all(client), [error]);
+    for (topic, alias, reason) in [
+        ("", 1, ReasonCode::PROTOCOL_ERROR),
+        ("x", 4, ReasonCode::TOPIC_ALIAS_INVALID),
+    ] {
+        let (client, present) = desk.durable(V5_0, "c");
+        assert!(present, "aliases don't come back with the session");
+        send(&mut desk, client, topic, alias);
+        assert_eq!(desk.take_all(client), [Got::Disconnect(reason)]);
+    }
+}
+
+// [MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-16] [MQTT-3.3.2-17] [MQTT-3.3.2-18] [MQTT-3.3.2-20]
+#[test]
+fn properties_of_the_message_are_passed_on_unaltered() {
+    for qos in [Q0, Q1] {
+        let mut desk = Desk::new();
+        let (client, old) = (desk.client(V5_0, "c"), desk.client(V3_1_1, "o"));
+        desk.subscribe(client, "t", Q1);
+        desk.subscribe(old, "t", Q1);
+        let mut properties = PropertiesBuf::default();
+        for (id, value) in [
+            (PropertyId::UserProperty, Value::Utf8StringPair("k", "2")),
+            (PropertyId::PayloadFormatIndicator, Value::Byte(1)),
+            (PropertyId::ContentType, Value::Utf8String("text/plain")),
+            (PropertyId::ResponseTopic, Value::Utf8String("r/t")),
+            (PropertyId::CorrelationData, Value::BinaryData(b"\0\xFF")),
+            (PropertyId::UserProperty, Value::Utf8StringPair("k", "1")),
+        ] {
+            properties.push(id, value).unwrap();
+        }
+        let mut publish = Publish::new("t", b"x");
+        (publish.qos, publish.packet_id) = (qos, u16::from(qos != QoS::AtMostOnce));
+        publish.properties = properties.get();
+        let publisher = desk.client(V5_0, "p");
+        desk.send(publisher, Packet::Publish(publish));
+        assert_eq!(desk.messages(client)[0].properties, properties);
+        assert!(desk.messages(old)[0].properties.is_empty());
+    }
+}
+
+// [MQTT-3.3.4-6]
+#[test]
+fn a_client_must_not_send_subscription_identifiers() {
+    let mut desk = Desk::new();
+    let client = desk.client(V5_0, "c");
+    let mut properties = PropertiesBuf::default();
+    properties.push_number(PropertyId::SubscriptionIdentifier, 1);
+    let mut publish = Publish::new("t", b"x");
+    publish.properties = properties.get();
+    desk.send(client, Packet::Publish(publish));
+    let error = Got::Disconnect(ReasonCode::PROTOCOL_ERROR);
+    assert_eq!(desk.take_all(client), [error]);
+}
+
+#[test]
+fn a_client_that_does_not_read_fills_its_queue_and_nothing_else() {
+    let mut desk = Desk::with(|limits| {
+        (limits.outbound_bytes, limits.queue.items) = (1000, 50);
+    });
+    let (slow, quick) = (desk.client(V3_1_1, "slow"), desk.client(V3_1_1, "quick"));
+    desk.subscribe(slow, "t", Q0);
+    desk.subscribe(quick, "t", Q0);
+    desk.stick(slow, true);
+    let publisher = desk.client(V3_1_1, "p");
+    for n in 0..200 {
+        desk.publish(publisher, "t", &format!("{n:0>50}"), Q0, 0);
+        desk.check_books();
+    }
+    assert_eq!(desk.messages(quick).len(), 200);
+    let held = desk.shard.outbound(slow).unwrap().len();
+    assert!((1000..1100).contains(&held), "{held}");
+    assert_eq!(desk.stats().queued, 50);
+    assert!(desk.stats().dropped.queue_items > 100);
+    desk.stick(slow, false);
+    assert_eq!(desk.stats().queued, 0);
+    let got: Vec<usize> = desk
+        .texts(slow)
+        .iter()
+        .map(|t| t.parse().unwrap())
+        .collect();
+    assert!(got.is_sorted() && got.len() == 200 - desk.stats().dropped.queue_items as usize);
+    desk.publish(publisher, "t", "more", Q0, 0);
+    assert_eq!(desk.texts(slow), ["more"]);
+}
+
+#[test]
+fn a_client_that_only_asks_is_not_read_on() {
+    let mut desk = Desk::with(|limits| limits.outbound_bytes = 100);
+    let client = desk.client(V3_1_1, "c");
+    desk.stick(client, true);
+    let mut sent = 0;
+    while desk.shard.wants_input(client) {
+        desk.send(client, Packet::PingReq);
+        sent += 1;
+    }
+    assert_eq!(sent, 100);
+    desk.stick(client, false);
+    assert!(desk.shard.wants_input(client));
+    assert_eq!(desk.take_all(client).len(), 100);
+}
+
+#[test]
+fn each_connection_is_dirty_once_and_idle_ones_own_no_buffer() {
+    let mut desk = Desk::new();
+    let (a, b) = (desk.client(V3_1_1, "a"), desk.client(V3_1_1, "b"));
+    desk.subscribe(a, "#", Q1);
+    assert!(desk.shard.outbound(a).is_none() && desk.shard.outbound(b).is_none());
+    let mut bytes = Vec::new();
+    for id in 1..50 {
+        let mut publish = Publish::new("t", b"x");
+        (publish.qos, publish.packet_id) = (Q1, id);
+        Packet::Publish(publish).encode(V3_1_1, &mut bytes).unwrap();
+    }
+    desk.shard.handle_input(b, desk.now, &bytes, &mut desk.out);
+    let mut dirty = desk.out.dirty.clone();
+    dirty.sort_unstable();
+    assert_eq!(dirty, [a, b]);
+    assert!(desk.out.publishes.is_empty(), "no other shard wants them");
+    desk.settle();
+    assert_eq!(desk.messages(a).len(), 49);
+}
+
+#[test]
+fn messages_between_shards_are_offered_once_and_delivered_here_only() {
+    let mut desk = Desk::new();
+    let client = desk.client(V5_0, "c");
+    desk.shard.set_peers_interested(true);
+    desk.publish(client, "t", "x", Q1, 3);
+    let sent = Got::Ack(PacketType::PubAck, 3, ReasonCode::SUCCESS);
+    assert_eq!(desk.take(client), sent, "somebody there may want it");
+    let messages = std::mem::take(&mut desk.offered);
+    assert_eq!(messages.len(), 1);
+    desk.subscribe(client, "t", Q2);
+    desk.shard
+        .handle_publishes(desk.now, &messages, &mut desk.out);
+    desk.settle();
+    assert_eq!(desk.texts(client), ["x"]);
+    assert!(desk.offered.is_empty());
+    assert_eq!(
+        (desk.stats().received_from_peers, desk.stats().matched),
+        (1, 1)
+    );
+    desk.shard.set_peers_interested(false);
+    desk.publish(client, "nobody", "x", Q1, 4);
+    let nobody = ReasonCode::NO_MATCHING_SUBSCRIBERS;
+    assert_eq!(desk.take(client), Got::Ack(PacketType::PubAck, 4, nobody));
+}
