@@ -1,7 +1,7 @@
 //! Enhanced authentication (section 4.12): the session carries it, the user knows the method.
 
 use super::{ClientSession, Event, RequestRefused, State};
-use crate::codec::{Auth, Packet, Place, Properties, PropertiesBuf, PropertyId, Value};
+use crate::codec::{Auth, Packet, Properties, PropertiesBuf, PropertyId, Value};
 use crate::error::{EncodeError, PeerError};
 use crate::reason::ReasonCode;
 use crate::time::Time;
@@ -37,7 +37,11 @@ impl Authentication {
         if self.method.is_none() {
             return Err(PeerError::protocol("AUTH without an authentication method"));
         }
-        self.check_method(auth.properties)?;
+        // Success without any property may be left out as a whole (section 3.15.2.1).
+        let short = auth.reason == ReasonCode::SUCCESS && auth.properties.is_empty();
+        if !short {
+            self.check_method(auth.properties)?;
+        }
         match auth.reason {
             _ if !self.open => Err(PeerError::protocol("AUTH that nobody asked for")),
             ReasonCode::CONTINUE_AUTHENTICATION => Ok(()),
@@ -59,7 +63,7 @@ impl Authentication {
 
 impl ClientSession {
     /// Sends AUTH: [`ReasonCode::CONTINUE_AUTHENTICATION`] to answer an
-    /// [`Event::Authenticate`](super::Event::Authenticate), [`ReasonCode::RE_AUTHENTICATE`] to begin
+    /// [`Event::Authenticate`], [`ReasonCode::RE_AUTHENTICATE`] to begin
     /// anew on an accepted connection. The method of CONNECT is added where it is missing.
     ///
     /// # Errors
@@ -85,7 +89,6 @@ impl ClientSession {
             ReasonCode::RE_AUTHENTICATE if connected && !authentication.open => {}
             _ => return Err(invalid("AUTH with this reason code is out of turn")),
         }
-        Properties::parse(properties.as_bytes(), Place::Auth).map_err(|e| invalid(e.what))?;
         let mut all = PropertiesBuf::from(properties);
         match properties.text(PropertyId::AuthenticationMethod) {
             Some(named) if named != method => {

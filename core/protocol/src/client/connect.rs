@@ -5,7 +5,7 @@ use super::link::{Link, ServerLimits};
 use super::outbound::InFlight;
 use super::{Cause, ClientSession, DropReason, Event, LostSession, RequestRefused, State, Token};
 use crate::codec::{
-    ConnAck, Disconnect, FrameBuffer, Packet, Place, Properties, PropertiesBuf, PropertyId, Value,
+    ConnAck, Disconnect, FrameBuffer, Packet, Properties, PropertiesBuf, PropertyId, Value,
 };
 use crate::error::{EncodeError, PeerError};
 use crate::outbound::Outbound;
@@ -124,7 +124,6 @@ impl ClientSession {
         if !client_may_send(reason) {
             return Err(invalid("not a reason code of a client's DISCONNECT"));
         }
-        Properties::parse(properties.as_bytes(), Place::Disconnect).map_err(|e| invalid(e.what))?;
         if !self.link.session_expires_later
             && properties.number(PropertyId::SessionExpiryInterval) > Some(0)
         {
@@ -212,7 +211,7 @@ impl ClientSession {
         let quota = server.receive_maximum.min(self.options.max_inflight.max(1));
         self.link.keep_alive = ClientKeepAlive::new(keep_alive, self.options.ping_timeout_ms, now);
         self.link.server = server;
-        self.link.aliases_out = AliasesOut::new(aliases);
+        self.link.aliases_out = (aliases > 0).then(|| AliasesOut::new(aliases));
         // MQTT 3.1 has no Session Present: a session that was asked for is taken for present.
         self.link.resumed =
             session_present || (self.link.version.level() == 3 && !self.link.clean_start);

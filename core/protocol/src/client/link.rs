@@ -25,7 +25,8 @@ pub(super) struct Link {
     pub(super) resumed: bool,
     pub(super) server: ServerLimits,
     pub(super) aliases_in: AliasesIn,
-    pub(super) aliases_out: AliasesOut,
+    /// `None` where none are to be set: then no topic is even looked at.
+    pub(super) aliases_out: Option<AliasesOut>,
     /// What we announced to the server.
     pub(super) max_packet_size: u32,
     pub(super) receive_quota: ReceiveQuota,
@@ -35,7 +36,6 @@ pub(super) struct Link {
 
 impl Link {
     pub(super) fn new(options: &Options, now: Time) -> Self {
-        let announced = options.announced(PropertyId::MaximumPacketSize, MAX_PACKET_SIZE);
         let alias_maximum = options.announced(PropertyId::TopicAliasMaximum, 0) as u16;
         let receive_maximum = options.announced(PropertyId::ReceiveMaximum, u16::MAX.into()) as u16;
         let method = match options.version.is_v5() {
@@ -60,8 +60,9 @@ impl Link {
             resumed: false,
             server: ServerLimits::default(),
             aliases_in: AliasesIn::new(alias_maximum),
-            aliases_out: AliasesOut::new(0),
-            max_packet_size: announced.min(options.max_packet_size.max(2)),
+            aliases_out: None,
+            max_packet_size: options
+                .announced(PropertyId::MaximumPacketSize, options.max_packet_size),
             receive_quota: ReceiveQuota::new(receive_maximum),
             ending: None,
         }

@@ -1,7 +1,7 @@
 //! What a client wants of its connections.
 
 use crate::codec::{
-    Connect, MAX_PACKET_SIZE, Place, PropertiesBuf, PropertyId, QoS, connect::Will as WireWill,
+    Connect, MAX_PACKET_SIZE, PropertiesBuf, PropertyId, QoS, Value, connect::Will as WireWill,
 };
 use crate::error::EncodeError;
 use crate::version::ProtocolVersion;
@@ -42,7 +42,8 @@ pub struct Options {
     /// Most bytes of messages in the outbox, and most bytes that may stand in the outbound buffer
     /// for a PUBLISH to be taken.
     pub max_queued_bytes: usize,
-    /// Most bytes of one packet that comes in; MQTT 5.0 tells it to the server.
+    /// Most bytes of one packet that comes in; MQTT 5.0 tells it to the server. A Maximum Packet Size
+    /// among the properties counts in its place.
     pub max_packet_size: u32,
     /// Topic aliases to set on outgoing messages, at most the server's Topic Alias Maximum; 0 for
     /// none. Pays when few long topics are published to often.
@@ -147,7 +148,8 @@ impl Options {
         let mut properties = self.properties.clone();
         let announced = properties.get().number(PropertyId::MaximumPacketSize);
         if announced.is_none() && self.max_packet_size < MAX_PACKET_SIZE {
-            properties.push_number(PropertyId::MaximumPacketSize, self.max_packet_size.max(2));
+            let maximum = Value::FourByteInteger(self.max_packet_size);
+            properties.push(PropertyId::MaximumPacketSize, maximum)?;
         }
         self.check()?;
         let connect = Connect {
@@ -173,25 +175,12 @@ impl Options {
 
     /// What the codec does not look at.
     fn check(&self) -> Result<(), EncodeError> {
-        if self.version.is_v5() {
-            let invalid = |e: crate::PeerError| EncodeError::Invalid(e.what);
-            self.properties.check(Place::Connect).map_err(invalid)?;
-            let properties = self.properties.get();
-            if properties.get(PropertyId::AuthenticationData).is_some()
-                && properties.get(PropertyId::AuthenticationMethod).is_none()
-            {
-                return Err(EncodeError::Invalid("Authentication Data without a method"));
-            }
-            if let Some(will) = &self.will {
-                will.properties.check(Place::Will).map_err(invalid)?;
-            }
-        } else if self.client_id.is_empty()
-            && (self.version == ProtocolVersion::V3_1 || !self.clean_start)
+        if self.client_id.is_empty()
+            && (self.version == ProtocolVersion::V3_1
+                || (self.version == ProtocolVersion::V3_1_1 && !self.clean_start))
         {
             // 3.1.1 [MQTT-3.1.3-7]
-            return Err(EncodeError::NotInThisVersion(
-                "an empty client identifier with a session to keep",
-            ));
+            return Err(EncodeError::NotInThisVersion(EMPTY_CLIENT_ID));
         }
         Ok(())
     }
@@ -208,3 +197,5 @@ impl Will {
         }
     }
 }
+
+const EMPTY_CLIENT_ID: &str = "an empty client identifier, or one without Clean Session";

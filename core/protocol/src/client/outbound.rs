@@ -1,10 +1,8 @@
 //! What the user sends: publishes and their outbox, requests.
 
 use super::{ClientSession, DropReason, PublishRefused, RequestRefused, State, Token};
-use crate::codec::{
-    Ack, Packet, Place, Properties, PropertyId, QoS, Request, Subscribe, Unsubscribe,
-};
-use crate::error::{EncodeError, PeerError};
+use crate::codec::{Ack, Packet, Properties, PropertyId, QoS, Request, Subscribe, Unsubscribe};
+use crate::error::EncodeError;
 use crate::message::{Delivery, Message, TopicAlias};
 use crate::reason::ReasonCode;
 use crate::session::alias::TopicForm;
@@ -75,7 +73,6 @@ impl ClientSession {
         properties: Properties<'_>,
     ) -> Result<Token, RequestRefused> {
         self.check_connected()?;
-        check_properties(properties, Place::Subscribe)?;
         if !self.link.server.subscription_ids
             && properties.get(PropertyId::SubscriptionIdentifier).is_some()
         {
@@ -106,7 +103,6 @@ impl ClientSession {
         properties: Properties<'_>,
     ) -> Result<Token, RequestRefused> {
         self.check_connected()?;
-        check_properties(properties, Place::Unsubscribe)?;
         for filter in filters {
             parse_filter(filter)?;
         }
@@ -290,24 +286,24 @@ impl ClientSession {
             topic_alias: None,
             expiry: message.expiry_left(now),
         };
-        match self.link.aliases_out.form(message.topic()) {
-            TopicForm::Full => {}
-            TopicForm::AliasOnly(number) => {
-                delivery.topic_alias = Some(TopicAlias {
-                    number,
-                    with_topic: false,
-                });
-            }
-            TopicForm::FullWithAlias(number) => {
-                delivery.topic_alias = Some(TopicAlias {
+        if let Some(aliases) = &mut self.link.aliases_out {
+            let topic = message.topic();
+            delivery.topic_alias = match aliases.form(topic) {
+                TopicForm::Full => None,
+                TopicForm::FullWithAlias(number) => Some(TopicAlias {
                     number,
                     with_topic: true,
-                });
-                let len = message.publish_len(version, &delivery);
-                if len > self.link.server.maximum_packet_size {
-                    self.link.aliases_out.revoke(message.topic());
-                    delivery.topic_alias = None;
-                }
+                }),
+                TopicForm::AliasOnly(number) => Some(TopicAlias {
+                    number,
+                    with_topic: false,
+                }),
+            };
+            let len = message.publish_len(version, &delivery);
+            if len > self.link.server.maximum_packet_size {
+                // It fits without: setting an alias costs three bytes.
+                aliases.revoke(topic);
+                delivery.topic_alias = None;
             }
         }
         self.outbound.publish(version, message, &delivery);
@@ -364,11 +360,4 @@ pub(super) fn awaited(qos: QoS) -> Phase {
 fn parse_filter(filter: &str) -> Result<TopicFilter<'_>, EncodeError> {
     TopicFilter::parse(filter, usize::MAX)
         .map_err(|_| EncodeError::Invalid("not a valid topic filter"))
-}
-
-fn check_properties(properties: Properties<'_>, place: Place) -> Result<(), EncodeError> {
-    let invalid = |error: PeerError| EncodeError::Invalid(error.what);
-    Properties::parse(properties.as_bytes(), place)
-        .map(drop)
-        .map_err(invalid)
 }

@@ -115,7 +115,8 @@ fn options_broken_later_end_the_next_connection() {
     peer.session.options_mut().client_id = String::new();
     peer.session.options_mut().clean_start = false;
     peer.session.handle_open(peer.now);
-    let error = EncodeError::NotInThisVersion("an empty client identifier with a session to keep");
+    let error =
+        EncodeError::NotInThisVersion("an empty client identifier, or one without Clean Session");
     let event = format!("disconnected {:?} 0x80", Cause::Options(error));
     peer.ends_with(&[], &event);
 }

@@ -39,7 +39,7 @@ fn carry(world: &mut World, n: usize) -> bool {
     while !world.server.held.is_empty() {
         world.server.answer(0);
     }
-    if !world.to_acknowledge.is_empty() && n % 3 == 0 {
+    if !world.to_acknowledge.is_empty() && n.is_multiple_of(3) {
         world.acknowledge(0);
     }
     let moved = match n % 2 {
