@@ -2,7 +2,6 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread::{Builder, JoinHandle};
@@ -155,18 +154,8 @@ impl Broker {
         let mut driver = Driver::new(number, shared.clone(), shard, poller, config.stop_grace);
         driver.listen(listeners)?;
         let name = format!("ternmq-shard-{number}");
-        Ok(Builder::new().name(name).spawn(move || {
-            let run = catch_unwind(AssertUnwindSafe(move || driver.run()));
-            let message = match run {
-                Ok(Ok(())) => return,
-                Ok(Err(error)) => error.to_string(),
-                Err(panic) => text_of(&*panic),
-            };
-            shared.fail(Failure {
-                shard: number,
-                message,
-            });
-        })?)
+        let body = move || shared.watch(number, move || driver.run());
+        Ok(Builder::new().name(name).spawn(body)?)
     }
 }
 
@@ -199,9 +188,34 @@ fn share(config: &Config, pollers: &[Poller]) -> Shared {
     Shared::new(mailboxes, directory, anonymous, &config.limits)
 }
 
-/// What a panic says, where it says something.
-fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "panicked".to_owned())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shard_that_panics_ends_the_broker_and_says_so() {
+        let config = Config {
+            shards: 2,
+            ..Config::default()
+        };
+        let mut broker = Broker::start(config).unwrap();
+        assert_eq!(broker.failure(), None);
+        broker.shared.watch(1, || panic!("on purpose"));
+        let failure = Failure {
+            shard: 1,
+            message: "on purpose".into(),
+        };
+        for thread in broker.threads.drain(..) {
+            thread.join().unwrap();
+        }
+        assert_eq!(broker.failure(), Some(failure.clone()));
+        let none = ternmq_protocol::codec::Properties::EMPTY;
+        let qos = ternmq_protocol::codec::QoS::AtMostOnce;
+        let now = ternmq_protocol::Time(0);
+        let message = Message::new("t", b"", qos, false, none, now).unwrap();
+        // Nobody subscribes, so nobody would have got it.
+        assert_eq!(broker.publish(&message), Ok(()));
+        assert_eq!(broker.stats().mqtt.connections, 0);
+        assert_eq!(broker.stop(), Err(failure));
+    }
 }

@@ -33,9 +33,9 @@ pub struct Config {
 pub struct ListenerConfig {
     /// IPv4 or IPv6; port 0 takes a free one.
     pub address: SocketAddr,
-    /// Whether clients without a user name are let in. There are no other clients yet: a broker
-    /// without credentials to check against refuses everybody else with Not authorized (0x87; return
-    /// code 5 before MQTT 5.0).
+    /// Whether everybody is let in, whatever user name and password they send. If not, nobody is,
+    /// because there is nothing to check them against: Not authorized (0x87; return code 5 before
+    /// MQTT 5.0).
     pub anonymous: bool,
 }
 
@@ -50,6 +50,10 @@ pub struct Limits {
     pub mailbox_messages: usize,
     /// The same in bytes.
     pub mailbox_bytes: usize,
+    /// Bytes that wait in the queues of all sessions together, connected or not. Beyond it CONNECT is
+    /// answered with Server busy (0x89; return code 3 before MQTT 5.0); what each queue may hold is
+    /// in [`SessionLimits`].
+    pub queued_bytes: usize,
     /// Retained messages. One more is delivered but not kept.
     pub retained: RetainedLimits,
     /// Bytes that an in-process connection holds each way.
@@ -75,6 +79,7 @@ impl Default for Limits {
             connections: 1_100_000,
             mailbox_messages: 65_536,
             mailbox_bytes: 64 << 20,
+            queued_bytes: 2 << 30,
             retained: RetainedLimits {
                 messages: 10_000_000,
                 bytes: 1 << 30,

@@ -77,10 +77,8 @@ impl<P> Mailbox<P> {
             mail.bytes = bytes;
         }
         let high = !fits || self.is_high(count, bytes);
-        if let (true, Some(sender)) = (high, sender)
-            && !mail.waiting.contains(&sender)
-        {
-            mail.waiting.push(sender);
+        if let (true, Some(sender)) = (high, sender) {
+            mail.wait(sender);
         }
         drop(mail);
         if !taken {
@@ -90,10 +88,14 @@ impl<P> Mailbox<P> {
         if high { Offer::High } else { Offer::Taken }
     }
 
-    /// Whether an offer of nothing would be [`Offer::Taken`].
-    pub(crate) fn has_room(&self) -> bool {
-        let mail = self.lock();
-        mail.closed || !self.is_high(mail.messages.len(), mail.bytes)
+    /// Whether there is room for more. If not, `sender` will be woken when there is.
+    pub(crate) fn has_room(&self, sender: usize) -> bool {
+        let mut mail = self.lock();
+        let room = mail.closed || !self.is_high(mail.messages.len(), mail.bytes);
+        if !room {
+            mail.wait(sender);
+        }
+        room
     }
 
     /// Sends a parcel; hands it back when the shard has ended.
@@ -140,6 +142,14 @@ impl<P> Mailbox<P> {
     }
 }
 
+impl<P> Mail<P> {
+    fn wait(&mut self, sender: usize) {
+        if !self.waiting.contains(&sender) {
+            self.waiting.push(sender);
+        }
+    }
+}
+
 impl<P> Default for Mail<P> {
     fn default() -> Self {
         Self {
@@ -178,11 +188,11 @@ mod tests {
         assert_eq!(mailbox.offer(Some(2), &batch(1)), Offer::High);
         assert_eq!(mailbox.offer(Some(1), &batch(2)), Offer::Full);
         assert_eq!(mailbox.offer(Some(1), &batch(2)), Offer::Full);
-        assert!(!mailbox.has_room());
+        assert!(!mailbox.has_room(3));
         let (mut mail, mut waiting) = (Mail::default(), Vec::new());
         mailbox.take(&mut mail, &mut waiting);
-        assert_eq!((mail.messages.len(), waiting), (7, vec![2, 1]));
-        assert!(mailbox.has_room());
+        assert_eq!((mail.messages.len(), waiting), (7, vec![2, 1, 3]));
+        assert!(mailbox.has_room(1));
     }
 
     #[test]
@@ -199,6 +209,6 @@ mod tests {
         assert_eq!(mailbox.close().parcels, [7]);
         assert_eq!(mailbox.send(8), Err(8));
         assert_eq!(mailbox.offer(None, &batch(1)), Offer::Closed);
-        assert!(mailbox.has_room());
+        assert!(mailbox.has_room(1));
     }
 }

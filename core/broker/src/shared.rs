@@ -1,6 +1,8 @@
 //! What the shard threads of one broker share. Nothing here is touched once per message, except that
 //! retained messages go through the store.
 
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -46,6 +48,7 @@ pub(crate) struct Shared {
     /// By [`ListenerId`]: whether it lets clients in that name nobody.
     pub(crate) anonymous: Vec<bool>,
     pub(crate) connections: Connections,
+    pub(crate) queues: Queues,
     pub(crate) retained: Store,
     failure: Mutex<Option<Failure>>,
 }
@@ -88,6 +91,26 @@ impl Connections {
     }
 }
 
+/// What waits in the queues of all sessions.
+pub(crate) struct Queues {
+    bytes: Vec<AtomicUsize>,
+    limit: usize,
+}
+
+impl Queues {
+    /// The bytes that wait on one shard. Costs a load where nothing has changed.
+    pub(crate) fn set(&self, shard: usize, bytes: usize) {
+        if self.bytes[shard].load(Ordering::Relaxed) != bytes {
+            self.bytes[shard].store(bytes, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn are_full(&self) -> bool {
+        let bytes = self.bytes.iter().map(|b| b.load(Ordering::Relaxed));
+        bytes.sum::<usize>() >= self.limit
+    }
+}
+
 impl Shared {
     pub(crate) fn new(
         mailboxes: Vec<Mailbox<Parcel>>,
@@ -104,6 +127,10 @@ impl Shared {
             subscriptions: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
             anonymous,
             connections: Connections::new(limits.connections),
+            queues: Queues {
+                bytes: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
+                limit: limits.queued_bytes,
+            },
             retained: Store::new(limits.retained),
             failure: Mutex::default(),
         }
@@ -147,18 +174,25 @@ impl Shared {
         Ok(())
     }
 
+    /// Runs the thread of a shard. However it ends, unless the broker was stopped, is a failure:
+    /// noted, and the end of the other shards.
+    pub(crate) fn watch(&self, shard: usize, run: impl FnOnce() -> io::Result<()>) {
+        let message = match catch_unwind(AssertUnwindSafe(run)) {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(panic) => text_of(&*panic),
+        };
+        self.lock_failure()
+            .get_or_insert(Failure { shard, message });
+        self.stop();
+    }
+
     /// Tells every shard to end.
     pub(crate) fn stop(&self) {
         for mailbox in &self.mailboxes {
             // Who has ended already needs no telling.
             let _ = mailbox.send(Parcel::Stop);
         }
-    }
-
-    /// Notes that a shard has ended by itself, and ends the others. The first failure counts.
-    pub(crate) fn fail(&self, failure: Failure) {
-        self.lock_failure().get_or_insert(failure);
-        self.stop();
     }
 
     pub(crate) fn failure(&self) -> Option<Failure> {
@@ -168,4 +202,11 @@ impl Shared {
     fn lock_failure(&self) -> MutexGuard<'_, Option<Failure>> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a panic says, where it says something.
+fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "panicked".to_owned())
 }

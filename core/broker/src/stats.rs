@@ -11,6 +11,9 @@ pub struct Stats {
     pub accepted: u64,
     /// Connections closed at once because of [`Limits::connections`](crate::Limits::connections).
     pub connections_refused: u64,
+    /// CONNECTs answered with Server busy because of
+    /// [`Limits::queued_bytes`](crate::Limits::queued_bytes).
+    pub connects_refused_full: u64,
     /// Times that a connection could not be accepted or watched: out of descriptors or memory.
     pub accept_errors: u64,
     /// Connections closed, by whomever.
@@ -19,7 +22,7 @@ pub struct Stats {
     pub moved: u64,
     /// Turns of the shard threads: waits that ended.
     pub turns: u64,
-    /// Reads that gave something, and bytes of them.
+    /// Reads that gave something.
     pub reads: u64,
     /// Bytes read.
     pub bytes_in: u64,
@@ -52,6 +55,7 @@ impl Stats {
         for (sum, more) in [
             (&mut self.accepted, other.accepted),
             (&mut self.connections_refused, other.connections_refused),
+            (&mut self.connects_refused_full, other.connects_refused_full),
             (&mut self.accept_errors, other.accept_errors),
             (&mut self.closed, other.closed),
             (&mut self.moved, other.moved),

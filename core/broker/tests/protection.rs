@@ -107,6 +107,31 @@ fn one_connection_too_many_is_closed_and_makes_room_when_another_goes() {
 }
 
 #[test]
+fn a_broker_that_holds_too_much_takes_no_new_clients() {
+    let mut config = Config::listen(ANY_PORT);
+    config.limits.queued_bytes = 10_000;
+    let broker = start(config);
+    let address = broker.local_addrs()[0];
+    let away = "CONNECT client_id=away clean_start=0";
+    let mut peer = RawPeer::introduced(address, 4, away).expect("CONNACK");
+    subscribe(&mut peer, "t", 1);
+    peer.cut();
+    let mut publisher = client(&broker, 4, "publisher");
+    until(&broker, |stats| stats.mqtt.connections == 1);
+    for _ in 0..20 {
+        publish(&mut publisher, "t", 1, &"x".repeat(1000));
+    }
+    for (level, reason) in [(4, 3), (5, 0x89)] {
+        let mut peer = RawPeer::connect(address, level).expect("a connection");
+        peer.send("CONNECT client_id=b").expect("sent");
+        peer.expect(&format!("CONNACK reason={reason}"))
+            .expect("Server busy");
+        peer.expect_close().expect("closed");
+    }
+    assert_eq!(broker.stats().connects_refused_full, 2);
+}
+
+#[test]
 fn a_refusal_arrives_although_more_was_sent_behind_it() {
     let broker = broker();
     for _ in 0..20 {
@@ -123,6 +148,22 @@ fn a_refusal_arrives_although_more_was_sent_behind_it() {
         let line = peer.next_packet().expect("a packet").expect("open");
         assert_eq!(line.word(0), "DISCONNECT");
         peer.expect_close().expect("closed");
+    }
+}
+
+// [MQTT-3.1.2-8]
+#[test]
+fn a_will_reaches_who_subscribed_on_another_shard() {
+    let broker = support::spread(4);
+    for n in 0..8 {
+        let mut subscriber = client(&broker, 5, &format!("subscriber-{n}"));
+        subscribe(&mut subscriber, "wills", 0);
+        let will = "CONNECT client_id=mortal will_topic=wills will_payload=gone";
+        let mortal = RawPeer::introduced(broker.local_addrs()[0], 5, will).expect("CONNACK");
+        mortal.cut();
+        subscriber
+            .expect("PUBLISH topic=wills payload=gone")
+            .expect("the will");
     }
 }
 

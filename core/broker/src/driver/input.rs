@@ -73,7 +73,11 @@ impl Driver {
             return;
         };
         match slot.stream.read(&mut self.scratch) {
-            Ok(0) => self.close(conn),
+            Ok(0) => {
+                // A peer that has only stopped sending gets the answers to what it sent before.
+                self.flush(conn);
+                self.close(conn);
+            }
             Ok(n) => {
                 let more = n == self.scratch.len() || slot.hung_up;
                 self.counters.reads += 1;

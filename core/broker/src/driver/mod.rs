@@ -199,6 +199,7 @@ impl Driver {
         if self.stops_at.is_none() {
             self.stops_at = Some(self.now.after(self.stop_grace.as_millis() as u64));
             self.accepting.close();
+            self.look_at_peers();
             self.shard.shutdown(self.now, &mut self.out);
         }
     }

@@ -64,7 +64,6 @@ impl Driver {
 
     /// Writes until nothing is left or the socket takes no more.
     pub(super) fn flush(&mut self, conn: ConnId) {
-        self.counters.flushes += 1;
         match self.write_all(conn) {
             Ok(true) => {
                 if self.shard.flushed(conn) {
@@ -85,6 +84,7 @@ impl Driver {
         else {
             return Ok(true);
         };
+        self.counters.flushes += u64::from(!outbound.is_empty());
         while !outbound.is_empty() {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let filled = outbound.gather(&mut slices);
@@ -148,6 +148,8 @@ impl Driver {
             self.shared.connections.leave();
             self.counters.closed += 1;
         }
+        // There may be a will, and somebody elsewhere who waits for it.
+        self.look_at_peers();
         self.shard.handle_closed(conn, self.now, &mut self.out);
     }
 }

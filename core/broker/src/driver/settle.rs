@@ -53,7 +53,7 @@ impl Driver {
         let mut rounds = 0;
         while !self.out.is_empty() && (rounds < ROUNDS || self.names_connections()) {
             rounds += 1;
-            self.announce_subscriptions();
+            self.announce();
             self.keep_retained();
             self.offer_publishes();
             self.answer_admissions();
@@ -90,12 +90,14 @@ impl Driver {
 
     /// Before any SUBACK goes out, so that who has it gets what is published from then on, and
     /// before the retained store is asked.
-    fn announce_subscriptions(&mut self) {
+    fn announce(&mut self) {
         let count = self.shard.subscriptions();
         let announced = &self.shared.subscriptions[self.number];
         if announced.load(Ordering::Relaxed) != count {
             announced.store(count, Ordering::SeqCst);
         }
+        let bytes = self.shard.stats().queued_bytes;
+        self.shared.queues.set(self.number, bytes as usize);
     }
 
     /// Changes the retained store.
@@ -145,6 +147,7 @@ impl Driver {
             return;
         }
         let mut batch = std::mem::take(&mut self.out.publishes);
+        let stalled = self.post.stalled;
         for shard in 0..self.post.kept.len() {
             if shard == self.number {
                 continue;
@@ -158,6 +161,7 @@ impl Driver {
                 self.post.kept[shard] = batch.clone();
             }
         }
+        self.counters.stalls += u64::from(self.post.stalled && !stalled);
         batch.clear();
         self.out.publishes = batch;
     }
@@ -167,7 +171,7 @@ impl Driver {
         let offer = self.shared.mailboxes[shard].offer(Some(self.number), batch);
         match offer {
             Offer::Taken => {}
-            Offer::High | Offer::Full => self.stall(),
+            Offer::High | Offer::Full => self.post.stalled = true,
             Offer::Closed => self.counters.mail_lost += batch.len() as u64,
         }
         if matches!(offer, Offer::Taken | Offer::High) {
@@ -177,11 +181,6 @@ impl Driver {
         offer != Offer::Full
     }
 
-    fn stall(&mut self) {
-        self.counters.stalls += u64::from(!self.post.stalled);
-        self.post.stalled = true;
-    }
-
     /// Tries to deliver what is kept, and reads publishers again once every mailbox has room.
     fn post_again(&mut self) {
         self.post.stalled = false;
@@ -189,8 +188,8 @@ impl Driver {
             let kept = std::mem::take(&mut self.post.kept[shard]);
             if !kept.is_empty() && !self.offer(shard, &kept) {
                 self.post.kept[shard] = kept;
-            } else if shard != self.number && !self.shared.mailboxes[shard].has_room() {
-                self.stall();
+            } else if shard != self.number && !self.shared.mailboxes[shard].has_room(self.number) {
+                self.post.stalled = true;
             }
         }
     }
@@ -209,10 +208,13 @@ impl Driver {
     }
 
     fn answer(&mut self, request: AdmitRequest) {
-        if !self.lets_in(&request) {
-            let refusal = Admission::Refuse(ReasonCode::NOT_AUTHORIZED);
-            self.shard
-                .admit(request.conn, self.now, refusal, &mut self.out);
+        if let Some(reason) = self.refusal(&request) {
+            self.shard.admit(
+                request.conn,
+                self.now,
+                Admission::Refuse(reason),
+                &mut self.out,
+            );
             return;
         }
         let shared = self.shared.clone();
@@ -226,11 +228,18 @@ impl Driver {
         }
     }
 
-    /// The policy of the listener. Without credentials to check, who must not be anonymous can't
-    /// come in at all.
-    fn lets_in(&self, request: &AdmitRequest) -> bool {
+    /// Why a client is not let in: the policy of its listener, or a broker that holds too much already.
+    fn refusal(&mut self, request: &AdmitRequest) -> Option<ReasonCode> {
         let listener = usize::from(request.listener.0);
-        request.listener == IN_PROCESS || self.shared.anonymous.get(listener) == Some(&true)
+        let anonymous = self.shared.anonymous.get(listener) == Some(&true);
+        if request.listener != IN_PROCESS && !anonymous {
+            return Some(ReasonCode::NOT_AUTHORIZED);
+        }
+        if self.shared.queues.are_full() {
+            self.counters.connects_refused_full += 1;
+            return Some(ReasonCode::SERVER_BUSY);
+        }
+        None
     }
 
     /// Answers a client whose session lives here, and keeps the directory's count right.
