@@ -14,10 +14,11 @@ use crate::codec::{PacketType, QoS};
 use crate::message::{Delivery, Message};
 use crate::reason::ReasonCode;
 use crate::session::queue::Pushed;
-use crate::session::window::Phase;
+use crate::session::window::{Phase, SendWindow};
 use crate::time::Time;
 use crate::version::ProtocolVersion;
 use crate::weight::Weight;
+use std::cell::Cell;
 
 /// Everything a delivery touches.
 #[derive(Debug)]
@@ -110,8 +111,8 @@ impl Links {
 
     /// Writes what waits for this session, as far as window and buffer have room: first what was
     /// sent before on an earlier connection, in its order [MQTT-4.6.0-1], then the queue.
-    pub(super) fn refill(&mut self, session: u32, now: Time, out: &mut Out) {
-        let Some(session) = self.sessions.get_mut(session) else {
+    pub(super) fn refill(&mut self, slot: u32, now: Time, out: &mut Out) {
+        let Some(session) = self.sessions.get_mut(slot) else {
             return;
         };
         let id = session.conn;
@@ -157,27 +158,49 @@ impl Links {
             let Some(parcel) = session.queue.pop() else {
                 break;
             };
-            self.stats.queued -= 1;
-            self.stats.queued_bytes -= parcel.weight() as u64;
-            send_parcel(
-                session,
-                conn,
-                parcel,
-                now,
-                &mut self.pool,
-                &mut self.stats,
-                out,
-            );
+            let Self { pool, stats, .. } = self;
+            send_parcel(&mut session.window, conn, id, parcel, now, pool, stats, out);
         }
+        if session.queued_qos0 > 0 && conn.outbound_len() < room {
+            self.pass_qos0(slot, now, out);
+        }
+    }
+
+    /// QoS 0 messages that got into the queue for want of room in the buffer must not wait for
+    /// acknowledgements of those before them: takes them out as far as there is room now. Walks over
+    /// the whole queue, but each time with a buffer full of messages to show for it.
+    fn pass_qos0(&mut self, slot: u32, now: Time, out: &mut Out) {
+        let Self {
+            sessions,
+            conns,
+            pool,
+            stats,
+            limits,
+            ..
+        } = self;
+        let session = &mut sessions[slot];
+        let id = session.conn;
+        let Some(conn) = conns.get_mut(id) else {
+            return;
+        };
+        let len = Cell::new(conn.outbound_len());
+        let (window, passed) = (&mut session.window, &mut session.queued_qos0);
+        session.queue.remove_if(
+            |parcel| parcel.qos == QoS::AtMostOnce && len.get() < limits.outbound_bytes,
+            |parcel| {
+                *passed -= 1;
+                send_parcel(window, conn, id, parcel, now, pool, stats, out);
+                len.set(conn.outbound_len());
+            },
+        );
     }
 
     /// Whether [`refill`](Self::refill) would find something to write, given room in the buffer.
     pub(super) fn has_backlog(&self, session: u32) -> bool {
         self.sessions.get(session).is_some_and(|session| {
             session.window.has_resend()
-                || session.queue.front().is_some_and(|parcel| {
-                    parcel.qos == QoS::AtMostOnce || session.window.can_push()
-                })
+                || session.queued_qos0 > 0
+                || !session.queue.is_empty() && session.window.can_push()
         })
     }
 
@@ -233,16 +256,20 @@ impl Links {
     }
 }
 
-/// Writes one message that waited, unless it expired meanwhile or is too large.
+/// Writes one message that came out of the queue, unless it expired meanwhile or is too large.
+#[allow(clippy::too_many_arguments)] // parts of `Links`, which is borrowed in parts
 fn send_parcel(
-    session: &mut Session,
+    window: &mut SendWindow<Parcel>,
     conn: &mut Connection,
+    id: u32,
     parcel: Parcel,
     now: Time,
     pool: &mut Pool,
     stats: &mut Stats,
     out: &mut Out,
 ) {
+    stats.queued -= 1;
+    stats.queued_bytes -= parcel.weight() as u64;
     let Some(message) = &parcel.message else {
         return;
     };
@@ -250,7 +277,7 @@ fn send_parcel(
         stats.dropped.expired += 1;
         return;
     }
-    let (version, qos, id) = (conn.version, parcel.qos, session.conn);
+    let (version, qos) = (conn.version, parcel.qos);
     let delivery = parcel_delivery(version, message, &parcel, now);
     if !fits(conn, message, &delivery) {
         stats.dropped.too_large += 1;
@@ -261,12 +288,12 @@ fn send_parcel(
             .publish(version, message, &delivery);
     } else {
         // Into the window first, and written from there: no second reference to the message.
-        let pushed = session.window.push(awaited(qos), parcel);
+        let pushed = window.push(awaited(qos), parcel);
         let Ok(packet_id) = pushed else {
             debug_assert!(false, "can_push was asked");
             return;
         };
-        let Some((_, parcel)) = session.window.get(packet_id) else {
+        let Some((_, parcel)) = window.get(packet_id) else {
             return;
         };
         if let Some(message) = &parcel.message {

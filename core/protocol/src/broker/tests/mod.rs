@@ -5,6 +5,7 @@ mod connect;
 mod desk;
 mod errors;
 mod flow;
+mod model;
 mod retained;
 mod sessions;
 mod subscribe;
