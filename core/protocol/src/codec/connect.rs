@@ -280,7 +280,7 @@ impl<'a> ConnAck<'a> {
             (reason, Properties::read(&mut reader, Place::ConnAck)?)
         } else {
             let code = ConnectReturnCode::from_wire(byte)
-                .ok_or(PeerError::malformed("a reserved CONNACK return code"))?;
+                .ok_or(PeerError::protocol("a reserved CONNACK return code"))?;
             (code.to_reason_code(), Properties::EMPTY)
         };
         if !reader.is_empty() {
