@@ -99,12 +99,7 @@ pub(crate) struct Connection {
     #[arg(short = 'c', long, requires = "id", help_heading = "Connection")]
     pub(crate) disable_clean_session: bool,
     /// Seconds the server keeps the session after the connection ends (MQTT 5.0)
-    #[arg(
-        short = 'x',
-        long,
-        value_name = "SECONDS",
-        help_heading = "Connection"
-    )]
+    #[arg(short = 'x', long, value_name = "SECONDS", help_heading = "Connection")]
     pub(crate) session_expiry_interval: Option<u32>,
     /// Seconds to wait for the connection
     #[arg(

@@ -1,0 +1,82 @@
+//! `ternmq serve`: the broker as a process.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use serde_json::json;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use ternmq_broker::{Broker, Config};
+
+use crate::cli::Serve;
+use crate::config;
+use crate::data::{DataFolder, url};
+use crate::report::Report;
+
+/// Runs until a signal.
+pub(crate) fn run(args: &Serve) -> Result<ExitCode, String> {
+    let report = Report { json: args.json };
+    let config = config::load(args)?;
+    // Before the broker starts: from its first line on it can be stopped cleanly.
+    let mut signals =
+        Signals::new([SIGINT, SIGTERM]).map_err(|e| format!("cannot wait for signals: {e}"))?;
+    let data = args.data.as_deref().map(DataFolder::open).transpose()?;
+    if data.is_some() {
+        report.warning(
+            "sessions and messages are kept in memory: the data folder is locked and names the \
+             listeners, and stores nothing yet",
+            json!({ "event": "warning", "what": "memory_only" }),
+        );
+    }
+    let broker = Broker::start(config.clone()).map_err(|e| e.to_string())?;
+    announce(report, &config, broker.local_addrs());
+    if let Some(data) = &data {
+        data.write_listeners(broker.local_addrs())?;
+    }
+    let signal = signals.forever().next();
+    let name = if signal == Some(SIGINT) {
+        "Ctrl-C"
+    } else {
+        "SIGTERM"
+    };
+    report.event(
+        &format!("{name}: stopping; once more ends at once"),
+        json!({ "event": "stopping", "by": name }),
+    );
+    end_at_the_next_signal(signals);
+    broker.stop().map_err(|failure| failure.to_string())?;
+    report.event("stopped", json!({ "event": "stopped" }));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn announce(report: Report, config: &Config, addresses: &[SocketAddr]) {
+    for (address, listener) in addresses.iter().zip(&config.listeners) {
+        let url = url(*address);
+        if report.json {
+            let event = json!({ "event": "listening", "url": url, "address": address.to_string(),
+                "anonymous": listener.anonymous });
+            crate::report::line(&event.to_string());
+        } else {
+            crate::report::line(&format!("listening on {url}"));
+        }
+        if !listener.anonymous {
+            report.warning(
+                &format!(
+                    "{url} refuses every client, because none can authenticate yet; to let \
+                     everybody in who can reach it, say `anonymous = true` in its [[listener]] of \
+                     the file given by --config"
+                ),
+                json!({ "event": "warning", "what": "anonymous_refused", "url": url }),
+            );
+        }
+    }
+}
+
+/// For whoever loses patience with clients that don't take their last messages.
+fn end_at_the_next_signal(mut signals: Signals) {
+    std::thread::spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            std::process::exit(128 + signal);
+        }
+    });
+}
