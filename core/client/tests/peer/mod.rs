@@ -118,7 +118,9 @@ impl Conn {
         if self.version.is_v5() {
             self.send(&[0x20, 3, flags, reason.0, 0]);
         } else {
-            self.send(&[0x20, 2, flags, reason.to_connect_return_code() as u8]);
+            let code = reason.to_connect_return_code();
+            let code = code.expect("a reason that has a return code before MQTT 5.0");
+            self.send(&[0x20, 2, flags, code as u8]);
         }
     }
 
