@@ -110,6 +110,7 @@ impl Broker {
             stats.add(&shard);
         }
         stats.connections_refused += self.shared.connections.refused();
+        stats.routed = self.shared.directory.len() as u64;
         stats
     }
 

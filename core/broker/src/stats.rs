@@ -20,6 +20,9 @@ pub struct Stats {
     pub closed: u64,
     /// Connections handed to the shard of their session.
     pub moved: u64,
+    /// Entries of the directory now: sessions, and clients on their way to theirs. 0 with one shard,
+    /// which needs none.
+    pub routed: u64,
     /// Turns of the shard threads: waits that ended.
     pub turns: u64,
     /// Reads that gave something.
