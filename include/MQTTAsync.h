@@ -27,7 +27,7 @@
 extern "C" {
 #endif
 
-/* ---- Return codes ----------------------------------------------------------------------------- */
+/* ---- Return codes ------------------------------------------------------------------------ */
 
 /** Done, or accepted: the outcome follows in a callback. */
 #define MQTTASYNC_SUCCESS 0
@@ -70,7 +70,7 @@ extern "C" {
 /** maxBufferedMessages is not positive. */
 #define MQTTASYNC_MAX_BUFFERED -19
 
-/* ---- Protocol versions ------------------------------------------------------------------------ */
+/* ---- Protocol versions ------------------------------------------------------------------- */
 
 /** Try 3.1.1, then 3.1. */
 #define MQTTVERSION_DEFAULT 0
@@ -81,7 +81,7 @@ extern "C" {
 /** Granted QoS that stands for a refused subscription. */
 #define MQTT_BAD_SUBSCRIBE 0x80
 
-/* ---- Basic types ------------------------------------------------------------------------------ */
+/* ---- Basic types ------------------------------------------------------------------------- */
 
 /** A client. Not a pointer to anything: only the functions of this header understand it. */
 typedef void* MQTTAsync;
@@ -143,7 +143,7 @@ typedef struct
 
 #define MQTTAsync_connectData_initializer { {'M', 'Q', 'C', 'D'}, 0, NULL, { 0, NULL } }
 
-/* ---- Outcomes of requests --------------------------------------------------------------------- */
+/* ---- Outcomes of requests ---------------------------------------------------------------- */
 
 /** A request failed. Valid during the callback. */
 typedef struct
@@ -252,7 +252,7 @@ typedef struct
   { {'M', 'Q', 'S', 'D'}, 0, 0, MQTTREASONCODE_SUCCESS, MQTTProperties_initializer, \
     { { 0, NULL } } }
 
-/* ---- Callbacks -------------------------------------------------------------------------------- */
+/* ---- Callbacks --------------------------------------------------------------------------- */
 
 /** A message has arrived; the rules are those of MQTTClient_messageArrived. */
 typedef int MQTTAsync_messageArrived(void* context, char* topicName, int topicLen,
@@ -286,7 +286,7 @@ typedef void MQTTAsync_onFailure(void* context, MQTTAsync_failureData* response)
 /** A request failed (MQTT 5.0). */
 typedef void MQTTAsync_onFailure5(void* context, MQTTAsync_failureData5* response);
 
-/* ---- Options ---------------------------------------------------------------------------------- */
+/* ---- Options ----------------------------------------------------------------------------- */
 
 /** What to call when a request ends, and the MQTT 5.0 details of the request. */
 typedef struct MQTTAsync_responseOptions
@@ -371,7 +371,8 @@ typedef struct
   } payload;
 } MQTTAsync_willOptions;
 
-#define MQTTAsync_willOptions_initializer { {'M', 'Q', 'T', 'W'}, 1, NULL, NULL, 0, 0, { 0, NULL } }
+#define MQTTAsync_willOptions_initializer \
+  { {'M', 'Q', 'T', 'W'}, 1, NULL, NULL, 0, 0, { 0, NULL } }
 
 #define MQTT_SSL_VERSION_DEFAULT 0
 #define MQTT_SSL_VERSION_TLS_1_0 1
@@ -547,7 +548,7 @@ enum MQTTASYNC_TRACE_LEVELS
 /** Receives a line of trace, which is valid during the call. */
 typedef void MQTTAsync_traceCallback(enum MQTTASYNC_TRACE_LEVELS level, char* message);
 
-/* ---- Functions: memory and information -------------------------------------------------------- */
+/* ---- Functions: memory and information --------------------------------------------------- */
 
 /** Release a message with its payload and properties, and set *msg to NULL. */
 LIBMQTT_API void MQTTAsync_freeMessage(MQTTAsync_message** msg);

@@ -13,8 +13,8 @@
  * alive by itself.
  *
  * **Threads.** Any function may be called from any thread and from any callback. No lock is held
- * while a callback runs. A callback that waits for something that only a later callback of the same
- * client can report waits until its timeout.
+ * while a callback runs, and a slow callback holds up no other client. Calls that wait for the
+ * server work inside a callback too, because the network has a thread of its own.
  *
  * **Memory.** Everything handed to the application comes from malloc, so MQTTClient_free and free
  * release it alike. What a call takes as an argument is copied before the call returns, unless said
@@ -44,7 +44,7 @@
 extern "C" {
 #endif
 
-/* ---- Return codes ----------------------------------------------------------------------------- */
+/* ---- Return codes ------------------------------------------------------------------------ */
 
 /** Done. */
 #define MQTTCLIENT_SUCCESS 0
@@ -65,7 +65,7 @@ extern "C" {
 #define MQTTCLIENT_BAD_STRUCTURE -8
 /** A QoS other than 0, 1 or 2. */
 #define MQTTCLIENT_BAD_QOS -9
-/** TLS is not part of this library. */
+/** Not returned: a URI that asks for TLS gives MQTTCLIENT_BAD_PROTOCOL. */
 #define MQTTCLIENT_SSL_NOT_SUPPORTED -10
 /** MQTTVersion is none of MQTTVERSION_*. */
 #define MQTTCLIENT_BAD_MQTT_VERSION -11
@@ -78,7 +78,7 @@ extern "C" {
 /** The topic of the will message is empty. */
 #define MQTTCLIENT_0_LEN_WILL_TOPIC -17
 
-/* ---- Protocol versions ------------------------------------------------------------------------ */
+/* ---- Protocol versions ------------------------------------------------------------------- */
 
 /** Try 3.1.1, then 3.1. */
 #define MQTTVERSION_DEFAULT 0
@@ -89,7 +89,7 @@ extern "C" {
 /** Granted QoS that stands for a refused subscription. */
 #define MQTT_BAD_SUBSCRIBE 0x80
 
-/* ---- Basic types ------------------------------------------------------------------------------ */
+/* ---- Basic types ------------------------------------------------------------------------- */
 
 /** A client. Not a pointer to anything: only the functions of this header understand it. */
 typedef void* MQTTClient;
@@ -170,9 +170,10 @@ typedef struct
   } payload;
 } MQTTClient_willOptions;
 
-#define MQTTClient_willOptions_initializer { {'M', 'Q', 'T', 'W'}, 1, NULL, NULL, 0, 0, { 0, NULL } }
+#define MQTTClient_willOptions_initializer \
+  { {'M', 'Q', 'T', 'W'}, 1, NULL, NULL, 0, 0, { 0, NULL } }
 
-/* ---- TLS -------------------------------------------------------------------------------------- */
+/* ---- TLS --------------------------------------------------------------------------------- */
 
 #define MQTT_SSL_VERSION_DEFAULT 0
 #define MQTT_SSL_VERSION_TLS_1_0 1
@@ -224,7 +225,7 @@ typedef struct
   { {'M', 'Q', 'T', 'S'}, 5, NULL, NULL, NULL, NULL, NULL, 1, MQTT_SSL_VERSION_DEFAULT, 0, NULL, \
     NULL, NULL, NULL, NULL, 0, NULL, 0 }
 
-/* ---- Connecting ------------------------------------------------------------------------------- */
+/* ---- Connecting -------------------------------------------------------------------------- */
 
 /** A name with a value. Lists of them end with one whose name is NULL. */
 typedef struct
@@ -329,7 +330,7 @@ typedef struct MQTTResponse
 
 #define MQTTResponse_initializer { 1, MQTTREASONCODE_SUCCESS, 0, NULL, NULL }
 
-/* ---- Callbacks -------------------------------------------------------------------------------- */
+/* ---- Callbacks --------------------------------------------------------------------------- */
 
 /**
  * A message has arrived.
@@ -384,10 +385,275 @@ enum MQTTCLIENT_TRACE_LEVELS
   MQTTCLIENT_TRACE_FATAL = 7
 };
 
-/** Receives a line of trace, which is valid during the call. */
+/**
+ * Receives a line of trace, which is valid during the call. Tracing has no functions yet.
+ */
 typedef void MQTTClient_traceCallback(enum MQTTCLIENT_TRACE_LEVELS level, char* message);
 
-/* ---- Functions: memory and information -------------------------------------------------------- */
+/* ---- Functions: a client's life ----------------------------------------------------------- */
+
+/**
+ * Prepare the library. Nothing needs it: it is here for programs that call it.
+ *
+ * @param inits may be NULL.
+ */
+LIBMQTT_API void MQTTClient_global_init(MQTTClient_init_options* inits);
+
+/** As MQTTClient_createWithOptions, for the versions before MQTT 5.0. */
+LIBMQTT_API int MQTTClient_create(MQTTClient* handle, const char* serverURI, const char* clientId,
+    int persistence_type, void* persistence_context);
+
+/**
+ * Create a client. Destroy it with MQTTClient_destroy.
+ *
+ * @param handle receives the client.
+ * @param serverURI tcp://host:port or mqtt://host:port; IPv6 addresses in brackets. The scheme and
+ *   the port (1883) may be left out.
+ * @param clientId UTF-8. If it is empty the server assigns one.
+ * @param persistence_type MQTTCLIENT_PERSISTENCE_NONE. There is no message store yet, so the other
+ *   types are refused and not quietly ignored.
+ * @param persistence_context not used.
+ * @param options NULL for the versions before MQTT 5.0.
+ * @return MQTTCLIENT_SUCCESS; MQTTCLIENT_NULL_PARAMETER; MQTTCLIENT_BAD_UTF8_STRING;
+ *   MQTTCLIENT_BAD_STRUCTURE; MQTTCLIENT_PERSISTENCE_ERROR; MQTTCLIENT_BAD_PROTOCOL for any other
+ *   scheme, TLS and WebSocket included; MQTTCLIENT_FAILURE for a URI that names no server or when
+ *   no thread can be started.
+ */
+LIBMQTT_API int MQTTClient_createWithOptions(MQTTClient* handle, const char* serverURI,
+    const char* clientId, int persistence_type, void* persistence_context,
+    MQTTClient_createOptions* options);
+
+/**
+ * Destroy a client and set *handle to NULL. A connection is closed without a DISCONNECT, so that
+ * the server publishes the will. When this returns, no callback of the client runs any more; only
+ * from inside such a callback it returns at once. NULL, and a handle that is NULL, are ignored.
+ */
+LIBMQTT_API void MQTTClient_destroy(MQTTClient* handle);
+
+/**
+ * Have messages and reports delivered on a thread of the library. Also while connected.
+ *
+ * @param context first argument of these callbacks.
+ * @param cl may be NULL.
+ * @param ma must not be NULL.
+ * @param dc may be NULL.
+ * @return MQTTCLIENT_SUCCESS; MQTTCLIENT_FAILURE if ma is NULL or a connect goes on.
+ */
+LIBMQTT_API int MQTTClient_setCallbacks(MQTTClient handle, void* context,
+    MQTTClient_connectionLost* cl, MQTTClient_messageArrived* ma, MQTTClient_deliveryComplete* dc);
+
+/**
+ * MQTT 5.0: hear of a DISCONNECT of the server, which is then not reported as a lost connection.
+ * Takes effect along with MQTTClient_setCallbacks. NULL ends it.
+ */
+LIBMQTT_API int MQTTClient_setDisconnected(MQTTClient handle, void* context,
+    MQTTClient_disconnected* co);
+
+/**
+ * MQTT 5.0: hear how each publish has ended. Takes effect along with MQTTClient_setCallbacks. NULL
+ * ends it.
+ */
+LIBMQTT_API int MQTTClient_setPublished(MQTTClient handle, void* context, MQTTClient_published* co);
+
+/**
+ * How long subscribing and unsubscribing wait for the server, 10000 at first.
+ *
+ * @return MQTTCLIENT_SUCCESS; MQTTCLIENT_FAILURE for less than 5000.
+ */
+LIBMQTT_API int MQTTClient_setCommandTimeout(MQTTClient handle, unsigned long milliSeconds);
+
+/* ---- Functions: the connection ------------------------------------------------------------ */
+
+/**
+ * Connect, and wait until the server has answered or connectTimeout is over. Each server of the
+ * options gets that time, and each of its addresses is tried. A connection that exists is ended
+ * first.
+ *
+ * The options are checked in this order: struct_id and struct_version (MQTTCLIENT_BAD_STRUCTURE),
+ * the will (MQTTCLIENT_BAD_STRUCTURE, _BAD_QOS, _NULL_PARAMETER, _0_LEN_WILL_TOPIC), user name and
+ * password (_BAD_UTF8_STRING), MQTTVersion (_BAD_MQTT_VERSION), what does not fit that version
+ * (_BAD_MQTT_OPTION), the servers (_BAD_PROTOCOL). httpProxy is not supported and refused with
+ * MQTTCLIENT_BAD_MQTT_OPTION; ssl, httpHeaders and httpsProxy have no meaning for the supported
+ * schemes.
+ *
+ * @return MQTTCLIENT_SUCCESS; a positive CONNACK return code (3.1.1 section 3.2.2.3) when the
+ *   server has refused; MQTTCLIENT_FAILURE when there is no server to talk to;
+ *   MQTTCLIENT_NULL_PARAMETER; MQTTCLIENT_WRONG_MQTT_VERSION for a client of MQTT 5.0.
+ */
+LIBMQTT_API int MQTTClient_connect(MQTTClient handle, MQTTClient_connectOptions* options);
+
+/**
+ * MQTT 5.0: as MQTTClient_connect. Start the options with MQTTClient_connectOptions_initializer5.
+ *
+ * @param connectProperties of the CONNECT, or NULL.
+ * @param willProperties of the will, or NULL.
+ * @return the reason code and the properties of the CONNACK, or a negative code.
+ */
+LIBMQTT_API MQTTResponse MQTTClient_connect5(MQTTClient handle, MQTTClient_connectOptions* options,
+    MQTTProperties* connectProperties, MQTTProperties* willProperties);
+
+/**
+ * Disconnect, so that the server does not publish the will.
+ *
+ * @param timeout milliseconds that QoS 1 and 2 messages in flight may take to complete first.
+ * @return MQTTCLIENT_SUCCESS, also without a connection.
+ */
+LIBMQTT_API int MQTTClient_disconnect(MQTTClient handle, int timeout);
+
+/**
+ * MQTT 5.0: as MQTTClient_disconnect.
+ *
+ * @param reason MQTTREASONCODE_NORMAL_DISCONNECTION, or another one for clients.
+ * @param props of the DISCONNECT, or NULL.
+ */
+LIBMQTT_API int MQTTClient_disconnect5(MQTTClient handle, int timeout, enum MQTTReasonCodes reason,
+    MQTTProperties* props);
+
+/** 1 if the client is connected, else 0. */
+LIBMQTT_API int MQTTClient_isConnected(MQTTClient handle);
+
+/* ---- Functions: subscribing --------------------------------------------------------------- */
+
+/**
+ * Subscribe, and wait for the server's answer.
+ *
+ * @param topic a topic filter.
+ * @param qos the highest QoS to receive with.
+ * @return MQTTCLIENT_SUCCESS; MQTT_BAD_SUBSCRIBE when the server has refused;
+ *   MQTTCLIENT_DISCONNECTED; MQTTCLIENT_NULL_PARAMETER; MQTTCLIENT_BAD_UTF8_STRING;
+ *   MQTTCLIENT_BAD_QOS; MQTTCLIENT_WRONG_MQTT_VERSION; MQTTCLIENT_FAILURE for what is no topic
+ *   filter, or without an answer in time.
+ */
+LIBMQTT_API int MQTTClient_subscribe(MQTTClient handle, const char* topic, int qos);
+
+/**
+ * Subscribe to several topics with one request.
+ *
+ * @param count entries in topic and qos.
+ * @param qos what was granted replaces what was asked for: 0 to 2, or MQTT_BAD_SUBSCRIBE.
+ * @return as MQTTClient_subscribe, but MQTTCLIENT_SUCCESS also when the server refuses topics.
+ */
+LIBMQTT_API int MQTTClient_subscribeMany(MQTTClient handle, int count, char* const* topic,
+    int* qos);
+
+/**
+ * MQTT 5.0: as MQTTClient_subscribe.
+ *
+ * @param opts NULL for the defaults.
+ * @param props of the SUBSCRIBE, or NULL.
+ * @return the reason code of the SUBACK, with 0, 1 and 2 for the granted QoS, or a negative code.
+ */
+LIBMQTT_API MQTTResponse MQTTClient_subscribe5(MQTTClient handle, const char* topic, int qos,
+    MQTTSubscribe_options* opts, MQTTProperties* props);
+
+/**
+ * MQTT 5.0: as MQTTClient_subscribeMany, but qos is left as it is.
+ *
+ * @param opts NULL, or count entries.
+ * @return one reason code for each topic.
+ */
+LIBMQTT_API MQTTResponse MQTTClient_subscribeMany5(MQTTClient handle, int count,
+    char* const* topic, int* qos, MQTTSubscribe_options* opts, MQTTProperties* props);
+
+/**
+ * End a subscription, and wait for the server's answer.
+ *
+ * @return as MQTTClient_subscribe, but a reason code from a server of MQTT 5.0.
+ */
+LIBMQTT_API int MQTTClient_unsubscribe(MQTTClient handle, const char* topic);
+
+/** End several subscriptions with one request. */
+LIBMQTT_API int MQTTClient_unsubscribeMany(MQTTClient handle, int count, char* const* topic);
+
+/** MQTT 5.0: end a subscription. */
+LIBMQTT_API MQTTResponse MQTTClient_unsubscribe5(MQTTClient handle, const char* topic,
+    MQTTProperties* props);
+
+/** MQTT 5.0: end several subscriptions with one request. */
+LIBMQTT_API MQTTResponse MQTTClient_unsubscribeMany5(MQTTClient handle, int count,
+    char* const* topic, MQTTProperties* props);
+
+/* ---- Functions: publishing ---------------------------------------------------------------- */
+
+/**
+ * Publish a message. Returns when the message is on its way, which is not yet delivery: see
+ * MQTTClient_waitForCompletion and MQTTClient_deliveryComplete. Waits only while 10000 messages or
+ * 64 MiB wait to be sent.
+ *
+ * At most as many QoS 1 and 2 messages as the connect options say are in flight at a time; the
+ * others wait for their turn. What is not complete when the connection is lost is sent again after
+ * the next connect, unless that starts a clean session.
+ *
+ * @param payload may be NULL if payloadlen is 0.
+ * @param dt receives the token of a QoS 1 or 2 message; left as it is for QoS 0. May be NULL.
+ * @return MQTTCLIENT_SUCCESS; MQTTCLIENT_WRONG_MQTT_VERSION for a client of MQTT 5.0;
+ *   MQTTCLIENT_DISCONNECTED; MQTTCLIENT_BAD_UTF8_STRING; MQTTCLIENT_NULL_PARAMETER;
+ *   MQTTCLIENT_BAD_QOS; MQTTCLIENT_BAD_MQTT_OPTION for a QoS, a retained message or a property that
+ *   this server does not support; MQTTCLIENT_MAX_MESSAGES_INFLIGHT when no packet identifier is
+ *   free; MQTTCLIENT_FAILURE for what is no topic name or too large.
+ */
+LIBMQTT_API int MQTTClient_publish(MQTTClient handle, const char* topicName, int payloadlen,
+    const void* payload, int qos, int retained, MQTTClient_deliveryToken* dt);
+
+/**
+ * MQTT 5.0: as MQTTClient_publish.
+ *
+ * @param properties of the PUBLISH, or NULL.
+ * @return a code and nothing else: the server's answer comes later, see MQTTClient_published.
+ */
+LIBMQTT_API MQTTResponse MQTTClient_publish5(MQTTClient handle, const char* topicName,
+    int payloadlen, const void* payload, int qos, int retained, MQTTProperties* properties,
+    MQTTClient_deliveryToken* dt);
+
+/** As MQTTClient_publish. MQTTCLIENT_BAD_STRUCTURE for what is no message. */
+LIBMQTT_API int MQTTClient_publishMessage(MQTTClient handle, const char* topicName,
+    MQTTClient_message* msg, MQTTClient_deliveryToken* dt);
+
+/** MQTT 5.0: as MQTTClient_publish5, with the properties of the message. */
+LIBMQTT_API MQTTResponse MQTTClient_publishMessage5(MQTTClient handle, const char* topicName,
+    MQTTClient_message* msg, MQTTClient_deliveryToken* dt);
+
+/**
+ * Wait until a QoS 1 or 2 message is delivered.
+ *
+ * @param timeout milliseconds.
+ * @return MQTTCLIENT_SUCCESS, also for a token that is not in use; MQTTCLIENT_DISCONNECTED;
+ *   MQTTCLIENT_FAILURE when the time is over.
+ */
+LIBMQTT_API int MQTTClient_waitForCompletion(MQTTClient handle, MQTTClient_deliveryToken dt,
+    unsigned long timeout);
+
+/**
+ * The tokens of all messages that are not delivered yet.
+ *
+ * @param tokens receives a list that ends with -1, to be released with MQTTClient_free; NULL if
+ *   there are none.
+ */
+LIBMQTT_API int MQTTClient_getPendingDeliveryTokens(MQTTClient handle,
+    MQTTClient_deliveryToken **tokens);
+
+/* ---- Functions: receiving without callbacks ----------------------------------------------- */
+
+/**
+ * Give up the processor for 100 ms. The library does its work without it.
+ */
+LIBMQTT_API void MQTTClient_yield(void);
+
+/**
+ * Wait for the next message. Only without callbacks.
+ *
+ * @param topicName receives the topic, to be released with MQTTClient_free.
+ * @param topicLen receives its length.
+ * @param message receives the message, to be released with MQTTClient_freeMessage; NULL if none has
+ *   come in time, which is no failure.
+ * @param timeout milliseconds.
+ * @return MQTTCLIENT_SUCCESS; MQTTCLIENT_DISCONNECTED without a connection, once all messages that
+ *   came before are fetched; MQTTCLIENT_FAILURE if there are callbacks; MQTTCLIENT_NULL_PARAMETER.
+ */
+LIBMQTT_API int MQTTClient_receive(MQTTClient handle, char** topicName, int* topicLen,
+    MQTTClient_message** message, unsigned long timeout);
+
+/* ---- Functions: memory and information --------------------------------------------------- */
 
 /** Release what an MQTTResponse holds. The struct itself is yours. */
 LIBMQTT_API void MQTTResponse_free(MQTTResponse response);

@@ -18,6 +18,21 @@ pub(crate) unsafe fn free<T>(p: *mut T) {
     unsafe { libc::free(p.cast()) }
 }
 
+/// A value in memory of its own, or NULL when memory is exhausted.
+pub(crate) fn boxed<T: Copy>(value: T) -> *mut T {
+    slice(&[value])
+}
+
+/// A copy of some values, or NULL when memory is exhausted.
+pub(crate) fn slice<T: Copy>(values: &[T]) -> *mut T {
+    let p: *mut T = malloc(size_of_val(values)).cast();
+    if !p.is_null() {
+        // SAFETY: `p` is fresh memory of that size, aligned for every type.
+        unsafe { p.copy_from_nonoverlapping(values.as_ptr(), values.len()) };
+    }
+    p
+}
+
 /// A copy of some bytes with a NUL behind them, or NULL when memory is exhausted.
 pub(crate) fn string(bytes: &[u8]) -> *mut c_char {
     let p: *mut u8 = malloc(bytes.len() + 1).cast();

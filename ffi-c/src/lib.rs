@@ -4,6 +4,9 @@
 //! - [`api`]: the exported functions. Each one is a line or a few over the rest.
 //! - `boundary`: every exported function starts there, so that no panic crosses into C.
 //! - `ptr`: the one place that reads what C points to.
+//! - `handle`: the numbers that C holds for clients.
+//! - `options`, `message`, `properties`: C's structs and the client's values, either way.
+//! - `facade`: a client as both Paho APIs need it, over the link of `ternmq-client`.
 //! - `alloc`: memory that C will free comes from C's `malloc`.
 //! - `errors`: the return codes and their texts.
 //! - [`types`]: the structs, member by member.
@@ -19,5 +22,9 @@ pub mod types;
 mod alloc;
 mod boundary;
 mod errors;
+mod facade;
+mod handle;
+mod message;
+mod options;
 mod properties;
 mod ptr;

@@ -2,7 +2,12 @@
 
 use std::ffi::{CStr, c_int};
 
+use ternmq_protocol::codec::{
+    Place, Properties, PropertiesBuf, PropertyId, Value as Wire, ValueType,
+};
+
 use crate::alloc;
+use crate::types::client::*;
 use crate::types::properties::*;
 
 /// What `getNumericValue` answers when the list does not hold the property.
@@ -17,84 +22,66 @@ const LONGEST: c_int = 65_535;
 /// The largest variable byte integer (section 1.5.5).
 const LARGEST_VARIABLE: u32 = 268_435_455;
 
-/// Every property of section 2.2.2.2: identifier, type, name as C programs see it.
-const TABLE: &[(MQTTPropertyCodes, c_int, &CStr)] = &[
-    (1, MQTTPROPERTY_TYPE_BYTE, c"PAYLOAD_FORMAT_INDICATOR"),
+/// The names as C programs see them, by identifier.
+const NAMES: &[(PropertyId, &CStr)] = &[
     (
-        2,
-        MQTTPROPERTY_TYPE_FOUR_BYTE_INTEGER,
+        PropertyId::PayloadFormatIndicator,
+        c"PAYLOAD_FORMAT_INDICATOR",
+    ),
+    (
+        PropertyId::MessageExpiryInterval,
         c"MESSAGE_EXPIRY_INTERVAL",
     ),
-    (3, MQTTPROPERTY_TYPE_UTF_8_ENCODED_STRING, c"CONTENT_TYPE"),
-    (8, MQTTPROPERTY_TYPE_UTF_8_ENCODED_STRING, c"RESPONSE_TOPIC"),
-    (9, MQTTPROPERTY_TYPE_BINARY_DATA, c"CORRELATION_DATA"),
+    (PropertyId::ContentType, c"CONTENT_TYPE"),
+    (PropertyId::ResponseTopic, c"RESPONSE_TOPIC"),
+    (PropertyId::CorrelationData, c"CORRELATION_DATA"),
     (
-        11,
-        MQTTPROPERTY_TYPE_VARIABLE_BYTE_INTEGER,
+        PropertyId::SubscriptionIdentifier,
         c"SUBSCRIPTION_IDENTIFIER",
     ),
     (
-        17,
-        MQTTPROPERTY_TYPE_FOUR_BYTE_INTEGER,
+        PropertyId::SessionExpiryInterval,
         c"SESSION_EXPIRY_INTERVAL",
     ),
     // One letter short: programs written against Paho compare this spelling.
     (
-        18,
-        MQTTPROPERTY_TYPE_UTF_8_ENCODED_STRING,
+        PropertyId::AssignedClientIdentifier,
         c"ASSIGNED_CLIENT_IDENTIFER",
     ),
-    (19, MQTTPROPERTY_TYPE_TWO_BYTE_INTEGER, c"SERVER_KEEP_ALIVE"),
+    (PropertyId::ServerKeepAlive, c"SERVER_KEEP_ALIVE"),
+    (PropertyId::AuthenticationMethod, c"AUTHENTICATION_METHOD"),
+    (PropertyId::AuthenticationData, c"AUTHENTICATION_DATA"),
     (
-        21,
-        MQTTPROPERTY_TYPE_UTF_8_ENCODED_STRING,
-        c"AUTHENTICATION_METHOD",
+        PropertyId::RequestProblemInformation,
+        c"REQUEST_PROBLEM_INFORMATION",
     ),
-    (22, MQTTPROPERTY_TYPE_BINARY_DATA, c"AUTHENTICATION_DATA"),
-    (23, MQTTPROPERTY_TYPE_BYTE, c"REQUEST_PROBLEM_INFORMATION"),
+    (PropertyId::WillDelayInterval, c"WILL_DELAY_INTERVAL"),
     (
-        24,
-        MQTTPROPERTY_TYPE_FOUR_BYTE_INTEGER,
-        c"WILL_DELAY_INTERVAL",
+        PropertyId::RequestResponseInformation,
+        c"REQUEST_RESPONSE_INFORMATION",
     ),
-    (25, MQTTPROPERTY_TYPE_BYTE, c"REQUEST_RESPONSE_INFORMATION"),
+    (PropertyId::ResponseInformation, c"RESPONSE_INFORMATION"),
+    (PropertyId::ServerReference, c"SERVER_REFERENCE"),
+    (PropertyId::ReasonString, c"REASON_STRING"),
+    (PropertyId::ReceiveMaximum, c"RECEIVE_MAXIMUM"),
+    (PropertyId::TopicAliasMaximum, c"TOPIC_ALIAS_MAXIMUM"),
+    (PropertyId::TopicAlias, c"TOPIC_ALIAS"),
+    (PropertyId::MaximumQoS, c"MAXIMUM_QOS"),
+    (PropertyId::RetainAvailable, c"RETAIN_AVAILABLE"),
+    (PropertyId::UserProperty, c"USER_PROPERTY"),
+    (PropertyId::MaximumPacketSize, c"MAXIMUM_PACKET_SIZE"),
     (
-        26,
-        MQTTPROPERTY_TYPE_UTF_8_ENCODED_STRING,
-        c"RESPONSE_INFORMATION",
-    ),
-    (
-        28,
-        MQTTPROPERTY_TYPE_UTF_8_ENCODED_STRING,
-        c"SERVER_REFERENCE",
-    ),
-    (31, MQTTPROPERTY_TYPE_UTF_8_ENCODED_STRING, c"REASON_STRING"),
-    (33, MQTTPROPERTY_TYPE_TWO_BYTE_INTEGER, c"RECEIVE_MAXIMUM"),
-    (
-        34,
-        MQTTPROPERTY_TYPE_TWO_BYTE_INTEGER,
-        c"TOPIC_ALIAS_MAXIMUM",
-    ),
-    (35, MQTTPROPERTY_TYPE_TWO_BYTE_INTEGER, c"TOPIC_ALIAS"),
-    (36, MQTTPROPERTY_TYPE_BYTE, c"MAXIMUM_QOS"),
-    (37, MQTTPROPERTY_TYPE_BYTE, c"RETAIN_AVAILABLE"),
-    (38, MQTTPROPERTY_TYPE_UTF_8_STRING_PAIR, c"USER_PROPERTY"),
-    (
-        39,
-        MQTTPROPERTY_TYPE_FOUR_BYTE_INTEGER,
-        c"MAXIMUM_PACKET_SIZE",
-    ),
-    (
-        40,
-        MQTTPROPERTY_TYPE_BYTE,
+        PropertyId::WildcardSubscriptionAvailable,
         c"WILDCARD_SUBSCRIPTION_AVAILABLE",
     ),
     (
-        41,
-        MQTTPROPERTY_TYPE_BYTE,
+        PropertyId::SubscriptionIdentifierAvailable,
         c"SUBSCRIPTION_IDENTIFIERS_AVAILABLE",
     ),
-    (42, MQTTPROPERTY_TYPE_BYTE, c"SHARED_SUBSCRIPTION_AVAILABLE"),
+    (
+        PropertyId::SharedSubscriptionAvailable,
+        c"SHARED_SUBSCRIPTION_AVAILABLE",
+    ),
 ];
 
 /// The value of a property, with the union resolved by the identifier's type.
@@ -107,6 +94,33 @@ pub(crate) enum Value<'a> {
     Binary(&'a [u8]),
     String(&'a [u8]),
     Pair(&'a [u8], &'a [u8]),
+}
+
+impl<'a> Value<'a> {
+    fn to_wire(self) -> Result<Wire<'a>, c_int> {
+        let text = |bytes| std::str::from_utf8(bytes).map_err(|_| MQTTCLIENT_BAD_UTF8_STRING);
+        Ok(match self {
+            Self::Byte(n) => Wire::Byte(n),
+            Self::TwoByte(n) => Wire::TwoByteInteger(n),
+            Self::FourByte(n) => Wire::FourByteInteger(n),
+            Self::Variable(n) => Wire::VariableByteInteger(n),
+            Self::Binary(bytes) => Wire::BinaryData(bytes),
+            Self::String(bytes) => Wire::Utf8String(text(bytes)?),
+            Self::Pair(name, value) => Wire::Utf8StringPair(text(name)?, text(value)?),
+        })
+    }
+
+    pub(crate) fn from_wire(value: Wire<'a>) -> Self {
+        match value {
+            Wire::Byte(n) => Self::Byte(n),
+            Wire::TwoByteInteger(n) => Self::TwoByte(n),
+            Wire::FourByteInteger(n) => Self::FourByte(n),
+            Wire::VariableByteInteger(n) => Self::Variable(n),
+            Wire::BinaryData(bytes) => Self::Binary(bytes),
+            Wire::Utf8String(text) => Self::String(text.as_bytes()),
+            Wire::Utf8StringPair(name, value) => Self::Pair(name.as_bytes(), value.as_bytes()),
+        }
+    }
 }
 
 /// Why a property can't be added.
@@ -122,12 +136,59 @@ pub(crate) enum Refused {
 
 /// The name of an identifier.
 pub(crate) fn name_of(identifier: MQTTPropertyCodes) -> Option<&'static CStr> {
-    row(identifier).map(|row| row.2)
+    let id = id_of(identifier)?;
+    let row = NAMES.binary_search_by_key(&id, |row| row.0).ok()?;
+    Some(NAMES[row].1)
 }
 
 /// The `MQTTPROPERTY_TYPE_*` of an identifier.
 pub(crate) fn type_of(identifier: MQTTPropertyCodes) -> Option<c_int> {
-    row(identifier).map(|row| row.1)
+    id_of(identifier).map(|id| match id.value_type() {
+        ValueType::Byte => MQTTPROPERTY_TYPE_BYTE,
+        ValueType::TwoByteInteger => MQTTPROPERTY_TYPE_TWO_BYTE_INTEGER,
+        ValueType::FourByteInteger => MQTTPROPERTY_TYPE_FOUR_BYTE_INTEGER,
+        ValueType::VariableByteInteger => MQTTPROPERTY_TYPE_VARIABLE_BYTE_INTEGER,
+        ValueType::BinaryData => MQTTPROPERTY_TYPE_BINARY_DATA,
+        ValueType::Utf8String => MQTTPROPERTY_TYPE_UTF_8_ENCODED_STRING,
+        ValueType::Utf8StringPair => MQTTPROPERTY_TYPE_UTF_8_STRING_PAIR,
+    })
+}
+
+/// The list as a packet carries it; empty for NULL.
+///
+/// # Errors
+/// `MQTTCLIENT_BAD_UTF8_STRING` for a string that is none, `MQTTCLIENT_BAD_MQTT_OPTION` for a
+/// property that the packet can't carry or whose value is forbidden.
+///
+/// # Safety
+/// `properties` is NULL or as [`list`] says.
+pub(crate) unsafe fn to_wire(
+    properties: *const MQTTProperties,
+    place: Place,
+) -> Result<PropertiesBuf, c_int> {
+    let mut buf = PropertiesBuf::default();
+    // SAFETY: as the caller promises.
+    let all = unsafe { crate::ptr::get(properties).map_or(&[][..], |all| list(all)) };
+    for property in all {
+        // SAFETY: the property is part of the list.
+        let value = unsafe { value(property) }.map_err(|_| MQTTCLIENT_BAD_MQTT_OPTION)?;
+        let id = id_of(property.identifier).ok_or(MQTTCLIENT_BAD_MQTT_OPTION)?;
+        buf.push(id, value.to_wire()?)
+            .map_err(|_| MQTTCLIENT_BAD_MQTT_OPTION)?;
+    }
+    buf.check(place).map_err(|_| MQTTCLIENT_BAD_MQTT_OPTION)?;
+    Ok(buf)
+}
+
+/// A list with copies of what came in a packet. When memory is exhausted the rest is left out.
+pub(crate) fn from_wire(properties: Properties<'_>) -> MQTTProperties {
+    let mut list = MQTTProperties::EMPTY;
+    for property in properties.iter() {
+        let value = Value::from_wire(property.value);
+        // SAFETY: the list is ours alone.
+        let _ = unsafe { add(&mut list, property.id as MQTTPropertyCodes, value) };
+    }
+    list
 }
 
 /// The properties of a list.
@@ -240,13 +301,8 @@ pub(crate) unsafe fn number(property: &MQTTProperty) -> i64 {
     }
 }
 
-fn row(
-    identifier: MQTTPropertyCodes,
-) -> Option<&'static (MQTTPropertyCodes, c_int, &'static CStr)> {
-    TABLE
-        .binary_search_by_key(&identifier, |row| row.0)
-        .ok()
-        .map(|i| &TABLE[i])
+fn id_of(identifier: MQTTPropertyCodes) -> Option<PropertyId> {
+    PropertyId::from_wire(u32::try_from(identifier).ok()?)
 }
 
 /// # Safety

@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use crate::boundary::guard;
 use crate::types::async_::MQTTAsync_message;
 use crate::types::client::{MQTTClient_message, MQTTResponse};
-use crate::{alloc, properties, ptr};
+use crate::{alloc, message, properties, ptr};
 
 #[unsafe(no_mangle)]
 pub extern "C" fn MQTTClient_malloc(size: libc::size_t) -> *mut c_void {
@@ -36,15 +36,8 @@ pub unsafe extern "C" fn MQTTClient_freeMessage(msg: *mut *mut MQTTClient_messag
         let Some(slot) = (unsafe { ptr::get_mut(msg) }) else {
             return;
         };
-        let message = std::mem::replace(slot, std::ptr::null_mut());
         // SAFETY: the pointer is NULL or a message of ours, that nobody has freed yet.
-        unsafe {
-            if let Some(parts) = ptr::get_mut(message) {
-                properties::free(&mut parts.properties);
-                alloc::free(parts.payload);
-            }
-            alloc::free(message);
-        }
+        unsafe { message::free(std::mem::replace(slot, std::ptr::null_mut())) };
     });
 }
 

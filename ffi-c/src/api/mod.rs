@@ -3,7 +3,13 @@
 #![allow(non_snake_case, missing_docs)]
 // Each function's contract with C is in its header: pointers are NULL or valid as C programs know it.
 #![allow(clippy::missing_safety_doc)]
+// A handle looks like a pointer, but nothing is ever read through it.
+#![allow(clippy::not_unsafe_ptr_arg_deref)]
 
+pub mod client;
 pub mod information;
 pub mod memory;
+pub mod messages;
 pub mod properties;
+
+mod response;

@@ -1,0 +1,488 @@
+//! `MQTTClient.h`: publishing, subscribing, receiving.
+
+use std::ffi::{c_char, c_int, c_ulong, c_void};
+use std::sync::Arc;
+
+use ternmq_protocol::client::Token;
+use ternmq_protocol::codec::{Place, PropertiesBuf, Request};
+
+use super::client::{client, code, deadline};
+use super::response;
+use crate::boundary::guard;
+use crate::facade::{Answer, Client, Outgoing, Received};
+use crate::types::client::*;
+use crate::types::properties::MQTTProperties;
+use crate::types::subscribe::MQTTSubscribe_options;
+use crate::{alloc, options, properties, ptr};
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn MQTTClient_publish(
+    handle: MQTTClient,
+    topicName: *const c_char,
+    payloadlen: c_int,
+    payload: *const c_void,
+    qos: c_int,
+    retained: c_int,
+    dt: *mut MQTTClient_deliveryToken,
+) -> c_int {
+    let message = Publishing {
+        topic: topicName,
+        payloadlen,
+        payload,
+        qos,
+        retained,
+        properties: std::ptr::null(),
+    };
+    // SAFETY: C passes a string, a payload of that length and NULL or the address of a token.
+    guard(MQTTCLIENT_FAILURE, || unsafe {
+        code(client(handle).and_then(|client| publish_old(&client, &message, dt)))
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn MQTTClient_publish5(
+    handle: MQTTClient,
+    topicName: *const c_char,
+    payloadlen: c_int,
+    payload: *const c_void,
+    qos: c_int,
+    retained: c_int,
+    properties: *mut MQTTProperties,
+    dt: *mut MQTTClient_deliveryToken,
+) -> MQTTResponse {
+    let message = Publishing {
+        topic: topicName,
+        payloadlen,
+        payload,
+        qos,
+        retained,
+        properties,
+    };
+    guard(response::code(MQTTCLIENT_FAILURE), || {
+        // SAFETY: as above, and NULL or a list.
+        let publish = |client: Arc<Client>| unsafe { publish(&client, &message, dt) };
+        response::code(code(client(handle).and_then(publish)))
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn MQTTClient_publishMessage(
+    handle: MQTTClient,
+    topicName: *const c_char,
+    msg: *mut MQTTClient_message,
+    dt: *mut MQTTClient_deliveryToken,
+) -> c_int {
+    guard(MQTTCLIENT_FAILURE, || {
+        // SAFETY: C passes a string, NULL or a message, and NULL or the address of a token.
+        code(unsafe {
+            Publishing::from_message(topicName, msg)
+                .and_then(|message| publish_old(&*client(handle)?, &message, dt))
+        })
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn MQTTClient_publishMessage5(
+    handle: MQTTClient,
+    topicName: *const c_char,
+    msg: *mut MQTTClient_message,
+    dt: *mut MQTTClient_deliveryToken,
+) -> MQTTResponse {
+    guard(response::code(MQTTCLIENT_FAILURE), || {
+        // SAFETY: as above.
+        response::code(code(unsafe {
+            Publishing::from_message(topicName, msg)
+                .and_then(|message| publish(&*client(handle)?, &message, dt))
+        }))
+    })
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn MQTTClient_waitForCompletion(
+    handle: MQTTClient,
+    dt: MQTTClient_deliveryToken,
+    timeout: c_ulong,
+) -> c_int {
+    guard(MQTTCLIENT_FAILURE, || {
+        let wait = |client: Arc<Client>| {
+            // No message has such a token, so none has to be waited for.
+            let token = Token(u16::try_from(dt).unwrap_or(0));
+            client.wait_for_completion(token, deadline(timeout))
+        };
+        code(client(handle).and_then(wait))
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn MQTTClient_getPendingDeliveryTokens(
+    handle: MQTTClient,
+    tokens: *mut *mut MQTTClient_deliveryToken,
+) -> c_int {
+    guard(MQTTCLIENT_FAILURE, || {
+        // SAFETY: C passes NULL or the address of a pointer.
+        let Some(out) = (unsafe { ptr::get_mut(tokens) }) else {
+            return MQTTCLIENT_NULL_PARAMETER;
+        };
+        *out = std::ptr::null_mut();
+        let pending = match client(handle) {
+            Ok(client) => client.pending(),
+            Err(code) => return code,
+        };
+        if pending.is_empty() {
+            return MQTTCLIENT_SUCCESS;
+        }
+        let tokens = pending.iter().map(|token| token.0.into());
+        let list: Vec<MQTTClient_deliveryToken> = tokens.chain([-1]).collect();
+        *out = alloc::slice(&list);
+        match out.is_null() {
+            true => MQTTCLIENT_FAILURE,
+            false => MQTTCLIENT_SUCCESS,
+        }
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn MQTTClient_receive(
+    handle: MQTTClient,
+    topicName: *mut *mut c_char,
+    topicLen: *mut c_int,
+    message: *mut *mut MQTTClient_message,
+    timeout: c_ulong,
+) -> c_int {
+    guard(MQTTCLIENT_FAILURE, || {
+        if topicName.is_null() || topicLen.is_null() || message.is_null() {
+            return MQTTCLIENT_NULL_PARAMETER;
+        }
+        let client = match client(handle) {
+            Ok(client) => client,
+            Err(code) => return code,
+        };
+        match client.receive(deadline(timeout)) {
+            Received::Failed(code) => code,
+            Received::Nothing => {
+                // SAFETY: C passes the addresses of its variables.
+                unsafe { ptr::put(message, std::ptr::null_mut()) };
+                MQTTCLIENT_SUCCESS
+            }
+            Received::Message(received) => {
+                let length = received.topic_len;
+                let (topic, copy) = received.release();
+                // SAFETY: as above.
+                unsafe {
+                    ptr::put(topicName, topic);
+                    ptr::put(topicLen, length);
+                    ptr::put(message, copy);
+                }
+                MQTTCLIENT_SUCCESS
+            }
+        }
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn MQTTClient_subscribe(
+    handle: MQTTClient,
+    topic: *const c_char,
+    qos: c_int,
+) -> c_int {
+    let topics = [topic.cast_mut()];
+    let mut qos = [qos];
+    // SAFETY: the lists have one entry each.
+    let result = unsafe { MQTTClient_subscribeMany(handle, 1, topics.as_ptr(), qos.as_mut_ptr()) };
+    match result {
+        MQTTCLIENT_SUCCESS if qos[0] == MQTT_BAD_SUBSCRIBE => MQTT_BAD_SUBSCRIBE,
+        result => result,
+    }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn MQTTClient_subscribeMany(
+    handle: MQTTClient,
+    count: c_int,
+    topic: *const *mut c_char,
+    qos: *mut c_int,
+) -> c_int {
+    guard(MQTTCLIENT_FAILURE, || {
+        let client = match client(handle) {
+            Ok(client) if client.is_v5 => return MQTTCLIENT_WRONG_MQTT_VERSION,
+            Ok(client) => client,
+            Err(code) => return code,
+        };
+        let (none, no_list) = (std::ptr::null(), std::ptr::null());
+        // SAFETY: C passes lists of that many entries.
+        let answer = unsafe { subscribe(&client, count, topic, qos, none, no_list) };
+        match answer {
+            Ok(answer) => {
+                for (at, granted) in answer.codes.iter().take(count as usize).enumerate() {
+                    // SAFETY: the list has that many entries.
+                    unsafe { ptr::put(qos.add(at), granted.0.into()) };
+                }
+                MQTTCLIENT_SUCCESS
+            }
+            Err(code) => code,
+        }
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn MQTTClient_subscribe5(
+    handle: MQTTClient,
+    topic: *const c_char,
+    qos: c_int,
+    opts: *mut MQTTSubscribe_options,
+    props: *mut MQTTProperties,
+) -> MQTTResponse {
+    let topics = [topic.cast_mut()];
+    let mut qos = [qos];
+    // SAFETY: the lists have one entry each.
+    unsafe { MQTTClient_subscribeMany5(handle, 1, topics.as_ptr(), qos.as_mut_ptr(), opts, props) }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn MQTTClient_subscribeMany5(
+    handle: MQTTClient,
+    count: c_int,
+    topic: *const *mut c_char,
+    qos: *mut c_int,
+    opts: *mut MQTTSubscribe_options,
+    props: *mut MQTTProperties,
+) -> MQTTResponse {
+    guard(response::code(MQTTCLIENT_FAILURE), || {
+        let subscribe = |client: Arc<Client>| {
+            if !client.is_v5 && client.is_connected() {
+                return Err(MQTTCLIENT_BAD_MQTT_OPTION);
+            }
+            // SAFETY: C passes lists of that many entries, and NULL or a list of properties.
+            unsafe { subscribe(&client, count, topic, qos, opts, props) }
+        };
+        respond(client(handle).and_then(subscribe))
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn MQTTClient_unsubscribe(handle: MQTTClient, topic: *const c_char) -> c_int {
+    let topics = [topic.cast_mut()];
+    guard(MQTTCLIENT_FAILURE, || {
+        // SAFETY: the list has one entry.
+        let unsubscribe = |client: Arc<Client>| unsafe {
+            unsubscribe(&client, 1, topics.as_ptr(), std::ptr::null())
+        };
+        match client(handle).and_then(unsubscribe) {
+            Ok(answer) => answer.codes.first().map_or(0, |code| code.0.into()),
+            Err(code) => code,
+        }
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn MQTTClient_unsubscribeMany(
+    handle: MQTTClient,
+    count: c_int,
+    topic: *const *mut c_char,
+) -> c_int {
+    guard(MQTTCLIENT_FAILURE, || {
+        let unsubscribe = |client: Arc<Client>| {
+            if client.is_v5 {
+                return Err(MQTTCLIENT_WRONG_MQTT_VERSION);
+            }
+            // SAFETY: C passes a list of that many entries.
+            unsafe { unsubscribe(&client, count, topic, std::ptr::null()) }
+        };
+        code(client(handle).and_then(unsubscribe).map(drop))
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn MQTTClient_unsubscribe5(
+    handle: MQTTClient,
+    topic: *const c_char,
+    props: *mut MQTTProperties,
+) -> MQTTResponse {
+    let topics = [topic.cast_mut()];
+    // SAFETY: the list has one entry.
+    unsafe { MQTTClient_unsubscribeMany5(handle, 1, topics.as_ptr(), props) }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn MQTTClient_unsubscribeMany5(
+    handle: MQTTClient,
+    count: c_int,
+    topic: *const *mut c_char,
+    props: *mut MQTTProperties,
+) -> MQTTResponse {
+    guard(response::code(MQTTCLIENT_FAILURE), || {
+        // SAFETY: C passes a list of that many entries, and NULL or a list of properties.
+        let unsubscribe =
+            |client: Arc<Client>| unsafe { unsubscribe(&client, count, topic, props) };
+        respond(client(handle).and_then(unsubscribe))
+    })
+}
+
+/// What the publishing calls are given.
+struct Publishing {
+    topic: *const c_char,
+    payloadlen: c_int,
+    payload: *const c_void,
+    qos: c_int,
+    retained: c_int,
+    properties: *const MQTTProperties,
+}
+
+impl Publishing {
+    /// # Safety
+    /// `message` is NULL or leads to a message, complete up to its version.
+    unsafe fn from_message(
+        topic: *const c_char,
+        message: *const MQTTClient_message,
+    ) -> Result<Self, c_int> {
+        if message.is_null() {
+            return Err(MQTTCLIENT_NULL_PARAMETER);
+        }
+        // SAFETY: as the caller promises, and each member is read only from the version on that has
+        // it.
+        unsafe {
+            let version =
+                ptr::struct_version(message, b"MQTM", 1).ok_or(MQTTCLIENT_BAD_STRUCTURE)?;
+            Ok(Self {
+                topic,
+                payloadlen: ptr::member!(message, payloadlen),
+                payload: ptr::member!(message, payload),
+                qos: ptr::member!(message, qos),
+                retained: ptr::member!(message, retained),
+                properties: match version {
+                    0 => std::ptr::null(),
+                    _ => &raw const (*message).properties,
+                },
+            })
+        }
+    }
+}
+
+/// # Safety
+/// The pointers lead to what C programs put there.
+unsafe fn publish_old(
+    client: &Client,
+    message: &Publishing,
+    token: *mut MQTTClient_deliveryToken,
+) -> Result<(), c_int> {
+    if client.is_v5 {
+        return Err(MQTTCLIENT_WRONG_MQTT_VERSION);
+    }
+    // SAFETY: as the caller promises.
+    unsafe { publish(client, message, token) }
+}
+
+/// # Safety
+/// As [`publish_old`].
+unsafe fn publish(
+    client: &Client,
+    message: &Publishing,
+    token: *mut MQTTClient_deliveryToken,
+) -> Result<(), c_int> {
+    // SAFETY: as the caller promises.
+    let outgoing = unsafe { outgoing(client, message) };
+    // Without a connection that is what is wrong, whatever else is.
+    let outgoing = outgoing.map_err(|code| match client.is_connected() {
+        true => code,
+        false => MQTTCLIENT_DISCONNECTED,
+    })?;
+    let published = client.publish(&outgoing)?;
+    if published != Token::NONE {
+        // SAFETY: as the caller promises.
+        unsafe { ptr::put(token, published.0.into()) };
+    }
+    Ok(())
+}
+
+/// # Safety
+/// As [`publish_old`].
+unsafe fn outgoing<'a>(client: &Client, message: &Publishing) -> Result<Outgoing<'a>, c_int> {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let topic = ptr::text(message.topic).map_err(|_| MQTTCLIENT_BAD_UTF8_STRING)?;
+        let payload = ptr::slice(message.payload.cast::<u8>(), message.payloadlen);
+        Ok(Outgoing {
+            topic: topic.ok_or(MQTTCLIENT_NULL_PARAMETER)?,
+            payload: payload.ok_or(MQTTCLIENT_NULL_PARAMETER)?,
+            qos: options::qos(message.qos)?,
+            retain: message.retained != 0,
+            properties: match client.is_v5 {
+                true => properties::to_wire(message.properties, Place::Publish)?,
+                false => PropertiesBuf::default(),
+            },
+        })
+    }
+}
+
+/// # Safety
+/// The lists have `count` entries each, `options` none or one per topic.
+unsafe fn subscribe(
+    client: &Client,
+    count: c_int,
+    topics: *const *mut c_char,
+    qos: *const c_int,
+    each: *const MQTTSubscribe_options,
+    properties: *const MQTTProperties,
+) -> Result<Answer, c_int> {
+    if !client.is_connected() {
+        return Err(MQTTCLIENT_DISCONNECTED);
+    }
+    // SAFETY: as the caller promises.
+    let (topics, properties) = unsafe {
+        let properties = properties::to_wire(properties, Place::Subscribe)?;
+        (texts(topics, count)?, properties)
+    };
+    // SAFETY: as the caller promises.
+    let qos = unsafe { ptr::slice(qos, count) }.ok_or(MQTTCLIENT_NULL_PARAMETER)?;
+    let requests = topics
+        .iter()
+        .zip(qos)
+        .enumerate()
+        .map(|(at, (topic, qos))| {
+            // SAFETY: there is none, or one per topic.
+            let each = unsafe { ptr::get(if each.is_null() { each } else { each.add(at) }) };
+            Ok((*topic, options::subscription(*qos, each)?))
+        })
+        .collect::<Result<Vec<Request<'_>>, c_int>>()?;
+    client.subscribe(&requests, properties.get())
+}
+
+/// # Safety
+/// The list has `count` entries.
+unsafe fn unsubscribe(
+    client: &Client,
+    count: c_int,
+    topics: *const *mut c_char,
+    properties: *const MQTTProperties,
+) -> Result<Answer, c_int> {
+    if !client.is_connected() {
+        return Err(MQTTCLIENT_DISCONNECTED);
+    }
+    // SAFETY: as the caller promises.
+    let (topics, properties) = unsafe {
+        let properties = properties::to_wire(properties, Place::Unsubscribe)?;
+        (texts(topics, count)?, properties)
+    };
+    client.unsubscribe(&topics, properties.get())
+}
+
+/// # Safety
+/// The list has `count` entries, which are NULL or end with NUL.
+unsafe fn texts<'a>(list: *const *mut c_char, count: c_int) -> Result<Vec<&'a str>, c_int> {
+    // SAFETY: as the caller promises.
+    let list = unsafe { ptr::slice(list, count) }.ok_or(MQTTCLIENT_NULL_PARAMETER)?;
+    list.iter()
+        .map(|&topic| {
+            // SAFETY: as the caller promises.
+            let text = unsafe { ptr::text(topic) }.map_err(|_| MQTTCLIENT_BAD_UTF8_STRING)?;
+            text.ok_or(MQTTCLIENT_NULL_PARAMETER)
+        })
+        .collect()
+}
+
+fn respond(answer: Result<Answer, c_int>) -> MQTTResponse {
+    match answer {
+        Ok(answer) => response::with_codes(&answer.codes, &answer.properties),
+        Err(code) => response::code(code),
+    }
+}

@@ -1,0 +1,239 @@
+//! The application's callbacks, run one after the other on the client's strand.
+
+use std::ffi::{c_char, c_int, c_void};
+use std::sync::MutexGuard;
+use std::time::{Duration, Instant};
+
+use ternmq_client::executor::Strand;
+use ternmq_protocol::client::{Incoming, Token};
+use ternmq_protocol::codec::PropertiesBuf;
+use ternmq_protocol::{ReasonCode, Time};
+
+use super::events::Upcall;
+use super::{Client, State};
+use crate::message::CMessage;
+use crate::properties;
+use crate::types::client::*;
+use crate::types::properties::MQTTProperties;
+
+/// How long a refused message waits before it is offered again, if nothing else happens before.
+const OFFER_AGAIN: Duration = Duration::from_secs(1);
+
+/// A function of the application with the context it was given.
+pub(crate) struct Callback<F> {
+    pub(crate) function: F,
+    pub(crate) context: *mut c_void,
+}
+
+impl<F: Copy> Clone for Callback<F> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<F: Copy> Copy for Callback<F> {}
+
+// SAFETY: the context is only handed back to the application, which registered it for calls from
+// other threads.
+unsafe impl<F: Send> Send for Callback<F> {}
+
+/// What the application wants to hear of.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Callbacks {
+    pub(crate) arrived: Option<Callback<MQTTClient_messageArrived>>,
+    pub(crate) delivered: Option<Callback<MQTTClient_deliveryComplete>>,
+    pub(crate) lost: Option<Callback<MQTTClient_connectionLost>>,
+    pub(crate) disconnected: Option<Callback<MQTTClient_disconnected>>,
+    pub(crate) published: Option<Callback<MQTTClient_published>>,
+}
+
+impl Callbacks {
+    /// Messages go to a callback, not to `receive`.
+    pub(super) fn are_set(&self) -> bool {
+        self.arrived.is_some()
+    }
+
+    pub(super) fn want_published(&self, is_v5: bool) -> bool {
+        self.are_set() && (self.delivered.is_some() || (is_v5 && self.published.is_some()))
+    }
+
+    pub(super) fn want_disconnected(&self) -> bool {
+        self.are_set() && self.disconnected.is_some()
+    }
+
+    pub(super) fn want_lost(&self) -> bool {
+        self.are_set() && self.lost.is_some()
+    }
+}
+
+impl Client {
+    /// Registers the callbacks of `MQTTClient_setCallbacks`.
+    ///
+    /// # Errors
+    /// `MQTTCLIENT_FAILURE` while a connect goes on, or when no thread can be started.
+    pub(crate) fn set_callbacks(
+        &self,
+        lost: Option<Callback<MQTTClient_connectionLost>>,
+        arrived: Callback<MQTTClient_messageArrived>,
+        delivered: Option<Callback<MQTTClient_deliveryComplete>>,
+    ) -> Result<(), c_int> {
+        if self.connecting.try_lock().is_err() {
+            return Err(MQTTCLIENT_FAILURE);
+        }
+        if self.strand.get().is_none() {
+            let client = self.this.clone();
+            let run = move || {
+                if let Some(client) = client.upgrade() {
+                    client.run_callbacks();
+                }
+            };
+            let strand = Strand::new(run).map_err(|_| MQTTCLIENT_FAILURE)?;
+            // Another thread may have been first; its strand is as good.
+            let _ = self.strand.set(strand);
+        }
+        let mut state = self.lock();
+        state.callbacks.lost = lost;
+        state.callbacks.arrived = Some(arrived);
+        state.callbacks.delivered = delivered;
+        drop(state);
+        self.schedule_callbacks();
+        Ok(())
+    }
+
+    pub(crate) fn set_disconnected(&self, callback: Option<Callback<MQTTClient_disconnected>>) {
+        self.lock().callbacks.disconnected = callback;
+    }
+
+    pub(crate) fn set_published(&self, callback: Option<Callback<MQTTClient_published>>) {
+        self.lock().callbacks.published = callback;
+    }
+
+    /// Has the callbacks run, if there are any.
+    pub(super) fn schedule_callbacks(&self) {
+        if let Some(strand) = self.strand.get() {
+            strand.schedule();
+        }
+    }
+
+    /// Runs callbacks until there is nothing to tell.
+    fn run_callbacks(&self) {
+        let mut state = self.lock();
+        // The first message was refused: reports may pass it, other messages wait behind it.
+        let mut refused = false;
+        while state.callbacks.are_set() {
+            let Some(upcall) = state.inbox.pop(!refused) else {
+                if !refused || state.inbox.is_empty() {
+                    break;
+                }
+                state = self.wait_to_offer_again(state);
+                refused = false;
+                continue;
+            };
+            let callbacks = state.callbacks;
+            self.throttle(state);
+            let given_back = self.tell(callbacks, upcall);
+            state = self.lock();
+            if let Some(incoming) = given_back {
+                state.inbox.put_back(incoming);
+                refused = true;
+            }
+        }
+    }
+
+    /// Waits until something else has come in, or long enough.
+    fn wait_to_offer_again<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+    ) -> MutexGuard<'a, State> {
+        let deadline = Instant::now() + OFFER_AGAIN;
+        let seen = state.inbox.len();
+        let mut in_time = true;
+        while in_time && state.inbox.len() == seen {
+            (state, in_time) = self.wait(state, Some(deadline));
+        }
+        state
+    }
+
+    /// Tells the application one thing. Gives back a message that it has refused.
+    fn tell(&self, callbacks: Callbacks, upcall: Upcall) -> Option<Incoming> {
+        match upcall {
+            Upcall::Message(incoming) => return self.offer(callbacks.arrived?, incoming),
+            Upcall::Published {
+                token,
+                reason,
+                properties,
+            } => self.tell_published(callbacks, token, reason, &properties),
+            Upcall::Lost => {
+                if let Some(Callback { function, context }) = callbacks.lost {
+                    // SAFETY: the application registered the function for this.
+                    unsafe { function(context, std::ptr::null_mut()) };
+                }
+            }
+            Upcall::Disconnected { reason, properties } => {
+                if let Some(Callback { function, context }) = callbacks.disconnected {
+                    with_list(&properties, |list| {
+                        // SAFETY: as above; the list is valid during the call.
+                        unsafe { function(context, list, reason.0.into()) };
+                    });
+                }
+            }
+        }
+        None
+    }
+
+    /// Offers a message; gives it back when it is refused.
+    fn offer(
+        &self,
+        arrived: Callback<MQTTClient_messageArrived>,
+        incoming: Incoming,
+    ) -> Option<Incoming> {
+        // Without memory for the copy it is as if the application had none.
+        let Some(copy) = CMessage::new(&incoming, || self.now()) else {
+            return Some(incoming);
+        };
+        let topic: *mut c_char = copy.topic;
+        // A topic can't hold a NUL, so the length is never needed.
+        let topic_len = 0;
+        // SAFETY: the application registered the function for this; it owns the message once it
+        // returns anything but 0.
+        let taken = unsafe { (arrived.function)(arrived.context, topic, topic_len, copy.message) };
+        if taken == 0 {
+            return Some(incoming);
+        }
+        copy.release();
+        None
+    }
+
+    fn tell_published(
+        &self,
+        callbacks: Callbacks,
+        token: Token,
+        reason: ReasonCode,
+        properties: &PropertiesBuf,
+    ) {
+        if let (true, Some(Callback { function, context })) = (self.is_v5, callbacks.published) {
+            let packet_type = self.last_packet_of(token, reason) as c_int;
+            with_list(properties, |list| {
+                // SAFETY: the application registered the function for this; the list is valid
+                // during the call.
+                unsafe { function(context, token.0.into(), packet_type, list, reason.0.into()) };
+            });
+        }
+        if let Some(Callback { function, context }) = callbacks.delivered {
+            // SAFETY: the application registered the function for this.
+            unsafe { function(context, token.0.into()) };
+        }
+    }
+
+    pub(super) fn now(&self) -> Time {
+        self.link.session(|now, _| now)
+    }
+}
+
+/// Calls with the properties as C sees them, and releases them afterwards.
+fn with_list(properties: &PropertiesBuf, call: impl FnOnce(*mut MQTTProperties)) {
+    let mut list = properties::from_wire(properties.get());
+    call(&raw mut list);
+    // SAFETY: the list is ours; the application may have changed it by the rules of the API only.
+    unsafe { properties::free(&mut list) };
+}

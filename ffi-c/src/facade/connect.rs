@@ -1,0 +1,158 @@
+//! Connecting and disconnecting.
+
+use std::ffi::{CString, c_char, c_int};
+use std::time::{Duration, Instant};
+
+use ternmq_client::link::Status;
+use ternmq_client::{ConnectError, ConnectOptions, Target};
+use ternmq_protocol::ReasonCode;
+use ternmq_protocol::client as session;
+use ternmq_protocol::codec::{Properties, PropertiesBuf};
+
+use super::{Client, Code};
+use crate::types::client::*;
+
+/// How long a connection may take to close after its DISCONNECT was written.
+const CLOSING: Duration = Duration::from_secs(6);
+
+/// How an attempt to connect has ended.
+pub(super) enum Attempt {
+    Connected(session::Connected),
+    Failed(ConnectError),
+}
+
+/// A connection that was made.
+pub(crate) struct Established {
+    /// The server, without scheme. Valid until the next connect or the end of the client.
+    pub(crate) server: *const c_char,
+    pub(crate) version: c_int,
+    pub(crate) session_present: bool,
+    pub(crate) properties: PropertiesBuf,
+}
+
+/// Why there is no connection: a return code, or what CONNACK said.
+pub(crate) struct Refused {
+    pub(crate) code: Code,
+    pub(crate) properties: PropertiesBuf,
+}
+
+impl Client {
+    /// Connects to the first server that accepts. An existing connection is ended first.
+    ///
+    /// # Errors
+    /// What the last server said, or `MQTTCLIENT_FAILURE`.
+    pub(crate) fn connect(&self, options: &ConnectOptions) -> Result<Established, Refused> {
+        let Ok(_connecting) = self.connecting.try_lock() else {
+            return Err(MQTTCLIENT_FAILURE.into());
+        };
+        self.disconnect(Instant::now(), ReasonCode::SUCCESS, Properties::EMPTY)?;
+        let mut last = MQTTCLIENT_FAILURE.into();
+        for target in &options.endpoints {
+            match self.try_server(options, target) {
+                Ok(connected) => return Ok(self.established(target, connected)),
+                Err(error) => last = self.refused(error),
+            }
+        }
+        Err(last)
+    }
+
+    /// Ends the connection, after waiting until the deadline for what is in flight. Does nothing
+    /// without a connection.
+    ///
+    /// # Errors
+    /// `MQTTCLIENT_BAD_MQTT_OPTION` when the DISCONNECT can't be written so.
+    pub(crate) fn disconnect(
+        &self,
+        deadline: Instant,
+        reason: ReasonCode,
+        properties: Properties<'_>,
+    ) -> Result<(), Code> {
+        self.link.wait(Some(deadline), |link| {
+            let done = !link.is_connected() || (link.pending() == 0 && link.is_flushed());
+            done.then_some(())
+        });
+        self.link
+            .disconnect(reason, properties)
+            .map_err(|_| MQTTCLIENT_BAD_MQTT_OPTION)?;
+        let is_closed = |link: &mut ternmq_client::link::State<'_>| {
+            (link.status() == Status::Closed).then_some(())
+        };
+        if self
+            .link
+            .wait(Some(Instant::now() + CLOSING), is_closed)
+            .is_none()
+        {
+            self.link.close();
+            self.link.wait(None, is_closed);
+        }
+        Ok(())
+    }
+
+    fn try_server(
+        &self,
+        options: &ConnectOptions,
+        target: &Target,
+    ) -> Result<session::Connected, ConnectError> {
+        let mut state = self.lock();
+        state.attempt = None;
+        state.aliases.clear();
+        drop(state);
+        self.link.reconfigure(|current| {
+            *current = options.clone();
+            current.endpoints = vec![target.clone()];
+        });
+        self.link.connect()?;
+        let mut state = self.lock();
+        loop {
+            match state.attempt.take() {
+                Some(Attempt::Connected(connected)) => return Ok(connected),
+                Some(Attempt::Failed(error)) => return Err(error),
+                // The link ends every attempt by itself, in the time that the options give.
+                None => state = self.wait(state, None).0,
+            }
+        }
+    }
+
+    fn established(&self, target: &Target, connected: session::Connected) -> Established {
+        let server = match target {
+            Target::Tcp(endpoint) if endpoint.host.contains(':') => {
+                format!("[{}]:{}", endpoint.host, endpoint.port)
+            }
+            Target::Tcp(endpoint) => format!("{}:{}", endpoint.host, endpoint.port),
+            Target::InProcess(_) => String::new(),
+        };
+        let version = self.link.session(|_, session| session.options().version);
+        let mut state = self.lock();
+        state.returned = CString::new(server).unwrap_or_default();
+        Established {
+            server: state.returned.as_ptr(),
+            version: version.level().into(),
+            session_present: connected.session_present,
+            properties: connected.properties,
+        }
+    }
+
+    fn refused(&self, error: ConnectError) -> Refused {
+        match error {
+            ConnectError::Refused { reason, properties } => Refused {
+                code: match self.is_v5 {
+                    true => reason.0.into(),
+                    false => reason
+                        .to_connect_return_code()
+                        .map_or(MQTTCLIENT_FAILURE, |code| code as Code),
+                },
+                properties,
+            },
+            _ => MQTTCLIENT_FAILURE.into(),
+        }
+    }
+}
+
+impl From<Code> for Refused {
+    fn from(code: Code) -> Self {
+        Self {
+            code,
+            properties: PropertiesBuf::default(),
+        }
+    }
+}

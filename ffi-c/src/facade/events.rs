@@ -1,0 +1,266 @@
+//! What the link tells, sorted: messages and reports for the application, answers for the threads
+//! that wait for them.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::MutexGuard;
+use std::sync::atomic::Ordering;
+
+use ternmq_client::link::Event;
+use ternmq_protocol::ReasonCode;
+use ternmq_protocol::client::{Cause, Event as SessionEvent, Incoming, Token};
+use ternmq_protocol::codec::PropertiesBuf;
+
+use super::connect::Attempt;
+use super::{Answer, Client, State};
+
+/// Messages that may wait for the application before the socket is left alone; the server's window
+/// and TCP then hold back the rest.
+const MAX_WAITING: usize = 65_536;
+/// The same in bytes.
+const MAX_WAITING_BYTES: usize = 16 << 20;
+/// The same while a call waits for an answer, which stands behind the messages in the socket.
+const MAX_WAITING_BYTES_AWAITING: usize = 64 << 20;
+
+/// Something that the application is to be told.
+pub(super) enum Upcall {
+    Message(Incoming),
+    Published {
+        token: Token,
+        reason: ReasonCode,
+        properties: PropertiesBuf,
+    },
+    Lost,
+    Disconnected {
+        reason: ReasonCode,
+        properties: PropertiesBuf,
+    },
+}
+
+/// What waits for the application, in order.
+#[derive(Default)]
+pub(super) struct Inbox {
+    waiting: VecDeque<Upcall>,
+    bytes: usize,
+    /// Calls that wait for an answer of the server.
+    awaiting: usize,
+    /// The link was told to pause.
+    paused: bool,
+}
+
+/// The answers to requests that list topics.
+#[derive(Default)]
+pub(super) struct Requests {
+    /// Not fetched yet. `None`: there will be no answer.
+    answers: HashMap<Token, Option<Answer>>,
+    /// Nobody waits any more.
+    abandoned: HashSet<Token>,
+}
+
+impl Inbox {
+    pub(super) fn push(&mut self, upcall: Upcall) {
+        self.bytes += memory(&upcall);
+        self.waiting.push_back(upcall);
+    }
+
+    /// The first of what waits; but a message only if `messages`.
+    pub(super) fn pop(&mut self, messages: bool) -> Option<Upcall> {
+        let upcall = if messages {
+            self.waiting.pop_front()
+        } else {
+            let at = self.waiting.iter().position(|upcall| !is_message(upcall))?;
+            self.waiting.remove(at)
+        }?;
+        self.bytes -= memory(&upcall);
+        Some(upcall)
+    }
+
+    /// The first message; reports before it, which nobody wants to hear, are dropped.
+    pub(super) fn pop_message(&mut self) -> Option<Incoming> {
+        while let Some(upcall) = self.pop(true) {
+            if let Upcall::Message(incoming) = upcall {
+                return Some(incoming);
+            }
+        }
+        None
+    }
+
+    /// Puts a message back to where it was.
+    pub(super) fn put_back(&mut self, incoming: Incoming) {
+        let upcall = Upcall::Message(incoming);
+        self.bytes += memory(&upcall);
+        self.waiting.push_front(upcall);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.waiting.clear();
+        self.bytes = 0;
+    }
+
+    /// A call begins or ends to wait for an answer.
+    pub(super) fn await_answer(&mut self, begins: bool) {
+        if begins {
+            self.awaiting += 1;
+        } else {
+            self.awaiting -= 1;
+        }
+    }
+
+    pub(super) fn nobody_awaits(&self) -> bool {
+        self.awaiting == 0
+    }
+
+    /// Whether the link is to pause, with some distance between stopping and going on.
+    fn wants_pause(&self) -> bool {
+        let bytes = match self.awaiting {
+            0 => MAX_WAITING_BYTES,
+            _ => MAX_WAITING_BYTES_AWAITING,
+        };
+        if self.paused {
+            self.waiting.len() > MAX_WAITING / 2 || self.bytes > bytes / 2
+        } else {
+            self.waiting.len() >= MAX_WAITING && self.awaiting == 0 || self.bytes >= bytes
+        }
+    }
+}
+
+impl Requests {
+    /// An answer has come, or will not; `awaited`: by somebody.
+    fn answered(&mut self, token: Token, answer: Option<Answer>, awaited: bool) {
+        if !self.abandoned.remove(&token) && awaited {
+            self.answers.insert(token, answer);
+        }
+    }
+
+    pub(super) fn take(&mut self, token: Token) -> Option<Option<Answer>> {
+        self.answers.remove(&token)
+    }
+
+    /// Nobody waits for this answer any more.
+    pub(super) fn abandon(&mut self, token: Token) {
+        if self.answers.remove(&token).is_none() {
+            self.abandoned.insert(token);
+        }
+    }
+
+    /// Nobody waits for anything: what is left was not asked for.
+    pub(super) fn forget_answers(&mut self) {
+        self.answers.clear();
+    }
+}
+
+impl Client {
+    /// Sorts a batch of events into the state.
+    pub(super) fn take_in_batch(&self, batch: &mut Vec<Event>) {
+        let mut state = self.lock();
+        for event in batch.drain(..) {
+            match event {
+                Event::Session(event) => self.take_in_event(&mut state, event),
+                Event::ConnectFailed { error, .. } => {
+                    state.attempt = Some(Attempt::Failed(error));
+                }
+                Event::Room => _ = self.room.fetch_add(1, Ordering::Release),
+            }
+        }
+        self.changed.notify_all();
+        let something_to_tell = !state.inbox.is_empty();
+        self.throttle(state);
+        if something_to_tell {
+            self.schedule_callbacks();
+        }
+    }
+
+    fn take_in_event(&self, state: &mut State, event: SessionEvent) {
+        match event {
+            SessionEvent::Connected(connected) => {
+                state.connected = true;
+                state.attempt = Some(Attempt::Connected(connected));
+            }
+            SessionEvent::Message(incoming) => state.inbox.push(Upcall::Message(incoming)),
+            SessionEvent::Published {
+                token,
+                reason,
+                properties,
+            } if state.callbacks.want_published(self.is_v5) => {
+                state.inbox.push(Upcall::Published {
+                    token,
+                    reason,
+                    properties,
+                });
+            }
+            SessionEvent::Subscribed {
+                token,
+                codes,
+                properties,
+            }
+            | SessionEvent::Unsubscribed {
+                token,
+                codes,
+                properties,
+            } => {
+                let awaited = !state.inbox.nobody_awaits();
+                let answer = Answer { codes, properties };
+                state.requests.answered(token, Some(answer), awaited);
+            }
+            SessionEvent::Dropped { token, .. } => {
+                // A publish or a request: who waits for the latter looks for it, the other is gone
+                // from what the link has pending.
+                state.kinds.forget(token);
+                let awaited = !state.inbox.nobody_awaits();
+                state.requests.answered(token, None, awaited);
+            }
+            SessionEvent::Disconnected {
+                cause,
+                reason,
+                properties,
+            } => {
+                state.connected = false;
+                if cause == Cause::Server && state.callbacks.want_disconnected() {
+                    state
+                        .inbox
+                        .push(Upcall::Disconnected { reason, properties });
+                } else if cause != Cause::Local && state.callbacks.want_lost() {
+                    state.inbox.push(Upcall::Lost);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Stops or restarts reading from the network, as the inbox wants it. Called after each change
+    /// of the inbox; the lock is released while the link is told.
+    pub(super) fn throttle<'a>(&'a self, mut state: MutexGuard<'a, State>) {
+        while state.inbox.paused != state.inbox.wants_pause() {
+            let mut paused = !state.inbox.paused;
+            state.inbox.paused = paused;
+            loop {
+                drop(state);
+                self.link.pause(paused);
+                state = self.lock();
+                if state.inbox.paused == paused {
+                    break;
+                }
+                // Another thread has decided otherwise meanwhile, and may have told the link first.
+                paused = state.inbox.paused;
+            }
+        }
+    }
+}
+
+fn is_message(upcall: &Upcall) -> bool {
+    matches!(upcall, Upcall::Message(_))
+}
+
+fn memory(upcall: &Upcall) -> usize {
+    match upcall {
+        Upcall::Message(incoming) => incoming.message.memory(),
+        _ => 0,
+    }
+}

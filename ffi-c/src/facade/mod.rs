@@ -1,0 +1,214 @@
+//! One client as the C functions see it: a link, what came in and is not delivered yet, and the
+//! callbacks.
+//!
+//! Two locks, never held together: that of the link, inside its methods, and [`Client::state`]. No
+//! lock is held while a callback runs.
+//!
+//! What the link tells is put into the state on whichever thread is told of it, by one thread at a
+//! time ([`events`]). Callbacks run on threads of their own ([`callbacks`]), so a blocking call
+//! inside a callback gets its answer.
+
+mod callbacks;
+mod connect;
+mod events;
+mod publish;
+mod receive;
+mod subscribe;
+
+use std::ffi::CString;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use ternmq_client::ConnectOptions;
+use ternmq_client::executor::Strand;
+use ternmq_client::link::{Event, Link, Notify};
+use ternmq_protocol::ReasonCode;
+use ternmq_protocol::client::Options;
+use ternmq_protocol::codec::PropertiesBuf;
+use ternmq_transport::Endpoint;
+
+pub(crate) use callbacks::{Callback, Callbacks};
+pub(crate) use publish::Outgoing;
+pub(crate) use receive::Received;
+
+use crate::types::client::*;
+
+/// How long subscribing and unsubscribing wait for the server, unless set otherwise.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
+/// The shortest time that can be set.
+pub(crate) const MIN_COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a call came to: a return code of `MQTTClient.h` or a reason code.
+pub(crate) type Code = std::ffi::c_int;
+
+/// A client.
+pub(crate) struct Client {
+    /// Created for MQTT 5.0.
+    pub(crate) is_v5: bool,
+    pub(crate) client_id: String,
+    /// The server given at creation.
+    pub(crate) server: Endpoint,
+    link: Link,
+    state: Mutex<State>,
+    /// The state has changed.
+    changed: Condvar,
+    /// Runs the callbacks, from the moment that there are any.
+    strand: OnceLock<Strand>,
+    /// Calls of [`Client::take_in`] that are not served yet.
+    tidings: AtomicUsize,
+    /// Counts the times that publishing became possible again. Changed under the lock of the state.
+    room: AtomicU64,
+    /// Held while a connect goes on.
+    connecting: Mutex<()>,
+    this: Weak<Client>,
+}
+
+/// The server's answer to a request that lists topics.
+pub(crate) struct Answer {
+    pub(crate) codes: Vec<ReasonCode>,
+    pub(crate) properties: PropertiesBuf,
+}
+
+struct State {
+    callbacks: Callbacks,
+    inbox: events::Inbox,
+    /// As far as the events tell.
+    connected: bool,
+    /// The newest end of an attempt to connect, until the connecting thread takes it.
+    attempt: Option<connect::Attempt>,
+    requests: events::Requests,
+    aliases: publish::Aliases,
+    kinds: publish::Kinds,
+    command_timeout: Duration,
+    /// What `returned.serverURI` points to.
+    returned: CString,
+    /// The memory for taking events, empty and kept between times.
+    batch: Vec<Event>,
+}
+
+/// What the link rings; the client answers. The link is made first, so the client comes later.
+struct Doorbell(OnceLock<Weak<Client>>);
+
+impl Notify for Doorbell {
+    fn notify(&self) {
+        if let Some(client) = self.0.get().and_then(Weak::upgrade) {
+            client.take_in();
+        }
+    }
+}
+
+impl Client {
+    /// A client that is not connected.
+    ///
+    /// # Errors
+    /// `MQTTCLIENT_FAILURE` when the thread that does the network work can't be started.
+    pub(crate) fn new(server: Endpoint, client_id: &str, is_v5: bool) -> Result<Arc<Self>, Code> {
+        let options = ConnectOptions {
+            session: Options {
+                client_id: client_id.to_owned(),
+                publish_offline: false,
+                ..Options::default()
+            },
+            ..ConnectOptions::new(Vec::new())
+        };
+        let doorbell = Arc::new(Doorbell(OnceLock::new()));
+        let link = Link::open(options, doorbell.clone()).map_err(|_| MQTTCLIENT_FAILURE)?;
+        let client = Arc::new_cyclic(|this| Self {
+            is_v5,
+            client_id: client_id.to_owned(),
+            server,
+            link,
+            state: Mutex::new(State {
+                callbacks: Callbacks::default(),
+                inbox: events::Inbox::default(),
+                connected: false,
+                attempt: None,
+                requests: events::Requests::default(),
+                aliases: publish::Aliases::default(),
+                kinds: publish::Kinds::default(),
+                command_timeout: COMMAND_TIMEOUT,
+                returned: CString::default(),
+                batch: Vec::new(),
+            }),
+            changed: Condvar::new(),
+            strand: OnceLock::new(),
+            tidings: AtomicUsize::new(0),
+            room: AtomicU64::new(0),
+            connecting: Mutex::new(()),
+            this: this.clone(),
+        });
+        // Nothing has happened yet that could ring.
+        let _ = doorbell.0.set(Arc::downgrade(&client));
+        Ok(client)
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.link.is_connected()
+    }
+
+    pub(crate) fn set_command_timeout(&self, timeout: Duration) {
+        self.lock().command_timeout = timeout;
+    }
+
+    /// Ends everything. The connection closes without a DISCONNECT. A callback that runs on another
+    /// thread has ended when this returns, so what it uses may go.
+    pub(crate) fn destroy(&self) {
+        self.link.close();
+        let mut state = self.lock();
+        state.callbacks = Callbacks::default();
+        state.inbox.clear();
+        drop(state);
+        self.changed.notify_all();
+        if let Some(strand) = self.strand.get() {
+            strand.close();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the state has changed; false when the deadline has passed.
+    fn wait<'a>(
+        &self,
+        state: MutexGuard<'a, State>,
+        deadline: Option<Instant>,
+    ) -> (MutexGuard<'a, State>, bool) {
+        match deadline {
+            None => {
+                let state = self.changed.wait(state);
+                (state.unwrap_or_else(PoisonError::into_inner), true)
+            }
+            Some(deadline) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return (state, false);
+                }
+                let waited = self.changed.wait_timeout(state, left);
+                (waited.unwrap_or_else(PoisonError::into_inner).0, true)
+            }
+        }
+    }
+
+    /// Serves one ring of the doorbell, or leaves it to the thread that is at it: so what the link
+    /// tells stays in order, and the link may ring while it is asked.
+    fn take_in(&self) {
+        if self.tidings.fetch_add(1, Ordering::AcqRel) > 0 {
+            return;
+        }
+        let mut batch = std::mem::take(&mut self.lock().batch);
+        loop {
+            let served = self.tidings.load(Ordering::Acquire);
+            self.link.take_events(&mut batch);
+            self.take_in_batch(&mut batch);
+            if self.tidings.load(Ordering::Acquire) == served {
+                // Given back before the next thread may begin.
+                self.lock().batch = std::mem::take(&mut batch);
+            }
+            if self.tidings.fetch_sub(served, Ordering::AcqRel) == served {
+                return;
+            }
+        }
+    }
+}

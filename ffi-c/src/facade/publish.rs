@@ -1,0 +1,163 @@
+//! Publishing, and what became of it.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use ternmq_protocol::client::{PublishRefused, Token};
+use ternmq_protocol::codec::{PacketType, PropertiesBuf, PropertyId, QoS};
+use ternmq_protocol::{EncodeError, Message, ReasonCode, Time};
+
+use super::{Client, Code};
+use crate::types::client::*;
+
+/// A message to publish, as the application gave it.
+pub(crate) struct Outgoing<'a> {
+    pub(crate) topic: &'a str,
+    pub(crate) payload: &'a [u8],
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    pub(crate) properties: PropertiesBuf,
+}
+
+/// The topic aliases that the application has set on this connection. The session makes its own, so
+/// a message with an alias and no topic gets its topic back here.
+#[derive(Default)]
+pub(super) struct Aliases(HashMap<u32, String>);
+
+/// Which QoS the publishes have that are not complete: the packet that ends one depends on it. Kept
+/// for MQTT 5.0 only, where the application is told.
+#[derive(Default)]
+pub(super) struct Kinds {
+    kinds: HashMap<Token, QoS>,
+    /// Publishes that have, perhaps, a token already and are not noted yet.
+    beginning: usize,
+}
+
+impl Aliases {
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// The topic of a message with an alias, which may stand for it.
+    fn resolve(&mut self, alias: u32, topic: &str) -> String {
+        if topic.is_empty() {
+            return self.0.get(&alias).cloned().unwrap_or_default();
+        }
+        self.0.insert(alias, topic.to_owned());
+        topic.to_owned()
+    }
+}
+
+impl Kinds {
+    /// The publish will not be asked for any more.
+    pub(super) fn forget(&mut self, token: Token) {
+        self.kinds.remove(&token);
+    }
+}
+
+impl Client {
+    /// Publishes. Waits for room when too much waits to be sent, else not at all.
+    ///
+    /// # Errors
+    /// `MQTTCLIENT_DISCONNECTED` without a connection; `MQTTCLIENT_BAD_MQTT_OPTION` for what this
+    /// server does not support; `MQTTCLIENT_MAX_MESSAGES_INFLIGHT` when all packet identifiers are
+    /// in use; else `MQTTCLIENT_FAILURE`.
+    pub(crate) fn publish(&self, outgoing: &Outgoing<'_>) -> Result<Token, Code> {
+        let message = self.message(outgoing).map_err(|_| MQTTCLIENT_FAILURE)?;
+        let noted = self.is_v5 && outgoing.qos != QoS::AtMostOnce;
+        loop {
+            let room = self.room.load(Ordering::Acquire);
+            let published = match noted {
+                true => self.publish_and_note(message.clone(), outgoing.qos),
+                false => self.link.publish(message.clone()),
+            };
+            match published {
+                Ok(token) => return Ok(token),
+                Err(PublishRefused::Full) => self.wait_for_room(room),
+                Err(PublishRefused::NotConnected) => return Err(MQTTCLIENT_DISCONNECTED),
+                Err(PublishRefused::NoPacketId) => return Err(MQTTCLIENT_MAX_MESSAGES_INFLIGHT),
+                Err(PublishRefused::TooLarge) => return Err(MQTTCLIENT_FAILURE),
+                Err(PublishRefused::QosNotSupported | PublishRefused::RetainNotSupported) => {
+                    return Err(MQTTCLIENT_BAD_MQTT_OPTION);
+                }
+            }
+        }
+    }
+
+    /// Waits until a publish is complete.
+    ///
+    /// # Errors
+    /// `MQTTCLIENT_DISCONNECTED` without a connection, `MQTTCLIENT_FAILURE` when the deadline has
+    /// passed.
+    pub(crate) fn wait_for_completion(&self, token: Token, deadline: Instant) -> Result<(), Code> {
+        self.link
+            .wait(Some(deadline), |link| {
+                if !link.is_connected() {
+                    Some(Err(MQTTCLIENT_DISCONNECTED))
+                } else {
+                    (!link.is_pending(token)).then_some(Ok(()))
+                }
+            })
+            .unwrap_or(Err(MQTTCLIENT_FAILURE))
+    }
+
+    /// The publishes that are not complete.
+    pub(crate) fn pending(&self) -> Vec<Token> {
+        self.link.pending()
+    }
+
+    /// The type of the packet that has ended a publish.
+    pub(super) fn last_packet_of(&self, token: Token, reason: ReasonCode) -> PacketType {
+        let mut state = self.lock();
+        let qos = loop {
+            match state.kinds.kinds.remove(&token) {
+                Some(qos) => break Some(qos),
+                // The publishing thread has not come back yet, which takes it a moment only.
+                None if state.kinds.beginning > 0 => state = self.wait(state, None).0,
+                None => break None,
+            }
+        };
+        match qos {
+            Some(QoS::ExactlyOnce) if reason.is_error() => PacketType::PubRec,
+            Some(QoS::ExactlyOnce) => PacketType::PubComp,
+            _ => PacketType::PubAck,
+        }
+    }
+
+    fn publish_and_note(&self, message: Message, qos: QoS) -> Result<Token, PublishRefused> {
+        self.lock().kinds.beginning += 1;
+        let published = self.link.publish(message);
+        let mut state = self.lock();
+        state.kinds.beginning -= 1;
+        if let (Ok(token), true) = (published, state.callbacks.published.is_some()) {
+            state.kinds.kinds.insert(token, qos);
+        }
+        self.changed.notify_all();
+        published
+    }
+
+    fn message(&self, outgoing: &Outgoing<'_>) -> Result<Message, EncodeError> {
+        let properties = outgoing.properties.get();
+        // The clock is behind a lock, and matters only for a message that expires.
+        let now = match properties.number(PropertyId::MessageExpiryInterval) {
+            Some(_) => self.now(),
+            None => Time::default(),
+        };
+        let topic = match properties.number(PropertyId::TopicAlias) {
+            Some(alias) => Cow::Owned(self.lock().aliases.resolve(alias, outgoing.topic)),
+            None => Cow::Borrowed(outgoing.topic),
+        };
+        let (payload, qos) = (outgoing.payload, outgoing.qos);
+        Message::new(&topic, payload, qos, outgoing.retain, properties, now)
+    }
+
+    /// Waits until there is more room than at `since`, or no connection.
+    fn wait_for_room(&self, since: u64) {
+        let mut state = self.lock();
+        while self.room.load(Ordering::Acquire) == since && state.connected {
+            state = self.wait(state, None).0;
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Fetching messages without callbacks.
+
+use std::time::Instant;
+
+use super::{Client, Code};
+use crate::message::CMessage;
+use crate::types::client::*;
+
+/// What fetching a message came to.
+pub(crate) enum Received {
+    Message(CMessage),
+    /// None came in time.
+    Nothing,
+    /// A return code.
+    Failed(Code),
+}
+
+impl Client {
+    /// The next message, waiting for it until the deadline. What came before the connection was lost
+    /// is still given out.
+    pub(crate) fn receive(&self, deadline: Instant) -> Received {
+        let mut state = self.lock();
+        if state.callbacks.are_set() {
+            return Received::Failed(MQTTCLIENT_FAILURE);
+        }
+        let incoming = loop {
+            if let Some(incoming) = state.inbox.pop_message() {
+                self.throttle(state);
+                break incoming;
+            }
+            if !state.connected {
+                return Received::Failed(MQTTCLIENT_DISCONNECTED);
+            }
+            let in_time;
+            (state, in_time) = self.wait(state, Some(deadline));
+            if !in_time {
+                return Received::Nothing;
+            }
+        };
+        match CMessage::new(&incoming, || self.now()) {
+            Some(message) => Received::Message(message),
+            None => {
+                self.lock().inbox.put_back(incoming);
+                Received::Failed(MQTTCLIENT_FAILURE)
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Subscribing and unsubscribing: a request and the wait for its answer.
+
+use std::time::Instant;
+
+use ternmq_protocol::client::{RequestRefused, Token};
+use ternmq_protocol::codec::{Properties, Request};
+
+use super::{Answer, Client, Code};
+use crate::types::client::*;
+
+impl Client {
+    /// Subscribes and waits for the answer.
+    ///
+    /// # Errors
+    /// `MQTTCLIENT_DISCONNECTED` without a connection, `MQTTCLIENT_FAILURE` when the request can't be
+    /// sent or no answer comes within the command timeout.
+    pub(crate) fn subscribe(
+        &self,
+        requests: &[Request<'_>],
+        properties: Properties<'_>,
+    ) -> Result<Answer, Code> {
+        self.request(|client| client.link.subscribe(requests, properties))
+    }
+
+    /// Unsubscribes and waits for the answer.
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe).
+    pub(crate) fn unsubscribe(
+        &self,
+        filters: &[&str],
+        properties: Properties<'_>,
+    ) -> Result<Answer, Code> {
+        self.request(|client| client.link.unsubscribe(filters, properties))
+    }
+
+    fn request(
+        &self,
+        send: impl FnOnce(&Self) -> Result<Token, RequestRefused>,
+    ) -> Result<Answer, Code> {
+        let mut state = self.lock();
+        let deadline = Instant::now() + state.command_timeout;
+        state.inbox.await_answer(true);
+        self.throttle(state);
+        let answer = match send(self) {
+            Ok(token) => self.answer(token, deadline),
+            Err(RequestRefused::NotConnected) => Err(MQTTCLIENT_DISCONNECTED),
+            Err(RequestRefused::NoPacketId) => Err(MQTTCLIENT_MAX_MESSAGES_INFLIGHT),
+            Err(_) => Err(MQTTCLIENT_FAILURE),
+        };
+        let mut state = self.lock();
+        state.inbox.await_answer(false);
+        if state.inbox.nobody_awaits() {
+            state.requests.forget_answers();
+        }
+        self.throttle(state);
+        answer
+    }
+
+    fn answer(&self, token: Token, deadline: Instant) -> Result<Answer, Code> {
+        let mut state = self.lock();
+        loop {
+            if let Some(answer) = state.requests.take(token) {
+                return answer.ok_or(MQTTCLIENT_FAILURE);
+            }
+            let in_time;
+            (state, in_time) = self.wait(state, Some(deadline));
+            if !in_time {
+                state.requests.abandon(token);
+                return Err(MQTTCLIENT_FAILURE);
+            }
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! C programs against a real broker: those of the outside world unchanged, and our own under both
+//! libraries.
+#![allow(missing_docs)]
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Duration;
+
+use ternmq_broker::{Broker, Config};
+use ternmq_test_abi::{Scratch, compiler, installed_library, output, root, system_paho};
+
+/// The port that the programs have written into them.
+const PORT: u16 = 1883;
+/// Tells a test that it runs in the private network already.
+const INSIDE: &str = "TERNMQ_TEST_PRIVATE_NETWORK";
+
+/// Three programs written for Paho, byte for byte as they were found: built with our headers and
+/// library and with the system's, and each started with the other library as well.
+#[test]
+fn programs_written_for_paho_run_unchanged() {
+    if !in_private_network("programs_written_for_paho_run_unchanged") {
+        return;
+    }
+    let broker = broker(PORT);
+    let (ours, system) = (installed_library(), system_paho());
+    let folder = Scratch::new();
+    for (name, built_with, run_with) in [
+        ("ours", Some(ours.path("")), ours.path("")),
+        ("found", None, ours.path("")),
+        ("given", Some(ours.path("")), system),
+    ] {
+        let build = |program: &str| build(&folder, program, name, built_with.as_deref());
+        let sync = build("sync_publication");
+        let asynchronous = build("async_publication");
+        let subscription = build("async_subscription");
+        let told = output(&mut run(&sync, &run_with));
+        assert!(
+            told.contains("Message with delivery token 1 delivered"),
+            "{name}: {told}"
+        );
+        let told = output(&mut run(&asynchronous, &run_with));
+        assert!(
+            told.contains("Message with token value 1 delivery confirmed"),
+            "{name}: {told}"
+        );
+        subscribe_and_publish(&subscription, &sync, &run_with);
+    }
+    broker.stop().expect("the broker ends well");
+}
+
+#[test]
+fn wrong_arguments_and_moments_give_the_codes_of_paho() {
+    compare("checks", false, Order::Exact);
+}
+
+#[test]
+fn calls_without_callbacks_do_what_paho_does() {
+    compare("flows", true, Order::Exact);
+}
+
+#[test]
+fn callbacks_come_as_those_of_paho() {
+    compare("callbacks", true, Order::Any);
+}
+
+/// What a comparison makes of the order of lines.
+#[derive(PartialEq)]
+enum Order {
+    Exact,
+    /// Several threads print.
+    Any,
+}
+
+/// Runs one program under both libraries, each with a broker of its own, and compares what it says.
+fn compare(program: &str, with_broker: bool, order: Order) {
+    let (ours, system) = (installed_library(), system_paho());
+    let folder = Scratch::new();
+    let source = root().join(format!("tests/abi/programs/{program}.c"));
+    let binary = folder.path(program);
+    output(
+        compiler()
+            .args(["-D_GNU_SOURCE", "-pthread"])
+            .arg(source)
+            .arg("-L")
+            .arg(ours.path(""))
+            .args(["-lpaho-mqtt3c", "-o"])
+            .arg(&binary),
+    );
+    let said = |library: &Path| {
+        let mut command = run(&binary, library);
+        let broker = with_broker.then(|| broker(0));
+        if let Some(broker) = &broker {
+            command.arg(format!("tcp://{}", broker.local_addrs()[0]));
+        }
+        let mut lines: Vec<String> = output(&mut command).lines().map(str::to_owned).collect();
+        if order == Order::Any {
+            lines.sort();
+        }
+        lines
+    };
+    let (here, there) = (said(&ours.path("")), said(&system));
+    let differences: Vec<String> = here
+        .iter()
+        .zip(&there)
+        .filter(|(here, there)| here != there)
+        .map(|(here, there)| format!("ours {here}\npaho {there}"))
+        .collect();
+    assert!(
+        differences.is_empty(),
+        "{program}:\n{}",
+        differences.join("\n")
+    );
+    assert_eq!(here.len(), there.len(), "{program}: lines");
+}
+
+fn broker(port: u16) -> Broker {
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    Broker::start(Config::listen(address)).expect("a broker")
+}
+
+/// A program as a command that ends after a minute at the latest and prints line by line.
+fn run(program: &Path, library: &Path) -> Command {
+    let mut command = Command::new("timeout");
+    command
+        .args(["60", "stdbuf", "-oL"])
+        .arg(program)
+        .env("LD_LIBRARY_PATH", library);
+    command
+}
+
+/// Builds one of the programs with our headers and the library there, or with the system's.
+fn build(folder: &Scratch, program: &str, name: &str, ours: Option<&Path>) -> PathBuf {
+    let binary = folder.path(&format!("{program}-{name}"));
+    let mut cc = Command::new("cc");
+    cc.arg(root().join(format!("tests/abi/seed/{program}.c")));
+    if let Some(library) = ours {
+        cc.arg("-I").arg(root().join("include"));
+        cc.arg("-L").arg(library);
+    }
+    output(cc.args(["-lpaho-mqtt3c", "-o"]).arg(&binary));
+    binary
+}
+
+/// Starts the subscriber, publishes until it tells of a message, and has it quit.
+fn subscribe_and_publish(subscriber: &Path, publisher: &Path, library: &Path) {
+    let mut child = run(subscriber, library)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the subscriber");
+    let lines = read_lines(child.stdout.take().expect("its output"));
+    expect_line(&lines, "Press Q<Enter> to quit");
+    // It says so before it subscribes, so the first message may come too early.
+    let heard = (0..100).any(|_| {
+        output(&mut run(publisher, library));
+        lines
+            .recv_timeout(Duration::from_millis(100))
+            .is_ok_and(|line| line.contains("topic"))
+            || has_line(&lines, "topic: MQTT Examples", Duration::from_millis(100))
+    });
+    assert!(heard, "no message arrived");
+    expect_line(&lines, "message: Hello World!");
+    let mut stdin = child.stdin.take().expect("its input");
+    stdin.write_all(b"Q\n").expect("it reads");
+    let status = child.wait().expect("it ends");
+    assert!(status.success(), "{}: {status}", subscriber.display());
+}
+
+fn read_lines(from: impl std::io::Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = sync_channel(1000);
+    std::thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+fn expect_line(lines: &Receiver<String>, text: &str) {
+    assert!(
+        has_line(lines, text, Duration::from_secs(20)),
+        "no line with {text:?}"
+    );
+}
+
+/// Whether a line with this text comes, each within the time.
+fn has_line(lines: &Receiver<String>, text: &str, patience: Duration) -> bool {
+    while let Ok(line) = lines.recv_timeout(patience) {
+        if line.contains(text) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Whether this process may use the fixed port. If not, the test has run in another process that
+/// may: one with a network of its own, if the system allows it.
+fn in_private_network(test: &str) -> bool {
+    if std::env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    let folder = Scratch::new();
+    let helper = folder.path("private_network");
+    output(
+        Command::new("cc")
+            .arg(root().join("tests/abi/programs/private_network.c"))
+            .arg("-o")
+            .arg(&helper),
+    );
+    let result = Command::new(helper)
+        .arg(std::env::current_exe().expect("the test's own path"))
+        .args([test, "--exact", "--nocapture"])
+        .env(INSIDE, "1")
+        .output()
+        .expect("the helper");
+    let told = String::from_utf8_lossy(&result.stdout);
+    let errors = String::from_utf8_lossy(&result.stderr);
+    match result.status.code() {
+        Some(0) => {
+            assert!(told.contains("1 passed"), "{told}");
+            false
+        }
+        // Not allowed here: the port itself must be free, or the broker below says so.
+        Some(125) => true,
+        _ => panic!("in the private network:\n{told}{errors}"),
+    }
+}
