@@ -61,6 +61,26 @@ fn a_message_can_be_refused() {
     );
 }
 
+// [MQTT-3.4.2-2] [MQTT-3.4.2-3] [MQTT-3.5.2-2] [MQTT-3.5.2-3] [MQTT-3.6.2-2] [MQTT-3.6.2-3]
+// [MQTT-3.7.2-2] [MQTT-3.7.2-3] [MQTT-3.4.2-1] [MQTT-3.5.2-1]
+#[test]
+fn acknowledgements_carry_no_properties_so_that_they_always_fit() {
+    let mut peer = Peer::limited(manual(V5), &[(PropertyId::MaximumPacketSize, 5)]);
+    peer.give_publish("a", QoS::AtLeastOnce, 1, false);
+    peer.give_publish("b", QoS::ExactlyOnce, 2, false);
+    let reason = ReasonCode::PAYLOAD_FORMAT_INVALID;
+    assert!(peer.session.acknowledge(peer.now, 1, reason));
+    assert!(peer.session.acknowledge(peer.now, 2, reason));
+    peer.pubrec(9);
+    peer.pubrel(9);
+    let expected = [
+        0x40, 3, 0, 1, 0x99, 0x50, 3, 0, 2, 0x99, 0x62, 3, 0, 9, 0x92,
+    ];
+    let sent = peer.sent_bytes();
+    assert_eq!(sent[..15], expected);
+    assert_eq!(sent[15..], [0x70, 3, 0, 9, 0x92]);
+}
+
 #[test]
 fn the_window_of_the_server_is_what_the_user_has_not_acknowledged() {
     let mut two = manual(V5);

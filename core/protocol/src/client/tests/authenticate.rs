@@ -96,6 +96,37 @@ fn without_a_method_there_is_no_auth() {
     assert!(peer.authenticate(0x19).is_err());
 }
 
+// [MQTT-3.15.2-2] [MQTT-3.15.2-3]
+#[test]
+fn auth_is_not_sent_where_it_is_too_large() {
+    let mut peer = Peer::new(with_method());
+    let mut limits = method("M");
+    limits.push_number(PropertyId::MaximumPacketSize, 20);
+    peer.open(false, limits.get());
+    let mut long = PropertiesBuf::default();
+    let pair = Value::Utf8StringPair("name", "a long value");
+    long.push(PropertyId::UserProperty, pair).unwrap();
+    let refused = peer
+        .session
+        .authenticate(peer.now, ReasonCode::RE_AUTHENTICATE, long.get());
+    assert_eq!(
+        refused,
+        Err(RequestRefused::Encode(EncodeError::PacketTooLarge))
+    );
+    assert_eq!(peer.authenticate(0x19), Ok(()));
+    assert_eq!(peer.sent().len(), 1);
+}
+
+#[test]
+fn success_may_come_without_a_body() {
+    let mut peer = Peer::new(with_method());
+    peer.open(false, method("M").get());
+    peer.authenticate(0x19).unwrap();
+    peer.session.handle_input(peer.now, &[0xF0, 0]);
+    assert_eq!(peer.events(), ["authenticate"]);
+    assert_eq!(peer.authenticate(0x19), Ok(()));
+}
+
 // [MQTT-4.12.1-2]
 #[test]
 fn failed_authentication_closes() {

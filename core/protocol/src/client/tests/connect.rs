@@ -67,8 +67,58 @@ fn connect_carries_what_the_options_say() {
     }
 }
 
+// [MQTT-3.1.3-1] [MQTT-3.1.3-3] [MQTT-3.1.3-4] [MQTT-3.1.3-11] [MQTT-3.1.3-12] [MQTT-2.2.2-1]
+// in MQTT 3.1.1 [MQTT-3.1.3-1] [MQTT-3.1.3-3] [MQTT-3.1.3-4] [MQTT-3.1.3-10] [MQTT-3.1.3-11]
+#[test]
+fn connect_byte_by_byte() {
+    let mut all = options(V4);
+    (all.client_id, all.keep_alive) = ("ö".into(), 0x0102);
+    (all.user_name, all.password) = (Some("ü".into()), Some(vec![0, 0xFF]));
+    all.will = Some(Will {
+        topic: "wä".into(),
+        payload: vec![9],
+        qos: QoS::AtLeastOnce,
+        retain: false,
+        properties: PropertiesBuf::default(),
+    });
+    let mut peer = Peer::new(all.clone());
+    peer.session.handle_open(peer.now);
+    let mut expected = b"\x10\x1E\0\x04MQTT\x04\xCE\x01\x02\0\x02\xC3\xB6".to_vec();
+    expected.extend(b"\0\x03w\xC3\xA4\0\x01\x09\0\x02\xC3\xBC\0\x02\0\xFF");
+    assert_eq!(peer.sent_bytes(), expected);
+    all.version = V5;
+    let mut peer = Peer::new(all);
+    peer.session.handle_open(peer.now);
+    (expected[1], expected[8]) = (0x20, 5);
+    expected.insert(12, 0); // no properties
+    expected.insert(17, 0); // no will properties
+    assert_eq!(peer.sent_bytes(), expected);
+}
+
+// [MQTT-1.5.4-2] in MQTT 3.1.1 [MQTT-1.5.3-2]
+#[test]
+fn a_null_character_is_refused_in_every_text() {
+    for place in 0..3 {
+        let mut options = options(V5);
+        match place {
+            0 => options.client_id = "a\0".into(),
+            1 => options.user_name = Some("a\0".into()),
+            _ => {
+                options.will = Some(Will {
+                    topic: "a\0".into(),
+                    payload: Vec::new(),
+                    qos: QoS::AtMostOnce,
+                    retain: false,
+                    properties: PropertiesBuf::default(),
+                });
+            }
+        }
+        assert!(ClientSession::new(options).is_err(), "place {place}");
+    }
+}
+
 // [MQTT-3.1.2-11] [MQTT-3.1.2-13] [MQTT-3.1.2-16] [MQTT-3.1.2-18]
-// in MQTT 3.1.1 [MQTT-3.1.2-11] [MQTT-3.1.2-18] [MQTT-3.1.2-20]
+// in MQTT 3.1.1 [MQTT-3.1.2-11] [MQTT-3.1.2-13] [MQTT-3.1.2-15] [MQTT-3.1.2-18] [MQTT-3.1.2-20]
 #[test]
 fn connect_flags_are_zero_for_what_is_not_there() {
     for version in [V4, V5] {

@@ -101,6 +101,28 @@ fn packets_with_a_bad_content() {
     ends(V5, &[0x40, 3, 0, 1, 0x55], "0x82");
 }
 
+// [MQTT-1.5.7-1] [MQTT-3.3.2-13] [MQTT-3.3.2-14] [MQTT-3.3.2-19]
+#[test]
+fn messages_with_bad_properties() {
+    let ends_with = |property: &[u8], reason| {
+        let mut bytes = vec![
+            0x30,
+            4 + property.len() as u8,
+            0,
+            1,
+            b'a',
+            property.len() as u8,
+        ];
+        bytes.extend(property);
+        ends(V5, &bytes, reason);
+    };
+    ends_with(&[0x08, 0, 1, b'+'], "0x82");
+    ends_with(&[0x08, 0, 1, 0xFF], "0x81");
+    ends_with(&[0x03, 0, 1, 0xFF], "0x81");
+    ends_with(&[0x26, 0, 1, 0xFF, 0, 1, b'v'], "0x81");
+    ends_with(&[0x26, 0, 1, b'n', 0, 1, 0], "0x81");
+}
+
 #[test]
 fn packets_above_our_maximum_packet_size() {
     let mut limited = options(V5);

@@ -179,6 +179,7 @@ fn what_the_server_turns_out_not_to_take_is_dropped_and_told() {
         ["dropped #1 NotSupported", "dropped #2 TooLarge"]
     );
     assert_eq!(peer.session.stats().dropped(DropReason::TooLarge), 2);
+    assert!(peer.session.pending().eq([Token(3)]));
 }
 
 #[test]

@@ -95,6 +95,7 @@ fn an_error_code_completes() {
     );
 }
 
+// [MQTT-3.6.2-1]
 #[test]
 fn pubrec_for_nothing_gets_an_end() {
     for version in [V4, V5] {
@@ -260,6 +261,15 @@ fn no_alias_where_it_would_make_the_packet_too_large() {
     }
     let full = "PUBLISH abcd q0";
     assert_eq!(peer.sent(), ["PUBLISH a q0 alias=1", full, full]);
+}
+
+// [MQTT-4.7.0-1] [MQTT-3.3.2-2] [MQTT-3.3.2-1] in MQTT 3.1.1 [MQTT-4.7.1-1] [MQTT-3.3.2-2]
+#[test]
+fn a_topic_with_wildcards_makes_no_message() {
+    for topic in ["a/+", "#", "", "a\0"] {
+        let none = Properties::EMPTY;
+        assert!(Message::new(topic, b"", QoS::AtMostOnce, false, none, Time(0)).is_err());
+    }
 }
 
 // [MQTT-3.3.4-6]

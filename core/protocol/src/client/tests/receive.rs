@@ -22,6 +22,16 @@ fn each_qos_gets_its_answer() {
     }
 }
 
+// [MQTT-1.5.4-3] in MQTT 3.1.1 [MQTT-1.5.3-3]
+#[test]
+fn a_zero_width_no_break_space_stays() {
+    let mut peer = Peer::connected(options(V5));
+    peer.give_publish("\u{FEFF}a", QoS::AtMostOnce, 0, false);
+    assert_eq!(peer.events(), ["message \u{FEFF}a q0 #0"]);
+    peer.publish("\u{FEFF}a", QoS::AtMostOnce).unwrap();
+    assert_eq!(peer.sent_bytes()[2..7], [0, 4, 0xEF, 0xBB, 0xBF]);
+}
+
 #[test]
 fn a_message_arrives_with_all_it_has() {
     let mut peer = Peer::connected(options(V5));
@@ -80,6 +90,7 @@ fn qos_1_after_puback_is_a_new_message() {
     assert_eq!(peer.sent(), ["PUBACK #5", "PUBACK #5"]);
 }
 
+// [MQTT-3.7.2-1]
 #[test]
 fn pubrel_for_nothing() {
     for version in [V4, V5] {

@@ -17,6 +17,7 @@ fn three_in_flight(options: Options) -> Peer {
 
 // [MQTT-3.3.1-1] [MQTT-4.4.0-1] [MQTT-4.6.0-1] [MQTT-3.1.2-23] [MQTT-4.1.0-1]
 // in MQTT 3.1.1 [MQTT-3.3.1-1] [MQTT-4.4.0-1] [MQTT-4.6.0-1] [MQTT-2.3.1-3] [MQTT-4.1.0-1]
+// 3.1.1 [MQTT-4.1.0-2]
 #[test]
 fn what_is_unacknowledged_is_sent_again_in_order() {
     for version in VERSIONS {

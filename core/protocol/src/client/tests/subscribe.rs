@@ -38,7 +38,7 @@ impl Peer {
 }
 
 // [MQTT-2.2.1-3] [MQTT-3.8.1-1] [MQTT-3.10.1-1] [MQTT-3.8.3-1] [MQTT-3.10.3-1]
-// in MQTT 3.1.1 [MQTT-2.3.1-1] [MQTT-3.8.1-1] [MQTT-3.10.1-1]
+// in MQTT 3.1.1 [MQTT-2.3.1-1] [MQTT-3.8.1-1] [MQTT-3.10.1-1] [MQTT-3.8.3-1] [MQTT-3.10.3-1]
 #[test]
 fn requests_and_their_answers() {
     for version in VERSIONS {
@@ -69,7 +69,8 @@ fn requests_and_their_answers() {
 }
 
 // [MQTT-3.8.3-2] [MQTT-3.10.3-2] [MQTT-4.7.1-1] [MQTT-4.7.1-2] [MQTT-4.7.3-1] [MQTT-4.7.3-2] [MQTT-4.7.3-3]
-// in MQTT 3.1.1 [MQTT-3.8.3-3] [MQTT-3.10.3-2]
+// in MQTT 3.1.1 [MQTT-3.8.3-3] [MQTT-3.10.3-2] [MQTT-4.7.1-2] [MQTT-4.7.1-3] [MQTT-4.7.3-1]
+// 3.1.1 [MQTT-4.7.3-2] [MQTT-4.7.3-3]
 #[test]
 fn what_may_not_be_asked_is_not_sent() {
     let mut peer = Peer::connected(options(V5));
