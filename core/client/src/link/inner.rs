@@ -219,7 +219,7 @@ impl Inner {
 
     /// Whether an answer of the server is awaited.
     pub(crate) fn awaits_answer(&self) -> bool {
-        self.subscriptions.awaits_answer() || self.session.pending().next().is_some()
+        self.subscriptions.awaits_answer() || self.session.pending_count() > 0
     }
 
     /// Whether there are bytes that could be written and nobody writes.

@@ -445,7 +445,7 @@ impl State<'_> {
 
     /// Publishes with QoS 1 and 2 that are not complete.
     pub fn pending(&self) -> usize {
-        self.0.session.pending().count()
+        self.0.session.pending_count()
     }
 
     /// Messages in the outbox and the bytes they take.

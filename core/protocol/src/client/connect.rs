@@ -47,7 +47,7 @@ impl ClientSession {
             .map(|(id, _, _)| id)
             .collect();
         for id in requests {
-            self.window.release(id);
+            self.end_request(id);
             self.drop_operation(Token(id), DropReason::ConnectionLost);
         }
         self.window.disconnected();

@@ -215,7 +215,7 @@ impl ClientSession {
                 return self.unexpected(known);
             }
         };
-        self.window.release(id);
+        self.end_request(id);
         self.events.push_back(Event::Subscribed {
             token: Token(id),
             codes: suback.codes.iter().collect(),
@@ -239,7 +239,7 @@ impl ClientSession {
         } else {
             vec![ReasonCode::SUCCESS; count]
         };
-        self.window.release(id);
+        self.end_request(id);
         self.events.push_back(Event::Unsubscribed {
             token: Token(id),
             codes,

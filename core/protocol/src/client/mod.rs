@@ -29,7 +29,9 @@
 //!
 //! **User**: [`publish`](ClientSession::publish), [`subscribe`](ClientSession::subscribe),
 //! [`unsubscribe`](ClientSession::unsubscribe), [`acknowledge`](ClientSession::acknowledge),
-//! [`disconnect`](ClientSession::disconnect), at any time.
+//! [`authenticate`](ClientSession::authenticate), [`disconnect`](ClientSession::disconnect), at any
+//! time. [`stored`](ClientSession::stored) and [`restore`](ClientSession::restore) carry the session
+//! state over the end of the process.
 //!
 //! A connection begins with `handle_open` and ends with `handle_closed`, which queues its last
 //! event: [`Event::Refused`] or [`Event::Disconnected`]. Then the driver may open the next one, at
@@ -86,7 +88,7 @@ use crate::error::EncodeError;
 use crate::outbound::Outbound;
 use crate::session::dedupe::ReceivedIds;
 use crate::session::queue::BoundedQueue;
-use crate::session::window::{Phase, SendWindow};
+use crate::session::window::SendWindow;
 use crate::time::Time;
 use acknowledge::Unacknowledged;
 use link::Link;
@@ -114,6 +116,8 @@ pub struct ClientSession {
     /// What was sent and not acknowledged, and what waits in the outbox with QoS above 0.
     window: SendWindow<InFlight>,
     outbox: BoundedQueue<Queued>,
+    /// Packet Identifiers of the window that belong to SUBSCRIBE and UNSUBSCRIBE.
+    requests: usize,
     /// Messages of QoS 0 in the outbox: later ones must not overtake them.
     outbox_at_most_once: usize,
     /// QoS 2 messages given out whose PUBREL is awaited.
@@ -139,6 +143,7 @@ impl ClientSession {
             options,
             window: SendWindow::new(),
             outbox: BoundedQueue::new(),
+            requests: 0,
             outbox_at_most_once: 0,
             received: ReceivedIds::new(),
             unacknowledged: Unacknowledged::default(),
@@ -199,11 +204,14 @@ impl ClientSession {
         (self.outbox.len(), self.outbox.bytes())
     }
 
-    /// Messages that were sent with QoS above 0 and are not complete. Costs a walk over them.
+    /// How many publishes [`pending`](Self::pending) would give, without the sort.
+    pub fn pending_count(&self) -> usize {
+        self.window.len() - self.requests
+    }
+
+    /// Publishes that were sent with QoS above 0 and are not complete.
     pub fn in_flight(&self) -> usize {
-        self.publishes()
-            .filter(|(_, phase, _)| *phase != Phase::Reserved)
-            .count()
+        self.pending_count() - (self.outbox.len() - self.outbox_at_most_once)
     }
 
     /// The counters.

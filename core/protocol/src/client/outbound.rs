@@ -333,6 +333,13 @@ impl ClientSession {
         Ok(shared)
     }
 
+    /// A SUBSCRIBE or UNSUBSCRIBE is over: its Packet Identifier is free.
+    pub(super) fn end_request(&mut self, id: u16) {
+        let released = self.window.release(id);
+        debug_assert!(released.is_some(), "{id} was no request");
+        self.requests -= 1;
+    }
+
     fn request<'p>(
         &mut self,
         now: Time,
@@ -341,8 +348,9 @@ impl ClientSession {
     ) -> Result<Token, RequestRefused> {
         let reserved = self.window.reserve(item);
         let id = reserved.map_err(|_| RequestRefused::NoPacketId)?;
+        self.requests += 1;
         if let Err(error) = self.write_request(now, &packet(id)) {
-            self.window.release(id);
+            self.end_request(id);
             return Err(error);
         }
         Ok(Token(id))

@@ -104,7 +104,7 @@ fn a_qos_1_message_is_owed_nothing_on_the_next_connection() {
     peer.give_publish("a", QoS::AtLeastOnce, 1, false);
     peer.cut();
     assert!(!peer.acknowledge(1));
-    peer.open_again(true);
+    peer.reopen(true);
     assert!(!peer.acknowledge(1));
     peer.give_publish("a", QoS::AtLeastOnce, 1, true);
     assert!(peer.acknowledge(1));
@@ -118,7 +118,7 @@ fn a_qos_2_message_is_given_out_once_and_acknowledged_when_it_comes_again() {
     peer.give_publish("b", QoS::ExactlyOnce, 2, false);
     peer.cut();
     assert!(peer.acknowledge(2), "offline");
-    peer.open_again(true);
+    peer.reopen(true);
     assert_eq!(peer.sent(), [""; 0], "the server has not sent it again yet");
     peer.give_publish("a", QoS::ExactlyOnce, 1, true);
     peer.give_publish("b", QoS::ExactlyOnce, 2, true);
@@ -130,7 +130,7 @@ fn a_qos_2_message_is_given_out_once_and_acknowledged_when_it_comes_again() {
     assert!(peer.acknowledge(1));
     assert_eq!(peer.sent(), ["PUBREC #1", "PUBREC #2"]);
     peer.cut();
-    peer.open_again(true);
+    peer.reopen(true);
     peer.give_publish("b", QoS::ExactlyOnce, 2, true);
     peer.pubrel(1);
     assert_eq!(peer.sent(), ["PUBREC #2", "PUBCOMP #1"], "PUBREC was lost");
@@ -142,7 +142,7 @@ fn what_is_owed_ends_with_the_session() {
     let mut peer = Peer::connected(manual(V5));
     peer.give_publish("a", QoS::ExactlyOnce, 1, false);
     peer.cut();
-    peer.open_again(false);
+    peer.reopen(false);
     assert!(!peer.acknowledge(1));
     peer.give_publish("n", QoS::ExactlyOnce, 1, false);
     assert_eq!(peer.events(), ["message n q2 #1"]);
@@ -163,16 +163,9 @@ fn a_change_to_automatic_settles_what_is_owed() {
     peer.give_publish("a", QoS::ExactlyOnce, 1, false);
     peer.cut();
     peer.session.options_mut().acknowledge = Acknowledge::Automatic;
-    peer.open_again(true);
+    peer.reopen(true);
     peer.give_publish("a", QoS::ExactlyOnce, 1, true);
     peer.pubrel(1);
     assert_eq!(peer.sent(), ["PUBREC #1", "PUBCOMP #1"]);
     assert!(!peer.acknowledge(1));
-}
-
-impl Peer {
-    fn open_again(&mut self, session_present: bool) {
-        self.events();
-        self.open(session_present, Properties::EMPTY);
-    }
 }

@@ -75,6 +75,12 @@ impl Peer {
         assert_eq!(connected.session_present, session_present);
     }
 
+    /// The next connection, once the events of the last are taken.
+    fn reopen(&mut self, session_present: bool) {
+        self.events();
+        self.open(session_present, Properties::EMPTY);
+    }
+
     fn connack(&mut self, session_present: bool, properties: Properties<'_>) {
         self.give(Packet::ConnAck(ConnAck {
             session_present,

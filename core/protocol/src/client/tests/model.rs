@@ -355,6 +355,8 @@ impl World {
 
     /// Takes the events, and puts what the client has to send on the wire.
     pub(super) fn collect(&mut self) {
+        let session = &self.peer.session;
+        assert_eq!(session.pending_count(), session.pending().count());
         while let Some(event) = self.peer.session.poll_event() {
             match event {
                 Event::Message(incoming) => {
@@ -388,6 +390,7 @@ impl World {
         delivered(&self.given, &self.received);
         assert!(self.server.is_idle(), "the server still waits");
         assert_eq!(self.peer.session.pending().count(), 0);
+        assert_eq!(self.peer.session.pending_count(), 0);
         assert_eq!(self.peer.session.stored().count(), 0);
         let (mut tokens, mut completed) = (self.tokens.clone(), self.completed.clone());
         tokens.sort_unstable();

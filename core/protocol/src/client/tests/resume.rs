@@ -177,7 +177,7 @@ fn incoming_qos_2_is_remembered_over_connections() {
         let mut peer = Peer::connected(keeping(version));
         peer.give_publish("a", QoS::ExactlyOnce, 5, false);
         peer.cut();
-        peer.open_after_events(version != V3);
+        peer.reopen(version != V3);
         peer.give_publish("a", QoS::ExactlyOnce, 5, true);
         peer.pubrel(5);
         assert_eq!(peer.sent(), ["PUBREC #5", "PUBCOMP #5"]);
@@ -185,19 +185,12 @@ fn incoming_qos_2_is_remembered_over_connections() {
         peer.give_publish("b", QoS::ExactlyOnce, 5, false);
         peer.cut();
         peer.session.options_mut().clean_start = true;
-        peer.open_after_events(false);
+        peer.reopen(false);
         peer.give_publish("c", QoS::ExactlyOnce, 5, false);
         assert_eq!(
             peer.events(),
             ["message c q2 #5"],
             "another session, another message"
         );
-    }
-}
-
-impl Peer {
-    fn open_after_events(&mut self, session_present: bool) {
-        self.events();
-        self.open(session_present, Properties::EMPTY);
     }
 }

@@ -52,6 +52,10 @@ fn requests_and_their_answers() {
         );
         assert!(peer.session.is_pending(Token(2)) && peer.session.is_pending(Token(3)));
         assert!(peer.session.pending().eq([Token(1)]), "publishes only");
+        assert_eq!(
+            (peer.session.pending_count(), peer.session.in_flight()),
+            (1, 1)
+        );
         peer.unsuback(3, if version.is_v5() { &[0, 0x11] } else { &[] });
         peer.suback(2, &[1, 0x80]);
         let codes = if version.is_v5() { "[0, 17]" } else { "[0, 0]" };
