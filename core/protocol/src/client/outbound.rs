@@ -165,7 +165,7 @@ impl ClientSession {
 
     fn publish_online(&mut self, now: Time, message: Message) -> Result<Token, PublishRefused> {
         self.fits(&message)?;
-        if self.outbound.len() >= self.options.max_queued_bytes {
+        if self.outbound.len() > self.options.max_queued_bytes {
             return Err(PublishRefused::Full);
         }
         if message.qos() == QoS::AtMostOnce {

@@ -97,6 +97,25 @@ fn the_outbox_is_bounded_in_messages_and_bytes() {
 }
 
 #[test]
+fn without_an_outbox_a_connection_still_carries() {
+    let mut none = options(V5);
+    (none.max_queued_messages, none.max_queued_bytes) = (0, 0);
+    let mut peer = Peer::new(none);
+    assert_eq!(
+        peer.publish("a", QoS::AtLeastOnce),
+        Err(PublishRefused::Full)
+    );
+    peer.open(false, Properties::EMPTY);
+    assert_eq!(peer.publish("a", QoS::AtLeastOnce), Ok(Token(2)));
+    assert_eq!(
+        peer.publish("b", QoS::AtMostOnce),
+        Err(PublishRefused::Full)
+    );
+    peer.sent();
+    assert_eq!(peer.publish("b", QoS::AtMostOnce), Ok(Token::NONE));
+}
+
+#[test]
 fn packet_identifiers_run_out_with_an_error() {
     let mut many = options(V5);
     many.max_queued_messages = usize::MAX;
