@@ -1,0 +1,417 @@
+"""The asyncio client behind its face: connecting, and what comes back from the server."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+from . import _events as ev
+from ._answers import Answers
+from ._link import Link
+from ._subscription import FAILED, KEEP, TURN, Subscription
+from ._ternmq import Session
+from .errors import (
+    ConnectError,
+    ConnectionLostError,
+    ConnectTimeoutError,
+    MqttError,
+    MqttTimeoutError,
+    ProtocolError,
+    PublishError,
+    SubscribeError,
+)
+from .reasons import ReasonCode
+from .values import Backoff, PublishResult, State
+
+T = TypeVar("T")
+
+# For a `timeout`: the client's own.
+OWN: Any = object()
+SENT = PublishResult()
+
+# Trying again would bring the same answer, or take the session from whoever has it now.
+_HOPELESS = frozenset({
+    ReasonCode.UNSUPPORTED_PROTOCOL_VERSION,
+    ReasonCode.CLIENT_IDENTIFIER_NOT_VALID,
+    ReasonCode.BAD_USER_NAME_OR_PASSWORD,
+    ReasonCode.NOT_AUTHORIZED,
+    ReasonCode.BANNED,
+    ReasonCode.BAD_AUTHENTICATION_METHOD,
+    ReasonCode.SESSION_TAKEN_OVER,
+})
+
+
+class Core:
+    """One client: its session, its connections one after the other, its subscriptions."""
+
+    def __init__(
+        self,
+        options: dict[str, Any],
+        host: str,
+        port: int,
+        *,
+        backoff: Backoff | None,
+        timeout: float | None,
+        connect_timeout: float | None,
+    ) -> None:
+        self.session = Session(options, self._on_output)
+        self.answers = Answers(timeout)
+        self.timeout = timeout
+        self.paused = False
+        self.listeners: list[Callable[[State], object]] = []
+        self._host, self._port = host, port
+        self._backoff = backoff
+        self._connect_timeout = connect_timeout
+        self._goes_on: bool = options["version"] >= 5 and options["session_expiry"] > 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._link: Link | None = None
+        self._connack: asyncio.Future[None] | None = None
+        self._reconnecting: asyncio.Task[None] | None = None
+        # Set once nothing more will be tried; `_error` says why, unless the application wanted it.
+        self._ended = False
+        self._error: MqttError | None = None
+        self._subscriptions: dict[int, Subscription] = {}
+
+    @property
+    def address(self) -> str:
+        """Of the server."""
+        return f"{self._host}:{self._port}"
+
+    async def start(self) -> None:
+        """Makes the first connection."""
+        if self._loop is not None:
+            raise RuntimeError("a client connects once: make a new one")
+        self._loop = asyncio.get_running_loop()
+        self.answers.start(self._loop)
+        try:
+            await self._connect()
+        except BaseException:
+            self._end(None)
+            raise
+
+    async def stop(self, reason_code: int, properties: dict[str, Any] | None) -> None:
+        """Ends the connection for good."""
+        if self._reconnecting is not None:
+            self._reconnecting.cancel()
+        link = self._link
+        if link is not None:
+            self.session.disconnect(reason_code, properties)
+            self._ended = True
+            link.flush()
+            link.close()
+            try:
+                await asyncio.shield(link.closed)
+            finally:
+                link.abort()
+        self._end(None)
+
+    async def subscribe(self, subscription: Subscription) -> None:
+        """Opens its inbox and has the server fill it."""
+        key, identifier = subscription.key, subscription.options[3]
+        self.session.open_inbox(key, list(subscription.filters), identifier, subscription.queue)
+        self._subscriptions[key] = subscription
+        try:
+            codes = await self.in_time(self._subscribe(subscription), subscription.timeout)
+            subscription.codes = tuple(ReasonCode(code) for code in codes)
+            if all(code.is_error for code in subscription.codes):
+                error = SubscribeError("the server refuses the subscription", codes[0])
+                error.codes = subscription.codes
+                raise error
+        except BaseException as error:
+            # Perhaps the server has it by now, or gets it yet.
+            unwanted = self._close(subscription, FAILED)
+            if not isinstance(error, SubscribeError):
+                self._send_unsubscribe(unwanted)
+            raise
+
+    async def unsubscribe(self, subscription: Subscription, how: int) -> Sequence[ReasonCode]:
+        """Closes its inbox; `how` is that of `close_inbox`."""
+        filters = self._close(subscription, how)
+        if self.paused:
+            self.adjust_reading()
+        token = 0 if how == KEEP else self._send_unsubscribe(filters)
+        if token == 0:
+            return ()
+        answer = self.answers.expect(token, False)
+        if how == FAILED:
+            # An exception is on its way, it is not to be held up.
+            answer.add_done_callback(_look_at)
+            return ()
+        try:
+            codes: list[int] = await self.in_time(answer, subscription.timeout)
+        except ConnectionLostError:
+            # The subscription has ended with the connection, and is not renewed with the next.
+            return ()
+        return tuple(ReasonCode(code) for code in codes)
+
+    def adjust_reading(self) -> None:
+        """A full inbox pauses reading. But an answer that is awaited, and a server that reads
+        nothing before it could write, are reasons to go on until it is full to the brim."""
+        link = self._link
+        if link is None:
+            self.paused = False
+            return
+        crowding = self.session.crowding
+        urgent = bool(self.answers.waiting) or link.draining
+        self.paused = crowding == 2 or (crowding == 1 and not urgent)
+        link.read(not self.paused)
+
+    async def in_time(self, awaitable: Awaitable[T], timeout: float | None) -> T:
+        """Awaits it, but not for ever."""
+        limit = self.timeout if timeout is OWN else timeout
+        try:
+            async with asyncio.timeout(limit):
+                return await awaitable
+        except MqttError:
+            raise
+        except TimeoutError:
+            raise MqttTimeoutError(f"no answer within {limit} s") from None
+
+    async def room(self) -> None:
+        """Waits until one more publish may be taken."""
+        link = self._link
+        if link is None or not link.flush():
+            if link is not None and not link.writable:
+                await self._drain(link)
+            else:
+                await self.answers.change()
+
+    async def turn(self) -> None:
+        """Sends what there is, and lets others go on; waits when the server doesn't keep up."""
+        link = self._link
+        if link is not None:
+            link.flush()
+            if not link.writable:
+                await self._drain(link)
+                return
+        await TURN
+
+    async def drained(self) -> None:
+        """Waits until every publish so far has its answer and is sent."""
+        left = dict(self.answers.waiting)
+        while not self._ended:
+            left = {t: f for t, f in left.items() if self.answers.waiting.get(t) is f}
+            if not left and not self.session.queued:
+                break
+            await self.answers.change()
+        if self._link is not None:
+            await self._drain(self._link, everything=True)
+
+    def sent(self) -> asyncio.Future[PublishResult]:
+        """What `publish_nowait` returns for QoS 0."""
+        assert self._loop is not None
+        done: asyncio.Future[PublishResult] = self._loop.create_future()
+        done.set_result(SENT)
+        return done
+
+    def why(self) -> MqttError:
+        """Why there is no connection."""
+        if self._error is not None:
+            return self._error.copy()
+        return ConnectionLostError("the client is closed" if self._ended else "not connected")
+
+    def _on_output(self) -> None:
+        """All that comes up in this turn of the loop goes out in one write at its end."""
+        if self._loop is not None and self._link is not None:
+            self._loop.call_soon(self._link.flush)
+
+    async def _drain(self, link: Link, *, everything: bool = False) -> None:
+        drained = asyncio.ensure_future(link.drain(everything=everything))
+        if self.paused:
+            self.adjust_reading()
+        await drained
+
+    async def _connect(self) -> None:
+        assert self._loop is not None
+        self._connack = self._loop.create_future()
+        link = Link(self.session, self._handle, self._on_closed)
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                self._link = link
+                await self._loop.create_connection(lambda: link, self._host, self._port)
+                await self._connack
+        except BaseException as error:
+            self._connack.cancel()
+            link.abort()
+            self._link = None
+            if isinstance(error, TimeoutError):
+                raise ConnectTimeoutError(f"{self.address}: no answer in time") from None
+            if isinstance(error, OSError) and not isinstance(error, MqttError):
+                raise ConnectError(f"{self.address}: {error}") from error
+            raise
+        finally:
+            self._connack = None
+
+    async def _connect_again(self, backoff: Backoff) -> None:
+        """Until there is a connection, or there is no hope."""
+        if self._goes_on:
+            # Clean Start was for the application's beginning; what began then is to go on.
+            self.session.set_clean_start(False)
+        attempt = 0
+        while True:
+            await asyncio.sleep(backoff.delay(attempt))
+            attempt += 1
+            try:
+                await self._connect()
+            except MqttError as error:
+                if error.reason_code in _HOPELESS:
+                    self._end(error)
+                    break
+            else:
+                break
+        self._reconnecting = None
+
+    def _handle(self, events: ev.Events) -> None:
+        answers = self.answers
+        for event in events:
+            kind = event[0]
+            if kind == ev.READY:
+                subscription = self._subscriptions.get(event[1])
+                if subscription is not None:
+                    subscription.wake()
+            elif kind == ev.PUBLISHED:
+                self._on_published(event)
+            elif kind == ev.CROWDED:
+                self.adjust_reading()
+            elif kind == ev.SUBSCRIBED or kind == ev.UNSUBSCRIBED:
+                answers.resolve(event[1], event[2])
+            elif kind == ev.DROPPED:
+                _, token, connection_lost, text = event
+                answers.reject(token, ConnectionLostError(text) if connection_lost else PublishError(text))
+            elif kind == ev.CONNECTED:
+                self._on_connected(event)
+            elif kind == ev.REFUSED:
+                self._error = ConnectError("the server refuses the connection", event[1], event[2])
+            elif kind == ev.DISCONNECTED:
+                self._error = _error_of(event)
+        answers.changed()
+
+    def _on_published(self, event: tuple[Any, ...]) -> None:
+        _, token, reason, properties = event
+        if reason == 0 and properties is None:
+            self.answers.resolve(token, SENT)
+        elif reason < 0x80:
+            self.answers.resolve(token, PublishResult(reason, properties))
+        else:
+            text = "the server refuses the message"
+            self.answers.reject(token, PublishError(text, reason, properties))
+
+    def _on_connected(self, event: tuple[Any, ...]) -> None:
+        _, session_present, _, _, properties = event
+        self._error = None
+        if not session_present:
+            for subscription in self._subscriptions.values():
+                if subscription.codes:
+                    self._subscribe_again(subscription)
+        if self._connack is not None and not self._connack.done():
+            self._connack.set_result(None)
+        self._tell(State("connected", session_present, None, properties))
+
+    def _on_closed(self, events: ev.Events, error: Exception | None) -> None:
+        """A connection has ended, or came to nothing."""
+        self._link = None
+        self.paused = False
+        self._error = None
+        self._handle(events)
+        if self._error is None:
+            self._error = ConnectionLostError("the connection was lost")
+        self._error.__cause__ = error
+        if self._connack is not None:
+            if not self._connack.done():
+                self._connack.set_exception(_while_connecting(self._error))
+        elif self._ended:
+            pass
+        elif self._backoff is None or self._error.reason_code in _HOPELESS:
+            self._end(self._error)
+        else:
+            assert self._loop is not None
+            self._tell(State("lost", False, self._error))
+            self._reconnecting = self._loop.create_task(self._connect_again(self._backoff))
+
+    def _end(self, error: MqttError | None) -> None:
+        """Nothing more will come or go."""
+        self._ended = True
+        self._error = error
+        self.answers.reject_all(self.why)
+        subscriptions, self._subscriptions = self._subscriptions, {}
+        for subscription in subscriptions.values():
+            subscription.end(error)
+        self.answers.changed()
+        self._tell(State("closed", False, error))
+        self.listeners.clear()
+
+    def _tell(self, state: State) -> None:
+        for listener in list(self.listeners):
+            listener(state)
+
+    async def _subscribe(self, subscription: Subscription) -> list[int]:
+        while True:
+            while not self.session.connected:
+                if self._ended or self._backoff is None:
+                    raise self.why()
+                await self.answers.change()
+            try:
+                codes: list[int] = await self._send_subscribe(subscription)
+                return codes
+            except ConnectionLostError:
+                if self._ended or self._backoff is None:
+                    raise
+
+    def _subscribe_again(self, subscription: Subscription) -> None:
+        def judge(answer: asyncio.Future[Any]) -> None:
+            if answer.cancelled() or answer.exception() is not None:
+                return  # the connection was lost again, and the next one tries again
+            subscription.codes = tuple(ReasonCode(code) for code in answer.result())
+            if all(code.is_error for code in subscription.codes):
+                error = SubscribeError("the server refuses the subscription", subscription.codes[0])
+                error.codes = subscription.codes
+                subscription.end(error)
+
+        try:
+            self._send_subscribe(subscription).add_done_callback(judge)
+        except MqttError as error:
+            subscription.end(error)
+
+    def _send_subscribe(self, subscription: Subscription) -> asyncio.Future[Any]:
+        token = self.session.subscribe(
+            subscription.key, subscription.requests, *subscription.options
+        )
+        answer = self.answers.expect(token, False)
+        if self.paused:
+            self.adjust_reading()
+        return answer
+
+    def _send_unsubscribe(self, filters: list[str]) -> int:
+        if not filters or not self.session.connected:
+            return 0
+        return self.session.unsubscribe(filters, None)
+
+    def _close(self, subscription: Subscription, how: int) -> list[str]:
+        self._subscriptions.pop(subscription.key, None)
+        subscription.end(None)
+        return self.session.close_inbox(subscription.key, how)
+
+
+def _error_of(event: tuple[Any, ...]) -> MqttError | None:
+    _, cause, reason, properties, text = event
+    if cause == "local":
+        return None
+    if cause == "server":
+        return ConnectionLostError(text, reason, properties)
+    if cause == "error":
+        return ProtocolError(text)
+    return ConnectionLostError(text)
+
+
+def _while_connecting(error: MqttError) -> MqttError:
+    if isinstance(error, ConnectError):
+        return error
+    text = f"no connection: {error}"
+    failed = ConnectError(text)
+    failed.reason_code, failed.__cause__ = error.reason_code, error
+    return failed
+
+
+def _look_at(answer: asyncio.Future[Any]) -> None:
+    """Nobody waits for this answer; a failure is none to report."""
+    if not answer.cancelled():
+        answer.exception()

@@ -1,0 +1,166 @@
+"""One connection of an asyncio client: the session's bytes go through an asyncio transport."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from ._events import Events
+from ._ternmq import Session
+
+
+
+# The last bytes of a connection may take this long, in seconds.
+_FLUSH_TIMEOUT = 5.0
+
+
+class Link(asyncio.BufferedProtocol):
+    """The protocol of one transport. It is used once."""
+
+    def __init__(
+        self,
+        session: Session,
+        on_events: Callable[[Events], None],
+        on_closed: Callable[[Events, Exception | None], None],
+    ) -> None:
+        self._session = session
+        self._buffer = session.buffer
+        self._feed = session.feed
+        self._on_events = on_events
+        self._on_closed = on_closed
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self.writable = True
+        self._reading = True
+        self._timer: asyncio.TimerHandle | None = None
+        self._drains: deque[asyncio.Future[None]] = deque()
+        self.closed: asyncio.Future[None] = self._loop.create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._session.opened()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        events = self._feed(nbytes)
+        if events is not None:
+            self._on_events(events)
+        if self._session.wants_close:
+            self.flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._finish(exc)
+
+    def pause_writing(self) -> None:
+        self.writable = False
+
+    def resume_writing(self) -> None:
+        self.writable = True
+        self.flush()
+        if self.writable:
+            self._wake_drains()
+
+    def flush(self) -> bool:
+        """Hands to the transport what the session has to send, unless the transport is full. True
+        when that was something."""
+        if self._transport is None or not self.writable:
+            return False
+        data = self._session.take()
+        if data is not None:
+            self._transport.write(data)
+        if self._session.wants_close:
+            self.close()
+        self._arm()
+        return data is not None
+
+    async def drain(self, *, everything: bool = False) -> None:
+        """Waits until the transport takes more, or until it has sent `everything`."""
+        self.flush()
+        transport = self._transport
+        if transport is None:
+            return
+        if everything:
+            transport.set_write_buffer_limits(high=0)
+            if transport.get_write_buffer_size() > 0:
+                self.writable = False
+        if not self.writable:
+            drained = self._loop.create_future()
+            self._drains.append(drained)
+            try:
+                await drained
+            finally:
+                if drained in self._drains:
+                    self._drains.remove(drained)
+        if everything and not self._drains:
+            transport.set_write_buffer_limits()
+
+    @property
+    def draining(self) -> bool:
+        """Whether somebody waits for the server to read."""
+        return bool(self._drains)
+
+    def read(self, reading: bool) -> None:
+        """Reads from the socket, or leaves what comes in there."""
+        if self._transport is None or reading == self._reading:
+            return
+        self._reading = reading
+        self._session.set_reading(reading)
+        if reading:
+            self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()
+
+    def close(self) -> None:
+        """Sends what the transport has, then closes it; within a limited time."""
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            transport.close()
+            self._loop.call_later(_FLUSH_TIMEOUT, transport.abort)
+
+    def abort(self) -> None:
+        """Closes the transport at once."""
+        if self._transport is not None:
+            self._transport.abort()
+            self._finish(None)
+
+    def _arm(self) -> None:
+        """Sees to it that the session gets its `tick` in time. A timer that fires early does no
+        harm, so it is only moved when it would be late: traffic moves the deadline on and on."""
+        timeout = self._session.timeout()
+        if timeout is None:
+            return
+        when = self._loop.time() + timeout
+        if self._timer is not None:
+            if not self._timer.cancelled() and self._timer.when() <= when + 0.05:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(when, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        if self._transport is None:
+            return
+        events = self._session.tick()
+        if events is not None:
+            self._on_events(events)
+        self.flush()
+
+    def _finish(self, error: Exception | None) -> None:
+        """The connection is over: said once, also when the transport says so later."""
+        if self._transport is None:
+            return
+        self._transport = None
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self.closed.done():
+            self.closed.set_result(None)
+        self._wake_drains()
+        self._on_closed(self._session.closed() or [], error)
+
+    def _wake_drains(self) -> None:
+        while self._drains:
+            drained = self._drains.popleft()
+            if not drained.done():
+                drained.set_result(None)

@@ -1,0 +1,151 @@
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self, final
+
+_Buffer = bytes | bytearray | memoryview
+_User = Sequence[tuple[str, str]] | Mapping[str, str]
+
+@final
+class Message:
+    """An application message that came in. It never changes, and `memoryview(message)` is its payload
+    without a copy."""
+
+    __match_args__ = ("topic", "payload", "qos", "retain")
+    @property
+    def topic(self) -> str:
+        """The topic name it was published to."""
+    @property
+    def payload(self) -> bytes:
+        """The application message: a copy for each access, `memoryview(message)` costs none."""
+    @property
+    def qos(self) -> int:
+        """The QoS it was delivered with."""
+    @property
+    def retain(self) -> bool:
+        """Whether it was the topic's retained message, or was published as one."""
+    @property
+    def dup(self) -> bool:
+        """Whether the server may have sent it before."""
+    @property
+    def user(self) -> list[tuple[str, str]]:
+        """The user properties in order, as (name, value) pairs."""
+    @property
+    def content_type(self) -> str | None:
+        """The Content Type."""
+    @property
+    def response_topic(self) -> str | None:
+        """The topic on which an answer is expected."""
+    @property
+    def correlation_data(self) -> bytes | None:
+        """What to send back with an answer."""
+    @property
+    def payload_format(self) -> int | None:
+        """The Payload Format Indicator: 1 promises UTF-8 text."""
+    @property
+    def expiry(self) -> int | None:
+        """Seconds of life left now, None for a message that does not expire."""
+    @property
+    def subscription_ids(self) -> list[int]:
+        """The Subscription Identifiers it came with. Subscriptions that were given none have one that
+        the client chose, from 0x1000000 on."""
+    @property
+    def properties(self) -> dict[str, Any]:
+        """All properties that travelled with it, by their names in the standard."""
+    def __bytes__(self) -> bytes: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+@final
+class Will:
+    """What the server publishes when the connection ends without a DISCONNECT."""
+
+    def __new__(
+        cls,
+        topic: str,
+        payload: str | _Buffer = ...,
+        qos: int = 0,
+        retain: bool = False,
+        *,
+        delay: int = 0,
+        expiry: int | None = None,
+        content_type: str | None = None,
+        response_topic: str | None = None,
+        correlation_data: bytes | None = None,
+        user: _User | None = None,
+        payload_format: int | None = None,
+    ) -> Self: ...
+
+@final
+class Session:
+    def __new__(cls, options: dict[str, Any], on_output: Callable[[], None]) -> Self: ...
+    @property
+    def buffer(self) -> memoryview: ...
+    def opened(self) -> None: ...
+    def feed(self, length: int) -> list[tuple[Any, ...]] | None: ...
+    def closed(self) -> list[tuple[Any, ...]] | None: ...
+    def tick(self) -> list[tuple[Any, ...]] | None: ...
+    def timeout(self) -> float | None: ...
+    def set_reading(self, reading: bool) -> None: ...
+    def take(self) -> bytes | None: ...
+    @property
+    def wants_close(self) -> bool: ...
+    @property
+    def connected(self) -> bool: ...
+    @property
+    def client_id(self) -> str: ...
+    @property
+    def queued(self) -> int: ...
+    @property
+    def crowding(self) -> int: ...
+    def publish(
+        self,
+        topic: str,
+        payload: str | _Buffer,
+        qos: int,
+        retain: bool,
+        expiry: int | None,
+        content_type: str | None,
+        response_topic: str | None,
+        correlation_data: bytes | None,
+        user: _User | None,
+        payload_format: int | None,
+    ) -> int: ...
+    def open_inbox(
+        self, key: int, filters: Sequence[str], identifier: int | None, limit: int
+    ) -> None: ...
+    def close_inbox(self, key: int, how: int) -> list[str]: ...
+    def waiting(self, key: int) -> int: ...
+    def subscribe(
+        self,
+        key: int,
+        filters: Sequence[tuple[str, int]],
+        no_local: bool,
+        retain_as_published: bool,
+        retain_handling: int,
+        identifier: int | None,
+        user: _User | None,
+    ) -> int: ...
+    def unsubscribe(self, filters: Sequence[str], user: _User | None) -> int: ...
+    def disconnect(self, reason: int, properties: dict[str, Any] | None) -> None: ...
+    def set_clean_start(self, clean_start: bool) -> None: ...
+    def stats(self) -> dict[str, int]: ...
+
+@final
+class Cursor:
+    def __new__(cls, session: Session, key: int) -> Self: ...
+    def pop(self) -> Message | None: ...
+    def take(self, most: int) -> list[Message]: ...
+    def finish(self) -> None: ...
+
+@final
+class RunningBroker:
+    def __new__(cls, host: str, port: int, anonymous: bool, shards: int) -> Self: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def url(self) -> str: ...
+    def publish(
+        self, topic: str, payload: str | _Buffer, qos: int, retain: bool
+    ) -> None: ...
+    def stop(self) -> None: ...
+
+def parse_url(url: str) -> tuple[str, int, str | None, bytes | None]: ...
+def reason_code_name(code: int) -> str | None: ...

@@ -1,0 +1,288 @@
+"""The asyncio client. It has no thread of its own and runs on every event loop."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from ._core import OWN, SENT, Core
+from ._subscription import Subscription
+from ._ternmq import Message, Will, parse_url
+from .errors import ConnectionLostError, QueueFullError
+from .values import Backoff, PublishResult, State
+
+__all__ = ["Client", "Message", "Subscription", "Will"]
+
+Buffer = bytes | bytearray | memoryview
+User = Sequence[tuple[str, str]] | Mapping[str, str]
+
+_VERSIONS = {3: 3, 4: 4, 5: 5, "3.1": 3, "3.1.1": 4, "5": 5, "5.0": 5}
+
+
+class Client:
+    """An MQTT client for asyncio.
+
+        async with ternmq.Client("mqtt://127.0.0.1") as client:
+            async with client.subscribe("plant/+/temp", qos=1) as temps:
+                async for message in temps:
+                    print(message.topic, message.payload)
+
+    `version`: 5 (the default), 4 or "3.1.1", 3 or "3.1". `session_expiry`, `properties` (of CONNECT,
+    by their names in the standard) and all that is said to be MQTT 5's raise ValueError with others.
+
+    `reconnect`: a Backoff to connect again after a connection was lost, and to subscribe again;
+    messages published meanwhile wait in the outbox. None: a loss is raised wherever somebody waits.
+    The first connection is tried once in both cases.
+
+    `queue`: messages that may wait in a subscription. A full queue pauses the socket, so that the
+    server waits and nothing is lost. Reading goes on, to at most eight times as many, while an
+    answer of the server is awaited. One read of up to 64 KiB may come on top.
+
+    `inflight`: messages with QoS 1 or 2 that may be under way at a time. `outbox` and `outbox_bytes`
+    limit what waits beyond that.
+
+    `timeout`: seconds that any operation may take unless it is told otherwise; None for no limit.
+    `connect_timeout`: the same for one attempt to connect.
+
+    Not thread-safe: use it from the event loop it was connected in.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        client_id: str = "",
+        version: int | str = 5,
+        clean_start: bool = True,
+        session_expiry: int = 0,
+        username: str | None = None,
+        password: str | Buffer | None = None,
+        will: Will | None = None,
+        keepalive: int = 60,
+        properties: Mapping[str, Any] | None = None,
+        reconnect: Backoff | None = None,
+        queue: int = 1000,
+        inflight: int = 1024,
+        outbox: int = 10_000,
+        outbox_bytes: int = 64 << 20,
+        max_packet_size: int = 268_435_460,
+        timeout: float | None = 30.0,
+        connect_timeout: float | None = 30.0,
+    ) -> None:
+        if version not in _VERSIONS:
+            raise ValueError("version must be 3, 4 or 5 (or '3.1', '3.1.1', '5.0')")
+        host, port, user_of_url, password_of_url = parse_url(url)
+        options: dict[str, Any] = {
+            "version": _VERSIONS[version],
+            "client_id": client_id,
+            "clean_start": clean_start,
+            "session_expiry": session_expiry,
+            "keepalive": keepalive,
+            "username": user_of_url if username is None else username,
+            "password": password_of_url if password is None else password,
+            "will": will,
+            "properties": None if properties is None else dict(properties),
+            "inflight": inflight,
+            "outbox": outbox,
+            "outbox_bytes": outbox_bytes,
+            "queue": queue,
+            "max_packet_size": max_packet_size,
+            "offline": reconnect is not None,
+        }
+        self._core = Core(
+            options,
+            host,
+            port,
+            backoff=reconnect,
+            timeout=timeout,
+            connect_timeout=connect_timeout,
+        )
+        self._send = self._core.session.publish
+        self._queue = queue
+        self._next_key = 1
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                await self.drain()
+        finally:
+            await self.disconnect()
+
+    async def connect(self) -> None:
+        """Connects. `async with` does it by itself. A client connects once; `reconnect` is for
+        what follows.
+
+        Raises ConnectError; its `reason_code` is the server's.
+        """
+        await self._core.start()
+
+    async def disconnect(
+        self, reason_code: int = 0, *, properties: Mapping[str, Any] | None = None
+    ) -> None:
+        """Ends the connection with DISCONNECT, for good. What was not acknowledged is given up;
+        `drain` before, or leaving `async with`, waits for it. `reason_code` 4 has the will published
+        (MQTT 5)."""
+        await self._core.stop(reason_code, None if properties is None else dict(properties))
+
+    def subscribe(
+        self,
+        filters: str | Sequence[str | tuple[str, int]],
+        qos: int = 0,
+        *,
+        no_local: bool = False,
+        retain_as_published: bool = False,
+        retain_handling: int = 0,
+        identifier: int | None = None,
+        user: User | None = None,
+        queue: int | None = None,
+        keep: bool = False,
+        timeout: float | None = OWN,
+    ) -> Subscription:
+        """A subscription, to be used with `async with` or `await`; nothing is sent before that.
+
+        `filters`: a topic filter, or several, each perhaps with a QoS of its own. All go into one
+        SUBSCRIBE and share one queue.
+
+        `no_local`, `retain_as_published`, `retain_handling` (0: retained messages are sent at each
+        subscribe, 1: if the subscription is new, 2: never), `identifier` and `user` are MQTT 5's.
+
+        `keep`: leaving `async with` does not unsubscribe. For sessions that outlive the connection,
+        so that the server goes on collecting messages.
+
+        Entering raises SubscribeError when the server refuses every filter; when it refuses some,
+        `codes` of the subscription tells.
+        """
+        pairs = [(filters, qos)] if isinstance(filters, str) else [
+            (entry, qos) if isinstance(entry, str) else entry for entry in filters
+        ]
+        if not pairs:
+            raise ValueError("a subscription needs a topic filter")
+        key = self._next_key
+        self._next_key += 1
+        return Subscription(
+            self._core,
+            key,
+            pairs,
+            (no_local, retain_as_published, retain_handling, identifier, user),
+            queue=self._queue if queue is None else queue,
+            keep=keep,
+            timeout=self._core.timeout if timeout is OWN else timeout,
+        )
+
+    async def publish(
+        self,
+        topic: str,
+        payload: str | Buffer = b"",
+        qos: int = 0,
+        retain: bool = False,
+        *,
+        expiry: int | None = None,
+        content_type: str | None = None,
+        response_topic: str | None = None,
+        correlation_data: bytes | None = None,
+        user: User | None = None,
+        payload_format: int | None = None,
+        timeout: float | None = OWN,
+    ) -> PublishResult:
+        """Publishes, and waits for the server's acknowledgement; with QoS 0, until the message is on
+        its way. Waits for room when too many are under way.
+
+        `expiry` (seconds), `content_type`, `response_topic`, `correlation_data`, `user` (pairs of
+        str) and `payload_format` (1: UTF-8 text) are MQTT 5's.
+
+        Raises PublishError when the server refuses the message, MqttTimeoutError when its answer
+        does not come in time: the message may still arrive. Cancelling does not take it back.
+        """
+        core = self._core
+        while True:
+            try:
+                token = self._send(
+                    topic, payload, qos, retain,
+                    expiry, content_type, response_topic, correlation_data, user, payload_format,
+                )
+                break
+            except QueueFullError:
+                await core.in_time(core.room(), timeout)
+            except ConnectionLostError:
+                raise core.why() from None
+        if token > 0:
+            future = core.answers.expect(token, timeout is OWN)
+            if core.paused:
+                core.adjust_reading()
+            timed = timeout is OWN or timeout is None
+            result: PublishResult = await (future if timed else core.in_time(future, timeout))
+            return result
+        if token < 0:
+            await core.in_time(core.turn(), timeout)
+        return SENT
+
+    def publish_nowait(
+        self,
+        topic: str,
+        payload: str | Buffer = b"",
+        qos: int = 0,
+        retain: bool = False,
+        *,
+        expiry: int | None = None,
+        content_type: str | None = None,
+        response_topic: str | None = None,
+        correlation_data: bytes | None = None,
+        user: User | None = None,
+        payload_format: int | None = None,
+    ) -> asyncio.Future[PublishResult]:
+        """Publishes without waiting. The future that is returned is done when the message is
+        acknowledged; with QoS 0 it is done already. It has no timeout.
+
+        Raises QueueFullError when too much waits to be sent.
+        """
+        core = self._core
+        try:
+            token = self._send(
+                topic, payload, qos, retain,
+                expiry, content_type, response_topic, correlation_data, user, payload_format,
+            )
+        except ConnectionLostError:
+            raise core.why() from None
+        if token > 0:
+            return core.answers.expect(token, False)
+        return core.sent()
+
+    async def drain(self, timeout: float | None = OWN) -> None:
+        """Waits until every message published so far is acknowledged, or, with QoS 0, taken by the
+        operating system. How each fared is for its own `publish` to tell."""
+        await self._core.in_time(self._core.drained(), timeout)
+
+    def on_state(self, callback: Callable[[State], object]) -> Callable[[], None]:
+        """Has `callback` called with a State whenever the connection comes or goes. Returns a
+        function that ends this. It is called in the event loop and must not block."""
+        listeners = self._core.listeners
+        listeners.append(callback)
+        return lambda: listeners.remove(callback)
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection now."""
+        return self._core.session.connected
+
+    @property
+    def client_id(self) -> str:
+        """The client identifier; the one that the server assigned, once it has (MQTT 5)."""
+        return self._core.session.client_id
+
+    @property
+    def stats(self) -> dict[str, int]:
+        """Counters since the client was made, among them what was dropped and why."""
+        return self._core.session.stats()
+
+    def __repr__(self) -> str:
+        state = "connected" if self.connected else "not connected"
+        return f"<Client {self.client_id!r} {self._core.address} {state}>"

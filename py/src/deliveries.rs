@@ -1,0 +1,240 @@
+//! From what came in to the subscriptions it is for, and back to what may be acknowledged.
+
+use std::collections::{HashMap, VecDeque};
+
+use ternmq_protocol::client::Incoming;
+use ternmq_protocol::codec::QoS;
+
+use crate::inbox::{Held, Inbox, Item, Reader};
+use crate::routes::{Key, Routes};
+
+/// All inboxes of a client.
+#[derive(Default)]
+pub(crate) struct Deliveries {
+    routes: Routes,
+    inboxes: HashMap<Key, Inbox>,
+    /// Messages with QoS above 0 that no open subscription is for: those of a resumed session that
+    /// come before the application subscribes, and those that a failed subscription left. The server
+    /// waits for their acknowledgements, so there are at most as many as it may have under way.
+    unclaimed: VecDeque<Item>,
+    /// Of messages that went to several subscriptions: how many have not finished with it.
+    shared: HashMap<(u16, u32), (Held, usize)>,
+    /// Subscriptions whose inbox was empty and no longer is.
+    ready: Vec<Key>,
+    found: Vec<Key>,
+    connection: u32,
+    session: u32,
+    resumed: bool,
+    full: usize,
+    stuffed: usize,
+    discarded: u64,
+}
+
+/// What closing a subscription says of the messages it got.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Closing {
+    /// None counts as dealt with.
+    Failed,
+    /// All do, those that were not read too.
+    Finished,
+    /// Those that were read do.
+    Keep,
+}
+
+impl Deliveries {
+    /// A new connection; `resumed` when the server went on with the session.
+    pub(crate) fn connected(&mut self, resumed: bool) {
+        self.connection += 1;
+        self.resumed = resumed;
+        if resumed {
+            // The server sends them again as if they were new [MQTT-4.4.0-1]; QoS 2 messages are
+            // given out once.
+            let comes_again = |item: &Item| item.held.qos == QoS::AtLeastOnce;
+            self.unclaimed.retain(|item| !comes_again(item));
+            let keys: Vec<Key> = self.inboxes.keys().copied().collect();
+            for key in keys {
+                self.change(key, |inbox| inbox.retain(|item| !comes_again(item)));
+            }
+        } else {
+            self.session += 1;
+            self.discarded += self.unclaimed.len() as u64;
+            self.unclaimed.clear();
+        }
+        let (connection, session) = (self.connection, self.session);
+        self.shared
+            .retain(|_, (held, _)| !held.is_stale(connection, session));
+    }
+
+    /// Puts a message where it belongs; returns the packet id when it is to be acknowledged at once
+    /// because nobody wants it.
+    pub(crate) fn deliver(&mut self, incoming: Incoming) -> Option<u16> {
+        let mut found = std::mem::take(&mut self.found);
+        let identifiers = incoming.subscription_ids.as_slice();
+        self.routes
+            .find(incoming.message.topic(), identifiers, &mut found);
+        let held = Held {
+            packet_id: incoming.packet_id,
+            qos: incoming.qos,
+            connection: self.connection,
+            session: self.session,
+            shared: found.len() > 1,
+        };
+        if held.shared && held.packet_id != 0 {
+            self.shared
+                .insert((held.packet_id, held.session), (held, found.len()));
+        }
+        let unwanted = found.is_empty().then(|| {
+            self.unwanted(Item {
+                incoming: incoming.clone(),
+                held,
+            })
+        });
+        for key in &found {
+            let item = Item {
+                incoming: incoming.clone(),
+                held,
+            };
+            if self.change(*key, |inbox| inbox.push(item)) == Some(true) {
+                self.ready.push(*key);
+            }
+        }
+        self.found = found;
+        unwanted.flatten()
+    }
+
+    /// Opens a subscription's inbox. What waited for such a subscription is its first content.
+    pub(crate) fn open(
+        &mut self,
+        key: Key,
+        filters: &[&str],
+        identifier: Option<u32>,
+        limit: usize,
+    ) {
+        self.routes.add(key, filters, identifier);
+        self.inboxes.insert(key, Inbox::new(limit));
+        for item in std::mem::take(&mut self.unclaimed) {
+            if self.routes.matches(key, item.incoming.message.topic()) {
+                self.change(key, |inbox| inbox.push(item));
+            } else {
+                self.unclaimed.push_back(item);
+            }
+        }
+    }
+
+    /// Closes a subscription. What counts as dealt with goes to `done`; the rest stays unacknowledged,
+    /// for the next subscription that matches. Returns the filters to unsubscribe.
+    pub(crate) fn close(&mut self, key: Key, how: Closing, done: &mut Vec<Item>) -> Vec<Box<str>> {
+        if let Some(inbox) = self.inboxes.remove(&key) {
+            self.full -= usize::from(inbox.is_full());
+            self.stuffed -= usize::from(inbox.is_stuffed());
+            let waiting = inbox.len();
+            let items: Vec<Item> = inbox.into_items().collect();
+            let handed_out = items.len() - waiting;
+            for (at, item) in items.into_iter().enumerate() {
+                let was_read = at < handed_out;
+                let dealt_with = match how {
+                    Closing::Failed => false,
+                    Closing::Finished => true,
+                    Closing::Keep => was_read,
+                };
+                if dealt_with || item.held.packet_id == 0 {
+                    self.discarded += u64::from(!was_read);
+                    done.push(item);
+                } else {
+                    self.unclaimed.push_back(item);
+                }
+            }
+        }
+        self.routes.remove(key)
+    }
+
+    /// The next message of an inbox for `reader`.
+    pub(crate) fn pop(&mut self, key: Key, reader: &Reader) -> Option<Incoming> {
+        self.change(key, |inbox| inbox.pop(reader)).flatten()
+    }
+
+    /// Moves what `reader` has got to `done`.
+    pub(crate) fn finish(&mut self, key: Key, reader: &Reader, done: &mut Vec<Item>) {
+        if let Some(inbox) = self.inboxes.get_mut(&key) {
+            inbox.finish(reader, done);
+        }
+    }
+
+    /// Moves what readers that are gone have got to `done`: whoever goes on to read from the same
+    /// subscription has dealt with it.
+    pub(crate) fn finish_gone(&mut self, key: Key, done: &mut Vec<Item>) {
+        if let Some(inbox) = self.inboxes.get_mut(&key) {
+            inbox.finish_gone(done);
+        }
+    }
+
+    /// The packet id to acknowledge now that one subscription is done with a message.
+    pub(crate) fn settle(&mut self, held: Held) -> Option<u16> {
+        if held.packet_id == 0 || held.is_stale(self.connection, self.session) {
+            return None;
+        }
+        if held.shared {
+            let id = (held.packet_id, held.session);
+            let (_, left) = self.shared.get_mut(&id)?;
+            *left -= 1;
+            if *left > 0 {
+                return None;
+            }
+            self.shared.remove(&id);
+        }
+        Some(held.packet_id)
+    }
+
+    /// Subscriptions that have got something after they had nothing; each is named once.
+    pub(crate) fn take_ready(&mut self) -> std::vec::Drain<'_, Key> {
+        self.ready.drain(..)
+    }
+
+    /// 0: there is room everywhere. 1: an inbox is full. 2: one is as full as it may get while an
+    /// answer is awaited.
+    pub(crate) fn crowding(&self) -> u8 {
+        match (self.full, self.stuffed) {
+            (0, _) => 0,
+            (_, 0) => 1,
+            _ => 2,
+        }
+    }
+
+    /// Messages waiting in an inbox.
+    pub(crate) fn waiting(&self, key: Key) -> usize {
+        self.inboxes.get(&key).map_or(0, Inbox::len)
+    }
+
+    /// Messages that were received and given to nobody.
+    pub(crate) fn discarded(&self) -> u64 {
+        self.discarded
+    }
+
+    fn unwanted(&mut self, item: Item) -> Option<u16> {
+        if item.held.packet_id != 0 && self.resumed {
+            self.unclaimed.push_back(item);
+            return None;
+        }
+        self.discarded += 1;
+        Some(item.held.packet_id).filter(|id| *id != 0)
+    }
+
+    /// Changes an inbox and keeps count of the full ones.
+    fn change<R>(&mut self, key: Key, change: impl FnOnce(&mut Inbox) -> R) -> Option<R> {
+        let inbox = self.inboxes.get_mut(&key)?;
+        let (full, stuffed) = (inbox.is_full(), inbox.is_stuffed());
+        let result = change(inbox);
+        self.full = self.full + usize::from(inbox.is_full()) - usize::from(full);
+        self.stuffed = self.stuffed + usize::from(inbox.is_stuffed()) - usize::from(stuffed);
+        Some(result)
+    }
+}
+
+impl Held {
+    fn is_stale(&self, connection: u32, session: u32) -> bool {
+        match self.qos {
+            QoS::ExactlyOnce => self.session != session,
+            _ => self.connection != connection,
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What came in for one subscription: waiting, or handed out and not acknowledged yet.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use ternmq_protocol::client::Incoming;
+use ternmq_protocol::codec::QoS;
+
+/// How much more than its limit an inbox takes while an answer of the server is awaited: the answer
+/// stands behind the messages in the socket, so reading must go on to see it.
+pub(crate) const AWAITING_FACTOR: usize = 8;
+
+/// A message and what is owed for it.
+#[derive(Clone)]
+pub(crate) struct Item {
+    pub(crate) incoming: Incoming,
+    pub(crate) held: Held,
+}
+
+/// An acknowledgement that is owed once the message was dealt with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// 0: nothing is owed.
+    pub(crate) packet_id: u16,
+    pub(crate) qos: QoS,
+    /// The connection it came by: what is owed for QoS 1 ends with it.
+    pub(crate) connection: u32,
+    /// The server's session it belongs to: what is owed for QoS 2 ends with that.
+    pub(crate) session: u32,
+    /// Several subscriptions got it: the last one to finish acknowledges.
+    pub(crate) shared: bool,
+}
+
+/// Identifies a reader of an inbox; the inbox sees when it is gone.
+pub(crate) type Reader = Arc<()>;
+
+/// A queue with a limit that is not enforced here but by not reading from the socket: whoever fills
+/// it asks [`Inbox::is_full`] and [`Inbox::is_stuffed`].
+pub(crate) struct Inbox {
+    waiting: VecDeque<Item>,
+    /// What each reader has got and was not acknowledged yet; readers without such are not here.
+    handed: Vec<(Reader, Vec<Item>)>,
+    limit: usize,
+    full: bool,
+}
+
+impl Inbox {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            handed: Vec::new(),
+            limit: limit.max(1),
+            full: false,
+        }
+    }
+
+    /// True when it was empty before.
+    pub(crate) fn push(&mut self, item: Item) -> bool {
+        self.waiting.push_back(item);
+        self.full |= self.waiting.len() >= self.limit;
+        self.waiting.len() == 1
+    }
+
+    /// The oldest one, noted as handed to `reader` when an acknowledgement is owed for it.
+    pub(crate) fn pop(&mut self, reader: &Reader) -> Option<Incoming> {
+        let item = self.waiting.pop_front()?;
+        // Half empty before it counts as having room, so that reading doesn't stop and start for
+        // each message.
+        self.full &= self.waiting.len() > self.limit / 2;
+        if item.held.packet_id == 0 {
+            return Some(item.incoming);
+        }
+        let incoming = item.incoming.clone();
+        match self
+            .handed
+            .iter_mut()
+            .find(|(other, _)| Arc::ptr_eq(other, reader))
+        {
+            Some((_, items)) => items.push(item),
+            None => self.handed.push((reader.clone(), vec![item])),
+        }
+        Some(incoming)
+    }
+
+    /// Moves what `reader` has got to `done`.
+    pub(crate) fn finish(&mut self, reader: &Reader, done: &mut Vec<Item>) {
+        if let Some((_, items)) = self.handed.iter_mut().find(|(r, _)| Arc::ptr_eq(r, reader)) {
+            done.append(items);
+        }
+    }
+
+    /// Moves what readers that are gone have got to `done`.
+    pub(crate) fn finish_gone(&mut self, done: &mut Vec<Item>) {
+        self.handed.retain_mut(|(reader, items)| {
+            let gone = Arc::strong_count(reader) == 1;
+            if gone {
+                done.append(items);
+            }
+            !gone
+        });
+    }
+
+    /// Forgets waiting items.
+    pub(crate) fn retain(&mut self, keep: impl FnMut(&Item) -> bool) {
+        self.waiting.retain(keep);
+        self.full &= self.waiting.len() > self.limit / 2;
+    }
+
+    /// Everything, oldest first: what was handed out and what waits.
+    pub(crate) fn into_items(self) -> impl Iterator<Item = Item> {
+        self.handed
+            .into_iter()
+            .flat_map(|(_, items)| items)
+            .chain(self.waiting)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// It has reached its limit and is not half empty again.
+    pub(crate) fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// It has reached what it may hold while an answer is awaited.
+    pub(crate) fn is_stuffed(&self) -> bool {
+        self.waiting.len() >= self.limit.saturating_mul(AWAITING_FACTOR)
+    }
+}

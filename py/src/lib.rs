@@ -1,0 +1,35 @@
+//! The native part of the Python package `ternmq`: messages, the client session without IO, the
+//! embedded broker. What users see is Python (`py/python/ternmq`); nothing here is public to them
+//! but the classes it re-exports.
+
+mod broker;
+mod bytes;
+mod clock;
+mod cursor;
+mod deliveries;
+mod errors;
+mod events;
+mod gil;
+mod inbox;
+mod message;
+mod options;
+mod properties;
+mod routes;
+mod session;
+
+/// `ternmq._ternmq`.
+#[pyo3::pymodule]
+mod _ternmq {
+    #[pymodule_export]
+    use super::broker::RunningBroker;
+    #[pymodule_export]
+    use super::cursor::Cursor;
+    #[pymodule_export]
+    use super::errors::reason_code_name;
+    #[pymodule_export]
+    use super::message::{Message, Will};
+    #[pymodule_export]
+    use super::options::parse_url;
+    #[pymodule_export]
+    use super::session::Session;
+}

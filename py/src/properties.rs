@@ -1,0 +1,177 @@
+//! MQTT 5 properties as a Python mapping: the standard's names in lower case with underscores.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList, PyString};
+use ternmq_protocol::codec::{Place, Properties, PropertiesBuf, PropertyId, Value, ValueType};
+
+use crate::bytes::Payload;
+
+/// What `publish` and a will can say beside topic and payload.
+pub(crate) struct PublishProperties<'a, 'py> {
+    pub(crate) expiry: Option<u32>,
+    pub(crate) content_type: Option<&'a str>,
+    pub(crate) response_topic: Option<&'a str>,
+    pub(crate) correlation_data: Option<&'a [u8]>,
+    pub(crate) user: Option<Bound<'py, PyAny>>,
+    pub(crate) payload_format: Option<u8>,
+}
+
+impl PublishProperties<'_, '_> {
+    /// The encoded form. Costs no allocation when there are none.
+    pub(crate) fn encode(&self) -> PyResult<PropertiesBuf> {
+        let mut buf = PropertiesBuf::default();
+        let values = [
+            (
+                PropertyId::PayloadFormatIndicator,
+                self.payload_format.map(Value::Byte),
+            ),
+            (
+                PropertyId::MessageExpiryInterval,
+                self.expiry.map(Value::FourByteInteger),
+            ),
+            (
+                PropertyId::ContentType,
+                self.content_type.map(Value::Utf8String),
+            ),
+            (
+                PropertyId::ResponseTopic,
+                self.response_topic.map(Value::Utf8String),
+            ),
+            (
+                PropertyId::CorrelationData,
+                self.correlation_data.map(Value::BinaryData),
+            ),
+        ];
+        for (id, value) in values {
+            if let Some(value) = value {
+                push(&mut buf, id, value)?;
+            }
+        }
+        if let Some(user) = &self.user {
+            push_pairs(&mut buf, user)?;
+        }
+        Ok(buf)
+    }
+}
+
+/// All properties as a dict; User Property and Subscription Identifier are lists.
+pub(crate) fn to_dict<'py>(
+    py: Python<'py>,
+    properties: Properties<'_>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for property in properties.iter() {
+        let name = &NAMES.of[&property.id];
+        match property.value {
+            Value::Byte(v) => dict.set_item(name, v)?,
+            Value::TwoByteInteger(v) => dict.set_item(name, v)?,
+            Value::FourByteInteger(v) => dict.set_item(name, v)?,
+            Value::BinaryData(v) => dict.set_item(name, PyBytes::new(py, v))?,
+            Value::Utf8String(v) => dict.set_item(name, v)?,
+            Value::VariableByteInteger(v) => append(&dict, name, v)?,
+            Value::Utf8StringPair(a, b) => append(&dict, name, (a, b))?,
+        }
+    }
+    Ok(dict)
+}
+
+/// A mapping as properties that may stand at `place`.
+pub(crate) fn from_mapping(mapping: &Bound<'_, PyDict>, place: Place) -> PyResult<PropertiesBuf> {
+    let mut buf = PropertiesBuf::default();
+    for (key, value) in mapping {
+        let key = key
+            .cast::<PyString>()
+            .map_err(|_| PyTypeError::new_err("property names are str"))?;
+        let name = key.to_str()?;
+        let Some(id) = NAMES.id.get(name) else {
+            return Err(PyValueError::new_err(format!("no such property: {name}")));
+        };
+        push_object(&mut buf, *id, &value)?;
+    }
+    buf.check(place)
+        .map_err(|e| PyValueError::new_err(e.what))?;
+    Ok(buf)
+}
+
+/// Appends an integer property.
+pub(crate) fn push_number(buf: &mut PropertiesBuf, id: PropertyId, number: u32) -> PyResult<()> {
+    let value = match id.value_type() {
+        ValueType::Byte => u8::try_from(number).ok().map(Value::Byte),
+        ValueType::TwoByteInteger => u16::try_from(number).ok().map(Value::TwoByteInteger),
+        ValueType::VariableByteInteger => Some(Value::VariableByteInteger(number)),
+        _ => Some(Value::FourByteInteger(number)),
+    };
+    match value {
+        Some(value) => push(buf, id, value),
+        None => Err(PyValueError::new_err(format!(
+            "{} is out of range",
+            id.name()
+        ))),
+    }
+}
+
+fn push(buf: &mut PropertiesBuf, id: PropertyId, value: Value<'_>) -> PyResult<()> {
+    match buf.push(id, value) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(PyValueError::new_err(format!("{}: {error}", id.name()))),
+    }
+}
+
+fn push_object(buf: &mut PropertiesBuf, id: PropertyId, object: &Bound<'_, PyAny>) -> PyResult<()> {
+    match id.value_type() {
+        ValueType::Utf8StringPair => push_pairs(buf, object),
+        ValueType::Utf8String => push(buf, id, Value::Utf8String(object.extract()?)),
+        ValueType::BinaryData => push(
+            buf,
+            id,
+            Value::BinaryData(object.extract::<Payload<'_>>()?.as_slice()),
+        ),
+        _ => push_number(buf, id, object.extract()?),
+    }
+}
+
+/// Pairs of str, or a mapping of str to str.
+fn push_pairs(buf: &mut PropertiesBuf, pairs: &Bound<'_, PyAny>) -> PyResult<()> {
+    let items = match pairs.cast::<PyDict>() {
+        Ok(dict) => dict.items().into_any(),
+        Err(_) => pairs.clone(),
+    };
+    for pair in items.try_iter()? {
+        let pair = pair?;
+        let (name, value): (Bound<'_, PyString>, Bound<'_, PyString>) = pair.extract()?;
+        push(
+            buf,
+            PropertyId::UserProperty,
+            Value::Utf8StringPair(name.to_str()?, value.to_str()?),
+        )?;
+    }
+    Ok(())
+}
+
+fn append<'py>(
+    dict: &Bound<'py, PyDict>,
+    name: &str,
+    value: impl IntoPyObject<'py>,
+) -> PyResult<()> {
+    match dict.get_item(name)? {
+        Some(list) => list.cast::<PyList>()?.append(value),
+        None => dict.set_item(name, PyList::new(dict.py(), [value])?),
+    }
+}
+
+struct Names {
+    of: HashMap<PropertyId, String>,
+    id: HashMap<String, PropertyId>,
+}
+
+static NAMES: LazyLock<Names> = LazyLock::new(|| {
+    let name = |id: PropertyId| id.name().to_lowercase().replace(' ', "_");
+    Names {
+        of: PropertyId::ALL.iter().map(|id| (*id, name(*id))).collect(),
+        id: PropertyId::ALL.iter().map(|id| (name(*id), *id)).collect(),
+    }
+});

@@ -1,0 +1,536 @@
+//! A client session for Python to drive: bytes and time go in, bytes and events come out. It owns
+//! neither socket nor thread, so it runs under asyncio, under any other loop, and under a socket
+//! that Python owns.
+
+use pyo3::exceptions::PyValueError;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyMemoryView};
+use ternmq_protocol::client::{ClientSession, DropReason, Event, Incoming, State};
+use ternmq_protocol::codec::{Place, PropertiesBuf, PropertyId, QoS, RetainHandling};
+use ternmq_protocol::codec::{SubscriptionOptions, Value};
+use ternmq_protocol::topic::{SharedFilter, TopicFilter};
+use ternmq_protocol::{Message as Shared, ProtocolVersion, ReasonCode, Time};
+
+use crate::bytes::Payload;
+use crate::clock::now;
+use crate::deliveries::{Closing, Deliveries};
+use crate::errors;
+use crate::events;
+use crate::inbox::{Item, Reader};
+use crate::message::qos_of;
+use crate::options::{SessionOptions, needs_v5};
+use crate::properties::{self, PublishProperties};
+use crate::routes::Key;
+
+/// What one read from the socket takes at most.
+const READ_BUFFER: usize = 64 << 10;
+
+/// Bytes written by publishing without a pause from which on the publisher is asked to let the
+/// others have a turn.
+const PUBLISH_TURN: usize = 64 << 10;
+
+/// Subscription Identifiers that are given to subscriptions by themselves count from here, so that
+/// the small numbers are left to the application.
+const FIRST_IDENTIFIER: u32 = 0x0100_0000;
+
+/// What `publish` returns instead of a token when the publisher should pause.
+const TAKE_A_TURN: i32 = -1;
+
+/// A client session.
+#[pyclass(module = "ternmq._ternmq")]
+pub(crate) struct Session {
+    machine: ClientSession,
+    deliveries: Deliveries,
+    /// Reused for every read. The view pins its size.
+    buffer: Py<PyByteArray>,
+    view: Py<PyMemoryView>,
+    /// Called when there is something to send after there was nothing.
+    on_output: Option<Py<PyAny>>,
+    output_announced: bool,
+    version: ProtocolVersion,
+    clean_start: bool,
+    identifiers: bool,
+    done: Vec<Item>,
+}
+
+#[pymethods]
+impl Session {
+    /// `on_output` is called without arguments when there is something to `take` after there was
+    /// nothing; it must not call the session.
+    #[new]
+    fn new(py: Python<'_>, options: &Bound<'_, PyDict>, on_output: Py<PyAny>) -> PyResult<Self> {
+        let options = options.extract::<SessionOptions<'_>>()?.build()?;
+        let (version, clean_start) = (options.version, options.clean_start);
+        let machine =
+            ClientSession::new(options).map_err(|e| PyValueError::new_err(e.to_string()))?;
+        let buffer = PyByteArray::new_with(py, READ_BUFFER, |_| Ok(()))?;
+        let view = PyMemoryView::from(&buffer)?;
+        Ok(Self {
+            machine,
+            deliveries: Deliveries::default(),
+            buffer: buffer.unbind(),
+            view: view.unbind(),
+            on_output: Some(on_output),
+            output_announced: false,
+            version,
+            clean_start,
+            identifiers: false,
+            done: Vec::new(),
+        })
+    }
+
+    /// Where a read from the socket is to go; then `feed`.
+    #[getter]
+    fn buffer(&self, py: Python<'_>) -> Py<PyMemoryView> {
+        self.view.clone_ref(py)
+    }
+
+    /// The transport is open.
+    fn opened(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::edit(slf, |session| {
+            session.output_announced = false;
+            session.machine.handle_open(now());
+        })
+    }
+
+    /// `length` bytes came into the buffer. Returns events, None for none.
+    fn feed<'py>(slf: &Bound<'py, Self>, length: usize) -> PyResult<Option<Bound<'py, PyList>>> {
+        let py = slf.py();
+        Self::edit(slf, |session| {
+            let buffer = session.buffer.bind(py).clone();
+            // SAFETY: the view keeps the array from being resized, and nothing that runs while the
+            // slice lives calls Python, so nobody writes to it.
+            let bytes = unsafe { buffer.as_bytes() };
+            let input = bytes.get(..length).unwrap_or(bytes);
+            session.machine.handle_input(now(), input);
+        })?;
+        Self::events(slf)
+    }
+
+    /// The transport is gone. Returns events.
+    fn closed<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyList>>> {
+        Self::edit(slf, |session| session.machine.handle_closed(now()))?;
+        Self::events(slf)
+    }
+
+    /// Time has passed. Returns events.
+    fn tick<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyList>>> {
+        Self::edit(slf, |session| session.machine.handle_timeout(now()))?;
+        Self::events(slf)
+    }
+
+    /// Seconds until `tick` is due, None when nothing waits for time.
+    fn timeout(&self) -> Option<f64> {
+        let at = self.machine.poll_timeout()?;
+        Some(at.since(now()) as f64 / 1000.0)
+    }
+
+    /// Whether the transport is being read from.
+    fn set_reading(&mut self, reading: bool) {
+        self.machine.set_reading(now(), reading);
+    }
+
+    /// What is to be sent, None for nothing. It counts as sent.
+    fn take<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        self.output_announced = false;
+        let outbound = self.machine.outbound();
+        if outbound.is_empty() {
+            return Ok(None);
+        }
+        let length = outbound.len();
+        let fill = |target: &mut [u8]| {
+            outbound.read(target);
+            Ok(())
+        };
+        PyBytes::new_with(py, length, fill).map(Some)
+    }
+
+    /// Whether the transport is to be closed once everything is sent.
+    #[getter]
+    fn wants_close(&self) -> bool {
+        self.machine.wants_close()
+    }
+
+    /// Whether the server has accepted the connection.
+    #[getter]
+    fn connected(&self) -> bool {
+        self.machine.state() == State::Connected
+    }
+
+    /// The client identifier, that which the server assigned included.
+    #[getter]
+    fn client_id(&self) -> &str {
+        &self.machine.options().client_id
+    }
+
+    /// Messages in the outbox.
+    #[getter]
+    fn queued(&self) -> usize {
+        self.machine.queued().0
+    }
+
+    /// 0: every inbox has room, 1: one is full, 2: one is full to the brim.
+    #[getter]
+    fn crowding(&self) -> u8 {
+        self.deliveries.crowding()
+    }
+
+    /// Publishes; returns the token of a message with QoS 1 or 2, 0 for QoS 0, or -1 for QoS 0 when
+    /// much has been published without a pause.
+    #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
+    fn publish(
+        slf: &Bound<'_, Self>,
+        topic: &str,
+        payload: Payload<'_>,
+        qos: u8,
+        retain: bool,
+        expiry: Option<u32>,
+        content_type: Option<&str>,
+        response_topic: Option<&str>,
+        correlation_data: Option<&[u8]>,
+        user: Option<Bound<'_, PyAny>>,
+        payload_format: Option<u8>,
+    ) -> PyResult<i32> {
+        let publish = PublishProperties {
+            expiry,
+            content_type,
+            response_topic,
+            correlation_data,
+            user,
+            payload_format,
+        };
+        let properties = publish.encode()?;
+        let now = now();
+        let message = Shared::new(
+            topic,
+            payload.as_slice(),
+            qos_of(qos)?,
+            retain,
+            properties.get(),
+            now,
+        )
+        .map_err(|e| PyValueError::new_err(e.to_string()))?;
+        Self::edit(slf, |session| {
+            needs_v5(
+                !session.version.is_v5() && !properties.is_empty(),
+                "publish properties",
+            )?;
+            let taken = session.machine.publish(now, message);
+            let token = taken.map_err(|refused| errors::publish_refused(slf.py(), refused))?;
+            let pause = token.0 == 0 && session.machine.outbound().len() > PUBLISH_TURN;
+            Ok(if pause { TAKE_A_TURN } else { token.0.into() })
+        })?
+    }
+
+    /// Opens the inbox of a subscription; messages come in from now on.
+    fn open_inbox(
+        &mut self,
+        key: Key,
+        filters: Vec<String>,
+        identifier: Option<u32>,
+        limit: usize,
+    ) -> PyResult<()> {
+        let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
+        for filter in &filters {
+            let valid = TopicFilter::parse(filter, usize::MAX).and_then(SharedFilter::parse);
+            valid.map_err(|error| PyValueError::new_err(format!("{filter:?}: {error}")))?;
+        }
+        let identifier = identifier.unwrap_or(FIRST_IDENTIFIER + key);
+        self.deliveries.open(key, &filters, Some(identifier), limit);
+        Ok(())
+    }
+
+    /// Closes an inbox. `how`: 0, nothing that came for it counts as dealt with; 1, everything does;
+    /// 2, what was read does. The others stay unacknowledged. Returns the filters that no other
+    /// subscription needs.
+    fn close_inbox(slf: &Bound<'_, Self>, key: Key, how: u8) -> PyResult<Vec<String>> {
+        let how = match how {
+            0 => Closing::Failed,
+            1 => Closing::Finished,
+            2 => Closing::Keep,
+            _ => return Err(PyValueError::new_err("how must be 0, 1 or 2")),
+        };
+        Self::edit(slf, |session| {
+            let filters = session.deliveries.close(key, how, &mut session.done);
+            session.settle();
+            filters.into_iter().map(String::from).collect()
+        })
+    }
+
+    /// Messages waiting in an inbox.
+    fn waiting(&self, key: Key) -> usize {
+        self.deliveries.waiting(key)
+    }
+
+    /// Sends SUBSCRIBE for an open inbox; returns the token. `filters`: (filter, qos) pairs.
+    #[expect(clippy::too_many_arguments, reason = "what SUBSCRIBE has")]
+    fn subscribe(
+        slf: &Bound<'_, Self>,
+        key: Key,
+        filters: Vec<(String, u8)>,
+        no_local: bool,
+        retain_as_published: bool,
+        retain_handling: u8,
+        identifier: Option<u32>,
+        user: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<i32> {
+        let retain_handling = match retain_handling {
+            0 => RetainHandling::SendAtSubscribe,
+            1 => RetainHandling::SendIfNew,
+            2 => RetainHandling::DoNotSend,
+            _ => return Err(PyValueError::new_err("retain_handling must be 0, 1 or 2")),
+        };
+        let options = SubscriptionOptions {
+            qos: QoS::AtMostOnce,
+            no_local,
+            retain_as_published,
+            retain_handling,
+        };
+        let asks_for_more = options != SubscriptionOptions::default();
+        let mut requests = Vec::with_capacity(filters.len());
+        for (filter, qos) in &filters {
+            requests.push((
+                filter.as_str(),
+                SubscriptionOptions {
+                    qos: qos_of(*qos)?,
+                    ..options
+                },
+            ));
+        }
+        let mut properties = user_properties(user)?;
+        let asked = identifier.is_some() || asks_for_more || !properties.is_empty();
+        Self::edit(slf, |session| {
+            needs_v5(
+                !session.version.is_v5() && asked,
+                "subscription options beside qos",
+            )?;
+            if session.identifiers || identifier.is_some() {
+                let number = identifier.unwrap_or(FIRST_IDENTIFIER + key);
+                let value = Value::VariableByteInteger(number);
+                let pushed = properties.push(PropertyId::SubscriptionIdentifier, value);
+                pushed.map_err(|e| PyValueError::new_err(e.to_string()))?;
+            }
+            let sent = session
+                .machine
+                .subscribe(now(), &requests, properties.get());
+            sent.map(|token| token.0.into())
+                .map_err(|refused| errors::request_refused(slf.py(), &refused))
+        })?
+    }
+
+    /// Sends UNSUBSCRIBE; returns the token.
+    fn unsubscribe(
+        slf: &Bound<'_, Self>,
+        filters: Vec<String>,
+        user: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<i32> {
+        let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
+        let properties = user_properties(user)?;
+        Self::edit(slf, |session| {
+            needs_v5(
+                !session.version.is_v5() && !properties.is_empty(),
+                "user properties",
+            )?;
+            let sent = session
+                .machine
+                .unsubscribe(now(), &filters, properties.get());
+            sent.map(|token| token.0.into())
+                .map_err(|refused| errors::request_refused(slf.py(), &refused))
+        })?
+    }
+
+    /// Sends DISCONNECT; nothing without a connection.
+    fn disconnect(
+        slf: &Bound<'_, Self>,
+        reason: u8,
+        properties: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        let properties = match properties {
+            Some(mapping) => properties::from_mapping(mapping, Place::Disconnect)?,
+            None => PropertiesBuf::default(),
+        };
+        Self::edit(slf, |session| {
+            let asked = reason != 0 || !properties.is_empty();
+            needs_v5(
+                !session.version.is_v5() && asked,
+                "a reason for disconnecting",
+            )?;
+            let ended = session
+                .machine
+                .disconnect(now(), ReasonCode(reason), properties.get());
+            ended.map_err(|refused| errors::request_refused(slf.py(), &refused))
+        })?
+    }
+
+    /// Whether the next connection begins without the state of earlier ones.
+    fn set_clean_start(&mut self, clean_start: bool) {
+        self.clean_start = clean_start;
+        self.machine.options_mut().clean_start = clean_start;
+    }
+
+    /// Counters, by name.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let (stats, dict) = (self.machine.stats(), PyDict::new(py));
+        let (queued, queued_bytes) = self.machine.queued();
+        for (name, value) in [
+            ("messages_received", stats.messages_received),
+            ("messages_sent", stats.messages_sent),
+            ("messages_resent", stats.messages_resent),
+            ("messages_discarded", self.deliveries.discarded()),
+            ("duplicates", stats.duplicates),
+            ("publishes_refused", stats.publishes_refused),
+            ("pings", stats.pings),
+            ("unsent_bytes", stats.unsent_bytes),
+            ("queued", queued as u64),
+            ("queued_bytes", queued_bytes as u64),
+        ] {
+            dict.set_item(name, value)?;
+        }
+        for why in DropReason::ALL {
+            dict.set_item(
+                format!("dropped_{}", snake(&format!("{why:?}"))),
+                stats.dropped(why),
+            )?;
+        }
+        Ok(dict)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.on_output)
+    }
+
+    fn __clear__(&mut self) {
+        self.on_output = None;
+    }
+}
+
+impl Session {
+    /// Changes the session, then says when there is something to send: not before the borrow has
+    /// ended, because what is called is Python.
+    pub(crate) fn edit<R>(
+        slf: &Bound<'_, Self>,
+        change: impl FnOnce(&mut Self) -> R,
+    ) -> PyResult<R> {
+        let mut session = slf.try_borrow_mut()?;
+        let result = change(&mut session);
+        if session.output_announced || session.machine.outbound().is_empty() {
+            return Ok(result);
+        }
+        session.output_announced = true;
+        let call = session
+            .on_output
+            .as_ref()
+            .map(|call| call.clone_ref(slf.py()));
+        drop(session);
+        if let Some(call) = call {
+            call.call0(slf.py())?;
+        }
+        Ok(result)
+    }
+
+    pub(crate) fn pop(&mut self, key: Key, reader: &Reader) -> Option<Incoming> {
+        self.deliveries.pop(key, reader)
+    }
+
+    pub(crate) fn finish(&mut self, key: Key, reader: &Reader) {
+        self.deliveries.finish(key, reader, &mut self.done);
+        self.settle();
+    }
+
+    pub(crate) fn finish_gone(&mut self, key: Key) {
+        self.deliveries.finish_gone(key, &mut self.done);
+        self.settle();
+    }
+
+    /// Acknowledges what is in `done`.
+    fn settle(&mut self) {
+        if self.done.is_empty() {
+            return;
+        }
+        let now = now();
+        let mut done = std::mem::take(&mut self.done);
+        for item in done.drain(..) {
+            if let Some(packet_id) = self.deliveries.settle(item.held) {
+                self.acknowledge(now, packet_id);
+            }
+        }
+        self.done = done;
+    }
+
+    fn acknowledge(&mut self, now: Time, packet_id: u16) {
+        // False would mean that the session knows of no such message, and then nothing is owed.
+        let _ = self
+            .machine
+            .acknowledge(now, packet_id, ReasonCode::SUCCESS);
+    }
+
+    /// Delivers messages to their inboxes, all else goes into a list.
+    fn events<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyList>>> {
+        let py = slf.py();
+        Self::edit(slf, |session| {
+            let mut list = None;
+            let mut append = |event: Bound<'py, PyAny>| {
+                list.get_or_insert_with(|| PyList::empty(py)).append(event)
+            };
+            while let Some(event) = session.machine.poll_event() {
+                match event {
+                    Event::Message(incoming) => {
+                        if let Some(packet_id) = session.deliveries.deliver(incoming) {
+                            session.acknowledge(now(), packet_id);
+                        }
+                        continue;
+                    }
+                    Event::Connected(ref connected) => {
+                        let available = PropertyId::SubscriptionIdentifierAvailable;
+                        let available = connected.properties.get().number(available) != Some(0);
+                        session.identifiers = session.version.is_v5() && available;
+                        // MQTT 3.1 has no Session Present: a session asked for counts as present.
+                        let assumed =
+                            session.version == ProtocolVersion::V3_1 && !session.clean_start;
+                        session
+                            .deliveries
+                            .connected(connected.session_present || assumed);
+                    }
+                    Event::Authenticate { .. } | Event::Progress(_) => continue,
+                    _ => {}
+                }
+                append(events::to_tuple(py, &event)?.into_any())?;
+            }
+            for key in session.deliveries.take_ready() {
+                append((events::READY, key).into_pyobject(py)?.into_any())?;
+            }
+            let crowding = session.deliveries.crowding();
+            if crowding > 0 {
+                append((events::CROWDED, crowding).into_pyobject(py)?.into_any())?;
+            }
+            Ok(list)
+        })?
+    }
+}
+
+fn user_properties(user: Option<Bound<'_, PyAny>>) -> PyResult<PropertiesBuf> {
+    let (expiry, payload_format) = (None, None);
+    let (content_type, response_topic, correlation_data) = (None, None, None);
+    PublishProperties {
+        expiry,
+        content_type,
+        response_topic,
+        correlation_data,
+        user,
+        payload_format,
+    }
+    .encode()
+}
+
+/// `SessionLost` -> `session_lost`.
+fn snake(camel: &str) -> String {
+    let mut text = String::new();
+    for c in camel.chars() {
+        if c.is_uppercase() && !text.is_empty() {
+            text.push('_');
+        }
+        text.extend(c.to_lowercase());
+    }
+    text
+}
