@@ -129,6 +129,13 @@ static void taken_over(const char* uri)
   MQTTClient_destroy(&twin);
 }
 
+static int reason(MQTTResponse response)
+{
+  int code = (int)response.reasonCode;
+  MQTTResponse_free(response);
+  return code;
+}
+
 static void new_client(const char* uri)
 {
   int mine = 44, others = 45;
@@ -143,8 +150,8 @@ static void new_client(const char* uri)
   SHOW(MQTTClient_setCallbacks(client, &mine, lost, arrived, delivered));
   SHOW(MQTTClient_setPublished(client, &others, published));
   SHOW(MQTTClient_setDisconnected(client, &others, NULL));
-  SHOW(MQTTClient_connect5(client, &options, NULL, NULL).reasonCode);
-  SHOW(MQTTClient_subscribe5(client, "callbacks/+", 2, NULL, NULL).reasonCode);
+  SHOW(reason(MQTTClient_connect5(client, &options, NULL, NULL)));
+  SHOW(reason(MQTTClient_subscribe5(client, "callbacks/+", 2, NULL, NULL)));
   p.value.data.data = "name";
   p.value.data.len = 4;
   p.value.value.data = "value";
@@ -153,8 +160,8 @@ static void new_client(const char* uri)
   for (int qos = 0; qos <= 2; ++qos)
   {
     int before = arrived_count;
-    printf("publish5 qos %d: %d\n", qos, (int)MQTTClient_publish5(client, "callbacks/5", 4, "text",
-        qos, 0, &list, &token).reasonCode);
+    printf("publish5 qos %d: %d\n", qos, reason(MQTTClient_publish5(client, "callbacks/5", 4,
+        "text", qos, 0, &list, &token)));
     await("arrived", &arrived_count, before + 1);
     if (qos > 0)
       await("published", &published_count, qos);

@@ -66,6 +66,75 @@ fn callbacks_come_as_those_of_paho() {
     compare("callbacks", true, Order::Any);
 }
 
+/// The address sanitizer of the C compiler sees each block that `malloc` gave, ours included: what is
+/// released twice, used afterwards, or not at all.
+#[test]
+fn nothing_is_leaked_or_used_after_it_was_released() {
+    for program in ["tables", "checks", "flows", "callbacks", "liberties"] {
+        let (ours, folder) = (installed_library(), Scratch::new());
+        let binary = build_own(&folder, program, &ours, &["-g", "-fsanitize=address"]);
+        run_with_broker(&binary, &ours.path(""));
+    }
+}
+
+#[test]
+fn calls_inside_callbacks_and_dead_handles_do_what_the_header_says() {
+    let (ours, folder) = (installed_library(), Scratch::new());
+    let binary = build_own(&folder, "liberties", &ours, &[]);
+    run_with_broker(&binary, &ours.path(""));
+}
+
+#[test]
+fn many_threads_and_many_bytes_lose_nothing() {
+    let (ours, folder) = (installed_library(), Scratch::new());
+    let binary = build_own(&folder, "crowd", &ours, &[]);
+    let told = run_with_broker(&binary, &ours.path(""));
+    assert!(told.contains("arrived 2400\n"), "{told}");
+    assert!(told.contains("delivered 2400, out of order 0\n"), "{told}");
+    assert!(told.contains("big bytes 98304000\n"), "{told}");
+}
+
+/// The examples are for readers; here they prove that what they show is true.
+#[test]
+fn the_examples_work() {
+    let (ours, folder) = (installed_library(), Scratch::new());
+    let build = |name: &str| {
+        let binary = folder.path(name);
+        let source = root().join(format!("examples/c/{name}.c"));
+        build_with(&binary, &source, &ours, &[]);
+        binary
+    };
+    let broker = broker(0);
+    let uri = format!("tcp://{}", broker.local_addrs()[0]);
+    let library = ours.path("");
+    let say =
+        |binary: &Path, arguments: &[&str]| output(run(binary, &library).arg(&uri).args(arguments));
+    assert_eq!(
+        say(&build("request_reply"), &["how are you"]),
+        "reply: HOW ARE YOU\n"
+    );
+    assert_eq!(
+        say(&build("last_will"), &[]),
+        "last will: gone without a word\n"
+    );
+    let mut subscriber = run(&build("subscribe"), &library)
+        .args([&uri, "a/+", "2"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the subscriber");
+    let lines = read_lines(subscriber.stdout.take().expect("its output"));
+    expect_line(&lines, "subscribed to a/+");
+    let publish = build("publish");
+    for text in ["one", "two"] {
+        assert_eq!(
+            say(&publish, &["a/b", text]),
+            format!("delivered: {text}\n")
+        );
+        expect_line(&lines, &format!("a/b: {text}"));
+    }
+    assert!(subscriber.wait().expect("it ends").success());
+}
+
 /// What a comparison makes of the order of lines.
 #[derive(PartialEq)]
 enum Order {
@@ -78,24 +147,13 @@ enum Order {
 fn compare(program: &str, with_broker: bool, order: Order) {
     let (ours, system) = (installed_library(), system_paho());
     let folder = Scratch::new();
-    let source = root().join(format!("tests/abi/programs/{program}.c"));
-    let binary = folder.path(program);
-    output(
-        compiler()
-            .args(["-D_GNU_SOURCE", "-pthread"])
-            .arg(source)
-            .arg("-L")
-            .arg(ours.path(""))
-            .args(["-lpaho-mqtt3c", "-o"])
-            .arg(&binary),
-    );
+    let binary = build_own(&folder, program, &ours, &[]);
     let said = |library: &Path| {
-        let mut command = run(&binary, library);
-        let broker = with_broker.then(|| broker(0));
-        if let Some(broker) = &broker {
-            command.arg(format!("tcp://{}", broker.local_addrs()[0]));
-        }
-        let mut lines: Vec<String> = output(&mut command).lines().map(str::to_owned).collect();
+        let told = match with_broker {
+            true => run_with_broker(&binary, library),
+            false => output(&mut run(&binary, library)),
+        };
+        let mut lines: Vec<String> = told.lines().map(str::to_owned).collect();
         if order == Order::Any {
             lines.sort();
         }
@@ -121,14 +179,42 @@ fn broker(port: u16) -> Broker {
     Broker::start(Config::listen(address)).expect("a broker")
 }
 
-/// A program as a command that ends after a minute at the latest and prints line by line.
+/// Runs a program with a broker of its own, whose URI is its argument.
+fn run_with_broker(program: &Path, library: &Path) -> String {
+    let broker = broker(0);
+    let uri = format!("tcp://{}", broker.local_addrs()[0]);
+    output(run(program, library).arg(uri))
+}
+
+/// A program as a command that ends after a minute at the latest.
 fn run(program: &Path, library: &Path) -> Command {
     let mut command = Command::new("timeout");
     command
-        .args(["60", "stdbuf", "-oL"])
+        .arg("60")
         .arg(program)
         .env("LD_LIBRARY_PATH", library);
     command
+}
+
+/// Builds a program of ours.
+fn build_own(folder: &Scratch, program: &str, library: &Scratch, flags: &[&str]) -> PathBuf {
+    let binary = folder.path(program);
+    let source = root().join(format!("tests/abi/programs/{program}.c"));
+    build_with(&binary, &source, library, flags);
+    binary
+}
+
+fn build_with(binary: &Path, source: &Path, library: &Scratch, flags: &[&str]) {
+    output(
+        compiler()
+            .args(["-D_GNU_SOURCE", "-pthread"])
+            .args(flags)
+            .arg(source)
+            .arg("-L")
+            .arg(library.path(""))
+            .args(["-lpaho-mqtt3c", "-o"])
+            .arg(binary),
+    );
 }
 
 /// Builds one of the programs with our headers and the library there, or with the system's.
@@ -146,7 +232,10 @@ fn build(folder: &Scratch, program: &str, name: &str, ours: Option<&Path>) -> Pa
 
 /// Starts the subscriber, publishes until it tells of a message, and has it quit.
 fn subscribe_and_publish(subscriber: &Path, publisher: &Path, library: &Path) {
-    let mut child = run(subscriber, library)
+    // It would keep what it prints until it ends.
+    let mut child = run(Path::new("stdbuf"), library)
+        .arg("-oL")
+        .arg(subscriber)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
