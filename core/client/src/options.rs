@@ -83,6 +83,9 @@ pub struct Limits {
     /// socket, so reading goes on until here. Beyond it the answer is not seen until messages
     /// were taken.
     pub event_bytes_awaiting: usize,
+    /// Messages without a subscription that a [`Client`](crate::Client) keeps for one to come, when
+    /// it goes on with the session of an earlier one. Then the oldest are dropped, and counted.
+    pub unclaimed: usize,
 }
 
 impl ConnectOptions {
@@ -216,12 +219,13 @@ impl Default for Backoff {
 }
 
 impl Default for Limits {
-    /// 65,536 events, 16 MiB, and 64 MiB while an answer is awaited.
+    /// 65,536 events, 16 MiB, 64 MiB while an answer is awaited, 1,000 unclaimed messages.
     fn default() -> Self {
         Self {
             events: 65_536,
             event_bytes: 16 << 20,
             event_bytes_awaiting: 64 << 20,
+            unclaimed: 1_000,
         }
     }
 }

@@ -373,6 +373,7 @@ fn too_many_events_stop_the_reading_and_nothing_is_lost() {
         events: 10,
         event_bytes: 1 << 20,
         event_bytes_awaiting: 1 << 20,
+        ..Limits::default()
     };
     let (link, bell) = open(options);
     link.connect().unwrap();

@@ -59,4 +59,6 @@ pub struct Stats {
     pub unsent_bytes: u64,
     /// Subscriptions that the server refused when they were made again after a reconnection.
     pub lost_subscriptions: u64,
+    /// Messages that no subscription of the [`Client`](crate::Client) wanted.
+    pub unclaimed_dropped: u64,
 }

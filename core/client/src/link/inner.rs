@@ -1,10 +1,15 @@
 //! What a link's lock protects: the session and what the drivers need beside it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ternmq_protocol::client::{Cause, ClientSession, Event as SessionEvent, State as SessionState};
-use ternmq_protocol::codec::{PropertyId, Request};
-use ternmq_protocol::{ReasonCode, Time};
+use ternmq_protocol::client::{
+    Cause, ClientSession, Event as SessionEvent, PublishRefused, RequestRefused,
+    State as SessionState, Token,
+};
+use ternmq_protocol::codec::{Properties, PropertyId, Request};
+use ternmq_protocol::{Message, ReasonCode, Time};
 
 use super::event::{Event, Stats};
 use super::subscriptions::Subscriptions;
@@ -94,8 +99,8 @@ pub(crate) struct Inner {
     pub(crate) queued: bool,
     /// When the IO thread looks here in any case.
     pub(crate) armed: Time,
-    /// The application wants no more for now.
-    pub(crate) paused: bool,
+    /// The application wants no more for now. Set without the lock.
+    pub(crate) paused: Arc<AtomicBool>,
     /// The IO thread leaves the socket alone because of a limit or a pause.
     pub(crate) starved: bool,
 }
@@ -132,7 +137,7 @@ impl Inner {
             slot: None,
             queued: false,
             armed: Time::NEVER,
-            paused: false,
+            paused: Arc::default(),
             starved: false,
         }
     }
@@ -185,9 +190,32 @@ impl Inner {
         self.events.push(event);
     }
 
-    /// A publish was refused for lack of room.
-    pub(crate) fn refused_for_room(&mut self) {
-        self.wants_room = true;
+    pub(crate) fn publish(&mut self, now: Time, message: Message) -> Result<Token, PublishRefused> {
+        let published = self.session.publish(now, message);
+        self.wants_room |= published == Err(PublishRefused::Full);
+        published
+    }
+
+    pub(crate) fn subscribe(
+        &mut self,
+        now: Time,
+        requests: &[Request<'_>],
+        properties: Properties<'_>,
+    ) -> Result<Token, RequestRefused> {
+        let token = self.session.subscribe(now, requests, properties)?;
+        self.subscriptions.asked(token, requests, properties);
+        Ok(token)
+    }
+
+    pub(crate) fn unsubscribe(
+        &mut self,
+        now: Time,
+        filters: &[&str],
+        properties: Properties<'_>,
+    ) -> Result<Token, RequestRefused> {
+        let token = self.session.unsubscribe(now, filters, properties)?;
+        self.subscriptions.asked_to_end(token, filters);
+        Ok(token)
     }
 
     /// All endpoints were tried.
@@ -208,7 +236,7 @@ impl Inner {
     /// Whether the socket is to be left alone for now.
     pub(crate) fn is_full(&self) -> bool {
         let limits = &self.options.limits;
-        if self.paused {
+        if self.paused.load(Ordering::Acquire) {
             return true;
         }
         if self.events.len() < limits.events && self.event_bytes < limits.event_bytes {

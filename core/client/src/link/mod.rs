@@ -30,6 +30,7 @@ mod shared;
 mod subscriptions;
 mod wire;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -141,10 +142,7 @@ impl Link {
     /// The message was not taken. After [`PublishRefused::Full`], [`Event::Room`] tells when to try
     /// again.
     pub fn publish(&self, message: Message) -> Result<Token, PublishRefused> {
-        let mut inner = self.lock();
-        let published = publish(&mut inner, message);
-        self.finish(inner, Flush::Auto);
-        published
+        self.with(|now, inner| inner.publish(now, message))
     }
 
     /// Publishes several messages, in order and with one lock; `tokens` gets one per message taken.
@@ -157,19 +155,12 @@ impl Link {
         messages: impl IntoIterator<Item = Message>,
         tokens: &mut Vec<Token>,
     ) -> Result<(), PublishRefused> {
-        let mut inner = self.lock();
-        let mut result = Ok(());
-        for message in messages {
-            match publish(&mut inner, message) {
-                Ok(token) => tokens.push(token),
-                Err(refused) => {
-                    result = Err(refused);
-                    break;
-                }
+        self.with(|now, inner| {
+            for message in messages {
+                tokens.push(inner.publish(now, message)?);
             }
-        }
-        self.finish(inner, Flush::Auto);
-        result
+            Ok(())
+        })
     }
 
     /// Asks for subscriptions; the answer is
@@ -183,13 +174,7 @@ impl Link {
         requests: &[Request<'_>],
         properties: Properties<'_>,
     ) -> Result<Token, RequestRefused> {
-        let mut inner = self.lock();
-        let token = inner.session.subscribe(clock::now(), requests, properties);
-        if let Ok(token) = token {
-            inner.subscriptions.asked(token, requests, properties);
-        }
-        self.finish(inner, Flush::Auto);
-        token
+        self.with(|now, inner| inner.subscribe(now, requests, properties))
     }
 
     /// Ends subscriptions; the answer is
@@ -202,13 +187,7 @@ impl Link {
         filters: &[&str],
         properties: Properties<'_>,
     ) -> Result<Token, RequestRefused> {
-        let mut inner = self.lock();
-        let token = inner.session.unsubscribe(clock::now(), filters, properties);
-        if let Ok(token) = token {
-            inner.subscriptions.asked_to_end(token, filters);
-        }
-        self.finish(inner, Flush::Auto);
-        token
+        self.with(|now, inner| inner.unsubscribe(now, filters, properties))
     }
 
     /// Acknowledges a message in manual mode; see [`ClientSession::acknowledge`].
@@ -281,12 +260,43 @@ impl Link {
     /// KiB) may still come.
     pub fn pause(&self, paused: bool) {
         let mut inner = self.lock();
-        if inner.paused == paused {
-            return;
+        if inner.paused.swap(paused, Ordering::AcqRel) != paused {
+            inner.orders.attend = true;
+            self.finish(inner, Flush::Auto);
         }
-        inner.paused = paused;
+    }
+
+    /// Unsubscribes; without a connection the subscription is at least not made again.
+    pub(crate) fn unsubscribe_quietly(&self, filter: &str) {
+        self.with(|now, inner| {
+            let sent = inner.unsubscribe(now, &[filter], Properties::EMPTY);
+            if sent.is_err() {
+                inner.subscriptions.forget(filter);
+            }
+        });
+    }
+
+    /// What [`pause`](Self::pause) sets, for setting it without the lock of the link; [`attend`]
+    /// must follow when it is cleared.
+    ///
+    /// [`attend`]: Self::attend
+    pub(crate) fn pause_flag(&self) -> Arc<AtomicBool> {
+        self.lock().paused.clone()
+    }
+
+    /// Lets the IO thread look at the link.
+    pub(crate) fn attend(&self) {
+        let mut inner = self.lock();
         inner.orders.attend = true;
         self.finish(inner, Flush::Auto);
+    }
+
+    /// Does several things with one lock. `call` must not call the link.
+    pub(crate) fn with<R>(&self, call: impl FnOnce(Time, &mut Inner) -> R) -> R {
+        let mut inner = self.lock();
+        let result = call(clock::now(), &mut inner);
+        self.finish(inner, Flush::Auto);
+        result
     }
 
     /// Waits until `look` sees what it waits for. It is called at once, and again after each change.
@@ -318,35 +328,31 @@ impl Link {
     ///
     /// `change` runs under the lock of the link and must not call it.
     pub fn reconfigure(&self, change: impl FnOnce(&mut ConnectOptions)) {
-        let mut guard = self.lock();
-        let inner = &mut *guard;
-        std::mem::swap(inner.session.options_mut(), &mut inner.options.session);
-        change(&mut inner.options);
-        std::mem::swap(inner.session.options_mut(), &mut inner.options.session);
-        self.finish(guard, Flush::Auto);
+        self.with(|_, inner| {
+            std::mem::swap(inner.session.options_mut(), &mut inner.options.session);
+            change(&mut inner.options);
+            std::mem::swap(inner.session.options_mut(), &mut inner.options.session);
+        });
     }
 
     /// Calls the session itself, for what has no method here: restoring stored messages,
     /// authentication, forgetting. `call` runs under the lock of the link and must not call it. Don't
     /// call the methods that belong to the driver (`handle_*`, `outbound`, `poll_event`).
     pub fn session<R>(&self, call: impl FnOnce(Time, &mut ClientSession) -> R) -> R {
-        let mut inner = self.lock();
-        let result = call(clock::now(), &mut inner.session);
-        self.finish(inner, Flush::Auto);
-        result
+        self.with(|now, inner| call(now, &mut inner.session))
     }
 
     /// Drops the session: what is pending ends with
     /// [`Dropped`](ternmq_protocol::client::Event::Dropped), subscriptions are not made again. False,
     /// and nothing done, while there is a connection.
     pub fn forget(&self) -> bool {
-        let mut inner = self.lock();
-        let forgot = inner.session.forget();
-        if forgot {
-            inner.subscriptions.clear();
-        }
-        self.finish(inner, Flush::Auto);
-        forgot
+        self.with(|_, inner| {
+            let forgot = inner.session.forget();
+            if forgot {
+                inner.subscriptions.clear();
+            }
+            forgot
+        })
     }
 
     /// What the link is doing.
@@ -479,12 +485,4 @@ impl std::fmt::Debug for Link {
             .field("session", &inner.session)
             .finish_non_exhaustive()
     }
-}
-
-fn publish(inner: &mut Inner, message: Message) -> Result<Token, PublishRefused> {
-    let published = inner.session.publish(clock::now(), message);
-    if published == Err(PublishRefused::Full) {
-        inner.refused_for_room();
-    }
-    published
 }

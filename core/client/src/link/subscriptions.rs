@@ -74,6 +74,11 @@ impl Subscriptions {
         self.open.insert(token, Open::Unsubscribe(filters));
     }
 
+    /// Forgets a subscription that could not be ended on the server.
+    pub(crate) fn forget(&mut self, filter: &str) {
+        self.held.remove(filter);
+    }
+
     /// A SUBACK or UNSUBACK. Returns how many subscriptions were lost when the link itself had
     /// asked, `None` when somebody else waits for the answer.
     pub(crate) fn answered(&mut self, token: Token, codes: &[ReasonCode]) -> Option<u64> {

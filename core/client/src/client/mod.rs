@@ -1,0 +1,334 @@
+//! The asynchronous client: futures that need no particular runtime.
+
+mod hub;
+mod publish;
+mod routes;
+mod subscription;
+
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use ternmq_protocol::client::{DropReason, PublishRefused, RequestRefused, Token};
+use ternmq_protocol::codec::{Properties, PropertiesBuf, PropertyId, QoS, Value};
+use ternmq_protocol::topic::TopicFilter;
+use ternmq_protocol::{Message, ReasonCode};
+
+pub use hub::{Ended, Status};
+pub use publish::{Publish, PublishOutcome, Publishing};
+pub use subscription::{Received, SubscribeOptions, Subscription};
+
+use crate::clock;
+use crate::error::{ConnectError, PublishError, SubscribeError};
+use crate::link::{Inner, Link, Stats};
+use crate::options::ConnectOptions;
+use hub::{Completion, Hub, Outcome};
+
+/// An MQTT client. Clones are the same client; any method may be called from any thread and task.
+///
+/// Its futures work with every executor. Dropping one before it is ready never harms the client;
+/// what that means for the operation is told with each. Time limits are the executor's affair.
+///
+/// When the last clone is dropped the client disconnects as [`disconnect`](Self::disconnect) does,
+/// in the background: what was published before still goes out, but a process that ends at once may
+/// end earlier. [`Subscription`]s don't keep the client; they end with it.
+///
+/// ```no_run
+/// use ternmq_client::{Client, ConnectOptions, Publish, QoS};
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = Client::connect(ConnectOptions::from_uri("mqtt://localhost")?).await?;
+/// let mut lights = client.subscribe("lights/+", QoS::AtLeastOnce).await?;
+/// client.publish(Publish::new("lights/kitchen", "on").qos(QoS::AtLeastOnce)).await?;
+/// while let Some(message) = lights.next().await {
+///     println!("{}: {:?}", message.topic(), message.text());
+/// }
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Client(Arc<Owner>);
+
+/// Disconnects when the last clone is gone.
+struct Owner {
+    link: Link,
+    hub: Arc<Hub>,
+}
+
+impl Client {
+    /// Connects, and returns when the server has accepted. Dropped earlier, the attempt is ended.
+    ///
+    /// # Errors
+    /// The first attempt failed with every endpoint; with
+    /// [`Backoff::first_connect`](crate::Backoff::first_connect) it is repeated instead, until it
+    /// succeeds.
+    pub async fn connect(options: ConnectOptions) -> Result<Self, ConnectError> {
+        let hub = Arc::new(Hub::new(options.limits));
+        let link = Link::open(options, hub.clone())?;
+        hub.attach(&link);
+        link.connect()?;
+        let client = Self(Arc::new(Owner { link, hub }));
+        let failed = client
+            .watch(|state| match (&state.ended, state.status) {
+                (Some(Ended::ConnectFailed(error)), _) => Some(Some(error.clone())),
+                (Some(Ended::Disconnected { .. }), _) => Some(Some(ConnectError::Closed)),
+                (None, Status::Connecting) => None,
+                (None, _) => Some(None),
+            })
+            .await;
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(client),
+        }
+    }
+
+    /// Publishes a message, and returns when the server has acknowledged it; with QoS 0, when it
+    /// was taken. While the connection is down it waits in the outbox for the next one; while the
+    /// outbox is full this waits for room.
+    ///
+    /// Dropped before it was taken, the message is not sent; afterwards it goes its way.
+    ///
+    /// # Errors
+    /// See [`PublishError`].
+    pub async fn publish(&self, publish: Publish<'_>) -> Result<PublishOutcome, PublishError> {
+        let message = publish.into_message(clock::now())?;
+        loop {
+            let rooms = self.0.hub.lock().rooms;
+            match self.start(message.clone()) {
+                Err(PublishError::NotTaken(PublishRefused::Full)) => {
+                    self.watch(|s| (s.rooms != rooms || s.ended.is_some()).then_some(()))
+                        .await;
+                }
+                started => return started?.await,
+            }
+        }
+    }
+
+    /// Publishes a message without waiting: not for the acknowledgement, which the result stands
+    /// for and which may be ignored, and not for room.
+    ///
+    /// # Errors
+    /// The message was not taken; [`PublishRefused::Full`] among the reasons.
+    pub fn publish_nowait(&self, publish: Publish<'_>) -> Result<Publishing, PublishError> {
+        self.start(publish.into_message(clock::now())?)
+    }
+
+    /// Subscribes to a topic filter, and returns when the server has granted it. Messages that come
+    /// before the answer, retained ones often, are in the queue already. While a lost connection is
+    /// being made again, this waits for it.
+    ///
+    /// Dropped earlier, the subscription is ended.
+    ///
+    /// # Errors
+    /// See [`SubscribeError`].
+    pub async fn subscribe(
+        &self,
+        filter: &str,
+        options: impl Into<SubscribeOptions>,
+    ) -> Result<Subscription, SubscribeError> {
+        let options = options.into();
+        let parsed = TopicFilter::parse(filter, usize::MAX).map_err(SubscribeError::Filter)?;
+        let hub = &self.0.hub;
+        let (key, id) = hub.change(|state| state.routes.add(parsed, options.queue));
+        let mut subscription = Subscription::new(hub.clone(), key, filter);
+        loop {
+            let outcome = self
+                .request(|inner| {
+                    let requests = [(filter, options.wire)];
+                    let now = clock::now();
+                    let identified = inner.subscribe(now, &requests, identifier(inner, id).get());
+                    match identified {
+                        Err(RequestRefused::NotSupported(_)) => {
+                            inner.subscribe(now, &requests, Properties::EMPTY)
+                        }
+                        other => other,
+                    }
+                })
+                .await;
+            if self.is_worth_another_try(&outcome).await {
+                continue;
+            }
+            let code = match answer(outcome?) {
+                Ok((code, _)) => code,
+                Err(error) => {
+                    // There is nothing to end on the server.
+                    if matches!(error, SubscribeError::Rejected { .. }) {
+                        let _ = subscription.detach();
+                    }
+                    return Err(error);
+                }
+            };
+            subscription.grant(QoS::from_bits(code.0 & 3).unwrap_or_default());
+            return Ok(subscription);
+        }
+    }
+
+    /// Ends a subscription, and returns when the server has confirmed it. Messages that are still in
+    /// its queue are discarded. Dropping a [`Subscription`] does the same without waiting.
+    ///
+    /// # Errors
+    /// See [`SubscribeError`]. The subscription is gone in any case.
+    pub async fn unsubscribe(&self, subscription: Subscription) -> Result<(), SubscribeError> {
+        let Some(filter) = subscription.detach() else {
+            return Ok(()); // another one has the same filter
+        };
+        let outcome = self
+            .request(|inner| {
+                let filters = [filter.as_str()];
+                inner.unsubscribe(clock::now(), &filters, Properties::EMPTY)
+            })
+            .await;
+        answer(outcome?).map(drop)
+    }
+
+    /// Disconnects, and returns when the connection is over. What was published before has been
+    /// sent then, if the server took it within 5 s; acknowledgements are not waited for. There is no
+    /// automatic reconnection afterwards: the client has ended.
+    ///
+    /// Dropped earlier, it goes on in the background.
+    pub async fn disconnect(&self) {
+        // A plain DISCONNECT is never refused.
+        let _ = self
+            .0
+            .link
+            .disconnect(ReasonCode::SUCCESS, Properties::EMPTY);
+        self.closed().await;
+    }
+
+    /// As [`disconnect`](Self::disconnect), with a reason code such as
+    /// [`ReasonCode::DISCONNECT_WITH_WILL`] and properties.
+    ///
+    /// # Errors
+    /// The reason or the properties can't be in a DISCONNECT; the connection goes on.
+    pub async fn disconnect_with(
+        &self,
+        reason: ReasonCode,
+        properties: &PropertiesBuf,
+    ) -> Result<(), RequestRefused> {
+        self.0.link.disconnect(reason, properties.get())?;
+        self.closed().await;
+        Ok(())
+    }
+
+    /// Returns when the client has ended, and why: disconnected, or lost and not to be made again.
+    pub async fn closed(&self) -> Ended {
+        self.watch(|state| state.ended.clone()).await
+    }
+
+    /// What the client is doing.
+    pub fn status(&self) -> Status {
+        self.0.hub.lock().status
+    }
+
+    /// Returns when the status is one that `is_it` says yes to. A status that passes quickly may not
+    /// be seen. Returns in any case when the client has ended.
+    pub async fn wait_for(&self, mut is_it: impl FnMut(Status) -> bool) -> Status {
+        self.watch(|s| (is_it(s.status) || s.ended.is_some()).then_some(s.status))
+            .await
+    }
+
+    /// Acknowledges a message, when the options say that the application does it
+    /// ([`Acknowledge::Manual`](ternmq_protocol::client::Acknowledge::Manual)). False when nothing
+    /// waits for it: QoS 0, acknowledged already, or its connection has ended.
+    pub fn acknowledge(&self, message: &Received, reason: ReasonCode) -> bool {
+        self.0
+            .link
+            .acknowledge(message.incoming().packet_id, reason)
+    }
+
+    /// The counters.
+    pub fn stats(&self) -> Stats {
+        let mut stats = self.0.link.stats();
+        stats.unclaimed_dropped = self.0.hub.lock().routes.unclaimed_dropped;
+        stats
+    }
+
+    fn start(&self, message: Message) -> Result<Publishing, PublishError> {
+        let hub = &self.0.hub;
+        let token = self.0.link.with(|now, inner| {
+            let mut state = hub.lock();
+            if state.ended.is_some() {
+                return Err(PublishError::Closed);
+            }
+            let token = inner.publish(now, message)?;
+            if token != Token::NONE {
+                state.begin(token);
+            }
+            Ok(token)
+        })?;
+        let completion = (token != Token::NONE).then(|| Completion::new(hub.clone(), token));
+        Ok(Publishing::new(completion))
+    }
+
+    async fn request(
+        &self,
+        send: impl FnOnce(&mut Inner) -> Result<Token, RequestRefused>,
+    ) -> Result<Outcome, SubscribeError> {
+        let hub = &self.0.hub;
+        let token = self.0.link.with(|_, inner| {
+            let mut state = hub.lock();
+            if state.ended.is_some() {
+                return Err(SubscribeError::Closed);
+            }
+            let token = send(inner)?;
+            state.begin(token);
+            Ok(token)
+        })?;
+        let mut completion = Completion::new(hub.clone(), token);
+        Ok(poll_fn(|context| completion.poll(context)).await)
+    }
+
+    /// Whether a request failed for lack of a connection, and there is one again.
+    async fn is_worth_another_try(&self, outcome: &Result<Outcome, SubscribeError>) -> bool {
+        let lost = matches!(
+            outcome,
+            Err(SubscribeError::NotSent(RequestRefused::NotConnected))
+                | Ok(Outcome::Dropped(DropReason::ConnectionLost))
+        );
+        lost && self.wait_for(|status| status == Status::Connected).await == Status::Connected
+    }
+
+    async fn watch<R>(&self, mut look: impl FnMut(&hub::State) -> Option<R>) -> R {
+        poll_fn(|context| self.0.hub.poll_watch(context, &mut look)).await
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.hub.part(self.link.clone(), |link| {
+            let _ = link.disconnect(ReasonCode::SUCCESS, Properties::EMPTY);
+        });
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("status", &self.status())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The Subscription Identifier, where the version has it.
+fn identifier(inner: &Inner, id: u32) -> PropertiesBuf {
+    let mut properties = PropertiesBuf::default();
+    if inner.session.options().version.is_v5() {
+        let value = Value::VariableByteInteger(id);
+        let _ = properties.push(PropertyId::SubscriptionIdentifier, value);
+    }
+    properties
+}
+
+/// The answer to a request with one filter.
+fn answer(outcome: Outcome) -> Result<(ReasonCode, PropertiesBuf), SubscribeError> {
+    match outcome {
+        Outcome::Answered { codes, properties } => {
+            let reason = codes.first().copied();
+            let reason = reason.unwrap_or(ReasonCode::UNSPECIFIED_ERROR);
+            match reason.is_error() {
+                true => Err(SubscribeError::Rejected { reason, properties }),
+                false => Ok((reason, properties)),
+            }
+        }
+        Outcome::Dropped(why) => Err(SubscribeError::Dropped(why)),
+        Outcome::Published { .. } | Outcome::Ended => Err(SubscribeError::Closed),
+    }
+}

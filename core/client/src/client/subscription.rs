@@ -1,0 +1,230 @@
+//! The messages of one subscription.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use ternmq_protocol::client::Incoming;
+use ternmq_protocol::codec::{Properties, QoS, RetainHandling, SubscriptionOptions};
+
+use super::hub::Hub;
+
+/// How to subscribe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SubscribeOptions {
+    /// What the server is asked for.
+    pub wire: SubscriptionOptions,
+    /// Messages that may wait in the subscription's queue. Beyond it the whole client reads no
+    /// more until the queue is half empty; what one read brings may come on top.
+    pub queue: usize,
+}
+
+impl SubscribeOptions {
+    /// Messages with this QoS at most, and a queue of 10,000.
+    pub fn new(qos: QoS) -> Self {
+        let wire = SubscriptionOptions {
+            qos,
+            ..SubscriptionOptions::default()
+        };
+        Self {
+            wire,
+            queue: 10_000,
+        }
+    }
+
+    /// Don't deliver what this client published itself (MQTT 5.0).
+    #[must_use]
+    pub fn no_local(mut self) -> Self {
+        self.wire.no_local = true;
+        self
+    }
+
+    /// Keep the RETAIN flag as it was published (MQTT 5.0).
+    #[must_use]
+    pub fn retain_as_published(mut self) -> Self {
+        self.wire.retain_as_published = true;
+        self
+    }
+
+    /// Whether retained messages are wanted now (MQTT 5.0).
+    #[must_use]
+    pub fn retain_handling(mut self, handling: RetainHandling) -> Self {
+        self.wire.retain_handling = handling;
+        self
+    }
+
+    /// Messages that may wait in the subscription's queue.
+    #[must_use]
+    pub fn queue(mut self, messages: usize) -> Self {
+        self.queue = messages;
+        self
+    }
+}
+
+impl From<QoS> for SubscribeOptions {
+    fn from(qos: QoS) -> Self {
+        Self::new(qos)
+    }
+}
+
+/// A message that came in.
+#[derive(Clone)]
+pub struct Received(Incoming);
+
+impl Received {
+    /// The topic name it was published to.
+    pub fn topic(&self) -> &str {
+        self.0.message.topic()
+    }
+
+    /// The application message.
+    pub fn payload(&self) -> &[u8] {
+        self.0.message.payload()
+    }
+
+    /// The application message as text, if it is UTF-8.
+    pub fn text(&self) -> Option<&str> {
+        std::str::from_utf8(self.payload()).ok()
+    }
+
+    /// How it was delivered.
+    pub fn qos(&self) -> QoS {
+        self.0.qos
+    }
+
+    /// It had been retained, or was published as retained (section 3.3.1.3).
+    pub fn retain(&self) -> bool {
+        self.0.retain
+    }
+
+    /// The server may have delivered it before. Never with QoS 2.
+    pub fn dup(&self) -> bool {
+        self.0.dup
+    }
+
+    /// The properties that came with it: Response Topic, Correlation Data, User Property and so on.
+    pub fn properties(&self) -> Properties<'_> {
+        self.0.message.properties()
+    }
+
+    /// All that is known of it.
+    pub fn incoming(&self) -> &Incoming {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Received")
+            .field("topic", &self.topic())
+            .field("payload_len", &self.payload().len())
+            .field("qos", &self.qos())
+            .field("retain", &self.retain())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The messages of one subscription, in the order they came, from a queue of its own.
+///
+/// It lives through reconnections, and ends with the client: what is in the queue is still given
+/// out. Dropping it unsubscribes, unless another subscription of the client has the same filter, and
+/// discards what is in the queue.
+///
+/// Also a [`Stream`] of [`Received`].
+pub struct Subscription {
+    hub: Arc<Hub>,
+    key: usize,
+    filter: String,
+    granted: QoS,
+}
+
+impl Subscription {
+    pub(crate) fn new(hub: Arc<Hub>, key: usize, filter: &str) -> Self {
+        Self {
+            hub,
+            key,
+            filter: filter.to_owned(),
+            granted: QoS::AtMostOnce,
+        }
+    }
+
+    pub(crate) fn grant(&mut self, granted: QoS) {
+        self.granted = granted;
+    }
+
+    /// The next message; `None` once the client has ended and the queue is empty. Cancelling it
+    /// loses nothing.
+    pub async fn next(&mut self) -> Option<Received> {
+        poll_fn(|context| self.poll(context)).await
+    }
+
+    /// The next message, if one waits.
+    pub fn try_next(&mut self) -> Option<Received> {
+        let incoming = self.hub.change(|state| state.routes.pop(self.key, None));
+        incoming.map(Received)
+    }
+
+    /// Moves all messages that wait to the end of `into`: with one lock, for who processes batches.
+    pub fn take_all(&mut self, into: &mut Vec<Received>) {
+        let queue = self.hub.change(|state| state.routes.pop_all(self.key));
+        into.extend(queue.into_iter().map(Received));
+    }
+
+    /// The topic filter.
+    pub fn filter(&self) -> &str {
+        &self.filter
+    }
+
+    /// The QoS that the server has granted.
+    pub fn granted(&self) -> QoS {
+        self.granted
+    }
+
+    /// Ends it without telling the server. Returns the filter if nobody else has the same.
+    pub(crate) fn detach(mut self) -> Option<String> {
+        self.leave()
+    }
+
+    fn leave(&mut self) -> Option<String> {
+        self.hub.change(|state| state.routes.remove(self.key))
+    }
+
+    fn poll(&self, context: &mut Context<'_>) -> Poll<Option<Received>> {
+        self.hub.change(
+            |state| match state.routes.pop(self.key, Some(context.waker())) {
+                Some(incoming) => Poll::Ready(Some(Received(incoming))),
+                None if state.ended.is_some() => Poll::Ready(None),
+                None => Poll::Pending,
+            },
+        )
+    }
+}
+
+impl Stream for Subscription {
+    type Item = Received;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Received>> {
+        self.poll(context)
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        // After `detach` there is nothing left to leave.
+        if let (Some(filter), Some(link)) = (self.leave(), self.hub.link()) {
+            link.unsubscribe_quietly(&filter);
+        }
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription")
+            .field("filter", &self.filter)
+            .field("granted", &self.granted)
+            .finish_non_exhaustive()
+    }
+}
