@@ -54,7 +54,7 @@ impl Client {
     /// # Errors
     /// See [`Client::connect`](crate::Client::connect).
     pub fn connect(options: ConnectOptions) -> Result<Self, ConnectError> {
-        let client = block_on(AsyncClient::connect(options), None);
+        let client = block_until(AsyncClient::connect(options), None);
         Ok(Self {
             client: client.unwrap_or(Err(ConnectError::Timeout))?,
             timeout: DEFAULT_TIMEOUT,
@@ -74,7 +74,7 @@ impl Client {
     /// See [`PublishError`]. After [`PublishError::Timeout`] the message may still arrive, unless
     /// the outbox was full all the time.
     pub fn publish(&self, publish: Publish<'_>) -> Result<PublishOutcome, PublishError> {
-        block_on(self.client.publish(publish), self.deadline())
+        block_until(self.client.publish(publish), self.deadline())
             .unwrap_or(Err(PublishError::Timeout))
     }
 
@@ -91,7 +91,7 @@ impl Client {
     /// # Errors
     /// As [`publish`](Self::publish).
     pub fn wait(&self, publishing: Publishing) -> Result<PublishOutcome, PublishError> {
-        block_on(publishing, self.deadline()).unwrap_or(Err(PublishError::Timeout))
+        block_until(publishing, self.deadline()).unwrap_or(Err(PublishError::Timeout))
     }
 
     /// Subscribes to a topic filter and waits until the server has granted it.
@@ -103,7 +103,7 @@ impl Client {
         filter: &str,
         options: impl Into<SubscribeOptions>,
     ) -> Result<Subscription, SubscribeError> {
-        block_on(self.client.subscribe(filter, options), self.deadline())
+        block_until(self.client.subscribe(filter, options), self.deadline())
             .unwrap_or(Err(SubscribeError::Timeout))
             .map(Subscription)
     }
@@ -113,14 +113,14 @@ impl Client {
     /// # Errors
     /// See [`SubscribeError`]. The subscription is gone in any case.
     pub fn unsubscribe(&self, subscription: Subscription) -> Result<(), SubscribeError> {
-        block_on(self.client.unsubscribe(subscription.0), self.deadline())
+        block_until(self.client.unsubscribe(subscription.0), self.deadline())
             .unwrap_or(Err(SubscribeError::Timeout))
     }
 
     /// Disconnects and waits until the connection is over, see
     /// [`Client::disconnect`](crate::Client::disconnect). That takes less than 6 s in any case.
     pub fn disconnect(&self) {
-        let _ = block_on(self.client.disconnect(), None);
+        let _ = block_until(self.client.disconnect(), None);
     }
 
     /// As [`disconnect`](Self::disconnect), with a reason code and properties.
@@ -132,19 +132,19 @@ impl Client {
         reason: ReasonCode,
         properties: &PropertiesBuf,
     ) -> Result<(), RequestRefused> {
-        block_on(self.client.disconnect_with(reason, properties), None).unwrap_or(Ok(()))
+        block_until(self.client.disconnect_with(reason, properties), None).unwrap_or(Ok(()))
     }
 
     /// Waits until the client has ended, and tells why; `None` when that took longer than the
     /// client's limit.
     pub fn closed(&self) -> Option<Ended> {
-        block_on(self.client.closed(), self.deadline())
+        block_until(self.client.closed(), self.deadline())
     }
 
     /// Waits for a status that `is_it` says yes to, or the end of the client; `None` when that took
     /// longer than the client's limit.
     pub fn wait_for(&self, is_it: impl FnMut(Status) -> bool) -> Option<Status> {
-        block_on(self.client.wait_for(is_it), self.deadline())
+        block_until(self.client.wait_for(is_it), self.deadline())
     }
 
     /// What the client is doing.
@@ -189,7 +189,7 @@ impl Subscription {
     /// # Errors
     /// See [`NextError`].
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<Received, NextError> {
-        match block_on(self.0.next(), Instant::now().checked_add(timeout)) {
+        match block_until(self.0.next(), Instant::now().checked_add(timeout)) {
             Some(Some(received)) => Ok(received),
             Some(None) => Err(NextError::Ended),
             None => Err(NextError::Timeout),
@@ -221,7 +221,7 @@ impl Iterator for Subscription {
     type Item = Received;
 
     fn next(&mut self) -> Option<Received> {
-        block_on(self.0.next(), None).flatten()
+        block_until(self.0.next(), None).flatten()
     }
 }
 
@@ -253,8 +253,14 @@ impl Wake for Parked {
     }
 }
 
+/// Runs a future on this thread, and sleeps whenever it waits. For programs without an executor.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    let output = block_until(future, None);
+    output.expect("a wait without a deadline ends with the future")
+}
+
 /// Sleeps until the future is ready; `None` when the deadline has passed before.
-fn block_on<F: Future>(future: F, deadline: Option<Instant>) -> Option<F::Output> {
+fn block_until<F: Future>(future: F, deadline: Option<Instant>) -> Option<F::Output> {
     let mut future = pin!(future);
     let parked = Arc::new(Parked {
         thread: thread::current(),

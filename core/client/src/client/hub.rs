@@ -12,7 +12,7 @@ use ternmq_protocol::codec::PropertiesBuf;
 
 use super::routes::Routes;
 use crate::error::ConnectError;
-use crate::link::{Event, Link, Notify, Status as LinkStatus, WeakLink};
+use crate::link::{Event, Inner, Link, Notify, Status as LinkStatus, WeakLink};
 use crate::options::Limits;
 
 /// What a client is doing.
@@ -126,6 +126,28 @@ impl Hub {
         let _ = self.link.set(link.downgrade());
     }
 
+    /// Begins an operation with the link locked, so that its outcome can't come before somebody waits
+    /// for it. `ended` is the error when there is nothing to wait for any more.
+    pub(crate) fn begin<E>(
+        &self,
+        inner: &mut Inner,
+        ended: E,
+        send: impl FnOnce(&mut Inner) -> Result<Token, E>,
+    ) -> Result<Token, E> {
+        let mut state = self.lock();
+        if state.ended.is_some() {
+            return Err(ended);
+        }
+        let token = send(inner)?;
+        if token != Token::NONE {
+            state.open += 1;
+            state.operations.insert(token, Operation::Open(None));
+            // The answer must be read, however much waits.
+            inner.orders.attend |= state.update_pause(&self.limits);
+        }
+        Ok(token)
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -218,13 +240,6 @@ impl Notify for Hub {
 }
 
 impl State {
-    /// Begins to wait for the outcome of an operation. Called under the lock of the link, so that
-    /// the outcome can't come before.
-    pub(crate) fn begin(&mut self, token: Token) {
-        self.open += 1;
-        self.operations.insert(token, Operation::Open(None));
-    }
-
     fn receive(&mut self, event: Event, closed: bool, limits: &Limits, woken: &mut Vec<Waker>) {
         let event = match event {
             Event::Session(event) => event,
@@ -334,7 +349,7 @@ pub(crate) struct Completion {
 }
 
 impl Completion {
-    /// For an operation that was [begun](State::begin).
+    /// For an operation that was [begun](Hub::begin).
     pub(crate) fn new(hub: Arc<Hub>, token: Token) -> Self {
         Self {
             hub,

@@ -244,15 +244,9 @@ impl Client {
     fn start(&self, message: Message) -> Result<Publishing, PublishError> {
         let hub = &self.0.hub;
         let token = self.0.link.with(|now, inner| {
-            let mut state = hub.lock();
-            if state.ended.is_some() {
-                return Err(PublishError::Closed);
-            }
-            let token = inner.publish(now, message)?;
-            if token != Token::NONE {
-                state.begin(token);
-            }
-            Ok(token)
+            hub.begin(inner, PublishError::Closed, |inner| {
+                Ok(inner.publish(now, message)?)
+            })
         })?;
         let completion = (token != Token::NONE).then(|| Completion::new(hub.clone(), token));
         Ok(Publishing::new(completion))
@@ -263,15 +257,10 @@ impl Client {
         send: impl FnOnce(&mut Inner) -> Result<Token, RequestRefused>,
     ) -> Result<Outcome, SubscribeError> {
         let hub = &self.0.hub;
-        let token = self.0.link.with(|_, inner| {
-            let mut state = hub.lock();
-            if state.ended.is_some() {
-                return Err(SubscribeError::Closed);
-            }
-            let token = send(inner)?;
-            state.begin(token);
-            Ok(token)
-        })?;
+        let token = self
+            .0
+            .link
+            .with(|_, inner| hub.begin(inner, SubscribeError::Closed, |inner| Ok(send(inner)?)))?;
         let mut completion = Completion::new(hub.clone(), token);
         Ok(poll_fn(|context| completion.poll(context)).await)
     }
