@@ -9,7 +9,7 @@
 pub mod line;
 pub mod packet;
 mod peer;
-mod property;
+pub mod property;
 
 pub use line::Line;
 pub use peer::{Failure, Listener, PATIENCE, RawPeer};

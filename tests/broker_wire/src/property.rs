@@ -45,6 +45,16 @@ const PROPERTIES: [(&str, u8, Kind); 27] = [
     ("shared_available", 42, Byte),
 ];
 
+/// The identifier of the property that fields call `name`.
+pub fn identifier(name: &str) -> Option<u8> {
+    PROPERTIES.iter().find(|p| p.0 == name).map(|p| p.1)
+}
+
+/// What fields call the property with this identifier.
+pub fn name(identifier: u8) -> Option<&'static str> {
+    PROPERTIES.iter().find(|p| p.1 == identifier).map(|p| p.0)
+}
+
 /// Whether `field`, without `prefix`, names a property.
 pub(crate) fn is_property(field: &str, prefix: &str) -> bool {
     field

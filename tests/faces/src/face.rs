@@ -4,6 +4,7 @@ use crate::story::Story;
 use crate::workspace_root;
 use std::env;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
@@ -44,13 +45,10 @@ impl Face {
     ///
     /// # Errors
     /// What is missing, and what provides it.
-    pub fn prepare(name: &'static str, rust_shim: Option<&str>) -> Result<Self, String> {
+    pub fn prepare(name: &'static str, rust_shim: &Path) -> Result<Self, String> {
         let shims = workspace_root().join("tests/shims");
         let (program, arguments) = match name {
-            "rust" => (
-                PathBuf::from(rust_shim.ok_or("there is no Rust shim")?),
-                vec![],
-            ),
+            "rust" => (rust_shim.to_path_buf(), vec![]),
             "c-sync" => (compile_c(&shims.join("c"), "sync", Library::Ours)?, vec![]),
             "c-async" => (compile_c(&shims.join("c"), "async", Library::Ours)?, vec![]),
             "paho-c-sync" => (compile_c(&shims.join("c"), "sync", Library::Paho)?, vec![]),
@@ -152,13 +150,15 @@ fn files_of(folder: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(entries.filter_map(|e| Some(e.ok()?.path())).collect())
 }
 
-/// Where cargo has put the C library: next to the test programs.
+/// Where cargo has put the C library, next to the test programs; there it gets the soname that
+/// programs look for, too.
 fn library_folder() -> Result<PathBuf, String> {
     let program = env::current_exe().map_err(|e| e.to_string())?;
-    Ok(program
-        .parent()
-        .expect("a program lies in a folder")
-        .to_path_buf())
+    let folder = program.parent().expect("a program lies in a folder");
+    match std::os::unix::fs::symlink("libternmq.so", folder.join("libternmq.so.0")) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e.to_string()),
+        _ => Ok(folder.to_path_buf()),
+    }
 }
 
 fn is_newer(out: &Path, inputs: &[PathBuf]) -> bool {

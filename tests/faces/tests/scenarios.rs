@@ -45,7 +45,7 @@ fn perform(
     story: &Story,
     version: Version,
 ) -> Result<(), Failed> {
-    let face = face.get_or_init(|| Face::prepare(name, option_env!("CARGO_BIN_EXE_shim-rust")));
+    let face = face.get_or_init(|| Face::prepare(name, env!("CARGO_BIN_EXE_shim-rust").as_ref()));
     let result = match face {
         Ok(face) => play(story, version, face),
         Err(e) => Err(e.clone()),
