@@ -239,7 +239,7 @@ impl Message {
         let head = self.head();
         out.push(first_byte(delivery.dup, delivery.qos, delivery.retain));
         write_variable_byte_integer(self.remaining_length(version, delivery) as u32, out);
-        if sends_topic(delivery) {
+        if sends_topic(version, delivery) {
             out.extend_from_slice(&self.0.slice[..2 + usize::from(head.topic_len)]);
         } else {
             out.extend_from_slice(&[0, 0]);
@@ -268,7 +268,7 @@ impl Message {
 
     fn remaining_length(&self, version: ProtocolVersion, delivery: &Delivery<'_>) -> usize {
         let mut len = 2 + self.payload().len();
-        if sends_topic(delivery) {
+        if sends_topic(version, delivery) {
             len += usize::from(self.head().topic_len);
         }
         if delivery.packet_id != 0 {
@@ -347,8 +347,9 @@ pub(crate) fn stands_on_the_wire(publish: &Publish<'_>, topic: &str) -> bool {
         && publish.properties.iter().all(travels)
 }
 
-fn sends_topic(delivery: &Delivery<'_>) -> bool {
-    delivery.topic_alias.is_none_or(|alias| alias.with_topic)
+/// Without MQTT 5.0 there are no aliases, so the topic always goes.
+fn sends_topic(version: ProtocolVersion, delivery: &Delivery<'_>) -> bool {
+    !version.is_v5() || delivery.topic_alias.is_none_or(|alias| alias.with_topic)
 }
 
 /// Whether a property goes on with the message, and is not written anew for each delivery.
@@ -379,114 +380,5 @@ fn write_own_properties(delivery: &Delivery<'_>, out: &mut Vec<u8>) {
     for id in delivery.subscription_ids {
         out.push(PropertyId::SubscriptionIdentifier as u8);
         write_variable_byte_integer(*id, out);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::codec::{MAX_PACKET_SIZE, Packet, PropertiesBuf, Split, Value, split};
-
-    fn decode(bytes: &[u8], version: ProtocolVersion) -> Publish<'_> {
-        let Ok(Split::Frame(frame)) = split(bytes, MAX_PACKET_SIZE) else {
-            panic!("not a frame: {bytes:?}");
-        };
-        let Ok(Packet::Publish(publish)) = Packet::decode(frame, version) else {
-            panic!("not a PUBLISH: {bytes:?}");
-        };
-        publish
-    }
-
-    fn wire(properties: Properties<'_>) -> Vec<u8> {
-        let mut out = Vec::new();
-        let mut publish = Publish::new("a/b", b"payload");
-        publish.qos = QoS::AtLeastOnce;
-        publish.packet_id = 77;
-        publish.properties = properties;
-        Packet::Publish(publish)
-            .encode(ProtocolVersion::V5_0, &mut out)
-            .unwrap();
-        out
-    }
-
-    fn properties(expiry: bool) -> PropertiesBuf {
-        let mut properties = PropertiesBuf::default();
-        let pair = Value::Utf8StringPair("k", "v");
-        properties.push(PropertyId::UserProperty, pair).unwrap();
-        if expiry {
-            properties.push_number(PropertyId::MessageExpiryInterval, 10);
-            properties.push_number(PropertyId::TopicAlias, 3);
-        }
-        properties
-    }
-
-    #[test]
-    fn what_travels_is_kept_and_what_belongs_to_a_delivery_is_not() {
-        for with_own in [false, true] {
-            let buf = properties(with_own);
-            let bytes = wire(buf.get());
-            let publish = decode(&bytes, ProtocolVersion::V5_0);
-            let message =
-                Message::from_publish(&publish, "a/b", Time(5), Origin(1), &mut Vec::new());
-            assert_eq!(message.topic(), "a/b");
-            assert_eq!(message.payload(), b"payload");
-            assert_eq!(message.properties(), properties(false).get());
-            assert_eq!(
-                message.expires(),
-                if with_own { Time(10_005) } else { Time::NEVER }
-            );
-        }
-    }
-
-    // [MQTT-3.3.2-6] [MQTT-3.3.2-17]
-    #[test]
-    fn a_delivery_reads_back_as_it_was_meant() {
-        let message = Message::new(
-            "a/b",
-            b"xyz",
-            QoS::AtLeastOnce,
-            true,
-            properties(true).get(),
-            Time(0),
-        )
-        .unwrap();
-        for version in [
-            ProtocolVersion::V3_1,
-            ProtocolVersion::V3_1_1,
-            ProtocolVersion::V5_0,
-        ] {
-            let delivery = Delivery {
-                qos: QoS::ExactlyOnce,
-                packet_id: 9,
-                subscription_ids: if version.is_v5() { &[1, 200] } else { &[] },
-                expiry: message.expiry_left(Time(3_500)),
-                ..Delivery::default()
-            };
-            let mut out = Vec::new();
-            message.write_publish_head(version, &delivery, &mut out);
-            out.extend_from_slice(message.payload());
-            assert_eq!(out.len(), message.publish_len(version, &delivery));
-            let publish = decode(&out, version);
-            assert_eq!((publish.topic, publish.payload), ("a/b", &b"xyz"[..]));
-            assert_eq!((publish.qos, publish.packet_id), (QoS::ExactlyOnce, 9));
-            if version.is_v5() {
-                let ids: Vec<_> = publish
-                    .properties
-                    .iter()
-                    .filter(|p| p.id == PropertyId::SubscriptionIdentifier)
-                    .map(|p| p.value)
-                    .collect();
-                let expected = [1, 200].map(Value::VariableByteInteger);
-                assert_eq!(ids, expected);
-                let expiry = publish.properties.number(PropertyId::MessageExpiryInterval);
-                assert_eq!(expiry, Some(7));
-            }
-        }
-    }
-
-    #[test]
-    fn a_clone_is_eight_bytes() {
-        assert_eq!(size_of::<Message>(), 8);
-        assert_eq!(size_of::<Option<Message>>(), 8);
     }
 }

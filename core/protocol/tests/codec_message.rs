@@ -108,7 +108,7 @@ fn properties_go_on_unaltered_and_in_their_order() {
     }
 }
 
-// [MQTT-3.3.1-3]
+// [MQTT-3.3.1-3] in MQTT 3.1.1 [MQTT-3.3.1-3]
 #[test]
 fn flags_and_packet_identifier_are_those_of_the_delivery() {
     for from in ALL {
@@ -304,4 +304,35 @@ fn what_can_not_be_published_is_no_message() {
         .push(PropertyId::SessionExpiryInterval, seconds)
         .unwrap();
     assert!(make("t", elsewhere.get()).is_err());
+}
+
+#[test]
+fn what_a_version_does_not_have_is_left_out() {
+    let message = Message::new(
+        "t",
+        b"x",
+        QoS::AtMostOnce,
+        false,
+        what_travels().get(),
+        Time(0),
+    );
+    let message = message.unwrap();
+    let delivery = Delivery {
+        subscription_ids: &[1],
+        expiry: Some(1),
+        topic_alias: Some(TopicAlias {
+            number: 1,
+            with_topic: false,
+        }),
+        ..Delivery::default()
+    };
+    for version in [V3_1, V3_1_1] {
+        assert_eq!(delivered(&message, version, &delivery), b"\x30\x04\0\x01tx");
+    }
+}
+
+#[test]
+fn a_message_is_a_pointer_of_eight_bytes() {
+    assert_eq!(size_of::<Message>(), 8);
+    assert_eq!(size_of::<Option<Message>>(), 8);
 }

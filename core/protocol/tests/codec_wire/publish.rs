@@ -76,7 +76,7 @@ fn every_combination_of_flags() {
 }
 
 // [MQTT-3.3.1-2] [MQTT-2.2.1-2] [MQTT-2.2.1-3] [MQTT-2.2.1-4]
-// in MQTT 3.1.1 [MQTT-3.3.1-2] [MQTT-2.3.1-1] [MQTT-2.3.1-5]
+// in MQTT 3.1.1 [MQTT-3.3.1-2] [MQTT-2.3.1-1] [MQTT-2.3.1-4] [MQTT-2.3.1-5]
 #[test]
 fn packet_identifiers_go_with_qos_1_and_2() {
     for version in ALL {
