@@ -26,7 +26,9 @@ pub mod control;
 pub mod frame;
 pub mod primitive;
 pub mod property;
+mod property_id;
 pub mod publish;
+pub mod suback;
 pub mod subscribe;
 
 pub use ack::Ack;
@@ -35,14 +37,13 @@ pub use control::{Auth, Disconnect};
 pub use frame::{Frame, FrameBuffer, MAX_PACKET_SIZE, Split, split};
 pub use property::{Place, Properties, PropertiesBuf, Property, PropertyId, Value, ValueType};
 pub use publish::Publish;
-pub use subscribe::{
-    Codes, Request, RetainHandling, SubAck, Subscribe, SubscriptionOptions, Unsubscribe,
-};
+pub use suback::{Codes, SubAck};
+pub use subscribe::{Request, RetainHandling, Subscribe, SubscriptionOptions, Unsubscribe};
 
 use crate::error::{EncodeError, PeerError};
 use crate::reason::ReasonCode;
 use crate::version::ProtocolVersion;
-use subscribe::Answer;
+use suback::Answer;
 
 /// The MQTT control packet types (section 2.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
