@@ -12,7 +12,7 @@ use ternmq_protocol::codec::QoS;
 
 /// MQTT 3.1, 3.1.1 and 5.0: server and command line client.
 #[derive(Debug, Parser)]
-#[command(name = "ternmq", version, propagate_version = true)]
+#[command(name = "ternmq", version)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -3,9 +3,12 @@
 
 mod cli;
 mod config;
+mod connection;
 mod data;
+mod publish;
 mod report;
 mod serve;
+mod subscribe;
 
 use std::process::ExitCode;
 
@@ -16,7 +19,8 @@ use crate::cli::{Cli, Command};
 fn main() -> ExitCode {
     let outcome = match &Cli::parse().command {
         Command::Serve(args) => serve::run(args),
-        _ => Err("soon".into()),
+        Command::Publish(args) => publish::run(args),
+        Command::Subscribe(args) => subscribe::run(args),
     };
     outcome.unwrap_or_else(|text| {
         report::error(&text);

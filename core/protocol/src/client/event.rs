@@ -190,6 +190,20 @@ pub enum Cause {
     Options(EncodeError),
 }
 
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Local => f.write_str("disconnected"),
+            Self::Server => f.write_str("the server disconnected"),
+            Self::Lost => f.write_str("the connection was closed or has failed"),
+            Self::Timeout(Timeout::Connect) => f.write_str("no CONNACK in time"),
+            Self::Timeout(Timeout::KeepAlive) => f.write_str("no answer to PINGREQ in time"),
+            Self::Error(error) => write!(f, "the server broke the protocol: {error}"),
+            Self::Options(error) => write!(f, "the options fit into no CONNECT: {error}"),
+        }
+    }
+}
+
 /// Which silence was too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timeout {

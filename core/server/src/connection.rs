@@ -1,0 +1,89 @@
+//! From the options of `pub` and `sub` to a connected client.
+
+use std::time::Duration;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use ternmq_client::blocking::Client;
+use ternmq_client::{ConnectOptions, Target};
+use ternmq_protocol::client::Will;
+use ternmq_protocol::codec::{PropertiesBuf, PropertyId, QoS, Value};
+use ternmq_transport::Endpoint;
+
+use crate::cli::{Connection, Version};
+
+const DEFAULT_HOST: &str = "localhost";
+const DEFAULT_PORT: u16 = 1883;
+
+/// Connects, and arranges that Ctrl-C or SIGTERM disconnects: whatever waits on the client ends then.
+pub(crate) fn connect(args: &Connection) -> Result<Client, String> {
+    let client = Client::connect(options(args)?).map_err(|e| e.to_string())?;
+    let stopping = client.clone();
+    at_signal(move || stopping.disconnect())?;
+    Ok(client)
+}
+
+/// Runs `end` when Ctrl-C or SIGTERM comes.
+pub(crate) fn at_signal(end: impl FnOnce() + Send + 'static) -> Result<(), String> {
+    let mut signals =
+        Signals::new([SIGINT, SIGTERM]).map_err(|e| format!("cannot wait for signals: {e}"))?;
+    std::thread::spawn(move || {
+        if signals.forever().next().is_some() {
+            end();
+        }
+    });
+    Ok(())
+}
+
+/// What the command line says of the connection.
+pub(crate) fn options(args: &Connection) -> Result<ConnectOptions, String> {
+    let mut options = match &args.url {
+        Some(url) => ConnectOptions::from_uri(url).map_err(|e| format!("{url}: {e}"))?,
+        None => ConnectOptions::new(vec![Target::Tcp(Endpoint::new(
+            args.host.as_deref().unwrap_or(DEFAULT_HOST),
+            args.port.unwrap_or(DEFAULT_PORT),
+        ))]),
+    };
+    let v5 = args.protocol_version == Version::V5_0;
+    options = options
+        .version(args.protocol_version.into())
+        .client_id(client_id(args))
+        .clean_start(!args.disable_clean_session)
+        .keep_alive(Duration::from_secs(args.keepalive.into()))
+        .connect_timeout(Duration::from_secs(args.connect_timeout));
+    if let Some(user_name) = &args.username {
+        options.session.user_name = Some(user_name.clone());
+    }
+    if let Some(password) = &args.password {
+        options.session.password = Some(password.clone().into_bytes());
+    }
+    if let Some(seconds) = args.session_expiry_interval {
+        if !v5 {
+            return Err("--session-expiry-interval needs MQTT 5.0".to_owned());
+        }
+        let value = Value::FourByteInteger(seconds);
+        let properties = &mut options.session.properties;
+        properties
+            .push(PropertyId::SessionExpiryInterval, value)
+            .map_err(|e| e.to_string())?;
+    }
+    if let Some(topic) = &args.will_topic {
+        options = options.will(Will {
+            topic: topic.clone(),
+            payload: args.will_payload.clone().unwrap_or_default().into_bytes(),
+            qos: args.will_qos.unwrap_or(QoS::AtMostOnce),
+            retain: args.will_retain,
+            properties: PropertiesBuf::default(),
+        });
+    }
+    Ok(options)
+}
+
+/// MQTT 3.1 knows no empty client identifier, so we make one up there as the server would.
+fn client_id(args: &Connection) -> String {
+    match (&args.id, args.protocol_version) {
+        (Some(id), _) => id.clone(),
+        (None, Version::V3_1) => format!("ternmq-{}", std::process::id()),
+        (None, _) => String::new(),
+    }
+}

@@ -1,0 +1,365 @@
+//! The command as a user runs it: real processes, real sockets.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Output, Stdio};
+
+/// `ternmq serve` on a free port, in a folder of its own.
+struct Server {
+    child: Child,
+    url: String,
+    stderr: ChildStderr,
+    _stdout: BufReader<ChildStdout>,
+}
+
+impl Server {
+    fn start(args: &[&str]) -> Self {
+        let mut child = ternmq()
+            .arg("serve")
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let stderr = child.stderr.take().unwrap();
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let url = line.trim().strip_prefix("listening on ").unwrap_or(&line);
+        Self {
+            url: url.to_owned(),
+            child,
+            stderr,
+            _stdout: stdout,
+        }
+    }
+
+    fn on_free_port() -> Self {
+        Self::start(&["--listen", "127.0.0.1:0"])
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = ternmq();
+        command
+            .arg(args[0])
+            .args(["--url", &self.url])
+            .args(&args[1..]);
+        command
+    }
+
+    /// Sends a signal, and returns what the server said on standard error until it ended.
+    fn stop(mut self, signal: &str) -> (ExitStatus, String) {
+        send_signal(&self.child, signal);
+        let status = self.child.wait().unwrap();
+        let mut text = String::new();
+        self.stderr.read_to_string(&mut text).unwrap();
+        (status, text)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Already gone in tests that stopped it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn ternmq() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ternmq"));
+    command.env_remove("TERNMQ_PASSWORD").stdin(Stdio::null());
+    command
+}
+
+fn send_signal(child: &Child, signal: &str) {
+    let pid = child.id().to_string();
+    let status = Command::new("kill").args(["-s", signal, &pid]).status();
+    assert!(status.unwrap().success());
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn folder(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    // Left over from an earlier run, or not there.
+    let _ = std::fs::remove_dir_all(&path);
+    path
+}
+
+/// `ternmq sub` that is subscribed, which a retained message proves.
+fn subscribed(server: &Server, args: &[&str]) -> (Child, BufReader<ChildStdout>) {
+    let marker = ["pub", "-t", "test/ready", "-m", "ready", "-r", "-q", "1"];
+    assert!(server.run(&marker).status.success());
+    let mut args = args.to_vec();
+    args.extend(["-t", "test/ready"]);
+    let mut child = server
+        .command(&args)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    assert!(line.contains("ready"), "{line}");
+    (child, stdout)
+}
+
+#[test]
+fn a_message_goes_from_pub_to_sub_in_every_version_and_qos() {
+    let server = Server::on_free_port();
+    for version in ["3.1", "3.1.1", "5"] {
+        for qos in ["0", "1", "2"] {
+            let sub = [
+                "sub", "-t", "a/+", "-q", qos, "-C", "2", "-v", "-V", version,
+            ];
+            let (mut child, mut stdout) = subscribed(&server, &sub);
+            let publish = ["pub", "-t", "a/b", "-m", "hällo", "-q", qos, "-V", version];
+            assert!(server.run(&publish).status.success());
+            let mut rest = String::new();
+            stdout.read_to_string(&mut rest).unwrap();
+            assert_eq!(rest, "a/b hällo\n", "version {version}, QoS {qos}");
+            assert!(child.wait().unwrap().success());
+        }
+    }
+}
+
+#[test]
+fn lines_of_standard_input_arrive_in_order() {
+    let server = Server::on_free_port();
+    let (mut child, stdout) = subscribed(&server, &["sub", "-t", "n", "-q", "1", "-C", "5001"]);
+    let mut publisher = server
+        .command(&["pub", "-t", "n", "-l", "-q", "1"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines: String = (0..5000).map(|n| format!("{n}\n")).collect();
+    let mut stdin = publisher.stdin.take().unwrap();
+    let writer = std::thread::spawn(move || stdin.write_all(lines.as_bytes()).unwrap());
+    let seen: Vec<usize> = stdout
+        .lines()
+        .map(|l| l.unwrap().parse().unwrap())
+        .collect();
+    assert_eq!(seen, (0..5000).collect::<Vec<_>>());
+    writer.join().unwrap();
+    assert!(publisher.wait().unwrap().success());
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn json_has_everything_about_a_message() {
+    let server = Server::on_free_port();
+    let publish = [
+        "pub",
+        "-t",
+        "j",
+        "-m",
+        "{}",
+        "-r",
+        "-q",
+        "1",
+        "--content-type",
+        "application/json",
+        "--user-property",
+        "a=b",
+        "--response-topic",
+        "r",
+    ];
+    assert!(server.run(&publish).status.success());
+    let output = server.run(&["sub", "-t", "j", "-q", "1", "-C", "1", "--json", "-W", "20"]);
+    let message: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(message["topic"], "j");
+    assert_eq!(message["payload"], "{}");
+    assert_eq!(message["retain"], true);
+    assert_eq!(message["properties"]["content_type"], "application/json");
+    assert_eq!(message["properties"]["user_property"][0][1], "b");
+}
+
+#[test]
+fn a_time_limit_ends_sub_with_a_status_of_its_own() {
+    let server = Server::on_free_port();
+    let output = server.run(&["sub", "-t", "never", "-C", "1", "-W", "1"]);
+    assert_eq!(output.status.code(), Some(27));
+    let output = server.run(&["sub", "-t", "never", "-W", "1"]);
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn signals_end_server_and_subscriber_cleanly() {
+    for signal in ["INT", "TERM"] {
+        let server = Server::on_free_port();
+        let (mut sub, _) = subscribed(&server, &["sub", "-t", "x"]);
+        send_signal(&sub, signal);
+        assert!(sub.wait().unwrap().success(), "sub, SIG{signal}");
+        let (status, said) = server.stop(signal);
+        assert!(status.success(), "serve, SIG{signal}: {said}");
+        assert!(
+            said.contains("stopping") && said.contains("stopped"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_subscriber_ends_with_an_error_when_the_server_goes_away() {
+    let server = Server::on_free_port();
+    let (mut sub, _) = subscribed(&server, &["sub", "-t", "x"]);
+    server.stop("TERM");
+    assert_eq!(sub.wait().unwrap().code(), Some(1));
+}
+
+#[test]
+fn a_data_folder_has_one_server_and_names_its_listeners() {
+    let folder = folder("one-server");
+    let path = folder.to_str().unwrap();
+    let args = ["--listen", "127.0.0.1:0", "--data", path];
+    let server = Server::start(&args);
+    let named = || std::fs::read_to_string(folder.join("listeners"));
+    // Written right after the line that says where it listens.
+    while named().is_err() {
+        std::thread::yield_now();
+    }
+    assert_eq!(named().unwrap().trim(), server.url);
+    let second = ternmq().arg("serve").args(args).output().unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    assert!(text(&second.stderr).contains("in use by another server"));
+    server.stop("TERM");
+    assert!(named().is_err());
+}
+
+#[test]
+fn an_address_that_is_taken_is_named() {
+    let server = Server::on_free_port();
+    let address = server.url.strip_prefix("mqtt://").unwrap();
+    let output = ternmq().args(["serve", "-l", address]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains(address) && said.starts_with("error:"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_listener_that_others_can_reach_refuses_and_says_how_to_change_it() {
+    let server = Server::start(&["--listen", "0.0.0.0:0"]);
+    let port = server.url.rsplit_once(':').unwrap().1.to_owned();
+    for (version, code) in [("5", "Not authorized"), ("3.1.1", "Not authorized")] {
+        let output = ternmq()
+            .args([
+                "pub",
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &port,
+                "-t",
+                "a",
+                "-m",
+                "b",
+                "-V",
+                version,
+            ])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(
+            text(&output.stderr).contains(code),
+            "{}",
+            text(&output.stderr)
+        );
+    }
+    let (_, said) = server.stop("TERM");
+    assert!(said.contains("anonymous = true"), "{said}");
+}
+
+#[test]
+fn a_configuration_opens_it_and_a_wrong_one_is_refused_by_line() {
+    let folder = folder("configuration");
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("ternmq.toml");
+    let path = file.to_str().unwrap();
+    std::fs::write(
+        &file,
+        "[[listener]]\naddress = '0.0.0.0:0'\nanonymous = true\n",
+    )
+    .unwrap();
+    let server = Server::start(&["--config", path]);
+    let port = server.url.rsplit_once(':').unwrap().1;
+    let args = [
+        "pub",
+        "-h",
+        "127.0.0.1",
+        "-p",
+        port,
+        "-t",
+        "a",
+        "-m",
+        "b",
+        "-q",
+        "1",
+    ];
+    assert!(ternmq().args(args).output().unwrap().status.success());
+    std::fs::write(&file, "shards = 1\nanonymus = true\n").unwrap();
+    let output = ternmq().args(["serve", "--config", path]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("line 2") && said.contains("anonymus"),
+        "{said}"
+    );
+}
+
+#[test]
+fn nonsense_is_refused_with_a_message_and_status_2() {
+    for args in [
+        &["pub", "-t", "a"][..],
+        &["pub", "-t", "a", "-m", "b", "-q", "3"],
+        &["sub"],
+        &["serve", "--listen", "nowhere"],
+        &["fly"],
+    ] {
+        let output = ternmq().args(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(!output.stderr.is_empty());
+    }
+    for args in [
+        &["--help"][..],
+        &["serve", "--help"],
+        &["pub", "--help"],
+        &["sub", "--help"],
+    ] {
+        let output = ternmq().args(args).output().unwrap();
+        assert!(output.status.success() && text(&output.stdout).contains("Usage:"));
+    }
+    let output = ternmq()
+        .args(["pub", "-t", "a/#", "-m", "x", "-p", "1"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_json_server_speaks_json_only() {
+    let mut child = ternmq()
+        .args(["serve", "-l", "127.0.0.1:0", "--json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(event["event"], "listening");
+    send_signal(&child, "TERM");
+    let events: Vec<serde_json::Value> = stdout
+        .lines()
+        .map(|l| serde_json::from_str(&l.unwrap()).unwrap())
+        .collect();
+    assert_eq!(events.last().unwrap()["event"], "stopped");
+    assert!(child.wait().unwrap().success());
+}
