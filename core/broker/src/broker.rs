@@ -5,13 +5,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread::{Builder, JoinHandle};
+use std::time::Instant;
 
-use ternmq_protocol::Message;
 use ternmq_protocol::broker::{Shard, ShardConfig};
+use ternmq_protocol::{Message, Time};
 use ternmq_transport::{Listener, Poller, Stream, pipe};
 
 use crate::config::Config;
 use crate::driver::{Driver, EVENTS};
+use crate::ending::Ending;
 use crate::error::{Failure, PublishError, StartError};
 use crate::mailbox::{MailLimits, Mailbox};
 use crate::placement::Directory;
@@ -114,9 +116,20 @@ impl Broker {
         stats
     }
 
+    /// The time by which this broker counts when messages expire: what
+    /// [`Message::new`] needs for one that is to be published here.
+    pub fn now(&self) -> Time {
+        self.shared.time(Instant::now())
+    }
+
     /// Why the broker has ended by itself, if it has.
     pub fn failure(&self) -> Option<Failure> {
-        self.shared.failure()
+        self.shared.ending.failure()
+    }
+
+    /// Tells how the broker ends, also after it has ended.
+    pub fn ending(&self) -> Ending {
+        self.shared.ending.clone()
     }
 
     /// Stops: listens no more, tells clients (MQTT 5.0: DISCONNECT with Server shutting down, 0x8B),
@@ -136,6 +149,7 @@ impl Broker {
             // Its panic has been caught and noted.
             let _ = thread.join();
         }
+        self.shared.ending.stopped();
     }
 
     fn spawn(
@@ -200,7 +214,8 @@ mod tests {
             ..Config::default()
         };
         let mut broker = Broker::start(config).unwrap();
-        assert_eq!(broker.failure(), None);
+        let ending = broker.ending();
+        assert_eq!(ending.failure(), None);
         broker.shared.watch(1, || panic!("on purpose"));
         let failure = Failure {
             shard: 1,
@@ -209,11 +224,10 @@ mod tests {
         for thread in broker.threads.drain(..) {
             thread.join().unwrap();
         }
-        assert_eq!(broker.failure(), Some(failure.clone()));
+        assert_eq!(ending.wait(), Some(failure.clone()));
         let none = ternmq_protocol::codec::Properties::EMPTY;
         let qos = ternmq_protocol::codec::QoS::AtMostOnce;
-        let now = ternmq_protocol::Time(0);
-        let message = Message::new("t", b"", qos, false, none, now).unwrap();
+        let message = Message::new("t", b"", qos, false, none, broker.now()).unwrap();
         // Nobody subscribes, so nobody would have got it.
         assert_eq!(broker.publish(&message), Ok(()));
         assert_eq!(broker.stats().mqtt.connections, 0);

@@ -9,6 +9,7 @@
 mod broker;
 mod config;
 mod driver;
+mod ending;
 mod error;
 mod mailbox;
 mod placement;
@@ -19,6 +20,7 @@ mod stats;
 
 pub use broker::Broker;
 pub use config::{Config, Limits, ListenerConfig, RetainedLimits, SessionLimits};
+pub use ending::Ending;
 pub use error::{Failure, PublishError, StartError};
 pub use placement::Placement;
 pub use stats::Stats;

@@ -2,10 +2,8 @@
 //! retained messages go through the store.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use ternmq_protocol::broker::{Applied, ListenerId, Parked, RetainedOp};
@@ -13,7 +11,8 @@ use ternmq_protocol::{Message, Time};
 use ternmq_transport::Stream;
 
 use crate::config::Limits;
-use crate::error::{Failure, PublishError};
+use crate::ending::Ending;
+use crate::error::PublishError;
 use crate::mailbox::{Mailbox, Offer};
 use crate::placement::{Directory, Key, Load};
 use crate::retained::Store;
@@ -50,7 +49,7 @@ pub(crate) struct Shared {
     pub(crate) connections: Connections,
     pub(crate) queues: Queues,
     pub(crate) retained: Store,
-    failure: Mutex<Option<Failure>>,
+    pub(crate) ending: Ending,
 }
 
 /// The listener number of in-process connections, which are always let in.
@@ -132,7 +131,7 @@ impl Shared {
                 limit: limits.queued_bytes,
             },
             retained: Store::new(limits.retained),
-            failure: Mutex::default(),
+            ending: Ending::default(),
         }
     }
 
@@ -174,17 +173,11 @@ impl Shared {
         Ok(())
     }
 
-    /// Runs the thread of a shard. However it ends, unless the broker was stopped, is a failure:
-    /// noted, and the end of the other shards.
+    /// Runs the thread of a shard; when it fails, the other shards end too.
     pub(crate) fn watch(&self, shard: usize, run: impl FnOnce() -> io::Result<()>) {
-        let message = match catch_unwind(AssertUnwindSafe(run)) {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => error.to_string(),
-            Err(panic) => text_of(&*panic),
-        };
-        self.lock_failure()
-            .get_or_insert(Failure { shard, message });
-        self.stop();
+        if self.ending.watch(shard, run) {
+            self.stop();
+        }
     }
 
     /// Tells every shard to end.
@@ -194,19 +187,4 @@ impl Shared {
             let _ = mailbox.send(Parcel::Stop);
         }
     }
-
-    pub(crate) fn failure(&self) -> Option<Failure> {
-        self.lock_failure().clone()
-    }
-
-    fn lock_failure(&self) -> MutexGuard<'_, Option<Failure>> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What a panic says, where it says something.
-fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "panicked".to_owned())
 }

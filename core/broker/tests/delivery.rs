@@ -121,9 +121,9 @@ fn a_message_published_from_inside_reaches_every_shard() {
             peer
         })
         .collect();
-    let now = ternmq_protocol::Time(0);
     let none = Properties::EMPTY;
-    let message = Message::new("inside", b"out", QoS::AtLeastOnce, true, none, now).unwrap();
+    let qos = QoS::AtLeastOnce;
+    let message = Message::new("inside", b"out", qos, true, none, broker.now()).unwrap();
     broker.publish(&message).expect("taken");
     for subscriber in &mut subscribers {
         subscriber

@@ -49,7 +49,7 @@ fn connect_packet(n: usize) -> Vec<u8> {
 #[test]
 fn idle_connections_are_cheap() {
     let per_socket = over_sockets(500, 5_000);
-    let per_pipe = in_process(1_000, 100_000);
+    let per_pipe = in_process(1_000, 50_000);
     println!("bytes per idle connection: {per_socket} over TCP, {per_pipe} in process");
     assert!(per_socket <= GATE, "{per_socket} bytes over TCP");
     assert!(per_pipe <= GATE_IN_PROCESS, "{per_pipe} bytes in process");

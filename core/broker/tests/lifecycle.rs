@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use support::{ANY_PORT, client, silent, start, subscribe};
 use ternmq_broker::{Broker, Config, ListenerConfig, StartError};
+use ternmq_test_broker_wire::RawPeer;
 
 fn threads() -> usize {
     fs::read_dir("/proc/self/task").expect("threads").count()
@@ -23,6 +24,7 @@ fn starting_and_stopping_leaves_nothing_behind() {
     stop_tells_clients_and_frees_the_port();
     stop_does_not_wait_for_who_does_not_read();
     a_port_in_use_is_an_error_with_its_address();
+    every_listener_listens_on_its_own_address();
     dropping_a_broker_stops_it();
     a_thousand_cycles_leave_no_thread_and_no_descriptor();
 }
@@ -76,10 +78,27 @@ fn a_port_in_use_is_an_error_with_its_address() {
     }
 }
 
+fn every_listener_listens_on_its_own_address() {
+    let addresses = ["127.0.0.1:0", "[::1]:0", "127.0.0.1:0"];
+    let listeners = addresses.map(|a| ListenerConfig::anonymous(a.parse().expect("an address")));
+    let broker = start(Config {
+        listeners: listeners.to_vec(),
+        ..Config::default()
+    });
+    let bound = broker.local_addrs();
+    assert_ne!(bound[0], bound[2]);
+    for (address, listener) in bound.iter().zip(listeners) {
+        assert_eq!(address.ip(), listener.address.ip());
+        RawPeer::introduced(*address, 4, "CONNECT client_id=a").expect("CONNACK");
+    }
+}
+
 fn dropping_a_broker_stops_it() {
     let broker = start(Config::listen(ANY_PORT));
     let mut peer = client(&broker, 5, "peer");
+    let ending = broker.ending();
     drop(broker);
+    assert_eq!(ending.wait(), None);
     peer.expect("DISCONNECT reason=0x8B")
         .expect("Server shutting down");
     peer.expect_close().expect("closed");
