@@ -6,7 +6,7 @@ use super::out::{ConnId, Out};
 use super::session::NEVER_EXPIRES;
 use super::shard::Shard;
 use super::timers::Due;
-use crate::codec::{Disconnect, Packet, PropertyId};
+use crate::codec::{Disconnect, Packet, PacketType, PropertyId};
 use crate::error::PeerError;
 use crate::reason::ReasonCode;
 use crate::time::Time;
@@ -120,6 +120,11 @@ impl Shard {
     /// DISCONNECT with a reason, to clients that know of it.
     pub(super) fn say_goodbye(&mut self, id: u32, reason: ReasonCode, out: &mut Out) {
         self.links.stats.count_ending(reason);
+        // A second CONNECT of an unknown version is an error that only CONNACK has a word for.
+        let reason = match reason.allowed_in(PacketType::Disconnect) {
+            true => reason,
+            false => ReasonCode::PROTOCOL_ERROR,
+        };
         if self.links.conns[id].version.is_v5() {
             // Too large for a client that takes less than 3 bytes: then without.
             let _ = self.send(id, &Packet::Disconnect(Disconnect::new(reason)), out);

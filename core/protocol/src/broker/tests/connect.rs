@@ -135,6 +135,12 @@ fn a_second_connect_is_a_protocol_error() {
             .then_some(Got::Disconnect(ReasonCode::PROTOCOL_ERROR));
         assert_eq!(desk.take_all(conn), Vec::from_iter(expected));
     }
+    // Also one of a version that nobody knows, which a CONNACK would answer with 0x84.
+    let mut desk = Desk::new();
+    let conn = desk.client(V5_0, "c");
+    desk.input(conn, b"\x10\x07\0\x04MQTT\x09");
+    let expected = Got::Disconnect(ReasonCode::PROTOCOL_ERROR);
+    assert_eq!(desk.take_all(conn), [expected]);
 }
 
 // [MQTT-4.12.0-1] [MQTT-4.12.0-6]
