@@ -76,7 +76,7 @@ impl Default for Config {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 1_100_000,
+            connections: 1_000_000,
             mailbox_messages: 65_536,
             mailbox_bytes: 64 << 20,
             queued_bytes: 2 << 30,

@@ -22,6 +22,9 @@ pub(crate) struct Slot {
     pub(crate) said_goodbye: bool,
 }
 
+/// Slots that an emptied table keeps.
+const KEPT: usize = 1024;
+
 #[derive(Default)]
 pub(crate) struct Slots {
     slots: Vec<Option<Slot>>,
@@ -60,6 +63,9 @@ impl Slots {
     pub(crate) fn remove(&mut self, conn: ConnId) -> Option<Slot> {
         let slot = self.slots.get_mut(conn.0 as usize)?.take()?;
         self.used -= 1;
+        if self.used == 0 && self.slots.len() > KEPT {
+            self.slots = Vec::new();
+        }
         Some(slot)
     }
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use ternmq_broker::{Broker, Config};
+use ternmq_broker::{Broker, Config, Ending};
 
 use crate::cli::Serve;
 use crate::config;
@@ -29,6 +29,7 @@ pub(crate) fn run(args: &Serve) -> Result<ExitCode, String> {
         );
     }
     let broker = Broker::start(config.clone()).map_err(|e| e.to_string())?;
+    end_with_the_broker(broker.ending());
     announce(report, &config, broker.local_addrs());
     if let Some(data) = &data {
         data.write_listeners(broker.local_addrs())?;
@@ -70,6 +71,16 @@ fn announce(report: Report, config: &Config, addresses: &[SocketAddr]) {
             );
         }
     }
+}
+
+/// A server whose broker has failed is worth nothing: its supervisor shall start another one.
+fn end_with_the_broker(ending: Ending) {
+    std::thread::spawn(move || {
+        if let Some(failure) = ending.wait() {
+            crate::report::error(&failure.to_string());
+            std::process::exit(1);
+        }
+    });
 }
 
 /// For whoever loses patience with clients that don't take their last messages.

@@ -117,10 +117,11 @@ impl Driver {
                 continue;
             };
             slot.closing = true;
-            let until = self.now.after(GOODBYE_MS);
-            self.goodbyes.push(until, conn, slot);
             if !slot.blocked {
                 self.flush(conn);
+            }
+            if let Some(slot) = self.slots.get(conn) {
+                self.goodbyes.push(self.now.after(GOODBYE_MS), conn, slot);
             }
         }
         if self.out.closing.is_empty() {
