@@ -6,9 +6,9 @@ proves 5: MQTT-3.8.1-1 MQTT-3.8.3-2 MQTT-3.10.1-1 MQTT-3.10.3-2 MQTT-2.2.1-3
 anna connects
 peer expects CONNECT
 peer sends CONNACK
-anna subscribes filter=a/+ qos=2 filter=b qos=0 => code=2 code=0x80
+anna subscribes filter=a/+ qos=2 filter=b qos=0 => code=2 code=0
 peer expects SUBSCRIBE id=<s> filter=a/+ options=2 filter=b options=0
-peer sends SUBACK id=<s> code=2 code=0x80
+peer sends SUBACK id=<s> code=2 code=0
 anna unsubscribes filter=a/+ filter=b
 peer expects UNSUBSCRIBE id=<u> filter=a/+ filter=b
 in 3.1.1: peer sends UNSUBACK id=<u>

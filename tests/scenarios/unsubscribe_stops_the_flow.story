@@ -5,7 +5,8 @@ proves 5: MQTT-3.10.4-1 MQTT-3.10.4-2 MQTT-3.10.4-4
 
 anna connects
 ben connects
-ben subscribes filter=news/+ qos=1 filter=bell qos=1
+ben subscribes filter=news/+ qos=1
+ben subscribes filter=bell qos=1
 anna publishes topic=news/1 payload=first qos=1
 ben receives topic=news/1 payload=first
 ben unsubscribes filter=news/+

@@ -47,6 +47,7 @@ class Link(asyncio.BufferedProtocol):
         events = self._feed(nbytes)
         if events is not None:
             self._on_events(events)
+            self._arm()  # CONNACK brings the deadline forward, from the timeout to Keep Alive
         if self._session.wants_close:
             self.flush()
 
