@@ -116,8 +116,10 @@ impl Shard {
             properties: properties.get(),
         });
         self.links.stats.connects += 1;
-        if let Err(error) = self.send(id, &packet, out) {
-            self.fail(id, error, now, out);
+        if self.send(id, &packet, out).is_err() {
+            // A client that takes no CONNACK can't be told anything [MQTT-3.14.0-1].
+            self.detach(id, now, out);
+            self.close(id, out);
             return;
         }
         self.arm(id);

@@ -50,9 +50,18 @@ impl Shard {
     }
 
     /// Finds the filters that match, for [`fan_out`](Self::fan_out); false when there are none.
+    ///
+    /// Publishers repeat themselves: while topic and subscriptions are those of the last time, so is
+    /// the answer.
     pub(super) fn match_topic(&mut self, topic: &str) -> bool {
-        let topic = crate::topic::TopicName::assume(topic);
-        self.index.matching(topic, &mut self.matches);
+        let version = self.index.version();
+        if self.matched_version != version || self.matched_topic != topic {
+            let name = crate::topic::TopicName::assume(topic);
+            self.index.matching(name, &mut self.matches);
+            self.matched_version = version;
+            self.matched_topic.clear();
+            self.matched_topic.push_str(topic);
+        }
         !self.matches.filters().is_empty()
     }
 

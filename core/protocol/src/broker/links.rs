@@ -10,15 +10,13 @@ use super::pool::Pool;
 use super::session::{Parcel, Session};
 use super::source::{Source, write_as_is};
 use super::stats::Stats;
-use crate::codec::{PacketType, QoS};
+use crate::codec::QoS;
 use crate::message::{Delivery, Message};
-use crate::reason::ReasonCode;
 use crate::session::queue::Pushed;
-use crate::session::window::{Phase, SendWindow};
+use crate::session::window::Phase;
 use crate::time::Time;
 use crate::version::ProtocolVersion;
 use crate::weight::Weight;
-use std::cell::Cell;
 
 /// Everything a delivery touches.
 #[derive(Debug)]
@@ -109,101 +107,6 @@ impl Links {
         self.frames.write(version, message, &delivery, writer);
     }
 
-    /// Writes what waits for this session, as far as window and buffer have room: first what was
-    /// sent before on an earlier connection, in its order [MQTT-4.6.0-1], then the queue.
-    pub(super) fn refill(&mut self, slot: u32, now: Time, out: &mut Out) {
-        let Some(session) = self.sessions.get_mut(slot) else {
-            return;
-        };
-        let id = session.conn;
-        let Some(conn) = self.conns.get_mut(id) else {
-            return;
-        };
-        let room = self.limits.outbound_bytes;
-        while conn.outbound_len() < room {
-            let Some(again) = session.window.next_resend() else {
-                break;
-            };
-            let (packet_id, phase, parcel) = (again.id, again.phase, again.item);
-            match &parcel.message {
-                Some(message) if phase != Phase::AwaitPubcomp => {
-                    let mut delivery = parcel_delivery(conn.version, message, parcel, now);
-                    (delivery.dup, delivery.packet_id) = (true, packet_id);
-                    // The client may have come back with a lower Maximum Packet Size. The packet
-                    // is then left out, and its identifier stays taken until the session ends.
-                    if fits(conn, message, &delivery) {
-                        self.stats.sent_again += 1;
-                        let version = conn.version;
-                        conn.writer(id, &mut self.pool, out)
-                            .publish(version, message, &delivery);
-                    }
-                }
-                _ => conn.send_ack(
-                    id,
-                    PacketType::PubRel,
-                    packet_id,
-                    ReasonCode::SUCCESS,
-                    &mut self.pool,
-                    out,
-                ),
-            }
-        }
-        while conn.outbound_len() < room {
-            match session.queue.front() {
-                None => break,
-                Some(parcel) if parcel.qos == QoS::AtMostOnce => session.queued_qos0 -= 1,
-                Some(_) if !session.window.can_push() => break,
-                Some(_) => {}
-            }
-            let Some(parcel) = session.queue.pop() else {
-                break;
-            };
-            let Self { pool, stats, .. } = self;
-            send_parcel(&mut session.window, conn, id, parcel, now, pool, stats, out);
-        }
-        if session.queued_qos0 > 0 && conn.outbound_len() < room {
-            self.pass_qos0(slot, now, out);
-        }
-    }
-
-    /// QoS 0 messages that got into the queue for want of room in the buffer must not wait for
-    /// acknowledgements of those before them: takes them out as far as there is room now. Walks over
-    /// the whole queue, but each time with a buffer full of messages to show for it.
-    fn pass_qos0(&mut self, slot: u32, now: Time, out: &mut Out) {
-        let Self {
-            sessions,
-            conns,
-            pool,
-            stats,
-            limits,
-            ..
-        } = self;
-        let session = &mut sessions[slot];
-        let id = session.conn;
-        let Some(conn) = conns.get_mut(id) else {
-            return;
-        };
-        let len = Cell::new(conn.outbound_len());
-        let (window, passed) = (&mut session.window, &mut session.queued_qos0);
-        session.queue.remove_if(
-            |parcel| parcel.qos == QoS::AtMostOnce && len.get() < limits.outbound_bytes,
-            |parcel| {
-                *passed -= 1;
-                send_parcel(window, conn, id, parcel, now, pool, stats, out);
-                len.set(conn.outbound_len());
-            },
-        );
-    }
-
-    /// Whether [`refill`](Self::refill) would find something to write, given room in the buffer.
-    pub(super) fn has_backlog(&self, session: u32) -> bool {
-        self.sessions.get(session).is_some_and(|session| {
-            session.window.has_resend()
-                || session.queued_qos0 > 0
-                || !session.queue.is_empty() && session.window.can_push()
-        })
-    }
-
     /// A session's client went away: drops the QoS 0 messages of its queue and the memory it does
     /// not need while it waits.
     pub(super) fn rest(&mut self, session: u32) {
@@ -256,59 +159,9 @@ impl Links {
     }
 }
 
-/// Writes one message that came out of the queue, unless it expired meanwhile or is too large.
-#[allow(clippy::too_many_arguments)] // parts of `Links`, which is borrowed in parts
-fn send_parcel(
-    window: &mut SendWindow<Parcel>,
-    conn: &mut Connection,
-    id: u32,
-    parcel: Parcel,
-    now: Time,
-    pool: &mut Pool,
-    stats: &mut Stats,
-    out: &mut Out,
-) {
-    stats.queued -= 1;
-    stats.queued_bytes -= parcel.weight() as u64;
-    let Some(message) = &parcel.message else {
-        return;
-    };
-    if message.is_expired(now) {
-        stats.dropped.expired += 1;
-        return;
-    }
-    let (version, qos) = (conn.version, parcel.qos);
-    let delivery = parcel_delivery(version, message, &parcel, now);
-    if !fits(conn, message, &delivery) {
-        stats.dropped.too_large += 1;
-        return;
-    }
-    if qos == QoS::AtMostOnce {
-        conn.writer(id, pool, out)
-            .publish(version, message, &delivery);
-    } else {
-        // Into the window first, and written from there: no second reference to the message.
-        let pushed = window.push(awaited(qos), parcel);
-        let Ok(packet_id) = pushed else {
-            debug_assert!(false, "can_push was asked");
-            return;
-        };
-        let Some((_, parcel)) = window.get(packet_id) else {
-            return;
-        };
-        if let Some(message) = &parcel.message {
-            let mut delivery = parcel_delivery(version, message, parcel, now);
-            delivery.packet_id = packet_id;
-            conn.writer(id, pool, out)
-                .publish(version, message, &delivery);
-        }
-    }
-    stats.count_sent(qos);
-}
-
 /// Whether the client takes a packet of this size. One that is too large counts as sent
 /// [MQTT-3.1.2-25].
-fn fits(conn: &Connection, message: &Message, delivery: &Delivery<'_>) -> bool {
+pub(super) fn fits(conn: &Connection, message: &Message, delivery: &Delivery<'_>) -> bool {
     if conn.max_packet_size == u32::MAX {
         return true;
     }
@@ -321,14 +174,16 @@ fn fits(conn: &Connection, message: &Message, delivery: &Delivery<'_>) -> bool {
     message.publish_len(conn.version, &sized) <= conn.max_packet_size as usize
 }
 
-const fn awaited(qos: QoS) -> Phase {
+/// What a message that is sent now waits for.
+pub(super) const fn awaited(qos: QoS) -> Phase {
     match qos {
         QoS::ExactlyOnce => Phase::AwaitPubrec,
         _ => Phase::AwaitPuback,
     }
 }
 
-fn parcel_delivery<'a>(
+/// How a message that waited is sent.
+pub(super) fn parcel_delivery<'a>(
     version: ProtocolVersion,
     message: &Message,
     parcel: &'a Parcel,

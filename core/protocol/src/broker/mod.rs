@@ -14,6 +14,7 @@ mod links;
 mod out;
 mod pool;
 mod publish;
+mod refill;
 mod replay;
 mod session;
 mod shard;

@@ -62,6 +62,9 @@ pub struct Shard {
     pub(super) hasher: SeedableRandomState,
     pub(super) timers: Timers,
     pub(super) matches: Matches,
+    /// What `matches` are for: this topic, and this version of the index.
+    pub(super) matched_topic: String,
+    pub(super) matched_version: u64,
     pub(super) chosen: Chosen,
     pub(super) scratch: Vec<u8>,
     pub(super) peers_interested: bool,
@@ -91,6 +94,8 @@ impl Shard {
             ),
             timers: Timers::new(),
             matches: Matches::default(),
+            matched_topic: String::new(),
+            matched_version: u64::MAX,
             chosen: Chosen::default(),
             scratch: Vec::new(),
             peers_interested: false,

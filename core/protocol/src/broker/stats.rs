@@ -45,6 +45,9 @@ pub struct Stats {
     pub sent: [u64; 3],
     /// PUBLISH packets written again after a reconnection.
     pub sent_again: u64,
+    /// QoS 1 and 2 messages that were sent once and could not be sent again, because the client came
+    /// back with a lower Maximum Packet Size.
+    pub given_up: u64,
     /// QoS 1 and 2 deliveries that the client acknowledged in full, with whatever reason code.
     pub acknowledged: u64,
     /// Copies that wait in sessions' queues now.
@@ -133,6 +136,7 @@ impl Stats {
         self.matched += other.matched;
         self.retained += other.retained;
         self.sent_again += other.sent_again;
+        self.given_up += other.given_up;
         self.acknowledged += other.acknowledged;
         self.queued += other.queued;
         self.queued_bytes += other.queued_bytes;

@@ -166,6 +166,43 @@ fn nothing_larger_than_the_clients_maximum_is_sent() {
     assert_eq!(desk.take_all(client), [error]);
 }
 
+// [MQTT-3.1.2-25]
+#[test]
+fn what_a_client_does_not_take_any_more_is_given_up() {
+    let mut desk = Desk::with(|limits| limits.inflight = 2);
+    let (client, _) = desk.durable(V5_0, "c");
+    desk.subscribe(client, "t", Q2);
+    let publisher = desk.client(V5_0, "p");
+    for qos in [Q1, Q2] {
+        desk.publish(publisher, "t", &"x".repeat(200), qos, 1);
+    }
+    desk.publish(publisher, "t", "small", Q2, 2);
+    assert_eq!(desk.messages(client).len(), 2);
+    desk.cut(client);
+    let mut properties = PropertiesBuf::default();
+    properties.push_number(PropertyId::MaximumPacketSize, 50);
+    let mut connect = Connect::new(V5_0, "c");
+    (connect.clean_start, connect.properties) = (false, properties.get());
+    let client = desk.connect(connect);
+    assert!(desk.connack(client));
+    assert_eq!(desk.texts(client), ["small"]);
+    assert_eq!(desk.stats().given_up, 2);
+    desk.check_books();
+}
+
+// [MQTT-3.1.2-24] [MQTT-3.14.0-1]
+#[test]
+fn a_client_that_takes_no_connack_is_closed_without_a_word() {
+    let mut desk = Desk::new();
+    let mut properties = PropertiesBuf::default();
+    properties.push_number(PropertyId::MaximumPacketSize, 4);
+    let mut connect = Connect::new(V5_0, "c");
+    connect.properties = properties.get();
+    let conn = desk.connect(connect);
+    assert!(!desk.is_open(conn) && desk.got(conn).is_empty());
+    assert_eq!(desk.stats().sessions, 0);
+}
+
 // [MQTT-3.2.2-15]: a client that sends more is cut off, 0x95.
 #[test]
 fn a_packet_over_the_servers_maximum_is_refused_by_its_header() {

@@ -45,7 +45,7 @@ impl World {
         let client = |n: usize| Client {
             name: format!("client {n}"),
             version: [V3_1, V3_1_1, V5_0][n % 3],
-            durable: n % 2 == 0,
+            durable: n.is_multiple_of(2),
             conn: None,
             stuck: false,
             has_session: false,

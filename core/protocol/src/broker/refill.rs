@@ -1,0 +1,183 @@
+//! What waits for a session, sent as soon as there is room for it.
+
+use super::connection::Connection;
+use super::links::{Links, awaited, fits, parcel_delivery};
+use super::out::Out;
+use super::pool::Pool;
+use super::session::Parcel;
+use super::stats::Stats;
+use crate::codec::{PacketType, QoS};
+use crate::reason::ReasonCode;
+use crate::session::window::{Phase, SendWindow};
+use crate::time::Time;
+use crate::weight::Weight;
+use std::cell::Cell;
+
+impl Links {
+    /// Writes what waits for this session, as far as window and buffer have room: first what was
+    /// sent before on an earlier connection, in its order [MQTT-4.6.0-1], then the queue.
+    pub(super) fn refill(&mut self, slot: u32, now: Time, out: &mut Out) {
+        self.resend(slot, now, out);
+        let Some(session) = self.sessions.get_mut(slot) else {
+            return;
+        };
+        let id = session.conn;
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
+        let room = self.limits.outbound_bytes;
+        while conn.outbound_len() < room {
+            match session.queue.front() {
+                None => break,
+                Some(parcel) if parcel.qos == QoS::AtMostOnce => session.queued_qos0 -= 1,
+                Some(_) if !session.window.can_push() => break,
+                Some(_) => {}
+            }
+            let Some(parcel) = session.queue.pop() else {
+                break;
+            };
+            let Self { pool, stats, .. } = self;
+            send_parcel(&mut session.window, conn, id, parcel, now, pool, stats, out);
+        }
+        if session.queued_qos0 > 0 && conn.outbound_len() < room {
+            self.pass_qos0(slot, now, out);
+        }
+    }
+
+    /// Sends again what was sent on an earlier connection and not acknowledged [MQTT-4.4.0-1].
+    fn resend(&mut self, slot: u32, now: Time, out: &mut Out) {
+        let Self {
+            sessions,
+            conns,
+            pool,
+            stats,
+            limits,
+            ..
+        } = self;
+        let Some(session) = sessions.get_mut(slot) else {
+            return;
+        };
+        let (id, window) = (session.conn, &mut session.window);
+        let Some(conn) = conns.get_mut(id) else {
+            return;
+        };
+        while conn.outbound_len() < limits.outbound_bytes {
+            let Some(again) = window.next_resend() else {
+                break;
+            };
+            let (packet_id, phase, parcel) = (again.id, again.phase, again.item);
+            let message = match &parcel.message {
+                Some(message) if phase != Phase::AwaitPubcomp => message,
+                _ => {
+                    let kind = PacketType::PubRel;
+                    conn.send_ack(id, kind, packet_id, ReasonCode::SUCCESS, pool, out);
+                    continue;
+                }
+            };
+            let version = conn.version;
+            let mut delivery = parcel_delivery(version, message, parcel, now);
+            (delivery.dup, delivery.packet_id) = (true, packet_id);
+            if fits(conn, message, &delivery) {
+                stats.sent_again += 1;
+                conn.writer(id, pool, out)
+                    .publish(version, message, &delivery);
+            } else {
+                // The client came back with a lower Maximum Packet Size: as if it had completed
+                // [MQTT-3.1.2-25].
+                stats.given_up += 1;
+                let _ = match phase {
+                    Phase::AwaitPubrec => window.pubrec_refused(packet_id),
+                    _ => window.puback(packet_id),
+                };
+            }
+        }
+    }
+
+    /// QoS 0 messages that got into the queue for want of room in the buffer must not wait for
+    /// acknowledgements of those before them: takes them out as far as there is room now. Walks over
+    /// the whole queue, but each time with a buffer full of messages to show for it.
+    fn pass_qos0(&mut self, slot: u32, now: Time, out: &mut Out) {
+        let Self {
+            sessions,
+            conns,
+            pool,
+            stats,
+            limits,
+            ..
+        } = self;
+        let session = &mut sessions[slot];
+        let id = session.conn;
+        let Some(conn) = conns.get_mut(id) else {
+            return;
+        };
+        let len = Cell::new(conn.outbound_len());
+        let (window, passed) = (&mut session.window, &mut session.queued_qos0);
+        session.queue.remove_if(
+            |parcel| parcel.qos == QoS::AtMostOnce && len.get() < limits.outbound_bytes,
+            |parcel| {
+                *passed -= 1;
+                send_parcel(window, conn, id, parcel, now, pool, stats, out);
+                len.set(conn.outbound_len());
+            },
+        );
+    }
+
+    /// Whether [`refill`](Self::refill) would find something to write, given room in the buffer.
+    pub(super) fn has_backlog(&self, session: u32) -> bool {
+        self.sessions.get(session).is_some_and(|session| {
+            session.window.has_resend()
+                || session.queued_qos0 > 0
+                || !session.queue.is_empty() && session.window.can_push()
+        })
+    }
+}
+
+/// Writes one message that came out of the queue, unless it expired meanwhile or is too large.
+#[allow(clippy::too_many_arguments)] // parts of `Links`, which is borrowed in parts
+fn send_parcel(
+    window: &mut SendWindow<Parcel>,
+    conn: &mut Connection,
+    id: u32,
+    parcel: Parcel,
+    now: Time,
+    pool: &mut Pool,
+    stats: &mut Stats,
+    out: &mut Out,
+) {
+    stats.queued -= 1;
+    stats.queued_bytes -= parcel.weight() as u64;
+    let Some(message) = &parcel.message else {
+        return;
+    };
+    if message.is_expired(now) {
+        stats.dropped.expired += 1;
+        return;
+    }
+    let (version, qos) = (conn.version, parcel.qos);
+    let delivery = parcel_delivery(version, message, &parcel, now);
+    if !fits(conn, message, &delivery) {
+        stats.dropped.too_large += 1;
+        return;
+    }
+    if qos == QoS::AtMostOnce {
+        conn.writer(id, pool, out)
+            .publish(version, message, &delivery);
+    } else {
+        // Into the window first, and written from there: no second reference to the message.
+        let pushed = window.push(awaited(qos), parcel);
+        let Ok(packet_id) = pushed else {
+            debug_assert!(false, "can_push was asked");
+            return;
+        };
+        let Some((_, parcel)) = window.get(packet_id) else {
+            return;
+        };
+        if let Some(message) = &parcel.message {
+            let mut delivery = parcel_delivery(version, message, parcel, now);
+            delivery.packet_id = packet_id;
+            conn.writer(id, pool, out)
+                .publish(version, message, &delivery);
+        }
+    }
+    stats.count_sent(qos);
+}
