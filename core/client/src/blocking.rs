@@ -31,15 +31,19 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// thread. Dropping the last clone disconnects in the background, as with the
 /// [asynchronous client](crate::Client).
 ///
-/// ```no_run
+/// ```
+/// use std::time::Duration;
 /// use ternmq_client::blocking::Client;
 /// use ternmq_client::{ConnectOptions, Publish, QoS};
-/// let client = Client::connect(ConnectOptions::from_uri("mqtt://localhost")?)?;
-/// let lights = client.subscribe("lights/+", QoS::AtLeastOnce)?;
+/// # let broker = ternmq_broker::Broker::start(ternmq_broker::Config::listen("127.0.0.1:0".parse()?))?;
+/// # let uri = format!("mqtt://{}", broker.local_addrs()[0]);
+/// let client = Client::connect(ConnectOptions::from_uri(&uri)?)?;
+/// let mut lights = client.subscribe("lights/+", QoS::AtLeastOnce)?;
 /// client.publish(Publish::new("lights/kitchen", "on").qos(QoS::AtLeastOnce))?;
-/// for message in lights {
-///     println!("{}: {:?}", message.topic(), message.text());
-/// }
+/// let message = lights.next_timeout(Duration::from_secs(10))?;
+/// assert_eq!((message.topic(), message.text()), ("lights/kitchen", Some("on")));
+/// client.disconnect();
+/// assert!(lights.next().is_none());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -57,6 +61,18 @@ impl Client {
         let client = block_until(AsyncClient::connect(options), None);
         Ok(Self {
             client: client.unwrap_or(Err(ConnectError::Timeout))?,
+            timeout: DEFAULT_TIMEOUT,
+        })
+    }
+
+    /// A client that begins to connect, and can be used at once, see
+    /// [`Client::open`](crate::Client::open).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open(options: ConnectOptions) -> Result<Self, ConnectError> {
+        Ok(Self {
+            client: AsyncClient::open(options)?,
             timeout: DEFAULT_TIMEOUT,
         })
     }

@@ -270,6 +270,32 @@ fn reconnects_and_subscribes_again_when_the_broker_comes_back() {
 }
 
 #[test]
+fn an_open_client_works_from_the_first_moment_and_waits_for_its_server() {
+    let address = broker().local_addrs()[0];
+    let backoff = Backoff {
+        min: Duration::from_millis(10),
+        max: Duration::from_millis(50),
+        first_connect: true,
+        ..Backoff::default()
+    };
+    let options = ConnectOptions::from_uri(&address.to_string()).unwrap();
+    let client = blocking::Client::open(options.reconnect(backoff)).unwrap();
+    let publishing = client
+        .publish_nowait(Publish::new("a", "").qos(QoS::AtLeastOnce))
+        .unwrap();
+    let subscriber = client.clone();
+    let subscribing = std::thread::spawn(move || subscriber.subscribe("b", QoS::AtLeastOnce));
+    let late = Broker::start(Config::listen(address)).unwrap();
+    client.wait(publishing).unwrap();
+    let mut messages = subscribing.join().unwrap().unwrap();
+    client
+        .publish(Publish::new("b", "1").qos(QoS::AtLeastOnce))
+        .unwrap();
+    assert_eq!(payloads(&mut messages, 1), ["1"]);
+    late.stop().unwrap();
+}
+
+#[test]
 fn a_resumed_session_brings_what_came_meanwhile_to_who_subscribes_again() {
     let broker = broker();
     let persistent = || {
@@ -353,13 +379,8 @@ fn dropping_a_client_disconnects_without_the_will() {
     let watcher = connect(&broker, "watcher");
     let mut wills = watcher.subscribe("gone/+", QoS::AtLeastOnce).unwrap();
     let with_will = |name: &str| {
-        let will = Will {
-            topic: format!("gone/{name}"),
-            payload: name.into(),
-            qos: QoS::AtLeastOnce,
-            retain: false,
-            properties: PropertiesBuf::default(),
-        };
+        let mut will = Will::new(format!("gone/{name}"), name);
+        will.qos = QoS::AtLeastOnce;
         blocking::Client::connect(options(&broker, name).will(will)).unwrap()
     };
     let dropped = with_will("dropped");

@@ -33,16 +33,20 @@ use hub::{Completion, Hub, Outcome};
 /// in the background: what was published before still goes out, but a process that ends at once may
 /// end earlier. [`Subscription`]s don't keep the client; they end with it.
 ///
-/// ```no_run
+/// ```
 /// use ternmq_client::{Client, ConnectOptions, Publish, QoS};
-/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-/// let client = Client::connect(ConnectOptions::from_uri("mqtt://localhost")?).await?;
+/// # let broker = ternmq_broker::Broker::start(ternmq_broker::Config::listen("127.0.0.1:0".parse()?))?;
+/// # let uri = format!("mqtt://{}", broker.local_addrs()[0]);
+/// # async fn run(uri: &str) -> Result<(), Box<dyn std::error::Error>> {
+/// let client = Client::connect(ConnectOptions::from_uri(uri)?).await?;
 /// let mut lights = client.subscribe("lights/+", QoS::AtLeastOnce).await?;
 /// client.publish(Publish::new("lights/kitchen", "on").qos(QoS::AtLeastOnce)).await?;
-/// while let Some(message) = lights.next().await {
-///     println!("{}: {:?}", message.topic(), message.text());
-/// }
+/// let message = lights.next().await.expect("the client has not ended");
+/// assert_eq!((message.topic(), message.text()), ("lights/kitchen", Some("on")));
+/// client.disconnect().await;
 /// # Ok(()) }
+/// # ternmq_client::blocking::block_on(run(&uri))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
 pub struct Client(Arc<Owner>);
@@ -61,11 +65,7 @@ impl Client {
     /// [`Backoff::first_connect`](crate::Backoff::first_connect) it is repeated instead, until it
     /// succeeds.
     pub async fn connect(options: ConnectOptions) -> Result<Self, ConnectError> {
-        let hub = Arc::new(Hub::new(options.limits));
-        let link = Link::open(options, hub.clone())?;
-        hub.attach(&link);
-        link.connect()?;
-        let client = Self(Arc::new(Owner { link, hub }));
+        let client = Self::open(options)?;
         let failed = client
             .watch(|state| match (&state.ended, state.status) {
                 (Some(Ended::ConnectFailed(error)), _) => Some(Some(error.clone())),
@@ -78,6 +78,22 @@ impl Client {
             Some(error) => Err(error),
             None => Ok(client),
         }
+    }
+
+    /// A client that begins to connect, and can be used at once: what is published waits in the outbox,
+    /// what is subscribed to waits for the connection. With [`Backoff::first_connect`] the server may
+    /// come up as late as it likes; without, a failed first attempt ends the client.
+    ///
+    /// [`Backoff::first_connect`]: crate::Backoff::first_connect
+    ///
+    /// # Errors
+    /// The options are impossible, or the IO thread can't be started.
+    pub fn open(options: ConnectOptions) -> Result<Self, ConnectError> {
+        let hub = Arc::new(Hub::new(options.limits));
+        let link = Link::open(options, hub.clone())?;
+        hub.attach(&link);
+        link.connect()?;
+        Ok(Self(Arc::new(Owner { link, hub })))
     }
 
     /// Publishes a message, and returns when the server has acknowledged it; with QoS 0, when it

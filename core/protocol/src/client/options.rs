@@ -187,6 +187,17 @@ impl Options {
 }
 
 impl Will {
+    /// A will of QoS 0, not retained, without properties.
+    pub fn new(topic: impl Into<String>, payload: impl Into<Vec<u8>>) -> Self {
+        Self {
+            topic: topic.into(),
+            payload: payload.into(),
+            qos: QoS::AtMostOnce,
+            retain: false,
+            properties: PropertiesBuf::default(),
+        }
+    }
+
     fn as_wire(&self) -> WireWill<'_> {
         WireWill {
             topic: &self.topic,
