@@ -1,7 +1,7 @@
 //! `MQTTClient.h`: creating, connecting, callbacks, and what needs neither.
 
 use std::ffi::{c_char, c_int, c_ulong, c_void};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use ternmq_protocol::ReasonCode;
@@ -116,7 +116,28 @@ unsafe fn create(
             is_v5,
         )
     };
-    Client::new(options::endpoint(uri)?, client_id, is_v5)
+    let client = Client::new(options::endpoint(uri)?, client_id, is_v5)?;
+    ignore_broken_pipes();
+    Ok(client)
+}
+
+/// Writing to a connection that the server has closed raises SIGPIPE, which would end a process that
+/// has made no choice about it. Rust's own `main` makes that choice; a C program gets it here, at the
+/// first client, as with Paho.
+fn ignore_broken_pipes() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // SAFETY: the calls get valid arguments, and ignoring a signal runs no code. A program that
+        // changes its handler for SIGPIPE at this very moment on another thread is not one that has
+        // made no choice.
+        unsafe {
+            let mut current: libc::sigaction = std::mem::zeroed();
+            let known = libc::sigaction(libc::SIGPIPE, std::ptr::null(), &raw mut current) == 0;
+            if known && current.sa_sigaction == libc::SIG_DFL {
+                libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+            }
+        }
+    });
 }
 
 #[unsafe(no_mangle)]

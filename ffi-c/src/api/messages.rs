@@ -4,7 +4,7 @@ use std::ffi::{c_char, c_int, c_ulong, c_void};
 use std::sync::Arc;
 
 use ternmq_protocol::client::Token;
-use ternmq_protocol::codec::{Place, PropertiesBuf, Request};
+use ternmq_protocol::codec::{Place, PropertiesBuf, PropertyId, Request};
 
 use super::client::{client, code, deadline};
 use super::response;
@@ -407,10 +407,22 @@ unsafe fn outgoing<'a>(client: &Client, message: &Publishing) -> Result<Outgoing
             qos: options::qos(message.qos)?,
             retain: message.retained != 0,
             properties: match client.is_v5 {
-                true => properties::to_wire(message.properties, Place::Publish)?,
+                true => publish_properties(message.properties)?,
                 false => PropertiesBuf::default(),
             },
         })
+    }
+}
+
+/// # Safety
+/// `list` is NULL or leads to a list.
+unsafe fn publish_properties(list: *const MQTTProperties) -> Result<PropertiesBuf, c_int> {
+    // SAFETY: as the caller promises.
+    let properties = unsafe { properties::to_wire(list, Place::Publish)? };
+    // Only a server sends this one in a PUBLISH [MQTT-3.3.4-6].
+    match properties.get().number(PropertyId::SubscriptionIdentifier) {
+        Some(_) => Err(MQTTCLIENT_BAD_MQTT_OPTION),
+        None => Ok(properties),
     }
 }
 

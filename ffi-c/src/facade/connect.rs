@@ -46,14 +46,10 @@ impl Client {
             return Err(MQTTCLIENT_FAILURE.into());
         };
         self.disconnect(Instant::now(), ReasonCode::SUCCESS, Properties::EMPTY)?;
-        let mut last = MQTTCLIENT_FAILURE.into();
-        for target in &options.endpoints {
-            match self.try_server(options, target) {
-                Ok(connected) => return Ok(self.established(target, connected)),
-                Err(error) => last = self.refused(error),
-            }
-        }
-        Err(last)
+        self.await_answer(true);
+        let result = self.try_servers(options);
+        self.await_answer(false);
+        result
     }
 
     /// Ends the connection, after waiting until the deadline for what is in flight. Does nothing
@@ -86,6 +82,17 @@ impl Client {
             self.link.wait(None, is_closed);
         }
         Ok(())
+    }
+
+    fn try_servers(&self, options: &ConnectOptions) -> Result<Established, Refused> {
+        let mut last = MQTTCLIENT_FAILURE.into();
+        for target in &options.endpoints {
+            match self.try_server(options, target) {
+                Ok(connected) => return Ok(self.established(target, connected)),
+                Err(error) => last = self.refused(error),
+            }
+        }
+        Err(last)
     }
 
     fn try_server(

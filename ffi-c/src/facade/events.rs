@@ -104,30 +104,23 @@ impl Inbox {
         self.bytes = 0;
     }
 
-    /// A call begins or ends to wait for an answer.
-    pub(super) fn await_answer(&mut self, begins: bool) {
-        if begins {
-            self.awaiting += 1;
-        } else {
-            self.awaiting -= 1;
-        }
+    /// Whether the network is not read, for all that waits here.
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused
     }
 
-    pub(super) fn nobody_awaits(&self) -> bool {
+    fn nobody_awaits(&self) -> bool {
         self.awaiting == 0
     }
 
     /// Whether the link is to pause, with some distance between stopping and going on.
     fn wants_pause(&self) -> bool {
-        let bytes = match self.awaiting {
-            0 => MAX_WAITING_BYTES,
-            _ => MAX_WAITING_BYTES_AWAITING,
+        let (messages, bytes) = match self.awaiting {
+            0 => (MAX_WAITING, MAX_WAITING_BYTES),
+            _ => (usize::MAX, MAX_WAITING_BYTES_AWAITING),
         };
-        if self.paused {
-            self.waiting.len() > MAX_WAITING / 2 || self.bytes > bytes / 2
-        } else {
-            self.waiting.len() >= MAX_WAITING && self.awaiting == 0 || self.bytes >= bytes
-        }
+        let share = if self.paused { 2 } else { 1 };
+        self.waiting.len() >= messages / share || self.bytes >= bytes / share
     }
 }
 
@@ -151,7 +144,7 @@ impl Requests {
     }
 
     /// Nobody waits for anything: what is left was not asked for.
-    pub(super) fn forget_answers(&mut self) {
+    fn forget_answers(&mut self) {
         self.answers.clear();
     }
 }
@@ -234,6 +227,21 @@ impl Client {
         }
     }
 
+    /// A call begins or ends to wait for an answer of the server, which stands behind all messages
+    /// that are not read yet.
+    pub(super) fn await_answer(&self, begins: bool) {
+        let mut state = self.lock();
+        if begins {
+            state.inbox.awaiting += 1;
+        } else {
+            state.inbox.awaiting -= 1;
+            if state.inbox.nobody_awaits() {
+                state.requests.forget_answers();
+            }
+        }
+        self.throttle(state);
+    }
+
     /// Stops or restarts reading from the network, as the inbox wants it. Called after each change
     /// of the inbox; the lock is released while the link is told.
     pub(super) fn throttle<'a>(&'a self, mut state: MutexGuard<'a, State>) {
@@ -262,5 +270,84 @@ fn memory(upcall: &Upcall) -> usize {
     match upcall {
         Upcall::Message(incoming) => incoming.message.memory(),
         _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ternmq_protocol::codec::{Properties, QoS};
+    use ternmq_protocol::{Message, Time};
+
+    fn message(bytes: usize) -> Upcall {
+        let payload = vec![0; bytes];
+        let (qos, none) = (QoS::AtMostOnce, Properties::EMPTY);
+        Upcall::Message(Incoming {
+            message: Message::new("t", &payload, qos, false, none, Time(0)).unwrap(),
+            packet_id: 0,
+            dup: false,
+            qos,
+            retain: false,
+            subscription_ids: Default::default(),
+        })
+    }
+
+    #[test]
+    fn many_messages_pause_the_network_until_half_are_gone() {
+        let mut inbox = Inbox::default();
+        for _ in 1..MAX_WAITING {
+            inbox.push(Upcall::Lost);
+        }
+        assert!(!inbox.wants_pause());
+        inbox.push(Upcall::Lost);
+        assert!(inbox.wants_pause());
+        inbox.paused = true;
+        while inbox.len() >= MAX_WAITING / 2 {
+            assert!(inbox.wants_pause());
+            inbox.pop(true);
+        }
+        assert!(!inbox.wants_pause());
+    }
+
+    #[test]
+    fn a_call_that_waits_for_an_answer_lets_more_bytes_wait() {
+        let mut inbox = Inbox::default();
+        inbox.push(message(MAX_WAITING_BYTES));
+        assert!(inbox.wants_pause());
+        inbox.paused = true;
+        inbox.awaiting = 1;
+        assert!(!inbox.wants_pause());
+        inbox.push(message(MAX_WAITING_BYTES_AWAITING / 2));
+        assert!(inbox.wants_pause());
+        inbox.clear();
+        assert!(!inbox.wants_pause() && inbox.is_empty());
+    }
+
+    #[test]
+    fn reports_pass_a_refused_message_and_messages_do_not() {
+        let mut inbox = Inbox::default();
+        inbox.push(message(1));
+        inbox.push(message(2));
+        inbox.push(Upcall::Lost);
+        let Some(Upcall::Message(refused)) = inbox.pop(true) else {
+            panic!("no message");
+        };
+        inbox.put_back(refused);
+        assert!(matches!(inbox.pop(false), Some(Upcall::Lost)));
+        assert!(inbox.pop(false).is_none());
+        let again = inbox.pop_message().unwrap();
+        assert_eq!(again.message.payload().len(), 1);
+    }
+
+    #[test]
+    fn an_answer_that_comes_too_late_is_not_kept_for_the_next_request() {
+        let (token, mut requests) = (Token(1), Requests::default());
+        requests.abandon(token);
+        requests.answered(token, None, true);
+        assert!(requests.take(token).is_none());
+        requests.answered(token, None, true);
+        assert!(requests.take(token).is_some());
+        requests.answered(token, None, false);
+        assert!(requests.take(token).is_none());
     }
 }

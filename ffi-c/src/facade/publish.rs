@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use ternmq_client::executor::Strand;
 use ternmq_protocol::client::{PublishRefused, Token};
 use ternmq_protocol::codec::{PacketType, PropertiesBuf, PropertyId, QoS};
 use ternmq_protocol::{EncodeError, Message, ReasonCode, Time};
@@ -75,7 +76,7 @@ impl Client {
             };
             match published {
                 Ok(token) => return Ok(token),
-                Err(PublishRefused::Full) => self.wait_for_room(room),
+                Err(PublishRefused::Full) => self.wait_for_room(room)?,
                 Err(PublishRefused::NotConnected) => return Err(MQTTCLIENT_DISCONNECTED),
                 Err(PublishRefused::NoPacketId) => return Err(MQTTCLIENT_MAX_MESSAGES_INFLIGHT),
                 Err(PublishRefused::TooLarge) => return Err(MQTTCLIENT_FAILURE),
@@ -154,10 +155,24 @@ impl Client {
     }
 
     /// Waits until there is more room than at `since`, or no connection.
-    fn wait_for_room(&self, since: u64) {
+    ///
+    /// # Errors
+    /// `MQTTCLIENT_MAX_MESSAGES_INFLIGHT` inside a callback when so much waits for the callbacks that
+    /// nothing is read: then there won't be room before this one returns.
+    fn wait_for_room(&self, since: u64) -> Result<(), Code> {
+        let inside = self.strand.get().is_some_and(Strand::is_current);
+        self.await_answer(true);
         let mut state = self.lock();
+        let mut result = Ok(());
         while self.room.load(Ordering::Acquire) == since && state.connected {
+            if inside && state.inbox.is_paused() {
+                result = Err(MQTTCLIENT_MAX_MESSAGES_INFLIGHT);
+                break;
+            }
             state = self.wait(state, None).0;
         }
+        drop(state);
+        self.await_answer(false);
+        result
     }
 }

@@ -38,22 +38,15 @@ impl Client {
         &self,
         send: impl FnOnce(&Self) -> Result<Token, RequestRefused>,
     ) -> Result<Answer, Code> {
-        let mut state = self.lock();
-        let deadline = Instant::now() + state.command_timeout;
-        state.inbox.await_answer(true);
-        self.throttle(state);
+        let deadline = Instant::now() + self.lock().command_timeout;
+        self.await_answer(true);
         let answer = match send(self) {
             Ok(token) => self.answer(token, deadline),
             Err(RequestRefused::NotConnected) => Err(MQTTCLIENT_DISCONNECTED),
             Err(RequestRefused::NoPacketId) => Err(MQTTCLIENT_MAX_MESSAGES_INFLIGHT),
             Err(_) => Err(MQTTCLIENT_FAILURE),
         };
-        let mut state = self.lock();
-        state.inbox.await_answer(false);
-        if state.inbox.nobody_awaits() {
-            state.requests.forget_answers();
-        }
-        self.throttle(state);
+        self.await_answer(false);
         answer
     }
 

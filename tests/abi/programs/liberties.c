@@ -5,6 +5,7 @@
  */
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -172,6 +173,42 @@ static void a_slow_callback(const char* uri)
   finish(&quick);
 }
 
+/* ---- More waits for a callback than the library keeps, and the callback needs an answer */
+
+#define FLOOD 300
+
+static int flood_began, flood_is_out, flood_heard;
+
+static int drown(void* context, char* topic, int topic_len, MQTTClient_message* message)
+{
+  MQTTClient* client = context;
+  (void)topic_len;
+  release(topic, message);
+  if (flood_heard == 0)
+  {
+    set(&flood_began);
+    EXPECT(await(&flood_is_out, 1), 1);
+    EXPECT(MQTTClient_subscribe(*client, "liberties/rescue", 1), 0);
+  }
+  set(&flood_heard);
+  return 1;
+}
+
+static void a_flood(const char* uri)
+{
+  static char big[64 * 1024];
+  MQTTClient client = connected(uri, "flooded", &client, NULL, drown);
+  MQTTClient source = connected(uri, "source", NULL, NULL, NULL);
+  EXPECT(MQTTClient_subscribe(client, "liberties/flood", 0), 0);
+  for (int i = 0; i < FLOOD; ++i)
+    EXPECT(MQTTClient_publish(source, "liberties/flood", sizeof big, big, 0, 0, NULL), 0);
+  EXPECT(await(&flood_began, 1), 1);
+  finish(&source); /* everything is with the server by then */
+  set(&flood_is_out);
+  EXPECT(await(&flood_heard, FLOOD), FLOOD);
+  finish(&client);
+}
+
 /* ---- Connecting again inside connectionLost ----------------------------------------------- */
 
 static MQTTClient phoenix;
@@ -288,13 +325,32 @@ static void null_in_odd_places(const char* uri)
   MQTTClient_destroy(NULL);
 }
 
+/* ---- A server that closes must not end the process ---------------------------------------- */
+
+static void (*disposition(int signal_number))(int)
+{
+  struct sigaction action;
+  sigaction(signal_number, NULL, &action);
+  return action.sa_handler;
+}
+
+static void broken_pipes(const char* uri)
+{
+  EXPECT(disposition(SIGPIPE) == SIG_DFL, 1);
+  MQTTClient client = connected(uri, "pipes", NULL, NULL, NULL);
+  EXPECT(disposition(SIGPIPE) == SIG_IGN, 1);
+  finish(&client);
+}
+
 int main(int argc, char* argv[])
 {
   if (argc != 2)
     return 2;
+  broken_pipes(argv[1]);
   calls_inside_a_callback(argv[1]);
   refused_messages(argv[1]);
   a_slow_callback(argv[1]);
+  a_flood(argv[1]);
   reconnecting_where_the_loss_is_told(argv[1]);
   destroyed_handles(argv[1]);
   null_in_odd_places(argv[1]);
