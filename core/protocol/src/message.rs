@@ -340,8 +340,9 @@ pub(crate) fn stands_on_the_wire(publish: &Publish<'_>, topic: &str) -> bool {
     let wire = publish.wire().as_ptr_range();
     let payload = publish.payload.as_ptr_range();
     let properties = publish.properties.as_bytes().as_ptr_range();
-    publish.wire().get(2..2 + topic.len()) == Some(topic.as_bytes())
-        && publish.topic.len() == topic.len()
+    let topic_len = (topic.len() as u16).to_be_bytes();
+    publish.wire().starts_with(&topic_len)
+        && publish.wire()[2..].starts_with(topic.as_bytes())
         && payload.end == wire.end
         && (publish.properties.is_empty() || properties.end == payload.start)
         && publish.properties.iter().all(travels)
