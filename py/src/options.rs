@@ -30,7 +30,6 @@ pub(crate) struct SessionOptions<'py> {
     outbox_bytes: usize,
     queue: usize,
     max_packet_size: u32,
-    offline: bool,
 }
 
 impl SessionOptions<'_> {
@@ -91,7 +90,7 @@ impl SessionOptions<'_> {
             acknowledge: Acknowledge::Manual,
             // The whole of connecting has one timeout, and it is the caller's.
             connect_timeout_ms: 0,
-            publish_offline: self.offline,
+            publish_offline: false,
             ..Options::default()
         })
     }

@@ -369,6 +369,11 @@ impl Session {
         self.machine.options_mut().clean_start = clean_start;
     }
 
+    /// Whether a publish without a connection goes to the outbox or is refused.
+    fn set_offline(&mut self, offline: bool) {
+        self.machine.options_mut().publish_offline = offline;
+    }
+
     /// Counters, by name.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let (stats, dict) = (self.machine.stats(), PyDict::new(py));

@@ -87,6 +87,7 @@ class Core:
         except BaseException:
             self._end(None)
             raise
+        self.session.set_offline(self._backoff is not None)
 
     async def stop(self, reason_code: int, properties: dict[str, Any] | None) -> None:
         """Ends the connection for good."""
@@ -331,6 +332,7 @@ class Core:
         """Nothing more will come or go."""
         self._ended = True
         self._error = error
+        self.session.set_offline(False)
         self.answers.reject_all(self.why)
         subscriptions, self._subscriptions = self._subscriptions, {}
         for subscription in subscriptions.values():

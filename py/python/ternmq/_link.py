@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from typing import cast
 
 from ._events import Events
 from ._ternmq import Session
@@ -36,8 +37,8 @@ class Link(asyncio.BufferedProtocol):
         self.closed: asyncio.Future[None] = self._loop.create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are none of asyncio's classes, but do what they do.
+        self._transport = cast(asyncio.Transport, transport)
         self._session.opened()
 
     def get_buffer(self, sizehint: int) -> memoryview:

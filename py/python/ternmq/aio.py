@@ -87,7 +87,6 @@ class Client:
             "outbox_bytes": outbox_bytes,
             "queue": queue,
             "max_packet_size": max_packet_size,
-            "offline": reconnect is not None,
         }
         self._core = Core(
             options,

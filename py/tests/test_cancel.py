@@ -1,0 +1,89 @@
+"""Cancelling at every point where something is awaited leaves a client that works."""
+
+import asyncio
+
+import pytest
+import ternmq
+from peer import CONNECT, PUBLISH, SUBSCRIBE, Peer
+from ternmq import Client
+
+
+async def cancel(task: asyncio.Task[object]) -> None:
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_connecting(peer: Peer) -> None:
+    task: asyncio.Task[object] = asyncio.create_task(Client(peer.url).connect())
+    server = await peer.client()
+    await server.expect(CONNECT)
+    await cancel(task)
+    await server.expect_end()
+
+
+async def test_publishing_and_subscribing(peer: Peer) -> None:
+    client = Client(peer.url)
+    connecting = asyncio.create_task(client.connect())
+    server = await peer.client()
+    await server.accept()
+    await connecting
+    publishing: asyncio.Task[object] = asyncio.create_task(client.publish("t", b"", qos=1))
+    await server.expect(PUBLISH)
+    await cancel(publishing)
+    subscribing: asyncio.Task[object] = asyncio.create_task(client.subscribe("s").__aenter__())
+    await server.expect(SUBSCRIBE)
+    await cancel(subscribing)
+    # The server may have granted it: it is told that nobody wants it.
+    await server.let_go()
+    draining: asyncio.Task[object] = asyncio.create_task(client.drain())
+    await asyncio.sleep(0)
+    await cancel(draining)
+    await client.disconnect()
+
+
+async def test_no_message_is_lost_by_cancelling_a_reader(broker: ternmq.Broker) -> None:
+    async with Client(broker.url) as client, client.subscribe("n", 1) as subscription:
+        got: list[int] = []
+        for number in range(50):
+            reading: asyncio.Task[object] = asyncio.create_task(subscription.get())
+            await asyncio.sleep(0)
+            await cancel(reading)
+            await client.publish("n", str(number), qos=1)
+            async with asyncio.timeout(10):
+                got.append(int((await subscription.get()).payload))
+        assert got == list(range(50))
+
+
+async def test_leaving_by_cancellation(broker: ternmq.Broker) -> None:
+    async with Client(broker.url) as client:
+        inside = asyncio.Event()
+
+        async def read() -> None:
+            async with client.subscribe("x", 1) as subscription:
+                inside.set()
+                async for _ in subscription:
+                    pass
+
+        reading: asyncio.Task[object] = asyncio.create_task(read())
+        await inside.wait()
+        await cancel(reading)
+        async with client.subscribe("x", 1) as subscription:
+            await client.publish("x", b"still works", qos=1)
+            assert (await subscription.get(10)).payload == b"still works"
+
+
+async def test_a_whole_client(broker: ternmq.Broker) -> None:
+    inside = asyncio.Event()
+
+    async def run() -> None:
+        async with Client(broker.url, client_id="c") as client:
+            async with client.subscribe("x"):
+                inside.set()
+                await asyncio.get_running_loop().create_future()
+
+    running: asyncio.Task[object] = asyncio.create_task(run())
+    await inside.wait()
+    await cancel(running)
+    async with Client(broker.url, client_id="c") as client:
+        await client.publish("x", qos=1)

@@ -1,0 +1,204 @@
+"""Connections that are lost and made again, and sessions that outlive them."""
+
+import asyncio
+
+import pytest
+import ternmq
+from peer import (
+    CONNECT, DISCONNECT, PUBACK, PUBLISH, Connection, Peer, ack, connack, packet, publish,
+)
+from ternmq import Backoff, Client, ReasonCode
+
+AT_ONCE = Backoff(0, 0)
+
+
+async def connected(peer: Peer, **options: object) -> tuple[Client, Connection]:
+    client = Client(peer.url, **options)  # type: ignore[arg-type]
+    connecting = asyncio.create_task(client.connect())
+    server = await peer.client()
+    await server.accept()
+    await connecting
+    return client, server
+
+
+async def test_subscriptions_are_renewed_and_messages_kept(peer: Peer) -> None:
+    client, server = await connected(peer, reconnect=AT_ONCE, session_expiry=60)
+    states: list[str] = []
+    client.on_state(lambda state: states.append(state.name))
+    subscribing = asyncio.create_task(client.subscribe("t", 1).__aenter__())
+    await server.grant(1)
+    subscription = await subscribing
+    publishing = asyncio.create_task(client.publish("u", b"kept", qos=1))
+    await server.expect(PUBLISH)
+    server.cut()
+    server = await peer.client()
+    await server.accept()
+    # The server has lost the session: the message is published anew, the subscription made anew.
+    await server.expect(PUBLISH)
+    await server.grant(1)
+    server.cut()
+    server = await peer.client()
+    await server.accept(session_present=True)
+    # The server goes on with the session: only the message is sent again.
+    body = await server.expect(PUBLISH)
+    assert body.endswith(b"kept")
+    await server.send(ack(PUBACK, int.from_bytes(body[3:5])), publish("t", b"alive"))
+    await publishing
+    assert (await subscription.get(10)).payload == b"alive"
+    assert states == ["lost", "connected", "lost", "connected"]
+    await client.disconnect()
+
+
+async def test_what_was_published_meanwhile_is_sent(peer: Peer) -> None:
+    client, server = await connected(peer, reconnect=AT_ONCE)
+    lost = asyncio.Event()
+    client.on_state(lambda state: lost.set())
+    server.cut()
+    await lost.wait()
+    tokens = [client.publish_nowait("t", str(qos), qos=qos) for qos in (0, 1)]
+    subscribing = asyncio.create_task(client.subscribe("s").__aenter__())
+    server = await peer.client()
+    await server.accept()
+    bodies = sorted([await server.expect(PUBLISH) for _ in tokens], key=lambda body: body[-1])
+    await server.grant(0)
+    await subscribing
+    await server.send(ack(PUBACK, int.from_bytes(bodies[1][3:5])))
+    await client.drain()
+    assert all(token.done() for token in tokens)
+    await client.disconnect()
+
+
+async def test_a_session_of_its_own_goes_on(peer: Peer) -> None:
+    client, server = await connected(peer, reconnect=AT_ONCE, session_expiry=60)
+    server.cut()
+    server = await peer.client()
+    assert (await server.expect(CONNECT))[7] & 2 == 0  # no Clean Start
+    await server.send(connack(session_present=True))
+    await client.disconnect()
+
+
+@pytest.mark.parametrize("reason", [ReasonCode.SESSION_TAKEN_OVER, ReasonCode.NOT_AUTHORIZED])
+async def test_what_would_come_again_is_not_tried_again(peer: Peer, reason: ReasonCode) -> None:
+    client, server = await connected(peer, reconnect=AT_ONCE)
+    await server.send(packet(DISCONNECT << 4, bytes([reason])))
+    ended: asyncio.Future[ternmq.State] = asyncio.get_running_loop().create_future()
+    client.on_state(ended.set_result)
+    state = await ended
+    assert state.name == "closed" and state.error is not None
+    assert state.error.reason_code is reason
+    with pytest.raises(ternmq.ConnectionLostError):
+        await client.publish("t")
+
+
+async def test_a_refused_reconnection_is_the_end(peer: Peer) -> None:
+    client, server = await connected(peer, reconnect=AT_ONCE)
+    publishing = asyncio.create_task(client.publish("t", b"", qos=1))
+    await server.expect(PUBLISH)
+    server.cut()
+    for code in (ReasonCode.SERVER_BUSY, ReasonCode.BAD_USER_NAME_OR_PASSWORD):
+        server = await peer.client()
+        await server.expect(CONNECT)
+        await server.send(connack(code=code))
+    with pytest.raises(ternmq.ConnectError) as caught:
+        await publishing
+    assert caught.value.reason_code == ReasonCode.BAD_USER_NAME_OR_PASSWORD
+
+
+async def test_a_lost_connection_without_reconnect_is_raised_everywhere(peer: Peer) -> None:
+    client, server = await connected(peer)
+    subscribing = asyncio.create_task(client.subscribe("t").__aenter__())
+    await server.grant(0)
+    subscription = await subscribing
+    waiting = [
+        asyncio.create_task(subscription.get()),
+        asyncio.create_task(subscription.get()),
+        asyncio.create_task(client.publish("t", b"", qos=2)),
+        asyncio.create_task(client.subscribe("u").__aenter__()),
+    ]
+    await server.expect(PUBLISH)
+    server.cut()
+    for result in await asyncio.gather(*waiting, return_exceptions=True):
+        assert isinstance(result, ternmq.ConnectionLostError)
+
+
+async def test_disconnecting_while_there_is_no_connection(peer: Peer) -> None:
+    client, server = await connected(peer, reconnect=Backoff(60, 60))
+    lost = asyncio.Event()
+    client.on_state(lambda state: lost.set())
+    server.cut()
+    await lost.wait()
+    token = client.publish_nowait("t", b"", qos=1)
+    await client.disconnect()
+    with pytest.raises(ternmq.ConnectionLostError):
+        await token
+
+
+async def test_messages_of_a_kept_session(broker: ternmq.Broker, version: int) -> None:
+    options: dict[str, object] = {"client_id": "kept", "version": version}
+    if version == 5:
+        options["session_expiry"] = 3600
+    async with Client(broker.url, clean_start=False, **options) as client:  # type: ignore[arg-type]
+        async with client.subscribe("jobs/+", 1, keep=True):
+            pass
+    async with Client(broker.url) as other:
+        for number in range(5):
+            await other.publish(f"jobs/{number}", str(number), qos=1)
+    async with Client(broker.url, clean_start=False, **options) as client:  # type: ignore[arg-type]
+        # They may come before the application has subscribed again.
+        async with client.subscribe("jobs/+", 1) as jobs:
+            got = [int((await jobs.get(10)).payload) for _ in range(5)]
+            assert got == [0, 1, 2, 3, 4]
+
+
+async def test_messages_that_come_before_their_subscription(peer: Peer) -> None:
+    client = Client(peer.url, clean_start=False, session_expiry=60)
+    connecting = asyncio.create_task(client.connect())
+    server = await peer.client()
+    await server.accept(session_present=True)
+    await connecting
+    await server.send(publish("a", b"1", 1, 1), publish("b", b"2", 1, 2), publish("a", b"0"))
+    while client.stats["messages_received"] < 3:
+        await asyncio.sleep(0)
+    subscribing = asyncio.create_task(client.subscribe("b", 1).__aenter__())
+    await server.grant(1)
+    subscription = await subscribing
+    assert (await subscription.get(10)).payload == b"2"
+    subscribing = asyncio.create_task(client.subscribe("a", 1).__aenter__())
+    await server.grant(1)
+    subscription = await subscribing
+    assert (await subscription.get(10)).payload == b"1"
+    assert client.stats["messages_discarded"] == 1  # with QoS 0 nothing is kept for later
+    await client.disconnect()
+
+
+async def test_redelivered_messages_are_not_there_twice(peer: Peer) -> None:
+    client, server = await connected(peer, reconnect=AT_ONCE, session_expiry=60)
+    subscribing = asyncio.create_task(client.subscribe("t", 2).__aenter__())
+    await server.grant(2)
+    subscription = await subscribing
+    await server.send(publish("t", b"1", 1, 1), publish("t", b"2", 2, 2))
+    while subscription.waiting < 2:
+        await asyncio.sleep(0)
+    connected_again = asyncio.Event()
+    client.on_state(lambda state: connected_again.set() if client.connected else None)
+    server.cut()
+    server = await peer.client()
+    await server.accept(session_present=True)
+    await connected_again.wait()
+    await server.send(publish("t", b"1", 1, 1), publish("t", b"2", 2, 2), publish("t", b"end"))
+    got = []
+    async for message in subscription:
+        got.append(message.payload)
+        if message.payload == b"end":
+            break
+    assert sorted(got) == [b"1", b"2", b"end"]
+    await client.disconnect()
+
+
+def test_the_wait_doubles_up_to_the_maximum() -> None:
+    waits = [Backoff(0.1, 1, jitter=0).delay(attempt) for attempt in range(6)]
+    assert waits == [0.1, 0.2, 0.4, 0.8, 1, 1]
+    assert 1 <= Backoff(0.1, 1, jitter=0.5).delay(10_000) <= 1.5
+    for wrong in [(-1, 1, 0), (2, 1, 0), (0, 1, -1)]:
+        with pytest.raises(ValueError):
+            Backoff(*wrong)
