@@ -22,27 +22,70 @@ impl Shard {
         now: Time,
         out: &mut Out,
     ) -> Result<(), PeerError> {
-        let conn = &mut self.links.conns[id];
-        let version = conn.version;
-        // [MQTT-3.3.4-6]
-        if publish
-            .properties
-            .get(PropertyId::SubscriptionIdentifier)
-            .is_some()
-        {
-            return Err(PeerError::protocol(
-                "a client sent a Subscription Identifier with PUBLISH",
-            ));
+        let mut aliased = std::mem::take(&mut self.aliased);
+        let topic = self.topic_of(id, publish, &mut aliased)?;
+        let conn = &self.links.conns[id];
+        let (version, session) = (conn.version, conn.session);
+        if publish.qos == QoS::ExactlyOnce && !self.is_first(id, publish.packet_id, out)? {
+            return Ok(());
         }
-        let aliased;
+        self.links.stats.count_received(publish.qos);
+        let mut nobody = !self.match_topic(topic);
+        // A message that nobody wants is never made.
+        if !nobody || publish.retain || self.peers_interested {
+            let origin = self.links.sessions[session].origin;
+            let mut scratch = std::mem::take(&mut self.scratch);
+            let mut source = Source::wire(publish, topic, version, now, origin, &mut scratch);
+            nobody = self.publish(&mut source, now, out) == 0;
+            self.scratch = scratch;
+        }
+        self.aliased = aliased;
+        let reason = if nobody && !self.peers_interested {
+            ReasonCode::NO_MATCHING_SUBSCRIBERS
+        } else {
+            ReasonCode::SUCCESS
+        };
+        // Everything the message needs is in memory of this shard by now. With a store behind it,
+        // this is the line that waits.
+        let kind = match publish.qos {
+            QoS::AtMostOnce => return Ok(()),
+            QoS::AtLeastOnce => PacketType::PubAck,
+            QoS::ExactlyOnce => PacketType::PubRec,
+        };
+        self.answer(id, kind, publish.packet_id, reason, out);
+        Ok(())
+    }
+
+    /// The topic of a PUBLISH, after what depends on the connection was checked. One that an alias
+    /// stands for is put into `aliased`.
+    fn topic_of<'a>(
+        &mut self,
+        id: u32,
+        publish: &Publish<'a>,
+        aliased: &'a mut String,
+    ) -> Result<&'a str, PeerError> {
         let mut topic = publish.topic;
-        if let Some(alias) = publish.properties.number(PropertyId::TopicAlias) {
-            let maximum = self.links.limits.topic_aliases;
-            let aliases = conn
-                .aliases
-                .get_or_insert_with(|| Box::new(AliasesIn::new(maximum)));
-            aliased = resolve(aliases, alias as u16, topic)?;
-            topic = aliased.as_deref().unwrap_or(topic);
+        if !publish.properties.is_empty() {
+            // [MQTT-3.3.4-6]
+            let identifier = PropertyId::SubscriptionIdentifier;
+            if publish.properties.get(identifier).is_some() {
+                return Err(PeerError::protocol(
+                    "a client sent a Subscription Identifier with PUBLISH",
+                ));
+            }
+            if let Some(alias) = publish.properties.number(PropertyId::TopicAlias) {
+                let maximum = self.links.limits.topic_aliases;
+                let aliases = self.links.conns[id]
+                    .aliases
+                    .get_or_insert_with(|| Box::new(AliasesIn::new(maximum)));
+                if topic.is_empty() {
+                    aliased.clear();
+                    aliased.push_str(aliases.get(alias as u16).map_err(alias_error)?);
+                    topic = aliased;
+                } else {
+                    aliases.set(alias as u16, topic).map_err(alias_error)?;
+                }
+            }
         }
         let levels = self.links.limits.topic_levels;
         // A name shorter than that has no more levels; nearly all are.
@@ -52,61 +95,32 @@ impl Shard {
                 "the topic name has too many levels",
             ));
         }
-        let session = &mut self.links.sessions[conn.session];
-        let origin = session.origin;
-        if publish.qos == QoS::ExactlyOnce {
-            let most = if version.is_v5() {
-                self.links.limits.receive_maximum
-            } else {
-                UNLIMITED
-            };
-            match session.received.publish(publish.packet_id, most) {
-                Received::First => {}
-                Received::Again => {
-                    self.links.stats.received_again += 1;
-                    self.answer(
-                        id,
-                        PacketType::PubRec,
-                        publish.packet_id,
-                        ReasonCode::SUCCESS,
-                        out,
-                    );
-                    return Ok(());
-                }
-                Received::TooMany => {
-                    return Err(PeerError::new(
-                        ReasonCode::RECEIVE_MAXIMUM_EXCEEDED,
-                        "more QoS 2 messages than Receive Maximum",
-                    ));
-                }
-            }
-        }
-        self.links.stats.count_received(publish.qos);
-        let mut nobody = !self.match_topic(topic);
-        // A message that nobody wants is never made.
-        if !nobody || publish.retain || self.peers_interested {
-            let mut scratch = std::mem::take(&mut self.scratch);
-            let mut source = Source::wire(publish, topic, version, now, origin, &mut scratch);
-            nobody = self.publish(&mut source, now, out) == 0;
-            self.scratch = scratch;
-        }
-        let reason = if nobody && !self.peers_interested {
-            ReasonCode::NO_MATCHING_SUBSCRIBERS
+        Ok(topic)
+    }
+
+    /// Whether a QoS 2 message came in for the first time; if not, it is answered here
+    /// [MQTT-4.3.3-10].
+    fn is_first(&mut self, id: u32, packet_id: u16, out: &mut Out) -> Result<bool, PeerError> {
+        let conn = &self.links.conns[id];
+        let most = if conn.version.is_v5() {
+            self.links.limits.receive_maximum
         } else {
-            ReasonCode::SUCCESS
+            UNLIMITED
         };
-        // Everything the message needs is in memory of this shard by now. With a store behind it,
-        // this is the line that waits.
-        match publish.qos {
-            QoS::AtMostOnce => {}
-            QoS::AtLeastOnce => {
-                self.answer(id, PacketType::PubAck, publish.packet_id, reason, out);
+        let received = &mut self.links.sessions[conn.session].received;
+        match received.publish(packet_id, most) {
+            Received::First => Ok(true),
+            Received::Again => {
+                self.links.stats.received_again += 1;
+                let kind = PacketType::PubRec;
+                self.answer(id, kind, packet_id, ReasonCode::SUCCESS, out);
+                Ok(false)
             }
-            QoS::ExactlyOnce => {
-                self.answer(id, PacketType::PubRec, publish.packet_id, reason, out);
-            }
+            Received::TooMany => Err(PeerError::new(
+                ReasonCode::RECEIVE_MAXIMUM_EXCEEDED,
+                "more QoS 2 messages than Receive Maximum",
+            )),
         }
-        Ok(())
     }
 
     pub(super) fn handle_puback(&mut self, id: u32, ack: &Ack<'_>) -> Result<(), PeerError> {
@@ -189,22 +203,12 @@ impl Shard {
     }
 }
 
-/// The topic that an alias stands for, `None` when the PUBLISH names it itself.
-fn resolve(
-    aliases: &mut AliasesIn,
-    alias: u16,
-    topic: &str,
-) -> Result<Option<Box<str>>, PeerError> {
-    let resolved = if topic.is_empty() {
-        aliases.get(alias).map(|topic| Some(topic.into()))
-    } else {
-        aliases.set(alias, topic).map(|()| None)
-    };
-    resolved.map_err(|error| match error {
+fn alias_error(error: AliasError) -> PeerError {
+    match error {
         AliasError::OutOfRange => PeerError::new(
             ReasonCode::TOPIC_ALIAS_INVALID,
             "Topic Alias over the maximum",
         ),
         AliasError::Unset => PeerError::protocol("Topic Alias that was never set"),
-    })
+    }
 }

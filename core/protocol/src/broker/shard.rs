@@ -67,6 +67,8 @@ pub struct Shard {
     pub(super) matched_version: u64,
     pub(super) chosen: Chosen,
     pub(super) scratch: Vec<u8>,
+    /// The topic that the last alias stood for.
+    pub(super) aliased: String,
     pub(super) peers_interested: bool,
     pub(super) number: u16,
     pub(super) seed: u64,
@@ -98,6 +100,7 @@ impl Shard {
             matched_version: u64::MAX,
             chosen: Chosen::default(),
             scratch: Vec::new(),
+            aliased: String::new(),
             peers_interested: false,
             number,
             seed,
