@@ -30,8 +30,8 @@ use hub::{Completion, Hub, Outcome};
 /// what that means for the operation is told with each. Time limits are the executor's affair.
 ///
 /// When the last clone is dropped the client disconnects as [`disconnect`](Self::disconnect) does,
-/// in the background: what was published before still goes out, but a process that ends at once may
-/// end earlier. [`Subscription`]s don't keep the client; they end with it.
+/// in the background: what was sent before still goes out, but a process that ends at once may end
+/// earlier. [`Subscription`]s don't keep the client; they end with it.
 ///
 /// ```
 /// use ternmq_client::{Client, ConnectOptions, Publish, QoS};
@@ -195,9 +195,12 @@ impl Client {
         answer(outcome?).map(drop)
     }
 
-    /// Disconnects, and returns when the connection is over. What was published before has been
-    /// sent then, if the server took it within 5 s; acknowledgements are not waited for. There is no
-    /// automatic reconnection afterwards: the client has ended.
+    /// Disconnects, and returns when the connection is over. There is no automatic reconnection
+    /// afterwards: the client has ended.
+    ///
+    /// What was sent before has left by then, if the server took it within 5 s: all of QoS 0, and of
+    /// the others what the window had room for. Acknowledgements are not waited for; for certainty
+    /// wait for the publishes first.
     ///
     /// Dropped earlier, it goes on in the background.
     pub async fn disconnect(&self) {

@@ -128,7 +128,10 @@ impl IoThread {
     }
 
     fn try_pipe(&mut self, slot: usize, connect: &dyn Fn() -> io::Result<Stream>) -> bool {
-        let opened = connect().and_then(|mut stream| {
+        // Not our code: a panic there ends this attempt, not the thread.
+        let connected = std::panic::catch_unwind(std::panic::AssertUnwindSafe(connect));
+        let connected = connected.unwrap_or_else(|_| Err(io::Error::other("connecting panicked")));
+        let opened = connected.and_then(|mut stream| {
             let token = self.sources.vacant_key();
             self.poller.register(&mut stream, token)?;
             Ok(stream)

@@ -1,7 +1,7 @@
 //! The loop of the IO thread, and what it does for a link that has a transport.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -33,8 +33,9 @@ pub(super) struct IoThread {
     pub(super) sources: Slab<Source>,
     /// When to look at which link; also entries that are out of date.
     timers: BinaryHeap<Reverse<(Time, usize)>>,
-    /// Sockets in [`Source::Lingering`].
-    lingering: usize,
+    /// The tokens of [`Source::Lingering`] and when their time is over, in that order; also entries
+    /// that are out of date.
+    lingering: VecDeque<(Time, usize)>,
     /// Links that have more to read than their turn allowed.
     again: Vec<usize>,
     scratch: Box<[u8]>,
@@ -74,7 +75,7 @@ impl IoThread {
             links: Slab::new(),
             sources: Slab::new(),
             timers: BinaryHeap::new(),
-            lingering: 0,
+            lingering: VecDeque::new(),
             again: Vec::new(),
             scratch: vec![0; SCRATCH].into_boxed_slice(),
             ended: false,
@@ -83,7 +84,7 @@ impl IoThread {
 
     pub(super) fn run(mut self) {
         let mut ready = Vec::new();
-        while !(self.ended && self.lingering == 0) {
+        while !(self.ended && self.lingering.is_empty()) {
             let timeout = match self.again.is_empty() {
                 true => self.next_timer().and_then(clock::until),
                 false => Some(std::time::Duration::ZERO),
@@ -162,9 +163,7 @@ impl IoThread {
             self.attempt_timeout(slot, now);
             self.settle(slot);
         }
-        if self.lingering > 0 {
-            self.end_lingering(now);
-        }
+        self.end_lingering(now);
     }
 
     /// Carries out what the application's threads have asked for.
@@ -341,7 +340,7 @@ impl IoThread {
         {
             let until = now.after(LINGER_MS);
             self.sources[token] = Source::Lingering { stream, until };
-            self.lingering += 1;
+            self.lingering.push_back((until, token));
             self.drain(token);
         } else {
             self.sources.remove(token);
@@ -373,31 +372,29 @@ impl IoThread {
         }
         // Closed by the peer, failed, or a peer that goes on sending: no more patience.
         self.sources.remove(token);
-        self.lingering -= 1;
     }
 
+    /// Closes what has lingered long enough, and forgets what is closed.
     fn end_lingering(&mut self, now: Time) {
-        let count = &mut self.lingering;
-        self.sources.retain(|_, source| match source {
-            Source::Lingering { until, .. } if *until <= now => {
-                *count -= 1;
-                false
+        while let Some(&(at, token)) = self.lingering.front() {
+            match self.sources.get(token) {
+                Some(Source::Lingering { until, .. }) if *until == at => {
+                    if at > now {
+                        return;
+                    }
+                    self.sources.remove(token);
+                }
+                _ => {}
             }
-            _ => true,
-        });
+            self.lingering.pop_front();
+        }
     }
 
     /// When the loop has to look at a timer; `None` when there is none.
     fn next_timer(&self) -> Option<Time> {
         let links = self.timers.peek().map(|Reverse((at, _))| *at);
-        if self.lingering == 0 {
-            return links;
-        }
-        let lingering = self.sources.iter().filter_map(|(_, source)| match source {
-            Source::Lingering { until, .. } => Some(*until),
-            _ => None,
-        });
-        lingering.chain(links).min()
+        let lingering = self.lingering.front().map(|(at, _)| *at);
+        links.into_iter().chain(lingering).min()
     }
 }
 

@@ -86,7 +86,9 @@ impl Shared {
             self.changed.notify_all();
         }
         if news {
-            self.notify.notify();
+            // The IO thread serves other clients too: it survives a panic in there.
+            let notify = std::panic::AssertUnwindSafe(|| self.notify.notify());
+            let _ = std::panic::catch_unwind(notify);
         }
     }
 
