@@ -85,6 +85,14 @@ fn calls_inside_callbacks_and_dead_handles_do_what_the_header_says() {
 }
 
 #[test]
+fn members_that_a_struct_version_does_not_have_are_never_read() {
+    let (ours, folder) = (installed_library(), Scratch::new());
+    let binary = build_own(&folder, "older_structs", &ours, &[]);
+    let told = run_with_broker(&binary, &ours.path(""));
+    assert_eq!(told.lines().count(), 9, "{told}");
+}
+
+#[test]
 fn many_threads_and_many_bytes_lose_nothing() {
     let (ours, folder) = (installed_library(), Scratch::new());
     let binary = build_own(&folder, "crowd", &ours, &[]);
