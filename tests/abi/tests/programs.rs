@@ -62,6 +62,11 @@ fn calls_without_callbacks_do_what_paho_does() {
 }
 
 #[test]
+fn refusals_timeouts_and_pending_tokens_are_those_of_paho() {
+    compare("silent_server", false, Order::Exact);
+}
+
+#[test]
 fn callbacks_come_as_those_of_paho() {
     compare("callbacks", true, Order::Any);
 }
