@@ -158,6 +158,15 @@ mod tests {
     }
 
     #[test]
+    fn the_file_in_the_readme_is_one() {
+        let readme = include_str!("../../../README.md");
+        let (_, after) = readme.split_once("```toml\n").unwrap();
+        let (text, _) = after.split_once("```").unwrap();
+        let config = merge(parse(text).unwrap(), &[]);
+        assert!(config.listeners[0].anonymous && !config.listeners[0].address.ip().is_loopback());
+    }
+
+    #[test]
     fn the_command_line_replaces_the_listeners_of_the_file() {
         let file = parse("shards = 3\n[[listener]]\naddress = '127.0.0.1:1'").unwrap();
         let config = merge(file, &["127.0.0.1:2".parse().unwrap()]);
