@@ -202,3 +202,54 @@ def test_the_wait_doubles_up_to_the_maximum() -> None:
     for wrong in [(-1, 1, 0), (2, 1, 0), (0, 1, -1)]:
         with pytest.raises(ValueError):
             Backoff(*wrong)
+
+
+async def test_a_client_may_be_used_before_it_is_connected() -> None:
+    with ternmq.Broker() as broker:
+        url, port = broker.url, broker.port
+    client = Client(url, reconnect=Backoff(0, 0.05, first_connect=True))
+    client.open()
+    token = client.publish_nowait("t", b"1", qos=1, retain=True)
+    subscribing = asyncio.create_task(client.subscribe("t").__aenter__())
+    await asyncio.sleep(0)
+    async with ternmq.Broker(port):
+        await token
+        assert (await (await subscribing).get(10)).payload == b"1"
+        await client.disconnect()
+
+
+async def test_a_first_connection_that_fails_is_told_to_all(peer: Peer) -> None:
+    client = Client(peer.url)
+    client.open()
+    with pytest.raises(RuntimeError):
+        client.open()
+    token = client.publish_nowait("t", b"1", qos=1)
+    server = await peer.client()
+    await server.expect(CONNECT)
+    await server.send(connack(code=ReasonCode.BANNED))
+    for waiting in (token, client.publish("t"), client.subscribe("t")):
+        with pytest.raises(ternmq.ConnectError) as caught:
+            await waiting
+        assert caught.value.reason_code is ReasonCode.BANNED
+
+
+async def test_giving_up_while_connecting() -> None:
+    client = Client("mqtt://127.0.0.1:1", reconnect=Backoff(0, 0.01, first_connect=True))
+    connecting = asyncio.create_task(client.connect())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    connecting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await connecting
+    with pytest.raises(ternmq.ConnectionLostError):
+        await client.publish("t")
+
+
+async def test_a_connection_that_is_lost_at_once(peer: Peer) -> None:
+    connecting = asyncio.create_task(Client(peer.url).connect())
+    server = await peer.client()
+    await server.expect(CONNECT)
+    await server.send(connack(), packet(DISCONNECT << 4, bytes([ReasonCode.SERVER_BUSY])))
+    with pytest.raises(ternmq.ConnectError) as caught:
+        await connecting
+    assert caught.value.reason_code is ReasonCode.SERVER_BUSY

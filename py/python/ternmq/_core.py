@@ -65,9 +65,10 @@ class Core:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._link: Link | None = None
         self._connack: asyncio.Future[None] | None = None
-        self._reconnecting: asyncio.Task[None] | None = None
+        self._connecting: asyncio.Task[None] | None = None
         # Set once nothing more will be tried; `_error` says why, unless the application wanted it.
         self._ended = False
+        self._closed = False
         self._error: MqttError | None = None
         self._subscriptions: dict[int, Subscription] = {}
 
@@ -76,23 +77,29 @@ class Core:
         """Of the server."""
         return f"{self._host}:{self._port}"
 
-    async def start(self) -> None:
-        """Makes the first connection."""
+    def open(self) -> None:
+        """Begins to connect."""
         if self._loop is not None:
             raise RuntimeError("a client connects once: make a new one")
         self._loop = asyncio.get_running_loop()
         self.answers.start(self._loop)
+        self.session.set_offline(True)
+        self._connecting = self._loop.create_task(self._connect_first())
+
+    async def opened(self) -> None:
+        """Waits for the first connection, or raises why there will be none."""
         try:
-            await self._connect()
+            await self._until_connected()
+        except ConnectionLostError as error:
+            raise _while_connecting(error) from error
         except BaseException:
+            await self._give_up_connecting()
             self._end(None)
             raise
-        self.session.set_offline(self._backoff is not None)
 
     async def stop(self, reason_code: int, properties: dict[str, Any] | None) -> None:
         """Ends the connection for good."""
-        if self._reconnecting is not None:
-            self._reconnecting.cancel()
+        await self._give_up_connecting()
         link = self._link
         if link is not None:
             self.session.disconnect(reason_code, properties)
@@ -230,23 +237,40 @@ class Core:
                 self._link = link
                 await self._loop.create_connection(lambda: link, self._host, self._port)
                 await self._connack
+                if link.closed.done() and self._error is not None:
+                    raise self._error  # it was lost before anybody could look
         except BaseException as error:
             self._connack.cancel()
             link.abort()
             self._link = None
+            if isinstance(error, MqttError):
+                raise _while_connecting(error) from error.__cause__
             if isinstance(error, TimeoutError):
                 raise ConnectTimeoutError(f"{self.address}: no answer in time") from None
-            if isinstance(error, OSError) and not isinstance(error, MqttError):
+            if isinstance(error, OSError):
                 raise ConnectError(f"{self.address}: {error}") from error
             raise
         finally:
             self._connack = None
 
+    async def _connect_first(self) -> None:
+        backoff = self._backoff
+        try:
+            await self._connect()
+        except MqttError as error:
+            if backoff is None or not backoff.first_connect or error.reason_code in _HOPELESS:
+                self._end(error)
+                return
+            await self._connect_again(backoff)
+        except Exception as error:  # such as a host name that is none
+            failed = ConnectError(f"{self.address}: {error}")
+            failed.__cause__ = error
+            self._end(failed)
+        else:
+            self.session.set_offline(backoff is not None)
+
     async def _connect_again(self, backoff: Backoff) -> None:
         """Until there is a connection, or there is no hope."""
-        if self._goes_on:
-            # Clean Start was for the application's beginning; what began then is to go on.
-            self.session.set_clean_start(False)
         attempt = 0
         while True:
             await asyncio.sleep(backoff.delay(attempt))
@@ -256,10 +280,14 @@ class Core:
             except MqttError as error:
                 if error.reason_code in _HOPELESS:
                     self._end(error)
-                    break
+                    return
             else:
-                break
-        self._reconnecting = None
+                return
+
+    async def _give_up_connecting(self) -> None:
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.wait([self._connecting])
 
     def _handle(self, events: ev.Events) -> None:
         answers = self.answers
@@ -326,11 +354,17 @@ class Core:
         else:
             assert self._loop is not None
             self._tell(State("lost", False, self._error))
-            self._reconnecting = self._loop.create_task(self._connect_again(self._backoff))
+            if self._goes_on:
+                # Clean Start was for the application's beginning; what began then is to go on.
+                self.session.set_clean_start(False)
+            self._connecting = self._loop.create_task(self._connect_again(self._backoff))
 
     def _end(self, error: MqttError | None) -> None:
         """Nothing more will come or go."""
         self._ended = True
+        if self._closed:
+            return
+        self._closed = True
         self._error = error
         self.session.set_offline(False)
         self.answers.reject_all(self.why)
@@ -345,12 +379,15 @@ class Core:
         for listener in list(self.listeners):
             listener(state)
 
+    async def _until_connected(self) -> None:
+        while not self.session.connected:
+            if self._ended or self._loop is None:
+                raise self.why()
+            await self.answers.change()
+
     async def _subscribe(self, subscription: Subscription) -> list[int]:
         while True:
-            while not self.session.connected:
-                if self._ended or self._backoff is None:
-                    raise self.why()
-                await self.answers.change()
+            await self._until_connected()
             try:
                 codes: list[int] = await self._send_subscribe(subscription)
                 return codes

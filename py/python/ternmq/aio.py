@@ -32,7 +32,7 @@ class Client:
 
     `reconnect`: a Backoff to connect again after a connection was lost, and to subscribe again;
     messages published meanwhile wait in the outbox. None: a loss is raised wherever somebody waits.
-    The first connection is tried once in both cases.
+    The first connection is tried once, unless the Backoff says otherwise.
 
     `queue`: messages that may wait in a subscription. A full queue pauses the socket, so that the
     server waits and nothing is lost. Reading goes on, to at most eight times as many, while an
@@ -120,9 +120,17 @@ class Client:
         """Connects. `async with` does it by itself. A client connects once; `reconnect` is for
         what follows.
 
-        Raises ConnectError; its `reason_code` is the server's.
+        Raises ConnectError; its `reason_code` is the server's. With `Backoff.first_connect` it tries
+        on instead.
         """
-        await self._core.start()
+        self._core.open()
+        await self._core.opened()
+
+    def open(self) -> None:
+        """Begins to connect, and returns at once. The client can be used: what is published waits in
+        the outbox, a subscription waits for the connection. When the first attempt fails, without
+        `Backoff.first_connect`, that is the end, and whoever waits is told."""
+        self._core.open()
 
     async def disconnect(
         self, reason_code: int = 0, *, properties: Mapping[str, Any] | None = None

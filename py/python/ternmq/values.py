@@ -13,14 +13,24 @@ class Backoff:
 
     The wait doubles from `min` to `max`. Up to `jitter` times the wait is added at random, so that
     clients that lost a server together don't come back together.
+
+    `first_connect`: also when the very first connection could not be made.
     """
 
-    __slots__ = ("jitter", "max", "min")
+    __slots__ = ("first_connect", "jitter", "max", "min")
 
-    def __init__(self, min: float = 0.1, max: float = 30.0, jitter: float = 0.2) -> None:
+    def __init__(
+        self,
+        min: float = 0.1,
+        max: float = 30.0,
+        jitter: float = 0.2,
+        *,
+        first_connect: bool = False,
+    ) -> None:
         if not 0 <= min <= max or jitter < 0:
             raise ValueError("a backoff needs 0 <= min <= max and jitter >= 0")
         self.min, self.max, self.jitter = min, max, jitter
+        self.first_connect = first_connect
 
     def delay(self, attempt: int) -> float:
         """The wait before attempt number `attempt`, which counts from 0."""
