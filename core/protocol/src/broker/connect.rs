@@ -84,7 +84,10 @@ impl Shard {
         match admission {
             Admission::Accept => self.accept(conn.0, *early, now, out),
             Admission::Refuse(reason) => {
-                self.refuse(conn.0, reason, out);
+                // [MQTT-3.2.2-8]
+                let fits = reason.is_error() && reason.allowed_in(PacketType::ConnAck);
+                let other = ReasonCode::UNSPECIFIED_ERROR;
+                self.refuse(conn.0, if fits { reason } else { other }, out);
             }
         }
     }

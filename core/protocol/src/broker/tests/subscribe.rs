@@ -177,6 +177,32 @@ fn retain_is_forwarded_only_as_published() {
     }
 }
 
+/// Each way from filters to topics, by the index and not by the rule it follows.
+// [MQTT-3.3.2-3] [MQTT-4.7.3-4]
+#[test]
+fn a_client_gets_what_matches_its_filter_and_nothing_else() {
+    let filters = [
+        "#", "a/#", "a/+", "+/b", "a/b", "A/b", "/", "+/+", "a//b", "a/b/", "é",
+    ];
+    for filter in filters {
+        let mut desk = Desk::new();
+        let client = desk.client(V5_0, "c");
+        desk.subscribe(client, filter, Q0);
+        for topic in [
+            "a", "a/b", "a/b/c", "a//b", "/", "A/b", "b/b", "a/b/", "é", "e\u{301}",
+        ] {
+            desk.publish(client, topic, "", Q0, 0);
+            let name = crate::topic::TopicName::assume(topic);
+            let matches = crate::topic::TopicFilter::assume(filter).matches(name);
+            assert_eq!(
+                desk.messages(client).len(),
+                usize::from(matches),
+                "{filter} {topic}"
+            );
+        }
+    }
+}
+
 // [MQTT-4.7.2-1]
 #[test]
 fn wildcards_in_front_do_not_see_topics_with_a_dollar() {
