@@ -108,7 +108,8 @@ impl Shard {
         });
     }
 
-    /// A subscription was made or made anew: its retained messages are due.
+    /// A subscription was made: its retained messages are due. One that is made anew is cancelled
+    /// first; looking for it here would make many subscriptions at once cost their square.
     pub(super) fn add_replay(
         &mut self,
         session: u32,
@@ -117,7 +118,6 @@ impl Shard {
         qos: QoS,
         no_local: bool,
     ) {
-        self.cancel_replay(session, filter);
         let replays = self.links.sessions[session].replays.get_or_insert_default();
         replays.list.push_back(Replay {
             filter: filter.into(),
@@ -128,7 +128,7 @@ impl Shard {
         });
     }
 
-    /// A subscription is no more [MQTT-3.10.4-2].
+    /// A subscription is no more [MQTT-3.10.4-2], or is about to be made anew.
     pub(super) fn cancel_replay(&mut self, session: u32, filter: &str) {
         let session = &mut self.links.sessions[session];
         let Some(replays) = &mut session.replays else {

@@ -140,6 +140,9 @@ impl<M: Weight> Retained<M> {
         max: usize,
         mut found: impl FnMut(&M),
     ) -> Option<Cursor> {
+        if self.topics.is_empty() {
+            return None; // as in most brokers most of the time
+        }
         let mut scope = Scope::new(filter, from);
         let (mut taken, mut looked) = (0, 0);
         loop {

@@ -136,6 +136,9 @@ impl Shard {
         };
         if wanted {
             let (qos, no_local) = (options.qos, options.no_local);
+            if inserted.previous.is_some() {
+                self.cancel_replay(session_slot, filter.as_str());
+            }
             self.add_replay(session_slot, filter.as_str(), identifier, qos, no_local);
         }
         Ok(ReasonCode(options.qos as u8))
