@@ -17,7 +17,7 @@ use ternmq_protocol::client::RequestRefused;
 use ternmq_protocol::codec::{PropertiesBuf, QoS};
 
 use crate::client::{
-    Client as AsyncClient, Ended, Publish, PublishOutcome, Publishing, Received, Status,
+    Challenge, Client as AsyncClient, Ended, Publish, PublishOutcome, Publishing, Received, Status,
     SubscribeOptions, Subscription as AsyncSubscription,
 };
 use crate::error::{ConnectError, PublishError, SubscribeError};
@@ -172,6 +172,24 @@ impl Client {
     /// [`Client::acknowledge`](crate::Client::acknowledge).
     pub fn acknowledge(&self, message: &Received, reason: ReasonCode) -> bool {
         self.client.acknowledge(message, reason)
+    }
+
+    /// The server's next AUTH, see [`Client::challenge`](crate::Client::challenge); `None` when the
+    /// client has ended or that took longer than the client's limit.
+    pub fn challenge(&self) -> Option<Challenge> {
+        block_until(self.client.challenge(), self.deadline()).flatten()
+    }
+
+    /// Sends AUTH, see [`Client::authenticate`](crate::Client::authenticate).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn authenticate(
+        &self,
+        reason: ReasonCode,
+        properties: &PropertiesBuf,
+    ) -> Result<(), RequestRefused> {
+        self.client.authenticate(reason, properties)
     }
 
     /// The counters.

@@ -24,8 +24,8 @@ mod options;
 mod pool;
 
 pub use client::{
-    Client, Ended, Publish, PublishOutcome, Publishing, Received, Status, SubscribeOptions,
-    Subscription,
+    Challenge, Client, Ended, Publish, PublishOutcome, Publishing, Received, Status,
+    SubscribeOptions, Subscription,
 };
 pub use error::{ConnectError, PublishError, SubscribeError};
 pub use options::{Backoff, ConnectOptions, Limits, Target};

@@ -40,6 +40,11 @@ pub struct ConnectOptions {
     pub reconnect: Option<Backoff>,
     /// Subscribe again when a new connection finds that the server has kept no session.
     pub resubscribe: bool,
+    /// Go where the server says: a CONNACK or DISCONNECT with Use another server or Server moved
+    /// and a Server Reference (section 4.11) has the servers named there tried before the
+    /// endpoints, in this attempt or the next. They get the same credentials, so this is off by
+    /// default.
+    pub follow_redirects: bool,
     /// How much may wait for the application before the socket is left alone.
     pub limits: Limits,
 }
@@ -99,6 +104,7 @@ impl ConnectOptions {
             version_fallback: false,
             reconnect: None,
             resubscribe: true,
+            follow_redirects: false,
             limits: Limits::default(),
         }
     }

@@ -6,9 +6,12 @@ mod peer;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use peer::{Events, Server, deadline, open};
+use peer::{Conn, Events, Server, deadline, open};
 use ternmq_client::link::{Event, Link, Status};
-use ternmq_client::{Backoff, ConnectError, ConnectOptions, Limits};
+use ternmq_client::{
+    Backoff, ConnectError, ConnectOptions, Limits, PropertiesBuf, PropertyId,
+    Status as ClientStatus, Value, blocking,
+};
 use ternmq_protocol::client::{Cause, DropReason, Event as SessionEvent, PublishRefused};
 use ternmq_protocol::codec::{Packet, Properties, QoS, SubscriptionOptions};
 use ternmq_protocol::{Message, ProtocolVersion, ReasonCode, Time};
@@ -112,6 +115,97 @@ fn a_server_that_closes_or_talks_nonsense_instead_of_answering() {
     let mut conn = server.accept();
     conn.send(b"\0 is no packet type");
     assert!(matches!(connect_error(&link), ConnectError::Protocol(_)));
+}
+
+fn refer(conn: &mut Conn, packet: u8, server: &str) {
+    let reference = server.trim_start_matches("mqtt://").as_bytes();
+    let mut body = match packet {
+        0x20 => vec![0, ReasonCode::USE_ANOTHER_SERVER.0],
+        _ => vec![ReasonCode::SERVER_MOVED.0],
+    };
+    body.push(reference.len() as u8 + 3);
+    body.extend_from_slice(&[0x1C, 0, reference.len() as u8]);
+    body.extend_from_slice(reference);
+    conn.send(&[&[packet, body.len() as u8], &body[..]].concat());
+}
+
+#[test]
+fn a_client_that_follows_goes_where_the_server_sends_it() {
+    let (server, other) = (Server::start(), Server::start());
+    for follows in [false, true] {
+        let mut options = server.options().reconnect(quick());
+        options.follow_redirects = follows;
+        let (link, _) = open(options);
+        link.connect().unwrap();
+        let mut conn = server.accept();
+        conn.expect_connect();
+        refer(&mut conn, 0x20, &other.uri());
+        if !follows {
+            let refused = Some(ReasonCode::USE_ANOTHER_SERVER);
+            assert_eq!(connect_error(&link).reason(), refused);
+            continue;
+        }
+        let mut conn = other.accept_mqtt(false);
+        wait_for(&link, Status::Connected);
+        refer(&mut conn, 0xE0, &server.uri());
+        let _conn = server.accept_mqtt(false);
+        wait_for(&link, Status::Connected);
+    }
+}
+
+#[test]
+fn servers_that_name_each_other_are_given_up() {
+    let server = Server::start();
+    let mut options = server.options();
+    options.follow_redirects = true;
+    let (link, _) = open(options);
+    link.connect().unwrap();
+    for _ in 0..5 {
+        let mut conn = server.accept();
+        conn.expect_connect();
+        refer(&mut conn, 0x20, &server.uri());
+        conn.expect_end();
+    }
+    let refused = Some(ReasonCode::USE_ANOTHER_SERVER);
+    assert_eq!(connect_error(&link).reason(), refused);
+}
+
+#[test]
+fn a_challenge_is_answered_before_the_connection_is_accepted() {
+    let server = Server::start();
+    let mut options = server.options();
+    let method = Value::Utf8String("riddle");
+    let properties = &mut options.session.properties;
+    properties
+        .push(PropertyId::AuthenticationMethod, method)
+        .unwrap();
+    let client = blocking::Client::open(options).unwrap();
+    let mut conn = server.accept();
+    conn.expect_connect();
+    let riddle = b"\xF0\x12\x18\x10\x15\0\x06riddle\x16\0\x04why?";
+    conn.send(riddle);
+    let challenge = client.challenge().expect("a challenge in time");
+    let question = challenge
+        .properties
+        .get()
+        .binary(PropertyId::AuthenticationData);
+    assert_eq!(question, Some(&b"why?"[..]));
+    let mut answer = PropertiesBuf::default();
+    let because = Value::BinaryData(b"because");
+    answer
+        .push(PropertyId::AuthenticationData, because)
+        .unwrap();
+    client.authenticate(challenge.reason, &answer).unwrap();
+    conn.expect(|packet| match packet {
+        Packet::Auth(auth) => {
+            let data = auth.properties.binary(PropertyId::AuthenticationData);
+            assert_eq!(data, Some(&b"because"[..]));
+        }
+        other => panic!("not an AUTH: {other:?}"),
+    });
+    conn.send(b"\x20\x0C\0\0\x09\x15\0\x06riddle");
+    let connected = client.wait_for(|status| status == ClientStatus::Connected);
+    assert_eq!(connected, Some(ClientStatus::Connected));
 }
 
 #[test]

@@ -44,6 +44,16 @@ pub enum Ended {
     ConnectFailed(ConnectError),
 }
 
+/// An AUTH of the server (section 4.12).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Challenge {
+    /// [`ReasonCode::CONTINUE_AUTHENTICATION`] wants an answer, Success ends an authentication that
+    /// was begun again.
+    pub reason: ReasonCode,
+    /// Authentication Method, Authentication Data and so on.
+    pub properties: PropertiesBuf,
+}
+
 /// How an operation ended.
 #[derive(Debug)]
 pub(crate) enum Outcome {
@@ -82,7 +92,9 @@ pub(crate) struct State {
     pub(crate) ended: Option<Ended>,
     /// Counts the times that there was room again for publishing.
     pub(crate) rooms: u64,
-    /// Those who wait for the status or for room.
+    /// What the server wants to know before it goes on. It sends one and waits.
+    pub(crate) challenge: Option<Challenge>,
+    /// Those who wait for the status, for room or for a challenge.
     watchers: Vec<Waker>,
     /// The connection goes on with a session of an earlier client.
     resumed: bool,
@@ -107,6 +119,7 @@ impl Hub {
                 status: Status::Connecting,
                 ended: None,
                 rooms: 0,
+                challenge: None,
                 watchers: Vec::new(),
                 resumed: false,
                 pause: Arc::default(),
@@ -244,6 +257,7 @@ impl State {
         let event = match event {
             Event::Session(event) => event,
             Event::ConnectFailed { error, retry } => {
+                self.challenge = None;
                 if retry.is_none() {
                     self.end(Ended::ConnectFailed(error), woken);
                 }
@@ -294,9 +308,14 @@ impl State {
                 if closed {
                     self.end(ended, woken);
                 } else {
+                    self.challenge = None;
                     self.status = Status::Reconnecting;
                     woken.append(&mut self.watchers);
                 }
+            }
+            SessionEvent::Authenticate { reason, properties } => {
+                self.challenge = Some(Challenge { reason, properties });
+                woken.append(&mut self.watchers);
             }
             _ => {}
         }

@@ -14,7 +14,7 @@ use ternmq_protocol::codec::{Properties, PropertiesBuf, PropertyId, QoS, Value};
 use ternmq_protocol::topic::TopicFilter;
 use ternmq_protocol::{Message, ReasonCode};
 
-pub use hub::{Ended, Status};
+pub use hub::{Challenge, Ended, Status};
 pub use publish::{Publish, PublishOutcome, Publishing};
 pub use subscription::{Received, SubscribeOptions, Subscription};
 
@@ -251,6 +251,30 @@ impl Client {
         self.0
             .link
             .acknowledge(message.incoming().packet_id, reason)
+    }
+
+    /// The server's next AUTH, when CONNECT named an Authentication Method (section 4.12); `None` when
+    /// the client has ended. To be answered with [`authenticate`](Self::authenticate), also before the
+    /// connection is accepted: begin with [`open`](Self::open) then.
+    pub async fn challenge(&self) -> Option<Challenge> {
+        let look = |state: &hub::State| state.challenge.is_some() || state.ended.is_some();
+        self.watch(|state| look(state).then_some(())).await;
+        self.0.hub.lock().challenge.take()
+    }
+
+    /// Sends AUTH: the answer to a [`challenge`](Self::challenge), or the beginning of a new
+    /// authentication on an accepted connection.
+    ///
+    /// # Errors
+    /// See [`ClientSession::authenticate`](ternmq_protocol::client::ClientSession::authenticate).
+    pub fn authenticate(
+        &self,
+        reason: ReasonCode,
+        properties: &PropertiesBuf,
+    ) -> Result<(), RequestRefused> {
+        self.0
+            .link
+            .session(|now, session| session.authenticate(now, reason, properties.get()))
     }
 
     /// The counters.

@@ -17,10 +17,17 @@ use crate::options::Target;
 /// How long an address may keep its successor waiting (RFC 8305 section 5 recommends this).
 const STAGGER_MS: u64 = 250;
 
+/// How often servers may name other servers in one attempt. Two that name each other end here.
+const REDIRECTIONS: u32 = 4;
+
 /// One attempt, from `connect` or the end of a wait until CONNACK or the last failure.
 pub(super) struct Attempt {
-    /// Where it is in the list of endpoints.
-    endpoint: usize,
+    /// Endpoints not tried yet.
+    targets: VecDeque<Target>,
+    /// How often a server may still name another one.
+    redirections: u32,
+    /// The name being looked up, for the error.
+    host: String,
     /// When the endpoint's time is over.
     deadline: Time,
     /// Distinguishes the lookups of a link, so that a late answer is known as such.
@@ -59,8 +66,12 @@ impl IoThread {
         let mut inner = link.shared.lock();
         inner.retry_at = None;
         inner.status = Status::Connecting;
+        let mut targets = std::mem::take(&mut inner.redirect);
+        targets.extend(inner.options.endpoints.iter().cloned());
         link.attempt = Some(Attempt {
-            endpoint: 0,
+            targets: targets.into(),
+            redirections: REDIRECTIONS,
+            host: String::new(),
             deadline: Time::NEVER,
             lookup: clock::nanos(),
             resolving: false,
@@ -83,7 +94,7 @@ impl IoThread {
             };
             let mut inner = link.shared.lock();
             restore_version(&mut link.fell_back, inner.session.options_mut());
-            let Some(target) = inner.options.endpoints.get(attempt.endpoint).cloned() else {
+            let Some(target) = attempt.targets.pop_front() else {
                 let error = attempt.error.clone();
                 link.attempt = None;
                 inner.attempt_failed(clock::now(), error);
@@ -104,9 +115,6 @@ impl IoThread {
             if begun {
                 return;
             }
-            if let Some(attempt) = &mut self.links[slot].attempt {
-                attempt.endpoint += 1;
-            }
         }
     }
 
@@ -122,6 +130,7 @@ impl IoThread {
         }
         attempt.lookup += 1;
         attempt.resolving = true;
+        attempt.host.clone_from(&host);
         let asker = Arc::downgrade(&link.shared);
         self.inbox.look_up(asker, attempt.lookup, host, port);
         true
@@ -175,9 +184,9 @@ impl IoThread {
                 let error = failed
                     .err()
                     .unwrap_or_else(|| io::ErrorKind::NotFound.into());
-                let host = self.host(slot);
+                let host = std::mem::take(&mut attempt.host);
                 let error = Arc::new(error);
-                self.note(slot, ConnectError::Resolve { host, error });
+                attempt.error = ConnectError::Resolve { host, error };
                 false
             }
         };
@@ -296,12 +305,18 @@ impl IoThread {
             if self.try_addresses(slot) {
                 return;
             }
-        } else if hopeless {
-            attempt.endpoint = inner.options.endpoints.len();
-            drop(inner);
-            return self.try_endpoint(slot);
         } else {
+            let redirect = std::mem::take(&mut inner.redirect);
             drop(inner);
+            if hopeless {
+                attempt.targets.clear();
+            } else if !redirect.is_empty() && attempt.redirections > 0 {
+                attempt.redirections -= 1;
+                redirect
+                    .into_iter()
+                    .rev()
+                    .for_each(|t| attempt.targets.push_front(t));
+            }
         }
         self.next_endpoint(slot);
     }
@@ -331,7 +346,6 @@ impl IoThread {
     fn next_endpoint(&mut self, slot: usize) {
         self.drop_opening(slot);
         if let Some(attempt) = &mut self.links[slot].attempt {
-            attempt.endpoint += 1;
             attempt.resolving = false;
             attempt.addresses.clear();
         }
@@ -349,16 +363,6 @@ impl IoThread {
     fn note(&mut self, slot: usize, error: ConnectError) {
         if let Some(attempt) = &mut self.links[slot].attempt {
             attempt.error = error;
-        }
-    }
-
-    /// The host name of the endpoint being tried.
-    fn host(&self, slot: usize) -> String {
-        let link = &self.links[slot];
-        let endpoint = link.attempt.as_ref().map_or(0, |attempt| attempt.endpoint);
-        match link.shared.lock().options.endpoints.get(endpoint) {
-            Some(Target::Tcp(endpoint)) => endpoint.host.clone(),
-            _ => String::new(),
         }
     }
 }

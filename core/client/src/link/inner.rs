@@ -15,7 +15,10 @@ use super::event::{Event, Stats};
 use super::subscriptions::Subscriptions;
 use crate::clock;
 use crate::error::ConnectError;
-use crate::options::ConnectOptions;
+use crate::options::{ConnectOptions, Target};
+
+/// Servers taken from one Server Reference.
+const SERVERS_IN_REFERENCE: usize = 8;
 
 /// What a link is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -89,6 +92,8 @@ pub(crate) struct Inner {
     pub(crate) attempts: u32,
     /// The link was closed by hand: nothing is tried again.
     pub(crate) given_up: bool,
+    /// Where the server has sent us; the next attempt begins there.
+    pub(crate) redirect: Vec<Target>,
     /// When the next attempt is planned.
     pub(crate) retry_at: Option<Time>,
 
@@ -132,6 +137,7 @@ impl Inner {
             resuming: false,
             attempts: 0,
             given_up: false,
+            redirect: Vec::new(),
             retry_at: None,
             orders: Orders::default(),
             slot: None,
@@ -153,12 +159,18 @@ impl Inner {
                     self.resubscribe(now, present);
                 }
                 SessionEvent::Refused { reason, properties } => {
+                    self.note_redirect(reason, properties.get());
                     self.failed = Some(ConnectError::Refused { reason, properties });
                 }
                 SessionEvent::Disconnected { cause, .. } if self.handshaking => {
                     self.failed.get_or_insert(before_connack(cause));
                 }
-                SessionEvent::Disconnected { cause, reason, .. } => {
+                SessionEvent::Disconnected {
+                    cause,
+                    reason,
+                    ref properties,
+                } => {
+                    self.note_redirect(reason, properties.get());
                     self.disconnected(now, cause, reason);
                     self.push(Event::Session(event));
                 }
@@ -298,6 +310,22 @@ impl Inner {
         } else {
             self.resuming = false;
         }
+    }
+
+    /// Notes where the server wants the client to go (section 4.11). What can't be understood of it is
+    /// passed over: the client's own endpoints remain.
+    fn note_redirect(&mut self, reason: ReasonCode, properties: Properties<'_>) {
+        let elsewhere = [ReasonCode::USE_ANOTHER_SERVER, ReasonCode::SERVER_MOVED];
+        if !self.options.follow_redirects || !elsewhere.contains(&reason) {
+            return;
+        }
+        let reference = properties.text(PropertyId::ServerReference).unwrap_or("");
+        let servers = reference.split_ascii_whitespace();
+        self.redirect = servers
+            .filter_map(|server| server.parse().ok())
+            .map(Target::Tcp)
+            .take(SERVERS_IN_REFERENCE)
+            .collect();
     }
 
     fn plan_retry(&mut self, now: Time) -> Option<Duration> {
