@@ -19,9 +19,6 @@ use crate::{properties, ptr};
 
 static CLIENTS: Handles<Client> = Handles::new();
 
-/// What a yield without any work to do takes, so that a loop of yields does not spin.
-const YIELD: Duration = Duration::from_millis(100);
-
 /// The client of a handle.
 pub(super) fn client(handle: MQTTClient) -> Result<Arc<Client>, c_int> {
     CLIENTS.get(handle).ok_or(MQTTCLIENT_FAILURE)
@@ -327,11 +324,6 @@ pub extern "C" fn MQTTClient_setCommandTimeout(handle: MQTTClient, milliSeconds:
         }
         code(client(handle).map(|client| client.set_command_timeout(timeout)))
     })
-}
-
-#[unsafe(no_mangle)]
-pub extern "C" fn MQTTClient_yield() {
-    guard((), || std::thread::sleep(YIELD));
 }
 
 fn with<F>(function: Option<F>, context: *mut c_void) -> Option<Callback<F>> {

@@ -9,7 +9,9 @@
 pub mod client;
 pub mod information;
 pub mod memory;
-pub mod messages;
 pub mod properties;
+pub mod publish;
+pub mod receive;
+pub mod subscribe;
 
 mod response;
