@@ -325,6 +325,98 @@ static void null_in_odd_places(const char* uri)
   MQTTClient_destroy(NULL);
 }
 
+/* ---- MQTT 5.0 ------------------------------------------------------------------------------ */
+
+static int reason_of(MQTTResponse response)
+{
+  int reason = (int)response.reasonCode;
+  MQTTResponse_free(response);
+  return reason;
+}
+
+static MQTTClient connected5(const char* uri, const char* id)
+{
+  MQTTClient client = NULL;
+  MQTTClient_createOptions create = MQTTClient_createOptions_initializer;
+  MQTTClient_connectOptions options = MQTTClient_connectOptions_initializer5;
+  create.MQTTVersion = MQTTVERSION_5;
+  EXPECT(MQTTClient_createWithOptions(&client, uri, id, MQTTCLIENT_PERSISTENCE_NONE, NULL, &create),
+      0);
+  EXPECT(reason_of(MQTTClient_connect5(client, &options, NULL, NULL)), 0);
+  return client;
+}
+
+static int farewell, lost_instead, farewell_reason;
+
+static void hear_farewell(void* context, MQTTProperties* properties, enum MQTTReasonCodes reason)
+{
+  EXPECT(properties != NULL, 1);
+  farewell_reason = (int)reason;
+  set(context);
+}
+
+static void hear_loss(void* context, char* cause)
+{
+  EXPECT(cause == NULL, 1);
+  set(context);
+}
+
+static void farewells(const char* uri)
+{
+  MQTTClient client = connected5(uri, "farewell");
+  EXPECT(MQTTClient_setCallbacks(client, &lost_instead, hear_loss, note, NULL), 0);
+  EXPECT(MQTTClient_setDisconnected(client, &farewell, hear_farewell), 0);
+  MQTTClient twin = connected5(uri, "farewell");
+  EXPECT(await(&farewell, 1), 1);
+  EXPECT(farewell_reason, MQTTREASONCODE_SESSION_TAKEN_OVER);
+  /* Without the callback it is a loss like any other: somebody must be told. */
+  EXPECT(MQTTClient_setCallbacks(twin, &lost_instead, hear_loss, note, NULL), 0);
+  MQTTClient third = connected5(uri, "farewell");
+  EXPECT(await(&lost_instead, 1), 1);
+  EXPECT(MQTTClient_disconnect5(third, 1000, MQTTREASONCODE_SUCCESS, NULL), 0);
+  MQTTClient_destroy(&client);
+  MQTTClient_destroy(&twin);
+  MQTTClient_destroy(&third);
+  EXPECT(lost_instead, 1);
+}
+
+static void aliases(const char* uri)
+{
+  MQTTClient client = connected5(uri, "aliases");
+  MQTTProperties list = MQTTProperties_initializer;
+  MQTTProperty property = { .identifier = MQTTPROPERTY_CODE_TOPIC_ALIAS };
+  property.value.integer2 = 3;
+  EXPECT(MQTTProperties_add(&list, &property), 0);
+  EXPECT(reason_of(MQTTClient_subscribe5(client, "liberties/alias", 1, NULL, NULL)), 1);
+  EXPECT(reason_of(MQTTClient_publish5(client, "", 1, "0", 1, 0, &list, NULL)),
+      MQTTCLIENT_FAILURE);
+  EXPECT(reason_of(MQTTClient_publish5(client, "liberties/alias", 1, "1", 1, 0, &list, NULL)), 0);
+  EXPECT(reason_of(MQTTClient_publish5(client, "", 1, "2", 1, 0, &list, NULL)), 0);
+  for (char expected = '1'; expected <= '2'; ++expected)
+  {
+    char* topic = NULL;
+    int length = 0;
+    MQTTClient_message* message = NULL;
+    EXPECT(MQTTClient_receive(client, &topic, &length, &message, PATIENCE), 0);
+    EXPECT(message != NULL, 1);
+    if (message == NULL)
+      break;
+    EXPECT(strcmp(topic, "liberties/alias"), 0);
+    EXPECT(*(char*)message->payload, expected);
+    release(topic, message);
+  }
+  MQTTProperties_free(&list);
+  /* Servers name subscriptions in a PUBLISH, clients must not. */
+  property.identifier = MQTTPROPERTY_CODE_SUBSCRIPTION_IDENTIFIER;
+  property.value.integer4 = 7;
+  EXPECT(MQTTProperties_add(&list, &property), 0);
+  EXPECT(reason_of(MQTTClient_publish5(client, "t", 1, "x", 1, 0, &list, NULL)),
+      MQTTCLIENT_BAD_MQTT_OPTION);
+  MQTTProperties_free(&list);
+  EXPECT(MQTTClient_disconnect5(client, 1000, MQTTREASONCODE_SUCCESS, NULL), 0);
+  MQTTClient_destroy(&client);
+}
+
 /* ---- A server that closes must not end the process ---------------------------------------- */
 
 static void (*disposition(int signal_number))(int)
@@ -354,5 +446,7 @@ int main(int argc, char* argv[])
   reconnecting_where_the_loss_is_told(argv[1]);
   destroyed_handles(argv[1]);
   null_in_odd_places(argv[1]);
+  farewells(argv[1]);
+  aliases(argv[1]);
   return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
