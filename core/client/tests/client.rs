@@ -182,6 +182,40 @@ fn a_hundred_clients_share_one_io_thread() {
 }
 
 #[test]
+fn many_threads_publish_through_one_client_and_nothing_stays_behind() {
+    const THREADS: usize = 8;
+    const EACH: usize = 2_000;
+    let broker = broker();
+    let receiver = connect(&broker, "receiver");
+    let mut messages = receiver.subscribe("t/+", QoS::AtMostOnce).unwrap();
+    let client = connect(&broker, "sender");
+    let publish = |thread: usize| {
+        let client = client.clone();
+        move || {
+            let topic = format!("t/{thread}");
+            for n in 0..EACH {
+                client
+                    .publish(Publish::new(&topic, &n.to_string()))
+                    .unwrap();
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            scope.spawn(publish(thread));
+        }
+    });
+    // Nothing is published after this: what the last flush forgot would be missing.
+    let mut expected = [0; THREADS];
+    for _ in 0..THREADS * EACH {
+        let message = messages.next_timeout(PATIENCE).expect("every message");
+        let thread: usize = message.topic()[2..].parse().unwrap();
+        assert_eq!(message.text(), Some(expected[thread].to_string().as_str()));
+        expected[thread] += 1;
+    }
+}
+
+#[test]
 fn a_slow_subscriber_loses_nothing() {
     let broker = broker();
     let slow = connect(&broker, "slow");
