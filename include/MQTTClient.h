@@ -241,7 +241,7 @@ typedef struct
   char struct_id[4];
   /** 0 to 8; the numbers below say since when a member exists. */
   int struct_version;
-  /** Seconds after which the server may take a silent client for dead; 0 for never. */
+  /** Seconds after which the server may take a silent client for dead, to 65535; 0 for never. */
   int keepAliveInterval;
   /** Versions 3.1 and 3.1.1: 1 starts without an earlier session and leaves none behind. */
   int cleansession;
@@ -253,7 +253,7 @@ typedef struct
   const char* username;
   /** Password, or NULL; see binarypwd. */
   const char* password;
-  /** Seconds that connecting may take. */
+  /** Seconds that connecting to one server may take; without any it fails at once. */
   int connectTimeout;
   /** Not used: MQTT resends on reconnection only. */
   int retryInterval;

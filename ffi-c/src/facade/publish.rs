@@ -1,7 +1,7 @@
 //! Publishing, and what became of it.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -32,8 +32,10 @@ pub(super) struct Aliases(HashMap<u32, String>);
 #[derive(Default)]
 pub(super) struct Kinds {
     kinds: HashMap<Token, QoS>,
-    /// Publishes that have, perhaps, a token already and are not noted yet.
-    beginning: usize,
+    /// Publishes that have, perhaps, a token already and are not noted yet, by their numbers.
+    beginning: BTreeSet<u64>,
+    /// The number of the next publish.
+    next: u64,
 }
 
 impl Aliases {
@@ -52,6 +54,18 @@ impl Aliases {
 }
 
 impl Kinds {
+    fn begin(&mut self) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.beginning.insert(number);
+        number
+    }
+
+    /// Whether a publish that had begun before this number is not noted yet.
+    fn is_open_before(&self, number: u64) -> bool {
+        self.beginning.first().is_some_and(|first| *first < number)
+    }
+
     /// The publish will not be asked for any more.
     pub(super) fn forget(&mut self, token: Token) {
         self.kinds.remove(&token);
@@ -112,11 +126,12 @@ impl Client {
     /// The type of the packet that has ended a publish.
     pub(super) fn last_packet_of(&self, token: Token, reason: ReasonCode) -> PacketType {
         let mut state = self.lock();
+        let number = state.kinds.next;
         let qos = loop {
             match state.kinds.kinds.remove(&token) {
                 Some(qos) => break Some(qos),
                 // The publishing thread has not come back yet, which takes it a moment only.
-                None if state.kinds.beginning > 0 => state = self.wait(state, None).0,
+                None if state.kinds.is_open_before(number) => state = self.wait(state, None).0,
                 None => break None,
             }
         };
@@ -128,10 +143,10 @@ impl Client {
     }
 
     fn publish_and_note(&self, message: Message, qos: QoS) -> Result<Token, PublishRefused> {
-        self.lock().kinds.beginning += 1;
+        let number = self.lock().kinds.begin();
         let published = self.link.publish(message);
         let mut state = self.lock();
-        state.kinds.beginning -= 1;
+        state.kinds.beginning.remove(&number);
         if let (Ok(token), true) = (published, state.callbacks.published.is_some()) {
             state.kinds.kinds.insert(token, qos);
         }
