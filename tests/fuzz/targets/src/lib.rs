@@ -10,23 +10,26 @@ mod client;
 mod frame;
 mod packet;
 mod properties;
+mod shard;
 mod topic;
 
 pub use client::client;
 pub use frame::frame;
 pub use packet::packet;
 pub use properties::properties;
+pub use shard::shard;
 pub use topic::topic;
 
 /// A target: its name, which is also the folder of its seeds, and its body.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     ("client", client),
     ("frame", frame),
     ("packet", packet),
     ("properties", properties),
+    ("shard", shard),
     ("topic", topic),
 ];
 
