@@ -1,8 +1,10 @@
 //! Python's exceptions, which are defined in Python: `ternmq.errors`.
 
 use pyo3::prelude::*;
+use ternmq_client::{ConnectError, SubscribeError};
 use ternmq_protocol::ReasonCode;
 use ternmq_protocol::client::{PublishRefused, RequestRefused};
+use ternmq_protocol::codec::PropertiesBuf;
 
 /// An exception of `ternmq.errors`, or whatever went wrong in making one.
 pub(crate) fn raise(py: Python<'_>, class: &str, text: impl ToString) -> PyErr {
@@ -11,6 +13,51 @@ pub(crate) fn raise(py: Python<'_>, class: &str, text: impl ToString) -> PyErr {
         class.call1((text.to_string(),))
     };
     made().map_or_else(|error| error, PyErr::from_value)
+}
+
+/// The same with a reason code of the server and the properties of its packet.
+pub(crate) fn raise_with(
+    py: Python<'_>,
+    class: &str,
+    text: impl ToString,
+    reason: ReasonCode,
+    properties: &PropertiesBuf,
+) -> PyErr {
+    let made = || {
+        let class = py.import("ternmq.errors")?.getattr(class)?;
+        let properties = crate::properties::to_dict(py, properties.get())?;
+        class.call1((text.to_string(), reason.0, properties))
+    };
+    made().map_or_else(|error| error, PyErr::from_value)
+}
+
+pub(crate) fn connect_error(py: Python<'_>, error: &ConnectError) -> PyErr {
+    match error {
+        ConnectError::Refused { reason, properties } => {
+            let text = "the server refuses the connection";
+            raise_with(py, "ConnectError", text, *reason, properties)
+        }
+        ConnectError::Timeout => raise(py, "ConnectTimeoutError", error),
+        ConnectError::Options(_) | ConnectError::Uri(_) => {
+            pyo3::exceptions::PyValueError::new_err(error.to_string())
+        }
+        _ => raise(py, "ConnectError", error),
+    }
+}
+
+pub(crate) fn subscribe_error(py: Python<'_>, error: &SubscribeError) -> PyErr {
+    match error {
+        SubscribeError::Rejected { reason, properties } => {
+            let text = "the server refuses the subscription";
+            raise_with(py, "SubscribeError", text, *reason, properties)
+        }
+        SubscribeError::Filter(_) => pyo3::exceptions::PyValueError::new_err(error.to_string()),
+        SubscribeError::NotSent(refused) => request_refused(py, refused),
+        SubscribeError::Timeout => raise(py, "MqttTimeoutError", error),
+        SubscribeError::Dropped(_) | SubscribeError::Closed => {
+            raise(py, "ConnectionLostError", error)
+        }
+    }
 }
 
 pub(crate) fn publish_refused(py: Python<'_>, refused: PublishRefused) -> PyErr {

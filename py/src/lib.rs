@@ -2,6 +2,7 @@
 //! embedded broker. What users see is Python (`py/python/ternmq`); nothing here is public to them
 //! but the classes it re-exports.
 
+mod blocking;
 mod broker;
 mod bytes;
 mod clock;
@@ -16,10 +17,13 @@ mod options;
 mod properties;
 mod routes;
 mod session;
+mod wait;
 
 /// `ternmq._ternmq`.
 #[pyo3::pymodule]
 mod _ternmq {
+    #[pymodule_export]
+    use super::blocking::{BlockingClient, BlockingSubscription, BlockingToken};
     #[pymodule_export]
     use super::broker::RunningBroker;
     #[pymodule_export]

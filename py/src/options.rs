@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use ternmq_protocol::ProtocolVersion;
 use ternmq_protocol::client::{Acknowledge, Options};
-use ternmq_protocol::codec::{Place, PropertyId};
+use ternmq_protocol::codec::{Place, PropertyId, RetainHandling};
 use ternmq_transport::Endpoint;
 
 use crate::bytes::Payload;
@@ -94,6 +94,16 @@ impl SessionOptions<'_> {
             ..Options::default()
         })
     }
+}
+
+/// 0, 1 or 2 as a Retain Handling.
+pub(crate) fn retain_handling_of(number: u8) -> PyResult<RetainHandling> {
+    Ok(match number {
+        0 => RetainHandling::SendAtSubscribe,
+        1 => RetainHandling::SendIfNew,
+        2 => RetainHandling::DoNotSend,
+        _ => return Err(PyValueError::new_err("retain_handling must be 0, 1 or 2")),
+    })
 }
 
 /// ValueError when something was asked for that only MQTT 5 has.

@@ -7,7 +7,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyMemoryView};
 use ternmq_protocol::client::{ClientSession, DropReason, Event, Incoming, State};
-use ternmq_protocol::codec::{Place, PropertiesBuf, PropertyId, QoS, RetainHandling};
+use ternmq_protocol::codec::{Place, PropertiesBuf, PropertyId, QoS};
 use ternmq_protocol::codec::{SubscriptionOptions, Value};
 use ternmq_protocol::topic::{SharedFilter, TopicFilter};
 use ternmq_protocol::{Message as Shared, ProtocolVersion, ReasonCode, Time};
@@ -19,7 +19,7 @@ use crate::errors;
 use crate::events;
 use crate::inbox::{Item, Reader};
 use crate::message::qos_of;
-use crate::options::{SessionOptions, needs_v5};
+use crate::options::{SessionOptions, needs_v5, retain_handling_of};
 use crate::properties::{self, PublishProperties};
 use crate::routes::Key;
 
@@ -275,12 +275,7 @@ impl Session {
         identifier: Option<u32>,
         user: Option<Bound<'_, PyAny>>,
     ) -> PyResult<i32> {
-        let retain_handling = match retain_handling {
-            0 => RetainHandling::SendAtSubscribe,
-            1 => RetainHandling::SendIfNew,
-            2 => RetainHandling::DoNotSend,
-            _ => return Err(PyValueError::new_err("retain_handling must be 0, 1 or 2")),
-        };
+        let retain_handling = retain_handling_of(retain_handling)?;
         let options = SubscriptionOptions {
             qos: QoS::AtMostOnce,
             no_local,

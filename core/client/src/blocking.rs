@@ -293,8 +293,9 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     output.expect("a wait without a deadline ends with the future")
 }
 
-/// Sleeps until the future is ready; `None` when the deadline has passed before.
-fn block_until<F: Future>(future: F, deadline: Option<Instant>) -> Option<F::Output> {
+/// Runs a future on this thread, and sleeps whenever it waits; `None` when the deadline has passed
+/// before it was ready. A pinned reference to a future can be run on later.
+pub fn block_until<F: Future>(future: F, deadline: Option<Instant>) -> Option<F::Output> {
     let mut future = pin!(future);
     let parked = Arc::new(Parked {
         thread: thread::current(),

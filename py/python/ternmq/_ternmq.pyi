@@ -148,5 +148,68 @@ class RunningBroker:
     ) -> None: ...
     def stop(self) -> None: ...
 
+@final
+class BlockingClient:
+    @staticmethod
+    def connect(
+        host: str,
+        port: int,
+        options: dict[str, Any],
+        backoff: tuple[float, float, float, bool] | None,
+        connect_timeout: float | None,
+    ) -> BlockingClient: ...
+    @property
+    def connected(self) -> bool: ...
+    def publish(
+        self,
+        topic: str,
+        payload: str | _Buffer,
+        qos: int,
+        retain: bool,
+        expiry: int | None,
+        content_type: str | None,
+        response_topic: str | None,
+        correlation_data: bytes | None,
+        user: _User | None,
+        payload_format: int | None,
+        timeout: float | None,
+    ) -> tuple[int, dict[str, Any] | None] | None: ...
+    def publish_nowait(
+        self,
+        topic: str,
+        payload: str | _Buffer,
+        qos: int,
+        retain: bool,
+        expiry: int | None,
+        content_type: str | None,
+        response_topic: str | None,
+        correlation_data: bytes | None,
+        user: _User | None,
+        payload_format: int | None,
+    ) -> BlockingToken: ...
+    def subscribe(
+        self,
+        filter: str,
+        qos: int,
+        no_local: bool,
+        retain_as_published: bool,
+        retain_handling: int,
+        queue: int,
+        timeout: float | None,
+    ) -> BlockingSubscription | None: ...
+    def disconnect(self, reason: int, properties: dict[str, Any] | None) -> None: ...
+
+@final
+class BlockingToken:
+    def wait(self, timeout: float | None) -> tuple[int, dict[str, Any] | None] | None: ...
+
+@final
+class BlockingSubscription:
+    @property
+    def granted(self) -> int: ...
+    def take(self, most: int, timeout: float | None) -> list[Message] | None: ...
+    def check(self) -> None: ...
+    def close(self, finished: bool, wait_for: bool, timeout: float | None) -> bool: ...
+
 def parse_url(url: str) -> tuple[str, int, str | None, bytes | None]: ...
 def reason_code_name(code: int) -> str | None: ...

@@ -6,17 +6,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from ._core import OWN, SENT, Core
+from ._options import Buffer, User, session_options
 from ._subscription import Subscription
-from ._ternmq import Message, Will, parse_url
+from ._ternmq import Message, Will
 from .errors import ConnectionLostError, QueueFullError
 from .values import Backoff, PublishResult, State
 
 __all__ = ["Client", "Message", "Subscription", "Will"]
-
-Buffer = bytes | bytearray | memoryview
-User = Sequence[tuple[str, str]] | Mapping[str, str]
-
-_VERSIONS = {3: 3, 4: 4, 5: 5, "3.1": 3, "3.1.1": 4, "5": 5, "5.0": 5}
 
 
 class Client:
@@ -69,25 +65,23 @@ class Client:
         timeout: float | None = 30.0,
         connect_timeout: float | None = 30.0,
     ) -> None:
-        if version not in _VERSIONS:
-            raise ValueError("version must be 3, 4 or 5 (or '3.1', '3.1.1', '5.0')")
-        host, port, user_of_url, password_of_url = parse_url(url)
-        options: dict[str, Any] = {
-            "version": _VERSIONS[version],
-            "client_id": client_id,
-            "clean_start": clean_start,
-            "session_expiry": session_expiry,
-            "keepalive": keepalive,
-            "username": user_of_url if username is None else username,
-            "password": password_of_url if password is None else password,
-            "will": will,
-            "properties": None if properties is None else dict(properties),
-            "inflight": inflight,
-            "outbox": outbox,
-            "outbox_bytes": outbox_bytes,
-            "queue": queue,
-            "max_packet_size": max_packet_size,
-        }
+        host, port, options = session_options(
+            url,
+            client_id=client_id,
+            version=version,
+            clean_start=clean_start,
+            session_expiry=session_expiry,
+            username=username,
+            password=password,
+            will=will,
+            keepalive=keepalive,
+            properties=properties,
+            queue=queue,
+            inflight=inflight,
+            outbox=outbox,
+            outbox_bytes=outbox_bytes,
+            max_packet_size=max_packet_size,
+        )
         self._core = Core(
             options,
             host,

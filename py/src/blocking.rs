@@ -1,0 +1,512 @@
+//! The blocking client, over the client's IO thread, which never touches Python.
+
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread::ThreadId;
+use std::time::Duration;
+
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+use ternmq_client::blocking::block_until;
+use ternmq_client::{
+    Backoff, Client, ConnectOptions, Ended, Publish, PublishError, PublishOutcome, Publishing,
+    ReasonCode, Received, Status, SubscribeOptions, Subscription, Target,
+};
+use ternmq_protocol::client::PublishRefused;
+use ternmq_protocol::codec::{Place, PropertiesBuf};
+use ternmq_transport::Endpoint;
+
+use crate::bytes::Payload;
+use crate::errors;
+use crate::gil;
+use crate::message::{Message, qos_of};
+use crate::options::{SessionOptions, needs_v5, retain_handling_of};
+use crate::properties::{self, PublishProperties};
+use crate::wait::{in_slices, seconds, wait};
+
+/// A reason code and the properties that came with it.
+type Answer<'py> = (u8, Option<Bound<'py, PyDict>>);
+
+/// A client that is connected, or was.
+#[pyclass(frozen, module = "ternmq._ternmq")]
+pub(crate) struct BlockingClient {
+    client: Mutex<Option<Client>>,
+    is_v5: bool,
+    process: u32,
+}
+
+#[pymethods]
+impl BlockingClient {
+    /// Connects. `backoff`: (min, max, jitter, first_connect).
+    #[staticmethod]
+    fn connect(
+        py: Python<'_>,
+        host: &str,
+        port: u16,
+        options: &Bound<'_, PyDict>,
+        backoff: Option<(f64, f64, f64, bool)>,
+        connect_timeout: Option<f64>,
+    ) -> PyResult<Self> {
+        let session = options.extract::<SessionOptions<'_>>()?.build()?;
+        let is_v5 = session.version.is_v5();
+        let mut options = ConnectOptions::new(vec![Target::Tcp(Endpoint::new(host, port))]);
+        options.session = session;
+        options.session.publish_offline = backoff.is_some();
+        options.connect_timeout = seconds(connect_timeout)?.unwrap_or(Duration::ZERO);
+        options.reconnect = match backoff {
+            None => None,
+            Some((min, max, jitter, first_connect)) => Some(Backoff {
+                min: seconds(Some(min))?.unwrap_or_default(),
+                max: seconds(Some(max))?.unwrap_or_default(),
+                jitter,
+                first_connect,
+                after_takeover: false,
+            }),
+        };
+        match wait(py, None, Client::connect(options))? {
+            Some(Ok(client)) => {
+                let process = std::process::id();
+                Ok(Self {
+                    client: Some(client).into(),
+                    is_v5,
+                    process,
+                })
+            }
+            Some(Err(error)) => Err(errors::connect_error(py, &error)),
+            None => Err(PyRuntimeError::new_err("a wait without a limit has ended")),
+        }
+    }
+
+    /// Whether there is a connection now.
+    #[getter]
+    fn connected(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.get(py)?.status() == Status::Connected)
+    }
+
+    /// Publishes and waits for the answer; None when it did not come in time.
+    #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
+    fn publish<'py>(
+        &self,
+        py: Python<'py>,
+        topic: &str,
+        payload: Payload<'_>,
+        qos: u8,
+        retain: bool,
+        expiry: Option<u32>,
+        content_type: Option<&str>,
+        response_topic: Option<&str>,
+        correlation_data: Option<&[u8]>,
+        user: Option<Bound<'_, PyAny>>,
+        payload_format: Option<u8>,
+        timeout: Option<f64>,
+    ) -> PyResult<Option<Answer<'py>>> {
+        let properties = PublishProperties {
+            expiry,
+            content_type,
+            response_topic,
+            correlation_data,
+            user,
+            payload_format,
+        };
+        let properties = self.encode(&properties)?;
+        let publish = make(topic, payload.as_slice(), qos, retain, &properties)?;
+        let (client, timeout) = (self.get(py)?, seconds(timeout)?);
+        let outcome = match client.publish_nowait(publish.clone()) {
+            // QoS 0 is done, and not worth giving the interpreter lock away for.
+            Ok(_) if qos == 0 => return Ok(Some((0, None))),
+            Ok(publishing) => wait(py, timeout, publishing)?,
+            Err(PublishError::NotTaken(PublishRefused::Full)) => {
+                wait(py, timeout, client.publish(publish))?
+            }
+            Err(error) => Some(Err(error)),
+        };
+        outcome
+            .map(|outcome| answer_of(py, &client, outcome))
+            .transpose()
+    }
+
+    /// Publishes without waiting.
+    #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
+    fn publish_nowait(
+        &self,
+        py: Python<'_>,
+        topic: &str,
+        payload: Payload<'_>,
+        qos: u8,
+        retain: bool,
+        expiry: Option<u32>,
+        content_type: Option<&str>,
+        response_topic: Option<&str>,
+        correlation_data: Option<&[u8]>,
+        user: Option<Bound<'_, PyAny>>,
+        payload_format: Option<u8>,
+    ) -> PyResult<BlockingToken> {
+        let properties = PublishProperties {
+            expiry,
+            content_type,
+            response_topic,
+            correlation_data,
+            user,
+            payload_format,
+        };
+        let properties = self.encode(&properties)?;
+        let publish = make(topic, payload.as_slice(), qos, retain, &properties)?;
+        let client = self.get(py)?;
+        match client.publish_nowait(publish) {
+            Ok(publishing) => Ok(BlockingToken {
+                client,
+                progress: Progress::Waiting(publishing).into(),
+            }),
+            Err(error) => Err(publish_error(py, &client, &error)),
+        }
+    }
+
+    /// Subscribes and waits for the answer; None when it did not come in time.
+    #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
+    fn subscribe(
+        &self,
+        py: Python<'_>,
+        filter: &str,
+        qos: u8,
+        no_local: bool,
+        retain_as_published: bool,
+        retain_handling: u8,
+        queue: usize,
+        timeout: Option<f64>,
+    ) -> PyResult<Option<BlockingSubscription>> {
+        let mut options = SubscribeOptions::new(qos_of(qos)?).queue(queue);
+        options.wire.no_local = no_local;
+        options.wire.retain_as_published = retain_as_published;
+        options.wire.retain_handling = retain_handling_of(retain_handling)?;
+        let plain = SubscribeOptions::new(options.wire.qos).queue(queue);
+        needs_v5(
+            !self.is_v5 && options != plain,
+            "subscription options beside qos",
+        )?;
+        let client = self.get(py)?;
+        let outcome = wait(py, seconds(timeout)?, client.subscribe(filter, options))?;
+        match outcome {
+            None => Ok(None),
+            Some(Ok(subscription)) => Ok(Some(BlockingSubscription {
+                granted: subscription.granted() as u8,
+                subscription: Some(subscription).into(),
+                held: Mutex::default(),
+                client,
+            })),
+            Some(Err(error)) => Err(errors::subscribe_error(py, &error)),
+        }
+    }
+
+    /// Ends the connection and waits for that.
+    fn disconnect(
+        &self,
+        py: Python<'_>,
+        reason: u8,
+        properties: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        let properties = match properties {
+            Some(mapping) => properties::from_mapping(mapping, Place::Disconnect)?,
+            None => PropertiesBuf::default(),
+        };
+        let asked = reason != 0 || !properties.is_empty();
+        needs_v5(!self.is_v5 && asked, "a reason for disconnecting")?;
+        let client = self.get(py)?;
+        let ending = client.disconnect_with(ReasonCode(reason), &properties);
+        match wait(py, None, ending)? {
+            Some(Err(refused)) => Err(errors::request_refused(py, &refused)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl BlockingClient {
+    fn get(&self, py: Python<'_>) -> PyResult<Client> {
+        if self.process != std::process::id() {
+            // The IO thread is missing here: whoever waited for it would wait for ever.
+            let text = "the client was made in the process that forked";
+            return Err(errors::raise(py, "ForkError", text));
+        }
+        let client = lock(&self.client).clone();
+        client.ok_or_else(|| PyRuntimeError::new_err("the client is gone"))
+    }
+
+    fn encode(&self, properties: &PublishProperties<'_, '_>) -> PyResult<PropertiesBuf> {
+        let properties = properties.encode()?;
+        needs_v5(!self.is_v5 && !properties.is_empty(), "publish properties")?;
+        Ok(properties)
+    }
+}
+
+impl Drop for BlockingClient {
+    fn drop(&mut self) {
+        let client = lock(&self.client).take();
+        if self.process != std::process::id() {
+            std::mem::forget(client);
+        }
+    }
+}
+
+/// A message on its way, or what became of it.
+#[pyclass(frozen, module = "ternmq._ternmq")]
+pub(crate) struct BlockingToken {
+    client: Client,
+    progress: Mutex<Progress>,
+}
+
+enum Progress {
+    Waiting(Publishing),
+    Done(Result<PublishOutcome, PublishError>),
+}
+
+#[pymethods]
+impl BlockingToken {
+    /// Waits for the answer; None when it did not come in time.
+    fn wait<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Option<Answer<'py>>> {
+        let outcome = in_slices(py, seconds(timeout)?, |until| {
+            let mut progress = lock(&self.progress);
+            if let Progress::Waiting(publishing) = &mut *progress {
+                *progress = Progress::Done(block_until(publishing, Some(until))?);
+            }
+            match &*progress {
+                Progress::Done(outcome) => Some(outcome.clone()),
+                Progress::Waiting(_) => None,
+            }
+        })?;
+        outcome
+            .map(|outcome| answer_of(py, &self.client, outcome))
+            .transpose()
+    }
+}
+
+/// A subscription and what was read from it and not acknowledged yet, by thread.
+#[pyclass(frozen, module = "ternmq._ternmq")]
+pub(crate) struct BlockingSubscription {
+    subscription: Mutex<Option<Subscription>>,
+    held: Mutex<Vec<(ThreadId, Received)>>,
+    client: Client,
+    granted: u8,
+}
+
+/// What came of waiting for messages.
+enum Next {
+    Messages(Vec<Received>),
+    /// The client has ended, or the subscription.
+    Ended,
+}
+
+#[pymethods]
+impl BlockingSubscription {
+    /// The QoS that the server has granted.
+    #[getter]
+    fn granted(&self) -> u8 {
+        self.granted
+    }
+
+    /// The next messages, at least one and at most `most`; None when none came in time, an empty
+    /// list when none will come. What this thread has got before is acknowledged.
+    fn take<'py>(
+        &self,
+        py: Python<'py>,
+        most: usize,
+        timeout: Option<f64>,
+    ) -> PyResult<Option<Bound<'py, PyList>>> {
+        self.finish_thread();
+        let next = match self.at_once(most) {
+            Some(next) => Some(next),
+            None => in_slices(py, seconds(timeout)?, |until| {
+                let mut subscription = lock(&self.subscription);
+                let Some(open) = subscription.as_mut() else {
+                    return Some(Next::Ended);
+                };
+                Some(match block_until(open.next(), Some(until))? {
+                    None => Next::Ended,
+                    Some(first) => Next::Messages(with_more(open, vec![first], most)),
+                })
+            })?,
+        };
+        let Some(next) = next else { return Ok(None) };
+        let list = PyList::empty(py);
+        if let Next::Messages(messages) = next {
+            for received in messages {
+                list.append(Message::new(received.incoming()))?;
+                self.hold(received);
+            }
+        }
+        Ok(Some(list))
+    }
+
+    /// Why no message will come: raises that, or returns when the client has ended itself.
+    fn check(&self, py: Python<'_>) -> PyResult<()> {
+        match ended(py, &self.client) {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the subscription. `finished`: what came counts as dealt with, else it stays
+    /// unacknowledged. `wait_for`: the server's answer too. False when that did not come in time.
+    fn close(
+        &self,
+        py: Python<'_>,
+        finished: bool,
+        wait_for: bool,
+        timeout: Option<f64>,
+    ) -> PyResult<bool> {
+        let taken = gil::released(py, || lock(&self.subscription).take());
+        let Some(mut subscription) = taken else {
+            return Ok(true);
+        };
+        let mut held: Vec<Received> = lock(&self.held)
+            .drain(..)
+            .map(|(_, received)| received)
+            .collect();
+        if finished {
+            subscription.take_all(&mut held);
+            held.iter().for_each(|received| self.acknowledge(received));
+        }
+        if !wait_for {
+            drop(subscription);
+            return Ok(true);
+        }
+        // The connection may have ended, and the subscription with it: that is what was wanted.
+        let answered = wait(py, seconds(timeout)?, self.client.unsubscribe(subscription))?;
+        Ok(answered.is_some())
+    }
+}
+
+impl BlockingSubscription {
+    /// What waits, without giving the interpreter lock away; `None` when that is nothing.
+    fn at_once(&self, most: usize) -> Option<Next> {
+        let mut subscription = match self.subscription.try_lock() {
+            Ok(subscription) => subscription,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        let open = subscription.as_mut()?;
+        let messages = with_more(open, Vec::new(), most);
+        (!messages.is_empty()).then_some(Next::Messages(messages))
+    }
+
+    fn hold(&self, received: Received) {
+        if received.incoming().packet_id != 0 {
+            lock(&self.held).push((std::thread::current().id(), received));
+        }
+    }
+
+    fn finish_thread(&self) {
+        let thread = std::thread::current().id();
+        let mut held = lock(&self.held);
+        if !held.is_empty() {
+            held.retain(|(owner, received)| {
+                if *owner == thread {
+                    self.acknowledge(received);
+                }
+                *owner != thread
+            });
+        }
+    }
+
+    fn acknowledge(&self, received: &Received) {
+        // False would mean that nothing is owed any more: the connection has ended.
+        let _ = received.incoming().packet_id == 0
+            || self.client.acknowledge(received, ReasonCode::SUCCESS);
+    }
+}
+
+fn with_more(open: &mut Subscription, mut messages: Vec<Received>, most: usize) -> Vec<Received> {
+    while messages.len() < most {
+        match open.try_next() {
+            Some(received) => messages.push(received),
+            None => break,
+        }
+    }
+    messages
+}
+
+fn make<'a>(
+    topic: &'a str,
+    payload: &'a [u8],
+    qos: u8,
+    retain: bool,
+    properties: &PropertiesBuf,
+) -> PyResult<Publish<'a>> {
+    let publish = Publish::new(topic, payload)
+        .qos(qos_of(qos)?)
+        .retain(retain);
+    let add = |publish: Publish<'a>, p: ternmq_protocol::codec::Property<'_>| {
+        publish.property(p.id, p.value)
+    };
+    Ok(properties.get().iter().fold(publish, add))
+}
+
+fn answer_of<'py>(
+    py: Python<'py>,
+    client: &Client,
+    outcome: Result<PublishOutcome, PublishError>,
+) -> PyResult<Answer<'py>> {
+    match outcome {
+        Ok(outcome) if outcome.properties.is_empty() => Ok((outcome.reason.0, None)),
+        Ok(outcome) => {
+            let properties = properties::to_dict(py, outcome.properties.get())?;
+            Ok((outcome.reason.0, Some(properties)))
+        }
+        Err(error) => Err(publish_error(py, client, &error)),
+    }
+}
+
+fn publish_error(py: Python<'_>, client: &Client, error: &PublishError) -> PyErr {
+    match error {
+        PublishError::Closed | PublishError::NotTaken(PublishRefused::NotConnected) => {
+            let unknown = || errors::raise(py, "ConnectionLostError", "the client is closed");
+            ended(py, client).unwrap_or_else(unknown)
+        }
+        PublishError::Invalid(error) => PyValueError::new_err(error.to_string()),
+        PublishError::NotTaken(refused) => errors::publish_refused(py, *refused),
+        PublishError::Rejected { reason, properties } => {
+            let text = "the server refuses the message";
+            errors::raise_with(py, "PublishError", text, *reason, properties)
+        }
+        PublishError::Dropped(_) => errors::raise(py, "PublishError", error),
+        PublishError::Timeout => errors::raise(py, "MqttTimeoutError", error),
+    }
+}
+
+/// What has ended the client, unless it did so itself or has not ended.
+fn ended(py: Python<'_>, client: &Client) -> Option<PyErr> {
+    use ternmq_protocol::client::Cause;
+    let now = Some(std::time::Instant::now());
+    match block_until(client.closed(), now)? {
+        Ended::Disconnected {
+            cause: Cause::Local,
+            ..
+        } => None,
+        Ended::Disconnected {
+            cause: Cause::Server,
+            reason,
+            properties,
+        } => {
+            let text = "the server ended the connection";
+            Some(errors::raise_with(
+                py,
+                "ConnectionLostError",
+                text,
+                reason,
+                &properties,
+            ))
+        }
+        Ended::Disconnected {
+            cause: Cause::Error(error),
+            ..
+        } => Some(errors::raise(py, "ProtocolError", error)),
+        Ended::Disconnected { .. } => Some(errors::raise(
+            py,
+            "ConnectionLostError",
+            "the connection was lost",
+        )),
+        Ended::ConnectFailed(error) => Some(errors::connect_error(py, &error)),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

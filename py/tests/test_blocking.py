@@ -1,0 +1,296 @@
+"""The blocking client: the same promises without an event loop."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+
+import pytest
+import ternmq
+from peer import CONNECT, DISCONNECT, PUBACK, PUBLISH, Connection, Peer, ack, connack, packet, publish
+from ternmq import ReasonCode
+from ternmq.blocking import Client
+
+
+def test_messages_of_every_qos(broker: ternmq.Broker, version: int) -> None:
+    with Client(broker.url, version=version, client_id="c") as client:
+        with client.subscribe("a/+", 2, timeout=10) as subscription:
+            assert subscription.codes == (2,)
+            for qos in (0, 1, 2):
+                assert client.publish("a/b", str(qos), qos).reason_code == ReasonCode.SUCCESS
+            got = [next(subscription) for _ in range(3)]
+            assert [(m.topic, m.payload, m.qos) for m in got] == [
+                ("a/b", b"0", 0), ("a/b", b"1", 1), ("a/b", b"2", 2),
+            ]
+
+
+def test_properties_and_retained_messages(broker: ternmq.Broker) -> None:
+    will = ternmq.Will("will", b"gone")
+    with Client(broker.url, will=will) as client:
+        client.publish("r", b"kept", 1, True, user=[("k", "v")], content_type="text/plain", expiry=60)
+        message = client.subscribe("r", retain_as_published=True).get(10)
+        assert message.retain and message.user == [("k", "v")]
+        assert message.content_type == "text/plain" and message.expiry is not None
+        with client.subscribe("will", 1) as wills:
+            with Client(broker.url, will=will) as other:
+                other.disconnect(4)
+            assert wills.get(10).payload == b"gone"
+
+
+def test_batches_and_tokens(broker: ternmq.Broker) -> None:
+    with Client(broker.url, inflight=5) as client:
+        with client.subscribe("b", 1, timeout=10) as subscription:
+            tokens = [client.publish_nowait("b", str(n), n % 3) for n in range(300)]
+            client.drain()
+            assert all(token.done for token in tokens)
+            assert tokens[-1].wait(0).reason_code == ReasonCode.SUCCESS
+            assert tokens[-1].wait().reason_code == ReasonCode.SUCCESS
+            numbers: list[int] = []
+            for batch in subscription.batches(50):
+                assert 1 <= len(batch) <= 50
+                numbers += [int(message.payload) for message in batch]
+                if len(numbers) == 300:
+                    break
+            assert sorted(numbers) == list(range(300))
+
+
+def test_the_outbox_has_a_limit(broker: ternmq.Broker) -> None:
+    with Client(broker.url, inflight=1, outbox=5) as client:
+        with pytest.raises(ternmq.QueueFullError):
+            for _ in range(10_000):
+                client.publish_nowait("f", b"", 1)
+        client.publish("f", b"", 1)  # whoever waits gets room
+
+
+def test_threads_share_a_client_and_a_subscription(broker: ternmq.Broker) -> None:
+    with Client(broker.url) as client:
+        jobs = client.subscribe("jobs", 1)
+        seen: list[bytes] = []
+
+        def work() -> None:
+            for job in jobs:
+                seen.append(job.payload)
+
+        def send(first: int) -> None:
+            for number in range(first, first + 50):
+                client.publish("jobs", str(number), 1)
+
+        workers = [threading.Thread(target=work) for _ in range(3)]
+        senders = [threading.Thread(target=send, args=(n * 50,)) for n in range(3)]
+        for thread in workers + senders:
+            thread.start()
+        for thread in senders:
+            thread.join()
+        while len(seen) < 150:
+            assert any(worker.is_alive() for worker in workers)
+        jobs.unsubscribe()
+        for thread in workers:
+            thread.join()
+        assert sorted(seen, key=int) == [str(n).encode() for n in range(150)]
+
+
+def test_waiting_leaves_other_threads_alone(broker: ternmq.Broker) -> None:
+    with Client(broker.url) as client, client.subscribe("t") as subscription:
+        waiting = threading.Event()
+
+        def wait() -> None:
+            waiting.set()
+            assert subscription.get(30).payload == b"go"
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        waiting.wait()
+        client.publish("t", b"go")
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def test_ctrl_c_ends_a_wait(broker: ternmq.Broker) -> None:
+    code = (
+        "import sys\nfrom ternmq.blocking import Client\n"
+        "client = Client(sys.argv[1])\nclient.connect()\n"
+        "subscription = client.subscribe('never')\n"
+        "try:\n    print('waiting', flush=True)\n    subscription.get()\nexcept KeyboardInterrupt:\n    print('interrupted')\n"
+        "client.disconnect()\n"
+    )
+    command = [sys.executable, "-c", code, broker.url]
+    program = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert program.stdout is not None and program.stdout.readline() == "waiting\n"
+    program.send_signal(signal.SIGINT)
+    assert program.communicate(timeout=10)[0] == "interrupted\n"
+    assert program.returncode == 0
+
+
+def test_a_forked_process_is_told(broker: ternmq.Broker) -> None:
+    with Client(broker.url) as client:
+        child = os.fork()
+        if child == 0:
+            try:
+                client.publish("t")
+            except ternmq.ForkError:
+                os._exit(7)
+            os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        client.publish("t", b"", 1)
+
+
+def test_nothing_is_left_of_clients(broker: ternmq.Broker) -> None:
+    with Client(broker.url):
+        pass
+    before = len(os.listdir("/proc/self/task"))
+    for _ in range(20):
+        with Client(broker.url) as client, client.subscribe("t", 1):
+            client.publish("t", b"", 1)
+    assert len(os.listdir("/proc/self/task")) == before
+
+
+def test_before_connecting_and_after() -> None:
+    client = Client("mqtt://127.0.0.1:1", connect_timeout=5)
+    for attempt in (lambda: client.publish("t"), lambda: client.subscribe("t")):
+        with pytest.raises(ternmq.ConnectionLostError):
+            attempt()
+    with pytest.raises(ternmq.ConnectError):
+        client.connect()
+    client.disconnect()
+
+
+def test_wrong_arguments(broker: ternmq.Broker) -> None:
+    with pytest.raises(ValueError):
+        Client("http://x")
+    with pytest.raises(TypeError):
+        Client(broker.url, tls=None)  # type: ignore[call-arg]
+    with Client(broker.url, version=4) as client:
+        for wrong in (
+            lambda: client.publish("a/#"),
+            lambda: client.publish("a", qos=3),
+            lambda: client.publish("a", expiry=1),
+            lambda: client.subscribe("a/#/b"),
+            lambda: client.subscribe("a", no_local=True),
+            lambda: client.disconnect(4),
+            lambda: client.publish("a", timeout=float("nan")),
+        ):
+            with pytest.raises(ValueError):
+                wrong()
+        assert client.connected
+
+
+async def scripted(peer: Peer, client: Client) -> Connection:
+    connecting = asyncio.create_task(asyncio.to_thread(client.connect))
+    server = await peer.client()
+    await server.accept()
+    await connecting
+    return server
+
+
+async def fails(task: "asyncio.Task[object]", kind: type[ternmq.MqttError]) -> ternmq.MqttError:
+    with pytest.raises(kind) as caught:
+        await task
+    return caught.value
+
+
+def in_thread(function: Callable[..., object], *arguments: object) -> "asyncio.Task[object]":
+    return asyncio.create_task(asyncio.to_thread(function, *arguments))
+
+
+async def test_refusals_have_their_reason(peer: Peer) -> None:
+    refused = in_thread(Client(peer.url).connect)
+    server = await peer.client()
+    await server.expect(CONNECT)
+    await server.send(connack(code=ReasonCode.BANNED))
+    assert (await fails(refused, ternmq.ConnectError)).reason_code is ReasonCode.BANNED
+
+    client = Client(peer.url)
+    server = await scripted(peer, client)
+    publishing = in_thread(client.publish, "t", b"", 1)
+    body = await server.expect(PUBLISH)
+    await server.send(ack(PUBACK, int.from_bytes(body[3:5]), ReasonCode.QUOTA_EXCEEDED))
+    assert (await fails(publishing, ternmq.PublishError)).reason_code is ReasonCode.QUOTA_EXCEEDED
+    subscribing = in_thread(client.subscribe, "t")
+    await server.grant(ReasonCode.NOT_AUTHORIZED)
+    assert (await fails(subscribing, ternmq.SubscribeError)).reason_code is ReasonCode.NOT_AUTHORIZED
+    await asyncio.to_thread(client.disconnect)
+    assert await server.expect(DISCONNECT) == b""
+
+
+async def test_answers_that_do_not_come(peer: Peer) -> None:
+    with pytest.raises(ternmq.ConnectTimeoutError):
+        await asyncio.to_thread(Client(peer.url, connect_timeout=0.05).connect)
+    await peer.client()
+    client = Client(peer.url, timeout=0.05)
+    await scripted(peer, client)
+    await fails(in_thread(client.publish, "t", b"", 1), ternmq.MqttTimeoutError)
+    await fails(in_thread(client.subscribe, "t"), ternmq.MqttTimeoutError)
+    token = client.publish_nowait("t", b"", 1)
+    with pytest.raises(ternmq.MqttTimeoutError):
+        token.wait(0)
+    await fails(in_thread(client.drain), ternmq.MqttTimeoutError)
+    await asyncio.to_thread(client.disconnect)
+
+
+async def test_a_lost_connection_is_raised(peer: Peer) -> None:
+    client = Client(peer.url)
+    server = await scripted(peer, client)
+    subscribing = asyncio.create_task(asyncio.to_thread(client.subscribe, "t"))
+    await server.grant(0)
+    subscription = await subscribing
+    reading = in_thread(subscription.get)
+    publishing = in_thread(client.publish, "t", b"", 1)
+    await server.expect(PUBLISH)
+    await server.send(packet(DISCONNECT << 4, bytes([ReasonCode.SERVER_BUSY])))
+    for waiting in (reading, publishing):
+        error = await fails(waiting, ternmq.ConnectionLostError)
+        assert error.reason_code is ReasonCode.SERVER_BUSY
+    assert not client.connected
+
+
+async def test_reconnecting(peer: Peer) -> None:
+    client = Client(peer.url, reconnect=ternmq.Backoff(0, 0))
+    server = await scripted(peer, client)
+    subscribing = asyncio.create_task(asyncio.to_thread(client.subscribe, "t", 1))
+    await server.grant(1)
+    subscription = await subscribing
+    publishing = in_thread(client.publish, "u", b"kept", 1)
+    await server.expect(PUBLISH)
+    server.cut()
+    server = await peer.client()
+    await server.accept()
+    ids = []
+    body = await server.expect(PUBLISH)
+    ids.append(int.from_bytes(body[3:5]))
+    await server.grant(1)
+    await server.send(ack(PUBACK, ids[0]), publish("t", b"alive"))
+    await publishing
+    assert (await asyncio.to_thread(subscription.get, 10)).payload == b"alive"
+    await asyncio.to_thread(client.disconnect)
+
+
+async def test_acknowledged_when_the_next_is_asked_for(peer: Peer) -> None:
+    client = Client(peer.url)
+    server = await scripted(peer, client)
+    subscribing = asyncio.create_task(asyncio.to_thread(client.subscribe, "t", 1))
+    await server.grant(1)
+    subscription = await subscribing
+    await server.send(publish("t", b"1", 1, 11), publish("t", b"2", 1, 12))
+
+    def read() -> None:
+        with subscription:
+            assert subscription.get(10).payload == b"1"
+            seen.set()
+            go_on.wait()
+            assert subscription.get(10).payload == b"2"
+
+    seen, go_on = threading.Event(), threading.Event()
+    reading = in_thread(read)
+    await asyncio.to_thread(seen.wait)
+    acknowledged = asyncio.create_task(server.expect(PUBACK))
+    await asyncio.sleep(0)
+    assert not acknowledged.done()
+    go_on.set()
+    assert (await acknowledged)[:2] == (11).to_bytes(2)
+    assert (await server.expect(PUBACK))[:2] == (12).to_bytes(2)
+    await server.let_go()
+    await reading
+    await asyncio.to_thread(client.disconnect)
