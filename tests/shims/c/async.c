@@ -9,8 +9,7 @@
 #include <MQTTAsync.h>
 
 #define TOKENS_LIMIT 256
-#define FILTERS_LIMIT 16
-#define CODES_LIMIT FILTERS_LIMIT
+#define CODES_LIMIT LINE_FILTERS
 
 static MQTTAsync client;
 static int version;
@@ -142,21 +141,13 @@ static MQTTAsync_responseOptions watch(const char *call)
 	return options;
 }
 
-static char *keep(const struct field *field)
-{
-	char *out = malloc(field->length + 1);
-	if (out == NULL)
-		abort();
-	return memcpy(out, field->value, field->length + 1);
-}
-
 static void keep_will(const struct line *line)
 {
 	MQTTAsync_willOptions will = MQTTAsync_willOptions_initializer;
 	const struct field *payload = line_field(line, "will_payload");
 	kept_will = will;
-	kept_will.topicName = keep(line_field(line, "will_topic"));
-	kept_will.payload.data = payload != NULL ? keep(payload) : "";
+	kept_will.topicName = line_keep(line_field(line, "will_topic"));
+	kept_will.payload.data = payload != NULL ? line_keep(payload) : "";
 	kept_will.payload.len = payload != NULL ? (int)payload->length : 0;
 	kept_will.qos = line_number(line, "will_qos", 0);
 	kept_will.retained = line_number(line, "will_retain", 0);
@@ -189,9 +180,9 @@ static void keep_options(const struct line *line)
 		kept.onFailure = fail3;
 	}
 	if (line_field(line, "username") != NULL)
-		kept.username = keep(line_field(line, "username"));
+		kept.username = line_keep(line_field(line, "username"));
 	if (line_field(line, "password") != NULL) {
-		kept.binarypwd.data = keep(line_field(line, "password"));
+		kept.binarypwd.data = line_keep(line_field(line, "password"));
 		kept.binarypwd.len = (int)line_field(line, "password")->length;
 	}
 }
@@ -239,39 +230,12 @@ static void answer_codes(void)
 	answer_end();
 }
 
-static int read_filters(const struct line *line, char **filters, int *qos,
-	MQTTSubscribe_options *options)
-{
-	MQTTSubscribe_options plain = MQTTSubscribe_options_initializer;
-	int count = 0;
-	for (int i = 0; i < line->count && count < FILTERS_LIMIT; i++) {
-		const struct field *field = &line->fields[i];
-		int number = (int)strtol(field->value, NULL, 0);
-		if (strcmp(field->name, "filter") == 0) {
-			options[count] = plain;
-			qos[count] = 0;
-			filters[count++] = field->value;
-		} else if (count == 0) {
-			continue;
-		} else if (strcmp(field->name, "qos") == 0) {
-			qos[count - 1] = number;
-		} else if (strcmp(field->name, "no_local") == 0) {
-			options[count - 1].noLocal = (unsigned char)number;
-		} else if (strcmp(field->name, "retain_as_published") == 0) {
-			options[count - 1].retainAsPublished = (unsigned char)number;
-		} else if (strcmp(field->name, "retain_handling") == 0) {
-			options[count - 1].retainHandling = (unsigned char)number;
-		}
-	}
-	return count;
-}
-
 static void subscribes(const struct line *line)
 {
-	char *filters[FILTERS_LIMIT];
-	int qos[FILTERS_LIMIT];
-	MQTTSubscribe_options options[FILTERS_LIMIT];
-	int count = read_filters(line, filters, qos, options);
+	char *filters[LINE_FILTERS];
+	int qos[LINE_FILTERS];
+	MQTTSubscribe_options options[LINE_FILTERS];
+	int count = line_filters(line, filters, qos, options);
 	MQTTAsync_responseOptions call = watch("subscribe");
 	int code;
 	requested = count;
@@ -292,10 +256,10 @@ static void subscribes(const struct line *line)
 
 static void unsubscribes(const struct line *line)
 {
-	char *filters[FILTERS_LIMIT];
-	int qos[FILTERS_LIMIT];
-	MQTTSubscribe_options options[FILTERS_LIMIT];
-	int count = read_filters(line, filters, qos, options);
+	char *filters[LINE_FILTERS];
+	int qos[LINE_FILTERS];
+	MQTTSubscribe_options options[LINE_FILTERS];
+	int count = line_filters(line, filters, qos, options);
 	MQTTAsync_responseOptions call = watch("unsubscribe");
 	requested = count;
 	int code = MQTTAsync_unsubscribeMany(client, count, filters, &call);
@@ -342,8 +306,9 @@ static void sends(const struct line *line)
 	answer_ok();
 }
 
-static void settles(void)
+static void settles(const struct line *line)
 {
+	(void)line;
 	for (int i = 0; i < sent_count; i++) {
 		int code = MQTTAsync_waitForCompletion(client, sent[i], PATIENCE_SECONDS * 1000ul);
 		if (code != MQTTASYNC_SUCCESS) {
@@ -377,8 +342,9 @@ static void disconnects(const struct line *line)
 	MQTTProperties_free(&options.properties);
 }
 
-static void loses(void)
+static void loses(const struct line *line)
 {
+	(void)line;
 	if (!signal_wait(&lost)) {
 		answer_begin("nothing");
 	} else {
@@ -388,33 +354,34 @@ static void loses(void)
 	answer_end();
 }
 
+static void reconnects(const struct line *line)
+{
+	(void)line;
+	do_connect();
+}
+
+static void receives(const struct line *line)
+{
+	(void)line;
+	inbox_answer();
+}
+
 int main(void)
 {
-	struct line line;
-	while (line_read(&line)) {
-		if (strcmp(line.verb, "connects") == 0)
-			connects(&line);
-		else if (strcmp(line.verb, "reconnects") == 0)
-			do_connect();
-		else if (strcmp(line.verb, "subscribes") == 0)
-			subscribes(&line);
-		else if (strcmp(line.verb, "unsubscribes") == 0)
-			unsubscribes(&line);
-		else if (strcmp(line.verb, "publishes") == 0)
-			publishes(&line);
-		else if (strcmp(line.verb, "sends") == 0)
-			sends(&line);
-		else if (strcmp(line.verb, "settles") == 0)
-			settles();
-		else if (strcmp(line.verb, "receives") == 0)
-			inbox_answer();
-		else if (strcmp(line.verb, "disconnects") == 0)
-			disconnects(&line);
-		else if (strcmp(line.verb, "loses") == 0)
-			loses();
-		else
-			answer_failed("unknown-verb", 0);
-	}
+	static const struct step STEPS[] = {
+		{"connects", connects},
+		{"reconnects", reconnects},
+		{"subscribes", subscribes},
+		{"unsubscribes", unsubscribes},
+		{"publishes", publishes},
+		{"sends", sends},
+		{"settles", settles},
+		{"receives", receives},
+		{"disconnects", disconnects},
+		{"loses", loses},
+		{NULL, NULL},
+	};
+	line_play(STEPS);
 	if (client != NULL)
 		MQTTAsync_destroy(&client);
 	return 0;

@@ -48,7 +48,7 @@ static size_t unescape(char *text)
 	return (size_t)(out - text);
 }
 
-int line_read(struct line *line)
+static int line_read(struct line *line)
 {
 	static char *text;
 	static size_t room;
@@ -92,6 +92,40 @@ int line_number(const struct line *line, const char *name, int otherwise)
 {
 	const struct field *field = line_field(line, name);
 	return field != NULL ? (int)strtol(field->value, NULL, 0) : otherwise;
+}
+
+char *line_keep(const struct field *field)
+{
+	char *out = malloc(field->length + 1);
+	if (out == NULL)
+		abort();
+	return memcpy(out, field->value, field->length + 1);
+}
+
+int line_filters(const struct line *line, char **filters, int *qos, MQTTSubscribe_options *options)
+{
+	MQTTSubscribe_options plain = MQTTSubscribe_options_initializer;
+	int count = 0;
+	for (int i = 0; i < line->count && count < LINE_FILTERS; i++) {
+		const struct field *field = &line->fields[i];
+		int number = (int)strtol(field->value, NULL, 0);
+		if (strcmp(field->name, "filter") == 0) {
+			options[count] = plain;
+			qos[count] = 0;
+			filters[count++] = field->value;
+		} else if (count == 0) {
+			continue;
+		} else if (strcmp(field->name, "qos") == 0) {
+			qos[count - 1] = number;
+		} else if (strcmp(field->name, "no_local") == 0) {
+			options[count - 1].noLocal = (unsigned char)number;
+		} else if (strcmp(field->name, "retain_as_published") == 0) {
+			options[count - 1].retainAsPublished = (unsigned char)number;
+		} else if (strcmp(field->name, "retain_handling") == 0) {
+			options[count - 1].retainHandling = (unsigned char)number;
+		}
+	}
+	return count;
 }
 
 static void set_value(MQTTProperty *property, const struct field *field)
@@ -217,4 +251,18 @@ void answer_failed(const char *call, int code)
 	answer_bytes("call", call, strlen(call));
 	answer_number("code", code);
 	answer_end();
+}
+
+void line_play(const struct step *steps)
+{
+	struct line line;
+	while (line_read(&line)) {
+		const struct step *step = steps;
+		while (step->verb != NULL && strcmp(step->verb, line.verb) != 0)
+			step++;
+		if (step->verb != NULL)
+			step->act(&line);
+		else
+			answer_failed("unknown-verb", 0);
+	}
 }

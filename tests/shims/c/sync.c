@@ -8,7 +8,6 @@
 #include <MQTTClient.h>
 
 #define TOKENS_LIMIT 256
-#define FILTERS_LIMIT 16
 
 static MQTTClient client;
 static int version;
@@ -48,15 +47,6 @@ static void disconnected(void *context, MQTTProperties *properties, enum MQTTRea
 	signal_raise(&lost, reason);
 }
 
-/* A copy that lives as long as the process: options point into it. */
-static char *keep(const struct field *field)
-{
-	char *out = malloc(field->length + 1);
-	if (out == NULL)
-		abort();
-	return memcpy(out, field->value, field->length + 1);
-}
-
 static void keep_options(const struct line *line)
 {
 	MQTTClient_connectOptions v3 = MQTTClient_connectOptions_initializer;
@@ -73,16 +63,16 @@ static void keep_options(const struct line *line)
 	else
 		kept.cleansession = clean;
 	if (line_field(line, "username") != NULL)
-		kept.username = keep(line_field(line, "username"));
+		kept.username = line_keep(line_field(line, "username"));
 	if (line_field(line, "password") != NULL) {
-		kept.binarypwd.data = keep(line_field(line, "password"));
+		kept.binarypwd.data = line_keep(line_field(line, "password"));
 		kept.binarypwd.len = (int)line_field(line, "password")->length;
 	}
 	if (line_field(line, "will_topic") != NULL) {
 		kept_will = will;
-		kept_will.topicName = keep(line_field(line, "will_topic"));
+		kept_will.topicName = line_keep(line_field(line, "will_topic"));
 		const struct field *payload = line_field(line, "will_payload");
-		kept_will.payload.data = payload != NULL ? keep(payload) : "";
+		kept_will.payload.data = payload != NULL ? line_keep(payload) : "";
 		kept_will.payload.len = payload != NULL ? (int)payload->length : 0;
 		kept_will.qos = line_number(line, "will_qos", 0);
 		kept_will.retained = line_number(line, "will_retain", 0);
@@ -159,29 +149,10 @@ static void answer_codes(MQTTResponse response, int requested)
 
 static void subscribes(const struct line *line)
 {
-	char *filters[FILTERS_LIMIT];
-	int qos[FILTERS_LIMIT] = {0};
-	MQTTSubscribe_options options[FILTERS_LIMIT];
-	MQTTSubscribe_options plain = MQTTSubscribe_options_initializer;
-	int count = 0;
-	for (int i = 0; i < line->count && count < FILTERS_LIMIT; i++) {
-		const struct field *field = &line->fields[i];
-		int number = (int)strtol(field->value, NULL, 0);
-		if (strcmp(field->name, "filter") == 0) {
-			options[count] = plain;
-			filters[count++] = field->value;
-		} else if (count == 0) {
-			continue;
-		} else if (strcmp(field->name, "qos") == 0) {
-			qos[count - 1] = number;
-		} else if (strcmp(field->name, "no_local") == 0) {
-			options[count - 1].noLocal = (unsigned char)number;
-		} else if (strcmp(field->name, "retain_as_published") == 0) {
-			options[count - 1].retainAsPublished = (unsigned char)number;
-		} else if (strcmp(field->name, "retain_handling") == 0) {
-			options[count - 1].retainHandling = (unsigned char)number;
-		}
-	}
+	char *filters[LINE_FILTERS];
+	int qos[LINE_FILTERS];
+	MQTTSubscribe_options options[LINE_FILTERS];
+	int count = line_filters(line, filters, qos, options);
 	if (version == MQTTVERSION_5) {
 		MQTTProperties properties = MQTTProperties_initializer;
 		line_properties(line, "", &properties);
@@ -209,11 +180,10 @@ static void subscribes(const struct line *line)
 
 static void unsubscribes(const struct line *line)
 {
-	char *filters[FILTERS_LIMIT];
-	int count = 0;
-	for (int i = 0; i < line->count && count < FILTERS_LIMIT; i++)
-		if (strcmp(line->fields[i].name, "filter") == 0)
-			filters[count++] = line->fields[i].value;
+	char *filters[LINE_FILTERS];
+	int qos[LINE_FILTERS];
+	MQTTSubscribe_options options[LINE_FILTERS];
+	int count = line_filters(line, filters, qos, options);
 	if (version == MQTTVERSION_5) {
 		MQTTResponse response = count == 1
 			? MQTTClient_unsubscribe5(client, filters[0], NULL)
@@ -282,8 +252,9 @@ static void sends(const struct line *line)
 	answer_ok();
 }
 
-static void settles(void)
+static void settles(const struct line *line)
 {
+	(void)line;
 	for (int i = 0; i < sent_count; i++)
 		if (!wait_for(sent[i]))
 			return;
@@ -309,8 +280,9 @@ static void disconnects(const struct line *line)
 		answer_ok();
 }
 
-static void loses(void)
+static void loses(const struct line *line)
 {
+	(void)line;
 	if (!signal_wait(&lost)) {
 		answer_begin("nothing");
 	} else {
@@ -320,33 +292,34 @@ static void loses(void)
 	answer_end();
 }
 
+static void reconnects(const struct line *line)
+{
+	(void)line;
+	do_connect();
+}
+
+static void receives(const struct line *line)
+{
+	(void)line;
+	inbox_answer();
+}
+
 int main(void)
 {
-	struct line line;
-	while (line_read(&line)) {
-		if (strcmp(line.verb, "connects") == 0)
-			connects(&line);
-		else if (strcmp(line.verb, "reconnects") == 0)
-			do_connect();
-		else if (strcmp(line.verb, "subscribes") == 0)
-			subscribes(&line);
-		else if (strcmp(line.verb, "unsubscribes") == 0)
-			unsubscribes(&line);
-		else if (strcmp(line.verb, "publishes") == 0)
-			publishes(&line);
-		else if (strcmp(line.verb, "sends") == 0)
-			sends(&line);
-		else if (strcmp(line.verb, "settles") == 0)
-			settles();
-		else if (strcmp(line.verb, "receives") == 0)
-			inbox_answer();
-		else if (strcmp(line.verb, "disconnects") == 0)
-			disconnects(&line);
-		else if (strcmp(line.verb, "loses") == 0)
-			loses();
-		else
-			answer_failed("unknown-verb", 0);
-	}
+	static const struct step STEPS[] = {
+		{"connects", connects},
+		{"reconnects", reconnects},
+		{"subscribes", subscribes},
+		{"unsubscribes", unsubscribes},
+		{"publishes", publishes},
+		{"sends", sends},
+		{"settles", settles},
+		{"receives", receives},
+		{"disconnects", disconnects},
+		{"loses", loses},
+		{NULL, NULL},
+	};
+	line_play(STEPS);
 	if (client != NULL)
 		MQTTClient_destroy(&client);
 	return 0;
