@@ -327,6 +327,54 @@ fn a_client_that_does_not_read_fills_its_queue_and_nothing_else() {
     assert_eq!(desk.texts(slow), ["more"]);
 }
 
+// [MQTT-4.6.0-5]
+#[test]
+fn what_waits_goes_before_what_comes_while_room_is_made() {
+    // An acknowledgement and a new message in one read.
+    let mut desk = Desk::with(|limits| (limits.inflight, limits.outbound_bytes) = (1, 100));
+    let client = desk.client(V3_1_1, "c");
+    desk.subscribe(client, "t", Q1);
+    let publisher = desk.client(V3_1_1, "p");
+    for text in ["a", "b"] {
+        desk.publish(publisher, "t", text, Q1, 1);
+    }
+    let id = desk.messages(client)[0].id;
+    let [high, low] = id.to_be_bytes();
+    let mut publish = Publish::new("t", b"c");
+    (publish.qos, publish.packet_id) = (Q1, 9);
+    let mut bytes = vec![0x40, 2, high, low];
+    Packet::Publish(publish).encode(V3_1_1, &mut bytes).unwrap();
+    desk.input(client, &bytes);
+    let mut order = Vec::new();
+    loop {
+        let got = desk.take_all(client);
+        let published = |got| match got {
+            Got::Publish(message) => Some(message),
+            _ => None,
+        };
+        let Some(message) = got.into_iter().find_map(published) else {
+            break;
+        };
+        desk.ack(client, PacketType::PubAck, message.id);
+        order.push(message.text().to_owned());
+    }
+    assert_eq!(order, ["b", "c"]);
+    // A socket that took a part, and a new message before it is asked again.
+    desk.subscribe(client, "t", Q0);
+    desk.stick(client, true);
+    for n in 0..9 {
+        desk.publish(publisher, "t", &format!("{n:0>30}"), Q0, 0);
+    }
+    assert!(desk.stats().queued > 3);
+    let mut sent = vec![0; 50];
+    assert_eq!(desk.shard.outbound(client).unwrap().read(&mut sent), 50);
+    desk.publish(publisher, "t", "9", Q0, 0);
+    let mut bytes = Vec::new();
+    let outbound = desk.shard.outbound(client).unwrap();
+    outbound.drain_into(&mut bytes);
+    assert!(!bytes.ends_with(b"t9"), "it waits behind the others");
+}
+
 #[test]
 fn a_client_that_only_asks_is_not_read_on() {
     let mut desk = Desk::with(|limits| limits.outbound_bytes = 100);
