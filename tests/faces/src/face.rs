@@ -20,7 +20,7 @@ pub const FACES: [&str; 5] = [
 
 /// Clients of other makers behind the same shims: they play the stories against our broker, and none
 /// of those with a raw peer, which would only test them.
-pub const OTHERS: [&str; 2] = ["paho-c-sync", "paho-c-async"];
+pub const OTHERS: [&str; 3] = ["paho-c-sync", "paho-c-async", "paho-python"];
 
 /// Whether the client of that name plays the story.
 pub fn plays(name: &str, story: &Story) -> bool {
@@ -54,6 +54,7 @@ impl Face {
             "paho-c-sync" => (compile_c(&shims.join("c"), "sync", Library::Paho)?, vec![]),
             "paho-c-async" => (compile_c(&shims.join("c"), "async", Library::Paho)?, vec![]),
             "python-blocking" => python(&shims.join("python/blocking_shim.py"))?,
+            "paho-python" => python(&shims.join("python/paho_shim.py"))?,
             "python-asyncio" => python(&shims.join("python/asyncio_shim.py"))?,
             _ => return Err(format!("there is no face {name}")),
         };

@@ -1,0 +1,182 @@
+"""The shim of paho-mqtt, a client of another make; tests/shims/README.md describes the lines."""
+
+import queue
+import sys
+
+import paho.mqtt.client as mqtt
+from line import Line, answer
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+# Seconds: shorter than the runner's patience, so that the shim can still say what did not come.
+PATIENCE = 10
+
+# What stories call a property, paho's attribute for it, and how its value is read.
+PROPERTIES = {
+    "payload_format": ("PayloadFormatIndicator", lambda v: int(v, 0)),
+    "message_expiry": ("MessageExpiryInterval", lambda v: int(v, 0)),
+    "content_type": ("ContentType", bytes.decode),
+    "response_topic": ("ResponseTopic", bytes.decode),
+    "correlation": ("CorrelationData", bytes),
+    "subscription_id": ("SubscriptionIdentifier", lambda v: int(v, 0)),
+    "session_expiry": ("SessionExpiryInterval", lambda v: int(v, 0)),
+    "receive_maximum": ("ReceiveMaximum", lambda v: int(v, 0)),
+    "will_delay": ("WillDelayInterval", lambda v: int(v, 0)),
+    "user": ("UserProperty", lambda v: tuple(v.decode().partition(":")[::2])),
+}
+
+
+class Shim:
+    def __init__(self) -> None:
+        self.client: mqtt.Client | None = None
+        self.version = 4
+        self.connects: queue.Queue = queue.Queue(10)
+        self.answers: queue.Queue = queue.Queue(10)
+        self.losses: queue.Queue = queue.Queue(10)
+        self.inbox: queue.Queue = queue.Queue(1000)
+        self.sent: list[mqtt.MQTTMessageInfo] = []
+
+    def act(self, line: Line) -> str:
+        step = getattr(self, f"do_{line.verb}", None)
+        if step is None:
+            return answer("failed", ("what", f"unknown verb {line.verb}"))
+        try:
+            return step(line)
+        except queue.Empty:
+            return "nothing"
+        except (ValueError, RuntimeError, OSError) as error:
+            return answer("failed", ("what", repr(error)))
+
+    def do_connects(self, line: Line) -> str:
+        self.version = line.number("version")
+        clean = line.number("clean_start", 1) == 1
+        self.client = client = mqtt.Client(
+            mqtt.CallbackAPIVersion.VERSION2,
+            line.text("client_id", ""),
+            clean_session=None if self.version == 5 else clean,
+            protocol=self.version,
+            reconnect_on_failure=False,
+        )
+        client.on_connect = lambda c, u, flags, code, p: self.connects.put((flags, code))
+        client.on_disconnect = lambda c, u, flags, code, p: self.losses.put(code)
+        client.on_message = lambda c, u, message: self.inbox.put(message)
+        client.on_subscribe = lambda c, u, mid, codes, p: self.answers.put(codes)
+        client.on_unsubscribe = lambda c, u, mid, codes, p: self.answers.put(codes)
+        if line.raw("username") is not None:
+            client.username_pw_set(line.text("username"), line.text("password"))
+        if line.raw("will_topic") is not None:
+            client.will_set(
+                line.text("will_topic"),
+                line.raw("will_payload"),
+                line.number("will_qos"),
+                line.number("will_retain") == 1,
+                self.properties(line, PacketTypes.WILLMESSAGE, "will."),
+            )
+        options = {}
+        if self.version == 5:
+            options = {
+                "clean_start": clean,
+                "properties": self.properties(line, PacketTypes.CONNECT),
+            }
+        client.connect(
+            line.text("host"), line.number("port"), line.number("keep_alive", 60), **options
+        )
+        client.loop_start()
+        flags, code = self.connects.get(timeout=PATIENCE)
+        if code.is_failure:
+            return answer("refused", ("reason", code.value))
+        return answer("ok", ("session_present", int(flags.session_present)))
+
+    def do_subscribes(self, line: Line) -> str:
+        filters = [(f["filter"], self.options(f)) for f in line.filters()]
+        self.client.subscribe(filters, properties=self.properties(line, PacketTypes.SUBSCRIBE))
+        return self.codes()
+
+    def do_unsubscribes(self, line: Line) -> str:
+        self.client.unsubscribe([f["filter"] for f in line.filters()])
+        return self.codes()
+
+    def do_publishes(self, line: Line) -> str:
+        info = self.publish(line)
+        info.wait_for_publish(PATIENCE)
+        return "ok" if info.is_published() else "nothing"
+
+    def do_sends(self, line: Line) -> str:
+        self.sent.append(self.publish(line))
+        return "ok"
+
+    def do_settles(self, line: Line) -> str:
+        for info in self.sent:
+            info.wait_for_publish(PATIENCE)
+        done = all(info.is_published() for info in self.sent)
+        self.sent.clear()
+        return "ok" if done else "nothing"
+
+    def do_receives(self, line: Line) -> str:
+        message = self.inbox.get(timeout=PATIENCE)
+        fields = [
+            ("topic", message.topic),
+            ("payload", message.payload),
+            ("qos", message.qos),
+            ("retain", int(message.retain)),
+            ("dup", int(message.dup)),
+        ]
+        for name, (attribute, _) in PROPERTIES.items():
+            value = getattr(message.properties, attribute, None) if self.version == 5 else None
+            for one in value if isinstance(value, list) else [] if value is None else [value]:
+                fields.append((name, ":".join(one) if name == "user" else one))
+        return answer("ok", *fields)
+
+    def do_loses(self, line: Line) -> str:
+        return answer("ok", ("reason", self.losses.get(timeout=PATIENCE).value))
+
+    def do_disconnects(self, line: Line) -> str:
+        if self.version == 5:
+            self.client.disconnect(mqtt.ReasonCode(PacketTypes.DISCONNECT, identifier=line.number("reason")))
+        else:
+            self.client.disconnect()
+        self.losses.get(timeout=PATIENCE)
+        self.client.loop_stop()
+        return "ok"
+
+    def publish(self, line: Line) -> mqtt.MQTTMessageInfo:
+        return self.client.publish(
+            line.text("topic"),
+            line.raw("payload"),
+            line.number("qos"),
+            line.number("retain") == 1,
+            self.properties(line, PacketTypes.PUBLISH),
+        )
+
+    def codes(self) -> str:
+        codes = self.answers.get(timeout=PATIENCE)
+        return answer("ok", *(("code", code.value) for code in codes))
+
+    def options(self, request: dict) -> int | SubscribeOptions:
+        if self.version != 5:
+            return request["qos"]
+        return SubscribeOptions(
+            request["qos"],
+            noLocal=request.get("no_local") == 1,
+            retainAsPublished=request.get("retain_as_published") == 1,
+            retainHandling=request.get("retain_handling", 0),
+        )
+
+    def properties(self, line: Line, packet: int, prefix: str = "") -> Properties | None:
+        if self.version != 5:
+            return None
+        properties = Properties(packet)
+        for name, value in line.fields:
+            attribute, read = PROPERTIES.get(name.removeprefix(prefix), (None, None))
+            if attribute is not None and name.startswith(prefix):
+                setattr(properties, attribute, read(value))
+        return properties
+
+
+shim = Shim()
+for text in sys.stdin:
+    print(shim.act(Line(text)), flush=True)
+if shim.client is not None:
+    shim.client.disconnect()
+    shim.client.loop_stop()
