@@ -6,6 +6,8 @@ proves 5: MQTT-3.3.1-4
 anna connects
 peer expects CONNECT
 peer sends CONNACK
+anna publishes topic=a payload=hello
+peer expects PUBLISH
 peer sends-bytes bytes=%36%05%00%01a%00%01
 in 5: peer expects DISCONNECT reason=0x81
 peer sees-close

@@ -73,7 +73,9 @@ fn a_wrong_protocol_version_is_refused_in_the_words_of_the_nearest_version() {
         (4, "CONNECT client_id=a level=3", "CONNACK reason=1"),
         (3, "CONNECT client_id=a level=4", "CONNACK reason=1"),
         (5, "CONNECT client_id=a level=6", "CONNACK reason=0x84"),
-        (5, "CONNECT client_id=a level=255", "CONNACK reason=0x84"),
+        (5, "CONNECT client_id=a level=127", "CONNACK reason=0x84"),
+        // The highest bit is set by bridges of mosquitto, which take the answer of MQTT 3.1.1.
+        (4, "CONNECT client_id=a level=255", "CONNACK reason=1"),
     ] {
         let mut peer = scene.silent(level);
         peer.send(connect).expect("sent");
@@ -106,8 +108,6 @@ fn a_malformed_connect_ends_the_connection() {
     let mut scene = Scene::new();
     for text in [
         "CONNECT client_id=a will_topic=w connect_flags=0x1e",
-        "CONNECT client_id=a connect_flags=0x0a",
-        "CONNECT client_id=a connect_flags=0x22",
         "CONNECT client_id=a flags=1",
         "CONNECT client_id=%ff%fe",
         "CONNECT client_id=a%00b",
@@ -135,12 +135,12 @@ fn a_malformed_connect_ends_the_connection() {
     scene.finish();
 }
 
-// [MQTT-3.1.2-3] [MQTT-3.1.2-17] [MQTT-3.1.2-19]; MQTT 3.1 has no rule for the reserved flag and lets
-// the user name be missing.
+// [MQTT-3.1.2-3] [MQTT-3.1.2-11] [MQTT-3.1.2-13] [MQTT-3.1.2-17] [MQTT-3.1.2-19]; MQTT 3.1 ignores the
+// reserved flag and the flags of a will that is not there, and lets the user name be missing.
 #[test]
 fn connect_flags_that_lie_end_the_connection() {
     let scene = Scene::new();
-    for flags in ["0x03", "0x82", "0xc2"] {
+    for flags in ["0x03", "0x0a", "0x22", "0x82", "0xc2"] {
         for level in [4, 5] {
             let mut peer = scene.silent(level);
             peer.send(&format!("CONNECT client_id=a connect_flags={flags}"))

@@ -264,80 +264,76 @@ fn client_stories(level: u8) -> Vec<Vec<u8>> {
     ]
 }
 
-/// Steps of the clients of a shard, `fuzz/targets/src/shard.rs` says which byte is which.
+/// Steps of the clients of a shard as bytes, `fuzz/targets/src/shard.rs` says which is which.
 fn shard_stories(level: u8) -> Vec<Vec<u8>> {
-    let says = |slot: u8, text: &str| {
-        let bytes = packet::encode(level, &Line::parse(text).expect(text));
-        [&[slot << 3, bytes.len() as u8][..], &bytes].concat()
+    let step = |text: &&str| {
+        let (slot, what) = text.split_once(' ').expect("a slot and a step");
+        let slot: u8 = slot.parse().expect("a slot");
+        match what {
+            "closes" => vec![6 + (slot << 3)],
+            "waits" => vec![5 + (3 << 5)],
+            _ => {
+                let session = if level == 5 { "session_expiry=100" } else { "" };
+                let line = Line::parse(&what.replace("KEPT", session)).expect(what);
+                let bytes = packet::encode(level, &line);
+                [&[slot << 3, bytes.len() as u8][..], &bytes].concat()
+            }
+        }
     };
-    let (wait, closes) = ([5 + (3 << 5)], |slot: u8| [6 + (slot << 3)]);
-    let story = |steps: &[&[u8]]| steps.concat();
-    let (anna, ben) = (
-        says(0, "CONNECT client_id=anna"),
-        says(1, "CONNECT client_id=ben clean_start=0"),
-    );
-    let expiry = if level == 5 {
-        " session_expiry=100"
-    } else {
-        ""
-    };
-    let kept = says(1, &format!("CONNECT client_id=ben clean_start=0{expiry}"));
-    let subscribes = says(1, "SUBSCRIBE id=1 filter=a/+ options=2 filter=# options=1");
-    let publish = says(0, "PUBLISH topic=a/b qos=2 id=7 payload=hello retain=1");
-    vec![
-        story(&[
-            &anna,
-            &ben,
-            &subscribes,
-            &publish,
-            &says(0, "PUBREL id=7"),
-            &says(1, "PUBREC id=1"),
-            &says(1, "PUBCOMP id=1"),
-        ]),
-        story(&[
-            &anna,
-            &publish,
-            &says(0, "PUBREL id=7"),
-            &kept,
-            &subscribes,
-            &closes(1),
-            &says(0, "PUBLISH topic=a/c qos=1 id=8"),
-            &kept,
-        ]),
-        story(&[
-            &says(
-                0,
-                "CONNECT client_id=anna keep_alive=1 will_topic=w will_payload=x will_qos=1",
-            ),
-            &kept,
-            &subscribes,
-            &wait,
-        ]),
-        story(&[
-            &anna,
-            &says(2, "CONNECT client_id=anna"),
-            &says(2, "PINGREQ"),
-            &says(2, "DISCONNECT"),
-        ]),
-        story(&[
-            &anna,
-            &says(0, "SUBSCRIBE id=1 filter=$share/g/a options=1"),
-            &says(0, "UNSUBSCRIBE id=2 filter=a filter=b"),
-            &says(0, "CONNECT client_id=anna"),
-        ]),
-        story(&[
-            &kept,
-            &subscribes,
-            &anna,
-            &publish,
-            &closes(1),
-            &kept,
-            &says(1, "PUBREC id=1"),
-            &closes(0),
-            &wait,
-        ]),
-    ]
+    let story = |steps: &&[&str]| steps.iter().flat_map(step).collect();
+    SHARD_STORIES.iter().map(story).collect()
 }
+
+const SHARD_STORIES: [&[&str]; 6] = [
+    &[
+        "0 CONNECT client_id=anna",
+        "1 CONNECT client_id=ben clean_start=0",
+        "1 SUBSCRIBE id=1 filter=a/+ options=2 filter=# options=1",
+        "0 PUBLISH topic=a/b qos=2 id=7 payload=hello retain=1",
+        "0 PUBREL id=7",
+        "1 PUBREC id=1",
+        "1 PUBCOMP id=1",
+    ],
+    &[
+        "0 CONNECT client_id=anna",
+        "0 PUBLISH topic=a/b qos=2 id=7 payload=hello retain=1",
+        "0 PUBREL id=7",
+        "1 CONNECT client_id=ben clean_start=0 KEPT",
+        "1 SUBSCRIBE id=1 filter=a/+ options=2 filter=# options=1",
+        "1 closes",
+        "0 PUBLISH topic=a/c qos=1 id=8",
+        "1 CONNECT client_id=ben clean_start=0 KEPT",
+    ],
+    &[
+        "0 CONNECT client_id=anna keep_alive=1 will_topic=w will_payload=x will_qos=1",
+        "1 CONNECT client_id=ben clean_start=0 KEPT",
+        "1 SUBSCRIBE id=1 filter=a/+ options=2 filter=# options=1",
+        "0 waits",
+    ],
+    &[
+        "0 CONNECT client_id=anna",
+        "2 CONNECT client_id=anna",
+        "2 PINGREQ",
+        "2 DISCONNECT",
+    ],
+    &[
+        "0 CONNECT client_id=anna",
+        "0 SUBSCRIBE id=1 filter=$share/g/a options=1",
+        "0 UNSUBSCRIBE id=2 filter=a filter=b",
+        "0 CONNECT client_id=anna",
+    ],
+    &[
+        "1 CONNECT client_id=ben clean_start=0 KEPT",
+        "1 SUBSCRIBE id=1 filter=a/+ options=2 filter=# options=1",
+        "0 CONNECT client_id=anna",
+        "0 PUBLISH topic=a/b qos=2 id=7 payload=hello retain=1",
+        "1 closes",
+        "1 CONNECT client_id=ben clean_start=0 KEPT",
+        "1 PUBREC id=1",
+        "0 closes",
+        "0 waits",
+    ],
+];
 
 /// The bodies of property lists: what stands between the packet's own fields in MQTT 5.
 fn property_lists() -> Vec<Vec<u8>> {
