@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyBool, PyDict, PyList};
 use ternmq_client::blocking::block_until;
 use ternmq_client::{
     Backoff, Client, ConnectOptions, Ended, Publish, PublishError, PublishOutcome, Publishing,
@@ -63,24 +63,59 @@ impl BlockingClient {
                 after_takeover: false,
             }),
         };
-        match wait(py, None, Client::connect(options))? {
-            Some(Ok(client)) => {
-                let process = std::process::id();
-                Ok(Self {
-                    client: Some(client).into(),
-                    is_v5,
-                    process,
-                })
-            }
-            Some(Err(error)) => Err(errors::connect_error(py, &error)),
-            None => Err(PyRuntimeError::new_err("a wait without a limit has ended")),
+        let client = Client::open(options).map_err(|error| errors::connect_error(py, &error))?;
+        wait(
+            py,
+            None,
+            client.wait_for(|status| status != Status::Connecting),
+        )?;
+        let now = Some(std::time::Instant::now());
+        if let Some(Ended::ConnectFailed(error)) = block_until(client.closed(), now) {
+            return Err(errors::connect_error(py, &error));
         }
+        let process = std::process::id();
+        Ok(Self {
+            client: Some(client).into(),
+            is_v5,
+            process,
+        })
     }
 
     /// Whether there is a connection now.
     #[getter]
     fn connected(&self, py: Python<'_>) -> PyResult<bool> {
         Ok(self.get(py)?.status() == Status::Connected)
+    }
+
+    /// Whether the server went on with the session.
+    #[getter]
+    fn session_present(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.get(py)?.session_present())
+    }
+
+    /// Waits until there is a connection, or there is none; false when that was not in time.
+    fn wait_until(&self, py: Python<'_>, connected: bool, timeout: Option<f64>) -> PyResult<bool> {
+        let client = self.get(py)?;
+        let fits = |status| (status == Status::Connected) == connected;
+        let status = wait(py, seconds(timeout)?, client.wait_for(fits))?;
+        Ok(status.is_some_and(fits))
+    }
+
+    /// Waits until the client has ended: what ended it, False when that was the client itself, None
+    /// when it has not ended in time.
+    fn closed<'py>(
+        &self,
+        py: Python<'py>,
+        timeout: Option<f64>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let client = self.get(py)?;
+        if wait(py, seconds(timeout)?, client.closed())?.is_none() {
+            return Ok(None);
+        }
+        let error = ended(py, &client).map(|error| error.into_value(py).into_bound(py).into_any());
+        Ok(Some(error.unwrap_or_else(|| {
+            PyBool::new(py, false).to_owned().into_any()
+        })))
     }
 
     /// Publishes and waits for the answer; None when it did not come in time.

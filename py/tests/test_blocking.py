@@ -244,6 +244,18 @@ async def test_a_lost_connection_is_raised(peer: Peer) -> None:
         error = await fails(waiting, ternmq.ConnectionLostError)
         assert error.reason_code is ReasonCode.SERVER_BUSY
     assert not client.connected
+    error = await asyncio.to_thread(client.closed, 10)
+    assert error is not None and error.reason_code is ReasonCode.SERVER_BUSY
+
+
+def test_how_a_client_has_ended(broker: ternmq.Broker) -> None:
+    with Client(broker.url, client_id="kept", session_expiry=60) as client:
+        assert not client.session_present
+        with pytest.raises(ternmq.MqttTimeoutError):
+            client.closed(0.01)
+    assert client.closed(10) is None
+    with Client(broker.url, client_id="kept", clean_start=False) as client:
+        assert client.session_present
 
 
 async def test_reconnecting(peer: Peer) -> None:
@@ -256,12 +268,12 @@ async def test_reconnecting(peer: Peer) -> None:
     await server.expect(PUBLISH)
     server.cut()
     server = await peer.client()
+    await asyncio.to_thread(client.wait_until, False, 10)
     await server.accept()
-    ids = []
-    body = await server.expect(PUBLISH)
-    ids.append(int.from_bytes(body[3:5]))
+    await asyncio.to_thread(client.wait_until, True, 10)
+    id = int.from_bytes((await server.expect(PUBLISH))[3:5])
     await server.grant(1)
-    await server.send(ack(PUBACK, ids[0]), publish("t", b"alive"))
+    await server.send(ack(PUBACK, id), publish("t", b"alive"))
     await publishing
     assert (await asyncio.to_thread(subscription.get, 10)).payload == b"alive"
     await asyncio.to_thread(client.disconnect)
@@ -293,4 +305,12 @@ async def test_acknowledged_when_the_next_is_asked_for(peer: Peer) -> None:
     assert (await server.expect(PUBACK))[:2] == (12).to_bytes(2)
     await server.let_go()
     await reading
+    await asyncio.to_thread(client.disconnect)
+
+
+async def test_what_nobody_subscribed_to_is_acknowledged(peer: Peer) -> None:
+    client = Client(peer.url)
+    server = await scripted(peer, client)
+    await server.send(publish("t", b"1", 1, 11))
+    assert (await server.expect(PUBACK))[:2] == (11).to_bytes(2)
     await asyncio.to_thread(client.disconnect)

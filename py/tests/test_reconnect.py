@@ -246,10 +246,27 @@ async def test_giving_up_while_connecting() -> None:
 
 
 async def test_a_connection_that_is_lost_at_once(peer: Peer) -> None:
-    connecting = asyncio.create_task(Client(peer.url).connect())
+    client = Client(peer.url)
+    connecting = asyncio.create_task(client.connect())
     server = await peer.client()
     await server.expect(CONNECT)
     await server.send(connack(), packet(DISCONNECT << 4, bytes([ReasonCode.SERVER_BUSY])))
-    with pytest.raises(ternmq.ConnectError) as caught:
-        await connecting
+    await connecting  # it was made, and lost
+    with pytest.raises(ternmq.ConnectionLostError) as caught:
+        await client.publish("t")
     assert caught.value.reason_code is ReasonCode.SERVER_BUSY
+
+
+async def test_a_connection_that_is_lost_at_once_is_made_again(peer: Peer) -> None:
+    client = Client(peer.url, reconnect=AT_ONCE)
+    connecting = asyncio.create_task(client.connect())
+    for _ in range(3):
+        server = await peer.client()
+        await server.expect(CONNECT)
+        await server.send(connack(), packet(DISCONNECT << 4, bytes([ReasonCode.SERVER_BUSY])))
+    server = await peer.client()
+    await server.accept()
+    await connecting
+    while not client.connected:
+        await asyncio.sleep(0)
+    await client.disconnect()

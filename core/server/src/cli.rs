@@ -52,9 +52,8 @@ pub(crate) struct Serve {
 #[derive(Args, Debug)]
 #[command(disable_help_flag = true)]
 pub(crate) struct Connection {
-    /// Server as URL
+    /// Server as URL: mqtt://[user[:password]@]host[:port]
     #[arg(
-        help = "Server as URL: mqtt://[user[:password]@]host[:port]",
         short = 'L',
         long,
         value_name = "URL",

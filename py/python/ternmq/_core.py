@@ -67,6 +67,7 @@ class Core:
         self._connack: asyncio.Future[None] | None = None
         self._connecting: asyncio.Task[None] | None = None
         # Set once nothing more will be tried; `_error` says why, unless the application wanted it.
+        self._accepted = False
         self._ended = False
         self._closed = False
         self._error: MqttError | None = None
@@ -89,9 +90,10 @@ class Core:
     async def opened(self) -> None:
         """Waits for the first connection, or raises why there will be none."""
         try:
-            await self._until_connected()
-        except ConnectionLostError as error:
-            raise _while_connecting(error) from error
+            while not self._accepted:
+                if self._ended:
+                    raise _while_connecting(self.why())
+                await self.answers.change()
         except BaseException:
             await self._give_up_connecting()
             self._end(None)
@@ -230,19 +232,17 @@ class Core:
 
     async def _connect(self) -> None:
         assert self._loop is not None
-        self._connack = self._loop.create_future()
+        connack = self._connack = self._loop.create_future()
         link = Link(self.session, self._handle, self._on_closed)
         try:
             async with asyncio.timeout(self._connect_timeout):
                 self._link = link
                 await self._loop.create_connection(lambda: link, self._host, self._port)
-                await self._connack
-                if link.closed.done() and self._error is not None:
-                    raise self._error  # it was lost before anybody could look
+                await connack
         except BaseException as error:
-            self._connack.cancel()
+            connack.cancel()
             link.abort()
-            self._link = None
+            self._link = self._connack = None
             if isinstance(error, MqttError):
                 raise _while_connecting(error) from error.__cause__
             if isinstance(error, TimeoutError):
@@ -250,8 +250,6 @@ class Core:
             if isinstance(error, OSError):
                 raise ConnectError(f"{self.address}: {error}") from error
             raise
-        finally:
-            self._connack = None
 
     async def _connect_first(self) -> None:
         backoff = self._backoff
@@ -331,8 +329,10 @@ class Core:
             for subscription in self._subscriptions.values():
                 if subscription.codes:
                     self._subscribe_again(subscription)
-        if self._connack is not None and not self._connack.done():
-            self._connack.set_result(None)
+        self._accepted = True
+        connack, self._connack = self._connack, None
+        if connack is not None and not connack.done():
+            connack.set_result(None)
         self._tell(State("connected", session_present, None, properties))
 
     def _on_closed(self, events: ev.Events, error: Exception | None) -> None:

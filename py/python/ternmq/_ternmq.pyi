@@ -1,5 +1,5 @@
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self, final
+from typing import Any, Literal, Self, final
 
 _Buffer = bytes | bytearray | memoryview
 _User = Sequence[tuple[str, str]] | Mapping[str, str]
@@ -160,6 +160,10 @@ class BlockingClient:
     ) -> BlockingClient: ...
     @property
     def connected(self) -> bool: ...
+    @property
+    def session_present(self) -> bool: ...
+    def wait_until(self, connected: bool, timeout: float | None) -> bool: ...
+    def closed(self, timeout: float | None) -> BaseException | Literal[False] | None: ...
     def publish(
         self,
         topic: str,

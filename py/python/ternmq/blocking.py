@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from ._options import Buffer, User, session_options
 from ._ternmq import BlockingClient, BlockingSubscription, BlockingToken, Message, Will
-from .errors import ConnectionLostError, MqttTimeoutError
+from .errors import ConnectionLostError, MqttError, MqttTimeoutError
 from .reasons import ReasonCode
 from .values import Backoff, PublishResult
 
@@ -217,6 +217,31 @@ class Client:
     def connected(self) -> bool:
         """Whether there is a connection now."""
         return self._client is not None and self._client.connected
+
+    @property
+    def session_present(self) -> bool:
+        """Whether the server went on with the session when it accepted the last connection."""
+        return self._connected().session_present
+
+    def wait_until(self, connected: bool, timeout: float | None = None) -> None:
+        """Waits until there is a connection, or until there is none. What lasts shorter than a moment
+        may not be seen.
+
+        Raises MqttTimeoutError when that does not happen within `timeout` seconds, or never will.
+        """
+        if not self._connected().wait_until(connected, timeout):
+            what = "connected" if connected else "lost"
+            raise MqttTimeoutError(f"not {what} within {timeout} s")
+
+    def closed(self, timeout: float | None = None) -> MqttError | None:
+        """Waits until the client has ended for good, and returns why; None when it ended itself.
+
+        Raises MqttTimeoutError when it has not ended within `timeout` seconds.
+        """
+        error = self._connected().closed(timeout)
+        if error is None:
+            raise MqttTimeoutError(f"not closed within {timeout} s")
+        return error if isinstance(error, MqttError) else None
 
     def __repr__(self) -> str:
         state = "connected" if self.connected else "not connected"

@@ -58,7 +58,7 @@ class Shim:
             username=line.text("username"),
             password=line.raw("password"),
             keepalive=line.number("keep_alive", 60),
-            will=self.will(line),
+            will=line.will(),
             properties=properties or None,
             # Who keeps a session wants to go on with it.
             reconnect=None if clean_start else ternmq.Backoff(0.01, 0.1),
@@ -96,12 +96,12 @@ class Shim:
 
     async def do_publishes(self, line: Line) -> str:
         result = await self.client.publish(
-            *self.message(line), **line.message_properties(), timeout=PATIENCE
+            *line.message(), **line.message_properties(), timeout=PATIENCE
         )
         return answer("ok", ("reason", int(result.reason_code)))
 
     async def do_sends(self, line: Line) -> str:
-        future = self.client.publish_nowait(*self.message(line), **line.message_properties())
+        future = self.client.publish_nowait(*line.message(), **line.message_properties())
         self.sent.append(future)
         return "ok"
 
@@ -131,25 +131,6 @@ class Shim:
 
     def note(self, state: ternmq.State) -> None:
         (self.connected if state.name == "connected" else self.lost).put_nowait(state)
-
-    @staticmethod
-    def message(line: Line) -> tuple[str, bytes, int, bool]:
-        retain = line.number("retain") == 1
-        return line.text("topic", ""), line.raw("payload") or b"", line.number("qos"), retain
-
-    @staticmethod
-    def will(line: Line) -> ternmq.Will | None:
-        topic = line.text("will_topic")
-        if topic is None:
-            return None
-        return ternmq.Will(
-            topic,
-            line.raw("will_payload") or b"",
-            line.number("will_qos"),
-            line.number("will_retain") == 1,
-            delay=line.number("will.will_delay"),
-            **line.message_properties("will."),
-        )
 
 
 async def main() -> None:

@@ -2,6 +2,8 @@
 
 import urllib.parse
 
+import ternmq
+
 # What stories call a property, and what the package calls it.
 NAMES = {
     "payload_format": "payload_format",
@@ -54,6 +56,25 @@ class Line:
         if pairs := self.pairs(prefix + "user"):
             found["user"] = pairs
         return found
+
+    def message(self) -> tuple[str, bytes, int, bool]:
+        """Topic, payload, QoS and RETAIN."""
+        retain = self.number("retain") == 1
+        return self.text("topic", ""), self.raw("payload") or b"", self.number("qos"), retain
+
+    def will(self) -> ternmq.Will | None:
+        """The will of `connects`."""
+        topic = self.text("will_topic")
+        if topic is None:
+            return None
+        return ternmq.Will(
+            topic,
+            self.raw("will_payload") or b"",
+            self.number("will_qos"),
+            self.number("will_retain") == 1,
+            delay=self.number("will.will_delay"),
+            **self.message_properties("will."),
+        )
 
     def filters(self) -> list[dict[str, object]]:
         """The filters of `subscribes`, each with the fields that follow it."""

@@ -97,7 +97,7 @@ pub(crate) struct State {
     /// Those who wait for the status, for room or for a challenge.
     watchers: Vec<Waker>,
     /// The connection goes on with a session of an earlier client.
-    resumed: bool,
+    pub(super) resumed: bool,
     /// Stops the reading of the link.
     pause: Arc<AtomicBool>,
     /// The link of a client that was dropped, until its connection is over.
@@ -218,6 +218,7 @@ impl Hub {
         let closed = link.status() == LinkStatus::Closed;
         let mut woken = Vec::new();
         let mut parted = None;
+        let mut unwanted = Vec::new();
         self.change(|state| {
             for event in batch.drain(..) {
                 state.receive(event, closed, &self.limits, &mut woken);
@@ -225,7 +226,12 @@ impl Hub {
             if state.ended.is_some() {
                 parted = state.parting.take();
             }
+            unwanted.append(&mut state.routes.unwanted);
         });
+        for packet_id in unwanted {
+            // Nobody else would, and the server has only so many under way.
+            let _ = link.acknowledge(packet_id, ReasonCode::SUCCESS);
+        }
         for waker in woken {
             // What an executor does here is none of the IO thread's business, panics included.
             let wake = std::panic::AssertUnwindSafe(|| waker.wake());

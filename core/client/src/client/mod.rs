@@ -237,6 +237,12 @@ impl Client {
         self.0.hub.lock().status
     }
 
+    /// Whether the server went on with the session when it accepted the last connection. Always false
+    /// in MQTT 3.1, which has no such flag.
+    pub fn session_present(&self) -> bool {
+        self.0.hub.lock().resumed
+    }
+
     /// Returns when the status is one that `is_it` says yes to. A status that passes quickly may not
     /// be seen. Returns in any case when the client has ended.
     pub async fn wait_for(&self, mut is_it: impl FnMut(Status) -> bool) -> Status {

@@ -32,6 +32,8 @@ pub(crate) struct Routes {
     /// Messages that no subscription wanted yet.
     unclaimed: VecDeque<Incoming>,
     pub(crate) unclaimed_dropped: u64,
+    /// Those among them that the server waits for, when the application acknowledges.
+    pub(crate) unwanted: Vec<u16>,
     targets: Vec<usize>,
 }
 
@@ -115,7 +117,9 @@ impl Routes {
             None => {
                 self.unclaimed.push_back(incoming);
                 while self.unclaimed.len() > keep {
-                    self.unclaimed.pop_front();
+                    let dropped = self.unclaimed.pop_front();
+                    self.unwanted
+                        .extend(dropped.map(|m| m.packet_id).filter(|id| *id != 0));
                     self.unclaimed_dropped += 1;
                 }
             }
