@@ -7,6 +7,7 @@
 pub mod layers;
 pub mod safety;
 pub mod size;
+pub mod statements;
 pub mod words;
 
 use std::fmt;

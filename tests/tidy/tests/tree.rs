@@ -2,7 +2,9 @@
 #![allow(missing_docs)]
 
 use std::sync::OnceLock;
-use ternmq_test_tidy::{Finding, SourceFile, layers, load, safety, size, words, workspace_root};
+use ternmq_test_tidy::{
+    Finding, SourceFile, layers, load, safety, size, statements, words, workspace_root,
+};
 
 #[test]
 fn no_file_is_longer_than_800_lines() {
@@ -67,6 +69,12 @@ fn no_path_of_one_machine_is_written_down() {
 #[test]
 fn no_test_sleeps() {
     expect_none("sleeping tests", words::sleeping_tests(tree()));
+}
+
+#[test]
+fn tags_name_statements_of_the_standard() {
+    let findings = statements::unknown_statements(tree());
+    expect_none("tags of no statement", findings);
 }
 
 #[test]
