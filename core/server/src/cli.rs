@@ -52,8 +52,9 @@ pub(crate) struct Serve {
 #[derive(Args, Debug)]
 #[command(disable_help_flag = true)]
 pub(crate) struct Connection {
-    /// Server as URL: mqtt://[user[:password]@]host[:port]
+    /// Server as URL
     #[arg(
+        help = "Server as URL: mqtt://[user[:password]@]host[:port]",
         short = 'L',
         long,
         value_name = "URL",

@@ -16,6 +16,9 @@ pub fn unsafe_code(files: &[SourceFile]) -> Vec<Finding> {
         if FOREIGN_EDGES.iter().any(|edge| file.path.starts_with(edge)) {
             continue;
         }
+        if !file.text.contains("unsafe") && !is_crate_root(&file.path) {
+            continue; // most files: parsing is what costs
+        }
         let Some(syntax) = file.syntax() else {
             continue;
         };
@@ -39,6 +42,9 @@ pub fn unsafe_code(files: &[SourceFile]) -> Vec<Finding> {
 pub fn unbounded_channels(files: &[SourceFile]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for file in files {
+        if !file.text.contains("unbounded") && !file.text.contains("mpsc") {
+            continue;
+        }
         let Some(syntax) = file.syntax() else {
             continue;
         };

@@ -29,7 +29,10 @@ pub fn long_files(files: &[SourceFile]) -> Vec<Finding> {
 /// Functions longer than [`FUNCTION_LINES`], in Rust, Python and C.
 pub fn long_functions(files: &[SourceFile]) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for file in files {
+    for file in files
+        .iter()
+        .filter(|f| f.text.lines().count() > FUNCTION_LINES)
+    {
         let functions = match file.language {
             Language::Rust => rust_functions(file),
             Language::Python => python_functions(&file.text),

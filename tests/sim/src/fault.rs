@@ -1,0 +1,87 @@
+//! Bugs put into the simulated driver and network on purpose, to prove that they are noticed.
+
+/// A bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A batch of messages for another shard is lost.
+    DropMail,
+    /// A batch of messages for another shard arrives twice.
+    DuplicateMail,
+    /// Two letters to another shard change places.
+    ReorderMail,
+    /// A PUBACK vanishes from a stream that goes on.
+    StealPubAck,
+    /// A PUBREL vanishes from a stream that goes on.
+    StealPubRel,
+    /// The last byte of a write arrives with another value.
+    DamageByte,
+    /// A change of the retained store is not made.
+    LoseRetained,
+    /// A client is sent to any shard, not to the one that has its session.
+    MisplaceSession,
+    /// A shard is not told that a socket is closed.
+    ForgetClose,
+    /// A shard is not told that a deadline has passed.
+    SkipTimeouts,
+}
+
+impl Fault {
+    /// All of them.
+    pub const ALL: [Fault; 10] = [
+        Self::DropMail,
+        Self::DuplicateMail,
+        Self::ReorderMail,
+        Self::StealPubAck,
+        Self::StealPubRel,
+        Self::DamageByte,
+        Self::LoseRetained,
+        Self::MisplaceSession,
+        Self::ForgetClose,
+        Self::SkipTimeouts,
+    ];
+}
+
+/// Once it has struck, a fault strikes at one opportunity of so many.
+const STRIKES_ONE_IN: u32 = 4;
+
+/// The fault of a run.
+#[derive(Debug)]
+pub(crate) struct Faults {
+    fault: Option<Fault>,
+    has_struck: bool,
+    /// Opportunities to let pass.
+    passes: u32,
+}
+
+impl Faults {
+    pub(crate) fn new(fault: Option<Fault>, passes: u32) -> Self {
+        Self {
+            fault,
+            has_struck: false,
+            passes,
+        }
+    }
+
+    /// Whether this fault happens here and now. Asked only where it would matter.
+    pub(crate) fn strikes(&mut self, fault: Fault) -> bool {
+        if self.fault != Some(fault) {
+            return false;
+        }
+        match self.passes {
+            0 => {
+                self.passes = STRIKES_ONE_IN - 1;
+                self.has_struck = true;
+                true
+            }
+            _ => {
+                self.passes -= 1;
+                false
+            }
+        }
+    }
+
+    /// Whether this fault has happened.
+    pub(crate) fn has_struck(&self, fault: Fault) -> bool {
+        self.fault == Some(fault) && self.has_struck
+    }
+}

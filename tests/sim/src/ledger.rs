@@ -1,0 +1,356 @@
+//! What was published, who is due what, and what arrived: seen from the clients' side only.
+//!
+//! A subscription counts from its SUBACK to the call of unsubscribe; a message that is published in
+//! between must arrive. From the call of subscribe to UNSUBACK it may arrive. All of it is kept for
+//! each session of the server by itself, which an epoch names: what one session has got says nothing
+//! about the next one of the same client.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ternmq_protocol::client::Incoming;
+use ternmq_protocol::codec::{QoS, RetainHandling, SubscriptionOptions};
+use ternmq_protocol::topic::{TopicFilter, TopicName};
+
+/// A message, from the call of publish on.
+#[derive(Clone, Debug)]
+pub(crate) struct Note {
+    pub(crate) publisher: usize,
+    pub(crate) topic: String,
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    /// Those that travel, encoded.
+    pub(crate) properties: Vec<u8>,
+    pub(crate) expiry: Option<u32>,
+    pub(crate) len: usize,
+    /// Step of the call of publish; of a will, of the moment it was due.
+    pub(crate) published: Option<u64>,
+    /// How often a shard took it for a new message: above 1 only where QoS allows it.
+    pub(crate) accepted: u32,
+    /// The session it was accepted from last.
+    pub(crate) accepted_in: u64,
+    /// The publisher's session was lost while this was under way, and it was published anew.
+    pub(crate) republished: bool,
+    /// Step at which it was retained no more.
+    pub(crate) retained_until: Option<u64>,
+}
+
+/// One subscription as it was asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    pub(crate) filter: String,
+    pub(crate) options: SubscriptionOptions,
+    pub(crate) id: Option<u32>,
+    from: u64,
+    to: Option<u64>,
+}
+
+/// A session from its client's side.
+#[derive(Clone, Debug)]
+struct View {
+    client: usize,
+    v5: bool,
+    records: Vec<Record>,
+    /// Filters that are subscribed to for certain, with the requests one of which is in force.
+    certain: BTreeMap<String, Vec<usize>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Arrivals {
+    live: u32,
+    all: u32,
+}
+
+/// Publisher's session, topic, QoS of the publish and of the delivery: within these, order holds.
+type Lane = (u64, String, QoS, QoS);
+
+/// The messages, the subscriptions and what became of them.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    pub(crate) notes: Vec<Note>,
+    views: BTreeMap<u64, View>,
+    dues: BTreeSet<(u64, u32)>,
+    arrivals: BTreeMap<(u64, u32), Arrivals>,
+    lanes: BTreeMap<(u64, Lane), u32>,
+    /// Deliveries checked.
+    pub(crate) delivered: u64,
+}
+
+/// The payload of a message: its number, then bytes that follow from it.
+pub(crate) fn payload(note: u32, len: usize) -> Vec<u8> {
+    let mut payload = note.to_be_bytes().to_vec();
+    payload.extend((!note).to_be_bytes());
+    payload.extend((payload.len()..len).map(|at| (at as u32 ^ note) as u8));
+    payload
+}
+
+/// The message that a payload belongs to, by its first bytes.
+pub(crate) fn note_of(payload: &[u8]) -> Option<u32> {
+    let number = u32::from_be_bytes(payload.get(..4)?.try_into().ok()?);
+    let check = u32::from_be_bytes(payload.get(4..8)?.try_into().ok()?);
+    (number == !check).then_some(number)
+}
+
+fn matches(filter: &str, topic: &str) -> bool {
+    TopicFilter::assume(filter).matches(TopicName::assume(topic))
+}
+
+impl Ledger {
+    /// The message with this number.
+    pub(crate) fn note(&self, number: u32) -> Result<&Note, String> {
+        self.notes
+            .get(number as usize)
+            .ok_or_else(|| format!("message {number} was never made"))
+    }
+
+    /// A session begins.
+    pub(crate) fn open(&mut self, epoch: u64, client: usize, v5: bool) {
+        let view = View {
+            client,
+            v5,
+            records: Vec::new(),
+            certain: BTreeMap::new(),
+        };
+        self.views.insert(epoch, view);
+    }
+
+    /// A session has ended on the server: nothing is due to it any more.
+    pub(crate) fn end(&mut self, epoch: u64) {
+        self.dues.retain(|(whose, _)| *whose != epoch);
+        if let Some(view) = self.views.get_mut(&epoch) {
+            view.certain.clear();
+        }
+    }
+
+    /// A message was published: notes who must get it.
+    pub(crate) fn publish(&mut self, number: u32, step: u64) {
+        let note = &mut self.notes[number as usize];
+        note.published = Some(step);
+        if note.expiry.is_some() || note.len == 0 {
+            return;
+        }
+        for (epoch, view) in &self.views {
+            if view.is_due(note) {
+                self.dues.insert((*epoch, number));
+            }
+        }
+    }
+
+    /// A publish was refused, or dropped for its expiry.
+    pub(crate) fn withdraw(&mut self, number: u32) {
+        self.dues.retain(|(_, which)| *which != number);
+    }
+
+    /// SUBSCRIBE is about to go out; gives the numbers for [`Ledger::subscribed`].
+    pub(crate) fn subscribe(&mut self, epoch: u64, record: Record) -> usize {
+        let Some(view) = self.views.get_mut(&epoch) else {
+            return 0;
+        };
+        let at = view.records.len();
+        if let Some(possible) = view.certain.get_mut(&record.filter) {
+            possible.push(at);
+        }
+        view.records.push(record);
+        self.recheck(epoch);
+        at
+    }
+
+    /// SUBACK has come.
+    pub(crate) fn subscribed(&mut self, epoch: u64, at: usize, step: u64) {
+        let Some(view) = self.views.get_mut(&epoch) else {
+            return;
+        };
+        let filter = view.records[at].filter.clone();
+        for (other, record) in view.records.iter_mut().enumerate() {
+            if other != at && record.filter == filter {
+                record.to.get_or_insert(step);
+            }
+        }
+        view.certain.insert(filter, vec![at]);
+    }
+
+    /// UNSUBSCRIBE is about to go out.
+    pub(crate) fn unsubscribe(&mut self, epoch: u64, filter: &str) {
+        if let Some(view) = self.views.get_mut(&epoch) {
+            view.certain.remove(filter);
+        }
+        self.recheck(epoch);
+    }
+
+    /// UNSUBACK has come.
+    pub(crate) fn unsubscribed(&mut self, epoch: u64, filter: &str, step: u64) {
+        let Some(view) = self.views.get_mut(&epoch) else {
+            return;
+        };
+        for record in view.records.iter_mut().filter(|r| r.filter == filter) {
+            record.to.get_or_insert(step);
+        }
+    }
+
+    /// A message has arrived in a session.
+    pub(crate) fn arrive(&mut self, epoch: u64, incoming: &Incoming) -> Result<(), String> {
+        self.delivered += 1;
+        let message = &incoming.message;
+        let Some(view) = self.views.get(&epoch) else {
+            return Err(format!("a delivery in the unknown session {epoch}"));
+        };
+        let Some(number) = note_of(message.payload()) else {
+            // The removal of a retained message has nothing to tell it by.
+            let known = view
+                .records
+                .iter()
+                .any(|r| matches(&r.filter, message.topic()));
+            return match known && message.payload().is_empty() {
+                true => Ok(()),
+                false => Err(format!("a payload that nobody published: {message:?}")),
+            };
+        };
+        let Some(note) = self.notes.get(number as usize) else {
+            return Err(format!("message {number} was never made"));
+        };
+        view.check_content(number, note, incoming)?;
+        let live = !incoming.retain && !note.retain;
+        view.check_wanted(number, note, incoming)?;
+        let replays = view.replays(note).count() as u32;
+        let arrivals = self.arrivals.entry((epoch, number)).or_default();
+        arrivals.all += u32::from(incoming.qos == QoS::ExactlyOnce || !incoming.dup);
+        if arrivals.all > note.accepted + replays {
+            return Err(format!(
+                "message {number} arrived {} times in session {epoch}; it was accepted {} times \
+                 and may have been replayed {replays} times",
+                arrivals.all, note.accepted
+            ));
+        }
+        arrivals.live += u32::from(live);
+        self.dues.remove(&(epoch, number));
+        if live && arrivals.live == 1 && note.accepted == 1 {
+            let lane = (note.accepted_in, note.topic.clone(), note.qos, incoming.qos);
+            let last = self.lanes.entry((epoch, lane)).or_insert(number);
+            if *last > number {
+                return Err(format!(
+                    "message {number} arrived first after the later {last} in session {epoch}"
+                ));
+            }
+            *last = number;
+        }
+        Ok(())
+    }
+
+    /// What should have arrived and has not.
+    pub(crate) fn check_all_arrived(&self) -> Result<(), String> {
+        match self.dues.first() {
+            None => Ok(()),
+            Some((epoch, number)) => Err(format!(
+                "{} deliveries are missing, the first: message {number} {:?} for session {epoch} \
+                 of client {:?}",
+                self.dues.len(),
+                self.notes[*number as usize],
+                self.views.get(epoch).map(|view| view.client),
+            )),
+        }
+    }
+
+    fn recheck(&mut self, epoch: u64) {
+        let Self {
+            dues, views, notes, ..
+        } = self;
+        if let Some(view) = views.get(&epoch) {
+            dues.retain(|(whose, number)| *whose != epoch || view.is_due(&notes[*number as usize]));
+        }
+    }
+}
+
+impl Record {
+    /// A request that goes out in this step.
+    pub(crate) fn new(
+        filter: String,
+        options: SubscriptionOptions,
+        id: Option<u32>,
+        step: u64,
+    ) -> Self {
+        Self {
+            filter,
+            options,
+            id,
+            from: step,
+            to: None,
+        }
+    }
+}
+
+impl View {
+    fn is_due(&self, note: &Note) -> bool {
+        note.qos != QoS::AtMostOnce
+            && self.certain.iter().any(|(filter, possible)| {
+                matches(filter, &note.topic)
+                    && possible.iter().all(|at| {
+                        let options = &self.records[*at].options;
+                        options.qos != QoS::AtMostOnce
+                            && !(options.no_local && note.publisher == self.client)
+                    })
+            })
+    }
+
+    /// Requests for which this message may have been sent as a retained one.
+    fn replays(&self, note: &Note) -> impl Iterator<Item = &Record> {
+        self.records.iter().filter(|record| {
+            note.retain
+                && record.options.retain_handling != RetainHandling::DoNotSend
+                && note.retained_until.is_none_or(|until| until >= record.from)
+                && matches(&record.filter, &note.topic)
+        })
+    }
+
+    fn check_content(&self, number: u32, note: &Note, incoming: &Incoming) -> Result<(), String> {
+        let message = &incoming.message;
+        if message.topic() != note.topic || message.payload() != payload(number, note.len) {
+            return Err(format!("message {number} {note:?} arrived as {message:?}"));
+        }
+        let expected: &[u8] = if self.v5 { &note.properties } else { &[] };
+        if message.properties().as_bytes() != expected {
+            return Err(format!(
+                "message {number} {note:?} arrived with properties {:?}",
+                message.properties()
+            ));
+        }
+        if note.published.is_none() || note.accepted == 0 {
+            return Err(format!("message {number} arrived before it was published"));
+        }
+        Ok(())
+    }
+
+    fn check_wanted(&self, number: u32, note: &Note, incoming: &Incoming) -> Result<(), String> {
+        let published = note.published.unwrap_or(u64::MAX);
+        let live = || {
+            self.records.iter().filter(|record| {
+                record.to.is_none_or(|to| to >= published)
+                    && !(record.options.no_local && note.publisher == self.client)
+                    && matches(&record.filter, &note.topic)
+            })
+        };
+        let qos = |record: &Record| record.options.qos.min(note.qos) >= incoming.qos;
+        let as_published = |record: &Record| record.options.retain_as_published;
+        // Overlapping subscriptions make one delivery, with the highest QoS of all of them and
+        // RETAIN if one of them keeps it.
+        let wanted = match incoming.retain {
+            true => {
+                self.replays(note).any(qos)
+                    || note.retain && live().any(as_published) && live().any(qos)
+            }
+            false => live().any(qos) && !(note.retain && live().all(as_published)),
+        };
+        let ids = incoming.subscription_ids.as_slice();
+        let known = |id: &u32| {
+            live()
+                .chain(self.replays(note))
+                .any(|record| record.id == Some(*id))
+        };
+        match wanted && ids.iter().all(known) {
+            true => Ok(()),
+            false => Err(format!(
+                "client {} did not ask for message {number} {note:?} with QoS {:?}, retain {}, \
+                 subscriptions {ids:?}; its requests: {:?}",
+                self.client, incoming.qos, incoming.retain, self.records
+            )),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! A seeded simulation of TernMQ: shards, clients and the network between them, in virtual time.
+//!
+//! One seed is one run: up to four [`Shard`](ternmq_protocol::broker::Shard)s behind a simulated
+//! driver, [`ClientSession`](ternmq_protocol::client::ClientSession)s of all three versions, and
+//! links that delay, fragment, stall, break in the middle of a packet or fall silent. Nothing waits
+//! for a clock: when nothing more can happen now, time jumps to the next deadline.
+//!
+//! Everything is checked against two models that know nothing of the code under test: the ledger
+//! sees what clients published, subscribed to and received; the truth sees the packets that went
+//! into each shard. A [`Fault`] puts a bug into the simulated driver, which shows that the models
+//! notice.
+#![forbid(unsafe_code)]
+
+mod act;
+mod event;
+mod fault;
+mod finale;
+mod flow;
+mod host;
+mod ledger;
+mod peer;
+mod pipe;
+mod plan;
+mod random;
+mod tap;
+mod trace;
+mod truth;
+mod world;
+
+pub use fault::Fault;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The run's only input, besides the fault.
+    pub seed: u64,
+    /// Of every line of its trace.
+    pub hash: u64,
+    /// Things that happened.
+    pub steps: u64,
+    /// Messages that arrived and were checked.
+    pub delivered: u64,
+    /// Milliseconds of virtual time.
+    pub milliseconds: u64,
+    /// What went wrong, with the last lines of the trace.
+    pub failure: Option<String>,
+    /// Whether the fault found an occasion.
+    pub struck: bool,
+}
+
+/// Plays the run of a seed to its end or to its first failure.
+#[must_use]
+pub fn run(seed: u64, fault: Option<Fault>) -> Report {
+    let mut world = world::World::new(seed, fault);
+    let played = catch_unwind(AssertUnwindSafe(|| world.run()));
+    let failure = match played {
+        Ok(Ok(())) => None,
+        Ok(Err(failure)) => Some(failure),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+            Some(format!("panicked: {}", text.unwrap_or_default()))
+        }
+    };
+    Report {
+        seed,
+        hash: world.trace.hash(),
+        steps: world.step,
+        delivered: world.ledger.delivered,
+        milliseconds: world.now.0,
+        failure: failure.map(|failure| {
+            let trace = world.trace.tail();
+            format!("seed {seed}, step {}:\n{trace}\n{failure}", world.step)
+        }),
+        struck: fault.is_some_and(|fault| world.faults.has_struck(fault)),
+    }
+}
