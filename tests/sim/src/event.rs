@@ -43,10 +43,10 @@ impl World {
                 if connected.session_present && fresh {
                     return Err("Session Present where there was none".into());
                 }
-                if fresh {
-                    self.lose_session(number);
+                if !fresh && self.peers[number].epoch != epoch {
+                    self.ledger.blur(epoch);
                 }
-                self.peers[number].seasoned = true;
+                self.peers[number].epoch = epoch;
                 Ok(())
             }
             Event::Message(incoming) => {
@@ -132,7 +132,7 @@ impl World {
     }
 
     /// The server has lost the session: what was under way may have arrived, and comes again.
-    fn lose_session(&mut self, number: usize) {
+    pub(crate) fn lose_session(&mut self, number: usize) {
         for pending in self.peers[number].pending.values() {
             if let Pending::Publish(note) = pending {
                 self.ledger.notes[*note as usize].republished = true;

@@ -50,6 +50,8 @@ struct View {
     client: usize,
     v5: bool,
     records: Vec<Record>,
+    /// Something may be due to it: it has not ended, nor is it [blurred](Ledger::blur).
+    reliable: bool,
     /// Filters that are subscribed to for certain, with the requests one of which is in force.
     certain: BTreeMap<String, Vec<usize>>,
 }
@@ -108,6 +110,7 @@ impl Ledger {
             client,
             v5,
             records: Vec::new(),
+            reliable: true,
             certain: BTreeMap::new(),
         };
         self.views.insert(epoch, view);
@@ -117,7 +120,17 @@ impl Ledger {
     pub(crate) fn end(&mut self, epoch: u64) {
         self.dues.retain(|(whose, _)| *whose != epoch);
         if let Some(view) = self.views.get_mut(&epoch) {
-            view.certain.clear();
+            view.reliable = false;
+        }
+    }
+
+    /// The server began this session anew, but its CONNACK got lost, and the client takes it for the
+    /// one before. By the standard it then drops QoS 2 messages whose packet identifiers it still
+    /// holds from there; so nothing is certain.
+    pub(crate) fn blur(&mut self, epoch: u64) {
+        self.dues.retain(|(whose, _)| *whose != epoch);
+        if let Some(view) = self.views.get_mut(&epoch) {
+            view.reliable = false;
         }
     }
 
@@ -279,7 +292,8 @@ impl Record {
 
 impl View {
     fn is_due(&self, note: &Note) -> bool {
-        note.qos != QoS::AtMostOnce
+        self.reliable
+            && note.qos != QoS::AtMostOnce
             && self.certain.iter().any(|(filter, possible)| {
                 matches(filter, &note.topic)
                     && possible.iter().all(|at| {

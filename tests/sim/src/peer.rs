@@ -36,8 +36,8 @@ pub(crate) struct Peer {
     flow: Flow,
     tap_in: FrameBuffer,
     tap_out: FrameBuffer,
-    /// It was connected before.
-    pub(crate) seasoned: bool,
+    /// The session that it was connected to last.
+    pub(crate) epoch: u64,
     /// It connects once, under the name of another client.
     pub(crate) rogue: bool,
     /// The messages that it got, for the audit.
@@ -87,7 +87,7 @@ impl Peer {
             flow: Flow::default(),
             tap_in: FrameBuffer::default(),
             tap_out: FrameBuffer::default(),
-            seasoned: false,
+            epoch: 0,
             rogue: false,
             collected: None,
         }

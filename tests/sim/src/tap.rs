@@ -87,6 +87,7 @@ impl World {
         (found.keep_alive, found.last_in) = (connect.keep_alive, self.now);
         let peer = found.peer;
         if !present {
+            self.lose_session(peer);
             self.ledger.open(epoch, peer, connect.version.is_v5());
         }
         self.note(format_args!(
