@@ -3,6 +3,7 @@
 //! but the classes it re-exports.
 
 mod blocking;
+mod blocking_subscription;
 mod broker;
 mod bytes;
 mod clock;
@@ -23,7 +24,9 @@ mod wait;
 #[pyo3::pymodule]
 mod _ternmq {
     #[pymodule_export]
-    use super::blocking::{BlockingClient, BlockingSubscription, BlockingToken};
+    use super::blocking::{BlockingClient, BlockingToken};
+    #[pymodule_export]
+    use super::blocking_subscription::BlockingSubscription;
     #[pymodule_export]
     use super::broker::RunningBroker;
     #[pymodule_export]

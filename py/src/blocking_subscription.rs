@@ -1,0 +1,169 @@
+//! Reading from a subscription of the blocking client.
+
+use std::sync::{Mutex, TryLockError};
+use std::thread::ThreadId;
+
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+use ternmq_client::blocking::block_until;
+use ternmq_client::{Client, ReasonCode, Received, Subscription};
+
+use crate::blocking::{ended, lock};
+use crate::gil;
+use crate::message::Message;
+use crate::wait::{in_slices, seconds, wait};
+
+/// A subscription and what was read from it and not acknowledged yet, by thread.
+#[pyclass(frozen, module = "ternmq._ternmq")]
+pub(crate) struct BlockingSubscription {
+    subscription: Mutex<Option<Subscription>>,
+    held: Mutex<Vec<(ThreadId, Received)>>,
+    client: Client,
+    granted: u8,
+}
+
+/// What came of waiting for messages.
+enum Next {
+    Messages(Vec<Received>),
+    /// The client has ended, or the subscription.
+    Ended,
+}
+
+#[pymethods]
+impl BlockingSubscription {
+    /// The QoS that the server has granted.
+    #[getter]
+    fn granted(&self) -> u8 {
+        self.granted
+    }
+
+    /// The next messages, at least one and at most `most`; None when none came in time, an empty
+    /// list when none will come. What this thread has got before is acknowledged.
+    fn take<'py>(
+        &self,
+        py: Python<'py>,
+        most: usize,
+        timeout: Option<f64>,
+    ) -> PyResult<Option<Bound<'py, PyList>>> {
+        self.finish_thread();
+        let next = match self.at_once(most) {
+            Some(next) => Some(next),
+            None => in_slices(py, seconds(timeout)?, |until| {
+                let mut subscription = lock(&self.subscription);
+                let Some(open) = subscription.as_mut() else {
+                    return Some(Next::Ended);
+                };
+                Some(match block_until(open.next(), Some(until))? {
+                    None => Next::Ended,
+                    Some(first) => Next::Messages(with_more(open, vec![first], most)),
+                })
+            })?,
+        };
+        let Some(next) = next else { return Ok(None) };
+        let list = PyList::empty(py);
+        if let Next::Messages(messages) = next {
+            for received in messages {
+                list.append(Message::new(received.incoming()))?;
+                self.hold(received);
+            }
+        }
+        Ok(Some(list))
+    }
+
+    /// Why no message will come: raises that, or returns when the client has ended itself.
+    fn check(&self, py: Python<'_>) -> PyResult<()> {
+        match ended(py, &self.client) {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the subscription. `finished`: what came counts as dealt with, else it stays
+    /// unacknowledged. `wait_for`: the server's answer too. False when that did not come in time.
+    fn close(
+        &self,
+        py: Python<'_>,
+        finished: bool,
+        wait_for: bool,
+        timeout: Option<f64>,
+    ) -> PyResult<bool> {
+        let taken = gil::released(py, || lock(&self.subscription).take());
+        let Some(mut subscription) = taken else {
+            return Ok(true);
+        };
+        let mut held: Vec<Received> = lock(&self.held)
+            .drain(..)
+            .map(|(_, received)| received)
+            .collect();
+        if finished {
+            subscription.take_all(&mut held);
+            held.iter().for_each(|received| self.acknowledge(received));
+        }
+        if !wait_for {
+            drop(subscription);
+            return Ok(true);
+        }
+        // The connection may have ended, and the subscription with it: that is what was wanted.
+        let answered = wait(py, seconds(timeout)?, self.client.unsubscribe(subscription))?;
+        Ok(answered.is_some())
+    }
+}
+
+impl BlockingSubscription {
+    pub(crate) fn new(subscription: Subscription, client: Client) -> Self {
+        let granted = subscription.granted() as u8;
+        Self {
+            subscription: Some(subscription).into(),
+            held: Mutex::default(),
+            client,
+            granted,
+        }
+    }
+
+    /// What waits, without giving the interpreter lock away; `None` when that is nothing.
+    fn at_once(&self, most: usize) -> Option<Next> {
+        let mut subscription = match self.subscription.try_lock() {
+            Ok(subscription) => subscription,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        let open = subscription.as_mut()?;
+        let messages = with_more(open, Vec::new(), most);
+        (!messages.is_empty()).then_some(Next::Messages(messages))
+    }
+
+    fn hold(&self, received: Received) {
+        if received.incoming().packet_id != 0 {
+            lock(&self.held).push((std::thread::current().id(), received));
+        }
+    }
+
+    fn finish_thread(&self) {
+        let thread = std::thread::current().id();
+        let mut held = lock(&self.held);
+        if !held.is_empty() {
+            held.retain(|(owner, received)| {
+                if *owner == thread {
+                    self.acknowledge(received);
+                }
+                *owner != thread
+            });
+        }
+    }
+
+    fn acknowledge(&self, received: &Received) {
+        // False would mean that nothing is owed any more: the connection has ended.
+        let _ = received.incoming().packet_id == 0
+            || self.client.acknowledge(received, ReasonCode::SUCCESS);
+    }
+}
+
+fn with_more(open: &mut Subscription, mut messages: Vec<Received>, most: usize) -> Vec<Received> {
+    while messages.len() < most {
+        match open.try_next() {
+            Some(received) => messages.push(received),
+            None => break,
+        }
+    }
+    messages
+}
