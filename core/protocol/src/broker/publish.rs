@@ -6,7 +6,7 @@ use super::source::Source;
 use crate::codec::{Ack, PacketType, PropertyId, Publish, QoS};
 use crate::error::PeerError;
 use crate::reason::ReasonCode;
-use crate::session::alias::{AliasError, AliasesIn};
+use crate::session::alias::AliasesIn;
 use crate::session::dedupe::Received;
 use crate::session::window::{AckError, Pubrec};
 use crate::time::Time;
@@ -80,10 +80,10 @@ impl Shard {
                     .get_or_insert_with(|| Box::new(AliasesIn::new(maximum)));
                 if topic.is_empty() {
                     aliased.clear();
-                    aliased.push_str(aliases.get(alias as u16).map_err(alias_error)?);
+                    aliased.push_str(aliases.get(alias as u16)?);
                     topic = aliased;
                 } else {
-                    aliases.set(alias as u16, topic).map_err(alias_error)?;
+                    aliases.set(alias as u16, topic)?;
                 }
             }
         }
@@ -200,15 +200,5 @@ impl Shard {
     ) {
         let conn = &mut self.links.conns[id];
         conn.send_ack(id, kind, packet_id, reason, &mut self.links.pool, out);
-    }
-}
-
-fn alias_error(error: AliasError) -> PeerError {
-    match error {
-        AliasError::OutOfRange => PeerError::new(
-            ReasonCode::TOPIC_ALIAS_INVALID,
-            "Topic Alias over the maximum",
-        ),
-        AliasError::Unset => PeerError::protocol("Topic Alias that was never set"),
     }
 }

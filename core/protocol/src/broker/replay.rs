@@ -1,5 +1,6 @@
 //! Retained messages for new subscriptions (3.3.1.3), page by page as the connection takes them.
 
+use super::index::FilterId;
 use super::links::Copy;
 use super::out::{Out, Page, RetainedOp, RetainedTicket};
 use super::retained::Cursor;
@@ -7,13 +8,15 @@ use super::shard::Shard;
 use super::source::Source;
 use crate::codec::QoS;
 use crate::time::Time;
-use std::collections::VecDeque;
+use hashbrown::HashMap;
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 /// Retained messages that a session is still due for one subscription.
 #[derive(Debug)]
 pub(super) struct Replay {
-    filter: Box<str>,
+    /// Good as long as the replay: the subscription ends it with itself.
+    filter: FilterId,
     cursor: Cursor,
     identifier: Option<NonZeroU32>,
     qos: QoS,
@@ -21,11 +24,43 @@ pub(super) struct Replay {
 }
 
 /// The replays of a session, one after the other. Boxed: most sessions have none.
+///
+/// Subscriptions may come and go by the hundred thousand in one packet while their replays wait, so
+/// each is found by its filter and not by a walk.
 #[derive(Debug, Default)]
 pub(super) struct Replays {
-    list: VecDeque<Replay>,
+    /// By the number under which each was added.
+    list: BTreeMap<u64, Replay>,
+    numbers: HashMap<FilterId, u64>,
+    added: u64,
     /// A page has been asked for.
     asked: bool,
+}
+
+impl Replays {
+    fn add(&mut self, replay: Replay) {
+        self.numbers.insert(replay.filter, self.added);
+        self.list.insert(self.added, replay);
+        self.added += 1;
+    }
+
+    fn first(&self) -> Option<&Replay> {
+        self.list.first_key_value().map(|(_, replay)| replay)
+    }
+
+    fn first_mut(&mut self) -> Option<&mut Replay> {
+        self.list.first_entry().map(|entry| entry.into_mut())
+    }
+
+    /// Takes a filter's replay out; true when it was the first one.
+    fn remove(&mut self, filter: FilterId) -> bool {
+        let Some(number) = self.numbers.remove(&filter) else {
+            return false;
+        };
+        let was_first = self.list.keys().next() == Some(&number);
+        self.list.remove(&number);
+        was_first
+    }
 }
 
 impl Shard {
@@ -49,15 +84,15 @@ impl Shard {
         }
         session.replay_turn = session.replay_turn.wrapping_add(1);
         replays.asked = false;
-        let Some(replay) = replays.list.front_mut() else {
+        let Some(replay) = replays.first_mut() else {
             return;
         };
-        let (qos, no_local) = (replay.qos, replay.no_local);
+        let (qos, no_local, filter) = (replay.qos, replay.no_local, replay.filter);
         let id = replay.identifier.map(|id| [id.get()]);
         match page.next {
             Some(next) => replay.cursor = next,
             None => {
-                replays.list.pop_front();
+                replays.remove(filter);
                 if replays.list.is_empty() {
                     session.replays = None;
                 }
@@ -92,9 +127,10 @@ impl Shard {
         let Some(replays) = &mut found.replays else {
             return;
         };
-        let Some(replay) = replays.list.front() else {
+        let Some(replay) = replays.first() else {
             return;
         };
+        let (filter, cursor) = (self.index.text(replay.filter), replay.cursor.clone());
         replays.asked = true;
         out.retained.push(RetainedOp::Page {
             ticket: RetainedTicket {
@@ -102,25 +138,25 @@ impl Shard {
                 origin,
                 turn: found.replay_turn,
             },
-            filter: replay.filter.clone(),
-            cursor: replay.cursor.clone(),
+            filter: filter.into(),
+            cursor,
             max,
         });
     }
 
-    /// A subscription was made: its retained messages are due. One that is made anew is cancelled
-    /// first; looking for it here would make many subscriptions at once cost their square.
+    /// A subscription was made, or made anew: its retained messages are due.
     pub(super) fn add_replay(
         &mut self,
         session: u32,
-        filter: &str,
+        filter: FilterId,
         identifier: Option<NonZeroU32>,
         qos: QoS,
         no_local: bool,
     ) {
+        self.cancel_replay(session, filter);
         let replays = self.links.sessions[session].replays.get_or_insert_default();
-        replays.list.push_back(Replay {
-            filter: filter.into(),
+        replays.add(Replay {
+            filter,
             cursor: Cursor::default(),
             identifier,
             qos,
@@ -128,21 +164,16 @@ impl Shard {
         });
     }
 
-    /// A subscription is no more [MQTT-3.10.4-2], or is about to be made anew.
-    pub(super) fn cancel_replay(&mut self, session: u32, filter: &str) {
+    /// A subscription is no more [MQTT-3.10.4-2], or is made anew.
+    pub(super) fn cancel_replay(&mut self, session: u32, filter: FilterId) {
         let session = &mut self.links.sessions[session];
         let Some(replays) = &mut session.replays else {
             return;
         };
-        if replays
-            .list
-            .front()
-            .is_some_and(|first| *first.filter == *filter)
-        {
+        if replays.remove(filter) {
             session.replay_turn = session.replay_turn.wrapping_add(1);
             replays.asked = false;
         }
-        replays.list.retain(|replay| *replay.filter != *filter);
         if replays.list.is_empty() {
             session.replays = None;
         }

@@ -136,10 +136,7 @@ impl Shard {
         };
         if wanted {
             let (qos, no_local) = (options.qos, options.no_local);
-            if inserted.previous.is_some() {
-                self.cancel_replay(session_slot, filter.as_str());
-            }
-            self.add_replay(session_slot, filter.as_str(), identifier, qos, no_local);
+            self.add_replay(session_slot, inserted.filter, identifier, qos, no_local);
         }
         Ok(ReasonCode(options.qos as u8))
     }
@@ -159,7 +156,7 @@ impl Shard {
         session.filters.remove(place);
         self.index.remove(known, session_slot, None);
         self.links.stats.subscriptions -= 1;
-        self.cancel_replay(session_slot, filter.as_str());
+        self.cancel_replay(session_slot, known);
         ReasonCode::SUCCESS
     }
 }

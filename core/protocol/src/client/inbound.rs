@@ -6,7 +6,6 @@ use crate::codec::{Ack, Frame, Packet, PacketType, Properties, PropertyId, Publi
 use crate::error::PeerError;
 use crate::message::{Message, Origin};
 use crate::reason::{ConnectReturnCode, ReasonCode};
-use crate::session::alias::AliasError;
 use crate::session::dedupe::Received;
 use crate::session::window::{AckError, Pubrec};
 use crate::time::Time;
@@ -272,17 +271,10 @@ fn resolve<'a>(
     let Some(alias) = publish.properties.number(PropertyId::TopicAlias) else {
         return Ok(publish.topic);
     };
-    let error = |error| match error {
-        AliasError::OutOfRange => PeerError::new(
-            ReasonCode::TOPIC_ALIAS_INVALID,
-            "topic alias above the maximum",
-        ),
-        AliasError::Unset => PeerError::protocol("topic alias was never set"),
-    };
     if publish.topic.is_empty() {
-        return aliases.get(alias as u16).map_err(error);
+        return Ok(aliases.get(alias as u16)?);
     }
-    aliases.set(alias as u16, publish.topic).map_err(error)?;
+    aliases.set(alias as u16, publish.topic)?;
     Ok(publish.topic)
 }
 

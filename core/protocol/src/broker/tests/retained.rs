@@ -194,3 +194,41 @@ fn a_replay_goes_on_after_a_reconnection_and_ends_with_its_subscription() {
     assert!(more <= 2 + on_the_way, "{more}");
     desk.check_books();
 }
+
+#[test]
+fn subscriptions_made_anew_while_retained_messages_are_due_get_them_once_and_in_their_new_order() {
+    let mut desk = Desk::new();
+    let client = desk.client(V5_0, "c");
+    for topic in ["a", "b", "c"] {
+        desk.retain(client, topic, "x");
+    }
+    let options = SubscriptionOptions::default();
+    let packet = ["a", "b", "c", "a", "b"].map(|filter| (filter, options));
+    desk.subscribe_with(client, &packet, Properties::EMPTY);
+    let got = desk.messages(client);
+    let topics: Vec<&str> = got.iter().map(|message| &*message.topic).collect();
+    assert_eq!(topics, ["c", "a", "b"]);
+}
+
+/// Each of them once cost a walk over all others of the packet: minutes in which nobody else was
+/// served.
+#[test]
+fn a_hundred_thousand_subscriptions_may_be_made_anew_or_ended_in_one_packet() {
+    let mut desk = Desk::new();
+    let client = desk.client(V5_0, "c");
+    desk.retain(client, "t/99999", "x");
+    let filters: Vec<String> = (0..100_000).map(|n| format!("t/{n}")).collect();
+    let options = SubscriptionOptions::default();
+    let twice = filters.iter().chain(&filters);
+    let packet: Vec<_> = twice.map(|filter| (&**filter, options)).collect();
+    let codes = desk.subscribe_with(client, &packet, Properties::EMPTY);
+    assert_eq!(
+        (codes.len(), desk.shard.subscriptions()),
+        (200_000, 100_000)
+    );
+    assert_eq!(desk.messages(client).len(), 1);
+    let filters: Vec<&str> = filters.iter().map(|filter| &**filter).collect();
+    desk.unsubscribe(client, &filters);
+    assert_eq!(desk.shard.subscriptions(), 0);
+    desk.check_books();
+}
