@@ -16,17 +16,13 @@ use crate::version::ProtocolVersion;
 use std::hash::{DefaultHasher, Hasher};
 
 impl Shard {
-    /// The first packet of a connection.
+    /// The first packet of a connection, a CONNECT by its header.
     pub(super) fn handle_first(
         &mut self,
         id: u32,
         frame: Frame<'_>,
         out: &mut Out,
     ) -> Result<(), PeerError> {
-        // [MQTT-3.1.0-1]: nothing but CONNECT is answered.
-        if frame.packet_type != PacketType::Connect {
-            return Err(PeerError::protocol("the first packet is not CONNECT"));
-        }
         let conn = &mut self.links.conns[id];
         conn.version = Connect::answer_version(frame.body);
         let decoded = Packet::decode(frame, conn.version);

@@ -10,7 +10,7 @@ use super::out::{ConnId, ListenerId, Out, Parked};
 use super::source::Source;
 use super::stats::Stats;
 use super::timers::Timers;
-use crate::codec::{Frame, Packet};
+use crate::codec::{Frame, Packet, PacketType};
 use crate::error::PeerError;
 use crate::message::Message;
 use crate::outbound::Outbound;
@@ -20,6 +20,9 @@ use foldhash::SharedSeed;
 use foldhash::fast::SeedableRandomState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
+
+/// The packet type with which a connection begins.
+const CONNECT: u8 = PacketType::Connect as u8;
 
 /// What a shard is made from.
 #[derive(Clone, Debug, Default)]
@@ -135,6 +138,11 @@ impl Shard {
                 Stage::Opened | Stage::Connected => {}
             }
             let most = match connection.stage {
+                // Whoever speaks another protocol is not waited for [MQTT-3.1.0-1].
+                Stage::Opened if !connection.frames.is_partial() && input[0] >> 4 != CONNECT => {
+                    let error = PeerError::protocol("the first packet is not CONNECT");
+                    return self.fail(id, error, now, out);
+                }
                 Stage::Opened => self.links.limits.connect_size,
                 _ => self.links.limits.packet_size,
             };

@@ -113,6 +113,9 @@ fn anything_but_connect_first_is_cut_off_without_a_word() {
         &[0xE0, 0],
         &[0x00, 0],
         &[0xF0, 0],
+        // A TLS ClientHello; and HTTP, whose first packet would be one of 71 bytes to wait for.
+        &[0x16, 3, 1, 2, 0],
+        b"GET / HTTP/1.1\r\n\r\n",
     ] {
         let mut desk = Desk::new();
         let conn = desk.open(V5_0);
