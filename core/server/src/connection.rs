@@ -38,7 +38,8 @@ pub(crate) fn at_signal(end: impl FnOnce() + Send + 'static) -> Result<(), Strin
 /// What the command line says of the connection.
 pub(crate) fn options(args: &Connection) -> Result<ConnectOptions, String> {
     let mut options = match &args.url {
-        Some(url) => ConnectOptions::from_uri(url).map_err(|e| format!("{url}: {e}"))?,
+        // Without the URL itself: a password may stand in it.
+        Some(url) => ConnectOptions::from_uri(url).map_err(|e| format!("--url: {e}"))?,
         None => ConnectOptions::new(vec![Target::Tcp(Endpoint::new(
             args.host.as_deref().unwrap_or(DEFAULT_HOST),
             args.port.unwrap_or(DEFAULT_PORT),

@@ -64,14 +64,15 @@ impl std::str::FromStr for Endpoint {
             Some((scheme, _)) => return Err(EndpointError::Scheme(scheme.to_owned())),
             None => text,
         };
-        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        // Credentials first, whatever stands in them: an error must not quote half a password.
+        let (credentials, rest) = match rest.rsplit_once('@') {
+            Some((credentials, rest)) => (Some(credentials), rest),
+            None => (None, rest),
+        };
+        let (address, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         if !matches!(path, "" | "/") {
             return Err(EndpointError::Path(path.to_owned()));
         }
-        let (credentials, address) = match authority.rsplit_once('@') {
-            Some((credentials, address)) => (Some(credentials), address),
-            None => (None, authority),
-        };
         let (host, port) = host_and_port(address)?;
         let mut endpoint = Self::new(host, port);
         if let Some(credentials) = credentials {
@@ -216,5 +217,14 @@ mod tests {
     fn a_password_is_never_shown() {
         let endpoint: Endpoint = "mqtt://u:secret@h".parse().unwrap();
         assert!(!format!("{endpoint} {endpoint:?}").contains("secret"));
+        for text in [
+            "mqtt://u:secret/1@h:x",
+            "mqtt://u:secret#1@h/x",
+            "mqtt://u:secret?%@h",
+            "mqtts://u:secret@h",
+        ] {
+            let error = text.parse::<Endpoint>().unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("secret"), "{error}");
+        }
     }
 }
