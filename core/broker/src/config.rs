@@ -109,7 +109,7 @@ impl Config {
     }
 
     pub(crate) fn check(&self) -> Result<(), StartError> {
-        let limits = &self.limits;
+        let (limits, session) = (&self.limits, &self.session);
         let what = if self.listeners.len() >= usize::from(u16::MAX) {
             "too many listeners"
         } else if self.shards > MAX_SHARDS {
@@ -118,6 +118,14 @@ impl Config {
             "no connection is allowed"
         } else if limits.mailbox_messages == 0 || limits.mailbox_bytes == 0 {
             "a mailbox that holds nothing"
+        } else if session.connections == 0 || session.sessions == 0 {
+            "no session is allowed"
+        } else if session.connect_timeout_ms == 0 {
+            "no time for a CONNECT"
+        } else if session.packet_size < MIN_PACKET_SIZE || session.connect_size < MIN_PACKET_SIZE {
+            "packets of less than 1 KiB at most"
+        } else if session.inflight == 0 || session.receive_maximum == 0 {
+            "no message may be on its way" // and 0 can't be announced (3.2.2.3.3)
         } else {
             return Ok(());
         };
@@ -132,6 +140,37 @@ impl Config {
     }
 }
 
+/// What every client must be able to send: a CONNECT with a client identifier and a will, a
+/// SUBSCRIBE.
+const MIN_PACKET_SIZE: u32 = 1024;
+
 /// A shard offers each message to every other one that has subscriptions, so that very many of them
 /// would cost more than they bring.
 const MAX_SHARDS: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_with_which_nothing_works_are_refused() {
+        assert!(Config::default().check().is_ok());
+        let breaks: [fn(&mut Config); 10] = [
+            |config| config.shards = MAX_SHARDS + 1,
+            |config| config.limits.connections = 0,
+            |config| config.limits.mailbox_messages = 0,
+            |config| config.limits.mailbox_bytes = 0,
+            |config| config.session.sessions = 0,
+            |config| config.session.connect_timeout_ms = 0,
+            |config| config.session.packet_size = 0,
+            |config| config.session.connect_size = 100,
+            |config| config.session.inflight = 0,
+            |config| config.session.receive_maximum = 0,
+        ];
+        for (at, make) in breaks.into_iter().enumerate() {
+            let mut config = Config::default();
+            make(&mut config);
+            assert!(matches!(config.check(), Err(StartError::Config(_))), "{at}");
+        }
+    }
+}

@@ -23,6 +23,7 @@ fn descriptors() -> usize {
 fn starting_and_stopping_leaves_nothing_behind() {
     stop_tells_clients_and_frees_the_port();
     stop_does_not_wait_for_who_does_not_read();
+    stop_waits_for_who_reads_late_but_in_time();
     a_port_in_use_is_an_error_with_its_address();
     every_listener_listens_on_its_own_address();
     dropping_a_broker_stops_it();
@@ -64,6 +65,40 @@ fn stop_does_not_wait_for_who_does_not_read() {
     let begun = Instant::now();
     broker.stop().expect("no failure");
     assert!(begun.elapsed() < Duration::from_secs(5));
+}
+
+fn stop_waits_for_who_reads_late_but_in_time() {
+    let broker = start(Config {
+        stop_grace: Duration::from_secs(60),
+        ..Config::listen(ANY_PORT)
+    });
+    let mut late = client(&broker, 5, "late");
+    subscribe(&mut late, "big", 0);
+    let mut publisher = client(&broker, 4, "publisher");
+    let payload = "x".repeat(60_000);
+    while broker.stats().blocked == 0 {
+        support::publish(&mut publisher, "big", 1, &payload);
+    }
+    let stopping = std::thread::spawn(move || broker.stop());
+    publisher.expect_close().expect("closed");
+    // Another broker's patience is the clock: longer than a connection gets that is closed in the
+    // middle of a broker's life.
+    let mut config = Config::listen(ANY_PORT);
+    config.session.connect_timeout_ms = 1_500;
+    let clock = start(config);
+    let mut mute = silent(&clock, 4);
+    mute.expect_close().expect("closed");
+    let goodbye = loop {
+        let packet = late.next_packet().expect("all of it").expect("a packet");
+        if packet.word(0) != "PUBLISH" {
+            break packet;
+        }
+    };
+    assert_eq!(
+        (goodbye.word(0), goodbye.number("reason", 0)),
+        ("DISCONNECT", 0x8B)
+    );
+    stopping.join().expect("no panic").expect("no failure");
 }
 
 fn a_port_in_use_is_an_error_with_its_address() {

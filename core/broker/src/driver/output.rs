@@ -120,8 +120,10 @@ impl Driver {
             if !slot.blocked {
                 self.flush(conn);
             }
+            // Whoever stops the broker says how long that may take.
+            let until = self.stops_at.unwrap_or(self.now.after(GOODBYE_MS));
             if let Some(slot) = self.slots.get(conn) {
-                self.goodbyes.push(self.now.after(GOODBYE_MS), conn, slot);
+                self.goodbyes.push(until, conn, slot);
             }
         }
         if self.out.closing.is_empty() {
