@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, value_parser};
 use ternmq_protocol::ProtocolVersion;
 use ternmq_protocol::codec::QoS;
 
@@ -38,7 +38,7 @@ pub(crate) struct Serve {
     pub(crate) config: Option<PathBuf>,
     /// Listen here instead of where the configuration says; port 0 takes a free one; repeatable
     /// [default: 127.0.0.1:1883]
-    #[arg(short, long, value_name = "ADDR:PORT")]
+    #[arg(short, long, value_name = "ADDR:PORT", value_parser = address)]
     pub(crate) listen: Vec<SocketAddr>,
     /// Folder of this server: locked while it runs, and `listeners` in it names the URLs
     #[arg(short, long, value_name = "DIR")]
@@ -117,6 +117,7 @@ pub(crate) struct Connection {
     #[arg(
         long,
         value_name = "PAYLOAD",
+        allow_hyphen_values = true,
         requires = "will_topic",
         help_heading = "Will"
     )]
@@ -177,7 +178,7 @@ pub(crate) struct Publish {
 #[group(required = true, multiple = false)]
 pub(crate) struct Source {
     /// The payload itself
-    #[arg(short, long, value_name = "PAYLOAD")]
+    #[arg(short, long, value_name = "PAYLOAD", allow_hyphen_values = true)]
     pub(crate) message: Option<String>,
     /// A file as the payload
     #[arg(short, long, value_name = "FILE")]
@@ -204,7 +205,7 @@ pub(crate) struct Subscribe {
     #[arg(short, long, value_parser = qos, default_value = "0")]
     pub(crate) qos: QoS,
     /// End after this many messages
-    #[arg(short = 'C', long, value_name = "N")]
+    #[arg(short = 'C', long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
     /// End after this many seconds; the exit status is 27 if --count was not reached
     #[arg(short = 'W', long, value_name = "SECONDS")]
@@ -249,6 +250,12 @@ impl From<Version> for ProtocolVersion {
     }
 }
 
+/// An address to listen on. Names are refused: one name can be several addresses.
+pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
+    let example = "expected an IP address and a port, as in 127.0.0.1:1883 or [::1]:1883";
+    text.parse().map_err(|_| example.to_owned())
+}
+
 fn qos(text: &str) -> Result<QoS, String> {
     match text {
         "0" => Ok(QoS::AtMostOnce),
@@ -288,6 +295,31 @@ mod tests {
         assert_eq!(publish.connection.host.as_deref(), Some("example"));
         assert_eq!(publish.connection.protocol_version, Version::V3_1_1);
         assert_eq!((publish.qos, publish.retain), (QoS::AtLeastOnce, true));
+    }
+
+    #[test]
+    fn a_payload_may_begin_with_a_hyphen() {
+        let args = ["ternmq", "pub", "-t", "celsius", "-m", "-5", "-q", "1"];
+        let Command::Publish(publish) = Cli::try_parse_from(args).unwrap().command else {
+            panic!("not pub");
+        };
+        assert_eq!(publish.source.message.as_deref(), Some("-5"));
+        assert_eq!(publish.qos, QoS::AtLeastOnce);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_a_hint() {
+        for (args, hint) in [
+            (
+                ["ternmq", "serve", "-l", "localhost:1883"],
+                "127.0.0.1:1883",
+            ),
+            (["ternmq", "serve", "-l", "1883"], "127.0.0.1:1883"),
+            (["ternmq", "sub", "-ta", "-C0"], "0 is not in 1.."),
+        ] {
+            let error = Cli::try_parse_from(args).unwrap_err().to_string();
+            assert!(error.contains(hint), "{error}");
+        }
     }
 
     #[test]

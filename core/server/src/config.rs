@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 use ternmq_broker::{Config, ListenerConfig};
 
 use crate::cli::Serve;
@@ -25,6 +26,7 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct Listener {
     /// IP address and port; port 0 takes a free one.
+    #[serde(deserialize_with = "address")]
     address: SocketAddr,
     /// Let clients in that don't authenticate. Without this line: yes on a loopback address, no on
     /// any other.
@@ -88,6 +90,11 @@ impl Limits {
         set(&mut session.session_expiry, self.session_expiry);
         set(&mut session.subscriptions, self.subscriptions);
     }
+}
+
+fn address<'de, D: Deserializer<'de>>(source: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(source)?;
+    crate::cli::address(&text).map_err(D::Error::custom)
 }
 
 /// The broker's configuration from the file, if there is one, and the command line, which wins.
@@ -172,6 +179,15 @@ mod tests {
         let config = merge(file, &["127.0.0.1:2".parse().unwrap()]);
         let ports: Vec<u16> = config.listeners.iter().map(|l| l.address.port()).collect();
         assert_eq!((ports, config.shards), (vec![2], 3));
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_refused_with_its_place_and_a_hint() {
+        let error = parse("[[listener]]\naddress = 'localhost:1883'").unwrap_err();
+        assert!(
+            error.contains("line 2") && error.contains("127.0.0.1:1883"),
+            "{error}"
+        );
     }
 
     #[test]

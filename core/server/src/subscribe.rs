@@ -21,9 +21,10 @@ const TIMED_OUT: u8 = 27;
 
 /// Prints what arrives until enough did, the time is up, a signal comes or the connection ends.
 pub(crate) fn run(args: &Subscribe) -> Result<ExitCode, String> {
+    // A time beyond what the clock can tell is none.
     let deadline = args
         .timeout
-        .map(|seconds| Instant::now() + Duration::from_secs(seconds));
+        .and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds)));
     let options = connection::options(&args.connection)?;
     let link = Link::open(options, Arc::new(Unnoticed)).map_err(|e| e.to_string())?;
     link.connect().map_err(|e| e.to_string())?;

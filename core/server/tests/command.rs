@@ -111,6 +111,31 @@ fn subscribed(server: &Server, args: &[&str]) -> (Child, BufReader<ChildStdout>)
 }
 
 #[test]
+fn a_password_in_a_url_is_never_quoted() {
+    for url in [
+        "mqtts://u:secret@h",
+        "mqtt://u:secret#1@h:x",
+        "mqtt://u:secret@127.0.0.1:0/",
+    ] {
+        let output = ternmq()
+            .args(["pub", "-t", "t", "-n", "-L", url])
+            .output()
+            .unwrap();
+        let text = text(&output.stderr);
+        assert!(!output.status.success() && text.contains("--url"), "{text}");
+        assert!(!text.contains("secret"), "{text}");
+    }
+}
+
+#[test]
+fn a_time_without_end_is_no_limit() {
+    let server = Server::on_free_port();
+    let forever = u64::MAX.to_string();
+    let (mut child, _) = subscribed(&server, &["sub", "-W", &forever, "-C", "1"]);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
 fn a_message_goes_from_pub_to_sub_in_every_version_and_qos() {
     let server = Server::on_free_port();
     for version in ["3.1", "3.1.1", "5"] {
