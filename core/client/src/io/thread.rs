@@ -97,10 +97,7 @@ impl IoThread {
             }
             self.on_mail();
             self.on_timers();
-            for slot in std::mem::take(&mut self.again) {
-                self.read(slot);
-                self.settle(slot);
-            }
+            self.on_turns();
             self.ended = self.inbox.ended.load(Ordering::Acquire);
         }
     }
@@ -166,6 +163,14 @@ impl IoThread {
         self.end_lingering(now);
     }
 
+    /// Gives their next turn to the links that had more to do than one turn takes.
+    fn on_turns(&mut self) {
+        for slot in std::mem::take(&mut self.again) {
+            self.read(slot);
+            self.settle(slot);
+        }
+    }
+
     /// Carries out what the application's threads have asked for.
     fn attend(&mut self, shared: &Arc<Shared>) {
         let mut inner = shared.lock();
@@ -223,9 +228,12 @@ impl IoThread {
         shared.tell(inner);
     }
 
-    /// Reads what a link may read, as long as its turn lasts.
+    /// Reads what a link may read, as long as its turn lasts. The link may be gone: it waits for its
+    /// turn under its slot, and its last handle may go before that.
     fn read(&mut self, slot: usize) {
-        let link = &mut self.links[slot];
+        let Some(link) = self.links.get_mut(slot) else {
+            return;
+        };
         let shared = link.shared.clone();
         for _ in 0..READS_PER_TURN {
             if link.online.is_none() {
@@ -421,4 +429,26 @@ fn may_read(inner: &mut Inner) -> bool {
         inner.session.set_reading(now, !full);
     }
     !full && !inner.session.wants_close()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+    use std::sync::atomic::AtomicBool;
+
+    #[test]
+    fn a_link_that_goes_before_its_turn_is_passed_over() {
+        let poller = Poller::new(1).unwrap();
+        let inbox = Arc::new(Inbox {
+            mail: Mutex::default(),
+            waker: poller.waker(),
+            ended: AtomicBool::new(false),
+        });
+        let mut thread = IoThread::new(poller, inbox);
+        let removed = 0;
+        thread.again.push(removed);
+        thread.on_turns();
+        assert!(thread.again.is_empty());
+    }
 }
