@@ -9,6 +9,10 @@ use std::time::Duration;
 /// How long a thread waits for the next task before it ends.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// Stack of a thread, in address space: what the main thread of a program has on Linux. Callbacks
+/// are written for that, and Rust's own 2 MiB would end the process where a pthread would not.
+const STACK: usize = 8 << 20;
+
 /// One thing to do on some thread.
 type Task = Box<dyn FnOnce() + Send>;
 
@@ -100,7 +104,9 @@ impl Shared {
     }
 
     fn start(self: Arc<Self>) -> io::Result<()> {
-        let builder = thread::Builder::new().name(self.name.into());
+        let builder = thread::Builder::new()
+            .name(self.name.into())
+            .stack_size(STACK);
         builder.spawn(move || self.serve()).map(drop)
     }
 
