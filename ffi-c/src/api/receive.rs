@@ -37,7 +37,10 @@ pub unsafe extern "C" fn MQTTClient_receive(
             Received::Failed(code) => code,
             Received::Nothing => {
                 // SAFETY: C passes the addresses of its variables.
-                unsafe { ptr::put(message, std::ptr::null_mut()) };
+                unsafe {
+                    ptr::put(topicName, std::ptr::null_mut());
+                    ptr::put(message, std::ptr::null_mut());
+                }
                 MQTTCLIENT_SUCCESS
             }
             Received::Message(received) => {
