@@ -577,12 +577,12 @@ LIBMQTT_API MQTTResponse MQTTClient_unsubscribeMany5(MQTTClient handle, int coun
 
 /**
  * Publish a message. Returns when the message is on its way, which is not yet delivery: see
- * MQTTClient_waitForCompletion and MQTTClient_deliveryComplete. Waits only while 10000 messages or
+ * MQTTClient_waitForCompletion and MQTTClient_deliveryComplete. Waits while as many QoS 1 and 2
+ * messages are in flight as the connect options allow (by default one, see reliable), and while
  * 64 MiB wait to be sent.
  *
- * At most as many QoS 1 and 2 messages as the connect options say are in flight at a time; the
- * others wait for their turn. What is not complete when the connection is lost is sent again after
- * the next connect, unless that starts a clean session.
+ * What is not complete when the connection is lost is sent again after the next connect, unless that
+ * starts a clean session.
  *
  * @param payload may be NULL if payloadlen is 0.
  * @param dt receives the token of a QoS 1 or 2 message; left as it is for QoS 0. May be NULL.
@@ -590,7 +590,8 @@ LIBMQTT_API MQTTResponse MQTTClient_unsubscribeMany5(MQTTClient handle, int coun
  *   MQTTCLIENT_DISCONNECTED; MQTTCLIENT_BAD_UTF8_STRING; MQTTCLIENT_NULL_PARAMETER;
  *   MQTTCLIENT_BAD_QOS; MQTTCLIENT_BAD_MQTT_OPTION for a QoS, a retained message or a property that
  *   this server does not support; MQTTCLIENT_MAX_MESSAGES_INFLIGHT when no packet identifier is
- *   free; MQTTCLIENT_FAILURE for what is no topic name or too large.
+ *   free, or inside a callback that would have to wait while 64 MiB wait for the callbacks;
+ *   MQTTCLIENT_FAILURE for what is no topic name or too large.
  */
 LIBMQTT_API int MQTTClient_publish(MQTTClient handle, const char* topicName, int payloadlen,
     const void* payload, int qos, int retained, MQTTClient_deliveryToken* dt);

@@ -94,6 +94,9 @@ pub(crate) unsafe fn connect(
             will,
             properties: properties::to_wire(by.properties, Place::Connect)?,
             max_inflight: max_inflight(p, version),
+            // A publish waits for its place among the messages in flight, as with Paho: what it has
+            // accepted is on its way, and a disconnect with a timeout leaves few behind.
+            max_queued_messages: 0,
             publish_offline: false,
             lost_session: lost_session(clean),
             ..Options::default()

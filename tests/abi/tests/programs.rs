@@ -90,6 +90,13 @@ fn calls_inside_callbacks_and_dead_handles_do_what_the_header_says() {
 }
 
 #[test]
+fn what_programs_for_paho_take_for_granted_holds() {
+    let (ours, folder) = (installed_library(), Scratch::new());
+    let binary = build_own(&folder, "habits", &ours, &[]);
+    run_with_broker(&binary, &ours.path(""));
+}
+
+#[test]
 fn members_that_a_struct_version_does_not_have_are_never_read() {
     let (ours, folder) = (installed_library(), Scratch::new());
     let binary = build_own(&folder, "older_structs", &ours, &[]);

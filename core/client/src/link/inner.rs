@@ -8,7 +8,7 @@ use ternmq_protocol::client::{
     Cause, ClientSession, Event as SessionEvent, PublishRefused, RequestRefused,
     State as SessionState, Token,
 };
-use ternmq_protocol::codec::{Properties, PropertyId, Request};
+use ternmq_protocol::codec::{Properties, PropertyId, QoS, Request};
 use ternmq_protocol::{Message, ReasonCode, Time};
 
 use super::event::{Event, Stats};
@@ -64,6 +64,8 @@ pub(crate) struct Inner {
     pub(crate) waiters: usize,
     /// A publish was refused for lack of room since the last [`Event::Room`].
     wants_room: bool,
+    /// One of them had a QoS above 0, so that room means room in the send window too.
+    wants_window: bool,
 
     /// The wire has a stream and the session knows.
     pub(crate) online: bool,
@@ -124,6 +126,7 @@ impl Inner {
             told: false,
             waiters: 0,
             wants_room: false,
+            wants_window: false,
             online: false,
             epoch: 0,
             flushing: false,
@@ -192,7 +195,7 @@ impl Inner {
             }
         }
         if self.wants_room && self.has_room() {
-            self.wants_room = false;
+            (self.wants_room, self.wants_window) = (false, false);
             self.push(Event::Room);
         }
     }
@@ -203,8 +206,12 @@ impl Inner {
     }
 
     pub(crate) fn publish(&mut self, now: Time, message: Message) -> Result<Token, PublishRefused> {
+        let at_most_once = message.qos() == QoS::AtMostOnce;
         let published = self.session.publish(now, message);
-        self.wants_room |= published == Err(PublishRefused::Full);
+        if published == Err(PublishRefused::Full) {
+            self.wants_room = true;
+            self.wants_window |= !at_most_once;
+        }
         published
     }
 
@@ -363,7 +370,9 @@ impl Inner {
         let outbound = self.session.outbound().len();
         let options = self.session.options();
         let half = options.max_queued_bytes / 2;
-        messages <= options.max_queued_messages / 2
+        let waits_in_window = self.wants_window && options.max_queued_messages == 0;
+        (!waits_in_window || self.session.can_send())
+            && messages <= options.max_queued_messages / 2
             && bytes <= half
             && outbound <= half
             && (options.publish_offline || self.session.state() == SessionState::Connected)

@@ -199,6 +199,12 @@ impl ClientSession {
         self.publishes().map(|(id, _, _)| Token(id))
     }
 
+    /// Whether a message with QoS above 0 would be sent at once instead of waiting in the outbox for
+    /// an acknowledgement of another.
+    pub fn can_send(&self) -> bool {
+        self.outbox.is_empty() && self.window.can_push()
+    }
+
     /// Messages in the outbox and the bytes they take.
     pub fn queued(&self) -> (usize, usize) {
         (self.outbox.len(), self.outbox.bytes())

@@ -176,7 +176,7 @@ impl ClientSession {
             self.stats.messages_sent += 1;
             return Ok(Token::NONE);
         }
-        if !self.outbox.is_empty() || !self.window.can_push() {
+        if !self.can_send() {
             return self.enqueue(now, message);
         }
         let item = InFlight::Message(message.clone());

@@ -1,0 +1,138 @@
+/* What programs written for Paho take for granted. Ends with 0 when all of it holds; says on stderr
+ * what does not. Usage: habits URI */
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "MQTTClient.h"
+
+#define EXPECT(expression, value) expect(#expression, (int)(expression), value, __LINE__)
+
+/* Callbacks may use as much stack as a thread of pthread_create has. */
+#define DEEP (5 << 20)
+
+static const char* uri;
+static int failures;
+
+static void expect(const char* what, int is, int should_be, int line)
+{
+  if (is == should_be)
+    return;
+  fprintf(stderr, "line %d: %s is %d, not %d\n", line, what, is, should_be);
+  ++failures;
+}
+
+static MQTTClient create(const char* id)
+{
+  MQTTClient client = NULL;
+  EXPECT(MQTTClient_create(&client, uri, id, MQTTCLIENT_PERSISTENCE_NONE, NULL), 0);
+  return client;
+}
+
+static int connect(MQTTClient client, int clean)
+{
+  MQTTClient_connectOptions options = MQTTClient_connectOptions_initializer;
+  options.cleansession = clean;
+  return MQTTClient_connect(client, &options);
+}
+
+static void end(MQTTClient client)
+{
+  EXPECT(MQTTClient_disconnect(client, 1000), 0);
+  MQTTClient_destroy(&client);
+}
+
+/* A client goes as soon as its connect has failed; the others don't notice. */
+static void failing_neighbours(void)
+{
+  for (int i = 0; i < 300; ++i)
+  {
+    MQTTClient nameless = create("");
+    EXPECT(connect(nameless, 0) != 0, 1);
+    MQTTClient_destroy(&nameless);
+  }
+  MQTTClient client = create("unmoved");
+  EXPECT(connect(client, 1), 0);
+  end(client);
+}
+
+static int in_flight(MQTTClient client)
+{
+  MQTTClient_deliveryToken* tokens = NULL;
+  int count = 0;
+  EXPECT(MQTTClient_getPendingDeliveryTokens(client, &tokens), 0);
+  while (tokens && tokens[count] != -1)
+    ++count;
+  MQTTClient_free(tokens);
+  return count;
+}
+
+/* What publish has accepted is on its way: no more is pending than may be in flight. */
+static void reliable_publishes(void)
+{
+  MQTTClient client = create("reliable");
+  EXPECT(connect(client, 1), 0);
+  for (int i = 0; i < 200; ++i)
+  {
+    EXPECT(MQTTClient_publish(client, "habits/reliable", 1, "x", 1 + i % 2, 0, NULL), 0);
+    EXPECT(in_flight(client) <= 1, 1);
+  }
+  end(client);
+}
+
+static int dig(void* context, char* topic, int length, MQTTClient_message* message)
+{
+  volatile char deep[DEEP];
+  (void)length;
+  for (int i = 0; i < DEEP; i += 4096)
+    deep[i] = 1;
+  int* pipe = context;
+  if (write(pipe[1], (const char*)&deep[0], 1) != 1)
+    abort();
+  MQTTClient_freeMessage(&message);
+  MQTTClient_free(topic);
+  return 1;
+}
+
+static void deep_callbacks(void)
+{
+  int ends[2];
+  char byte = 0;
+  MQTTClient client = create("deep");
+  EXPECT(pipe(ends), 0);
+  EXPECT(MQTTClient_setCallbacks(client, ends, NULL, dig, NULL), 0);
+  EXPECT(connect(client, 1), 0);
+  EXPECT(MQTTClient_subscribe(client, "habits/deep", 1), 0);
+  EXPECT(MQTTClient_publish(client, "habits/deep", 1, "x", 1, 0, NULL), 0);
+  EXPECT((int)read(ends[0], &byte, 1), 1);
+  end(client);
+  close(ends[0]);
+  close(ends[1]);
+}
+
+/* A receive without a message leaves nothing that looks like one. */
+static void nothing_received(void)
+{
+  char* topic = (char*)&failures;
+  int length = 0;
+  MQTTClient_message* message = (MQTTClient_message*)&failures;
+  MQTTClient client = create("nothing");
+  EXPECT(connect(client, 1), 0);
+  EXPECT(MQTTClient_receive(client, &topic, &length, &message, 1), 0);
+  EXPECT(topic == NULL && message == NULL, 1);
+  end(client);
+}
+
+int main(int argc, char* argv[])
+{
+  if (argc != 2)
+    return 2;
+  uri = argv[1];
+  failing_neighbours();
+  reliable_publishes();
+  deep_callbacks();
+  nothing_received();
+  return failures ? EXIT_FAILURE : EXIT_SUCCESS;
+}
