@@ -16,6 +16,9 @@
  * while a callback runs, and a slow callback holds up no other client. Calls that wait for the
  * server work inside a callback too, because the network has a thread of its own.
  *
+ * **Processes.** A child made by fork may create clients of its own, and use those that its parent had
+ * created and not connected yet.
+ *
  * **Memory.** Everything handed to the application comes from malloc, so MQTTClient_free and free
  * release it alike. What a call takes as an argument is copied before the call returns, unless said
  * otherwise.

@@ -5,11 +5,12 @@
 //! and call any method of any client, its own included. It holds up its own client alone.
 
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 
+use crate::fork;
 use crate::link::Notify;
-use crate::pool::{Kept, Pool};
+use crate::pool::{Kept, Pool, Pools};
 
 /// Runs one function, never twice at the same time, as soon as it can after each
 /// [`schedule`](Self::schedule). Schedules that come before it has run are one.
@@ -45,6 +46,8 @@ struct State {
     /// Run once more.
     again: bool,
     closed: bool,
+    /// In which `taken` was set; a fork does not have the thread.
+    generation: u32,
 }
 
 impl Strand {
@@ -104,7 +107,12 @@ impl Notify for Strand {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.generation != fork::generation() {
+            state.generation = fork::generation();
+            (state.taken, state.runs_on) = (false, None);
+        }
+        state
     }
 
     fn serve(&self) {
@@ -130,14 +138,15 @@ impl std::fmt::Debug for Strand {
 }
 
 /// As many threads as strands run at a time, so that one that blocks holds up no other.
-fn pool() -> &'static Pool {
-    static POOL: OnceLock<Pool> = OnceLock::new();
-    POOL.get_or_init(|| Pool::new("ternmq-callback", usize::MAX))
+fn pool() -> Pool {
+    static POOL: Pools = Pools::new("ternmq-callback", usize::MAX);
+    POOL.get()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::OnceLock;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 

@@ -18,6 +18,7 @@ mod client;
 mod clock;
 mod error;
 pub mod executor;
+mod fork;
 pub mod io;
 pub mod link;
 mod options;
@@ -28,6 +29,7 @@ pub use client::{
     SubscribeOptions, Subscription,
 };
 pub use error::{ConnectError, PublishError, SubscribeError};
+pub use fork::forked;
 pub use options::{Backoff, ConnectOptions, Limits, Target};
 pub use ternmq_protocol::client::{Acknowledge, Will};
 pub use ternmq_protocol::codec::{PropertiesBuf, PropertyId, QoS, RetainHandling, Value};

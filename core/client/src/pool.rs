@@ -6,6 +6,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use crate::fork;
+
 /// How long a thread waits for the next task before it ends.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -40,7 +42,44 @@ struct State {
 }
 
 /// Keeps one thread of a pool from ending.
-pub(crate) struct Kept(Pool);
+pub(crate) struct Kept {
+    pool: Pool,
+    generation: u32,
+}
+
+/// A pool per process. A fork begins with a new one: it has no thread of its parent's, and one of those
+/// may have held the lock.
+pub(crate) struct Pools {
+    name: &'static str,
+    limit: usize,
+    current: Mutex<Option<(u32, Pool)>>,
+}
+
+impl Pools {
+    pub(crate) const fn new(name: &'static str, limit: usize) -> Self {
+        let current = Mutex::new(None);
+        Self {
+            name,
+            limit,
+            current,
+        }
+    }
+
+    /// The pool of this process.
+    pub(crate) fn get(&self) -> Pool {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let generation = fork::generation();
+        match &*current {
+            Some((begun, pool)) if *begun == generation => pool.clone(),
+            _ => {
+                let pool = Pool::new(self.name, self.limit);
+                // The parent's stays as it is: dropping it could mean waiting for its lock.
+                std::mem::forget(current.replace((generation, pool.clone())));
+                pool
+            }
+        }
+    }
+}
 
 impl Pool {
     /// A pool without threads yet.
@@ -83,17 +122,23 @@ impl Pool {
             state.threads += 1;
         }
         state.kept += 1;
-        Ok(Kept(self.clone()))
+        Ok(Kept {
+            pool: self.clone(),
+            generation: fork::generation(),
+        })
     }
 }
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        let mut state = self.0.0.lock();
+        if self.generation != fork::generation() {
+            return; // the thread is the parent's
+        }
+        let mut state = self.pool.0.lock();
         state.kept -= 1;
         if state.kept == 0 {
             // The thread that stayed has no time limit.
-            self.0.0.work.notify_all();
+            self.pool.0.work.notify_all();
         }
     }
 }

@@ -115,6 +115,7 @@ unsafe fn create(
     };
     let client = Client::new(options::endpoint(uri)?, client_id, is_v5)?;
     ignore_broken_pipes();
+    notice_forks();
     Ok(client)
 }
 
@@ -134,6 +135,20 @@ fn ignore_broken_pipes() {
                 libc::signal(libc::SIGPIPE, libc::SIG_IGN);
             }
         }
+    });
+}
+
+/// Programs fork after they have created clients: daemons do, and servers with worker processes. The
+/// child has no thread but the one that forked, so the client's must be started again.
+fn notice_forks() {
+    extern "C" fn forked() {
+        ternmq_client::forked();
+    }
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // SAFETY: the function stays in memory as the library does, and only adds to a number. The
+        // call fails without memory, and then a child's clients hang, as without it.
+        unsafe { libc::pthread_atfork(None, None, Some(forked)) };
     });
 }
 

@@ -95,8 +95,11 @@ impl Client {
         state.callbacks.lost = lost;
         state.callbacks.arrived = Some(arrived);
         state.callbacks.delivered = delivered;
+        let something_to_tell = !state.inbox.is_empty();
         drop(state);
-        self.schedule_callbacks();
+        if something_to_tell {
+            self.schedule_callbacks();
+        }
         Ok(())
     }
 

@@ -125,6 +125,63 @@ static void nothing_received(void)
   end(client);
 }
 
+static int release(void* context, char* topic, int length, MQTTClient_message* message)
+{
+  int* pipe = context;
+  (void)length;
+  MQTTClient_freeMessage(&message);
+  MQTTClient_free(topic);
+  return write(pipe[1], "x", 1) == 1;
+}
+
+/* What a child process does with a client: connect, get a message, end. */
+static void work(MQTTClient client, int* ends)
+{
+  char byte;
+  EXPECT(MQTTClient_isConnected(client), 0);
+  EXPECT(connect(client, 1), 0);
+  EXPECT(MQTTClient_subscribe(client, "habits/fork", 1), 0);
+  EXPECT(MQTTClient_publish(client, "habits/fork", 1, "x", 1, 0, NULL), 0);
+  EXPECT((int)read(ends[0], &byte, 1), 1);
+  end(client);
+}
+
+static void in_a_child(MQTTClient client, int* ends)
+{
+  int status = -1;
+  pid_t child = fork();
+  if (child == 0)
+  {
+    alarm(30);
+    work(client, ends);
+    _exit(failures ? EXIT_FAILURE : EXIT_SUCCESS);
+  }
+  EXPECT(waitpid(child, &status, 0) == child, 1);
+  EXPECT(status, 0);
+}
+
+/* A daemon creates its client before it goes into the background; a worker process has a client of its
+ * own while the parent's is connected. */
+static void forks(void)
+{
+  int ends[2];
+  MQTTClient_deliveryToken token;
+  MQTTClient client = create("daemon");
+  EXPECT(pipe(ends), 0);
+  EXPECT(MQTTClient_setCallbacks(client, ends, NULL, release, NULL), 0);
+  in_a_child(client, ends);
+  EXPECT(connect(client, 1), 0);
+  MQTTClient worker = create("worker");
+  EXPECT(MQTTClient_setCallbacks(worker, ends, NULL, release, NULL), 0);
+  in_a_child(worker, ends);
+  EXPECT(MQTTClient_publish(client, "habits", 1, "x", 1, 0, &token), 0);
+  EXPECT(MQTTClient_waitForCompletion(client, token, 10000), 0);
+  MQTTClient_destroy(&worker);
+  end(client);
+  close(ends[0]);
+  close(ends[1]);
+}
+
 int main(int argc, char* argv[])
 {
   if (argc != 2)
@@ -134,5 +191,6 @@ int main(int argc, char* argv[])
   reliable_publishes();
   deep_callbacks();
   nothing_received();
+  forks();
   return failures ? EXIT_FAILURE : EXIT_SUCCESS;
 }

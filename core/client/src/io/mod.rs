@@ -11,13 +11,14 @@ mod thread;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use ternmq_transport::{Poller, Waker};
 
+use crate::fork;
 use crate::link::Shared;
-use crate::pool::Pool;
+use crate::pool::Pools;
 use thread::IoThread;
 
 /// Events taken from the kernel at once.
@@ -29,6 +30,7 @@ const LOOKUPS: usize = 16;
 /// What every link holds of the IO thread. The thread ends when nobody holds it any more.
 pub(crate) struct Reactor {
     inbox: Arc<Inbox>,
+    generation: u32,
 }
 
 /// How the other threads reach the IO thread.
@@ -60,7 +62,7 @@ impl Reactor {
     pub(crate) fn get() -> io::Result<Arc<Self>> {
         static CURRENT: Mutex<Weak<Reactor>> = Mutex::new(Weak::new());
         let mut current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(reactor) = current.upgrade() {
+        if let Some(reactor) = current.upgrade().filter(|reactor| reactor.is_here()) {
             return Ok(reactor);
         }
         let poller = Poller::new(EVENTS)?;
@@ -81,9 +83,15 @@ impl Reactor {
             drop(Running);
             return Err(error);
         }
-        let reactor = Arc::new(Self { inbox });
+        let generation = fork::generation();
+        let reactor = Arc::new(Self { inbox, generation });
         *current = Arc::downgrade(&reactor);
         Ok(reactor)
+    }
+
+    /// Whether the thread is one of this process: false after a fork.
+    pub(crate) fn is_here(&self) -> bool {
+        self.generation == fork::generation()
     }
 
     /// Lets the IO thread look at `link`.
@@ -107,15 +115,14 @@ impl Inbox {
 
     /// Begins a name lookup; the answer comes by mail.
     fn look_up(self: &Arc<Self>, link: Weak<Shared>, lookup: u64, host: String, port: u16) {
-        static RESOLVER: OnceLock<Pool> = OnceLock::new();
-        let resolver = RESOLVER.get_or_init(|| Pool::new("ternmq-dns", LOOKUPS));
+        static RESOLVER: Pools = Pools::new("ternmq-dns", LOOKUPS);
         let (inbox, asker) = (self.clone(), link.clone());
         let task = move || {
             use std::net::ToSocketAddrs;
             let addresses = (host.as_str(), port).to_socket_addrs();
             inbox.resolved(asker, lookup, addresses.map(Iterator::collect));
         };
-        if resolver.run(Box::new(task)).is_err() {
+        if RESOLVER.get().run(Box::new(task)).is_err() {
             let error = io::Error::other("no thread for the name lookup");
             self.resolved(link, lookup, Err(error));
         }

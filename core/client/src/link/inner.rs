@@ -15,6 +15,7 @@ use super::event::{Event, Stats};
 use super::subscriptions::Subscriptions;
 use crate::clock;
 use crate::error::ConnectError;
+use crate::io::Reactor;
 use crate::options::{ConnectOptions, Target};
 
 /// Servers taken from one Server Reference.
@@ -100,6 +101,8 @@ pub(crate) struct Inner {
     pub(crate) retry_at: Option<Time>,
 
     pub(crate) orders: Orders,
+    /// The IO thread.
+    pub(crate) reactor: Arc<Reactor>,
     /// Where the IO thread keeps its part of the link.
     pub(crate) slot: Option<usize>,
     /// The IO thread has been told to look here.
@@ -113,7 +116,11 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
-    pub(crate) fn new(session: ClientSession, options: ConnectOptions) -> Self {
+    pub(crate) fn new(
+        session: ClientSession,
+        options: ConnectOptions,
+        reactor: Arc<Reactor>,
+    ) -> Self {
         Self {
             session,
             options,
@@ -146,6 +153,7 @@ impl Inner {
             slot: None,
             queued: false,
             armed: Time::NEVER,
+            reactor,
             paused: Arc::default(),
             starved: false,
         }

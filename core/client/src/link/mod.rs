@@ -30,6 +30,7 @@ mod shared;
 mod subscriptions;
 mod wire;
 
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
@@ -109,8 +110,8 @@ impl Link {
         let session = std::mem::take(&mut options.session);
         let session = ClientSession::new(session).map_err(ConnectError::Options)?;
         let reactor = Reactor::get().map_err(ConnectError::io)?;
-        let inner = Inner::new(session, options);
-        let shared = Arc::new(Shared::new(inner, on_events, reactor));
+        let inner = Inner::new(session, options, reactor);
+        let shared = Arc::new(Shared::new(inner, on_events));
         Ok(Self(Arc::new(Handle { shared })))
     }
 
@@ -119,13 +120,17 @@ impl Link {
     /// an automatic reconnection waits for its time, this ends the wait.
     ///
     /// # Errors
-    /// [`ConnectError::Busy`] while there is a connection or an attempt.
+    /// [`ConnectError::Busy`] while there is a connection or an attempt, [`ConnectError::Io`] when
+    /// this process is a fork and can't start an IO thread.
     pub fn connect(&self) -> Result<(), ConnectError> {
         let mut inner = self.lock();
         match inner.status {
             Status::Connecting | Status::Connected => return Err(ConnectError::Busy),
             Status::Closed => (inner.resuming, inner.attempts) = (false, 0),
             Status::Waiting => {}
+        }
+        if !inner.reactor.is_here() {
+            return Err(ConnectError::io(io::Error::other("no IO thread")));
         }
         inner.status = Status::Connecting;
         inner.error = None;

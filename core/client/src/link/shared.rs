@@ -8,7 +8,7 @@ use ternmq_protocol::Time;
 use ternmq_transport::Stream;
 
 use super::Notify;
-use super::inner::Inner;
+use super::inner::{Inner, Orders, Status};
 use super::wire::Wire;
 use crate::clock;
 use crate::error::ConnectError;
@@ -24,7 +24,6 @@ pub(crate) struct Shared {
     changed: Condvar,
     wire: Mutex<Wire>,
     notify: Arc<dyn Notify>,
-    pub(crate) reactor: Arc<Reactor>,
 }
 
 /// Who writes what has been put into the outbound buffer.
@@ -39,18 +38,21 @@ pub(crate) enum Flush {
 }
 
 impl Shared {
-    pub(crate) fn new(inner: Inner, notify: Arc<dyn Notify>, reactor: Arc<Reactor>) -> Self {
+    pub(crate) fn new(inner: Inner, notify: Arc<dyn Notify>) -> Self {
         Self {
             inner: Mutex::new(inner),
             changed: Condvar::new(),
             wire: Mutex::default(),
             notify,
-            reactor,
         }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if !inner.reactor.is_here() {
+            self.begin_anew(&mut inner);
+        }
+        inner
     }
 
     /// Ends a call of an application's thread: what the session has to tell is told, what it has
@@ -71,7 +73,7 @@ impl Shared {
         let due = inner.deadline() < inner.armed || inner.may_close();
         if (ordered || due || inner.broken.is_some()) && !inner.queued {
             inner.queued = true;
-            self.reactor.attend(self.clone());
+            inner.reactor.attend(self.clone());
         }
         self.tell(inner);
     }
@@ -200,6 +202,25 @@ impl Shared {
         inner.collect(now);
         inner.handshaking = false;
         stream
+    }
+
+    /// This process is a fork of the one that the link was opened in: the connection and the thread
+    /// that served it are the parent's. Our copy of the socket is closed without a word on it.
+    fn begin_anew(&self, inner: &mut Inner) {
+        if let Ok(reactor) = Reactor::get() {
+            inner.reactor = reactor;
+        }
+        (inner.slot, inner.queued, inner.armed) = (None, false, Time::NEVER);
+        inner.orders = Orders::default();
+        (inner.flushing, inner.waiters) = (false, 0);
+        let now = clock::now();
+        if inner.online {
+            drop(self.close(inner, now));
+        }
+        inner.failed = None;
+        if inner.status == Status::Connecting {
+            inner.attempt_failed(now, ConnectError::Cancelled);
+        }
     }
 
     fn wire(&self) -> MutexGuard<'_, Wire> {
