@@ -86,7 +86,7 @@ impl Printer<'_> {
                 }
                 Ok(None)
             }
-            Event::Session(Session::Message(message)) => Ok(self.message(&message)),
+            Event::Session(Session::Message(message)) => Ok(self.message(link, &message)),
             Event::Session(Session::Disconnected { cause, reason, .. }) => match cause {
                 Cause::Local => Ok(Some(ExitCode::SUCCESS)),
                 Cause::Server => Err(format!("the server ended the connection: {reason}")),
@@ -107,9 +107,10 @@ impl Printer<'_> {
         sent.map(drop).map_err(|e| e.to_string())
     }
 
-    fn message(&mut self, message: &Incoming) -> Option<ExitCode> {
+    fn message(&mut self, link: &Link, message: &Incoming) -> Option<ExitCode> {
         if self.left > 0 && !(self.args.no_retained && message.retain) {
-            if print(self.args, message).is_err() {
+            let expiry = || message.message.expiry_left(link.session(|now, _| now));
+            if print(self.args, message, expiry).is_err() {
                 // Nobody reads any more: the way that `head` ends a pipeline.
                 return Some(ExitCode::SUCCESS);
             }
@@ -119,10 +120,14 @@ impl Printer<'_> {
     }
 }
 
-fn print(args: &Subscribe, message: &Incoming) -> io::Result<()> {
+fn print(
+    args: &Subscribe,
+    message: &Incoming,
+    expiry: impl FnOnce() -> Option<u32>,
+) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", as_json(message))?;
+        writeln!(out, "{}", as_json(message, expiry()))?;
     } else {
         if args.verbose {
             write!(out, "{} ", message.message.topic())?;
@@ -135,8 +140,9 @@ fn print(args: &Subscribe, message: &Incoming) -> io::Result<()> {
     out.flush()
 }
 
-/// A payload that is text stands as `payload`, any other as `payload_hex`.
-fn as_json(message: &Incoming) -> Json {
+/// A payload that is text stands as `payload`, any other as `payload_hex`. `expiry` is what is left of
+/// the Message Expiry Interval, which a message keeps apart from its other properties.
+fn as_json(message: &Incoming, expiry: Option<u32>) -> Json {
     let mut object = json!({
         "topic": message.message.topic(),
         "qos": message.qos as u8,
@@ -149,6 +155,9 @@ fn as_json(message: &Incoming) -> Json {
     }
     let mut properties = Map::new();
     let mut user = Vec::new();
+    if let Some(seconds) = expiry {
+        properties.insert(key(PropertyId::MessageExpiryInterval), seconds.into());
+    }
     for property in message.message.properties().iter() {
         match property.value {
             Value::Utf8StringPair(name, value) => user.push(json!([name, value])),

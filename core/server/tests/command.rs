@@ -194,6 +194,8 @@ fn json_has_everything_about_a_message() {
         "a=b",
         "--response-topic",
         "r",
+        "--expiry",
+        "1000",
     ];
     assert!(server.run(&publish).status.success());
     let output = server.run(&["sub", "-t", "j", "-q", "1", "-C", "1", "--json", "-W", "20"]);
@@ -203,6 +205,8 @@ fn json_has_everything_about_a_message() {
     assert_eq!(message["retain"], true);
     assert_eq!(message["properties"]["content_type"], "application/json");
     assert_eq!(message["properties"]["user_property"][0][1], "b");
+    let left = &message["properties"]["message_expiry_interval"];
+    assert!((900..=1000).contains(&left.as_u64().unwrap()), "{left}");
 }
 
 #[test]
