@@ -93,6 +93,7 @@ fn a_message_brings_everything_that_was_published() {
         .qos(QoS::AtLeastOnce)
         .retain(true)
         .content_type("text/plain")
+        .expiry(Duration::from_secs(600))
         .response_topic("answer")
         .correlation_data(b"\x01\x02")
         .user_property("k", "v");
@@ -116,6 +117,9 @@ fn a_message_brings_everything_that_was_published() {
         properties.user_properties().collect::<Vec<_>>(),
         [("k", "v")]
     );
+    let left = message.expiry().unwrap();
+    let interval = Duration::from_secs(600);
+    assert!((interval - PATIENCE..=interval).contains(&left), "{left:?}");
 }
 
 #[test]

@@ -5,12 +5,14 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_core::Stream;
 use ternmq_protocol::client::Incoming;
 use ternmq_protocol::codec::{Properties, QoS, RetainHandling, SubscriptionOptions};
 
 use super::hub::Hub;
+use crate::clock;
 
 /// How to subscribe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +110,13 @@ impl Received {
     /// The properties that came with it: Response Topic, Correlation Data, User Property and so on.
     pub fn properties(&self) -> Properties<'_> {
         self.0.message.properties()
+    }
+
+    /// What is left of its Message Expiry Interval in whole seconds (3.3.2.3.3); `None` when it
+    /// does not expire. The interval does not stand among the [`properties`](Self::properties).
+    pub fn expiry(&self) -> Option<Duration> {
+        let left = self.0.message.expiry_left(clock::now());
+        left.map(|seconds| Duration::from_secs(seconds.into()))
     }
 
     /// All that is known of it.
