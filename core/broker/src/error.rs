@@ -40,10 +40,12 @@ impl From<io::Error> for StartError {
     }
 }
 
-/// Why [`Broker::publish`](crate::Broker::publish) did not take a message. No shard has got it.
+/// Why [`Broker::publish`](crate::Broker::publish) did not take a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PublishError {
-    /// A mailbox is full: the shards are busier than the publishers. Try again later.
+    /// The message is a retained one and the store holds as many as it may: nobody has got it. Or a
+    /// mailbox is full: the shards are busier than the publishers. Shards before it may have got
+    /// the message, and get it once more when it is tried again later.
     Full,
     /// The broker is stopping, or has failed.
     Stopped,
@@ -52,7 +54,7 @@ pub enum PublishError {
 impl fmt::Display for PublishError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Full => "the broker's mailboxes are full",
+            Self::Full => "the broker's mailboxes or its store of retained messages are full",
             Self::Stopped => "the broker is stopping",
         })
     }

@@ -46,7 +46,7 @@ struct Limits {
     connect_timeout: Option<u64>,
     /// Longest Keep Alive in seconds.
     keep_alive: Option<u16>,
-    /// Bytes of the largest packet that a client may send.
+    /// Bytes of the largest packet that a client may send, 1,024 at least.
     packet_size: Option<u32>,
     /// QoS 1 and 2 messages sent to a client and not acknowledged.
     inflight: Option<u16>,

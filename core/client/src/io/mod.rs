@@ -12,7 +12,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ternmq_transport::{Poller, Waker};
 
@@ -143,17 +143,11 @@ impl Inbox {
 ///
 /// For tests, and for whoever unloads the library.
 pub fn wait_for_end(timeout: Duration) -> bool {
-    let deadline = Instant::now() + timeout;
-    let mut count = running();
-    while *count > 0 {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return false;
-        }
-        let waited = RUNNING.1.wait_timeout(count, left);
-        (count, _) = waited.unwrap_or_else(PoisonError::into_inner);
-    }
-    true
+    let waited = RUNNING
+        .1
+        .wait_timeout_while(running(), timeout, |count| *count > 0);
+    let (count, _) = waited.unwrap_or_else(PoisonError::into_inner);
+    *count == 0
 }
 
 fn running() -> MutexGuard<'static, usize> {
