@@ -314,6 +314,9 @@ impl Link {
         mut look: impl FnMut(&mut State<'_>) -> Option<R>,
     ) -> Option<R> {
         let mut inner = self.shared().flush(self.lock());
+        // The IO thread leaves alone what another thread is writing, a DISCONNECT above all: with that
+        // written, closing is up to it again.
+        self.shared().call_attention(&mut inner);
         loop {
             if let Some(seen) = look(&mut State(&mut inner)) {
                 self.finish(inner, Flush::Now);

@@ -68,6 +68,12 @@ impl Shared {
                 inner.orders.attend = true;
             }
         }
+        self.call_attention(&mut inner);
+        self.tell(inner);
+    }
+
+    /// Has the IO thread look at the link, if there is anything for it to do.
+    pub(crate) fn call_attention(self: &Arc<Self>, inner: &mut Inner) {
         let orders = inner.orders;
         let ordered = orders.connect || orders.abort || orders.remove || orders.attend;
         let due = inner.deadline() < inner.armed || inner.may_close();
@@ -75,7 +81,6 @@ impl Shared {
             inner.queued = true;
             inner.reactor.attend(self.clone());
         }
-        self.tell(inner);
     }
 
     /// Releases the lock, then tells whoever wants to know that something has changed.
