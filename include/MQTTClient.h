@@ -16,6 +16,10 @@
  * while a callback runs, and a slow callback holds up no other client. Calls that wait for the
  * server work inside a callback too, because the network has a thread of its own.
  *
+ * **Signals.** The library's own threads block all signals; callbacks run with the signal mask of the
+ * thread that called MQTTClient_setCallbacks. SIGPIPE is ignored from the first create on, unless the
+ * program has chosen otherwise.
+ *
  * **Processes.** A child made by fork may create clients of its own, and use those that its parent had
  * created and not connected yet.
  *

@@ -8,6 +8,7 @@
 //! - `options`, `message`, `properties`: C's structs and the client's values, either way.
 //! - `facade`: a client as both Paho APIs need it, over the link of `ternmq-client`.
 //! - `alloc`: memory that C will free comes from C's `malloc`.
+//! - `signals`: the threads of the library take none.
 //! - `errors`: the return codes and their texts.
 //! - [`types`]: the structs, member by member.
 //!
@@ -28,3 +29,4 @@ mod message;
 mod options;
 mod properties;
 mod ptr;
+mod signals;

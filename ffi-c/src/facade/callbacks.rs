@@ -13,6 +13,7 @@ use super::events::Upcall;
 use super::{Client, State};
 use crate::message::CMessage;
 use crate::properties;
+use crate::signals;
 use crate::types::client::*;
 use crate::types::properties::MQTTProperties;
 
@@ -81,8 +82,9 @@ impl Client {
             return Err(MQTTCLIENT_FAILURE);
         }
         if self.strand.get().is_none() {
-            let client = self.this.clone();
+            let (client, mask) = (self.this.clone(), signals::mask());
             let run = move || {
+                signals::adopt(mask);
                 if let Some(client) = client.upgrade() {
                     client.run_callbacks();
                 }

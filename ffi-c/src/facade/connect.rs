@@ -10,6 +10,7 @@ use ternmq_protocol::client as session;
 use ternmq_protocol::codec::{Properties, PropertiesBuf};
 
 use super::{Client, Code};
+use crate::signals;
 use crate::types::client::*;
 
 /// How long a connection may take to close after its DISCONNECT was written.
@@ -45,6 +46,8 @@ impl Client {
         let Ok(_connecting) = self.connecting.try_lock() else {
             return Err(MQTTCLIENT_FAILURE.into());
         };
+        // In a child made by fork, the first look at the link starts its network thread.
+        signals::blocked(|| self.link.is_connected());
         self.disconnect(Instant::now(), ReasonCode::SUCCESS, Properties::EMPTY)?;
         self.await_answer(true);
         let result = self.try_servers(options);

@@ -32,6 +32,7 @@ pub(crate) use callbacks::{Callback, Callbacks};
 pub(crate) use publish::Outgoing;
 pub(crate) use receive::Received;
 
+use crate::signals;
 use crate::types::client::*;
 
 /// How long subscribing and unsubscribing wait for the server, unless set otherwise.
@@ -113,7 +114,8 @@ impl Client {
             ..ConnectOptions::new(Vec::new())
         };
         let doorbell = Arc::new(Doorbell(OnceLock::new()));
-        let link = Link::open(options, doorbell.clone()).map_err(|_| MQTTCLIENT_FAILURE)?;
+        let opened = signals::blocked(|| Link::open(options, doorbell.clone()));
+        let link = opened.map_err(|_| MQTTCLIENT_FAILURE)?;
         let client = Arc::new_cyclic(|this| Self {
             is_v5,
             client_id: client_id.to_owned(),

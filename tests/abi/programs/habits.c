@@ -1,6 +1,7 @@
 /* What programs written for Paho take for granted. Ends with 0 when all of it holds; says on stderr
  * what does not. Usage: habits URI */
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -182,11 +183,29 @@ static void forks(void)
   close(ends[1]);
 }
 
+/* A signal that is blocked after a client was created waits for sigwait. */
+static void waits_for_a_signal(void)
+{
+  sigset_t set, before;
+  int signal = 0;
+  MQTTClient client = create("signal");
+  EXPECT(connect(client, 1), 0);
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  EXPECT(pthread_sigmask(SIG_BLOCK, &set, &before), 0);
+  EXPECT(kill(getpid(), SIGTERM), 0);
+  EXPECT(sigwait(&set, &signal), 0);
+  EXPECT(signal, SIGTERM);
+  EXPECT(pthread_sigmask(SIG_SETMASK, &before, NULL), 0);
+  end(client);
+}
+
 int main(int argc, char* argv[])
 {
   if (argc != 2)
     return 2;
   uri = argv[1];
+  waits_for_a_signal();
   failing_neighbours();
   reliable_publishes();
   deep_callbacks();
