@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use ternmq_broker::{Broker, Config, Ending};
+use ternmq_broker::{Broker, Config, Ending, Stats};
 
 use crate::cli::Serve;
 use crate::config;
@@ -45,9 +45,31 @@ pub(crate) fn run(args: &Serve) -> Result<ExitCode, String> {
         json!({ "event": "stopping", "by": name }),
     );
     end_at_the_next_signal(signals);
+    let stats = broker.stats();
     broker.stop().map_err(|failure| failure.to_string())?;
-    report.event("stopped", json!({ "event": "stopped" }));
+    tell_the_sums(report, &stats);
     Ok(ExitCode::SUCCESS)
+}
+
+/// What went through, and what didn't: the last chance to learn of drops and refusals.
+fn tell_the_sums(report: Report, stats: &Stats) {
+    let (mqtt, dropped) = (&stats.mqtt, &stats.mqtt.dropped);
+    let received: u64 = mqtt.received.iter().sum();
+    let refused = stats.connections_refused + stats.accept_errors + mqtt.connects_refused;
+    report.event(
+        &format!(
+            "stopped: {} connections ({refused} refused), {received} messages received, {} sent, {} \
+             dropped",
+            stats.accepted,
+            mqtt.sent(),
+            dropped.total(),
+        ),
+        json!({ "event": "stopped", "connections": stats.accepted, "refused": refused,
+            "protocol_errors": mqtt.peer_errors, "received": received, "sent": mqtt.sent(),
+            "dropped": { "queue_full": dropped.queue_items + dropped.queue_bytes,
+                "offline": dropped.offline, "expired": dropped.expired,
+                "too_large": dropped.too_large, "session_ended": dropped.session_ended } }),
+    );
 }
 
 fn announce(report: Report, config: &Config, addresses: &[SocketAddr]) {

@@ -384,11 +384,19 @@ fn a_json_server_speaks_json_only() {
     stdout.read_line(&mut line).unwrap();
     let event: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!(event["event"], "listening");
+    let url = event["url"].as_str().unwrap();
+    let publish = ["pub", "-L", url, "-t", "a", "-m", "b", "-q", "1"];
+    assert!(ternmq().args(publish).status().unwrap().success());
     send_signal(&child, "TERM");
     let events: Vec<serde_json::Value> = stdout
         .lines()
         .map(|l| serde_json::from_str(&l.unwrap()).unwrap())
         .collect();
-    assert_eq!(events.last().unwrap()["event"], "stopped");
+    let sums = events.last().unwrap();
+    assert_eq!(sums["event"], "stopped");
+    assert_eq!(
+        (&sums["connections"], &sums["received"]),
+        (&1.into(), &1.into())
+    );
     assert!(child.wait().unwrap().success());
 }
