@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use ternmq_protocol::client::Incoming;
+use ternmq_protocol::client::{Delivery, Incoming};
 use ternmq_protocol::codec::QoS;
 
-use crate::inbox::{Held, Inbox, Item, Reader};
+use crate::inbox::{Inbox, Item, Reader};
 use crate::routes::{Key, Routes};
 
 /// All inboxes of a client.
@@ -18,12 +18,10 @@ pub(crate) struct Deliveries {
     /// waits for their acknowledgements, so there are at most as many as it may have under way.
     unclaimed: VecDeque<Item>,
     /// Of messages that went to several subscriptions: how many have not finished with it.
-    shared: HashMap<(u16, u32), (Held, usize)>,
+    shared: HashMap<Delivery, (QoS, usize)>,
     /// Subscriptions whose inbox was empty and no longer is.
     ready: Vec<Key>,
     found: Vec<Key>,
-    connection: u32,
-    session: u32,
     resumed: bool,
     full: usize,
     stuffed: usize,
@@ -44,62 +42,52 @@ pub(crate) enum Closing {
 impl Deliveries {
     /// A new connection; `resumed` when the server went on with the session.
     pub(crate) fn connected(&mut self, resumed: bool) {
-        self.connection += 1;
         self.resumed = resumed;
         if resumed {
             // The server sends them again as if they were new [MQTT-4.4.0-1]; QoS 2 messages are
             // given out once.
-            let comes_again = |item: &Item| item.held.qos == QoS::AtLeastOnce;
+            let comes_again = |item: &Item| item.incoming.qos == QoS::AtLeastOnce;
             self.unclaimed.retain(|item| !comes_again(item));
             let keys: Vec<Key> = self.inboxes.keys().copied().collect();
             for key in keys {
                 self.change(key, |inbox| inbox.retain(|item| !comes_again(item)));
             }
         } else {
-            self.session += 1;
             self.discarded += self.unclaimed.len() as u64;
             self.unclaimed.clear();
         }
-        let (connection, session) = (self.connection, self.session);
+        // What is owed for QoS 1 ends with the connection, for QoS 2 with the session.
         self.shared
-            .retain(|_, (held, _)| !held.is_stale(connection, session));
+            .retain(|_, (qos, _)| resumed && *qos == QoS::ExactlyOnce);
     }
 
-    /// Puts a message where it belongs; returns the packet id when it is to be acknowledged at once
-    /// because nobody wants it.
-    pub(crate) fn deliver(&mut self, incoming: Incoming) -> Option<u16> {
+    /// Puts a message where it belongs; returns it when it is to be acknowledged at once because
+    /// nobody wants it.
+    pub(crate) fn deliver(&mut self, incoming: Incoming) -> Option<Delivery> {
         let mut found = std::mem::take(&mut self.found);
         let identifiers = incoming.subscription_ids.as_slice();
         self.routes
             .find(incoming.message.topic(), identifiers, &mut found);
-        let held = Held {
-            packet_id: incoming.packet_id,
-            qos: incoming.qos,
-            connection: self.connection,
-            session: self.session,
+        let item = Item {
             shared: found.len() > 1,
+            incoming,
         };
-        if held.shared && held.packet_id != 0 {
-            self.shared
-                .insert((held.packet_id, held.session), (held, found.len()));
+        if item.shared && item.is_owed() {
+            let Incoming { delivery, qos, .. } = item.incoming;
+            self.shared.insert(delivery, (qos, found.len()));
         }
-        let unwanted = found.is_empty().then(|| {
-            self.unwanted(Item {
-                incoming: incoming.clone(),
-                held,
-            })
-        });
         for key in &found {
-            let item = Item {
-                incoming: incoming.clone(),
-                held,
-            };
+            let item = item.clone();
             if self.change(*key, |inbox| inbox.push(item)) == Some(true) {
                 self.ready.push(*key);
             }
         }
+        let wanted = !found.is_empty();
         self.found = found;
-        unwanted.flatten()
+        match wanted {
+            true => None,
+            false => self.unwanted(item),
+        }
     }
 
     /// Opens a subscription's inbox. What waited for such a subscription is its first content.
@@ -137,7 +125,7 @@ impl Deliveries {
                     Closing::Finished => true,
                     Closing::Keep => was_read,
                 };
-                if dealt_with || item.held.packet_id == 0 {
+                if dealt_with || !item.is_owed() {
                     self.discarded += u64::from(!was_read);
                     done.push(item);
                 } else {
@@ -168,21 +156,18 @@ impl Deliveries {
         }
     }
 
-    /// The packet id to acknowledge now that one subscription is done with a message.
-    pub(crate) fn settle(&mut self, held: Held) -> Option<u16> {
-        if held.packet_id == 0 || held.is_stale(self.connection, self.session) {
-            return None;
-        }
-        if held.shared {
-            let id = (held.packet_id, held.session);
-            let (_, left) = self.shared.get_mut(&id)?;
+    /// What to acknowledge now that one subscription is done with a message.
+    pub(crate) fn settle(&mut self, item: &Item) -> Option<Delivery> {
+        let delivery = item.incoming.delivery;
+        if item.shared && item.is_owed() {
+            let (_, left) = self.shared.get_mut(&delivery)?;
             *left -= 1;
             if *left > 0 {
                 return None;
             }
-            self.shared.remove(&id);
+            self.shared.remove(&delivery);
         }
-        Some(held.packet_id)
+        item.is_owed().then_some(delivery)
     }
 
     /// Subscriptions that have got something after they had nothing; each is named once.
@@ -210,13 +195,13 @@ impl Deliveries {
         self.discarded
     }
 
-    fn unwanted(&mut self, item: Item) -> Option<u16> {
-        if item.held.packet_id != 0 && self.resumed {
+    fn unwanted(&mut self, item: Item) -> Option<Delivery> {
+        if item.is_owed() && self.resumed {
             self.unclaimed.push_back(item);
             return None;
         }
         self.discarded += 1;
-        Some(item.held.packet_id).filter(|id| *id != 0)
+        item.is_owed().then_some(item.incoming.delivery)
     }
 
     /// Changes an inbox and keeps count of the full ones.
@@ -227,14 +212,5 @@ impl Deliveries {
         self.full = self.full + usize::from(inbox.is_full()) - usize::from(full);
         self.stuffed = self.stuffed + usize::from(inbox.is_stuffed()) - usize::from(stuffed);
         Some(result)
-    }
-}
-
-impl Held {
-    fn is_stale(&self, connection: u32, session: u32) -> bool {
-        match self.qos {
-            QoS::ExactlyOnce => self.session != session,
-            _ => self.connection != connection,
-        }
     }
 }

@@ -10,25 +10,19 @@ use ternmq_protocol::codec::QoS;
 /// stands behind the messages in the socket, so reading must go on to see it.
 pub(crate) const AWAITING_FACTOR: usize = 8;
 
-/// A message and what is owed for it.
+/// A message, for which an acknowledgement may be owed once it was dealt with.
 #[derive(Clone)]
 pub(crate) struct Item {
     pub(crate) incoming: Incoming,
-    pub(crate) held: Held,
-}
-
-/// An acknowledgement that is owed once the message was dealt with.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Held {
-    /// 0: nothing is owed.
-    pub(crate) packet_id: u16,
-    pub(crate) qos: QoS,
-    /// The connection it came by: what is owed for QoS 1 ends with it.
-    pub(crate) connection: u32,
-    /// The server's session it belongs to: what is owed for QoS 2 ends with that.
-    pub(crate) session: u32,
     /// Several subscriptions got it: the last one to finish acknowledges.
     pub(crate) shared: bool,
+}
+
+impl Item {
+    /// Whether the server waits for an acknowledgement.
+    pub(crate) fn is_owed(&self) -> bool {
+        self.incoming.qos != QoS::AtMostOnce
+    }
 }
 
 /// Identifies a reader of an inbox; the inbox sees when it is gone.
@@ -67,7 +61,7 @@ impl Inbox {
         // Half empty before it counts as having room, so that reading doesn't stop and start for
         // each message.
         self.full &= self.waiting.len() > self.limit / 2;
-        if item.held.packet_id == 0 {
+        if !item.is_owed() {
             return Some(item.incoming);
         }
         let incoming = item.incoming.clone();

@@ -6,7 +6,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyMemoryView};
-use ternmq_protocol::client::{ClientSession, DropReason, Event, Incoming, State};
+use ternmq_protocol::client::{ClientSession, Delivery, DropReason, Event, Incoming, State};
 use ternmq_protocol::codec::{Place, PropertiesBuf, PropertyId, QoS};
 use ternmq_protocol::codec::{SubscriptionOptions, Value};
 use ternmq_protocol::topic::{SharedFilter, TopicFilter};
@@ -451,18 +451,16 @@ impl Session {
         let now = now();
         let mut done = std::mem::take(&mut self.done);
         for item in done.drain(..) {
-            if let Some(packet_id) = self.deliveries.settle(item.held) {
-                self.acknowledge(now, packet_id);
+            if let Some(delivery) = self.deliveries.settle(&item) {
+                self.acknowledge(now, delivery);
             }
         }
         self.done = done;
     }
 
-    fn acknowledge(&mut self, now: Time, packet_id: u16) {
+    fn acknowledge(&mut self, now: Time, delivery: Delivery) {
         // False would mean that the session knows of no such message, and then nothing is owed.
-        let _ = self
-            .machine
-            .acknowledge(now, packet_id, ReasonCode::SUCCESS);
+        let _ = self.machine.acknowledge(now, delivery, ReasonCode::SUCCESS);
     }
 
     /// Delivers messages to their inboxes, all else goes into a list.
@@ -476,8 +474,8 @@ impl Session {
             while let Some(event) = session.machine.poll_event() {
                 match event {
                     Event::Message(incoming) => {
-                        if let Some(packet_id) = session.deliveries.deliver(incoming) {
-                            session.acknowledge(now(), packet_id);
+                        if let Some(delivery) = session.deliveries.deliver(incoming) {
+                            session.acknowledge(now(), delivery);
                         }
                         continue;
                     }

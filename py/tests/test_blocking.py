@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import ternmq
@@ -316,3 +317,31 @@ async def test_what_nobody_subscribed_to_is_acknowledged(peer: Peer) -> None:
     await server.send(publish("t", b"1", 1, 11))
     assert (await server.expect(PUBACK))[:2] == (11).to_bytes(2)
     await asyncio.to_thread(client.disconnect)
+
+
+async def test_an_acknowledgement_does_not_outlive_its_connection(peer: Peer) -> None:
+    client = Client(peer.url, reconnect=ternmq.Backoff(0, 0))
+    server = await scripted(peer, client)
+    subscribing = asyncio.create_task(asyncio.to_thread(client.subscribe, "t", 1))
+    await server.grant(1)
+    subscription = await subscribing
+    await server.send(publish("t", b"1", 1, 11))
+    reader = ThreadPoolExecutor(1)  # what was read is acknowledged by the thread that has read it
+    loop = asyncio.get_running_loop()
+    assert (await loop.run_in_executor(reader, subscription.get, 10)).payload == b"1"
+    server.cut()
+    server = await peer.client()
+    await server.accept()
+    await server.grant(1)
+    # The new message has come in when the answer behind it has.
+    publishing = in_thread(client.publish, "u", b"", 1)
+    id = int.from_bytes((await server.expect(PUBLISH))[3:5])
+    await server.send(publish("t", b"2", 1, 11), ack(PUBACK, id))
+    await publishing
+    assert (await loop.run_in_executor(reader, subscription.get, 10)).payload == b"2"
+    publishing = in_thread(client.publish, "u", b"", 1)
+    id = int.from_bytes((await server.expect(PUBLISH))[3:5])  # and no PUBACK before it
+    await server.send(ack(PUBACK, id))
+    await publishing
+    await asyncio.to_thread(client.disconnect)
+    reader.shutdown()

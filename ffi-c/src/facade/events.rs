@@ -276,6 +276,7 @@ fn memory(upcall: &Upcall) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ternmq_protocol::client::Delivery;
     use ternmq_protocol::codec::{Properties, QoS};
     use ternmq_protocol::{Message, Time};
 
@@ -285,6 +286,7 @@ mod tests {
         Upcall::Message(Incoming {
             message: Message::new("t", &payload, qos, false, none, Time(0)).unwrap(),
             packet_id: 0,
+            delivery: Delivery(1),
             dup: false,
             qos,
             retain: false,

@@ -228,9 +228,9 @@ impl Hub {
             }
             unwanted.append(&mut state.routes.unwanted);
         });
-        for packet_id in unwanted {
+        for delivery in unwanted {
             // Nobody else would, and the server has only so many under way.
-            let _ = link.acknowledge(packet_id, ReasonCode::SUCCESS);
+            let _ = link.acknowledge(delivery, ReasonCode::SUCCESS);
         }
         for waker in woken {
             // What an executor does here is none of the IO thread's business, panics included.

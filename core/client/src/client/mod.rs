@@ -252,11 +252,10 @@ impl Client {
 
     /// Acknowledges a message, when the options say that the application does it
     /// ([`Acknowledge::Manual`](ternmq_protocol::client::Acknowledge::Manual)). False when nothing
-    /// waits for it: QoS 0, acknowledged already, or its connection has ended.
+    /// waits for it: QoS 0, acknowledged already, or its connection (QoS 1) or its session (QoS 2) has
+    /// ended.
     pub fn acknowledge(&self, message: &Received, reason: ReasonCode) -> bool {
-        self.0
-            .link
-            .acknowledge(message.incoming().packet_id, reason)
+        self.0.link.acknowledge(message.incoming().delivery, reason)
     }
 
     /// The server's next AUTH, when CONNECT named an Authentication Method (section 4.12); `None` when

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::task::Waker;
 
 use slab::Slab;
-use ternmq_protocol::client::Incoming;
+use ternmq_protocol::client::{Delivery, Incoming};
 use ternmq_protocol::topic::{SharedFilter, TopicFilter, TopicName};
 
 /// Largest Subscription Identifier (section 3.8.2.1.2).
@@ -33,7 +33,7 @@ pub(crate) struct Routes {
     unclaimed: VecDeque<Incoming>,
     pub(crate) unclaimed_dropped: u64,
     /// Those among them that the server waits for, when the application acknowledges.
-    pub(crate) unwanted: Vec<u16>,
+    pub(crate) unwanted: Vec<Delivery>,
     targets: Vec<usize>,
 }
 
@@ -119,7 +119,7 @@ impl Routes {
                 while self.unclaimed.len() > keep {
                     let dropped = self.unclaimed.pop_front();
                     self.unwanted
-                        .extend(dropped.map(|m| m.packet_id).filter(|id| *id != 0));
+                        .extend(dropped.filter(|m| m.packet_id != 0).map(|m| m.delivery));
                     self.unclaimed_dropped += 1;
                 }
             }
@@ -234,6 +234,7 @@ mod tests {
         Incoming {
             message: Message::new(topic, b"x", qos, false, properties, Time(0)).unwrap(),
             packet_id: 0,
+            delivery: Delivery(1),
             dup: false,
             qos,
             retain: false,

@@ -36,7 +36,7 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use ternmq_protocol::client::{
-    ClientSession, PublishRefused, RequestRefused, State as SessionState, Token,
+    ClientSession, Delivery, PublishRefused, RequestRefused, State as SessionState, Token,
 };
 use ternmq_protocol::codec::{Properties, Request};
 use ternmq_protocol::{Message, ReasonCode, Time};
@@ -196,8 +196,8 @@ impl Link {
     }
 
     /// Acknowledges a message in manual mode; see [`ClientSession::acknowledge`].
-    pub fn acknowledge(&self, packet_id: u16, reason: ReasonCode) -> bool {
-        self.session(|now, session| session.acknowledge(now, packet_id, reason))
+    pub fn acknowledge(&self, delivery: Delivery, reason: ReasonCode) -> bool {
+        self.session(|now, session| session.acknowledge(now, delivery, reason))
     }
 
     /// Ends the connection with a DISCONNECT, an attempt or a wait without one; there is no

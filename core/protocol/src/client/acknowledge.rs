@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Acknowledge, ClientSession, State};
+use super::{Acknowledge, ClientSession, Delivery, State};
 use crate::codec::{Ack, Packet, PacketType, QoS};
 use crate::reason::ReasonCode;
 use crate::time::Time;
@@ -21,18 +21,20 @@ pub(super) struct Unacknowledged {
 struct Owed {
     packet_id: u16,
     qos: QoS,
+    /// `None` when only PUBREC got lost, and nobody is to acknowledge it any more.
+    delivery: Option<Delivery>,
     /// Set once the user has acknowledged.
     reason: Option<ReasonCode>,
 }
 
 impl Unacknowledged {
     /// A message came in for the first time.
-    pub(super) fn push(&mut self, packet_id: u16, qos: QoS) {
-        let reason = None;
+    pub(super) fn push(&mut self, packet_id: u16, qos: QoS, delivery: Delivery) {
         self.owed.push_back(Owed {
             packet_id,
             qos,
-            reason,
+            delivery: Some(delivery),
+            reason: None,
         });
     }
 
@@ -49,6 +51,7 @@ impl Unacknowledged {
         let lost = Owed {
             packet_id,
             qos: QoS::ExactlyOnce,
+            delivery: None,
             reason: Some(ReasonCode::SUCCESS),
         };
         let parked = self.take_parked(packet_id);
@@ -85,9 +88,17 @@ impl Unacknowledged {
         *self = Self::default();
     }
 
-    fn find(&mut self, packet_id: u16) -> Option<&mut Owed> {
+    fn find(&mut self, delivery: Delivery) -> Option<&mut Owed> {
         let mut all = self.owed.iter_mut().chain(&mut self.parked);
-        all.find(|owed| owed.packet_id == packet_id && owed.reason.is_none())
+        all.find(|owed| owed.delivery == Some(delivery) && owed.reason.is_none())
+    }
+
+    /// What waits for the user under this id.
+    #[cfg(test)]
+    pub(super) fn delivery_of(&self, packet_id: u16) -> Option<Delivery> {
+        let mut all = self.owed.iter().chain(&self.parked);
+        all.find(|owed| owed.packet_id == packet_id && owed.reason.is_none())?
+            .delivery
     }
 
     /// The next one whose turn it is.
@@ -96,6 +107,7 @@ impl Unacknowledged {
             packet_id,
             qos,
             reason,
+            ..
         } = *self.owed.front()?;
         let reason = reason?;
         self.owed.pop_front();
@@ -113,11 +125,11 @@ impl ClientSession {
     ///
     /// False, and nothing done, when no such message waits for it (a QoS 1 message does not outlive
     /// its connection), or the reason is none that PUBACK and PUBREC may carry.
-    pub fn acknowledge(&mut self, now: Time, packet_id: u16, reason: ReasonCode) -> bool {
+    pub fn acknowledge(&mut self, now: Time, delivery: Delivery, reason: ReasonCode) -> bool {
         if !reason.allowed_in(PacketType::PubAck) {
             return false;
         }
-        let Some(owed) = self.unacknowledged.find(packet_id) else {
+        let Some(owed) = self.unacknowledged.find(delivery) else {
             return false;
         };
         owed.reason = Some(reason);
@@ -126,12 +138,18 @@ impl ClientSession {
     }
 
     /// A message of QoS 1 or 2 was given out for the first time.
-    pub(super) fn acknowledge_first(&mut self, now: Time, packet_id: u16, qos: QoS) {
+    pub(super) fn acknowledge_first(
+        &mut self,
+        now: Time,
+        packet_id: u16,
+        qos: QoS,
+        delivery: Delivery,
+    ) {
         match self.link.acknowledge {
             Acknowledge::Automatic => {
                 self.write_acknowledgement(now, packet_id, qos, ReasonCode::SUCCESS)
             }
-            Acknowledge::Manual => self.unacknowledged.push(packet_id, qos),
+            Acknowledge::Manual => self.unacknowledged.push(packet_id, qos, delivery),
         }
     }
 

@@ -117,8 +117,10 @@ pub struct Connected {
 pub struct Incoming {
     /// The message.
     pub message: Message,
-    /// To be acknowledged in manual mode; 0 with QoS 0.
+    /// The Packet Identifier it came with; 0 with QoS 0.
     pub packet_id: u16,
+    /// Names it in [`acknowledge`](super::ClientSession::acknowledge).
+    pub delivery: Delivery,
     /// The server sent it before, perhaps. QoS 2 messages are given out once in any case.
     pub dup: bool,
     /// How it was delivered.
@@ -128,6 +130,13 @@ pub struct Incoming {
     /// Identifiers of the subscriptions it came by (MQTT 5.0).
     pub subscription_ids: SubscriptionIds,
 }
+
+/// The number of a message among all that a session has given out, from 1 on.
+///
+/// Unlike a Packet Identifier, which the server uses again once it is acknowledged and once the
+/// connection or the session has ended, it never means another message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Delivery(pub u64);
 
 /// Subscription Identifiers of one message: none and one need no memory of their own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! What comes in from the server.
 
 use super::outbound::InFlight;
-use super::{ClientSession, Event, Incoming, Progress, State, SubscriptionIds, Token};
+use super::{ClientSession, Delivery, Event, Incoming, Progress, State, SubscriptionIds, Token};
 use crate::codec::{Ack, Frame, Packet, PacketType, Properties, PropertyId, Publish, QoS, SubAck};
 use crate::error::PeerError;
 use crate::message::{Message, Origin};
@@ -109,16 +109,18 @@ impl ClientSession {
         }
         let message = Message::from_publish(&publish, topic, now, Origin::NONE, &mut self.scratch);
         self.stats.messages_received += 1;
+        let delivery = Delivery(self.stats.messages_received);
         self.events.push_back(Event::Message(Incoming {
             message,
             packet_id: publish.packet_id,
+            delivery,
             dup: publish.dup,
             qos: publish.qos,
             retain: publish.retain,
             subscription_ids: SubscriptionIds::of(publish.properties),
         }));
         if publish.qos != QoS::AtMostOnce {
-            self.acknowledge_first(now, publish.packet_id, publish.qos);
+            self.acknowledge_first(now, publish.packet_id, publish.qos, delivery);
         }
         Ok(())
     }

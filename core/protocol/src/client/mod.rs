@@ -74,8 +74,8 @@ mod stored;
 
 pub use connect::FLUSH_TIMEOUT_MS;
 pub use event::{
-    Cause, Connected, DropReason, Event, Incoming, Progress, PublishRefused, RequestRefused,
-    SubscriptionIds, Timeout, Token,
+    Cause, Connected, Delivery, DropReason, Event, Incoming, Progress, PublishRefused,
+    RequestRefused, SubscriptionIds, Timeout, Token,
 };
 pub use options::{Acknowledge, LostSession, Options, Will};
 pub use stats::Stats;

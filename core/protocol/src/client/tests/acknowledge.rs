@@ -10,7 +10,23 @@ fn manual(version: ProtocolVersion) -> Options {
 
 impl Peer {
     fn acknowledge(&mut self, id: u16) -> bool {
-        self.session.acknowledge(self.now, id, ReasonCode::SUCCESS)
+        self.refuse(id, ReasonCode::SUCCESS)
+    }
+
+    fn refuse(&mut self, id: u16, reason: ReasonCode) -> bool {
+        let owed = self.session.unacknowledged.delivery_of(id);
+        owed.is_some_and(|delivery| self.session.acknowledge(self.now, delivery, reason))
+    }
+
+    /// Takes the messages that came in.
+    fn deliveries(&mut self) -> Vec<Delivery> {
+        let mut deliveries = Vec::new();
+        while let Some(event) = self.session.poll_event() {
+            if let Event::Message(incoming) = event {
+                deliveries.push(incoming.delivery);
+            }
+        }
+        deliveries
     }
 }
 
@@ -37,13 +53,12 @@ fn a_message_can_be_refused() {
     let mut peer = Peer::connected(manual(V5));
     peer.give_publish("a", QoS::AtLeastOnce, 1, false);
     peer.give_publish("b", QoS::ExactlyOnce, 2, false);
-    let refuse = |peer: &mut Peer, id, reason| peer.session.acknowledge(peer.now, id, reason);
     assert!(
-        !refuse(&mut peer, 1, ReasonCode::KEEP_ALIVE_TIMEOUT),
+        !peer.refuse(1, ReasonCode::KEEP_ALIVE_TIMEOUT),
         "no code of PUBACK"
     );
-    assert!(refuse(&mut peer, 1, ReasonCode::NOT_AUTHORIZED));
-    assert!(refuse(&mut peer, 2, ReasonCode::QUOTA_EXCEEDED));
+    assert!(peer.refuse(1, ReasonCode::NOT_AUTHORIZED));
+    assert!(peer.refuse(2, ReasonCode::QUOTA_EXCEEDED));
     assert_eq!(peer.sent(), ["PUBACK #1 0x87", "PUBREC #2 0x97"]);
     peer.events();
     // [MQTT-4.3.3-9]
@@ -51,7 +66,7 @@ fn a_message_can_be_refused() {
     assert_eq!(peer.events(), ["message c q2 #2"]);
     let mut peer = Peer::connected(manual(V4));
     peer.give_publish("b", QoS::ExactlyOnce, 2, false);
-    assert!(refuse(&mut peer, 2, ReasonCode::QUOTA_EXCEEDED));
+    assert!(peer.refuse(2, ReasonCode::QUOTA_EXCEEDED));
     assert_eq!(peer.sent(), ["PUBREC #2"]);
     peer.give_publish("b", QoS::ExactlyOnce, 2, true);
     assert_eq!(
@@ -69,8 +84,8 @@ fn acknowledgements_carry_no_properties_so_that_they_always_fit() {
     peer.give_publish("a", QoS::AtLeastOnce, 1, false);
     peer.give_publish("b", QoS::ExactlyOnce, 2, false);
     let reason = ReasonCode::PAYLOAD_FORMAT_INVALID;
-    assert!(peer.session.acknowledge(peer.now, 1, reason));
-    assert!(peer.session.acknowledge(peer.now, 2, reason));
+    assert!(peer.refuse(1, reason));
+    assert!(peer.refuse(2, reason));
     peer.pubrec(9);
     peer.pubrel(9);
     let expected = [
@@ -146,6 +161,35 @@ fn what_is_owed_ends_with_the_session() {
     assert!(!peer.acknowledge(1));
     peer.give_publish("n", QoS::ExactlyOnce, 1, false);
     assert_eq!(peer.events(), ["message n q2 #1"]);
+}
+
+#[test]
+fn an_acknowledgement_never_means_another_message_with_the_same_packet_id() {
+    for version in VERSIONS {
+        for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+            let mut peer = Peer::connected(manual(version));
+            let now = peer.now;
+            peer.give_publish("a", qos, 1, false);
+            let old = peer.deliveries()[0];
+            peer.cut();
+            peer.reopen(false);
+            if version.level() == 3 && qos == QoS::ExactlyOnce {
+                continue; // it has no Session Present: this is the same message
+            }
+            peer.give_publish("b", qos, 1, false);
+            let new = peer.deliveries()[0];
+            assert!(!peer.session.acknowledge(now, old, ReasonCode::SUCCESS));
+            assert_eq!(peer.sent(), [""; 0]);
+            assert!(peer.session.acknowledge(now, new, ReasonCode::SUCCESS));
+            assert_eq!(peer.sent().len(), 1);
+            if qos == QoS::AtLeastOnce {
+                // The id is free again on the same connection.
+                peer.give_publish("c", qos, 1, false);
+                assert!(!peer.session.acknowledge(now, new, ReasonCode::SUCCESS));
+                assert_eq!(peer.sent(), [""; 0]);
+            }
+        }
+    }
 }
 
 #[test]

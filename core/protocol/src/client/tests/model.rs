@@ -256,7 +256,7 @@ pub(super) struct World {
     pub(super) tokens: Vec<Token>,
     pub(super) completed: Vec<Token>,
     /// Messages the user has not acknowledged, in manual mode.
-    pub(super) to_acknowledge: Vec<u16>,
+    pub(super) to_acknowledge: Vec<Delivery>,
 }
 
 impl World {
@@ -327,11 +327,11 @@ impl World {
     }
 
     pub(super) fn acknowledge(&mut self, which: usize) {
-        let id = self.to_acknowledge.remove(which);
+        let delivery = self.to_acknowledge.remove(which);
         // False for a QoS 1 message of an earlier connection, which comes again.
         self.peer
             .session
-            .acknowledge(self.peer.now, id, ReasonCode::SUCCESS);
+            .acknowledge(self.peer.now, delivery, ReasonCode::SUCCESS);
         self.collect();
     }
 
@@ -363,7 +363,7 @@ impl World {
                     self.received.push(incoming.message.topic().to_owned());
                     let manual = self.peer.session.options().acknowledge == Acknowledge::Manual;
                     if manual && incoming.packet_id != 0 {
-                        self.to_acknowledge.push(incoming.packet_id);
+                        self.to_acknowledge.push(incoming.delivery);
                     }
                 }
                 Event::Published { token, reason, .. } => {
