@@ -270,3 +270,51 @@ async def test_a_connection_that_is_lost_at_once_is_made_again(peer: Peer) -> No
     while not client.connected:
         await asyncio.sleep(0)
     await client.disconnect()
+
+
+async def test_a_state_callback_that_fails_stops_nothing(peer: Peer) -> None:
+    told: list[str] = []
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, context: reported.append(context["exception"])
+    )
+
+    def fail(state: ternmq.State) -> None:
+        told.append(state.name)
+        raise KeyError(state.name)
+
+    client = Client(peer.url, reconnect=ternmq.Backoff(0, 0))
+    end = client.on_state(fail)
+    connecting = asyncio.create_task(client.connect())
+    server = await peer.client()
+    await server.accept()
+    await connecting
+    server.cut()
+    server = await peer.client()
+    await server.accept()
+    while len(told) < 3:
+        await asyncio.sleep(0)
+    await client.disconnect()
+    assert told == ["connected", "lost", "connected", "closed"]
+    assert len(reported) == 4 and all(isinstance(error, KeyError) for error in reported)
+    end()
+
+
+async def test_disconnecting_in_the_turn_of_the_connack_is_orderly(peer: Peer) -> None:
+    client = Client(peer.url, reconnect=ternmq.Backoff(0, 0))
+    told: list[str] = []
+    leaving: list[asyncio.Task[None]] = []
+
+    def leave(state: ternmq.State) -> None:
+        told.append(state.name)
+        if state.name == "connected":
+            leaving.append(asyncio.create_task(client.disconnect()))
+
+    client.on_state(leave)
+    client.open()
+    server = await peer.client()
+    await server.accept()
+    await server.expect(DISCONNECT)
+    await server.expect_end()
+    await leaving[0]
+    assert told == ["connected", "closed"]

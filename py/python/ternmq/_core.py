@@ -95,8 +95,7 @@ class Core:
                     raise _while_connecting(self.why())
                 await self.answers.change()
         except BaseException:
-            await self._give_up_connecting()
-            self._end(None)
+            await self.stop(0, None)
             raise
 
     async def stop(self, reason_code: int, properties: dict[str, Any] | None) -> None:
@@ -283,9 +282,12 @@ class Core:
                 return
 
     async def _give_up_connecting(self) -> None:
-        if self._connecting is not None:
-            self._connecting.cancel()
-            await asyncio.wait([self._connecting])
+        while (connecting := self._connecting) is not None and not connecting.done():
+            # Once the server has accepted, it ends by itself; cancelled, it would cut the connection
+            # off, and the server would publish the will.
+            if not self.session.connected:
+                connecting.cancel()
+            await asyncio.wait([connecting])
 
     def _handle(self, events: ev.Events) -> None:
         answers = self.answers
@@ -377,7 +379,13 @@ class Core:
 
     def _tell(self, state: State) -> None:
         for listener in list(self.listeners):
-            listener(state)
+            try:
+                listener(state)
+            except Exception as error:
+                # As with any callback of the loop: reported, and no reason to stop here.
+                assert self._loop is not None
+                what = f"on_state of {self.address}: {state!r}"
+                self._loop.call_exception_handler({"message": what, "exception": error})
 
     async def _until_connected(self) -> None:
         while not self.session.connected:
