@@ -19,7 +19,7 @@ use crate::blocking_subscription::BlockingSubscription;
 use crate::bytes::Payload;
 use crate::errors;
 use crate::message::qos_of;
-use crate::options::{SessionOptions, needs_v5, retain_handling_of};
+use crate::options::{SessionOptions, keeps_session, needs_v5, retain_handling_of};
 use crate::properties::{self, PublishProperties};
 use crate::wait::{in_slices, seconds, wait};
 
@@ -31,6 +31,7 @@ type Answer<'py> = (u8, Option<Bound<'py, PyDict>>);
 pub(crate) struct BlockingClient {
     client: Mutex<Option<Client>>,
     is_v5: bool,
+    keeps: bool,
     process: u32,
 }
 
@@ -46,8 +47,9 @@ impl BlockingClient {
         backoff: Option<(f64, f64, f64, bool)>,
         connect_timeout: Option<f64>,
     ) -> PyResult<Self> {
-        let session = options.extract::<SessionOptions<'_>>()?.build()?;
+        let session = SessionOptions::of(options)?.build()?;
         let is_v5 = session.version.is_v5();
+        let keeps = keeps_session(&session);
         let mut options = ConnectOptions::new(vec![Target::Tcp(Endpoint::new(host, port))]);
         options.session = session;
         options.session.publish_offline = backoff.is_some();
@@ -76,6 +78,7 @@ impl BlockingClient {
         Ok(Self {
             client: Some(client).into(),
             is_v5,
+            keeps,
             process,
         })
     }
@@ -221,7 +224,11 @@ impl BlockingClient {
         let outcome = wait(py, seconds(timeout)?, client.subscribe(filter, options))?;
         match outcome {
             None => Ok(None),
-            Some(Ok(subscription)) => Ok(Some(BlockingSubscription::new(subscription, client))),
+            Some(Ok(subscription)) => Ok(Some(BlockingSubscription::new(
+                subscription,
+                client,
+                self.keeps,
+            ))),
             Some(Err(error)) => Err(errors::subscribe_error(py, &error)),
         }
     }
@@ -250,11 +257,8 @@ impl BlockingClient {
 
 impl BlockingClient {
     fn get(&self, py: Python<'_>) -> PyResult<Client> {
-        if self.process != std::process::id() {
-            // The IO thread is missing here: whoever waited for it would wait for ever.
-            let text = "the client was made in the process that forked";
-            return Err(errors::raise(py, "ForkError", text));
-        }
+        let text = "the client was made in the process that forked";
+        errors::check_process(py, self.process, text)?;
         let client = lock(&self.client).clone();
         client.ok_or_else(|| PyRuntimeError::new_err("the client is gone"))
     }

@@ -9,6 +9,7 @@ use ternmq_client::blocking::block_until;
 use ternmq_client::{Client, ReasonCode, Received, Subscription};
 
 use crate::blocking::{ended, lock};
+use crate::errors;
 use crate::gil;
 use crate::message::Message;
 use crate::wait::{in_slices, seconds, wait};
@@ -19,7 +20,10 @@ pub(crate) struct BlockingSubscription {
     subscription: Mutex<Option<Subscription>>,
     held: Mutex<Vec<(ThreadId, Received)>>,
     client: Client,
+    /// The session outlives the connection, so what is not acknowledged comes again with the next.
+    keeps: bool,
     granted: u8,
+    process: u32,
 }
 
 /// What came of waiting for messages.
@@ -45,6 +49,7 @@ impl BlockingSubscription {
         most: usize,
         timeout: Option<f64>,
     ) -> PyResult<Option<Bound<'py, PyList>>> {
+        self.check_process(py)?;
         self.finish_thread();
         let next = match self.at_once(most) {
             Some(next) => Some(next),
@@ -79,7 +84,7 @@ impl BlockingSubscription {
     }
 
     /// Ends the subscription. `finished`: what came counts as dealt with, else it stays
-    /// unacknowledged. `wait_for`: the server's answer too. False when that did not come in time.
+    /// unacknowledged if the session outlives the connection. `wait_for`: the server's answer too. False when that did not come in time.
     fn close(
         &self,
         py: Python<'_>,
@@ -87,18 +92,12 @@ impl BlockingSubscription {
         wait_for: bool,
         timeout: Option<f64>,
     ) -> PyResult<bool> {
+        self.check_process(py)?;
         let taken = gil::released(py, || lock(&self.subscription).take());
         let Some(mut subscription) = taken else {
             return Ok(true);
         };
-        let mut held: Vec<Received> = lock(&self.held)
-            .drain(..)
-            .map(|(_, received)| received)
-            .collect();
-        if finished {
-            subscription.take_all(&mut held);
-            held.iter().for_each(|received| self.acknowledge(received));
-        }
+        self.settle(&mut subscription, finished);
         if !wait_for {
             drop(subscription);
             return Ok(true);
@@ -110,13 +109,33 @@ impl BlockingSubscription {
 }
 
 impl BlockingSubscription {
-    pub(crate) fn new(subscription: Subscription, client: Client) -> Self {
+    pub(crate) fn new(subscription: Subscription, client: Client, keeps: bool) -> Self {
         let granted = subscription.granted() as u8;
         Self {
             subscription: Some(subscription).into(),
             held: Mutex::default(),
             client,
+            keeps,
             granted,
+            process: std::process::id(),
+        }
+    }
+
+    fn check_process(&self, py: Python<'_>) -> PyResult<()> {
+        let text = "the subscription was made in the process that forked";
+        errors::check_process(py, self.process, text)
+    }
+
+    /// Acknowledges what came, unless it was not dealt with and the server would send it again. Left
+    /// to itself it would hold up the acknowledgements of all later messages [MQTT-4.6.0-2].
+    fn settle(&self, subscription: &mut Subscription, finished: bool) {
+        let mut held: Vec<Received> = lock(&self.held)
+            .drain(..)
+            .map(|(_, received)| received)
+            .collect();
+        if finished || !self.keeps {
+            subscription.take_all(&mut held);
+            held.iter().for_each(|received| self.acknowledge(received));
         }
     }
 
@@ -155,6 +174,18 @@ impl BlockingSubscription {
         // False would mean that nothing is owed any more: the connection has ended.
         let _ = received.incoming().packet_id == 0
             || self.client.acknowledge(received, ReasonCode::SUCCESS);
+    }
+}
+
+impl Drop for BlockingSubscription {
+    fn drop(&mut self) {
+        let taken = lock(&self.subscription).take();
+        if self.process != std::process::id() {
+            // Its locks may be held for ever here, by threads that this process has not got.
+            std::mem::forget(taken);
+        } else if let Some(mut subscription) = taken {
+            self.settle(&mut subscription, false);
+        }
     }
 }
 

@@ -119,16 +119,9 @@ impl RunningBroker {
         result.ok_or_else(|| PyRuntimeError::new_err("the broker is not running"))
     }
 
-    /// In a forked process the threads are missing: whoever waited for them would wait for ever.
     fn check_process(&self, py: Python<'_>) -> PyResult<()> {
-        match self.process == std::process::id() {
-            true => Ok(()),
-            false => Err(errors::raise(
-                py,
-                "ForkError",
-                "the broker runs in the process that forked",
-            )),
-        }
+        let text = "the broker runs in the process that forked";
+        errors::check_process(py, self.process, text)
     }
 
     fn take(&self) -> Option<Broker> {

@@ -8,14 +8,20 @@ use ternmq_protocol::codec::QoS;
 use crate::inbox::{Inbox, Item, Reader};
 use crate::routes::{Key, Routes};
 
+/// Messages that closed subscriptions have left and that are acknowledged already. The oldest are
+/// discarded beyond this, and counted.
+const MOST_LEFT: usize = 1000;
+
 /// All inboxes of a client.
 #[derive(Default)]
 pub(crate) struct Deliveries {
+    /// The session outlives the connection, so what is not acknowledged comes again with the next.
+    keeps: bool,
     routes: Routes,
     inboxes: HashMap<Key, Inbox>,
     /// Messages with QoS above 0 that no open subscription is for: those of a resumed session that
-    /// come before the application subscribes, and those that a failed subscription left. The server
-    /// waits for their acknowledgements, so there are at most as many as it may have under way.
+    /// come before the application subscribes, and those that a failed subscription left. At most as
+    /// many as the server may have unacknowledged, and [`MOST_LEFT`] that are settled.
     unclaimed: VecDeque<Item>,
     /// Of messages that went to several subscriptions: how many have not finished with it.
     shared: HashMap<Delivery, (QoS, usize)>,
@@ -40,13 +46,21 @@ pub(crate) enum Closing {
 }
 
 impl Deliveries {
+    /// `keeps`: the session outlives the connection.
+    pub(crate) fn new(keeps: bool) -> Self {
+        Self {
+            keeps,
+            ..Self::default()
+        }
+    }
+
     /// A new connection; `resumed` when the server went on with the session.
     pub(crate) fn connected(&mut self, resumed: bool) {
         self.resumed = resumed;
         if resumed {
             // The server sends them again as if they were new [MQTT-4.4.0-1]; QoS 2 messages are
             // given out once.
-            let comes_again = |item: &Item| item.incoming.qos == QoS::AtLeastOnce;
+            let comes_again = |item: &Item| item.is_owed() && item.incoming.qos == QoS::AtLeastOnce;
             self.unclaimed.retain(|item| !comes_again(item));
             let keys: Vec<Key> = self.inboxes.keys().copied().collect();
             for key in keys {
@@ -70,6 +84,7 @@ impl Deliveries {
             .find(incoming.message.topic(), identifiers, &mut found);
         let item = Item {
             shared: found.len() > 1,
+            settled: false,
             incoming,
         };
         if item.shared && item.is_owed() {
@@ -109,8 +124,12 @@ impl Deliveries {
         }
     }
 
-    /// Closes a subscription. What counts as dealt with goes to `done`; the rest stays unacknowledged,
-    /// for the next subscription that matches. Returns the filters to unsubscribe.
+    /// Closes a subscription. What counts as dealt with goes to `done`; the rest is for the next
+    /// subscription that matches. Returns the filters to unsubscribe.
+    ///
+    /// The rest stays unacknowledged if the session outlives the connection. If not, the server would
+    /// never send it again, and would only wait for it: an acknowledgement may not overtake those of
+    /// earlier messages [MQTT-4.6.0-2], so soon nothing would come any more for anybody.
     pub(crate) fn close(&mut self, key: Key, how: Closing, done: &mut Vec<Item>) -> Vec<Box<str>> {
         if let Some(inbox) = self.inboxes.remove(&key) {
             self.full -= usize::from(inbox.is_full());
@@ -125,13 +144,18 @@ impl Deliveries {
                     Closing::Finished => true,
                     Closing::Keep => was_read,
                 };
-                if dealt_with || !item.is_owed() {
+                if dealt_with || !item.is_held() {
                     self.discarded += u64::from(!was_read);
                     done.push(item);
-                } else {
+                } else if self.keeps {
                     self.unclaimed.push_back(item);
+                } else {
+                    done.push(item.clone());
+                    let settled = true;
+                    self.unclaimed.push_back(Item { settled, ..item });
                 }
             }
+            self.trim_settled();
         }
         self.routes.remove(key)
     }
@@ -202,6 +226,17 @@ impl Deliveries {
         }
         self.discarded += 1;
         item.is_owed().then_some(item.incoming.delivery)
+    }
+
+    fn trim_settled(&mut self) {
+        let settled = self.unclaimed.iter().filter(|item| item.settled).count();
+        let mut excess = settled.saturating_sub(MOST_LEFT);
+        self.discarded += excess as u64;
+        self.unclaimed.retain(|item| {
+            let goes = item.settled && excess > 0;
+            excess -= usize::from(goes);
+            !goes
+        });
     }
 
     /// Changes an inbox and keeps count of the full ones.

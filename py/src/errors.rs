@@ -6,6 +6,15 @@ use ternmq_protocol::ReasonCode;
 use ternmq_protocol::client::{PublishRefused, RequestRefused};
 use ternmq_protocol::codec::PropertiesBuf;
 
+/// ForkError in a process other than that which made something: the threads are missing there, and
+/// whoever waited for them would wait for ever.
+pub(crate) fn check_process(py: Python<'_>, made_in: u32, text: &str) -> PyResult<()> {
+    match made_in == std::process::id() {
+        true => Ok(()),
+        false => Err(raise(py, "ForkError", text)),
+    }
+}
+
 /// An exception of `ternmq.errors`, or whatever went wrong in making one.
 pub(crate) fn raise(py: Python<'_>, class: &str, text: impl ToString) -> PyErr {
     let made = || {

@@ -16,12 +16,19 @@ pub(crate) struct Item {
     pub(crate) incoming: Incoming,
     /// Several subscriptions got it: the last one to finish acknowledges.
     pub(crate) shared: bool,
+    /// The server has its acknowledgement, and will not send it again: this is the only copy.
+    pub(crate) settled: bool,
 }
 
 impl Item {
+    /// Whether it is to be kept until somebody has dealt with it.
+    pub(crate) fn is_held(&self) -> bool {
+        self.incoming.qos != QoS::AtMostOnce
+    }
+
     /// Whether the server waits for an acknowledgement.
     pub(crate) fn is_owed(&self) -> bool {
-        self.incoming.qos != QoS::AtMostOnce
+        self.is_held() && !self.settled
     }
 }
 
@@ -55,13 +62,13 @@ impl Inbox {
         self.waiting.len() == 1
     }
 
-    /// The oldest one, noted as handed to `reader` when an acknowledgement is owed for it.
+    /// The oldest one, noted as handed to `reader` when it is held until it is dealt with.
     pub(crate) fn pop(&mut self, reader: &Reader) -> Option<Incoming> {
         let item = self.waiting.pop_front()?;
         // Half empty before it counts as having room, so that reading doesn't stop and start for
         // each message.
         self.full &= self.waiting.len() > self.limit / 2;
-        if !item.is_owed() {
+        if !item.is_held() {
             return Some(item.incoming);
         }
         let incoming = item.incoming.clone();

@@ -1,6 +1,6 @@
 //! The options of a session, as Python passes them.
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use ternmq_protocol::ProtocolVersion;
@@ -32,7 +32,25 @@ pub(crate) struct SessionOptions<'py> {
     max_packet_size: u32,
 }
 
-impl SessionOptions<'_> {
+impl<'py> SessionOptions<'py> {
+    /// # Errors
+    /// A value of the wrong type, or out of range; the message names the option.
+    pub(crate) fn of(options: &Bound<'py, PyDict>) -> PyResult<Self> {
+        let py = options.py();
+        options.extract::<Self>().map_err(|error| {
+            let Some(cause) = error.cause(py) else {
+                return error;
+            };
+            let field = error.value(py).to_string();
+            let name = field.rsplit('.').next().unwrap_or_default();
+            let text = format!("{name}: {}", cause.value(py));
+            match cause.is_instance_of::<PyOverflowError>(py) {
+                true => PyValueError::new_err(text),
+                false => PyTypeError::new_err(text),
+            }
+        })
+    }
+
     /// # Errors
     /// A value that no CONNECT can carry, or that MQTT 3 has no place for.
     pub(crate) fn build(self) -> PyResult<Options> {
@@ -93,6 +111,17 @@ impl SessionOptions<'_> {
             publish_offline: false,
             ..Options::default()
         })
+    }
+}
+
+/// Whether the session is meant to go on after the connection.
+pub(crate) fn keeps_session(options: &Options) -> bool {
+    match options.version.is_v5() {
+        true => {
+            let expiry = PropertyId::SessionExpiryInterval;
+            options.properties.get().number(expiry).unwrap_or(0) > 0
+        }
+        false => !options.clean_start,
     }
 }
 

@@ -19,7 +19,7 @@ use crate::errors;
 use crate::events;
 use crate::inbox::{Item, Reader};
 use crate::message::qos_of;
-use crate::options::{SessionOptions, needs_v5, retain_handling_of};
+use crate::options::{SessionOptions, keeps_session, needs_v5, retain_handling_of};
 use crate::properties::{self, PublishProperties};
 use crate::routes::Key;
 
@@ -60,15 +60,16 @@ impl Session {
     /// nothing; it must not call the session.
     #[new]
     fn new(py: Python<'_>, options: &Bound<'_, PyDict>, on_output: Py<PyAny>) -> PyResult<Self> {
-        let options = options.extract::<SessionOptions<'_>>()?.build()?;
+        let options = SessionOptions::of(options)?.build()?;
         let (version, clean_start) = (options.version, options.clean_start);
+        let keeps = keeps_session(&options);
         let machine =
             ClientSession::new(options).map_err(|e| PyValueError::new_err(e.to_string()))?;
         let buffer = PyByteArray::new_with(py, READ_BUFFER, |_| Ok(()))?;
         let view = PyMemoryView::from(&buffer)?;
         Ok(Self {
             machine,
-            deliveries: Deliveries::default(),
+            deliveries: Deliveries::new(keeps),
             buffer: buffer.unbind(),
             view: view.unbind(),
             on_output: Some(on_output),

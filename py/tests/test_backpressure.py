@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 import ternmq
 from peer import (
     DISCONNECT, PINGREQ, PINGRESP, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, Connection, Peer, ack,
@@ -123,7 +124,7 @@ async def test_qos_2_is_received_when_it_was_dealt_with(peer: Peer) -> None:
 
 
 async def test_a_body_that_fails_acknowledges_nothing(peer: Peer) -> None:
-    client, _, server = await subscribed(peer, 1)
+    client, _, server = await subscribed(peer, 1, session_expiry=60)
     seen: list[bytes] = []
 
     async def fail() -> None:
@@ -149,6 +150,24 @@ async def test_a_body_that_fails_acknowledges_nothing(peer: Peer) -> None:
     await server.let_go()
     await leaving
     await client.disconnect()
+
+
+async def test_a_body_that_fails_does_not_hold_up_the_others(broker: ternmq.Broker) -> None:
+    # What is not acknowledged counts against Receive Maximum, which is the queue's size.
+    async with Client(broker.url, queue=4) as client, client.subscribe("good", 1) as good:
+        for _ in range(3):
+            with pytest.raises(KeyError):
+                async with client.subscribe("bad", 1) as bad:
+                    await client.publish("bad", b"x", qos=1)
+                    async for _ in bad:
+                        raise KeyError
+        for number in range(20):
+            await client.publish("good", str(number), qos=1)
+            assert (await good.get(10)).payload == str(number).encode()
+        # They are kept for whoever subscribes next.
+        async with client.subscribe("bad", 1) as bad:
+            assert [(await bad.get(10)).payload for _ in range(3)] == [b"x"] * 3
+        assert client.stats["messages_discarded"] == 0
 
 
 async def test_publishing_waits_for_a_server_that_does_not_read(peer: Peer) -> None:

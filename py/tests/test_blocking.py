@@ -251,6 +251,22 @@ async def test_a_lost_connection_is_raised(peer: Peer) -> None:
     assert error is not None and error.reason_code is ReasonCode.SERVER_BUSY
 
 
+def test_a_body_that_fails_does_not_hold_up_the_others(broker: ternmq.Broker) -> None:
+    with Client(broker.url, queue=4) as client, client.subscribe("good", 1) as good:
+        for _ in range(3):
+            with pytest.raises(KeyError), client.subscribe("bad", 1) as bad:
+                client.publish("bad", b"x", qos=1)
+                for _ in bad:
+                    raise KeyError
+            bad = client.subscribe("bad", 1)
+            client.publish("bad", b"y", qos=1)
+            assert bad.get(10).payload == b"y"
+            del bad
+        for number in range(20):
+            client.publish("good", str(number), qos=1)
+            assert good.get(10).payload == str(number).encode()
+
+
 def test_how_a_client_has_ended(broker: ternmq.Broker) -> None:
     with Client(broker.url, client_id="kept", session_expiry=60) as client:
         assert not client.session_present

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from typing import Any
 
 import pytest
 import ternmq
@@ -241,3 +242,28 @@ async def test_shared_subscriptions_get_their_messages(peer: Peer) -> None:
     await server.send(packet(SUBACK << 4, body[:2] + b"\1"), publish("a/b", b"x", version=4))
     assert (await (await subscribing).get(10)).payload == b"x"
     await client.disconnect()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        ({"keepalive": 70_000}, ValueError, "keepalive: out of range"),
+        ({"queue": -1}, ValueError, "queue: "),
+        ({"client_id": 5}, TypeError, "client_id: "),
+        ({"will": "x"}, TypeError, "will: "),
+        ({"reconnect": True}, TypeError, "reconnect is a Backoff"),
+        ({"timeout": "5"}, TypeError, "a timeout is seconds"),
+        ({"connect_timeout": "5"}, TypeError, "a timeout is seconds"),
+    ],
+)
+def test_a_wrong_option_is_named(
+    options: dict[str, Any], error: type[Exception], text: str
+) -> None:
+    with pytest.raises(error, match=text):
+        ternmq.Client("mqtt://127.0.0.1", **options)
+
+
+@pytest.mark.parametrize("filters", [5, b"a", [5], [("a",)], [("a", 1, 2)]])
+def test_a_wrong_filter_is_named(filters: Any) -> None:
+    with pytest.raises(TypeError, match="a topic filter is str"):
+        ternmq.Client("mqtt://127.0.0.1").subscribe(filters)

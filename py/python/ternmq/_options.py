@@ -4,11 +4,35 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ._ternmq import parse_url
+from .values import Backoff
 
 Buffer = bytes | bytearray | memoryview
 User = Sequence[tuple[str, str]] | Mapping[str, str]
 
 _VERSIONS = {3: 3, 4: 4, 5: 5, "3.1": 3, "3.1.1": 4, "5": 5, "5.0": 5}
+
+
+def check_times(reconnect: object, *timeouts: object) -> None:
+    """Raises TypeError now, and not when the connection is lost."""
+    if reconnect is not None and not isinstance(reconnect, Backoff):
+        raise TypeError(f"reconnect is a Backoff or None, not {type(reconnect).__name__}")
+    for timeout in timeouts:
+        if timeout is not None and not isinstance(timeout, (int, float)):
+            raise TypeError(f"a timeout is seconds or None, not {type(timeout).__name__}")
+
+
+def filter_pairs(
+    filters: str | Sequence[str | tuple[str, int]], qos: int
+) -> list[tuple[str, int]]:
+    """Topic filters, each with its QoS."""
+    entries = [filters] if isinstance(filters, (str, bytes, int)) else filters
+    pairs = [(entry, qos) if isinstance(entry, str) else entry for entry in entries]
+    for pair in pairs:
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise TypeError(f"a topic filter is str, or a pair of that and a QoS, not {pair!r}")
+    if not pairs:
+        raise ValueError("a subscription needs a topic filter")
+    return pairs
 
 
 def session_options(url: str, **options: Any) -> tuple[str, int, dict[str, Any]]:

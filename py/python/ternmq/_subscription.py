@@ -41,9 +41,11 @@ class Subscription:
     hand then.
 
     A message counts as dealt with, and is acknowledged, when the next one is asked for or when the
-    `async with` block ends without an exception. After an exception it stays unacknowledged: the
-    next subscription of this client that matches it gets it again, or the server sends it to the
-    next connection of the session.
+    `async with` block ends without an exception. After an exception the next subscription of this
+    client that matches it gets it again. When the session outlives the connection it also stays
+    unacknowledged until then, and the server sends it to the next connection; but the
+    acknowledgements of all later messages must wait behind it, and when too many do, the server
+    sends no more.
 
     Several tasks may read at once; each message goes to one of them.
     """

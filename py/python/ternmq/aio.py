@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ._core import OWN, SENT, Core
-from ._options import Buffer, User, session_options
+from ._options import Buffer, User, check_times, filter_pairs, session_options
 from ._subscription import Subscription
 from ._ternmq import Message, Will
 from .errors import ConnectionLostError, QueueFullError
@@ -65,6 +65,7 @@ class Client:
         timeout: float | None = 30.0,
         connect_timeout: float | None = 30.0,
     ) -> None:
+        check_times(reconnect, timeout, connect_timeout)
         host, port, options = session_options(
             url,
             client_id=client_id,
@@ -162,11 +163,7 @@ class Client:
         Entering raises SubscribeError when the server refuses every filter; when it refuses some,
         `codes` of the subscription tells.
         """
-        pairs = [(filters, qos)] if isinstance(filters, str) else [
-            (entry, qos) if isinstance(entry, str) else entry for entry in filters
-        ]
-        if not pairs:
-            raise ValueError("a subscription needs a topic filter")
+        pairs = filter_pairs(filters, qos)
         key = self._next_key
         self._next_key += 1
         return Subscription(
@@ -264,10 +261,16 @@ class Client:
 
     def on_state(self, callback: Callable[[State], object]) -> Callable[[], None]:
         """Has `callback` called with a State whenever the connection comes or goes. Returns a
-        function that ends this. It is called in the event loop and must not block."""
+        function that ends this. It is called in the event loop and must not block; what it raises
+        goes to the loop's exception handler."""
         listeners = self._core.listeners
         listeners.append(callback)
-        return lambda: listeners.remove(callback)
+
+        def end() -> None:
+            if callback in listeners:
+                listeners.remove(callback)
+
+        return end
 
     @property
     def connected(self) -> bool:

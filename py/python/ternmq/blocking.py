@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from ._options import Buffer, User, session_options
+from ._options import Buffer, User, check_times, session_options
 from ._ternmq import BlockingClient, BlockingSubscription, BlockingToken, Message, Will
 from .errors import ConnectionLostError, MqttError, MqttTimeoutError
 from .reasons import ReasonCode
@@ -53,6 +53,7 @@ class Client:
         timeout: float | None = 30.0,
         connect_timeout: float | None = 30.0,
     ) -> None:
+        check_times(reconnect, timeout, connect_timeout)
         self._host, self._port, self._options = session_options(
             url,
             client_id=client_id,
@@ -282,7 +283,9 @@ class Subscription(Iterator[Message]):
     """Made by `Client.subscribe`.
 
     A message counts as dealt with, and is acknowledged, when the same thread asks for the next one,
-    or when the `with` block ends without an exception. Several threads may read at once.
+    or when the `with` block ends without an exception. After an exception it is not, if the session
+    outlives the connection: then the server sends it to the next one. Several threads may read at
+    once.
 
     Reading ends with the client; a lost connection is raised.
     """
