@@ -1,7 +1,6 @@
 //! Reading from a subscription of the blocking client.
 
-use std::sync::{Mutex, TryLockError};
-use std::thread::ThreadId;
+use std::sync::{Arc, Mutex, TryLockError, Weak};
 
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -14,11 +13,16 @@ use crate::gil;
 use crate::message::Message;
 use crate::wait::{in_slices, seconds, wait};
 
+thread_local! {
+    /// Stands for this thread; gone when it has ended.
+    static READER: Arc<()> = Arc::default();
+}
+
 /// A subscription and what was read from it and not acknowledged yet, by thread.
 #[pyclass(frozen, module = "ternmq._ternmq")]
 pub(crate) struct BlockingSubscription {
     subscription: Mutex<Option<Subscription>>,
-    held: Mutex<Vec<(ThreadId, Received)>>,
+    held: Mutex<Vec<(Weak<()>, Received)>>,
     client: Client,
     /// The session outlives the connection, so what is not acknowledged comes again with the next.
     keeps: bool,
@@ -153,19 +157,21 @@ impl BlockingSubscription {
 
     fn hold(&self, received: Received) {
         if received.incoming().packet_id != 0 {
-            lock(&self.held).push((std::thread::current().id(), received));
+            lock(&self.held).push((READER.with(Arc::downgrade), received));
         }
     }
 
+    /// Acknowledges what this thread has got before, and what threads have got that ended since.
     fn finish_thread(&self) {
-        let thread = std::thread::current().id();
         let mut held = lock(&self.held);
         if !held.is_empty() {
-            held.retain(|(owner, received)| {
-                if *owner == thread {
+            let this = READER.with(Arc::downgrade);
+            held.retain(|(reader, received)| {
+                let done = reader.ptr_eq(&this) || reader.strong_count() == 0;
+                if done {
                     self.acknowledge(received);
                 }
-                *owner != thread
+                !done
             });
         }
     }

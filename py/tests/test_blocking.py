@@ -267,6 +267,17 @@ def test_a_body_that_fails_does_not_hold_up_the_others(broker: ternmq.Broker) ->
             assert good.get(10).payload == str(number).encode()
 
 
+def test_a_thread_that_ends_holds_up_nothing(broker: ternmq.Broker) -> None:
+    with Client(broker.url, queue=4) as client, client.subscribe("t", 1) as subscription:
+        got: list[bytes] = []
+        for number in range(20):
+            client.publish("t", str(number), qos=1)
+            thread = threading.Thread(target=lambda: got.append(subscription.get(10).payload))
+            thread.start()
+            thread.join()
+        assert got == [str(number).encode() for number in range(20)]
+
+
 def test_how_a_client_has_ended(broker: ternmq.Broker) -> None:
     with Client(broker.url, client_id="kept", session_expiry=60) as client:
         assert not client.session_present

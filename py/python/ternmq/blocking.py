@@ -283,9 +283,9 @@ class Subscription(Iterator[Message]):
     """Made by `Client.subscribe`.
 
     A message counts as dealt with, and is acknowledged, when the same thread asks for the next one,
-    or when the `with` block ends without an exception. After an exception it is not, if the session
-    outlives the connection: then the server sends it to the next one. Several threads may read at
-    once.
+    when that thread has ended and another one asks, or when the `with` block ends without an
+    exception. After an exception it is not, if the session outlives the connection: then the server
+    sends it to the next one. Several threads may read at once.
 
     Reading ends with the client; a lost connection is raised.
     """
