@@ -292,7 +292,7 @@ mod tests {
         ] {
             assert_eq!(machine_paths(&sample("a.sh", bad), at).len(), 1, "{bad}");
         }
-        let good = "topic = \"at/home/kitchen\" # sites/work/+ and $PREFIX/home/x";
+        let good = "topic = \"at/home/kitchen\" # sites/desk/+ and $PREFIX/home/x";
         assert_eq!(machine_paths(&sample("a.sh", good), at).len(), 0);
     }
 
