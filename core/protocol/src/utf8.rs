@@ -39,7 +39,7 @@ pub fn validate(bytes: &[u8]) -> Result<&str, Utf8Error> {
 mod tests {
     use super::*;
 
-    // [MQTT-1.5.4-1] [MQTT-1.5.3-1]
+    // [MQTT-1.5.4-1] in MQTT 3.1.1 [MQTT-1.5.3-1]
     #[test]
     fn refuses_ill_formed_and_surrogates() {
         for bytes in [
@@ -55,7 +55,7 @@ mod tests {
         assert_eq!(validate("A\u{2A6D4}".as_bytes()), Ok("A\u{2A6D4}"));
     }
 
-    // [MQTT-1.5.4-2] [MQTT-1.5.3-2]
+    // [MQTT-1.5.4-2] in MQTT 3.1.1 [MQTT-1.5.3-2]
     #[test]
     fn refuses_null_wherever_it_stands() {
         for at in 0..40 {
@@ -70,7 +70,7 @@ mod tests {
         );
     }
 
-    // [MQTT-1.5.4-3] [MQTT-1.5.3-3]
+    // [MQTT-1.5.4-3] in MQTT 3.1.1 [MQTT-1.5.3-3]
     #[test]
     fn keeps_the_byte_order_mark() {
         assert_eq!(validate(b"\xef\xbb\xbfa"), Ok("\u{FEFF}a"));

@@ -116,7 +116,7 @@ fn bad_packets_of_mqtt_5_end_with_their_reason() {
     refuse(5, &wrong_everywhere(5));
 }
 
-// [MQTT-4.8.0-1] [MQTT-2.2.2-2] [MQTT-3.3.1-4] [MQTT-3.8.3-4] [MQTT-3.1.0-2] (3.1.1)
+// in MQTT 3.1.1 [MQTT-4.8.0-1] [MQTT-2.2.2-2] [MQTT-3.3.1-4] [MQTT-3.8.3-4] [MQTT-3.1.0-2]
 #[test]
 fn bad_packets_of_mqtt_3_1_1_end_without_a_word() {
     let mut all = wrong_everywhere(4);
