@@ -1,12 +1,14 @@
 //! CONNECT, admission, CONNACK, resuming and taking over (3.1, 3.2, 4.4).
 
 use super::connection::Stage;
+use super::explain::words_for;
 use super::out::{Admission, AdmitRequest, ConnId, Early, Out};
 use super::session::{NEVER_EXPIRES, Session};
 use super::shard::Shard;
 use super::will::StoredWill;
 use crate::codec::{
-    ConnAck, Connect, Frame, MAX_PACKET_SIZE, Packet, PacketType, PropertiesBuf, PropertyId, Value,
+    ConnAck, Connect, Frame, MAX_PACKET_SIZE, Packet, PacketType, Properties, PropertiesBuf,
+    PropertyId, Value,
 };
 use crate::error::PeerError;
 use crate::message::Origin;
@@ -27,7 +29,10 @@ impl Shard {
         conn.version = Connect::answer_version(frame.body);
         let decoded = Packet::decode(frame, conn.version);
         let checked = decoded.and_then(|packet| match packet {
-            Packet::Connect(connect) => check(&connect, &self.links.limits).map(|()| connect),
+            Packet::Connect(connect) => {
+                conn.learn(&connect);
+                check(&connect, &self.links.limits).map(|()| connect)
+            }
             _ => Err(PeerError::protocol("the first packet is not CONNECT")),
         });
         let connect = match checked {
@@ -83,7 +88,8 @@ impl Shard {
                 // [MQTT-3.2.2-8]
                 let fits = reason.is_error() && reason.allowed_in(PacketType::ConnAck);
                 let other = ReasonCode::UNSPECIFIED_ERROR;
-                self.refuse(conn.0, if fits { reason } else { other }, out);
+                let reason = if fits { reason } else { other };
+                self.refuse(conn.0, reason, words_for(reason), out);
             }
         }
     }
@@ -97,12 +103,15 @@ impl Shard {
         } = early;
         // It was read once already, when it came in.
         let Ok(connect) = Connect::decode(&connect) else {
-            self.refuse(id, ReasonCode::UNSPECIFIED_ERROR, out);
+            let reason = ReasonCode::UNSPECIFIED_ERROR;
+            self.refuse(id, reason, words_for(reason), out);
             return;
         };
+        self.links.conns[id].learn(&connect);
         let known = self.find_session(&client_id);
         if known.is_none() && self.links.sessions.len() >= self.links.limits.sessions {
-            self.refuse(id, ReasonCode::SERVER_BUSY, out);
+            let what = "the server keeps as many sessions as it may";
+            self.refuse(id, ReasonCode::SERVER_BUSY, what, out);
             return;
         }
         let assigned_id = assigned.then(|| client_id.clone());
@@ -146,7 +155,8 @@ impl Shard {
         let old = self.links.sessions[slot].conn;
         if old != super::arena::NONE {
             // [MQTT-3.1.4-3]
-            self.say_goodbye(old, ReasonCode::SESSION_TAKEN_OVER, out);
+            let reason = ReasonCode::SESSION_TAKEN_OVER;
+            self.say_goodbye(old, reason, words_for(reason), out);
             self.unlink(old);
             self.close(old, out);
         }
@@ -177,7 +187,6 @@ impl Shard {
         let number = |property| connect.properties.number(property);
         conn.stage = Stage::Connected;
         conn.session = slot;
-        conn.version = connect.version;
         conn.last_packet = now;
         conn.keep_alive = match limits.keep_alive {
             0 => connect.keep_alive,
@@ -185,7 +194,6 @@ impl Shard {
             most if connect.keep_alive == 0 => most,
             most => connect.keep_alive.min(most),
         };
-        conn.max_packet_size = number(PropertyId::MaximumPacketSize).unwrap_or(u32::MAX);
         session.conn = id;
         session.ends_at = Time::NEVER;
         session.will_at = Time::NEVER;
@@ -266,15 +274,19 @@ impl Shard {
     }
 
     /// Answers a CONNECT with a failure and closes [MQTT-3.2.2-7].
-    fn refuse(&mut self, id: u32, reason: ReasonCode, out: &mut Out) {
+    fn refuse(&mut self, id: u32, reason: ReasonCode, what: &str, out: &mut Out) {
         self.links.stats.connects_refused += 1;
-        let packet = Packet::ConnAck(ConnAck {
-            session_present: false,
-            reason,
-            properties: crate::codec::Properties::EMPTY,
-        });
+        let explained = self.links.conns[id].explain(what);
+        let packet = |properties| {
+            Packet::ConnAck(ConnAck {
+                session_present: false,
+                reason,
+                properties,
+            })
+        };
+        let packets = [packet(explained.get()), packet(Properties::EMPTY)];
         // Closed either way.
-        let _ = self.send(id, &packet, out);
+        let _ = self.send_either(id, packets, out);
         self.close(id, out);
     }
 
@@ -288,7 +300,10 @@ impl Shard {
                 ReasonCode::UNSUPPORTED_PROTOCOL_VERSION | ReasonCode::CLIENT_IDENTIFIER_NOT_VALID
             )
         {
-            self.refuse(id, error.reason, out);
+            // Who speaks another version is told no more than the code.
+            let unknown = error.reason == ReasonCode::UNSUPPORTED_PROTOCOL_VERSION;
+            let what = if unknown { "" } else { error.what };
+            self.refuse(id, error.reason, what, out);
         }
     }
 

@@ -46,6 +46,8 @@ pub(super) struct Connection {
     pub(super) stage: Stage,
     /// It is in [`Out::dirty`].
     pub(super) dirty: bool,
+    /// The client has not declined reason strings (Request Problem Information).
+    pub(super) explains: bool,
     pub(super) timer: Option<Timer>,
 }
 
@@ -64,6 +66,7 @@ impl Connection {
             version: ProtocolVersion::V3_1_1,
             stage: Stage::Opened,
             dirty: false,
+            explains: true,
             timer: None,
         }
     }

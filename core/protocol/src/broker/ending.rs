@@ -2,6 +2,7 @@
 
 use super::arena::NONE;
 use super::connection::Stage;
+use super::explain::words_for;
 use super::out::{ConnId, Out};
 use super::session::NEVER_EXPIRES;
 use super::shard::Shard;
@@ -46,7 +47,7 @@ impl Shard {
         if id == NONE {
             return false;
         }
-        self.end(id, reason, now, out);
+        self.end(id, reason, words_for(reason), now, out);
         true
     }
 
@@ -65,8 +66,9 @@ impl Shard {
                 self.publish_will(session, now, out);
             }
         }
+        let reason = ReasonCode::SERVER_SHUTTING_DOWN;
         for id in all {
-            self.end(id, ReasonCode::SERVER_SHUTTING_DOWN, now, out);
+            self.end(id, reason, words_for(reason), now, out);
         }
     }
 
@@ -100,17 +102,24 @@ impl Shard {
 
     /// The peer broke the protocol: says so where the version has words for it, and closes.
     pub(super) fn fail(&mut self, id: u32, error: PeerError, now: Time, out: &mut Out) {
-        self.end(id, error.reason, now, out);
+        self.end(id, error.reason, error.what, now, out);
     }
 
-    /// Ends a connection from this side.
-    pub(super) fn end(&mut self, id: u32, reason: ReasonCode, now: Time, out: &mut Out) {
+    /// Ends a connection from this side. `what` explains the reason to the client.
+    pub(super) fn end(
+        &mut self,
+        id: u32,
+        reason: ReasonCode,
+        what: &str,
+        now: Time,
+        out: &mut Out,
+    ) {
         match self.links.conns[id].stage {
             Stage::Closing => return,
             // [MQTT-3.14.0-1]: no DISCONNECT before CONNACK.
             Stage::Opened | Stage::Admission => self.links.stats.count_ending(reason),
             Stage::Connected => {
-                self.say_goodbye(id, reason, out);
+                self.say_goodbye(id, reason, what, out);
                 self.detach(id, now, out);
             }
         }
@@ -118,16 +127,23 @@ impl Shard {
     }
 
     /// DISCONNECT with a reason, to clients that know of it.
-    pub(super) fn say_goodbye(&mut self, id: u32, reason: ReasonCode, out: &mut Out) {
+    pub(super) fn say_goodbye(&mut self, id: u32, reason: ReasonCode, what: &str, out: &mut Out) {
         self.links.stats.count_ending(reason);
         // A second CONNECT of an unknown version is an error that only CONNACK has a word for.
         let reason = match reason.allowed_in(PacketType::Disconnect) {
             true => reason,
             false => ReasonCode::PROTOCOL_ERROR,
         };
-        if self.links.conns[id].version.is_v5() {
+        let conn = &self.links.conns[id];
+        if conn.version.is_v5() {
+            let properties = conn.explain(what);
+            let explained = Packet::Disconnect(Disconnect {
+                reason,
+                properties: properties.get(),
+            });
+            let plain = Packet::Disconnect(Disconnect::new(reason));
             // Too large for a client that takes less than 3 bytes: then without.
-            let _ = self.send(id, &Packet::Disconnect(Disconnect::new(reason)), out);
+            let _ = self.send_either(id, [explained, plain], out);
         }
     }
 
@@ -226,7 +242,10 @@ impl Shard {
         conn.timer = None;
         match conn.deadline(&self.links.limits) {
             // [MQTT-3.1.2-22]
-            Some(at) if at <= now => self.end(id, ReasonCode::KEEP_ALIVE_TIMEOUT, now, out),
+            Some(at) if at <= now => {
+                let reason = ReasonCode::KEEP_ALIVE_TIMEOUT;
+                self.end(id, reason, words_for(reason), now, out);
+            }
             _ => self.arm(id),
         }
     }

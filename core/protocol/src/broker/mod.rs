@@ -7,6 +7,7 @@ mod arena;
 mod connect;
 mod connection;
 mod ending;
+mod explain;
 mod fanout;
 mod frames;
 mod limits;

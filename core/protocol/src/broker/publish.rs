@@ -14,6 +14,11 @@ use crate::time::Time;
 /// Messages of clients before MQTT 5.0 have no Receive Maximum: the identifiers bound them.
 const UNLIMITED: u16 = u16::MAX;
 
+const NOT_FOUND: PeerError = PeerError::new(
+    ReasonCode::PACKET_IDENTIFIER_NOT_FOUND,
+    "no message with this packet identifier is in flight",
+);
+
 impl Shard {
     pub(super) fn handle_publish(
         &mut self,
@@ -159,7 +164,10 @@ impl Shard {
                 ReasonCode::SUCCESS
             }
             Ok(Pubrec::Again) => ReasonCode::SUCCESS,
-            Err(AckError::Unknown) => ReasonCode::PACKET_IDENTIFIER_NOT_FOUND,
+            Err(AckError::Unknown) => {
+                self.answer_failure(id, PacketType::PubRel, ack.packet_id, NOT_FOUND, out);
+                return Ok(());
+            }
             Err(AckError::WrongPhase(_)) => {
                 return Err(PeerError::protocol("PUBREC for a QoS 1 message"));
             }
@@ -170,12 +178,12 @@ impl Shard {
 
     pub(super) fn handle_pubrel(&mut self, id: u32, ack: &Ack<'_>, out: &mut Out) {
         let session = self.links.conns[id].session;
-        let reason = if self.links.sessions[session].received.pubrel(ack.packet_id) {
-            ReasonCode::SUCCESS
+        let (kind, packet_id) = (PacketType::PubComp, ack.packet_id);
+        if self.links.sessions[session].received.pubrel(packet_id) {
+            self.answer(id, kind, packet_id, ReasonCode::SUCCESS, out);
         } else {
-            ReasonCode::PACKET_IDENTIFIER_NOT_FOUND
-        };
-        self.answer(id, PacketType::PubComp, ack.packet_id, reason, out);
+            self.answer_failure(id, kind, packet_id, NOT_FOUND, out);
+        }
     }
 
     pub(super) fn handle_pubcomp(&mut self, id: u32, ack: &Ack<'_>) -> Result<(), PeerError> {

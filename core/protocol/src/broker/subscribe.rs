@@ -10,6 +10,8 @@ use crate::reason::ReasonCode;
 use crate::topic::{SharedFilter, TopicFilter};
 use std::num::NonZeroU32;
 
+const NOT_A_FILTER: &str = "not a topic filter, or one with too many levels";
+
 impl Shard {
     pub(super) fn handle_subscribe(
         &mut self,
@@ -24,15 +26,16 @@ impl Shard {
         let v5 = self.links.conns[id].version.is_v5();
         let mut codes = std::mem::take(&mut self.scratch);
         codes.clear();
-        let mut broken = None;
+        let (mut broken, mut what) = (None, "");
         for (filter, options) in subscribe.requests() {
             let code = self
                 .subscribe(id, filter, options, identifier)
                 .unwrap_or_else(|error| {
-                    broken = broken.or(error
-                        .reason
-                        .eq(&ReasonCode::PROTOCOL_ERROR)
-                        .then_some(error));
+                    if error.reason == ReasonCode::PROTOCOL_ERROR {
+                        broken = broken.or(Some(error));
+                    } else if what.is_empty() {
+                        what = error.what;
+                    }
                     error.reason
                 });
             codes.push(if v5 || !code.is_error() {
@@ -46,12 +49,16 @@ impl Shard {
             self.scratch = codes;
             return Err(error);
         }
-        let packet = Packet::SubAck(SubAck {
-            packet_id: subscribe.packet_id,
-            properties: Properties::EMPTY,
-            codes: Codes(&codes),
+        // One Reason String for all filters: about the first that failed.
+        let explained = self.links.conns[id].explain(what);
+        let [explained, plain] = [explained.get(), Properties::EMPTY].map(|properties| {
+            Packet::SubAck(SubAck {
+                packet_id: subscribe.packet_id,
+                properties,
+                codes: Codes(&codes),
+            })
         });
-        let sent = self.send(id, &packet, out);
+        let sent = self.send_either(id, [explained, plain], out);
         self.scratch = codes;
         sent
     }
@@ -66,18 +73,25 @@ impl Shard {
         let (session, v5) = (conn.session, conn.version.is_v5());
         let mut codes = std::mem::take(&mut self.scratch);
         codes.clear();
+        let mut what = "";
         for filter in unsubscribe.filters() {
             let code = self.unsubscribe(session, filter);
             if v5 {
                 codes.push(code.0);
             }
+            if code.is_error() {
+                what = NOT_A_FILTER;
+            }
         }
-        let packet = Packet::UnsubAck(SubAck {
-            packet_id: unsubscribe.packet_id,
-            properties: Properties::EMPTY,
-            codes: Codes(&codes),
+        let explained = self.links.conns[id].explain(what);
+        let [explained, plain] = [explained.get(), Properties::EMPTY].map(|properties| {
+            Packet::UnsubAck(SubAck {
+                packet_id: unsubscribe.packet_id,
+                properties,
+                codes: Codes(&codes),
+            })
         });
-        let sent = self.send(id, &packet, out);
+        let sent = self.send_either(id, [explained, plain], out);
         self.scratch = codes;
         sent
     }
@@ -89,7 +103,7 @@ impl Shard {
         options: SubscriptionOptions,
         identifier: Option<NonZeroU32>,
     ) -> Result<ReasonCode, PeerError> {
-        let invalid = |_| PeerError::new(ReasonCode::TOPIC_FILTER_INVALID, "not a topic filter");
+        let invalid = |_| PeerError::new(ReasonCode::TOPIC_FILTER_INVALID, NOT_A_FILTER);
         let limits = &self.links.limits;
         let filter = TopicFilter::parse(filter, limits.topic_levels).map_err(invalid)?;
         if SharedFilter::parse(filter).map_err(invalid)?.is_some() {

@@ -72,6 +72,8 @@ struct Line {
     version: ProtocolVersion,
     frames: FrameBuffer,
     got: Vec<Got>,
+    /// Reason Strings, with the kind of packet they came in.
+    said: Vec<(PacketType, String)>,
     open: bool,
     /// The socket takes nothing.
     stuck: bool,
@@ -89,6 +91,8 @@ pub(super) struct Desk {
     lines: BTreeMap<u32, Line>,
     /// Connections closed by the shard and what they got, by number.
     closed: BTreeMap<u32, Vec<Got>>,
+    /// Reason Strings of all connections in order, with the kind of packet they came in.
+    pub(super) said: Vec<(PacketType, String)>,
 }
 
 impl Desk {
@@ -116,6 +120,7 @@ impl Desk {
             admission: Some(Admission::Accept),
             lines: BTreeMap::new(),
             closed: BTreeMap::new(),
+            said: Vec::new(),
         }
     }
 
@@ -143,6 +148,7 @@ impl Desk {
             version,
             frames: FrameBuffer::default(),
             got: Vec::new(),
+            said: Vec::new(),
             open: true,
             stuck: false,
         };
@@ -407,6 +413,7 @@ impl Desk {
             outbound.drain_into(&mut bytes);
         }
         line.read(&bytes);
+        self.said.append(&mut line.said);
         if self.shard.flushed(conn) {
             self.shard.handle_writable(conn, self.now, &mut self.out);
         }
@@ -421,6 +428,9 @@ impl Line {
     fn read(&mut self, mut bytes: &[u8]) {
         while let Some(frame) = self.frames.next(&mut bytes, MAX_PACKET_SIZE).unwrap() {
             let packet = Packet::decode(frame, self.version).unwrap();
+            if let Some(text) = reason_string(&packet) {
+                self.said.push((packet.packet_type(), text.to_owned()));
+            }
             self.got.push(match packet {
                 Packet::ConnAck(ConnAck {
                     session_present,
@@ -452,4 +462,17 @@ impl Line {
             });
         }
     }
+}
+
+fn reason_string<'a>(packet: &Packet<'a>) -> Option<&'a str> {
+    let properties = match packet {
+        Packet::ConnAck(ack) => ack.properties,
+        Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubRel(ack) | Packet::PubComp(ack) => {
+            ack.properties
+        }
+        Packet::SubAck(ack) | Packet::UnsubAck(ack) => ack.properties,
+        Packet::Disconnect(disconnect) => disconnect.properties,
+        _ => return None,
+    };
+    properties.text(PropertyId::ReasonString)
 }

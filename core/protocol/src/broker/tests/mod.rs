@@ -4,6 +4,7 @@ mod basic;
 mod connect;
 mod desk;
 mod errors;
+mod explain;
 mod flow;
 mod model;
 mod retained;

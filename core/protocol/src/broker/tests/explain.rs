@@ -1,0 +1,161 @@
+//! Reason Strings: where they stand, and where they don't.
+
+use super::desk::{Desk, Got, Q1, Q2, V3_1_1, V5_0};
+use crate::broker::{Admission, ConnId};
+use crate::codec::{
+    Ack, Connect, Packet, PacketType, PropertiesBuf, PropertyId, Unsubscribe, Value,
+};
+use crate::reason::ReasonCode;
+
+/// A CONNECT with these numbers as properties.
+fn connect_with(desk: &mut Desk, numbers: &[(PropertyId, u32)]) -> ConnId {
+    let mut properties = PropertiesBuf::default();
+    for (id, number) in numbers {
+        properties.push_number(*id, *number);
+    }
+    let mut connect = Connect::new(V5_0, "c");
+    connect.properties = properties.get();
+    desk.connect(connect)
+}
+
+/// One failure of each kind that leaves the connection open.
+fn fail_softly(desk: &mut Desk, conn: ConnId) {
+    assert_eq!(desk.subscribe(conn, "a#", Q1), 0x8F);
+    assert_eq!(desk.unsubscribe(conn, &["a#"]), [0x8F]);
+    desk.ack(conn, PacketType::PubRec, 77);
+    desk.ack(conn, PacketType::PubRel, 78);
+}
+
+const SOFT: [PacketType; 4] = [
+    PacketType::SubAck,
+    PacketType::UnsubAck,
+    PacketType::PubRel,
+    PacketType::PubComp,
+];
+
+#[test]
+fn each_failure_is_explained() {
+    let mut desk = Desk::new();
+    let conn = desk.client(V5_0, "c");
+    fail_softly(&mut desk, conn);
+    desk.input(conn, &[0x10, 0]);
+    let kinds: Vec<PacketType> = desk.said.iter().map(|(kind, _)| *kind).collect();
+    assert_eq!(kinds, [&SOFT[..], &[PacketType::Disconnect]].concat());
+    assert!(desk.said.iter().all(|(_, text)| text.len() > 10));
+    desk.admission = Some(Admission::Refuse(ReasonCode::NOT_AUTHORIZED));
+    desk.connect(Connect::new(V5_0, "d"));
+    let (kind, text) = desk.said.pop().unwrap();
+    assert_eq!(kind, PacketType::ConnAck);
+    assert!(text.contains("does not let"), "{text}");
+}
+
+#[test]
+fn successes_and_older_clients_get_no_reason_string() {
+    let mut desk = Desk::new();
+    let conn = desk.client(V5_0, "c");
+    assert_eq!(desk.subscribe(conn, "a", Q2), 2);
+    desk.publish(conn, "b", "", Q1, 1);
+    desk.publish(conn, "b", "", Q2, 1);
+    desk.ack(conn, PacketType::PubRel, 1);
+    desk.take_all(conn);
+    assert_eq!(desk.unsubscribe(conn, &["a", "x"]), [0, 0x11]);
+    desk.disconnect(conn, ReasonCode::NORMAL_DISCONNECTION);
+    let old = desk.client(V3_1_1, "old");
+    assert_eq!(desk.subscribe(old, "a#", Q1), 0x80);
+    desk.ack(old, PacketType::PubRel, 78);
+    assert_eq!(desk.said, []);
+}
+
+// [MQTT-3.1.2-29]
+#[test]
+fn a_client_that_declined_gets_no_reason_string() {
+    let mut desk = Desk::new();
+    let conn = connect_with(&mut desk, &[(PropertyId::RequestProblemInformation, 0)]);
+    desk.connack(conn);
+    fail_softly(&mut desk, conn);
+    desk.input(conn, &[0x10, 0]);
+    assert!(matches!(
+        desk.take_all(conn).last(),
+        Some(Got::Disconnect(_))
+    ));
+    desk.admission = Some(Admission::Refuse(ReasonCode::NOT_AUTHORIZED));
+    connect_with(&mut desk, &[(PropertyId::RequestProblemInformation, 0)]);
+    assert_eq!(desk.said, []);
+    // Saying 1 is the same as saying nothing.
+    connect_with(&mut desk, &[(PropertyId::RequestProblemInformation, 1)]);
+    assert_eq!(desk.said.len(), 1);
+}
+
+// [MQTT-3.2.2-19] [MQTT-3.9.2-1] [MQTT-3.11.2-1] [MQTT-3.6.2-2] [MQTT-3.7.2-2] [MQTT-3.14.2-3]
+#[test]
+fn a_reason_string_that_does_not_fit_is_left_out() {
+    let mut desk = Desk::new();
+    let conn = connect_with(&mut desk, &[(PropertyId::MaximumPacketSize, 20)]);
+    desk.connack(conn);
+    fail_softly(&mut desk, conn);
+    let kinds = desk.take_all(conn);
+    assert!(
+        matches!(
+            kinds[..],
+            [
+                Got::Ack(PacketType::PubRel, 77, ReasonCode(0x92)),
+                Got::Ack(PacketType::PubComp, 78, ReasonCode(0x92))
+            ]
+        ),
+        "{kinds:?}"
+    );
+    desk.input(conn, &[0x10, 0]);
+    assert_eq!(
+        desk.take(conn),
+        Got::Disconnect(ReasonCode::MALFORMED_PACKET)
+    );
+    desk.admission = Some(Admission::Refuse(ReasonCode::NOT_AUTHORIZED));
+    let refused = connect_with(&mut desk, &[(PropertyId::MaximumPacketSize, 20)]);
+    assert!(matches!(
+        desk.take(refused),
+        Got::ConnAck {
+            reason: ReasonCode::NOT_AUTHORIZED,
+            ..
+        }
+    ));
+    assert_eq!(desk.said, []);
+}
+
+/// A CONNECT that is refused before anybody was asked has said what the client takes too.
+#[test]
+fn a_broken_connect_is_answered_within_what_it_declared() {
+    for (declined, said) in [(0, 0), (1, 1)] {
+        let mut desk = Desk::new();
+        let mut properties = PropertiesBuf::default();
+        properties.push_number(PropertyId::RequestProblemInformation, declined);
+        let method = Value::Utf8String("unknown");
+        properties
+            .push(PropertyId::AuthenticationMethod, method)
+            .unwrap();
+        let mut connect = Connect::new(V5_0, "c");
+        connect.properties = properties.get();
+        let conn = desk.connect(connect);
+        assert!(matches!(
+            desk.take(conn),
+            Got::ConnAck {
+                reason: ReasonCode::BAD_AUTHENTICATION_METHOD,
+                ..
+            }
+        ));
+        assert_eq!(desk.said.len(), said);
+    }
+}
+
+/// The text of a SUBACK is about the first filter that failed.
+#[test]
+fn many_failures_are_explained_once() {
+    let mut desk = Desk::new();
+    let conn = desk.client(V5_0, "c");
+    let filters: Vec<&str> = vec!["a#"; 100];
+    let packet = Unsubscribe::new(1, crate::codec::Properties::EMPTY, &filters);
+    desk.send(conn, Packet::Unsubscribe(packet));
+    assert_eq!(desk.said.len(), 1);
+    let ack = Ack::new(3, ReasonCode::SUCCESS);
+    desk.send(conn, Packet::PubRel(ack));
+    assert_eq!(desk.said.len(), 2);
+}
