@@ -39,6 +39,25 @@ impl Fault {
         Self::ForgetClose,
         Self::SkipTimeouts,
     ];
+
+    /// `drop-mail` for [`Fault::DropMail`].
+    #[must_use]
+    pub fn name(self) -> String {
+        let mut name = String::new();
+        for c in format!("{self:?}").chars() {
+            if c.is_uppercase() && !name.is_empty() {
+                name.push('-');
+            }
+            name.push(c.to_ascii_lowercase());
+        }
+        name
+    }
+
+    /// The fault of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|fault| fault.name() == name)
+    }
 }
 
 /// Once it has struck, a fault strikes at one opportunity of so many.
@@ -78,6 +97,11 @@ impl Faults {
                 false
             }
         }
+    }
+
+    /// Whether the fault of the run has happened.
+    pub(crate) fn have_struck(&self) -> bool {
+        self.has_struck
     }
 
     /// Whether this fault has happened.

@@ -31,12 +31,15 @@ pub use fault::Fault;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use trace::Trace;
+use world::World;
+
 /// What came of a run.
 #[derive(Clone, Debug)]
 pub struct Report {
     /// The run's only input, besides the fault.
     pub seed: u64,
-    /// Of every line of its trace.
+    /// Of every line of its trace, if it has one: [`replay`] writes it.
     pub hash: u64,
     /// Things that happened.
     pub steps: u64,
@@ -50,10 +53,26 @@ pub struct Report {
     pub struck: bool,
 }
 
-/// Plays the run of a seed to its end or to its first failure.
+/// Plays the run of a seed to its end or to its first failure. What failed is played once more, with
+/// its trace.
 #[must_use]
 pub fn run(seed: u64, fault: Option<Fault>) -> Report {
-    let mut world = world::World::new(seed, fault);
+    let report = play(World::new(seed, fault, Trace::new(false)));
+    match report.failure {
+        None => report,
+        Some(_) => play(World::new(seed, fault, Trace::new(true))),
+    }
+}
+
+/// The same run with its trace, line by line as it happens.
+#[must_use]
+pub fn replay(seed: u64, fault: Option<Fault>, line: impl FnMut(&str) + 'static) -> Report {
+    let mut trace = Trace::new(true);
+    trace.listen(Box::new(line));
+    play(World::new(seed, fault, trace))
+}
+
+fn play(mut world: World) -> Report {
     let played = catch_unwind(AssertUnwindSafe(|| world.run()));
     let failure = match played {
         Ok(Ok(())) => None,
@@ -64,6 +83,7 @@ pub fn run(seed: u64, fault: Option<Fault>) -> Report {
             Some(format!("panicked: {}", text.unwrap_or_default()))
         }
     };
+    let seed = world.seed;
     Report {
         seed,
         hash: world.trace.hash(),
@@ -74,6 +94,6 @@ pub fn run(seed: u64, fault: Option<Fault>) -> Report {
             let trace = world.trace.tail();
             format!("seed {seed}, step {}:\n{trace}\n{failure}", world.step)
         }),
-        struck: fault.is_some_and(|fault| world.faults.has_struck(fault)),
+        struck: world.faults.have_struck(),
     }
 }

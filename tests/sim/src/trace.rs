@@ -1,4 +1,5 @@
-//! What happened, as lines: all of them in a hash, the last ones to be read.
+//! What happened, as lines: all of them in a hash, the last ones to be read. Writing them takes most
+//! of a run's time, so a run that only has to pass goes without; its seed brings them back.
 
 use std::collections::VecDeque;
 use std::fmt::Arguments;
@@ -8,22 +9,36 @@ use ternmq_protocol::Time;
 /// Lines kept for a failure's report.
 const KEPT: usize = 80;
 
+/// Gets each line as it is written.
+pub(crate) type Listener = Box<dyn FnMut(&str)>;
+
 /// The log of a run.
-#[derive(Debug)]
 pub(crate) struct Trace {
     hash: u64,
     last: VecDeque<String>,
+    listener: Option<Listener>,
+    written: bool,
 }
 
 impl Trace {
-    pub(crate) fn new() -> Self {
+    /// One that keeps nothing unless it is to be `written`.
+    pub(crate) fn new(written: bool) -> Self {
         Self {
             hash: 0xCBF2_9CE4_8422_2325,
             last: VecDeque::new(),
+            listener: None,
+            written,
         }
     }
 
+    pub(crate) fn listen(&mut self, listener: Listener) {
+        self.listener = Some(listener);
+    }
+
     pub(crate) fn line(&mut self, now: Time, what: Arguments<'_>) {
+        if !self.written {
+            return;
+        }
         let mut line = match self.last.len() {
             KEPT => self.last.pop_front().unwrap_or_default(),
             _ => String::new(),
@@ -34,6 +49,9 @@ impl Trace {
         for byte in line.bytes() {
             // FNV-1a
             self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
+        }
+        if let Some(listener) = &mut self.listener {
+            listener(&line);
         }
         self.last.push_back(line);
     }

@@ -76,6 +76,7 @@ enum Step {
 
 /// Everything.
 pub(crate) struct World {
+    pub(crate) seed: u64,
     pub(crate) now: Time,
     pub(crate) step: u64,
     pub(crate) random: Random,
@@ -97,7 +98,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, fault: Option<Fault>) -> Self {
+    pub(crate) fn new(seed: u64, fault: Option<Fault>, trace: Trace) -> Self {
         let mut random = Random::new(seed);
         let plan = Plan::new(&mut random);
         let shards = plan.shards;
@@ -110,7 +111,8 @@ impl World {
         let mut world = Self {
             now: Time(0),
             step: 0,
-            trace: Trace::new(),
+            trace,
+            seed,
             acts_left: plan.acts,
             faults: Faults::new(fault, passes),
             hosts: (0..shards)

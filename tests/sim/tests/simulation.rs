@@ -1,31 +1,20 @@
 //! Runs of the simulation.
 //!
-//! `TERNMQ_SIM_SEED=7` plays one seed, `TERNMQ_SIM_SEEDS=10000` as many as that, from 0 on.
+//! A few seeds, and every fault. `cargo run --release -p tests --bin simulate -- --seeds 10000` plays as
+//! many as one likes, `--seed 7` one of them with its trace.
 
-use ternmq_test_sim::{Fault, run};
+use ternmq_test_sim::{Fault, replay, run};
 
-/// Seeds that are played when nothing else is asked for.
+/// Seeds that are played here; the suite `simulate` plays 10,000.
 const SEEDS: u64 = 20;
-
-fn number(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(
-        text.parse()
-            .unwrap_or_else(|_| panic!("{name} is not a number: {text}")),
-    )
-}
 
 #[test]
 fn every_promise_holds_in_every_run() {
-    let seeds = match number("TERNMQ_SIM_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("TERNMQ_SIM_SEEDS").unwrap_or(SEEDS),
-    };
     let (mut steps, mut delivered, mut milliseconds) = (0, 0, 0);
-    for seed in seeds {
+    for seed in 0..SEEDS {
         let report = run(seed, None);
         if let Some(failure) = report.failure {
-            panic!("{failure}\nplay it again with TERNMQ_SIM_SEED={seed}");
+            panic!("{failure}\nplay it again with `simulate --seed {seed}`");
         }
         steps += report.steps;
         delivered += report.delivered;
@@ -38,10 +27,15 @@ fn every_promise_holds_in_every_run() {
 #[test]
 fn the_same_seed_is_the_same_run() {
     for seed in 0..5 {
-        let (first, second) = (run(seed, None), run(seed, None));
+        let (first, second) = (replay(seed, None, |_| ()), replay(seed, None, |_| ()));
         assert_eq!((first.hash, first.steps), (second.hash, second.steps));
+        assert_eq!(
+            first.steps,
+            run(seed, None).steps,
+            "with and without a trace"
+        );
     }
-    assert_ne!(run(0, None).hash, run(1, None).hash);
+    assert_ne!(replay(0, None, |_| ()).hash, replay(1, None, |_| ()).hash);
 }
 
 #[test]
