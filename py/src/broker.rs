@@ -38,8 +38,8 @@ impl RunningBroker {
             PyValueError::new_err(format!("host must be an IP address, not {host:?}"))
         })?;
         let listeners = vec![ListenerConfig {
-            address: SocketAddr::new(host, port),
             anonymous,
+            ..ListenerConfig::anonymous(SocketAddr::new(host, port))
         }];
         let config = Config {
             listeners,

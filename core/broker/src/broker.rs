@@ -12,6 +12,7 @@ use ternmq_protocol::{Message, Time};
 use ternmq_transport::{Listener, Poller, Stream, pipe};
 
 use crate::config::Config;
+use crate::connections::IN_PROCESS;
 use crate::driver::{Driver, EVENTS};
 use crate::ending::Ending;
 use crate::error::{Failure, PublishError, StartError};
@@ -83,8 +84,9 @@ impl Broker {
     pub fn connect(&self) -> Stream {
         let (client, server) = pipe(self.pipe_bytes);
         let connections = &self.shared.connections;
-        if connections.enter() && self.shared.mailboxes[0].send(Parcel::Open(server)).is_err() {
-            connections.leave();
+        let entered = connections.enter(IN_PROCESS, self.now());
+        if entered && self.shared.mailboxes[0].send(Parcel::Open(server)).is_err() {
+            connections.leave(IN_PROCESS);
         }
         client
     }
@@ -111,7 +113,7 @@ impl Broker {
         for shard in replies {
             stats.add(&shard);
         }
-        stats.connections_refused += self.shared.connections.refused();
+        self.shared.connections.count(&mut stats);
         stats.routed = self.shared.directory.len() as u64;
         stats
     }
@@ -198,9 +200,8 @@ fn share(config: &Config, pollers: &[Poller]) -> Shared {
         .iter()
         .map(|poller| Mailbox::new(poller.waker(), limits))
         .collect();
-    let anonymous = config.listeners.iter().map(|l| l.anonymous).collect();
     let directory = Directory::new(config.placement, pollers.len());
-    Shared::new(mailboxes, directory, anonymous, &config.limits)
+    Shared::new(mailboxes, directory, config)
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use std::time::Duration;
 pub use ternmq_protocol::broker::Limits as SessionLimits;
 pub use ternmq_protocol::broker::retained::RetainedLimits;
 
+use ternmq_protocol::ProtocolVersion;
+
 use crate::error::StartError;
 use crate::placement::Placement;
 
@@ -37,6 +39,26 @@ pub struct ListenerConfig {
     /// because there is nothing to check them against: Not authorized (0x87; return code 5 before
     /// MQTT 5.0).
     pub anonymous: bool,
+    /// Open connections that came in here; [`Limits::connections`] holds as well. One more is closed
+    /// at once.
+    pub connections: usize,
+    /// New connections a second, 0 without limit. After a pause one second's worth may come at once;
+    /// one that comes too early is closed at once.
+    pub connection_rate: u32,
+    /// Which versions are spoken here. Others are refused: Unsupported Protocol Version (0x84; return
+    /// code 1 before MQTT 5.0).
+    pub versions: Versions,
+}
+
+/// A choice of protocol versions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Versions {
+    /// MQTT 3.1.
+    pub v3_1: bool,
+    /// MQTT 3.1.1.
+    pub v3_1_1: bool,
+    /// MQTT 5.0.
+    pub v5_0: bool,
 }
 
 /// The limits of a broker. What happens beyond each is written at it, and counted in
@@ -90,11 +112,38 @@ impl Default for Limits {
 }
 
 impl ListenerConfig {
-    /// A listener that lets everybody in.
+    /// A listener that lets everybody in and has no limits of its own.
     pub const fn anonymous(address: SocketAddr) -> Self {
         Self {
             address,
             anonymous: true,
+            connections: usize::MAX,
+            connection_rate: 0,
+            versions: Versions::ALL,
+        }
+    }
+}
+
+impl Versions {
+    /// 3.1, 3.1.1 and 5.0.
+    pub const ALL: Self = Self {
+        v3_1: true,
+        v3_1_1: true,
+        v5_0: true,
+    };
+
+    /// None of them: a beginning for a list.
+    pub const NONE: Self = Self {
+        v3_1: false,
+        v3_1_1: false,
+        v5_0: false,
+    };
+
+    pub(crate) const fn contain(self, version: ProtocolVersion) -> bool {
+        match version {
+            ProtocolVersion::V3_1 => self.v3_1,
+            ProtocolVersion::V3_1_1 => self.v3_1_1,
+            ProtocolVersion::V5_0 => self.v5_0,
         }
     }
 }
@@ -112,6 +161,10 @@ impl Config {
         let (limits, session) = (&self.limits, &self.session);
         let what = if self.listeners.len() >= usize::from(u16::MAX) {
             "too many listeners"
+        } else if self.listeners.iter().any(|l| l.versions == Versions::NONE) {
+            "a listener that speaks no version"
+        } else if self.listeners.iter().any(|l| l.connections == 0) {
+            "a listener that allows no connection"
         } else if self.shards > MAX_SHARDS {
             "more than 256 shards"
         } else if limits.connections == 0 {

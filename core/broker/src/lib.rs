@@ -8,10 +8,12 @@
 
 mod broker;
 mod config;
+mod connections;
 mod driver;
 mod ending;
 mod error;
 mod mailbox;
+mod pace;
 mod placement;
 mod retained;
 mod shared;
@@ -19,7 +21,7 @@ mod slots;
 mod stats;
 
 pub use broker::Broker;
-pub use config::{Config, Limits, ListenerConfig, RetainedLimits, SessionLimits};
+pub use config::{Config, Limits, ListenerConfig, RetainedLimits, SessionLimits, Versions};
 pub use ending::Ending;
 pub use error::{Failure, PublishError, StartError};
 pub use placement::Placement;

@@ -10,7 +10,8 @@ use ternmq_protocol::broker::{Applied, ListenerId, Parked, RetainedOp};
 use ternmq_protocol::{Message, Time};
 use ternmq_transport::Stream;
 
-use crate::config::Limits;
+use crate::config::Config;
+use crate::connections::Connections;
 use crate::ending::Ending;
 use crate::error::PublishError;
 use crate::mailbox::{Mailbox, Offer};
@@ -33,6 +34,7 @@ pub(crate) enum Parcel {
 /// A connection between two shards.
 pub(crate) struct Moved {
     pub(crate) stream: Stream,
+    pub(crate) listener: ListenerId,
     pub(crate) parked: Parked,
     pub(crate) key: Key,
 }
@@ -44,50 +46,10 @@ pub(crate) struct Shared {
     pub(crate) loads: Vec<Load>,
     /// Subscriptions of each shard: who has none is offered nothing.
     pub(crate) subscriptions: Vec<AtomicUsize>,
-    /// By [`ListenerId`]: whether it lets clients in that name nobody.
-    pub(crate) anonymous: Vec<bool>,
     pub(crate) connections: Connections,
     pub(crate) queues: Queues,
     pub(crate) retained: Store,
     pub(crate) ending: Ending,
-}
-
-/// The listener number of in-process connections, which are always let in.
-pub(crate) const IN_PROCESS: ListenerId = ListenerId(u16::MAX);
-
-/// Open connections of the whole broker.
-pub(crate) struct Connections {
-    open: AtomicUsize,
-    limit: usize,
-    refused: AtomicUsize,
-}
-
-impl Connections {
-    fn new(limit: usize) -> Self {
-        Self {
-            open: AtomicUsize::new(0),
-            limit,
-            refused: AtomicUsize::new(0),
-        }
-    }
-
-    /// Takes a place for one more, or counts it as refused.
-    pub(crate) fn enter(&self) -> bool {
-        let before = self.open.fetch_add(1, Ordering::Relaxed);
-        if before >= self.limit {
-            self.leave();
-            self.refused.fetch_add(1, Ordering::Relaxed);
-        }
-        before < self.limit
-    }
-
-    pub(crate) fn leave(&self) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed) as u64
-    }
 }
 
 /// What waits in the queues of all sessions.
@@ -114,9 +76,9 @@ impl Shared {
     pub(crate) fn new(
         mailboxes: Vec<Mailbox<Parcel>>,
         directory: Directory,
-        anonymous: Vec<bool>,
-        limits: &Limits,
+        config: &Config,
     ) -> Self {
+        let limits = &config.limits;
         let shards = mailboxes.len();
         Self {
             started: Instant::now(),
@@ -124,8 +86,7 @@ impl Shared {
             directory,
             loads: (0..shards).map(|_| Load::default()).collect(),
             subscriptions: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
-            anonymous,
-            connections: Connections::new(limits.connections),
+            connections: Connections::new(limits.connections, &config.listeners),
             queues: Queues {
                 bytes: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
                 limit: limits.queued_bytes,

@@ -1,6 +1,6 @@
 //! The sockets of a shard, by connection.
 
-use ternmq_protocol::broker::ConnId;
+use ternmq_protocol::broker::{ConnId, ListenerId};
 use ternmq_transport::Stream;
 
 /// All that the driver keeps for a connection: 40 bytes, and nothing else while it is idle.
@@ -8,6 +8,8 @@ pub(crate) struct Slot {
     pub(crate) stream: Stream,
     /// Tells this connection from an earlier one of the same number.
     pub(crate) generation: u32,
+    /// Through which it came in.
+    pub(crate) listener: ListenerId,
     /// In the list of those that have something to read.
     pub(crate) unread: bool,
     /// The poller has said that no more will come: read to the end.
@@ -33,7 +35,12 @@ pub(crate) struct Slots {
 }
 
 impl Slots {
-    pub(crate) fn insert(&mut self, conn: ConnId, stream: Stream) -> &mut Slot {
+    pub(crate) fn insert(
+        &mut self,
+        conn: ConnId,
+        stream: Stream,
+        listener: ListenerId,
+    ) -> &mut Slot {
         let at = conn.0 as usize;
         if at >= self.slots.len() {
             self.slots.resize_with(at + 1, || None);
@@ -43,6 +50,7 @@ impl Slots {
         self.slots[at].insert(Slot {
             stream,
             generation: self.generation,
+            listener,
             unread: false,
             hung_up: false,
             blocked: false,

@@ -11,6 +11,12 @@ pub struct Stats {
     pub accepted: u64,
     /// Connections closed at once because of [`Limits::connections`](crate::Limits::connections).
     pub connections_refused: u64,
+    /// Connections closed at once because of
+    /// [`ListenerConfig::connections`](crate::ListenerConfig::connections).
+    pub connections_refused_listener: u64,
+    /// Connections closed at once because of
+    /// [`ListenerConfig::connection_rate`](crate::ListenerConfig::connection_rate).
+    pub connections_refused_rate: u64,
     /// CONNECTs answered with Server busy because of
     /// [`Limits::queued_bytes`](crate::Limits::queued_bytes).
     pub connects_refused_full: u64,
@@ -58,6 +64,14 @@ impl Stats {
         for (sum, more) in [
             (&mut self.accepted, other.accepted),
             (&mut self.connections_refused, other.connections_refused),
+            (
+                &mut self.connections_refused_listener,
+                other.connections_refused_listener,
+            ),
+            (
+                &mut self.connections_refused_rate,
+                other.connections_refused_rate,
+            ),
             (&mut self.connects_refused_full, other.connects_refused_full),
             (&mut self.accept_errors, other.accept_errors),
             (&mut self.closed, other.closed),

@@ -73,8 +73,8 @@ fn who_is_silent_for_one_and_a_half_keep_alives_is_cut() {
 #[test]
 fn a_listener_may_refuse_who_names_nobody() {
     let closed = ListenerConfig {
-        address: ANY_PORT,
         anonymous: false,
+        ..ListenerConfig::anonymous(ANY_PORT)
     };
     let broker = start(Config {
         listeners: vec![closed, ListenerConfig::anonymous(ANY_PORT)],

@@ -133,8 +133,8 @@ fn merge(file: File, listen: &[SocketAddr]) -> Config {
 
 fn listener(address: SocketAddr, anonymous: Option<bool>) -> ListenerConfig {
     ListenerConfig {
-        address,
         anonymous: anonymous.unwrap_or(address.ip().is_loopback()),
+        ..ListenerConfig::anonymous(address)
     }
 }
 

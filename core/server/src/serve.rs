@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use ternmq_broker::{Broker, Config, Ending, Stats};
@@ -56,19 +56,30 @@ fn tell_the_sums(report: Report, stats: &Stats) {
     let (mqtt, dropped) = (&stats.mqtt, &stats.mqtt.dropped);
     let received: u64 = mqtt.received.iter().sum();
     let refused = stats.connections_refused + stats.accept_errors + mqtt.connects_refused;
+    let reasons: Vec<String> = dropped
+        .by_reason()
+        .filter(|(_, count)| *count > 0)
+        .map(|(reason, count)| format!("{count} {reason}"))
+        .collect();
+    let reasons = match reasons.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", reasons.join(", ")),
+    };
+    let by_reason: serde_json::Map<String, Value> = dropped
+        .by_reason()
+        .map(|(reason, count)| (reason.to_owned(), count.into()))
+        .collect();
     report.event(
         &format!(
             "stopped: {} connections ({refused} refused), {received} messages received, {} sent, {} \
-             dropped",
+             dropped{reasons}",
             stats.accepted,
             mqtt.sent(),
             dropped.total(),
         ),
         json!({ "event": "stopped", "connections": stats.accepted, "refused": refused,
             "protocol_errors": mqtt.peer_errors, "received": received, "sent": mqtt.sent(),
-            "dropped": { "queue_full": dropped.queue_items + dropped.queue_bytes,
-                "offline": dropped.offline, "expired": dropped.expired,
-                "too_large": dropped.too_large, "session_ended": dropped.session_ended } }),
+            "dropped": by_reason }),
     );
 }
 

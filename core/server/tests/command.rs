@@ -398,5 +398,9 @@ fn a_json_server_speaks_json_only() {
         (&sums["connections"], &sums["received"]),
         (&1.into(), &1.into())
     );
+    // Every reason is there, also one that nothing was dropped for.
+    let dropped = sums["dropped"].as_object().unwrap();
+    assert!(dropped.len() >= 6 && dropped["queue_items"] == 0);
+    assert!(dropped.contains_key("session_ended"), "{sums}");
     assert!(child.wait().unwrap().success());
 }

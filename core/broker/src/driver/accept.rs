@@ -88,8 +88,9 @@ impl Driver {
             match listener.accept() {
                 Ok(Some((stream, _))) => {
                     self.counters.accepted += 1;
-                    if self.shared.connections.enter() {
-                        self.open(stream, ListenerId(number as u16));
+                    let listener = ListenerId(number as u16);
+                    if self.shared.connections.enter(listener, self.now) {
+                        self.open(stream, listener);
                     }
                 }
                 Ok(None) => return false,
@@ -108,12 +109,12 @@ impl Driver {
         // A number that is free again may still stand in what is not settled yet.
         self.settle();
         match self.shard.open(self.now, listener) {
-            Some(conn) if self.stops_at.is_none() => self.hold(conn, stream),
+            Some(conn) if self.stops_at.is_none() => self.hold(conn, stream, listener),
             Some(conn) => {
                 self.shard.handle_closed(conn, self.now, &mut self.out);
-                self.shared.connections.leave();
+                self.shared.connections.leave(listener);
             }
-            None => self.shared.connections.leave(),
+            None => self.shared.connections.leave(listener),
         }
     }
 
@@ -122,28 +123,29 @@ impl Driver {
         self.settle();
         let Moved {
             stream,
+            listener,
             parked,
             key,
         } = moved;
         let client_id: Box<str> = parked.client_id().into();
         if self.stops_at.is_some() {
-            self.shared.connections.leave();
+            self.shared.connections.leave(listener);
             self.shared.directory.arrived(key, false);
             return;
         }
         let Some(conn) = self.shard.adopt(self.now, parked) else {
-            self.shared.connections.leave();
+            self.shared.connections.leave(listener);
             self.shared.directory.arrived(key, false);
             return;
         };
         self.counters.moved += 1;
-        self.hold(conn, stream);
+        self.hold(conn, stream, listener);
         self.admit(conn, &client_id, key, Admission::Accept);
     }
 
     /// Keeps the socket of a connection and watches it; what it has to read is reported at once.
-    fn hold(&mut self, conn: ConnId, stream: Stream) {
-        let slot = self.slots.insert(conn, stream);
+    fn hold(&mut self, conn: ConnId, stream: Stream, listener: ListenerId) {
+        let slot = self.slots.insert(conn, stream, listener);
         if self
             .poller
             .register(&mut slot.stream, conn.0 as usize)

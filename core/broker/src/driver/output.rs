@@ -147,8 +147,8 @@ impl Driver {
     /// Closes the socket, whatever it still had to say.
     pub(super) fn close(&mut self, conn: ConnId) {
         // Closing the socket takes it from the poller too.
-        if self.slots.remove(conn).is_some() {
-            self.shared.connections.leave();
+        if let Some(slot) = self.slots.remove(conn) {
+            self.shared.connections.leave(slot.listener);
             self.counters.closed += 1;
         }
         // There may be a will, and somebody elsewhere who waits for it.

@@ -9,7 +9,7 @@ use super::Driver;
 use crate::mailbox::Offer;
 use crate::placement::Key;
 use crate::retained::SWEEP_EVERY_MS;
-use crate::shared::{IN_PROCESS, Moved, Parcel};
+use crate::shared::{Moved, Parcel};
 
 /// Rounds of one settling: a fast reader with a long queue is refilled a few times at once, then the
 /// others have their turn.
@@ -230,9 +230,12 @@ impl Driver {
 
     /// Why a client is not let in: the policy of its listener, or a broker that holds too much already.
     fn refusal(&mut self, request: &AdmitRequest) -> Option<ReasonCode> {
-        let listener = usize::from(request.listener.0);
-        let anonymous = self.shared.anonymous.get(listener) == Some(&true);
-        if request.listener != IN_PROCESS && !anonymous {
+        let connections = &self.shared.connections;
+        if !connections.speaks(request.listener, request.version) {
+            return Some(ReasonCode::UNSUPPORTED_PROTOCOL_VERSION);
+        }
+        let listener = connections.listener(request.listener);
+        if listener.is_some_and(|listener| !listener.anonymous) {
             return Some(ReasonCode::NOT_AUTHORIZED);
         }
         if self.shared.queues.are_full() {
@@ -265,10 +268,12 @@ impl Driver {
         };
         // From here on only the other shard watches the socket.
         let unwatched = self.poller.deregister(&mut slot.stream).is_ok();
+        let listener = slot.listener;
         let parked = self.shard.release(conn).filter(|_| unwatched);
         let sent = parked.is_some_and(|parked| {
             let moved = Parcel::Move(Box::new(Moved {
                 stream: slot.stream,
+                listener,
                 parked,
                 key,
             }));
@@ -277,7 +282,7 @@ impl Driver {
         if !sent {
             // The socket is closed with what held it.
             self.shared.directory.arrived(key, false);
-            self.shared.connections.leave();
+            self.shared.connections.leave(listener);
         }
     }
 }

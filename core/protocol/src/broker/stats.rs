@@ -58,33 +58,49 @@ pub struct Stats {
     pub dropped: Dropped,
 }
 
-/// Copies that were not sent, by reason.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Dropped {
-    /// The session's queue was full by count.
-    pub queue_items: u64,
-    /// The session's queue was full by bytes.
-    pub queue_bytes: u64,
-    /// QoS 0, and the client was away.
-    pub offline: u64,
-    /// The message expired while it waited [MQTT-3.3.2-5].
-    pub expired: u64,
-    /// Larger than the client's Maximum Packet Size [MQTT-3.1.2-25].
-    pub too_large: u64,
-    /// The session ended while the message waited.
-    pub session_ended: u64,
+/// Counters by reason: one list, so that no reason is left out of the sum, or of what is told.
+macro_rules! by_reason {
+    ($(#[$about:meta])* $name:ident { $($(#[$meaning:meta])* $reason:ident,)* }) => {
+        $(#[$about])*
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct $name {
+            $($(#[$meaning])* pub $reason: u64,)*
+        }
+
+        impl $name {
+            /// All of them.
+            #[must_use]
+            pub const fn total(&self) -> u64 {
+                0 $(+ self.$reason)*
+            }
+
+            /// Each reason by its name.
+            pub fn by_reason(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($reason), self.$reason)),*].into_iter()
+            }
+
+            pub(super) fn add(&mut self, other: &Self) {
+                $(self.$reason += other.$reason;)*
+            }
+        }
+    };
 }
 
-impl Dropped {
-    /// All of them.
-    #[must_use]
-    pub const fn total(&self) -> u64 {
-        self.queue_items
-            + self.queue_bytes
-            + self.offline
-            + self.expired
-            + self.too_large
-            + self.session_ended
+by_reason! {
+    /// Copies that were not sent, by reason.
+    Dropped {
+        /// The session's queue was full by count.
+        queue_items,
+        /// The session's queue was full by bytes.
+        queue_bytes,
+        /// QoS 0, and the client was away.
+        offline,
+        /// The message expired while it waited [MQTT-3.3.2-5].
+        expired,
+        /// Larger than the client's Maximum Packet Size [MQTT-3.1.2-25].
+        too_large,
+        /// The session ended while the message waited.
+        session_ended,
     }
 }
 
@@ -115,12 +131,7 @@ impl Stats {
         for (sum, more) in sent.iter_mut().zip(other.sent) {
             *sum += more;
         }
-        dropped.queue_items += other.dropped.queue_items;
-        dropped.queue_bytes += other.dropped.queue_bytes;
-        dropped.offline += other.dropped.offline;
-        dropped.expired += other.dropped.expired;
-        dropped.too_large += other.dropped.too_large;
-        dropped.session_ended += other.dropped.session_ended;
+        dropped.add(&other.dropped);
         self.connections += other.connections;
         self.connections_refused += other.connections_refused;
         self.connects += other.connects;
