@@ -58,7 +58,7 @@ fn who_drips_bytes_is_cut_when_its_time_is_up() {
     until(&broker, |stats| stats.mqtt.connections == 1);
 }
 
-// [MQTT-3.1.2-24] [MQTT-3.14.4-3]
+// [MQTT-3.1.2-22]
 #[test]
 fn who_is_silent_for_one_and_a_half_keep_alives_is_cut() {
     let broker = broker();

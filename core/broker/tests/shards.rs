@@ -93,7 +93,7 @@ fn a_newer_connection_takes_over_wherever_it_came_in() {
     }
 }
 
-// [MQTT-3.1.2-5] [MQTT-4.1.0-1]
+// in MQTT 3.1.1 [MQTT-3.1.2-5] [MQTT-4.1.0-1]
 #[test]
 fn a_session_waits_on_its_shard_for_its_client() {
     let broker = spread(4);

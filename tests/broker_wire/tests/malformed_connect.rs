@@ -7,7 +7,7 @@ mod support;
 use support::{Scene, bytes, last_words};
 use ternmq_test_broker_wire::packet::LEVELS;
 
-// [MQTT-3.1.0-1]
+// [MQTT-3.1.0-1] in MQTT 3.1.1 [MQTT-3.1.0-1]
 #[test]
 fn whatever_comes_before_connect_ends_the_connection_without_an_answer() {
     let scene = Scene::new();
@@ -63,7 +63,7 @@ fn other_protocols_end_the_connection() {
     assert_eq!(counted.peer_errors + counted.timeouts, bad);
 }
 
-// [MQTT-3.1.2-1] [MQTT-3.1.2-2]
+// [MQTT-3.1.2-1] [MQTT-3.1.2-2] in MQTT 3.1.1 [MQTT-3.1.2-1] [MQTT-3.1.2-2]
 #[test]
 fn a_wrong_protocol_version_is_refused_in_the_words_of_the_nearest_version() {
     let mut scene = Scene::new();
@@ -154,7 +154,7 @@ fn connect_flags_that_lie_end_the_connection() {
     scene.finish();
 }
 
-// [MQTT-3.1.2-22]
+// in MQTT 3.1.1 [MQTT-3.1.2-22]
 #[test]
 fn a_password_without_a_user_name_is_a_violation_before_mqtt_5() {
     let scene = Scene::new();
@@ -192,7 +192,7 @@ fn bad_connect_properties_are_refused_with_their_reason() {
     scene.finish();
 }
 
-// [MQTT-3.1.3-8]
+// in MQTT 3.1.1 [MQTT-3.1.3-8]
 #[test]
 fn an_empty_client_id_without_a_clean_session_is_refused() {
     let scene = Scene::new();

@@ -50,7 +50,7 @@ fn versions_talk_to_each_other() {
     }
 }
 
-// [MQTT-3.3.1-6] [MQTT-3.3.1-8]
+// in MQTT 3.1.1 [MQTT-3.3.1-6] [MQTT-3.3.1-8]
 #[test]
 fn a_retained_message_waits_for_its_subscriber() {
     let broker = broker();
@@ -63,7 +63,7 @@ fn a_retained_message_waits_for_its_subscriber() {
     assert_eq!(sub.finish(), ["state/door closed 1"]);
 }
 
-// [MQTT-3.1.2-8]
+// in MQTT 3.1.1 [MQTT-3.1.2-8]
 #[test]
 fn a_killed_client_leaves_its_will() {
     let broker = broker();
@@ -83,7 +83,7 @@ fn a_killed_client_leaves_its_will() {
     assert_eq!(sub.finish(), ["will/gone bye"]);
 }
 
-// [MQTT-3.1.2-5]
+// [MQTT-3.1.2-5] in MQTT 3.1.1 [MQTT-3.1.2-5]
 #[test]
 fn a_kept_session_collects_messages() {
     for (version, more) in [("mqttv311", &[][..]), ("mqttv5", &["-x", "600"][..])] {

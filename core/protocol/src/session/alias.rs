@@ -163,7 +163,6 @@ mod tests {
         assert_eq!(AliasesIn::new(5).get(0), Err(AliasError::OutOfRange));
     }
 
-    // [MQTT-3.3.2-9] [MQTT-3.3.2-11]
     #[test]
     fn refuses_above_the_maximum() {
         assert_eq!(AliasesIn::new(5).set(6, "a"), Err(AliasError::OutOfRange));
@@ -190,7 +189,7 @@ mod tests {
         assert_eq!(aliases.get(9), Err(AliasError::Unset));
     }
 
-    // [MQTT-3.1.2-26] [MQTT-3.1.2-27]
+    // [MQTT-3.1.2-26] [MQTT-3.1.2-27] [MQTT-3.3.2-9] [MQTT-3.3.2-11]
     #[test]
     fn sets_no_alias_above_the_peers_maximum() {
         let mut none = AliasesOut::new(0);

@@ -6,7 +6,7 @@ use crate::reason::ReasonCode;
 
 const VERSIONS: [crate::ProtocolVersion; 3] = [V3_1, V3_1_1, V5_0];
 
-// [MQTT-3.3.4-1] [MQTT-3.8.4-8] in MQTT 3.1.1 [MQTT-3.8.4-6]
+// [MQTT-3.3.4-1] [MQTT-3.8.4-8] in MQTT 3.1.1 [MQTT-3.3.4-1] [MQTT-3.8.4-6]
 #[test]
 fn each_qos_reaches_each_subscriber_at_the_lower_of_both() {
     for from in VERSIONS {
@@ -57,7 +57,7 @@ fn each_qos_reaches_each_subscriber_at_the_lower_of_both() {
     }
 }
 
-// [MQTT-3.12.4-1]
+// [MQTT-3.12.4-1] in MQTT 3.1.1 [MQTT-3.12.4-1]
 #[test]
 fn a_ping_is_answered() {
     let mut desk = Desk::new();

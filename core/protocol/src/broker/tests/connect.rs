@@ -23,6 +23,7 @@ fn refused(desk: &mut Desk, connect: Connect<'_>) -> Option<ReasonCode> {
 }
 
 // [MQTT-3.2.0-1] [MQTT-3.2.0-2] [MQTT-3.2.2-1] [MQTT-3.2.2-2] [MQTT-3.1.4-5] in MQTT 3.1.1 [MQTT-3.1.4-4]
+// 3.1.1 [MQTT-3.2.0-1] [MQTT-3.2.2-1]
 #[test]
 fn connack_is_the_first_and_only_answer_to_connect() {
     for version in [V3_1, V3_1_1, V5_0] {
@@ -44,7 +45,7 @@ fn connack_is_the_first_and_only_answer_to_connect() {
     }
 }
 
-// [MQTT-3.1.3-6] [MQTT-3.1.3-7] [MQTT-3.2.2-16]
+// [MQTT-3.1.3-6] [MQTT-3.1.3-7] [MQTT-3.2.2-16] in MQTT 3.1.1 [MQTT-3.1.3-6]
 #[test]
 fn an_empty_client_id_is_replaced_by_a_fresh_one() {
     let mut desk = Desk::new();
@@ -64,7 +65,7 @@ fn an_empty_client_id_is_replaced_by_a_fresh_one() {
     assert_eq!(desk.stats().sessions, 51);
 }
 
-// [MQTT-3.1.3-8] [MQTT-3.1.3-9] [MQTT-3.2.2-7] in MQTT 3.1.1 [MQTT-3.2.2-4] [MQTT-3.2.2-5]
+// in MQTT 3.1.1 [MQTT-3.1.3-8] [MQTT-3.1.3-9] [MQTT-3.2.2-4] [MQTT-3.2.2-5]
 #[test]
 fn an_empty_client_id_needs_a_clean_session_before_5() {
     let mut desk = Desk::new();
@@ -76,7 +77,7 @@ fn an_empty_client_id_needs_a_clean_session_before_5() {
     assert_eq!(desk.stats().connects_refused, 2);
 }
 
-// [MQTT-3.1.3-5]
+// [MQTT-3.1.3-5] in MQTT 3.1.1 [MQTT-3.1.3-5]
 #[test]
 fn letters_and_digits_are_always_taken() {
     let mut desk = Desk::new();
@@ -86,7 +87,7 @@ fn letters_and_digits_are_always_taken() {
     desk.client(V5_0, &"x".repeat(65_535));
 }
 
-// [MQTT-3.1.2-1] [MQTT-3.1.2-2]
+// [MQTT-3.1.2-2] in MQTT 3.1.1 [MQTT-3.1.2-2]
 #[test]
 fn an_unknown_version_is_told_so() {
     for (level, expected) in [(6, vec![0x20, 3, 0, 0x84, 0]), (2, vec![0x20, 2, 0, 1])] {
@@ -104,7 +105,7 @@ fn an_unknown_version_is_told_so() {
     }
 }
 
-// [MQTT-3.1.0-1] [MQTT-3.14.0-1]
+// [MQTT-3.1.0-1] [MQTT-3.14.0-1] in MQTT 3.1.1 [MQTT-3.1.0-1]
 #[test]
 fn anything_but_connect_first_is_cut_off_without_a_word() {
     for bytes in [
@@ -125,7 +126,7 @@ fn anything_but_connect_first_is_cut_off_without_a_word() {
     }
 }
 
-// [MQTT-3.1.0-2]
+// [MQTT-3.1.0-2] in MQTT 3.1.1 [MQTT-3.1.0-2]
 #[test]
 fn a_second_connect_is_a_protocol_error() {
     for version in [V3_1, V3_1_1, V5_0] {
@@ -164,7 +165,8 @@ fn an_authentication_method_is_refused_and_auth_without_one_is_an_error() {
     assert_eq!(desk.take_all(conn), [error]);
 }
 
-// [MQTT-3.1.4-2] [MQTT-3.1.4-6] in MQTT 3.1.1 [MQTT-3.1.4-5]
+// [MQTT-3.1.4-2] [MQTT-3.1.4-6] [MQTT-3.2.2-6] [MQTT-3.2.2-7] in MQTT 3.1.1 [MQTT-3.1.4-5] [MQTT-3.2.2-4]
+// 3.1.1 [MQTT-3.2.2-5]
 #[test]
 fn a_refused_client_is_told_why_and_nothing_it_sent_counts() {
     for version in [V3_1_1, V5_0] {
@@ -274,7 +276,7 @@ fn the_newer_connection_of_a_client_takes_over() {
     }
 }
 
-// [MQTT-3.1.3-2]
+// [MQTT-3.1.3-2] in MQTT 3.1.1 [MQTT-3.1.3-2]
 #[test]
 fn another_client_id_is_another_client() {
     let mut desk = Desk::new();
@@ -313,7 +315,7 @@ fn silence_for_one_and_a_half_times_keep_alive_ends_a_connection() {
     }
 }
 
-// [MQTT-3.2.2-21] [MQTT-3.2.2-22]
+// [MQTT-3.2.2-22]
 #[test]
 fn the_servers_limit_of_keep_alive_is_told_and_kept() {
     let mut desk = Desk::with(|limits| limits.keep_alive = 60);

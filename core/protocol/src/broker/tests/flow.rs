@@ -53,7 +53,7 @@ fn the_clients_receive_maximum_is_kept_and_blocks_nothing_else() {
     desk.check_books();
 }
 
-// [MQTT-3.5.2-1] [MQTT-4.4.0-2] [MQTT-4.3.3-9]
+// [MQTT-4.4.0-2]
 #[test]
 fn a_refusing_pubrec_ends_the_delivery_and_frees_quota() {
     let mut desk = Desk::new();

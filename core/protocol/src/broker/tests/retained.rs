@@ -5,7 +5,7 @@ use crate::codec::subscribe::{RetainHandling, SubscriptionOptions};
 use crate::codec::{Packet, PacketType, Properties, PropertiesBuf, PropertyId, Publish};
 
 // [MQTT-3.3.1-5] [MQTT-3.3.1-6] [MQTT-3.3.1-7] [MQTT-3.3.1-8] in MQTT 3.1.1 [MQTT-3.3.1-10] [MQTT-3.3.1-11]
-// [MQTT-3.3.1-12]
+// 3.1.1 [MQTT-3.3.1-5] [MQTT-3.3.1-12]
 #[test]
 fn the_last_one_of_each_topic_is_kept() {
     for version in [V3_1, V3_1_1, V5_0] {
@@ -34,7 +34,7 @@ fn the_last_one_of_each_topic_is_kept() {
     }
 }
 
-// [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11] in MQTT 3.1.1 [MQTT-3.3.1-6] [MQTT-3.3.1-8] [MQTT-3.8.4-3]
+// [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11] [MQTT-3.8.4-4] in MQTT 3.1.1 [MQTT-3.3.1-6] [MQTT-3.3.1-8] [MQTT-3.8.4-3]
 #[test]
 fn retain_handling_says_when_they_are_sent() {
     use RetainHandling::*;

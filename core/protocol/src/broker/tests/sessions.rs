@@ -8,7 +8,8 @@ use crate::session::queue::OverflowPolicy;
 use crate::version::ProtocolVersion;
 
 // [MQTT-3.1.2-4] [MQTT-3.1.2-5] [MQTT-3.1.2-6] [MQTT-3.1.2-23] [MQTT-3.2.2-3] [MQTT-4.1.0-1] [MQTT-4.5.0-1]
-// in MQTT 3.1.1 [MQTT-3.1.2-4] [MQTT-3.1.2-5] [MQTT-3.1.2-6] [MQTT-3.2.2-2] [MQTT-3.2.2-3]
+// in MQTT 3.1.1 [MQTT-3.1.2-4] [MQTT-3.1.2-5] [MQTT-3.1.2-6] [MQTT-3.2.2-2] [MQTT-3.2.2-3] [MQTT-3.1.4-3]
+// 3.1.1 [MQTT-4.1.0-1] [MQTT-4.5.0-1]
 #[test]
 fn what_came_while_the_client_was_away_is_sent_when_it_is_back() {
     for version in [V3_1, V3_1_1, V5_0] {
@@ -149,7 +150,7 @@ fn exchange_with_cut(version: ProtocolVersion, cut: usize) -> (Vec<Delivered>, V
 }
 
 // [MQTT-4.4.0-1] [MQTT-3.3.1-1] [MQTT-4.3.2-1] [MQTT-4.3.3-1] [MQTT-4.3.3-4] [MQTT-4.3.3-6] [MQTT-4.6.0-1]
-// in MQTT 3.1.1 [MQTT-4.4.0-1] [MQTT-2.3.1-4]
+// in MQTT 3.1.1 [MQTT-4.4.0-1] [MQTT-2.3.1-4] [MQTT-3.3.1-1] [MQTT-4.3.2-1] [MQTT-4.3.3-1]
 #[test]
 fn cut_anywhere_the_exchange_finishes_and_qos_2_is_new_once() {
     for version in [V3_1, V3_1_1, V5_0] {

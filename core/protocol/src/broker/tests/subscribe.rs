@@ -19,7 +19,7 @@ fn with_id(id: u32) -> PropertiesBuf {
 }
 
 // [MQTT-3.8.4-5] [MQTT-3.8.4-6] [MQTT-3.8.4-7] [MQTT-3.9.3-1] [MQTT-3.9.3-2] [MQTT-3.8.4-1] [MQTT-3.8.4-2]
-// in MQTT 3.1.1 [MQTT-3.8.4-4] [MQTT-3.8.4-5]
+// in MQTT 3.1.1 [MQTT-3.8.4-1] [MQTT-3.8.4-2] [MQTT-3.8.4-4] [MQTT-3.8.4-5] [MQTT-3.9.3-1] [MQTT-3.9.3-2]
 #[test]
 fn each_filter_gets_its_code_in_order() {
     let requests = [
@@ -79,7 +79,7 @@ fn unsubscribing_lets_begun_deliveries_finish() {
     assert_eq!(desk.stats().acknowledged, 1);
 }
 
-// [MQTT-3.8.4-3] [MQTT-3.8.4-4]
+// [MQTT-3.8.4-3] in MQTT 3.1.1 [MQTT-3.8.4-3]
 #[test]
 fn the_same_filter_again_replaces_the_subscription() {
     let mut desk = Desk::new();
@@ -178,7 +178,7 @@ fn retain_is_forwarded_only_as_published() {
 }
 
 /// Each way from filters to topics, by the index and not by the rule it follows.
-// [MQTT-3.3.2-3] [MQTT-4.7.3-4]
+// [MQTT-3.3.2-3] [MQTT-4.7.3-4] in MQTT 3.1.1 [MQTT-3.3.2-3] [MQTT-4.7.3-4]
 #[test]
 fn a_client_gets_what_matches_its_filter_and_nothing_else() {
     let filters = [
@@ -203,7 +203,7 @@ fn a_client_gets_what_matches_its_filter_and_nothing_else() {
     }
 }
 
-// [MQTT-4.7.2-1]
+// [MQTT-4.7.2-1] in MQTT 3.1.1 [MQTT-4.7.2-1]
 #[test]
 fn wildcards_in_front_do_not_see_topics_with_a_dollar() {
     let mut desk = Desk::new();

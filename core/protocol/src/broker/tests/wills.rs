@@ -58,6 +58,7 @@ fn wills(desk: &mut Desk, watcher: ConnId) -> usize {
 }
 
 // [MQTT-3.1.2-8] [MQTT-3.1.2-7] [MQTT-3.1.2-10] [MQTT-3.1.2-14] in MQTT 3.1.1 [MQTT-3.1.2-8] [MQTT-3.1.2-16]
+// 3.1.1 [MQTT-3.1.2-10]
 #[test]
 fn every_bad_end_publishes_it_once() {
     type End = fn(&mut Desk, ConnId);
@@ -91,7 +92,7 @@ fn every_bad_end_publishes_it_once() {
     }
 }
 
-// [MQTT-3.14.4-3] [MQTT-3.1.2-10] in MQTT 3.1.1 [MQTT-3.1.2-12]
+// [MQTT-3.14.4-3] [MQTT-3.1.2-10] in MQTT 3.1.1 [MQTT-3.1.2-10] [MQTT-3.14.4-3]
 #[test]
 fn a_normal_disconnect_discards_it() {
     for version in [V3_1, V3_1_1, V5_0] {
@@ -204,7 +205,6 @@ fn a_retained_will_is_kept() {
     );
 }
 
-// [MQTT-3.1.3-10]
 #[test]
 fn its_expiry_counts_from_its_publication() {
     let mut desk = Desk::new();
@@ -242,7 +242,6 @@ fn shutting_down_publishes_it_to_those_still_there() {
     );
 }
 
-// [MQTT-3.14.2-2]
 #[test]
 fn session_expiry_in_disconnect_moves_the_end() {
     let mut desk = Desk::new();
