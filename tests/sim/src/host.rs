@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::IoSlice;
 
 use ternmq_protocol::broker::{
-    Admission, AdmitRequest, Applied, ConnId, Limits, ListenerId, Out, Parked, RetainedOp, Shard,
-    ShardConfig,
+    Admission, AdmitRequest, Applied, AuthAnswer, ConnId, Limits, ListenerId, Out, Parked,
+    RetainedOp, Shard, ShardConfig,
 };
-use ternmq_protocol::{Message, Time};
+use ternmq_protocol::{Message, ReasonCode, Time};
 
 use crate::fault::Fault;
 use crate::world::{End, World};
@@ -248,12 +248,19 @@ impl World {
             }
             let retained = std::mem::take(&mut out.retained);
             let publishes = std::mem::take(&mut out.publishes);
+            let authentications = std::mem::take(&mut out.authentications);
             let admissions = std::mem::take(&mut out.admissions);
             let ended = std::mem::take(&mut out.ended);
             let closing = std::mem::take(&mut out.closing);
             let dirty = std::mem::take(&mut out.dirty);
             self.keep_retained(shard, retained);
             self.post(shard, publishes);
+            for request in authentications {
+                let none = AuthAnswer::Failure(ReasonCode::BAD_AUTHENTICATION_METHOD);
+                self.call_unsettled(shard, |shard, now, out| {
+                    shard.authenticate(request.conn, now, none, out);
+                });
+            }
             for request in admissions {
                 self.answer(shard, &request)?;
             }

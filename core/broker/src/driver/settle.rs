@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use ternmq_protocol::broker::{Admission, AdmitRequest, Applied, ConnId, RetainedOp};
+use ternmq_protocol::broker::{Admission, AdmitRequest, Applied, AuthAnswer, ConnId, RetainedOp};
 use ternmq_protocol::{Message, ReasonCode, Time};
 
 use super::Driver;
@@ -56,6 +56,7 @@ impl Driver {
             self.announce();
             self.keep_retained();
             self.offer_publishes();
+            self.answer_authentications();
             self.answer_admissions();
             for client_id in self.out.ended.drain(..) {
                 self.shared.directory.ended(&client_id);
@@ -83,6 +84,7 @@ impl Driver {
     /// or others wait for it.
     fn names_connections(&self) -> bool {
         !(self.out.publishes.is_empty()
+            && self.out.authentications.is_empty()
             && self.out.admissions.is_empty()
             && self.out.ended.is_empty()
             && self.out.closing.is_empty())
@@ -191,6 +193,14 @@ impl Driver {
             } else if shard != self.number && !self.shared.mailboxes[shard].has_room(self.number) {
                 self.post.stalled = true;
             }
+        }
+    }
+
+    fn answer_authentications(&mut self) {
+        while let Some(request) = self.out.authentications.pop() {
+            let answer = AuthAnswer::Failure(ReasonCode::BAD_AUTHENTICATION_METHOD);
+            self.shard
+                .authenticate(request.conn, self.now, answer, &mut self.out);
         }
     }
 

@@ -1,6 +1,7 @@
 //! CONNECT, admission, CONNACK, resuming and taking over (3.1, 3.2, 4.4).
 
-use super::connection::Stage;
+use super::authenticate::check_data;
+use super::connection::{Connection, Stage};
 use super::explain::words_for;
 use super::out::{Admission, AdmitRequest, ConnId, Early, Out};
 use super::session::{NEVER_EXPIRES, Session};
@@ -50,15 +51,14 @@ impl Shard {
         };
         let conn = &mut self.links.conns[id];
         conn.stage = Stage::Admission;
-        out.admissions.push(AdmitRequest {
-            conn: ConnId(id),
-            client_id: client_id.clone(),
-            listener: conn.listener,
-            version: connect.version,
-            clean_start: connect.clean_start,
-            user_name: connect.user_name.map(Into::into),
-            password: connect.password.map(Into::into),
-        });
+        let properties = connect.properties;
+        if properties.get(PropertyId::AuthenticationMethod).is_some() {
+            self.begin_authentication(id, &connect, out);
+        } else {
+            let request = admit_request(id, conn, &connect, &client_id);
+            out.admissions.push(request);
+        }
+        let conn = &mut self.links.conns[id];
         conn.early = Some(Box::new(Early {
             connect: frame.body.into(),
             input: Vec::new(),
@@ -76,7 +76,8 @@ impl Shard {
         let Some(connection) = self.links.conns.get_mut(conn.0) else {
             return;
         };
-        if connection.stage != Stage::Admission {
+        let authenticated = connection.auth.as_ref().is_none_or(|auth| auth.is_done());
+        if connection.stage != Stage::Admission || !authenticated {
             return;
         }
         let Some(early) = connection.early.take() else {
@@ -84,13 +85,7 @@ impl Shard {
         };
         match admission {
             Admission::Accept => self.accept(conn.0, *early, now, out),
-            Admission::Refuse(reason) => {
-                // [MQTT-3.2.2-8]
-                let fits = reason.is_error() && reason.allowed_in(PacketType::ConnAck);
-                let other = ReasonCode::UNSPECIFIED_ERROR;
-                let reason = if fits { reason } else { other };
-                self.refuse(conn.0, reason, words_for(reason), out);
-            }
+            Admission::Refuse(reason) => self.refuse_with(conn.0, reason, out),
         }
     }
 
@@ -237,7 +232,7 @@ impl Shard {
 
     /// What the server has to say about itself (3.2.2.3).
     fn connack_properties(
-        &self,
+        &mut self,
         session: u32,
         connect: &Connect<'_>,
         assigned_id: Option<&str>,
@@ -270,11 +265,23 @@ impl Shard {
         if keep_alive != connect.keep_alive {
             properties.push_number(PropertyId::ServerKeepAlive, keep_alive.into());
         }
+        let conn = session.conn;
+        if let Some(auth) = &mut self.links.conns[conn].auth {
+            auth.take_words(&mut properties);
+        }
         properties
     }
 
+    /// Answers a CONNECT with a failure from outside, which must be one of CONNACK [MQTT-3.2.2-8].
+    pub(super) fn refuse_with(&mut self, id: u32, reason: ReasonCode, out: &mut Out) {
+        let fits = reason.is_error() && reason.allowed_in(PacketType::ConnAck);
+        let other = ReasonCode::UNSPECIFIED_ERROR;
+        let reason = if fits { reason } else { other };
+        self.refuse(id, reason, words_for(reason), out);
+    }
+
     /// Answers a CONNECT with a failure and closes [MQTT-3.2.2-7].
-    fn refuse(&mut self, id: u32, reason: ReasonCode, what: &str, out: &mut Out) {
+    pub(super) fn refuse(&mut self, id: u32, reason: ReasonCode, what: &str, out: &mut Out) {
         self.links.stats.connects_refused += 1;
         let explained = self.links.conns[id].explain(what);
         let packet = |properties| {
@@ -292,7 +299,7 @@ impl Shard {
 
     /// Answers a CONNECT that is broken, as far as its version has words for that: any reason in 5.0,
     /// only the version and the client identifier before [MQTT-3.1.4-1].
-    fn refuse_broken(&mut self, id: u32, error: PeerError, out: &mut Out) {
+    pub(super) fn refuse_broken(&mut self, id: u32, error: PeerError, out: &mut Out) {
         let v5 = self.links.conns[id].version.is_v5();
         if v5 && error.reason.allowed_in(PacketType::ConnAck)
             || matches!(
@@ -333,6 +340,25 @@ impl Shard {
     }
 }
 
+/// What the driver has to know of a client that wants in.
+pub(super) fn admit_request(
+    id: u32,
+    conn: &Connection,
+    connect: &Connect<'_>,
+    client_id: &str,
+) -> AdmitRequest {
+    AdmitRequest {
+        conn: ConnId(id),
+        client_id: client_id.into(),
+        listener: conn.listener,
+        version: connect.version,
+        clean_start: connect.clean_start,
+        authenticated: false,
+        user_name: connect.user_name.map(Into::into),
+        password: connect.password.map(Into::into),
+    }
+}
+
 /// What can be refused without knowing the client.
 fn check(connect: &Connect<'_>, limits: &super::limits::Limits) -> Result<(), PeerError> {
     if connect.client_id.is_empty() {
@@ -349,17 +375,8 @@ fn check(connect: &Connect<'_>, limits: &super::limits::Limits) -> Result<(), Pe
             ));
         }
     }
-    // [MQTT-4.12.0-1]
-    if connect
-        .properties
-        .get(PropertyId::AuthenticationMethod)
-        .is_some()
-    {
-        return Err(PeerError::new(
-            ReasonCode::BAD_AUTHENTICATION_METHOD,
-            "no authentication method is available",
-        ));
-    }
+    let data = connect.properties.binary(PropertyId::AuthenticationData);
+    check_data(data, limits.auth_data)?;
     let levels = connect.will.map_or(0, |will| will.topic.split('/').count());
     if levels > limits.topic_levels {
         return Err(PeerError::new(

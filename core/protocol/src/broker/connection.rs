@@ -1,6 +1,7 @@
 //! One network connection: what it costs while it is idle is this struct.
 
 use super::arena::NONE;
+use super::authenticate::Authentication;
 use super::limits::Limits;
 use super::out::{ConnId, Early, ListenerId, Out};
 use super::pool::Pool;
@@ -20,6 +21,8 @@ pub(super) enum Stage {
     Opened,
     /// CONNECT has come, the driver has not answered for it yet.
     Admission,
+    /// The driver has asked for an AUTH of the client, which has not come yet.
+    Authenticating,
     /// CONNACK went out.
     Connected,
     /// In [`Out::closing`]; nothing is read or written any more.
@@ -33,6 +36,8 @@ pub(super) struct Connection {
     pub(super) frames: FrameBuffer,
     pub(super) aliases: Option<Box<AliasesIn>>,
     pub(super) early: Option<Box<Early>>,
+    /// There if CONNECT named an authentication method.
+    pub(super) auth: Option<Box<Authentication>>,
     /// When the last packet came in; before CONNECT, when the connection was opened.
     pub(super) last_packet: Time,
     /// The session, [`NONE`] unless connected.
@@ -58,6 +63,7 @@ impl Connection {
             frames: FrameBuffer::default(),
             aliases: None,
             early: None,
+            auth: None,
             last_packet: now,
             session: NONE,
             max_packet_size: u32::MAX,
@@ -131,7 +137,7 @@ impl Connection {
     /// When the connection is to be given up if nothing comes in any more.
     pub(super) fn deadline(&self, limits: &Limits) -> Option<Time> {
         match self.stage {
-            Stage::Opened | Stage::Admission => {
+            Stage::Opened | Stage::Admission | Stage::Authenticating => {
                 Some(self.last_packet.after(limits.connect_timeout_ms))
             }
             Stage::Connected => server_deadline(self.keep_alive, self.last_packet),

@@ -117,7 +117,9 @@ impl Shard {
         match self.links.conns[id].stage {
             Stage::Closing => return,
             // [MQTT-3.14.0-1]: no DISCONNECT before CONNACK.
-            Stage::Opened | Stage::Admission => self.links.stats.count_ending(reason),
+            Stage::Opened | Stage::Admission | Stage::Authenticating => {
+                self.links.stats.count_ending(reason);
+            }
             Stage::Connected => {
                 self.say_goodbye(id, reason, what, out);
                 self.detach(id, now, out);
@@ -152,7 +154,7 @@ impl Shard {
         let conn = &mut self.links.conns[id];
         if conn.stage != Stage::Closing {
             conn.stage = Stage::Closing;
-            (conn.early, conn.aliases) = (None, None);
+            (conn.early, conn.aliases, conn.auth) = (None, None, None);
             conn.frames = crate::codec::FrameBuffer::default();
             out.closing.push(ConnId(id));
         }

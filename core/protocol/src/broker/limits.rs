@@ -45,6 +45,8 @@ pub struct Limits {
     /// Bytes kept for a client that sends on before its CONNECT is answered; then its socket is not
     /// read until it is.
     pub early_input: usize,
+    /// Bytes of Authentication Data in one CONNECT or AUTH. Beyond it: 0x97.
+    pub auth_data: usize,
     /// Bytes of empty buffers kept for the next connection that has something to send.
     pub spare_buffers: usize,
     /// Retained messages asked for at a time for a new subscription.
@@ -74,6 +76,7 @@ impl Default for Limits {
             topic_levels: crate::topic::MAX_TOPIC_LEVELS,
             outbound_bytes: 256 << 10,
             early_input: 64 << 10,
+            auth_data: 4 << 10,
             spare_buffers: 32 << 20,
             retained_page: 256,
         }

@@ -4,6 +4,7 @@ pub mod index;
 pub mod retained;
 
 mod arena;
+mod authenticate;
 mod connect;
 mod connection;
 mod ending;
@@ -29,8 +30,8 @@ mod will;
 
 pub use limits::Limits;
 pub use out::{
-    Admission, AdmitRequest, Applied, ConnId, ListenerId, Out, Page, Parked, RetainedOp,
-    RetainedTicket,
+    Admission, AdmitRequest, Applied, AuthAnswer, AuthRequest, ConnId, ListenerId, Out, Page,
+    Parked, RetainedOp, RetainedTicket,
 };
 pub use shard::{Shard, ShardConfig};
 pub use stats::{Dropped, Stats};

@@ -1,5 +1,6 @@
 //! What goes between a shard and its driver.
 
+use super::authenticate::Authentication;
 use super::retained::{Cursor, Retained, RetainedFull};
 use crate::message::{Message, Origin};
 use crate::reason::ReasonCode;
@@ -26,6 +27,9 @@ pub struct Out {
     /// Messages to be offered to every other shard that has subscriptions. Empty unless
     /// [`Shard::set_peers_interested`](super::Shard::set_peers_interested) said so.
     pub publishes: Vec<Message>,
+    /// Steps of enhanced authentication: answer each with
+    /// [`Shard::authenticate`](super::Shard::authenticate), at once or later.
+    pub authentications: Vec<AuthRequest>,
     /// Clients that want in: answer each with [`Shard::admit`](super::Shard::admit) or
     /// [`Shard::release`](super::Shard::release).
     pub admissions: Vec<AdmitRequest>,
@@ -46,6 +50,7 @@ impl Out {
     pub fn is_empty(&self) -> bool {
         self.retained.is_empty()
             && self.publishes.is_empty()
+            && self.authentications.is_empty()
             && self.admissions.is_empty()
             && self.ended.is_empty()
             && self.dirty.is_empty()
@@ -146,9 +151,11 @@ pub struct AdmitRequest {
     pub version: ProtocolVersion,
     /// Clean Start, Clean Session before MQTT 5.0.
     pub clean_start: bool,
-    /// The user name, if it sent one.
+    /// It has shown by enhanced authentication that it is the user of this name.
+    pub authenticated: bool,
+    /// The user name: the one it has shown to be, else the one it sent, if it did.
     pub user_name: Option<Box<str>>,
-    /// The password, if it sent one.
+    /// The password, if it sent one and has not authenticated otherwise.
     pub password: Option<Box<[u8]>>,
 }
 
@@ -160,9 +167,63 @@ impl std::fmt::Debug for AdmitRequest {
             .field("listener", &self.listener)
             .field("version", &self.version)
             .field("clean_start", &self.clean_start)
+            .field("authenticated", &self.authenticated)
             .field("user_name", &self.user_name)
             .field("password", &self.password.as_ref().map(|_| "..."))
             .finish()
+    }
+}
+
+/// A client says something in an exchange of enhanced authentication.
+pub struct AuthRequest {
+    /// Its connection.
+    pub conn: ConnId,
+    /// The listener it came in through.
+    pub listener: ListenerId,
+    /// A new exchange: by CONNECT, or by an AUTH that asks for one on an accepted connection.
+    pub begins: bool,
+    /// Who it was found to be before, on an accepted connection.
+    pub user: Option<Box<str>>,
+    /// The Authentication Method, the same for the whole connection.
+    pub method: Box<str>,
+    /// The Authentication Data, empty if it sent none.
+    pub data: Box<[u8]>,
+}
+
+impl std::fmt::Debug for AuthRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AuthRequest")
+            .field("conn", &self.conn)
+            .field("listener", &self.listener)
+            .field("begins", &self.begins)
+            .field("user", &self.user)
+            .field("method", &self.method)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The answer to an [`AuthRequest`].
+pub enum AuthAnswer {
+    /// The client has to say more: AUTH with this data.
+    Continue(Box<[u8]>),
+    /// It is who it says it is.
+    Success {
+        /// Who that is.
+        user: Box<str>,
+        /// The last data for the client, in CONNACK or AUTH; left out if empty.
+        data: Box<[u8]>,
+    },
+    /// It is not: CONNACK or DISCONNECT with this reason code, a failure.
+    Failure(ReasonCode),
+}
+
+impl std::fmt::Debug for AuthAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Continue(_) => f.write_str("Continue(...)"),
+            Self::Success { user, .. } => write!(f, "Success({user:?}, ...)"),
+            Self::Failure(reason) => write!(f, "Failure({reason:?})"),
+        }
     }
 }
 
@@ -179,6 +240,7 @@ pub enum Admission {
 /// [`Shard::release`](super::Shard::release) to [`Shard::adopt`](super::Shard::adopt).
 pub struct Parked {
     pub(super) early: Early,
+    pub(super) auth: Option<Box<Authentication>>,
     pub(super) listener: ListenerId,
     pub(super) opened: Time,
     pub(super) version: ProtocolVersion,

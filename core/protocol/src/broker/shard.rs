@@ -1,6 +1,7 @@
 //! The broker's machine: connections and sessions of one thread.
 
 use super::arena::NONE;
+use super::authenticate::Authentication;
 use super::connection::{Connection, Stage};
 use super::fanout::Chosen;
 use super::index::{Matches, SubscriptionIndex};
@@ -47,8 +48,8 @@ pub struct ShardConfig {
 ///    error of the socket; [`handle_timeout`](Self::handle_timeout) at
 ///    [`poll_timeout`](Self::poll_timeout).
 /// 3. Then drain `Out` in the order of its fields: carry out the retained operations
-///    ([`RetainedOp::apply`](super::RetainedOp::apply)), pass on publishes, answer admissions
-///    ([`admit`](Self::admit), or [`release`](Self::release) and [`adopt`](Self::adopt) elsewhere).
+///    ([`RetainedOp::apply`](super::RetainedOp::apply)), pass on publishes, answer authentications
+///    ([`authenticate`](Self::authenticate)) and admissions ([`admit`](Self::admit), or [`release`](Self::release) and [`adopt`](Self::adopt) elsewhere).
 ///    These may put more into `Out`.
 /// 4. Flush each dirty connection once: [`outbound`](Self::outbound), gather, write, advance; when
 ///    it is empty, [`flushed`](Self::flushed), and [`handle_writable`](Self::handle_writable) when
@@ -135,7 +136,7 @@ impl Shard {
                     }
                     return;
                 }
-                Stage::Opened | Stage::Connected => {}
+                Stage::Opened | Stage::Authenticating | Stage::Connected => {}
             }
             let most = match connection.stage {
                 // Whoever speaks another protocol is not waited for [MQTT-3.1.0-1].
@@ -143,7 +144,7 @@ impl Shard {
                     let error = PeerError::protocol("the first packet is not CONNECT");
                     return self.fail(id, error, now, out);
                 }
-                Stage::Opened => self.links.limits.connect_size,
+                Stage::Opened | Stage::Authenticating => self.links.limits.connect_size,
                 _ => self.links.limits.packet_size,
             };
             let mut frames = std::mem::take(&mut connection.frames);
@@ -155,7 +156,7 @@ impl Shard {
                         if let Err(error) = self.handle_frame(id, frame, now, out) {
                             break Err(error);
                         }
-                        // What follows a CONNECT waits for its answer.
+                        // What follows a CONNECT, or an AUTH before CONNACK, waits for its answer.
                         if self.links.conns[id].stage != was {
                             break Ok(());
                         }
@@ -249,9 +250,14 @@ impl Shard {
     /// when it is gone or does not wait. Its number is free afterwards.
     pub fn release(&mut self, conn: ConnId) -> Option<Parked> {
         let connection = self.links.conns.get_mut(conn.0)?;
+        let open = |auth: &Authentication| !auth.is_done();
+        if connection.auth.as_deref().is_some_and(open) {
+            return None;
+        }
         let early = connection.early.take()?;
         let parked = Parked {
             early: *early,
+            auth: connection.auth.take(),
             listener: connection.listener,
             opened: connection.last_packet,
             version: connection.version,
@@ -267,6 +273,7 @@ impl Shard {
         connection.stage = Stage::Admission;
         connection.version = parked.version;
         connection.early = Some(Box::new(parked.early));
+        connection.auth = parked.auth;
         self.insert(connection)
     }
 
@@ -341,6 +348,9 @@ impl Shard {
         if conn.stage == Stage::Opened {
             return self.handle_first(id, frame, out);
         }
+        if conn.stage == Stage::Authenticating {
+            return self.handle_unadmitted(id, frame, out);
+        }
         conn.last_packet = now;
         match Packet::decode(frame, conn.version)? {
             Packet::Publish(publish) => self.handle_publish(id, &publish, now, out),
@@ -357,8 +367,7 @@ impl Shard {
             Packet::Disconnect(disconnect) => self.handle_disconnect(id, &disconnect, now, out),
             // [MQTT-3.1.0-2]
             Packet::Connect(_) => Err(PeerError::protocol("a second CONNECT")),
-            // [MQTT-4.12.0-6]: no client gets in with an authentication method.
-            Packet::Auth(_) => Err(PeerError::protocol("AUTH without an authentication method")),
+            Packet::Auth(auth) => self.handle_auth(id, &auth, out),
             Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
                 Err(PeerError::protocol("a packet that only a server sends"))
             }

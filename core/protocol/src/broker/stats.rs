@@ -18,6 +18,10 @@ pub struct Stats {
     pub connects: u64,
     /// CONNECTs refused.
     pub connects_refused: u64,
+    /// Exchanges of enhanced authentication that succeeded, before CONNACK and after it.
+    pub authentications: u64,
+    /// Those that failed; each has ended its connection.
+    pub authentications_failed: u64,
     /// Connections ended because the peer broke the protocol or a limit.
     pub peer_errors: u64,
     /// Connections ended because nothing came in for one and a half times Keep Alive, or no CONNECT
@@ -136,6 +140,8 @@ impl Stats {
         self.connections_refused += other.connections_refused;
         self.connects += other.connects;
         self.connects_refused += other.connects_refused;
+        self.authentications += other.authentications;
+        self.authentications_failed += other.authentications_failed;
         self.peer_errors += other.peer_errors;
         self.timeouts += other.timeouts;
         self.taken_over += other.taken_over;

@@ -2,10 +2,11 @@ use crate::choice;
 use std::collections::BTreeMap;
 use ternmq_protocol::broker::retained::{Retained, RetainedLimits};
 use ternmq_protocol::broker::{
-    Admission, Applied, ConnId, Limits, ListenerId, Out, Shard, ShardConfig,
+    Admission, Applied, AuthAnswer, AuthRequest, ConnId, Limits, ListenerId, Out, Shard,
+    ShardConfig,
 };
 use ternmq_protocol::codec::{MAX_PACKET_SIZE, Packet, Split, split};
-use ternmq_protocol::{Message, ProtocolVersion, Time};
+use ternmq_protocol::{Message, ProtocolVersion, ReasonCode, Time};
 
 /// A shard whose clients send anything: what it sends is well-formed MQTT of the version of each
 /// connection, begins with CONNACK, has nothing after DISCONNECT and nothing that only clients send.
@@ -154,6 +155,10 @@ impl Desk {
             }
             assert!(self.out.publishes.is_empty(), "there are no other shards");
             self.out.ended.clear();
+            for request in std::mem::take(&mut self.out.authentications) {
+                let (answer, out) = (answer(&request), &mut self.out);
+                self.shard.authenticate(request.conn, self.now, answer, out);
+            }
             for request in std::mem::take(&mut self.out.admissions) {
                 let (conn, out) = (request.conn, &mut self.out);
                 self.shard.admit(conn, self.now, Admission::Accept, out);
@@ -224,8 +229,23 @@ impl Desk {
     }
 }
 
+/// The client chooses how its authentication goes.
+fn answer(request: &AuthRequest) -> AuthAnswer {
+    match request.data.first() {
+        Some(b'c') => AuthAnswer::Continue(request.data.clone()),
+        Some(b's') => AuthAnswer::Success {
+            user: request.method.clone(),
+            data: request.data.clone(),
+        },
+        _ => AuthAnswer::Failure(ReasonCode::NOT_AUTHORIZED),
+    }
+}
+
 impl Line {
     fn check(&mut self, packet: &Packet<'_>) {
+        if self.packets == 0 && matches!(packet, Packet::Auth(_)) {
+            return; // an exchange comes before CONNACK
+        }
         let first = matches!(packet, Packet::ConnAck(_));
         assert_eq!(
             first,

@@ -156,7 +156,8 @@ fn generated_seeds(name: &str) -> Vec<Vec<u8>> {
         "properties" => property_lists(),
         "shard" => packet::LEVELS
             .iter()
-            .flat_map(|l| shard_stories(*l))
+            .flat_map(|l| shard_stories(*l, &SHARD_STORIES))
+            .chain(shard_stories(5, &AUTH_STORIES))
             .collect(),
         "topic" => TOPICS
             .iter()
@@ -265,7 +266,7 @@ fn client_stories(level: u8) -> Vec<Vec<u8>> {
 }
 
 /// Steps of the clients of a shard as bytes, `fuzz/targets/src/shard.rs` says which is which.
-fn shard_stories(level: u8) -> Vec<Vec<u8>> {
+fn shard_stories(level: u8, stories: &[&[&str]]) -> Vec<Vec<u8>> {
     let step = |text: &&str| {
         let (slot, what) = text.split_once(' ').expect("a slot and a step");
         let slot: u8 = slot.parse().expect("a slot");
@@ -281,7 +282,7 @@ fn shard_stories(level: u8) -> Vec<Vec<u8>> {
         }
     };
     let story = |steps: &&[&str]| steps.iter().flat_map(step).collect();
-    SHARD_STORIES.iter().map(story).collect()
+    stories.iter().map(story).collect()
 }
 
 const SHARD_STORIES: [&[&str]; 6] = [
@@ -331,6 +332,32 @@ const SHARD_STORIES: [&[&str]; 6] = [
         "1 CONNECT client_id=ben clean_start=0 KEPT",
         "1 PUBREC id=1",
         "0 closes",
+        "0 waits",
+    ],
+];
+
+/// The target goes on with data that begins with `c`, lets in with `s`, and else refuses.
+const AUTH_STORIES: [&[&str]; 3] = [
+    &[
+        "0 CONNECT client_id=anna auth_method=m auth_data=c1",
+        "0 AUTH reason=0x18 auth_method=m auth_data=c2",
+        "0 AUTH reason=0x18 auth_method=m auth_data=s3",
+        "0 SUBSCRIBE id=1 filter=# options=1",
+        "0 AUTH reason=0x19 auth_method=m auth_data=c4",
+        "0 PUBLISH topic=a/b qos=1 id=7",
+        "0 AUTH reason=0x18 auth_method=m auth_data=s5",
+    ],
+    &[
+        "0 CONNECT client_id=anna auth_method=m auth_data=s",
+        "1 CONNECT client_id=anna auth_method=m auth_data=c",
+        "1 DISCONNECT",
+        "0 AUTH reason=0x19 auth_method=m auth_data=x",
+    ],
+    &[
+        "0 CONNECT client_id=anna auth_method=m auth_data=c",
+        "0 PINGREQ",
+        "1 CONNECT client_id=ben auth_method=m",
+        "2 CONNECT client_id=ben auth_method=m auth_data=c",
         "0 waits",
     ],
 ];

@@ -2,7 +2,7 @@
 
 use super::desk::*;
 use crate::broker::{Admission, ListenerId};
-use crate::codec::{Connect, Packet, PropertiesBuf, PropertyId, Publish, Value};
+use crate::codec::{Connect, Packet, PropertiesBuf, PropertyId, Publish};
 use crate::reason::ReasonCode;
 
 fn refused(desk: &mut Desk, connect: Connect<'_>) -> Option<ReasonCode> {
@@ -145,24 +145,6 @@ fn a_second_connect_is_a_protocol_error() {
     desk.input(conn, b"\x10\x07\0\x04MQTT\x09");
     let expected = Got::Disconnect(ReasonCode::PROTOCOL_ERROR);
     assert_eq!(desk.take_all(conn), [expected]);
-}
-
-// [MQTT-4.12.0-1] [MQTT-4.12.0-6]
-#[test]
-fn an_authentication_method_is_refused_and_auth_without_one_is_an_error() {
-    let mut desk = Desk::new();
-    let mut properties = PropertiesBuf::default();
-    properties
-        .push(PropertyId::AuthenticationMethod, Value::Utf8String("m"))
-        .unwrap();
-    let mut connect = Connect::new(V5_0, "c");
-    connect.properties = properties.get();
-    let reason = ReasonCode::BAD_AUTHENTICATION_METHOD;
-    assert_eq!(refused(&mut desk, connect), Some(reason));
-    let conn = desk.client(V5_0, "c");
-    desk.input(conn, &[0xF0, 0]);
-    let error = Got::Disconnect(ReasonCode::PROTOCOL_ERROR);
-    assert_eq!(desk.take_all(conn), [error]);
 }
 
 // [MQTT-3.1.4-2] [MQTT-3.1.4-6] [MQTT-3.2.2-6] [MQTT-3.2.2-7] in MQTT 3.1.1 [MQTT-3.1.4-5] [MQTT-3.2.2-4]

@@ -2,7 +2,8 @@
 
 use crate::broker::retained::{Retained, RetainedLimits};
 use crate::broker::{
-    Admission, Applied, ConnId, Limits, ListenerId, Out, RetainedOp, Shard, ShardConfig, Stats,
+    Admission, Applied, AuthAnswer, AuthRequest, ConnId, Limits, ListenerId, Out, RetainedOp,
+    Shard, ShardConfig, Stats,
 };
 use crate::codec::{
     Ack, ConnAck, Connect, Disconnect, FrameBuffer, MAX_PACKET_SIZE, Packet, PacketType,
@@ -34,6 +35,7 @@ pub(super) enum Got {
     UnsubAck(u16, Vec<u8>),
     PingResp,
     Disconnect(ReasonCode),
+    Auth(ReasonCode, PropertiesBuf),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -88,6 +90,8 @@ pub(super) struct Desk {
     pub(super) ended: Vec<String>,
     pub(super) offered: Vec<Message>,
     pub(super) admission: Option<Admission>,
+    /// Steps of authentication that the test has to answer.
+    pub(super) asked: Vec<AuthRequest>,
     lines: BTreeMap<u32, Line>,
     /// Connections closed by the shard and what they got, by number.
     closed: BTreeMap<u32, Vec<Got>>,
@@ -118,6 +122,7 @@ impl Desk {
             ended: Vec::new(),
             offered: Vec::new(),
             admission: Some(Admission::Accept),
+            asked: Vec::new(),
             lines: BTreeMap::new(),
             closed: BTreeMap::new(),
             said: Vec::new(),
@@ -279,6 +284,15 @@ impl Desk {
         self.send(conn, Packet::Disconnect(Disconnect::new(reason)));
     }
 
+    /// Answers a step of authentication.
+    pub(super) fn authenticate(&mut self, conn: ConnId, answer: AuthAnswer) {
+        let Self {
+            shard, now, out, ..
+        } = self;
+        shard.authenticate(conn, *now, answer, out);
+        self.settle();
+    }
+
     /// The network of a client breaks.
     pub(super) fn cut(&mut self, conn: ConnId) {
         self.lines.remove(&conn.0);
@@ -360,6 +374,7 @@ impl Desk {
                 self.apply(op);
             }
             self.offered.append(&mut out.publishes);
+            self.asked.append(&mut out.authentications);
             for request in out.admissions.drain(..) {
                 if let Some(admission) = self.admission {
                     let Self {
@@ -458,6 +473,7 @@ impl Line {
                 Packet::UnsubAck(ack) => Got::UnsubAck(ack.packet_id, ack.codes.0.into()),
                 Packet::PingResp => Got::PingResp,
                 Packet::Disconnect(disconnect) => Got::Disconnect(disconnect.reason),
+                Packet::Auth(auth) => Got::Auth(auth.reason, auth.properties.into()),
                 other => panic!("a server never sends {other:?}"),
             });
         }

@@ -125,12 +125,16 @@ fn a_reason_string_that_does_not_fit_is_left_out() {
 #[test]
 fn a_broken_connect_is_answered_within_what_it_declared() {
     for (declined, said) in [(0, 0), (1, 1)] {
-        let mut desk = Desk::new();
+        let mut desk = Desk::with(|limits| limits.auth_data = 1);
         let mut properties = PropertiesBuf::default();
         properties.push_number(PropertyId::RequestProblemInformation, declined);
         let method = Value::Utf8String("unknown");
         properties
             .push(PropertyId::AuthenticationMethod, method)
+            .unwrap();
+        let data = Value::BinaryData(b"too long");
+        properties
+            .push(PropertyId::AuthenticationData, data)
             .unwrap();
         let mut connect = Connect::new(V5_0, "c");
         connect.properties = properties.get();
@@ -138,7 +142,7 @@ fn a_broken_connect_is_answered_within_what_it_declared() {
         assert!(matches!(
             desk.take(conn),
             Got::ConnAck {
-                reason: ReasonCode::BAD_AUTHENTICATION_METHOD,
+                reason: ReasonCode::QUOTA_EXCEEDED,
                 ..
             }
         ));
