@@ -14,6 +14,7 @@ use crate::codec::{
 use crate::error::PeerError;
 use crate::message::Origin;
 use crate::reason::ReasonCode;
+use crate::session::alias::AliasesOut;
 use crate::time::Time;
 use crate::version::ProtocolVersion;
 use std::hash::{DefaultHasher, Hasher};
@@ -189,6 +190,11 @@ impl Shard {
             most if connect.keep_alive == 0 => most,
             most => connect.keep_alive.min(most),
         };
+        // [MQTT-3.1.2-26] [MQTT-3.1.2-27]
+        let aliases = number(PropertyId::TopicAliasMaximum).unwrap_or(0);
+        let aliases = limits.outgoing_aliases.min(aliases as u16);
+        conn.aliases_out =
+            (aliases > 0).then(|| Box::new(AliasesOut::bounded(aliases, limits.alias_bytes)));
         session.conn = id;
         session.ends_at = Time::NEVER;
         session.will_at = Time::NEVER;

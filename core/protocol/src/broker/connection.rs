@@ -5,10 +5,11 @@ use super::authenticate::Authentication;
 use super::limits::Limits;
 use super::out::{ConnId, Early, ListenerId, Out};
 use super::pool::Pool;
-use crate::codec::{FrameBuffer, Packet, PacketType};
+use crate::codec::{FrameBuffer, Packet, PacketType, QoS};
+use crate::message::{Delivery, Message, TopicAlias};
 use crate::outbound::Outbound;
 use crate::reason::ReasonCode;
-use crate::session::alias::AliasesIn;
+use crate::session::alias::{AliasesIn, AliasesOut, TopicForm};
 use crate::session::keepalive::server_deadline;
 use crate::time::Time;
 use crate::version::ProtocolVersion;
@@ -29,12 +30,17 @@ pub(super) enum Stage {
     Closing,
 }
 
+/// Bytes of a Topic Alias among the properties: shorter topics have nothing to gain from one.
+const ALIAS_LEN: usize = 3;
+
 /// A connection. Buffers and tables are boxed, and there only while they are in use.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) outbound: Option<Box<Outbound>>,
     pub(super) frames: FrameBuffer,
     pub(super) aliases: Option<Box<AliasesIn>>,
+    /// There when the client takes aliases.
+    pub(super) aliases_out: Option<Box<AliasesOut>>,
     pub(super) early: Option<Box<Early>>,
     /// There if CONNECT named an authentication method.
     pub(super) auth: Option<Box<Authentication>>,
@@ -62,6 +68,7 @@ impl Connection {
             outbound: None,
             frames: FrameBuffer::default(),
             aliases: None,
+            aliases_out: None,
             early: None,
             auth: None,
             last_packet: now,
@@ -132,6 +139,51 @@ impl Connection {
                 bytes.extend_from_slice(&[first, 2, high, low]);
             }
         });
+    }
+
+    /// Gives a delivery the topic's alias if there is one. False when the client would not take a
+    /// packet of its size [MQTT-3.1.2-24], and then no alias is set either. If true, the delivery
+    /// must be written next: what it says about aliases holds from then on.
+    pub(super) fn prepare(&mut self, message: &Message, delivery: &mut Delivery<'_>) -> bool {
+        if let Some(aliases) = &mut self.aliases_out
+            && message.topic_bytes().len() > ALIAS_LEN
+        {
+            delivery.topic_alias = match aliases.form(message.topic()) {
+                TopicForm::Full => None,
+                TopicForm::FullWithAlias(number) => Some(TopicAlias {
+                    number,
+                    with_topic: true,
+                }),
+                TopicForm::AliasOnly(number) => Some(TopicAlias {
+                    number,
+                    with_topic: false,
+                }),
+            };
+        }
+        if self.takes(message, delivery) {
+            return true;
+        }
+        let sets = delivery.topic_alias.is_some_and(|alias| alias.with_topic);
+        let Some(aliases) = self.aliases_out.as_mut().filter(|_| sets) else {
+            return false;
+        };
+        // Setting it is what costs too much.
+        aliases.revoke(message.topic());
+        delivery.topic_alias = None;
+        self.takes(message, delivery)
+    }
+
+    fn takes(&self, message: &Message, delivery: &Delivery<'_>) -> bool {
+        if self.max_packet_size == u32::MAX {
+            return true;
+        }
+        // The identifier is given later; any number is as long.
+        let packet_id = u16::from(delivery.qos != QoS::AtMostOnce);
+        let sized = Delivery {
+            packet_id,
+            ..*delivery
+        };
+        message.publish_len(self.version, &sized) <= self.max_packet_size as usize
     }
 
     /// When the connection is to be given up if nothing comes in any more.

@@ -154,7 +154,8 @@ impl Shard {
         let conn = &mut self.links.conns[id];
         if conn.stage != Stage::Closing {
             conn.stage = Stage::Closing;
-            (conn.early, conn.aliases, conn.auth) = (None, None, None);
+            (conn.early, conn.auth) = (None, None);
+            (conn.aliases, conn.aliases_out) = (None, None);
             conn.frames = crate::codec::FrameBuffer::default();
             out.closing.push(ConnId(id));
         }

@@ -38,7 +38,10 @@ impl Frames {
         delivery: &Delivery<'_>,
         outbound: &mut Outbound,
     ) {
-        let own = !self.several || delivery.dup || !delivery.subscription_ids.is_empty();
+        let own = !self.several
+            || delivery.dup
+            || delivery.topic_alias.is_some()
+            || !delivery.subscription_ids.is_empty();
         if own || message.payload().len() >= SPLICE_FROM {
             outbound.publish(version, message, delivery);
             return;

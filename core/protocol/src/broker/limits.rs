@@ -25,6 +25,12 @@ pub struct Limits {
     pub receive_maximum: u16,
     /// Topic aliases a client may set, announced as Topic Alias Maximum. Beyond it: 0x94.
     pub topic_aliases: u16,
+    /// Topic aliases that the shard sets on one connection, or the client's Topic Alias Maximum if
+    /// that is lower; 0 for none. Further topics are sent in full.
+    pub outgoing_aliases: u16,
+    /// Bytes of the topics behind the aliases of one connection, for each direction. A client that
+    /// sets more is told 0x97; topics that would exceed them on their way out are sent in full.
+    pub alias_bytes: usize,
     /// Most QoS 1 and 2 messages sent to a client and not acknowledged, or its Receive Maximum if
     /// that is lower. Further ones wait in the session's queue.
     pub inflight: u16,
@@ -64,6 +70,8 @@ impl Default for Limits {
             packet_size: 16 << 20,
             receive_maximum: 1024,
             topic_aliases: 64,
+            outgoing_aliases: 32,
+            alias_bytes: 256 << 10,
             inflight: 1024,
             queue: QueueLimits {
                 items: 500_000,

@@ -78,6 +78,7 @@ impl Links {
         if copy.qos == QoS::AtMostOnce
             && !copy.retain
             && copy.ids.is_empty()
+            && conn.aliases_out.is_none()
             && let Some(body) = source.as_is(conn.version)
         {
             // 5 bytes of header at most; who is that close to its limit goes the long way.
@@ -90,7 +91,8 @@ impl Links {
         let message = source.message();
         let (version, qos) = (conn.version, copy.qos);
         let mut delivery = delivery(version, message, qos, copy.retain, copy.ids, now);
-        if !fits(conn, message, &delivery) {
+        // One that is too large counts as sent [MQTT-3.1.2-25].
+        if !conn.prepare(message, &mut delivery) {
             self.stats.dropped.too_large += 1;
             return;
         }
@@ -157,21 +159,6 @@ impl Links {
         }
         session.queued_qos0 -= qos0_gone;
     }
-}
-
-/// Whether the client takes a packet of this size. One that is too large counts as sent
-/// [MQTT-3.1.2-25].
-pub(super) fn fits(conn: &Connection, message: &Message, delivery: &Delivery<'_>) -> bool {
-    if conn.max_packet_size == u32::MAX {
-        return true;
-    }
-    // The identifier is given later; any number is as long.
-    let packet_id = u16::from(delivery.qos != QoS::AtMostOnce);
-    let sized = Delivery {
-        packet_id,
-        ..*delivery
-    };
-    message.publish_len(conn.version, &sized) <= conn.max_packet_size as usize
 }
 
 /// What a message that is sent now waits for.

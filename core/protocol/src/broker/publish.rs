@@ -79,10 +79,11 @@ impl Shard {
                 ));
             }
             if let Some(alias) = publish.properties.number(PropertyId::TopicAlias) {
-                let maximum = self.links.limits.topic_aliases;
+                let limits = &self.links.limits;
+                let (maximum, bytes) = (limits.topic_aliases, limits.alias_bytes);
                 let aliases = self.links.conns[id]
                     .aliases
-                    .get_or_insert_with(|| Box::new(AliasesIn::new(maximum)));
+                    .get_or_insert_with(|| Box::new(AliasesIn::bounded(maximum, bytes)));
                 if topic.is_empty() {
                     aliased.clear();
                     aliased.push_str(aliases.get(alias as u16)?);

@@ -1,7 +1,7 @@
 //! What waits for a session, sent as soon as there is room for it.
 
 use super::connection::Connection;
-use super::links::{Links, awaited, fits, parcel_delivery};
+use super::links::{Links, awaited, parcel_delivery};
 use super::out::Out;
 use super::pool::Pool;
 use super::session::Parcel;
@@ -77,7 +77,7 @@ impl Links {
             let version = conn.version;
             let mut delivery = parcel_delivery(version, message, parcel, now);
             (delivery.dup, delivery.packet_id) = (true, packet_id);
-            if fits(conn, message, &delivery) {
+            if conn.prepare(message, &mut delivery) {
                 stats.sent_again += 1;
                 conn.writer(id, pool, out)
                     .publish(version, message, &delivery);
@@ -154,8 +154,8 @@ fn send_parcel(
         return;
     }
     let (version, qos) = (conn.version, parcel.qos);
-    let delivery = parcel_delivery(version, message, &parcel, now);
-    if !fits(conn, message, &delivery) {
+    let mut delivery = parcel_delivery(version, message, &parcel, now);
+    if !conn.prepare(message, &mut delivery) {
         stats.dropped.too_large += 1;
         return;
     }
@@ -163,6 +163,7 @@ fn send_parcel(
         conn.writer(id, pool, out)
             .publish(version, message, &delivery);
     } else {
+        let topic_alias = delivery.topic_alias;
         // Into the window first, and written from there: no second reference to the message.
         let pushed = window.push(awaited(qos), parcel);
         let Ok(packet_id) = pushed else {
@@ -174,7 +175,7 @@ fn send_parcel(
         };
         if let Some(message) = &parcel.message {
             let mut delivery = parcel_delivery(version, message, parcel, now);
-            delivery.packet_id = packet_id;
+            (delivery.packet_id, delivery.topic_alias) = (packet_id, topic_alias);
             conn.writer(id, pool, out)
                 .publish(version, message, &delivery);
         }

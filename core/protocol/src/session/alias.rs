@@ -12,6 +12,8 @@ pub enum AliasError {
     OutOfRange,
     /// An empty Topic Name with an alias that was never set: 0x82.
     Unset,
+    /// The topics behind the aliases would take more bytes than this side keeps: 0x97.
+    TooLong,
 }
 
 impl fmt::Display for AliasError {
@@ -19,6 +21,7 @@ impl fmt::Display for AliasError {
         f.write_str(match self {
             Self::OutOfRange => "topic alias is 0 or above the maximum",
             Self::Unset => "topic alias was not set on this connection",
+            Self::TooLong => "the topics behind the aliases are too long",
         })
     }
 }
@@ -33,6 +36,10 @@ impl From<AliasError> for PeerError {
                 "topic alias is 0 or above the maximum",
             ),
             AliasError::Unset => Self::protocol("topic alias was not set on this connection"),
+            AliasError::TooLong => Self::new(
+                ReasonCode::QUOTA_EXCEEDED,
+                "the topics behind the aliases are too long",
+            ),
         }
     }
 }
@@ -40,10 +47,14 @@ impl From<AliasError> for PeerError {
 /// Aliases the peer set: alias to topic.
 ///
 /// Memory grows to the highest alias in use; the announced maximum bounds it, at most 65,535 bytes
-/// of topic for each. Nothing is held before the first alias.
+/// of topic for each, or as many bytes for all as [`bounded`](Self::bounded) says. Nothing is held
+/// before the first alias.
 #[derive(Clone, Debug, Default)]
 pub struct AliasesIn {
     topics: Vec<Box<str>>,
+    /// Bytes of all topics, and the most that they may be.
+    bytes: usize,
+    most_bytes: usize,
     maximum: u16,
 }
 
@@ -51,10 +62,24 @@ impl AliasesIn {
     /// For a connection on which this side announced Topic Alias Maximum `maximum`; 0 is none.
     #[must_use]
     pub const fn new(maximum: u16) -> Self {
+        Self::bounded(maximum, usize::MAX)
+    }
+
+    /// The same, but the topics may take `most_bytes` together and no more.
+    #[must_use]
+    pub const fn bounded(maximum: u16, most_bytes: usize) -> Self {
         Self {
             topics: Vec::new(),
+            bytes: 0,
+            most_bytes,
             maximum,
         }
+    }
+
+    /// Bytes of the topics that are kept.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// A PUBLISH came in with a Topic Name and an alias: the alias means that topic from now on.
@@ -63,8 +88,14 @@ impl AliasesIn {
         if self.topics.len() <= place {
             self.topics.resize_with(place + 1, Box::default);
         }
-        if *self.topics[place] != *topic {
-            self.topics[place] = topic.into();
+        let known = &mut self.topics[place];
+        if **known != *topic {
+            let bytes = self.bytes - known.len() + topic.len();
+            if bytes > self.most_bytes {
+                return Err(AliasError::TooLong);
+            }
+            self.bytes = bytes;
+            *known = topic.into();
         }
         Ok(())
     }
@@ -106,6 +137,8 @@ pub enum TopicForm {
 #[derive(Clone, Debug, Default)]
 pub struct AliasesOut {
     aliases: HashMap<Box<str>, u16>,
+    /// Bytes of topics that may still get an alias.
+    bytes_left: usize,
     maximum: u16,
 }
 
@@ -114,8 +147,16 @@ impl AliasesOut {
     /// limit if that is lower; 0 is none [MQTT-3.1.2-27].
     #[must_use]
     pub fn new(maximum: u16) -> Self {
+        Self::bounded(maximum, usize::MAX)
+    }
+
+    /// The same, but the topics with an alias take `most_bytes` together and no more: one that would
+    /// exceed them gets none.
+    #[must_use]
+    pub fn bounded(maximum: u16, most_bytes: usize) -> Self {
         Self {
             aliases: HashMap::new(),
+            bytes_left: most_bytes,
             maximum,
         }
     }
@@ -130,9 +171,10 @@ impl AliasesOut {
         if let Some(alias) = self.aliases.get(topic) {
             return TopicForm::AliasOnly(*alias);
         }
-        if self.aliases.len() >= usize::from(self.maximum) {
+        if self.aliases.len() >= usize::from(self.maximum) || topic.len() > self.bytes_left {
             return TopicForm::Full;
         }
+        self.bytes_left -= topic.len();
         let alias = self.aliases.len() as u16 + 1;
         self.aliases.insert(topic.into(), alias);
         TopicForm::FullWithAlias(alias)
@@ -147,6 +189,7 @@ impl AliasesOut {
             .is_some_and(|alias| usize::from(*alias) == self.aliases.len())
         {
             self.aliases.remove(topic);
+            self.bytes_left += topic.len();
         }
     }
 }
@@ -220,6 +263,25 @@ mod tests {
         );
         aliases.revoke("b");
         assert_eq!(aliases.form("c"), TopicForm::FullWithAlias(2));
+    }
+
+    #[test]
+    fn the_topics_behind_aliases_are_bounded_in_bytes() {
+        let mut aliases = AliasesIn::bounded(9, 10);
+        aliases.set(1, "12345").unwrap();
+        aliases.set(2, "12345").unwrap();
+        assert_eq!(aliases.set(3, "1"), Err(AliasError::TooLong));
+        aliases.set(2, "1234").unwrap();
+        aliases.set(3, "1").unwrap();
+        assert_eq!((aliases.bytes(), aliases.get(3)), (10, Ok("1")));
+
+        let mut aliases = AliasesOut::bounded(9, 10);
+        assert_eq!(aliases.form("12345"), TopicForm::FullWithAlias(1));
+        assert_eq!(aliases.form("123456"), TopicForm::Full);
+        assert_eq!(aliases.form("54321"), TopicForm::FullWithAlias(2));
+        assert_eq!(aliases.form("1"), TopicForm::Full);
+        aliases.revoke("54321");
+        assert_eq!(aliases.form("1"), TopicForm::FullWithAlias(2));
     }
 
     #[test]

@@ -492,3 +492,16 @@ fn reason_string<'a>(packet: &Packet<'a>) -> Option<&'a str> {
     };
     properties.text(PropertyId::ReasonString)
 }
+
+/// A client of MQTT 5.0 with these numbers in its CONNECT is connected, CONNACK read.
+pub(super) fn client_with(desk: &mut Desk, name: &str, properties: &[(PropertyId, u32)]) -> ConnId {
+    let mut buf = PropertiesBuf::default();
+    for (id, number) in properties {
+        buf.push_number(*id, *number);
+    }
+    let mut connect = Connect::new(V5_0, name);
+    connect.properties = buf.get();
+    let conn = desk.connect(connect);
+    desk.connack(conn);
+    conn
+}

@@ -1,22 +1,9 @@
 //! Flow control, sizes, aliases: what limits a connection in either direction.
 
 use super::desk::*;
-use crate::broker::ConnId;
 use crate::codec::{Connect, Packet, PacketType, Properties, PropertiesBuf, PropertyId, Publish};
 use crate::codec::{QoS, Value};
 use crate::reason::ReasonCode;
-
-fn client_with(desk: &mut Desk, name: &str, properties: &[(PropertyId, u32)]) -> ConnId {
-    let mut buf = PropertiesBuf::default();
-    for (id, number) in properties {
-        buf.push_number(*id, *number);
-    }
-    let mut connect = Connect::new(V5_0, name);
-    connect.properties = buf.get();
-    let conn = desk.connect(connect);
-    desk.connack(conn);
-    conn
-}
 
 // [MQTT-3.3.4-9] [MQTT-3.3.4-10] [MQTT-4.9.0-1] [MQTT-4.9.0-2] [MQTT-4.9.0-3]
 #[test]

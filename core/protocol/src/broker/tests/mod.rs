@@ -1,5 +1,6 @@
 //! The shard through its public face: bytes and a virtual clock in, bytes and wishes out.
 
+mod aliases;
 mod authenticate;
 mod basic;
 mod connect;
