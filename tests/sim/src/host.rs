@@ -125,7 +125,7 @@ impl World {
     pub(crate) fn accept(&mut self, link: usize) -> Result<(), String> {
         let shard = self.random.below(self.hosts.len());
         self.pass_time(shard)?;
-        let conn = self.call_unsettled(shard, |shard, now, _| shard.open(now, ListenerId(0)));
+        let conn = self.call_unsettled(shard, |shard, now, _| shard.open(now, ListenerId(0), None));
         let Some(conn) = conn else {
             return Err("a connection was refused though the limit is far".into());
         };

@@ -1,6 +1,7 @@
 //! New connections: accepted here, made in process, or handed over by another shard.
 
 use std::io;
+use std::net::IpAddr;
 
 use ternmq_protocol::Time;
 use ternmq_protocol::broker::{Admission, ConnId, ListenerId};
@@ -86,11 +87,13 @@ impl Driver {
                 return false;
             };
             match listener.accept() {
-                Ok(Some((stream, _))) => {
+                Ok(Some((stream, address))) => {
                     self.counters.accepted += 1;
                     let listener = ListenerId(number as u16);
                     if self.shared.connections.enter(listener, self.now) {
-                        self.open(stream, listener);
+                        // An IPv4 address is one, whichever socket it came in through.
+                        let peer = address.ip().to_canonical();
+                        self.open(stream, listener, Some(peer));
                     }
                 }
                 Ok(None) => return false,
@@ -105,10 +108,10 @@ impl Driver {
     }
 
     /// Gives a stream that has entered the count of connections to the shard.
-    pub(super) fn open(&mut self, stream: Stream, listener: ListenerId) {
+    pub(super) fn open(&mut self, stream: Stream, listener: ListenerId, peer: Option<IpAddr>) {
         // A number that is free again may still stand in what is not settled yet.
         self.settle();
-        match self.shard.open(self.now, listener) {
+        match self.shard.open(self.now, listener, peer) {
             Some(conn) if self.stops_at.is_none() => self.hold(conn, stream, listener),
             Some(conn) => {
                 self.shard.handle_closed(conn, self.now, &mut self.out);

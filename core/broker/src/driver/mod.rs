@@ -177,7 +177,7 @@ impl Driver {
         }
         for parcel in mail.parcels.drain(..) {
             match parcel {
-                Parcel::Open(stream) => self.open(stream, crate::connections::IN_PROCESS),
+                Parcel::Open(stream) => self.open(stream, crate::connections::IN_PROCESS, None),
                 Parcel::Move(moved) => self.adopt(*moved),
                 Parcel::Stats(reply) => {
                     // Whoever asked may have gone.

@@ -357,6 +357,7 @@ pub(super) fn admit_request(
         conn: ConnId(id),
         client_id: client_id.into(),
         listener: conn.listener,
+        peer: conn.peer,
         version: connect.version,
         clean_start: connect.clean_start,
         authenticated: false,

@@ -14,6 +14,7 @@ use crate::session::keepalive::server_deadline;
 use crate::time::Time;
 use crate::version::ProtocolVersion;
 use crate::wheel::Timer;
+use std::net::IpAddr;
 
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +54,8 @@ pub(super) struct Connection {
     /// Seconds, 0 for none.
     pub(super) keep_alive: u16,
     pub(super) listener: ListenerId,
+    /// Where the client is.
+    pub(super) peer: Option<IpAddr>,
     pub(super) version: ProtocolVersion,
     pub(super) stage: Stage,
     /// It is in [`Out::dirty`].
@@ -63,7 +66,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(now: Time, listener: ListenerId) -> Self {
+    pub(super) fn new(now: Time, listener: ListenerId, peer: Option<IpAddr>) -> Self {
         Self {
             outbound: None,
             frames: FrameBuffer::default(),
@@ -76,6 +79,7 @@ impl Connection {
             max_packet_size: u32::MAX,
             keep_alive: 0,
             listener,
+            peer,
             version: ProtocolVersion::V3_1_1,
             stage: Stage::Opened,
             dirty: false,

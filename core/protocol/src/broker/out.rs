@@ -7,6 +7,7 @@ use crate::reason::ReasonCode;
 use crate::time::Time;
 use crate::topic::{TopicFilter, TopicName};
 use crate::version::ProtocolVersion;
+use std::net::IpAddr;
 
 /// A connection of a shard. The number is a slot: dense, and used again once
 /// [`Shard::handle_closed`](super::Shard::handle_closed) was called for it, so a driver can keep its
@@ -147,6 +148,8 @@ pub struct AdmitRequest {
     pub client_id: Box<str>,
     /// The listener it came in through.
     pub listener: ListenerId,
+    /// Where it is; `None` for one in this process.
+    pub peer: Option<IpAddr>,
     /// The version it speaks.
     pub version: ProtocolVersion,
     /// Clean Start, Clean Session before MQTT 5.0.
@@ -165,6 +168,7 @@ impl std::fmt::Debug for AdmitRequest {
             .field("conn", &self.conn)
             .field("client_id", &self.client_id)
             .field("listener", &self.listener)
+            .field("peer", &self.peer)
             .field("version", &self.version)
             .field("clean_start", &self.clean_start)
             .field("authenticated", &self.authenticated)
@@ -242,6 +246,7 @@ pub struct Parked {
     pub(super) early: Early,
     pub(super) auth: Option<Box<Authentication>>,
     pub(super) listener: ListenerId,
+    pub(super) peer: Option<IpAddr>,
     pub(super) opened: Time,
     pub(super) version: ProtocolVersion,
 }

@@ -21,6 +21,7 @@ use foldhash::SharedSeed;
 use foldhash::fast::SeedableRandomState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
+use std::net::IpAddr;
 
 /// The packet type with which a connection begins.
 const CONNECT: u8 = PacketType::Connect as u8;
@@ -113,10 +114,15 @@ impl Shard {
         }
     }
 
-    /// A connection was accepted. `None`, counted, when there are as many as the limit allows:
+    /// A connection was accepted, from an address if it has one. `None`, counted, when there are as many as the limit allows:
     /// close it.
-    pub fn open(&mut self, now: Time, listener: ListenerId) -> Option<ConnId> {
-        self.insert(Connection::new(now, listener))
+    pub fn open(
+        &mut self,
+        now: Time,
+        listener: ListenerId,
+        peer: Option<IpAddr>,
+    ) -> Option<ConnId> {
+        self.insert(Connection::new(now, listener, peer))
     }
 
     /// Bytes came in. Handles every whole packet in them and keeps the beginning of one that is not
@@ -259,6 +265,7 @@ impl Shard {
             early: *early,
             auth: connection.auth.take(),
             listener: connection.listener,
+            peer: connection.peer,
             opened: connection.last_packet,
             version: connection.version,
         };
@@ -269,7 +276,7 @@ impl Shard {
     /// Takes a connection over that another shard released; [`admit`](Self::admit) it next. `None`,
     /// counted, when there are as many as the limit allows: close it.
     pub fn adopt(&mut self, _now: Time, parked: Parked) -> Option<ConnId> {
-        let mut connection = Connection::new(parked.opened, parked.listener);
+        let mut connection = Connection::new(parked.opened, parked.listener, parked.peer);
         connection.stage = Stage::Admission;
         connection.version = parked.version;
         connection.early = Some(Box::new(parked.early));

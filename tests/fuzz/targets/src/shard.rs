@@ -109,7 +109,10 @@ impl Desk {
         let conn = match self.slots[slot] {
             Some(conn) => conn,
             None => {
-                let conn = self.shard.open(self.now, ListenerId(0)).expect("room");
+                let conn = self
+                    .shard
+                    .open(self.now, ListenerId(0), None)
+                    .expect("room");
                 let fresh = self.lines.insert(conn, Line::default()).is_none();
                 assert!(fresh, "{conn:?} was given twice");
                 self.slots[slot] = Some(conn);

@@ -207,6 +207,7 @@ fn a_connection_moves_to_another_shard_with_all_it_sent() {
     let (mut from, mut to) = (Desk::new(), Desk::new());
     let name = b"user";
     from.admission = None;
+    from.peer = Some([192, 0, 2, 7].into());
     let conn = from.open(V5_0);
     let mut bytes = Vec::new();
     let mut connect = Connect::new(V5_0, "");
@@ -216,6 +217,7 @@ fn a_connection_moves_to_another_shard_with_all_it_sent() {
     Packet::PingReq.encode(V5_0, &mut bytes).unwrap();
     from.input(conn, &bytes);
     let request = from.out.admissions.pop().unwrap();
+    assert_eq!(request.peer, from.peer);
     assert_eq!(request.user_name.as_deref(), Some("user"));
     assert_eq!(request.password.as_deref(), Some(&name[..]));
     assert!(
@@ -344,7 +346,7 @@ fn limits_of_connections_and_sessions_are_kept_and_counted() {
     let busy = Some(ReasonCode::SERVER_BUSY);
     assert_eq!(refused(&mut desk, Connect::new(V5_0, "c")), busy);
     desk.open(V5_0);
-    assert!(desk.shard.open(desk.now, ListenerId(0)).is_none());
+    assert!(desk.shard.open(desk.now, ListenerId(0), None).is_none());
     assert_eq!(desk.stats().connections_refused, 1);
     desk.cut(a);
     assert!(

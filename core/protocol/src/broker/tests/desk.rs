@@ -15,6 +15,7 @@ use crate::reason::ReasonCode;
 use crate::time::Time;
 use crate::version::ProtocolVersion;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 pub(super) use ProtocolVersion::{V3_1, V3_1_1, V5_0};
 pub(super) const Q0: QoS = QoS::AtMostOnce;
@@ -89,6 +90,8 @@ pub(super) struct Desk {
     pub(super) now: Time,
     pub(super) ended: Vec<String>,
     pub(super) offered: Vec<Message>,
+    /// Where the next client is.
+    pub(super) peer: Option<IpAddr>,
     pub(super) admission: Option<Admission>,
     /// Steps of authentication that the test has to answer.
     pub(super) asked: Vec<AuthRequest>,
@@ -121,6 +124,7 @@ impl Desk {
             now: Time(1_000_000),
             ended: Vec::new(),
             offered: Vec::new(),
+            peer: None,
             admission: Some(Admission::Accept),
             asked: Vec::new(),
             lines: BTreeMap::new(),
@@ -142,7 +146,7 @@ impl Desk {
 
     /// A socket is accepted.
     pub(super) fn open(&mut self, version: ProtocolVersion) -> ConnId {
-        let conn = self.shard.open(self.now, ListenerId(7)).unwrap();
+        let conn = self.shard.open(self.now, ListenerId(7), self.peer).unwrap();
         self.add_line(conn, version);
         conn
     }

@@ -133,7 +133,7 @@ fn garbage_harms_nobody_else() {
             let at = seeded.below(bytes.len());
             bytes[at] = seeded.next() as u8;
         }
-        let Some(conn) = desk.shard.open(desk.now, Default::default()) else {
+        let Some(conn) = desk.shard.open(desk.now, Default::default(), None) else {
             panic!("a connection leaked");
         };
         let mut rest = &bytes[..];
