@@ -196,6 +196,7 @@ impl Shard {
         conn.aliases_out =
             (aliases > 0).then(|| Box::new(AliasesOut::bounded(aliases, limits.alias_bytes)));
         session.conn = id;
+        self.links.stats.connected += 1;
         session.ends_at = Time::NEVER;
         session.will_at = Time::NEVER;
         session.will = connect
@@ -289,7 +290,7 @@ impl Shard {
     /// Answers a CONNECT with a failure and closes [MQTT-3.2.2-7].
     pub(super) fn refuse(&mut self, id: u32, reason: ReasonCode, what: &str, out: &mut Out) {
         self.links.stats.connects_refused += 1;
-        let explained = self.links.conns[id].explain(what);
+        let [all, most] = self.last_words(id, reason, what);
         let packet = |properties| {
             Packet::ConnAck(ConnAck {
                 session_present: false,
@@ -297,9 +298,9 @@ impl Shard {
                 properties,
             })
         };
-        let packets = [packet(explained.get()), packet(Properties::EMPTY)];
+        let packets = [all.get(), most.get(), Properties::EMPTY].map(packet);
         // Closed either way.
-        let _ = self.send_either(id, packets, out);
+        let _ = self.send_first(id, packets, out);
         self.close(id, out);
     }
 

@@ -7,7 +7,7 @@ use super::out::{ConnId, Out};
 use super::session::NEVER_EXPIRES;
 use super::shard::Shard;
 use super::timers::Due;
-use crate::codec::{Disconnect, Packet, PacketType, PropertyId};
+use crate::codec::{Disconnect, Packet, PacketType, Properties, PropertyId};
 use crate::error::PeerError;
 use crate::reason::ReasonCode;
 use crate::time::Time;
@@ -49,6 +49,22 @@ impl Shard {
         }
         self.end(id, reason, words_for(reason), now, out);
         true
+    }
+
+    /// Ends a connection with a reason code that DISCONNECT may carry: a client that has been let in
+    /// and knows the packet is told. Its session stays as long as its expiry says, its will is
+    /// published as after any end that is not the client's own wish [MQTT-3.1.2-8].
+    pub fn end_connection(&mut self, conn: ConnId, reason: ReasonCode, now: Time, out: &mut Out) {
+        if self.links.conns.get(conn.0).is_some() {
+            self.end(conn.0, reason, words_for(reason), now, out);
+        }
+    }
+
+    /// The client identifier of a connection that CONNACK has let in.
+    #[must_use]
+    pub fn connected_client(&self, conn: ConnId) -> Option<&str> {
+        let session = self.links.conns.get(conn.0)?.session;
+        Some(&self.links.sessions.get(session)?.client_id)
     }
 
     /// The server stops: every client is told [`ReasonCode::SERVER_SHUTTING_DOWN`] and put into
@@ -136,16 +152,13 @@ impl Shard {
             true => reason,
             false => ReasonCode::PROTOCOL_ERROR,
         };
-        let conn = &self.links.conns[id];
-        if conn.version.is_v5() {
-            let properties = conn.explain(what);
-            let explained = Packet::Disconnect(Disconnect {
-                reason,
-                properties: properties.get(),
-            });
-            let plain = Packet::Disconnect(Disconnect::new(reason));
+        if self.links.conns[id].version.is_v5() {
+            let [all, most] = self.last_words(id, reason, what);
+            let words = [all.get(), most.get(), Properties::EMPTY];
+            let packets =
+                words.map(|properties| Packet::Disconnect(Disconnect { reason, properties }));
             // Too large for a client that takes less than 3 bytes: then without.
-            let _ = self.send_either(id, [explained, plain], out);
+            let _ = self.send_first(id, packets, out);
         }
     }
 
@@ -167,6 +180,7 @@ impl Shard {
         let session = self.links.sessions.get_mut(slot)?;
         session.conn = NONE;
         session.window.disconnected();
+        self.links.stats.connected -= 1;
         Some(slot)
     }
 
@@ -259,6 +273,7 @@ impl Shard {
         };
         session.timer = None;
         if session.ends_at <= now {
+            self.links.stats.sessions_expired += 1;
             self.remove_session(slot, true, now, out);
             return;
         }

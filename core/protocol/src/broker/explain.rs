@@ -29,16 +29,50 @@ impl Connection {
 }
 
 impl Shard {
-    /// Writes the first of these packets that the client's Maximum Packet Size lets through: one
-    /// with a Reason String, or the same without. An error when neither fits.
-    pub(super) fn send_either(
+    /// Where clients are to go that are told Use another server or Server moved: the Server Reference
+    /// of each such CONNACK and DISCONNECT from now on (4.11). `None`, or what is no MQTT string:
+    /// they are told no place.
+    pub fn set_server_reference(&mut self, place: Option<Box<str>>) {
+        self.server_reference = place;
+    }
+
+    /// Writes the first of these packets that the client's Maximum Packet Size lets through, the one
+    /// that says most in front. An error when not even the last one fits.
+    pub(super) fn send_first<const N: usize>(
         &mut self,
         id: u32,
-        [explained, plain]: [Packet<'_>; 2],
+        packets: [Packet<'_>; N],
         out: &mut Out,
     ) -> Result<(), PeerError> {
-        self.send(id, &explained, out)
-            .or_else(|_| self.send(id, &plain, out))
+        let mut sent = Ok(());
+        for packet in &packets {
+            sent = self.send(id, packet, out);
+            if sent.is_ok() {
+                break;
+            }
+        }
+        sent
+    }
+
+    /// What a CONNACK or DISCONNECT that ends a connection may say besides its code, and what is
+    /// worth most of it if that is too much: where to go instead, before words.
+    pub(super) fn last_words(&self, id: u32, reason: ReasonCode, what: &str) -> [PropertiesBuf; 2] {
+        let conn = &self.links.conns[id];
+        let (mut all, mut most) = (conn.explain(what), PropertiesBuf::default());
+        let redirects = matches!(
+            reason,
+            ReasonCode::USE_ANOTHER_SERVER | ReasonCode::SERVER_MOVED
+        );
+        if let Some(place) = self.server_reference.as_deref()
+            && redirects
+            && conn.version.is_v5()
+        {
+            for properties in [&mut all, &mut most] {
+                // What can't be sent is as if it were not there.
+                let _ = properties.push(PropertyId::ServerReference, Value::Utf8String(place));
+            }
+        }
+        [all, most]
     }
 
     /// Writes an acknowledgement that reports a failure. Before MQTT 5.0 it reports nothing.
@@ -76,6 +110,10 @@ pub(super) fn words_for(reason: ReasonCode) -> &'static str {
         ReasonCode::SESSION_TAKEN_OVER => "another connection uses this client identifier",
         ReasonCode::KEEP_ALIVE_TIMEOUT => "nothing came in for one and a half times Keep Alive",
         ReasonCode::SERVER_SHUTTING_DOWN => "the server is stopping",
+        ReasonCode::USE_ANOTHER_SERVER | ReasonCode::SERVER_MOVED => {
+            "the server lets its clients go"
+        }
+        ReasonCode::BANNED => "the server's operator has banned this client",
         ReasonCode::SERVER_BUSY => "the server holds as much as it may",
         ReasonCode::NOT_AUTHORIZED => "the server does not let this client do that",
         ReasonCode::ADMINISTRATIVE_ACTION => "the server's operator ended the connection",

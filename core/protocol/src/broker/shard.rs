@@ -77,6 +77,7 @@ pub struct Shard {
     pub(super) peers_interested: bool,
     pub(super) number: u16,
     pub(super) seed: u64,
+    pub(super) server_reference: Option<Box<str>>,
     /// Origins and made-up client identifiers given out so far.
     pub(super) last_origin: u64,
     pub(super) last_assigned: u64,
@@ -109,6 +110,7 @@ impl Shard {
             peers_interested: false,
             number,
             seed,
+            server_reference: None,
             last_origin: u64::from(number) << 48,
             last_assigned: 0,
         }

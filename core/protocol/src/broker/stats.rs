@@ -31,6 +31,10 @@ pub struct Stats {
     pub taken_over: u64,
     /// Sessions now, connected or not.
     pub sessions: u64,
+    /// Clients connected now: sessions with a connection.
+    pub connected: u64,
+    /// Sessions that ended because their Session Expiry Interval had passed.
+    pub sessions_expired: u64,
     /// Subscriptions now.
     pub subscriptions: u64,
     /// Application messages that came in from clients, by QoS; repeated QoS 2 ones once.
@@ -146,6 +150,8 @@ impl Stats {
         self.timeouts += other.timeouts;
         self.taken_over += other.taken_over;
         self.sessions += other.sessions;
+        self.connected += other.connected;
+        self.sessions_expired += other.sessions_expired;
         self.subscriptions += other.subscriptions;
         self.received_again += other.received_again;
         self.received_from_peers += other.received_from_peers;
@@ -178,7 +184,10 @@ impl Stats {
         match reason {
             ReasonCode::KEEP_ALIVE_TIMEOUT => self.timeouts += 1,
             ReasonCode::SESSION_TAKEN_OVER => self.taken_over += 1,
-            ReasonCode::ADMINISTRATIVE_ACTION | ReasonCode::SERVER_SHUTTING_DOWN => {}
+            ReasonCode::ADMINISTRATIVE_ACTION
+            | ReasonCode::SERVER_SHUTTING_DOWN
+            | ReasonCode::USE_ANOTHER_SERVER
+            | ReasonCode::SERVER_MOVED => {}
             _ => self.peer_errors += 1,
         }
     }

@@ -163,3 +163,64 @@ fn many_failures_are_explained_once() {
     desk.send(conn, Packet::PubRel(ack));
     assert_eq!(desk.said.len(), 2);
 }
+
+/// Where to go instead is worth more than words, and both stand back before the packet that is too
+/// large.
+// [MQTT-3.1.2-24]
+#[test]
+fn a_server_reference_is_told_where_it_may_stand_and_fits() {
+    let moved = [ReasonCode::USE_ANOTHER_SERVER, ReasonCode::SERVER_MOVED];
+    for (reason, most, place, words) in [
+        (moved[0], None, true, true),
+        (moved[1], Some(40), true, false),
+        (moved[1], Some(12), false, false),
+        (ReasonCode::SERVER_BUSY, None, false, true),
+    ] {
+        let mut desk = Desk::new();
+        desk.shard
+            .set_server_reference(Some("other.example:1883".into()));
+        let limit = most.map(|most| (PropertyId::MaximumPacketSize, most));
+        desk.admission = Some(Admission::Refuse(reason));
+        let refused = connect_with(&mut desk, limit.as_slice());
+        let Got::ConnAck {
+            reason: code,
+            properties,
+            ..
+        } = desk.take(refused)
+        else {
+            panic!("no CONNACK");
+        };
+        let told = properties.get().get(PropertyId::ServerReference);
+        let wanted = place.then_some(Value::Utf8String("other.example:1883"));
+        assert_eq!(
+            (code, told, desk.said.len()),
+            (reason, wanted, usize::from(words))
+        );
+    }
+}
+
+#[test]
+fn a_client_that_is_let_go_leaves_its_session_and_is_no_error() {
+    let mut desk = Desk::new();
+    let (conn, _) = desk.durable(V5_0, "c");
+    let stats = desk.shard.stats();
+    assert_eq!(
+        (stats.connected, desk.shard.connected_client(conn)),
+        (1, Some("c"))
+    );
+    let Desk {
+        shard, out, now, ..
+    } = &mut desk;
+    shard.end_connection(conn, ReasonCode::USE_ANOTHER_SERVER, *now, out);
+    desk.settle();
+    assert_eq!(
+        desk.take(conn),
+        Got::Disconnect(ReasonCode::USE_ANOTHER_SERVER)
+    );
+    let stats = desk.shard.stats();
+    assert_eq!(
+        (stats.connected, stats.sessions, stats.peer_errors),
+        (0, 1, 0)
+    );
+    assert!(desk.durable(V5_0, "c").1);
+}
