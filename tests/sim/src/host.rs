@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::IoSlice;
 
 use ternmq_protocol::broker::{
-    Admission, AdmitRequest, Applied, AuthAnswer, ConnId, Limits, ListenerId, Out, Parked,
-    RetainedOp, Shard, ShardConfig,
+    Admission, AdmitRequest, Applied, AuthAnswer, ConnId, Limits, ListenerId, Out, Page, Parked,
+    RetainedOp, RetainedTicket, Shard, ShardConfig,
 };
 use ternmq_protocol::{Message, ReasonCode, Time};
 
@@ -253,8 +253,17 @@ impl World {
             let ended = std::mem::take(&mut out.ended);
             let closing = std::mem::take(&mut out.closing);
             let dirty = std::mem::take(&mut out.dirty);
-            self.keep_retained(shard, retained);
+            let owed = out.owed.take();
+            let pages = self.keep_retained(retained);
             self.post(shard, publishes);
+            if let Some(ticket) = owed {
+                self.call_unsettled(shard, |shard, _, out| shard.complete(ticket, out));
+            }
+            for (ticket, page) in pages {
+                self.call_unsettled(shard, |shard, now, out| {
+                    shard.handle_retained(ticket, page, now, out);
+                });
+            }
             for request in authentications {
                 let none = AuthAnswer::Failure(ReasonCode::BAD_AUTHENTICATION_METHOD);
                 self.call_unsettled(shard, |shard, now, out| {
@@ -286,7 +295,8 @@ impl World {
         self.check_books(shard)
     }
 
-    fn keep_retained(&mut self, shard: usize, ops: Vec<RetainedOp>) {
+    fn keep_retained(&mut self, ops: Vec<RetainedOp>) -> Vec<(RetainedTicket, Page)> {
+        let mut pages = Vec::new();
         for op in ops {
             if !matches!(op, RetainedOp::Page { .. }) && self.faults.strikes(Fault::LoseRetained) {
                 continue;
@@ -294,11 +304,10 @@ impl World {
             match op.apply(&mut self.store, self.now) {
                 Applied::Done => {}
                 Applied::Full(full) => self.note(format_args!("retained store full: {full:?}")),
-                Applied::Page(ticket, page) => self.call_unsettled(shard, |shard, now, out| {
-                    shard.handle_retained(ticket, page, now, out);
-                }),
+                Applied::Page(ticket, page) => pages.push((ticket, page)),
             }
         }
+        pages
     }
 
     /// Offers messages to the other shards that have subscriptions.

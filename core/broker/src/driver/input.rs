@@ -75,6 +75,7 @@ impl Driver {
         match slot.stream.read(&mut self.scratch) {
             Ok(0) => {
                 // A peer that has only stopped sending gets the answers to what it sent before.
+                self.settle();
                 self.flush(conn);
                 self.close(conn);
             }

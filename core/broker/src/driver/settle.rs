@@ -2,7 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
-use ternmq_protocol::broker::{Admission, AdmitRequest, Applied, AuthAnswer, ConnId, RetainedOp};
+use ternmq_protocol::broker::{
+    Admission, AdmitRequest, Applied, AuthAnswer, ConnId, Page, RetainedOp, RetainedTicket, Ticket,
+};
 use ternmq_protocol::{Message, ReasonCode, Time};
 
 use super::Driver;
@@ -20,6 +22,8 @@ const ROUNDS: usize = 4;
 pub(crate) struct Post {
     kept: Vec<Vec<Message>>,
     stalled: bool,
+    /// Acknowledgements for what is kept.
+    owed: Option<Ticket>,
     /// What the shard was told last.
     others_subscribe: bool,
     /// Retained operations since the last settling that came before the others subscribed.
@@ -31,6 +35,7 @@ impl Post {
         Self {
             kept: (0..shards).map(|_| Vec::new()).collect(),
             stalled: false,
+            owed: None,
             others_subscribe: false,
             not_offered: 0,
         }
@@ -49,13 +54,19 @@ impl Driver {
         self.unsettled = 0;
         if self.post.stalled {
             self.post_again();
+            self.complete();
         }
         let mut rounds = 0;
         while !self.out.is_empty() && (rounds < ROUNDS || self.names_connections()) {
             rounds += 1;
             self.announce();
-            self.keep_retained();
+            let pages = self.keep_retained();
             self.offer_publishes();
+            self.complete();
+            for (ticket, page) in pages {
+                self.shard
+                    .handle_retained(ticket, page, self.now, &mut self.out);
+            }
             self.answer_authentications();
             self.answer_admissions();
             for client_id in self.out.ended.drain(..) {
@@ -102,13 +113,25 @@ impl Driver {
         self.shared.queues.set(self.number, bytes as usize);
     }
 
-    /// Changes the retained store.
+    /// Lets the acknowledgements go whose messages the other shards have taken, all of them.
+    fn complete(&mut self) {
+        if let Some(ticket) = self.out.owed.take() {
+            self.post.owed = Some(ticket);
+        }
+        if self.post.kept.iter().all(Vec::is_empty)
+            && let Some(ticket) = self.post.owed.take()
+        {
+            self.shard.complete(ticket, &mut self.out);
+        }
+    }
+
+    /// Changes the retained store and returns what it was asked for.
     ///
     /// A message that came in while nobody else subscribed is kept, and another shard may have looked
     /// for retained messages just before: it has subscribed by now, and is offered the message.
-    fn keep_retained(&mut self) {
+    fn keep_retained(&mut self) -> Vec<(RetainedTicket, Page)> {
         if self.out.retained.is_empty() {
-            return;
+            return Vec::new();
         }
         let ops = std::mem::take(&mut self.out.retained);
         let unsure = match self.post.others_subscribe {
@@ -133,14 +156,11 @@ impl Driver {
             }
         }
         drop(store);
-        for (ticket, page) in pages {
-            self.shard
-                .handle_retained(ticket, page, self.now, &mut self.out);
-        }
         if !late.is_empty() && self.shared.others_subscribe(self.number) {
             late.append(&mut self.out.publishes);
             self.out.publishes = late;
         }
+        pages
     }
 
     /// Offers what was published here to every other shard that has subscriptions.

@@ -62,6 +62,11 @@ pub(super) struct Connection {
     pub(super) dirty: bool,
     /// The client has not declined reason strings (Request Problem Information).
     pub(super) explains: bool,
+    /// Tells it from other connections of the same number.
+    pub(super) serial: u32,
+    /// Acknowledgements that wait, and the PUBACKs among them.
+    pub(super) owed: u32,
+    pub(super) owed_pubacks: u32,
     pub(super) timer: Option<Timer>,
 }
 
@@ -84,6 +89,9 @@ impl Connection {
             stage: Stage::Opened,
             dirty: false,
             explains: true,
+            serial: 0,
+            owed: 0,
+            owed_pubacks: 0,
             timer: None,
         }
     }

@@ -84,8 +84,7 @@ impl Shard {
         error: PeerError,
         out: &mut Out,
     ) {
-        let conn = &mut self.links.conns[id];
-        let properties = conn.explain(error.what);
+        let properties = self.links.conns[id].explain(error.what);
         let ack = Ack {
             packet_id,
             reason: error.reason,
@@ -97,8 +96,8 @@ impl Shard {
             PacketType::PubRel => Packet::PubRel(ack),
             _ => Packet::PubComp(ack),
         };
-        if properties.is_empty() || !conn.send(id, &explained, &mut self.links.pool, out) {
-            conn.send_ack(id, kind, packet_id, error.reason, &mut self.links.pool, out);
+        if properties.is_empty() || self.answer_with(id, &explained, out).is_err() {
+            self.answer(id, kind, packet_id, error.reason, out);
         }
     }
 }

@@ -20,8 +20,8 @@ pub struct Limits {
     pub connect_size: u32,
     /// Largest packet taken, in bytes, announced as Maximum Packet Size. Beyond it: 0x95.
     pub packet_size: u32,
-    /// QoS 2 messages of an MQTT 5.0 client that may be open at a time, announced as Receive Maximum.
-    /// Beyond it: 0x93. QoS 1 messages are acknowledged at once and never count.
+    /// QoS 1 and 2 messages of an MQTT 5.0 client that may be unacknowledged at a time, announced as
+    /// Receive Maximum. Beyond it: 0x93.
     pub receive_maximum: u16,
     /// Topic aliases a client may set, announced as Topic Alias Maximum. Beyond it: 0x94.
     pub topic_aliases: u16,
@@ -53,6 +53,9 @@ pub struct Limits {
     pub early_input: usize,
     /// Bytes of Authentication Data in one CONNECT or AUTH. Beyond it: 0x97.
     pub auth_data: usize,
+    /// Acknowledgements that may wait for one connection until what they promise is kept; then its
+    /// socket is not read until they are written.
+    pub owed_acks: u32,
     /// Bytes of empty buffers kept for the next connection that has something to send.
     pub spare_buffers: usize,
     /// Retained messages asked for at a time for a new subscription.
@@ -85,6 +88,7 @@ impl Default for Limits {
             outbound_bytes: 256 << 10,
             early_input: 64 << 10,
             auth_data: 4 << 10,
+            owed_acks: 65_536,
             spare_buffers: 32 << 20,
             retained_page: 256,
         }

@@ -3,6 +3,7 @@
 pub mod index;
 pub mod retained;
 
+mod acks;
 mod arena;
 mod authenticate;
 mod connect;
@@ -28,6 +29,7 @@ mod timers;
 mod trie;
 mod will;
 
+pub use acks::Ticket;
 pub use limits::Limits;
 pub use out::{
     Admission, AdmitRequest, Applied, AuthAnswer, AuthRequest, ConnId, ListenerId, Out, Page,

@@ -1,5 +1,6 @@
 //! What goes between a shard and its driver.
 
+use super::acks::Ticket;
 use super::authenticate::Authentication;
 use super::retained::{Cursor, Retained, RetainedFull};
 use crate::message::{Message, Origin};
@@ -28,6 +29,11 @@ pub struct Out {
     /// Messages to be offered to every other shard that has subscriptions. Empty unless
     /// [`Shard::set_peers_interested`](super::Shard::set_peers_interested) said so.
     pub publishes: Vec<Message>,
+    /// Acknowledgements are owed for what stands above: once the retained operations are carried out and
+    /// every other shard has taken the publishes, call
+    /// [`Shard::complete`](super::Shard::complete) with this. Until then they wait, and nothing else
+    /// does. Before the pages of retained messages are answered, so that SUBACK comes before them.
+    pub owed: Option<Ticket>,
     /// Steps of enhanced authentication: answer each with
     /// [`Shard::authenticate`](super::Shard::authenticate), at once or later.
     pub authentications: Vec<AuthRequest>,
@@ -51,6 +57,7 @@ impl Out {
     pub fn is_empty(&self) -> bool {
         self.retained.is_empty()
             && self.publishes.is_empty()
+            && self.owed.is_none()
             && self.authentications.is_empty()
             && self.admissions.is_empty()
             && self.ended.is_empty()

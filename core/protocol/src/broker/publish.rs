@@ -19,6 +19,11 @@ const NOT_FOUND: PeerError = PeerError::new(
     "no message with this packet identifier is in flight",
 );
 
+const TOO_MANY: PeerError = PeerError::new(
+    ReasonCode::RECEIVE_MAXIMUM_EXCEEDED,
+    "more messages than Receive Maximum",
+);
+
 impl Shard {
     pub(super) fn handle_publish(
         &mut self,
@@ -31,8 +36,11 @@ impl Shard {
         let topic = self.topic_of(id, publish, &mut aliased)?;
         let conn = &self.links.conns[id];
         let (version, session) = (conn.version, conn.session);
-        if publish.qos == QoS::ExactlyOnce && !self.is_first(id, publish.packet_id, out)? {
-            return Ok(());
+        match publish.qos {
+            QoS::AtMostOnce => {}
+            QoS::AtLeastOnce => self.check_quota(id)?,
+            QoS::ExactlyOnce if self.is_first(id, publish.packet_id, out)? => {}
+            QoS::ExactlyOnce => return Ok(()),
         }
         self.links.stats.count_received(publish.qos);
         let mut nobody = !self.match_topic(topic);
@@ -50,8 +58,6 @@ impl Shard {
         } else {
             ReasonCode::SUCCESS
         };
-        // Everything the message needs is in memory of this shard by now. With a store behind it,
-        // this is the line that waits.
         let kind = match publish.qos {
             QoS::AtMostOnce => return Ok(()),
             QoS::AtLeastOnce => PacketType::PubAck,
@@ -104,12 +110,25 @@ impl Shard {
         Ok(topic)
     }
 
+    /// Whether an MQTT 5.0 client keeps to the Receive Maximum with one more QoS 1 message
+    /// [MQTT-3.3.4-9].
+    fn check_quota(&self, id: u32) -> Result<(), PeerError> {
+        let conn = &self.links.conns[id];
+        let most = usize::from(self.links.limits.receive_maximum);
+        let open = || conn.owed_pubacks as usize + self.links.sessions[conn.session].received.len();
+        if conn.version.is_v5() && open() >= most {
+            return Err(TOO_MANY);
+        }
+        Ok(())
+    }
+
     /// Whether a QoS 2 message came in for the first time; if not, it is answered here
     /// [MQTT-4.3.3-10].
     fn is_first(&mut self, id: u32, packet_id: u16, out: &mut Out) -> Result<bool, PeerError> {
         let conn = &self.links.conns[id];
         let most = if conn.version.is_v5() {
-            self.links.limits.receive_maximum
+            let pubacks = u16::try_from(conn.owed_pubacks).unwrap_or(u16::MAX);
+            self.links.limits.receive_maximum.saturating_sub(pubacks)
         } else {
             UNLIMITED
         };
@@ -122,10 +141,7 @@ impl Shard {
                 self.answer(id, kind, packet_id, ReasonCode::SUCCESS, out);
                 Ok(false)
             }
-            Received::TooMany => Err(PeerError::new(
-                ReasonCode::RECEIVE_MAXIMUM_EXCEEDED,
-                "more QoS 2 messages than Receive Maximum",
-            )),
+            Received::TooMany => Err(TOO_MANY),
         }
     }
 
@@ -197,17 +213,5 @@ impl Shard {
             }
         }
         Ok(())
-    }
-
-    fn answer(
-        &mut self,
-        id: u32,
-        kind: PacketType,
-        packet_id: u16,
-        reason: ReasonCode,
-        out: &mut Out,
-    ) {
-        let conn = &mut self.links.conns[id];
-        conn.send_ack(id, kind, packet_id, reason, &mut self.links.pool, out);
     }
 }

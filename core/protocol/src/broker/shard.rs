@@ -1,5 +1,6 @@
 //! The broker's machine: connections and sessions of one thread.
 
+use super::acks::Acks;
 use super::arena::NONE;
 use super::authenticate::Authentication;
 use super::connection::{Connection, Stage};
@@ -49,7 +50,8 @@ pub struct ShardConfig {
 ///    error of the socket; [`handle_timeout`](Self::handle_timeout) at
 ///    [`poll_timeout`](Self::poll_timeout).
 /// 3. Then drain `Out` in the order of its fields: carry out the retained operations
-///    ([`RetainedOp::apply`](super::RetainedOp::apply)), pass on publishes, answer authentications
+///    ([`RetainedOp::apply`](super::RetainedOp::apply)), pass on publishes, then
+///    [`complete`](Self::complete) what is owed for them, answer authentications
 ///    ([`authenticate`](Self::authenticate)) and admissions ([`admit`](Self::admit), or [`release`](Self::release) and [`adopt`](Self::adopt) elsewhere).
 ///    These may put more into `Out`.
 /// 4. Flush each dirty connection once: [`outbound`](Self::outbound), gather, write, advance; when
@@ -66,6 +68,7 @@ pub struct Shard {
     pub(super) clients: HashTable<u32>,
     pub(super) hasher: SeedableRandomState,
     pub(super) timers: Timers,
+    pub(super) acks: Acks,
     pub(super) matches: Matches,
     /// What `matches` are for: this topic, and this version of the index.
     pub(super) matched_topic: String,
@@ -81,6 +84,7 @@ pub struct Shard {
     /// Origins and made-up client identifiers given out so far.
     pub(super) last_origin: u64,
     pub(super) last_assigned: u64,
+    last_serial: u32,
 }
 
 impl Shard {
@@ -101,6 +105,7 @@ impl Shard {
                 SharedSeed::global_fixed(),
             ),
             timers: Timers::new(),
+            acks: Acks::default(),
             matches: Matches::default(),
             matched_topic: String::new(),
             matched_version: u64::MAX,
@@ -113,6 +118,7 @@ impl Shard {
             server_reference: None,
             last_origin: u64::from(number) << 48,
             last_assigned: 0,
+            last_serial: 0,
         }
     }
 
@@ -251,6 +257,7 @@ impl Shard {
             connection.stage != Stage::Closing
                 && early < limits.early_input
                 && connection.outbound_len() < 2 * limits.outbound_bytes
+                && connection.owed < limits.owed_acks
         })
     }
 
@@ -341,6 +348,11 @@ impl Shard {
             return None;
         }
         self.links.stats.connections += 1;
+        self.last_serial = self.last_serial.wrapping_add(1);
+        let connection = Connection {
+            serial: self.last_serial,
+            ..connection
+        };
         let id = self.links.conns.insert(connection);
         self.arm(id);
         Some(ConnId(id))

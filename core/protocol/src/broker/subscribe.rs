@@ -58,7 +58,7 @@ impl Shard {
                 codes: Codes(&codes),
             })
         });
-        let sent = self.send_first(id, [explained, plain], out);
+        let sent = self.answer_first(id, [explained, plain], out);
         self.scratch = codes;
         sent
     }
@@ -91,7 +91,7 @@ impl Shard {
                 codes: Codes(&codes),
             })
         });
-        let sent = self.send_first(id, [explained, plain], out);
+        let sent = self.answer_first(id, [explained, plain], out);
         self.scratch = codes;
         sent
     }

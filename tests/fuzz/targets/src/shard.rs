@@ -157,6 +157,9 @@ impl Desk {
                 }
             }
             assert!(self.out.publishes.is_empty(), "there are no other shards");
+            if let Some(ticket) = self.out.owed.take() {
+                self.shard.complete(ticket, &mut self.out);
+            }
             self.out.ended.clear();
             for request in std::mem::take(&mut self.out.authentications) {
                 let (answer, out) = (answer(&request), &mut self.out);

@@ -445,6 +445,9 @@ fn a_client_that_declines_gets_answers_without_additions() {
     let mut answer = |bytes: &[u8]| {
         let (shard, out) = (&mut desk.shard, &mut desk.out);
         shard.handle_input(conn, desk.now, bytes, out);
+        if let Some(ticket) = out.owed.take() {
+            shard.complete(ticket, out);
+        }
         let mut sent = Vec::new();
         shard.outbound(conn).unwrap().drain_into(&mut sent);
         sent

@@ -2,8 +2,8 @@
 
 use crate::broker::retained::{Retained, RetainedLimits};
 use crate::broker::{
-    Admission, Applied, AuthAnswer, AuthRequest, ConnId, Limits, ListenerId, Out, RetainedOp,
-    Shard, ShardConfig, Stats,
+    Admission, Applied, AuthAnswer, AuthRequest, ConnId, Limits, ListenerId, Out, Shard,
+    ShardConfig, Stats,
 };
 use crate::codec::{
     Ack, ConnAck, Connect, Disconnect, FrameBuffer, MAX_PACKET_SIZE, Packet, PacketType,
@@ -374,10 +374,15 @@ impl Desk {
     pub(super) fn settle(&mut self) {
         while !self.out.is_empty() {
             let mut out = std::mem::take(&mut self.out);
-            for op in out.retained.drain(..) {
-                self.apply(op);
-            }
+            let ops = out.retained.drain(..);
+            let applied: Vec<_> = ops.map(|op| op.apply(&mut self.store, self.now)).collect();
             self.offered.append(&mut out.publishes);
+            if let Some(ticket) = out.owed.take() {
+                self.shard.complete(ticket, &mut self.out);
+            }
+            for applied in applied {
+                self.answer(applied);
+            }
             self.asked.append(&mut out.authentications);
             for request in out.admissions.drain(..) {
                 if let Some(admission) = self.admission {
@@ -409,8 +414,8 @@ impl Desk {
         }
     }
 
-    fn apply(&mut self, op: RetainedOp) {
-        if let Applied::Page(ticket, page) = op.apply(&mut self.store, self.now) {
+    fn answer(&mut self, applied: Applied) {
+        if let Applied::Page(ticket, page) = applied {
             let Self {
                 shard, now, out, ..
             } = self;

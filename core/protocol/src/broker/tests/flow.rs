@@ -96,22 +96,24 @@ fn an_acknowledgement_of_the_wrong_kind_is_a_protocol_error() {
 
 // [MQTT-3.3.4-7]: a client that sends more is cut off, 0x93.
 #[test]
-fn the_servers_receive_maximum_counts_open_qos_2_messages() {
+fn the_servers_receive_maximum_counts_what_is_not_acknowledged() {
+    for qos in [Q1, Q2] {
+        let mut desk = Desk::with(|limits| limits.receive_maximum = 2);
+        let client = desk.client(V5_0, "c");
+        desk.publish(client, "t", "x", Q2, 1);
+        for id in 3..=30 {
+            desk.publish(client, "t", "x", Q1, id);
+        }
+        desk.publish(client, "t", "x", Q2, 2);
+        desk.ack(client, PacketType::PubRel, 1);
+        desk.publish(client, "t", "x", Q2, 40);
+        assert!(desk.is_open(client));
+        desk.take_all(client);
+        desk.publish(client, "t", "x", qos, 41);
+        let error = Got::Disconnect(ReasonCode::RECEIVE_MAXIMUM_EXCEEDED);
+        assert_eq!(desk.take_all(client), [error]);
+    }
     let mut desk = Desk::with(|limits| limits.receive_maximum = 2);
-    let client = desk.client(V5_0, "c");
-    for id in 1..=2 {
-        desk.publish(client, "t", "x", Q2, id);
-    }
-    for id in 3..=30 {
-        desk.publish(client, "t", "x", Q1, id);
-    }
-    desk.ack(client, PacketType::PubRel, 1);
-    desk.publish(client, "t", "x", Q2, 40);
-    assert!(desk.is_open(client));
-    desk.take_all(client);
-    desk.publish(client, "t", "x", Q2, 41);
-    let error = Got::Disconnect(ReasonCode::RECEIVE_MAXIMUM_EXCEEDED);
-    assert_eq!(desk.take_all(client), [error]);
     let old = desk.client(V3_1_1, "o");
     for id in 1..=100 {
         desk.publish(old, "t", "x", Q2, id);
@@ -391,9 +393,10 @@ fn each_connection_is_dirty_once_and_idle_ones_own_no_buffer() {
         Packet::Publish(publish).encode(V3_1_1, &mut bytes).unwrap();
     }
     desk.shard.handle_input(b, desk.now, &bytes, &mut desk.out);
-    let mut dirty = desk.out.dirty.clone();
-    dirty.sort_unstable();
-    assert_eq!(dirty, [a, b]);
+    assert_eq!(desk.out.dirty, [a]);
+    let ticket = desk.out.owed.take().unwrap();
+    desk.shard.complete(ticket, &mut desk.out);
+    assert_eq!(desk.out.dirty, [a, b]);
     assert!(desk.out.publishes.is_empty(), "no other shard wants them");
     desk.settle();
     assert_eq!(desk.messages(a).len(), 49);
@@ -423,4 +426,63 @@ fn messages_between_shards_are_offered_once_and_delivered_here_only() {
     desk.publish(client, "nobody", "x", Q1, 4);
     let nobody = ReasonCode::NO_MATCHING_SUBSCRIBERS;
     assert_eq!(desk.take(client), Got::Ack(PacketType::PubAck, 4, nobody));
+}
+
+// [MQTT-4.6.0-2] [MQTT-4.6.0-3]: in the order of the packets they answer, and not before the driver has
+// said that what they promise is kept.
+#[test]
+fn acknowledgements_wait_for_what_they_promise() {
+    let mut desk = Desk::with(|limits| limits.owed_acks = 3);
+    let (client, other) = (desk.client(V5_0, "c"), desk.client(V5_0, "o"));
+    desk.shard.set_peers_interested(true);
+    let packets = [
+        &[0x32, 6, 0, 1, b't', 0, 1, 0][..],
+        &[0x34, 6, 0, 1, b't', 0, 2, 0],
+        &[0x82, 7, 0, 3, 0, 0, 1, b's', 1],
+    ];
+    for bytes in packets {
+        assert!(desk.shard.wants_input(client));
+        desk.shard
+            .handle_input(client, desk.now, bytes, &mut desk.out);
+    }
+    assert!(!desk.shard.wants_input(client), "three are owed");
+    assert!(desk.shard.wants_input(other));
+    let first = desk.out.owed.take().unwrap();
+    assert!(desk.out.dirty.is_empty() && desk.shard.outbound(client).is_none());
+    // A PINGREQ needs no promise, and a later message is not covered by the earlier ticket.
+    desk.shard
+        .handle_input(client, desk.now, &[0xC0, 0], &mut desk.out);
+    let late = [0x32, 6, 0, 1, b't', 0, 4, 0];
+    desk.shard
+        .handle_input(client, desk.now, &late, &mut desk.out);
+    let second = desk.out.owed.take().unwrap();
+    desk.shard.complete(first, &mut desk.out);
+    desk.shard.complete(first, &mut desk.out);
+    desk.settle();
+    let ack = |kind, id| Got::Ack(kind, id, ReasonCode::SUCCESS);
+    let got = desk.take_all(client);
+    assert_eq!(got[0], Got::PingResp);
+    assert_eq!(got[1], ack(PacketType::PubAck, 1));
+    assert_eq!(got[2], ack(PacketType::PubRec, 2));
+    assert_eq!(got[3], Got::SubAck(3, vec![1]));
+    assert_eq!(got.len(), 4, "the fourth is not covered");
+    desk.shard.complete(second, &mut desk.out);
+    desk.settle();
+    assert_eq!(desk.take_all(client), [ack(PacketType::PubAck, 4)]);
+}
+
+#[test]
+fn what_is_owed_to_a_connection_that_ended_goes_nowhere() {
+    let mut desk = Desk::new();
+    let client = desk.client(V5_0, "c");
+    let bytes = [0x32, 6, 0, 1, b't', 0, 1, 0];
+    desk.shard
+        .handle_input(client, desk.now, &bytes, &mut desk.out);
+    let ticket = desk.out.owed.take().unwrap();
+    desk.cut(client);
+    let next = desk.client(V5_0, "n");
+    assert_eq!(next, client, "the number is given out again");
+    desk.shard.complete(ticket, &mut desk.out);
+    desk.settle();
+    assert!(desk.got(next).is_empty());
 }

@@ -1,0 +1,170 @@
+//! Acknowledgements as completions: what a shard owes its clients until the driver says that what it
+//! promises is kept.
+//!
+//! PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK and UNSUBACK are never written in the turn of the packet they
+//! answer. They wait here, in one line for the whole shard, and [`Out::owed`] names the last of them.
+//! When the driver has carried out what stood in the same `Out` (the retained message is kept, the
+//! other shards' mailboxes have the rest, a store has it on its disk), [`Shard::complete`] writes all up
+//! to that one. So the order of the answers is that of the packets [MQTT-4.6.0-2], a full mailbox or
+//! a slow disk holds acknowledgements back, and the machine does not know which of them it was.
+
+use super::connection::Stage;
+use super::out::Out;
+use super::shard::Shard;
+use crate::codec::{Packet, PacketType};
+use crate::error::PeerError;
+use crate::reason::ReasonCode;
+use std::collections::VecDeque;
+
+/// All that a shard owed when this was given out. A later ticket covers every earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(u64);
+
+/// The line of acknowledgements that wait. Bounded by [`Limits::owed_acks`](super::Limits::owed_acks)
+/// of each connection.
+#[derive(Debug, Default)]
+pub(super) struct Acks {
+    waiting: VecDeque<Owed>,
+    /// How many have left the line so far.
+    completed: u64,
+}
+
+/// Entries for which an emptied line keeps its memory.
+const KEPT: usize = 8192;
+
+#[derive(Debug)]
+struct Owed {
+    conn: u32,
+    /// Tells the connection from a later one of the same number.
+    serial: u32,
+    answer: Answer,
+}
+
+#[derive(Debug)]
+enum Answer {
+    /// 4 bytes, and one more for a reason.
+    Ack(PacketType, u16, ReasonCode),
+    /// A whole packet. Boxed twice, so that the common case stays small.
+    Packet(Box<Box<[u8]>>),
+}
+
+impl Acks {
+    fn push(&mut self, owed: Owed, out: &mut Out) {
+        self.waiting.push_back(owed);
+        out.owed = Some(Ticket(self.completed + self.waiting.len() as u64));
+    }
+
+    /// The next of those that `ticket` covers.
+    fn pop(&mut self, ticket: Ticket) -> Option<Owed> {
+        if self.completed >= ticket.0 {
+            return None;
+        }
+        let owed = self.waiting.pop_front()?;
+        self.completed += 1;
+        if self.waiting.is_empty() && self.waiting.capacity() > KEPT {
+            self.waiting = VecDeque::new();
+        }
+        Some(owed)
+    }
+}
+
+impl Shard {
+    /// What `ticket` covers is kept: writes the acknowledgements. Those of connections that have ended
+    /// meanwhile go nowhere; their clients send again.
+    pub fn complete(&mut self, ticket: Ticket, out: &mut Out) {
+        while let Some(owed) = self.acks.pop(ticket) {
+            let Some(conn) = self.links.conns.get_mut(owed.conn) else {
+                continue;
+            };
+            if conn.serial != owed.serial || conn.stage == Stage::Closing {
+                continue;
+            }
+            conn.owed -= 1;
+            let pool = &mut self.links.pool;
+            match owed.answer {
+                Answer::Ack(kind, packet_id, reason) => {
+                    conn.owed_pubacks -= u32::from(kind == PacketType::PubAck);
+                    conn.send_ack(owed.conn, kind, packet_id, reason, pool, out);
+                }
+                Answer::Packet(bytes) => conn
+                    .writer(owed.conn, pool, out)
+                    .append(|outbound| outbound.extend_from_slice(&bytes)),
+            }
+        }
+    }
+
+    /// Owes an acknowledgement without properties.
+    pub(super) fn answer(
+        &mut self,
+        id: u32,
+        kind: PacketType,
+        packet_id: u16,
+        reason: ReasonCode,
+        out: &mut Out,
+    ) {
+        self.links.conns[id].owed_pubacks += u32::from(kind == PacketType::PubAck);
+        self.owe(id, Answer::Ack(kind, packet_id, reason), out);
+    }
+
+    /// Owes the first of these packets that the client's Maximum Packet Size lets through, the one
+    /// that says most in front. An error when not even the last one fits.
+    pub(super) fn answer_first<const N: usize>(
+        &mut self,
+        id: u32,
+        packets: [Packet<'_>; N],
+        out: &mut Out,
+    ) -> Result<(), PeerError> {
+        let mut owed = Ok(());
+        for packet in &packets {
+            owed = self.answer_with(id, packet, out);
+            if owed.is_ok() {
+                break;
+            }
+        }
+        owed
+    }
+
+    /// Owes a packet; an error when it is larger than the client takes.
+    pub(super) fn answer_with(
+        &mut self,
+        id: u32,
+        packet: &Packet<'_>,
+        out: &mut Out,
+    ) -> Result<(), PeerError> {
+        let conn = &self.links.conns[id];
+        let mut bytes = Vec::new();
+        // What the shard writes by itself can be written, so an error is a packet too large.
+        let fits = packet
+            .encode(conn.version, &mut bytes)
+            .is_ok_and(|len| len <= conn.max_packet_size as usize);
+        if !fits {
+            return Err(PeerError::new(
+                ReasonCode::PACKET_TOO_LARGE,
+                "the answer exceeds the client's Maximum Packet Size",
+            ));
+        }
+        self.owe(id, Answer::Packet(Box::new(bytes.into())), out);
+        Ok(())
+    }
+
+    fn owe(&mut self, id: u32, answer: Answer, out: &mut Out) {
+        let conn = &mut self.links.conns[id];
+        conn.owed += 1;
+        let owed = Owed {
+            conn: id,
+            serial: conn.serial,
+            answer,
+        };
+        self.acks.push(owed, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_acknowledgement_in_line_takes_24_bytes() {
+        assert_eq!(size_of::<Owed>(), 24);
+    }
+}
