@@ -83,6 +83,25 @@ pub struct Delivery<'a> {
     pub expiry: Option<u32>,
 }
 
+/// All there is to a message, for [`Message::from_parts`].
+#[derive(Clone, Copy, Debug)]
+pub struct Parts<'a> {
+    /// A topic name.
+    pub topic: &'a str,
+    /// The application message.
+    pub payload: &'a [u8],
+    /// The QoS it was published with.
+    pub qos: QoS,
+    /// The RETAIN flag it was published with.
+    pub retain: bool,
+    /// What a PUBLISH may have; of them, those that travel are kept.
+    pub properties: Properties<'a>,
+    /// When it expires, [`Time::NEVER`] for never.
+    pub expires: Time,
+    /// Which session published it.
+    pub origin: Origin,
+}
+
 /// What a PUBLISH may have besides topic, properties and payload in every delivery: lengths, packet
 /// identifier, expiry and alias, with room for some subscription identifiers.
 const LONGEST_HEAD: usize = 64;
@@ -140,6 +159,28 @@ impl Message {
         properties: Properties<'_>,
         now: Time,
     ) -> Result<Self, EncodeError> {
+        Self::from_parts(Parts {
+            topic,
+            payload,
+            qos,
+            retain,
+            properties,
+            expires: expiry(properties, now),
+            origin: Origin::NONE,
+        })
+    }
+
+    /// A message from its parts, as a store kept them.
+    ///
+    /// # Errors
+    /// As [`Message::new`].
+    pub fn from_parts(parts: Parts<'_>) -> Result<Self, EncodeError> {
+        let Parts {
+            topic,
+            payload,
+            properties,
+            ..
+        } = parts;
         let len = topic.len() + properties.as_bytes().len() + payload.len();
         if len + LONGEST_HEAD > MAX_VARIABLE_BYTE_INTEGER as usize {
             return Err(EncodeError::PacketTooLarge);
@@ -149,10 +190,10 @@ impl Message {
         Properties::parse(properties.as_bytes(), Place::Publish)
             .map_err(|e| EncodeError::Invalid(e.what))?;
         let flags = Flags {
-            qos,
-            retain,
-            expires: expiry(properties, now),
-            origin: Origin::NONE,
+            qos: parts.qos,
+            retain: parts.retain,
+            expires: parts.expires,
+            origin: parts.origin,
         };
         let mut scratch = Vec::with_capacity(2 + len);
         Ok(Self::assemble(
@@ -162,6 +203,12 @@ impl Message {
             flags,
             &mut scratch,
         ))
+    }
+
+    /// Tells this message from others that are alive, whatever they hold: clones have the same.
+    #[must_use]
+    pub fn identity(&self) -> usize {
+        self.0.as_ptr() as usize
     }
 
     /// The topic name.

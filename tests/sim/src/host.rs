@@ -72,6 +72,7 @@ impl Host {
                 number,
                 seed,
                 limits,
+                ..ShardConfig::default()
             }),
             out: Out::default(),
             conns: BTreeMap::new(),

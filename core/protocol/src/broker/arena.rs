@@ -78,6 +78,11 @@ impl<T> Arena<T> {
         }
     }
 
+    /// Above all slot numbers in use.
+    pub(super) fn end(&self) -> u32 {
+        self.slots.len() as u32
+    }
+
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.slots.iter_mut().filter_map(|slot| match slot {
             Slot::Taken(value) => Some(value),

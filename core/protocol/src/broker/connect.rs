@@ -217,7 +217,7 @@ impl Shard {
             .connected(limits.inflight.min(receive_maximum as u16));
     }
 
-    fn new_session(&mut self, client_id: Box<str>) -> u32 {
+    pub(super) fn new_session(&mut self, client_id: Box<str>) -> u32 {
         self.last_origin += 1;
         let hash = self.hash(&client_id);
         let slot = self

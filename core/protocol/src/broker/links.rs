@@ -141,6 +141,14 @@ impl Links {
         }
         let message = source.message().clone();
         let parcel = Parcel::new(message, copy.qos, copy.retain, copy.ids);
+        self.put_into_queue(copy.session, parcel);
+    }
+
+    /// Puts a parcel at the end of a session's queue, or does what the limits say.
+    pub(super) fn put_into_queue(&mut self, session: u32, parcel: Parcel) {
+        let session = &mut self.sessions[session];
+        let is_qos0 = parcel.qos == QoS::AtMostOnce;
+        let stats = &mut self.stats;
         // Counted as queued first, so that a dropped one is taken off again like any other.
         stats.queued += 1;
         stats.queued_bytes += parcel.weight() as u64;

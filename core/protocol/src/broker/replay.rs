@@ -44,6 +44,12 @@ impl Replays {
         self.added += 1;
     }
 
+    /// Where the retained messages for a filter go on, if they do.
+    pub(super) fn cursor(&self, filter: FilterId) -> Option<&Cursor> {
+        let number = self.numbers.get(&filter)?;
+        self.list.get(number).map(|replay| &replay.cursor)
+    }
+
     fn first(&self) -> Option<&Replay> {
         self.list.first_key_value().map(|(_, replay)| replay)
     }
@@ -153,11 +159,25 @@ impl Shard {
         qos: QoS,
         no_local: bool,
     ) {
+        let from = Cursor::default();
+        self.add_replay_from(from, session, filter, identifier, qos, no_local);
+    }
+
+    /// The same for what is still due behind a cursor.
+    pub(super) fn add_replay_from(
+        &mut self,
+        cursor: Cursor,
+        session: u32,
+        filter: FilterId,
+        identifier: Option<NonZeroU32>,
+        qos: QoS,
+        no_local: bool,
+    ) {
         self.cancel_replay(session, filter);
         let replays = self.links.sessions[session].replays.get_or_insert_default();
         replays.add(Replay {
             filter,
-            cursor: Cursor::default(),
+            cursor,
             identifier,
             qos,
             no_local,

@@ -45,6 +45,21 @@ pub enum RetainedFull {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cursor(Box<str>);
 
+impl Cursor {
+    /// The cursor as a store may keep it: the key that the page begins with, as this module orders
+    /// topics.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Cursor {
+    fn from(key: &str) -> Self {
+        Self(key.into())
+    }
+}
+
 /// The retained message of each topic (3.3.1.3).
 #[derive(Clone, Debug)]
 pub struct Retained<M> {
@@ -168,6 +183,33 @@ impl<M: Weight> Retained<M> {
                 }
             }
         }
+    }
+
+    /// Passes the next `max` messages in the order of topics to `found`, whatever their topics, and
+    /// tells where to go on; `None` at the end. Those expired and not swept yet are left out.
+    pub fn walk(
+        &self,
+        from: &Cursor,
+        now: Time,
+        max: usize,
+        mut found: impl FnMut(&M),
+    ) -> Option<Cursor> {
+        let from = (Bound::Included(&*from.0), Bound::Unbounded);
+        for (looked, (key, entry)) in self.topics.range::<str, _>(from).enumerate() {
+            if looked == max.max(1) {
+                return Some(Cursor(key.clone()));
+            }
+            if entry.expires > now {
+                found(&entry.message);
+            }
+        }
+        None
+    }
+
+    /// Whether any message expires at all.
+    #[must_use]
+    pub fn has_expiring(&self) -> bool {
+        self.expiring > 0
     }
 
     /// Looks at the next `max` topics in turn and passes those expired to `expired`, removed. True

@@ -2,6 +2,7 @@
 
 use super::arena::NONE;
 use super::index::FilterId;
+use super::record::Rev;
 use super::replay::Replays;
 use super::will::StoredWill;
 use crate::codec::QoS;
@@ -47,6 +48,8 @@ pub(super) struct Session {
     pub(super) replay_turn: u32,
     /// Session Expiry Interval in seconds.
     pub(super) expiry: u32,
+    /// What its last record said beyond this struct.
+    pub(super) kept: Option<Box<Kept>>,
     /// The publish that last chose this session, and where it stands in the list of the chosen.
     pub(super) chosen_by: u32,
     pub(super) chosen_at: u32,
@@ -70,6 +73,7 @@ impl Session {
             replays: None,
             replay_turn: 0,
             expiry: 0,
+            kept: None,
             chosen_by: 0,
             chosen_at: 0,
         }
@@ -80,6 +84,14 @@ impl Session {
         let at = self.will_at.min(self.ends_at);
         (self.conn == NONE && at != Time::NEVER).then_some(at)
     }
+}
+
+/// What a session that was written or read as a record has to remember of it.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    pub(super) rev: Rev,
+    /// Fields of a newer program.
+    pub(super) unknown: Box<[u8]>,
 }
 
 /// One copy of a message for one session: 24 bytes in queues and windows.
@@ -108,6 +120,17 @@ impl Parcel {
             one,
             qos,
             retain,
+        }
+    }
+
+    /// A parcel whose message the client has: only PUBREL is owed.
+    pub(super) fn released(qos: QoS) -> Self {
+        Self {
+            message: None,
+            many: None,
+            one: 0,
+            qos,
+            retain: false,
         }
     }
 

@@ -9,6 +9,7 @@ use super::index::{Matches, SubscriptionIndex};
 use super::limits::Limits;
 use super::links::Links;
 use super::out::{ConnId, ListenerId, Out, Parked};
+use super::record::Owner;
 use super::source::Source;
 use super::stats::Stats;
 use super::timers::Timers;
@@ -37,6 +38,8 @@ pub struct ShardConfig {
     pub seed: u64,
     /// What it allows.
     pub limits: Limits,
+    /// The broker that it is a part of, as it stands in the records of its sessions.
+    pub owner: Owner,
 }
 
 /// The server side of MQTT 3.1, 3.1.1 and 5.0 for the connections of one thread: sessions,
@@ -79,6 +82,7 @@ pub struct Shard {
     pub(super) aliased: String,
     pub(super) peers_interested: bool,
     pub(super) number: u16,
+    pub(super) owner: Owner,
     pub(super) seed: u64,
     pub(super) server_reference: Option<Box<str>>,
     /// Origins and made-up client identifiers given out so far.
@@ -95,6 +99,7 @@ impl Shard {
             number,
             seed,
             limits,
+            owner,
         } = config;
         Self {
             links: Links::new(limits),
@@ -114,9 +119,11 @@ impl Shard {
             aliased: String::new(),
             peers_interested: false,
             number,
+            owner,
             seed,
             server_reference: None,
-            last_origin: u64::from(number) << 48,
+            // Sessions of earlier starts may come back, with their origins.
+            last_origin: u64::from(number) << 48 | (owner.epoch.0 & 0xFFFF) << 32,
             last_assigned: 0,
             last_serial: 0,
         }

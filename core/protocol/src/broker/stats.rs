@@ -49,6 +49,8 @@ pub struct Stats {
     pub matched: u64,
     /// Copies of retained messages that new subscriptions were due.
     pub retained: u64,
+    /// Copies that came back into queues with sessions that a store had kept.
+    pub restored: u64,
     /// PUBLISH packets written for the first time, by QoS.
     pub sent: [u64; 3],
     /// PUBLISH packets written again after a reconnection.
@@ -116,7 +118,7 @@ impl Stats {
     /// Copies of messages that some session was due.
     #[must_use]
     pub const fn copies(&self) -> u64 {
-        self.matched + self.retained
+        self.matched + self.retained + self.restored
     }
 
     /// Copies sent for the first time.
@@ -158,6 +160,7 @@ impl Stats {
         self.wills += other.wills;
         self.matched += other.matched;
         self.retained += other.retained;
+        self.restored += other.restored;
         self.sent_again += other.sent_again;
         self.given_up += other.given_up;
         self.acknowledged += other.acknowledged;

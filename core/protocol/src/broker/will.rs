@@ -12,11 +12,11 @@ use crate::time::Time;
 /// counts from then.
 #[derive(Debug)]
 pub(super) struct StoredWill {
-    topic: Box<str>,
-    payload: Box<[u8]>,
-    properties: PropertiesBuf,
-    qos: QoS,
-    retain: bool,
+    pub(super) topic: Box<str>,
+    pub(super) payload: Box<[u8]>,
+    pub(super) properties: PropertiesBuf,
+    pub(super) qos: QoS,
+    pub(super) retain: bool,
     /// Will Delay Interval in seconds.
     pub(super) delay: u32,
 }

@@ -39,6 +39,12 @@ impl PacketIds {
         None
     }
 
+    /// The identifier given out last, 0 before the first.
+    #[must_use]
+    pub const fn last(self) -> u16 {
+        self.last
+    }
+
     /// Goes on behind `id`, as after restoring a session.
     pub fn skip_to(&mut self, id: u16) {
         self.last = id;

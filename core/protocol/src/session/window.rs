@@ -182,6 +182,17 @@ impl<T> SendWindow<T> {
         true
     }
 
+    /// The Packet Identifier given out last, 0 before the first: the next one comes behind it.
+    #[must_use]
+    pub fn last_id(&self) -> u16 {
+        self.ids.last()
+    }
+
+    /// Goes on behind `id`, after [`restore`](Self::restore) has put everything back.
+    pub fn skip_to(&mut self, id: u16) {
+        self.ids.skip_to(id);
+    }
+
     /// PUBACK, of whatever reason code: the QoS 1 message is done [MQTT-4.4.0-2].
     pub fn puback(&mut self, id: u16) -> Result<T, AckError> {
         self.finish(id, Phase::AwaitPuback)

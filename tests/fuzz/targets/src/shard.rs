@@ -63,6 +63,7 @@ impl Desk {
             number: 0,
             seed: 7,
             limits,
+            ..ShardConfig::default()
         };
         let limits = RetainedLimits {
             messages: 10,

@@ -115,6 +115,7 @@ impl Desk {
                 number: 3,
                 seed: 42,
                 limits,
+                ..ShardConfig::default()
             }),
             out: Out::default(),
             store: Retained::new(RetainedLimits {

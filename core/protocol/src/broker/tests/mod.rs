@@ -9,6 +9,7 @@ mod errors;
 mod explain;
 mod flow;
 mod model;
+mod records;
 mod retained;
 mod sessions;
 mod subscribe;

@@ -1,0 +1,130 @@
+//! The sessions of a shard as records, a page at a time.
+
+use super::super::arena::NONE;
+use super::super::session::{Kept, NEVER_EXPIRES, Parcel, Session};
+use super::super::shard::Shard;
+use super::super::will::StoredWill;
+use super::session::{CopyRecord, InFlightRecord, SubscriptionRecord, WillRecord};
+use super::{Rev, SessionRecord};
+use crate::codec::QoS;
+use crate::time::{Clock, Time, UnixMs};
+
+impl Shard {
+    /// Appends the records of up to `max` sessions from slot `from` on, 0 at first, and tells where
+    /// to go on; `None` at the end.
+    ///
+    /// A client that is there is written as if its connection had been cut at the clock's now. A
+    /// session that is to end with its connection is written only if that would publish its will:
+    /// restored, it ends at once. Each record has a revision of its own.
+    pub fn export(
+        &mut self,
+        from: u32,
+        max: usize,
+        clock: Clock,
+        records: &mut Vec<SessionRecord>,
+    ) -> Option<u32> {
+        let end = records.len() + max.max(1);
+        for slot in from..self.links.sessions.end() {
+            if records.len() == end {
+                return Some(slot);
+            }
+            let Some(session) = self.links.sessions.get_mut(slot) else {
+                continue;
+            };
+            if session.expiry > 0 || session.will.is_some() {
+                let kept = session.kept.get_or_insert_default();
+                kept.rev = Rev(kept.rev.0 + 1);
+                records.push(self.record(slot, clock));
+            }
+        }
+        None
+    }
+
+    fn record(&self, slot: u32, clock: Clock) -> SessionRecord {
+        let session = &self.links.sessions[slot];
+        let now = clock.now();
+        let (ends_at, will_at) = deadlines(session, now);
+        let keeps_qos0 = self.links.limits.queue_qos0_offline;
+        let mut record = SessionRecord::new(&session.client_id, self.owner, Rev(0));
+        record.home = self.number;
+        record.expiry = session.expiry;
+        record.ends_at = clock.utc(ends_at);
+        record.origin = session.origin;
+        record.subscriptions = self.subscription_records(slot, session);
+        record.will = session.will.as_deref().map(|will| {
+            let due = clock.utc(will_at).unwrap_or(UnixMs(u64::MAX));
+            will_record(will, due)
+        });
+        let window = session.window.in_order();
+        record.in_flight = window
+            .map(|(packet_id, _, parcel)| InFlightRecord {
+                packet_id,
+                copy: copy(parcel),
+            })
+            .collect();
+        record.received = session.received.iter().collect();
+        record.received.sort_unstable();
+        let queued = session.queue.iter();
+        record.queue = queued
+            .filter(|parcel| keeps_qos0 || parcel.qos != QoS::AtMostOnce)
+            .filter_map(copy)
+            .collect();
+        record.last_packet_id = session.window.last_id();
+        if let Some(Kept { rev, unknown }) = session.kept.as_deref() {
+            (record.rev, record.unknown) = (*rev, unknown.clone());
+        }
+        record
+    }
+
+    fn subscription_records(&self, slot: u32, session: &Session) -> Vec<SubscriptionRecord> {
+        let mut all = Vec::with_capacity(session.filters.len());
+        for filter in &session.filters {
+            let Some(subscription) = self.index.subscription(*filter, slot, None) else {
+                continue;
+            };
+            let cursor = session.replays.as_deref().and_then(|r| r.cursor(*filter));
+            all.push(SubscriptionRecord {
+                filter: self.index.text(*filter).into(),
+                options: subscription.options,
+                identifier: subscription.identifier,
+                replay: cursor.map(|cursor| cursor.as_str().into()),
+            });
+        }
+        all
+    }
+}
+
+/// When the session ends and when its will is due, if its connection is cut now at the latest.
+fn deadlines(session: &Session, now: Time) -> (Time, Time) {
+    if session.conn == NONE {
+        return (session.ends_at, session.will_at);
+    }
+    let ends_at = match session.expiry {
+        NEVER_EXPIRES => Time::NEVER,
+        seconds => now.after_seconds(seconds.into()),
+    };
+    let delay = session.will.as_ref().map_or(0, |will| will.delay);
+    (ends_at, now.after_seconds(delay.into()))
+}
+
+fn will_record(will: &StoredWill, due: UnixMs) -> WillRecord {
+    WillRecord {
+        topic: will.topic.clone(),
+        payload: will.payload.clone(),
+        properties: will.properties.clone(),
+        qos: will.qos,
+        retain: will.retain,
+        delay: will.delay,
+        due,
+    }
+}
+
+/// `None` once only PUBREL is owed.
+fn copy(parcel: &Parcel) -> Option<CopyRecord> {
+    Some(CopyRecord {
+        message: parcel.message.clone()?,
+        qos: parcel.qos,
+        retain: parcel.retain,
+        ids: parcel.subscription_ids().into(),
+    })
+}

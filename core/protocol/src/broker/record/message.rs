@@ -1,0 +1,79 @@
+//! A message as a record: on its own, as the retained one of its topic, or waiting for sessions.
+
+use super::fields::{Reader, put_bytes, put_number, put_option};
+use super::{RECORD_VERSION, RecordError, open};
+use crate::codec::{Properties, QoS};
+use crate::error::EncodeError;
+use crate::message::{Message, Origin, Parts};
+use crate::time::{Clock, UnixMs};
+
+const TOPIC: u8 = 1;
+const PROPERTIES: u8 = 2;
+const PAYLOAD: u8 = 3;
+const FLAGS: u8 = 4;
+const EXPIRES: u8 = 5;
+const ORIGIN: u8 = 6;
+
+/// QoS and RETAIN as one number.
+pub(super) fn flags(qos: QoS, retain: bool) -> u64 {
+    qos as u64 | u64::from(retain) << 2
+}
+
+/// What [`flags`] made.
+pub(super) fn read_flags(flags: u8) -> Result<(QoS, bool), RecordError> {
+    match (QoS::from_bits(flags & 3), flags >> 2) {
+        (Some(qos), retain @ 0..=1) => Ok((qos, retain == 1)),
+        _ => Err(RecordError::Damaged("flags that do not exist")),
+    }
+}
+
+/// Appends the record of a message.
+pub fn encode_message(message: &Message, clock: Clock, out: &mut Vec<u8>) {
+    out.push(RECORD_VERSION);
+    put_bytes(out, TOPIC, message.topic_bytes());
+    put_bytes(out, PROPERTIES, message.properties().as_bytes());
+    put_bytes(out, PAYLOAD, message.payload());
+    put_number(out, FLAGS, flags(message.qos(), message.retain()));
+    put_option(out, EXPIRES, clock.utc(message.expires()).map(|at| at.0));
+    let origin = message.origin();
+    put_option(out, ORIGIN, (origin != Origin::NONE).then_some(origin.0));
+}
+
+/// Reads the record of a message. Fields that this version does not know are lost here: a message is
+/// never written again from what was read, only forwarded.
+///
+/// # Errors
+/// [`RecordError`].
+pub fn decode_message(bytes: &[u8], clock: Clock) -> Result<Message, RecordError> {
+    let mut fields = open(bytes)?;
+    let (mut topic, mut payload, mut properties) = ("", &[][..], &[][..]);
+    let (mut bits, mut expires, mut origin) = (0, None, Origin::NONE);
+    while !fields.is_empty() {
+        match fields.field()? {
+            (TOPIC, field) => topic = field.text()?,
+            (PROPERTIES, Reader(bytes)) => properties = bytes,
+            (PAYLOAD, Reader(bytes)) => payload = bytes,
+            (FLAGS, field) => bits = field.whole()?,
+            (EXPIRES, field) => expires = Some(UnixMs(field.whole()?)),
+            (ORIGIN, field) => origin = Origin(field.whole()?),
+            _ => {}
+        }
+    }
+    let (qos, retain) = read_flags(bits)?;
+    let parts = Parts {
+        topic,
+        payload,
+        qos,
+        retain,
+        // Checked by the message.
+        properties: Properties::trusted(properties),
+        expires: clock.time(expires),
+        origin,
+    };
+    Message::from_parts(parts).map_err(|error| {
+        RecordError::Damaged(match error {
+            EncodeError::Invalid(what) => what,
+            _ => "larger than a packet",
+        })
+    })
+}

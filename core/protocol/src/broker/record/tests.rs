@@ -1,0 +1,350 @@
+//! Records and frames byte by byte. How sessions come back is in `broker/tests/records.rs`.
+
+use super::*;
+use crate::codec::subscribe::{RetainHandling, SubscriptionOptions};
+use crate::codec::{Properties, PropertiesBuf, PropertyId, QoS, Value};
+use crate::message::{Message, Origin, Parts};
+use crate::seeded::Seeded;
+use crate::time::{Clock, Time, UnixMs};
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+
+const NOW: Clock = Clock::at(Time(5_000), UnixMs(1_800_000_000_000));
+
+const OWNER: Owner = Owner {
+    node: NodeId(1),
+    epoch: Epoch(7),
+};
+
+/// What this version writes. Once released, a golden file never changes: a new version gets one of
+/// its own, and the old one must still be read. `TERNMQ_WRITE_GOLDEN=1` writes one that is missing.
+const GOLDEN: &str = "golden/records-v1.bin";
+
+/// Messages by their places, both ways.
+#[derive(Default)]
+struct Log {
+    places: BTreeMap<usize, LogPos>,
+    messages: BTreeMap<LogPos, Message>,
+}
+
+impl Log {
+    fn place(&mut self, message: &Message) -> LogPos {
+        let seq = self.messages.len() as u64;
+        let partition = topic_partition(message.topic());
+        let entry = self.places.entry(message.identity());
+        let at = *entry.or_insert(LogPos { partition, seq });
+        self.messages.insert(at, message.clone());
+        at
+    }
+
+    fn encode(&mut self, record: &SessionRecord) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        record.encode(|message| self.place(message), &mut bytes);
+        bytes
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<SessionRecord, RecordError> {
+        SessionRecord::decode(bytes, |at| self.messages.get(&at).cloned())
+    }
+}
+
+fn message(topic: &str, payload: &[u8], qos: QoS, expires: Time) -> Message {
+    let mut properties = PropertiesBuf::default();
+    let value = Value::Utf8StringPair("k", "v");
+    properties.push(PropertyId::UserProperty, value).unwrap();
+    Message::from_parts(Parts {
+        topic,
+        payload,
+        qos,
+        retain: payload.is_empty(),
+        properties: properties.get(),
+        expires,
+        origin: Origin(3 << 48 | 1),
+    })
+    .unwrap()
+}
+
+fn copy(message: &Message, qos: QoS, ids: &[u32]) -> CopyRecord {
+    CopyRecord {
+        message: message.clone(),
+        qos,
+        retain: ids.len() == 1,
+        ids: ids.into(),
+    }
+}
+
+/// A session in which every field is used.
+fn full() -> SessionRecord {
+    let one = message("a/b/c", b"first", QoS::ExactlyOnce, Time::NEVER);
+    let two = message("a/b/d", b"", QoS::AtLeastOnce, Time(65_000));
+    let mut record = SessionRecord::new("anna", OWNER, Rev(300));
+    record.home = 2;
+    record.expiry = u32::MAX - 1;
+    record.ends_at = Some(UnixMs(1_800_000_003_600));
+    record.origin = Origin(2 << 48 | 7 << 32 | 9);
+    record.subscriptions = vec![
+        SubscriptionRecord {
+            filter: "a/+/#".into(),
+            options: SubscriptionOptions {
+                qos: QoS::ExactlyOnce,
+                no_local: true,
+                retain_as_published: true,
+                retain_handling: RetainHandling::DoNotSend,
+            },
+            identifier: NonZeroU32::new(268_435_455),
+            replay: Some("a\0b".into()),
+        },
+        SubscriptionRecord {
+            filter: "$share/g/a".into(),
+            options: SubscriptionOptions::default(),
+            identifier: None,
+            replay: Some("".into()),
+        },
+    ];
+    record.will = Some(WillRecord {
+        topic: "gone/anna".into(),
+        payload: (*b"\0bye").into(),
+        properties: one.properties().into(),
+        qos: QoS::AtLeastOnce,
+        retain: true,
+        delay: 30,
+        due: UnixMs(1_800_000_030_000),
+    });
+    record.in_flight = vec![
+        InFlightRecord {
+            packet_id: 65_535,
+            copy: Some(copy(&one, QoS::ExactlyOnce, &[7])),
+        },
+        InFlightRecord {
+            packet_id: 1,
+            copy: Some(copy(&two, QoS::AtLeastOnce, &[])),
+        },
+        InFlightRecord {
+            packet_id: 2,
+            copy: None,
+        },
+    ];
+    record.received = vec![1, 128, 65_535];
+    record.queue = vec![
+        copy(&one, QoS::AtLeastOnce, &[1, 128, 70_000]),
+        copy(&two, QoS::AtMostOnce, &[]),
+    ];
+    record.last_packet_id = 2;
+    record
+}
+
+/// All kinds of frames, as a store has them.
+fn store() -> Vec<u8> {
+    let (mut log, mut bytes, mut body) = (Log::default(), Vec::new(), Vec::new());
+    let written = NOW.utc_now();
+    let owner = OWNER;
+    Start { owner, written }.encode(&mut body);
+    assert!(Frame::start(&body).write(&mut bytes));
+    let session = log.encode(&full());
+    for (at, message) in &log.messages {
+        body.clear();
+        encode_message(message, NOW, &mut body);
+        assert!(Frame::message(*at, &body).write(&mut bytes));
+    }
+    let key = SessKey::new("", "anna");
+    assert!(Frame::session(key, &session).write(&mut bytes));
+    body.clear();
+    let retained = message("state/door", b"open", QoS::AtMostOnce, Time(9_000));
+    encode_message(&retained, NOW, &mut body);
+    assert!(Frame::retained("state/door", &body).write(&mut bytes));
+    assert!(Frame::end(5).write(&mut bytes));
+    bytes
+}
+
+/// What a reader makes of bytes: the records it found, and how often it had to look for the next.
+fn read(mut bytes: &[u8]) -> (Vec<String>, usize) {
+    let (mut log, mut found, mut damaged) = (Log::default(), Vec::new(), 0);
+    while !bytes.is_empty() {
+        let (frame, len) = match Frame::split(bytes) {
+            Found::Whole(frame, len) => (frame, len),
+            Found::Needs(_) | Found::Damaged(_) => {
+                damaged += 1;
+                bytes = &bytes[next_marker(bytes)..];
+                continue;
+            }
+        };
+        bytes = &bytes[len..];
+        let text = match frame.kind {
+            FrameKind::Start => format!("{:?}", Start::decode(frame.body)),
+            FrameKind::Message => {
+                let message = decode_message(frame.body, NOW).unwrap();
+                let text = show(&message);
+                log.messages.insert(frame.position(), message);
+                text
+            }
+            FrameKind::Session => format!("{:?}", log.decode(frame.body)),
+            FrameKind::Retained => show(&decode_message(frame.body, NOW).unwrap()),
+            FrameKind::End => format!("{} before", frame.position().seq),
+        };
+        found.push(text);
+    }
+    (found, damaged)
+}
+
+fn show(message: &Message) -> String {
+    let (payload, expires) = (message.payload(), message.expires());
+    let properties = message.properties();
+    format!(
+        "{message:?} {payload:?} {expires:?} {properties:?} {:?}",
+        message.origin()
+    )
+}
+
+#[test]
+fn every_field_comes_back() {
+    let mut log = Log::default();
+    let record = full();
+    let bytes = log.encode(&record);
+    let back = log.decode(&bytes).unwrap();
+    assert_eq!(format!("{back:?}"), format!("{record:?}"));
+    assert_eq!(log.messages.len(), 2, "each message has one place");
+    let identities: Vec<usize> = back.messages().map(Message::identity).collect();
+    assert_eq!(identities[0], identities[2], "and is one again");
+    assert_eq!(log.encode(&back), bytes);
+}
+
+#[test]
+fn records_of_this_version_are_what_they_were() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("src/broker/record")
+        .join(GOLDEN);
+    if std::env::var_os("TERNMQ_WRITE_GOLDEN").is_some() && !path.exists() {
+        std::fs::write(&path, store()).unwrap();
+    }
+    let golden = std::fs::read(&path).unwrap();
+    assert_eq!(store(), golden, "written as before");
+    let (found, damaged) = read(&golden);
+    assert_eq!((found.len(), damaged), (6, 0));
+    assert!(found[3].contains("lost: 0"), "{}", found[3]);
+}
+
+#[test]
+fn unknown_fields_are_kept_and_a_newer_version_is_refused() {
+    let mut log = Log::default();
+    let mut bytes = log.encode(&full());
+    let known = bytes.len();
+    // From a newer program, one of them in front.
+    bytes.extend_from_slice(&[200, 3, 1, 2, 3, 201, 0]);
+    bytes.splice(1..1, [99, 1, 0]);
+    let record = log.decode(&bytes).unwrap();
+    assert_eq!(*record.unknown, [99, 1, 0, 200, 3, 1, 2, 3, 201, 0]);
+    let again = log.encode(&record);
+    assert_eq!(again.len(), known + 10);
+    assert_eq!(log.decode(&again).unwrap().unknown, record.unknown);
+    bytes[0] = RECORD_VERSION + 1;
+    let newer = RecordError::Newer(RECORD_VERSION + 1);
+    assert_eq!(log.decode(&bytes).unwrap_err(), newer);
+    assert_eq!(decode_message(&bytes, NOW).unwrap_err(), newer);
+    assert_eq!(Start::decode(&bytes).unwrap_err(), newer);
+    assert!(log.decode(&[]).is_err() && log.decode(&[0]).is_err());
+}
+
+#[test]
+fn copies_without_their_message_are_left_out_and_counted() {
+    let mut log = Log::default();
+    let bytes = log.encode(&full());
+    let record = Log::default().decode(&bytes).unwrap();
+    assert_eq!((record.lost, record.queue.len()), (4, 0));
+    assert_eq!(record.in_flight.len(), 1, "PUBREL needs no message");
+}
+
+#[test]
+fn what_no_writer_writes_is_refused() {
+    let breaks: [fn(&mut SessionRecord); 5] = [
+        |record| record.client_id = "".into(),
+        |record| record.subscriptions[0].filter = "a/#/b".into(),
+        |record| record.in_flight[1].packet_id = 65_535,
+        |record| record.in_flight[0].packet_id = 0,
+        |record| record.received = vec![7, 7],
+    ];
+    for change in breaks {
+        let mut record = full();
+        change(&mut record);
+        let mut log = Log::default();
+        let bytes = log.encode(&record);
+        assert!(log.decode(&bytes).is_err(), "{record:?}");
+    }
+}
+
+#[test]
+fn a_cut_or_a_flipped_bit_is_found_and_costs_one_frame() {
+    let whole = store();
+    let (all, _) = read(&whole);
+    for len in 0..whole.len() {
+        let (found, damaged) = read(&whole[..len]);
+        assert!(found.len() < all.len() && all.starts_with(&found), "{len}");
+        assert!(damaged <= 1 + len / MARKER.len());
+    }
+    for bit in 0..whole.len() * 8 {
+        let mut bytes = whole.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        let (found, damaged) = read(&bytes);
+        assert!(damaged >= 1, "bit {bit} goes unnoticed");
+        let lost = all.iter().filter(|text| !found.contains(text)).count();
+        // A session whose message is damaged is another session.
+        assert!(lost <= 2 && found.len() == all.len() - 1, "bit {bit}");
+    }
+}
+
+#[test]
+fn the_records_themselves_stand_any_bytes() {
+    let mut log = Log::default();
+    let session = log.encode(&full());
+    let mut message = Vec::new();
+    let first = log.messages.values().next().unwrap();
+    encode_message(first, NOW, &mut message);
+    let mut start = Vec::new();
+    let (owner, written) = (OWNER, UnixMs(3));
+    Start { owner, written }.encode(&mut start);
+    let mut seeded = Seeded::new(11);
+    for record in [&session, &message, &start] {
+        for len in 0..record.len() {
+            let _ = (
+                log.decode(&record[..len]),
+                decode_message(&record[..len], NOW),
+                Start::decode(&record[..len]),
+            );
+        }
+        for _ in 0..20_000 {
+            let mut bytes = record.clone();
+            for _ in 0..=seeded.below(3) {
+                let at = seeded.below(bytes.len());
+                bytes[at] = seeded.next() as u8;
+            }
+            if let Ok(read) = log.decode(&bytes) {
+                let mut log = Log::default();
+                let once = log.encode(&read);
+                assert_eq!(log.encode(&log.decode(&once).unwrap()), once);
+            }
+            if let Ok(read) = decode_message(&bytes, NOW) {
+                let mut once = Vec::new();
+                encode_message(&read, NOW, &mut once);
+                assert_eq!(show(&decode_message(&once, NOW).unwrap()), show(&read));
+            }
+            let _ = Start::decode(&bytes);
+        }
+    }
+}
+
+#[test]
+fn a_message_that_is_longer_than_a_length_of_one_byte_comes_back() {
+    for len in [0, 127, 128, 16_383, 16_384, 3 << 20] {
+        let long = message("t", &vec![9; len], QoS::AtLeastOnce, Time::NEVER);
+        let mut bytes = Vec::new();
+        encode_message(&long, NOW, &mut bytes);
+        assert_eq!(decode_message(&bytes, NOW).unwrap().payload().len(), len);
+    }
+    let plain = Message::new("t", b"", QoS::AtMostOnce, false, Properties::EMPTY, Time(0));
+    let mut bytes = Vec::new();
+    encode_message(&plain.unwrap(), NOW, &mut bytes);
+    assert_eq!(
+        bytes,
+        [RECORD_VERSION, 1, 1, b't'],
+        "nothing for what is absent"
+    );
+}
