@@ -10,6 +10,7 @@ mod client;
 mod frame;
 mod packet;
 mod properties;
+mod record;
 mod shard;
 mod topic;
 
@@ -17,6 +18,7 @@ pub use client::client;
 pub use frame::frame;
 pub use packet::packet;
 pub use properties::properties;
+pub use record::record;
 pub use shard::shard;
 pub use topic::topic;
 
@@ -24,11 +26,12 @@ pub use topic::topic;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     ("client", client),
     ("frame", frame),
     ("packet", packet),
     ("properties", properties),
+    ("record", record),
     ("shard", shard),
     ("topic", topic),
 ];

@@ -32,6 +32,11 @@ fn properties_hold_over_their_seeds() {
 }
 
 #[test]
+fn record_holds_over_its_seeds() {
+    run("record");
+}
+
+#[test]
 fn shard_holds_over_its_seeds() {
     run("shard");
 }
