@@ -33,7 +33,7 @@ use crate::stats::Stats;
 /// broker.stop().unwrap();
 /// ```
 pub struct Broker {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     addresses: Vec<SocketAddr>,
     threads: Vec<JoinHandle<()>>,
     pipe_bytes: usize,

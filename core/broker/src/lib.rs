@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod broker;
+mod clients;
 mod config;
 mod connections;
 mod driver;
@@ -21,8 +22,10 @@ mod slots;
 mod stats;
 
 pub use broker::Broker;
+pub use clients::{ClientCursor, Clients};
 pub use config::{Config, Limits, ListenerConfig, RetainedLimits, SessionLimits, Versions};
 pub use ending::Ending;
 pub use error::{Failure, PublishError, StartError};
 pub use placement::Placement;
 pub use stats::Stats;
+pub use ternmq_protocol::broker::{ClientConnection, ClientCounters, ClientInfo};

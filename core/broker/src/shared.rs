@@ -10,6 +10,7 @@ use ternmq_protocol::broker::{Applied, ListenerId, Parked, RetainedOp};
 use ternmq_protocol::{Message, Time};
 use ternmq_transport::Stream;
 
+use crate::clients::Question;
 use crate::config::Config;
 use crate::connections::Connections;
 use crate::ending::Ending;
@@ -27,6 +28,8 @@ pub(crate) enum Parcel {
     Move(Box<Moved>),
     /// Somebody wants to know the counters.
     Stats(SyncSender<Stats>),
+    /// Somebody wants to know something else.
+    Ask(Question),
     /// End.
     Stop,
 }

@@ -7,6 +7,11 @@ use ternmq_protocol::broker;
 pub struct Stats {
     /// Sums over the shards: sessions, messages, drops by reason.
     pub mqtt: broker::Stats,
+    /// What clients counted whose sessions are over: with what [`Broker::clients`] tells of the others
+    /// it makes the sums.
+    ///
+    /// [`Broker::clients`]: crate::Broker::clients
+    pub ended_clients: broker::ClientCounters,
     /// Connections accepted by the listeners, those closed at once included.
     pub accepted: u64,
     /// Connections closed at once because of [`Limits::connections`](crate::Limits::connections).
@@ -61,6 +66,7 @@ impl Stats {
     /// Adds the counters of another shard.
     pub(crate) fn add(&mut self, other: &Stats) {
         self.mqtt.add(&other.mqtt);
+        self.ended_clients.add(&other.ended_clients);
         for (sum, more) in [
             (&mut self.accepted, other.accepted),
             (&mut self.connections_refused, other.connections_refused),

@@ -191,6 +191,23 @@ impl World {
             ),
             ("too large", stats.dropped.too_large, 0),
         ];
+        let mut counters = host.shard.ended_clients().clone();
+        for client in &host.shard.clients(0, usize::MAX).clients {
+            counters.add(&client.counters);
+        }
+        let equal = equal.into_iter().chain([
+            (
+                "received by clients",
+                counters.received,
+                stats.received.iter().sum(),
+            ),
+            ("sent to clients", counters.sent, stats.sent()),
+            (
+                "dropped by client",
+                counters.dropped.total(),
+                stats.dropped.total(),
+            ),
+        ]);
         for (what, is, should) in equal {
             if is != should {
                 return Err(format!(

@@ -183,6 +183,7 @@ impl Driver {
                     // Whoever asked may have gone.
                     let _ = reply.try_send(self.stats());
                 }
+                Parcel::Ask(question) => question.answer(&self.shard),
                 Parcel::Stop => self.stop(),
             }
         }
@@ -192,6 +193,7 @@ impl Driver {
     fn stats(&self) -> Stats {
         let mut stats = self.counters.clone();
         stats.mqtt = self.shard.stats().clone();
+        stats.ended_clients = self.shard.ended_clients().clone();
         stats
     }
 

@@ -34,6 +34,11 @@ impl<T> Arena<T> {
         self.len
     }
 
+    /// One more than the highest slot number there may be.
+    pub(super) fn slots(&self) -> u32 {
+        self.slots.len() as u32
+    }
+
     /// # Panics
     /// With 2^32 - 1 values at a time, which is more memory than the values of any caller leave.
     pub(super) fn insert(&mut self, value: T) -> u32 {

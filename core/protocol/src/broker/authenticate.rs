@@ -42,6 +42,11 @@ impl Authentication {
         self.turn == Turn::Nobody
     }
 
+    /// Who it is, once that has been shown.
+    pub(super) fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
     /// What CONNACK says of it [MQTT-4.12.0-5].
     pub(super) fn take_words(&mut self, properties: &mut PropertiesBuf) {
         push(properties, &self.method, &std::mem::take(&mut self.data));

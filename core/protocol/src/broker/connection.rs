@@ -45,6 +45,8 @@ pub(super) struct Connection {
     pub(super) early: Option<Box<Early>>,
     /// There if CONNECT named an authentication method.
     pub(super) auth: Option<Box<Authentication>>,
+    /// The user name of its CONNECT.
+    pub(super) user: Option<Box<str>>,
     /// When the last packet came in; before CONNECT, when the connection was opened.
     pub(super) last_packet: Time,
     /// The session, [`NONE`] unless connected.
@@ -79,6 +81,7 @@ impl Connection {
             aliases_out: None,
             early: None,
             auth: None,
+            user: None,
             last_packet: now,
             session: NONE,
             max_packet_size: u32::MAX,
@@ -94,6 +97,12 @@ impl Connection {
             owed_pubacks: 0,
             timer: None,
         }
+    }
+
+    /// Who the client has shown to be, else who it says it is.
+    pub(super) fn user_name(&self) -> Option<&str> {
+        let shown = self.auth.as_ref().and_then(|auth| auth.user());
+        shown.or(self.user.as_deref())
     }
 
     /// Bytes waiting to be sent.

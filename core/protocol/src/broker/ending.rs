@@ -234,8 +234,10 @@ impl Shard {
         for parcel in session.queue.take() {
             stats.queued -= 1;
             stats.queued_bytes -= parcel.weight() as u64;
-            stats.dropped.session_ended += 1;
+            let counters = &mut session.counters;
+            counters.count_dropped(stats, |dropped| &mut dropped.session_ended);
         }
+        self.links.ended.add(&session.counters.get());
         if for_good {
             out.ended.push(session.client_id);
         }

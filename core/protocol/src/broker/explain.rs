@@ -13,6 +13,7 @@ impl Connection {
         let number = |id| connect.properties.number(id);
         self.version = connect.version;
         self.max_packet_size = number(PropertyId::MaximumPacketSize).unwrap_or(u32::MAX);
+        self.user = connect.user_name.map(Into::into);
         self.explains = number(PropertyId::RequestProblemInformation) != Some(0);
     }
 

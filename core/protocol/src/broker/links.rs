@@ -2,6 +2,7 @@
 //! dropped and counted.
 
 use super::arena::Arena;
+use super::clients::ClientCounters;
 use super::connection::Connection;
 use super::frames::Frames;
 use super::limits::Limits;
@@ -9,7 +10,7 @@ use super::out::Out;
 use super::pool::Pool;
 use super::session::{Parcel, Session};
 use super::source::{Source, write_as_is};
-use super::stats::Stats;
+use super::stats::{Dropped, Stats};
 use crate::codec::QoS;
 use crate::message::{Delivery, Message};
 use crate::session::queue::Pushed;
@@ -26,6 +27,8 @@ pub(super) struct Links {
     pub(super) pool: Pool,
     pub(super) frames: Frames,
     pub(super) stats: Stats,
+    /// What sessions counted that are over.
+    pub(super) ended: ClientCounters,
     pub(super) limits: Limits,
 }
 
@@ -46,6 +49,7 @@ impl Links {
             pool: Pool::new(limits.spare_buffers),
             frames: Frames::default(),
             stats: Stats::default(),
+            ended: ClientCounters::default(),
             limits,
         }
     }
@@ -83,7 +87,7 @@ impl Links {
         {
             // 5 bytes of header at most; who is that close to its limit goes the long way.
             if body.len() + 5 <= conn.max_packet_size as usize {
-                self.stats.count_sent(copy.qos);
+                session.counters.count_sent(&mut self.stats, copy.qos);
                 write_as_is(body, conn.writer(id, &mut self.pool, out));
                 return;
             }
@@ -93,7 +97,8 @@ impl Links {
         let mut delivery = delivery(version, message, qos, copy.retain, copy.ids, now);
         // One that is too large counts as sent [MQTT-3.1.2-25].
         if !conn.prepare(message, &mut delivery) {
-            self.stats.dropped.too_large += 1;
+            let counters = &mut session.counters;
+            counters.count_dropped(&mut self.stats, |dropped| &mut dropped.too_large);
             return;
         }
         if qos != QoS::AtMostOnce {
@@ -104,7 +109,7 @@ impl Links {
             };
             delivery.packet_id = packet_id;
         }
-        self.stats.count_sent(qos);
+        session.counters.count_sent(&mut self.stats, qos);
         let writer = conn.writer(id, &mut self.pool, out);
         self.frames.write(version, message, &delivery, writer);
     }
@@ -119,13 +124,13 @@ impl Links {
         if session.queued_qos0 == 0 || self.limits.queue_qos0_offline {
             return;
         }
-        let stats = &mut self.stats;
+        let (stats, counters) = (&mut self.stats, &mut session.counters);
         session.queue.remove_if(
             |parcel| parcel.qos == QoS::AtMostOnce,
             |parcel| {
                 stats.queued -= 1;
                 stats.queued_bytes -= parcel.weight() as u64;
-                stats.dropped.offline += 1;
+                counters.count_dropped(stats, |dropped| &mut dropped.offline);
             },
         );
         session.queued_qos0 = 0;
@@ -136,7 +141,8 @@ impl Links {
         let is_qos0 = copy.qos == QoS::AtMostOnce;
         let stats = &mut self.stats;
         if is_qos0 && session.conn == super::arena::NONE && !self.limits.queue_qos0_offline {
-            stats.dropped.offline += 1;
+            let counters = &mut session.counters;
+            counters.count_dropped(stats, |dropped| &mut dropped.offline);
             return;
         }
         let message = source.message().clone();
@@ -154,8 +160,9 @@ impl Links {
         stats.queued_bytes += parcel.weight() as u64;
         session.queued_qos0 += u32::from(is_qos0);
         let mut qos0_gone = 0;
+        let counters = &mut session.counters;
         let mut gone = |parcel: Parcel, overflow| {
-            stats.count_overflow(overflow);
+            counters.count_dropped(stats, Dropped::overflow(overflow));
             stats.queued -= 1;
             stats.queued_bytes -= parcel.weight() as u64;
             qos0_gone += u32::from(parcel.qos == QoS::AtMostOnce);

@@ -7,6 +7,7 @@ pub mod retained;
 mod acks;
 mod arena;
 mod authenticate;
+mod clients;
 mod connect;
 mod connection;
 mod ending;
@@ -31,6 +32,7 @@ mod trie;
 mod will;
 
 pub use acks::Ticket;
+pub use clients::{ClientConnection, ClientCounters, ClientInfo, ClientPage};
 pub use limits::Limits;
 pub use out::{
     Admission, AdmitRequest, Applied, AuthAnswer, AuthRequest, ConnId, ListenerId, Out, Page,

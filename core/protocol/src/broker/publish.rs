@@ -42,7 +42,8 @@ impl Shard {
             QoS::ExactlyOnce if self.is_first(id, publish.packet_id, out)? => {}
             QoS::ExactlyOnce => return Ok(()),
         }
-        self.links.stats.count_received(publish.qos);
+        let counters = &mut self.links.sessions[session].counters;
+        counters.count_received(&mut self.links.stats, publish.qos);
         let mut nobody = !self.match_topic(topic);
         // A message that nobody wants is never made.
         if !nobody || publish.retain || self.peers_interested {

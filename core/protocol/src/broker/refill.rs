@@ -1,5 +1,6 @@
 //! What waits for a session, sent as soon as there is room for it.
 
+use super::clients::Counters;
 use super::connection::Connection;
 use super::links::{Links, awaited, parcel_delivery};
 use super::out::Out;
@@ -37,7 +38,16 @@ impl Links {
                 break;
             };
             let Self { pool, stats, .. } = self;
-            send_parcel(&mut session.window, conn, id, parcel, now, pool, stats, out);
+            let counters = &mut session.counters;
+            let mut hand = Hand {
+                conn,
+                id,
+                window: &mut session.window,
+                counters,
+                pool,
+                stats,
+            };
+            hand.send(parcel, now, out);
         }
         if session.queued_qos0 > 0 && conn.outbound_len() < room {
             self.pass_qos0(slot, now, out);
@@ -111,13 +121,21 @@ impl Links {
             return;
         };
         let len = Cell::new(conn.outbound_len());
-        let (window, passed) = (&mut session.window, &mut session.queued_qos0);
+        let passed = &mut session.queued_qos0;
+        let mut hand = Hand {
+            conn,
+            id,
+            window: &mut session.window,
+            counters: &mut session.counters,
+            pool,
+            stats,
+        };
         session.queue.remove_if(
             |parcel| parcel.qos == QoS::AtMostOnce && len.get() < limits.outbound_bytes,
             |parcel| {
                 *passed -= 1;
-                send_parcel(window, conn, id, parcel, now, pool, stats, out);
-                len.set(conn.outbound_len());
+                hand.send(parcel, now, out);
+                len.set(hand.conn.outbound_len());
             },
         );
     }
@@ -132,53 +150,57 @@ impl Links {
     }
 }
 
-/// Writes one message that came out of the queue, unless it expired meanwhile or is too large.
-#[allow(clippy::too_many_arguments)] // parts of `Links`, which is borrowed in parts
-fn send_parcel(
-    window: &mut SendWindow<Parcel>,
-    conn: &mut Connection,
+/// What it takes to write messages to one client: parts of [`Links`].
+struct Hand<'a> {
+    conn: &'a mut Connection,
     id: u32,
-    parcel: Parcel,
-    now: Time,
-    pool: &mut Pool,
-    stats: &mut Stats,
-    out: &mut Out,
-) {
-    stats.queued -= 1;
-    stats.queued_bytes -= parcel.weight() as u64;
-    let Some(message) = &parcel.message else {
-        return;
-    };
-    if message.is_expired(now) {
-        stats.dropped.expired += 1;
-        return;
-    }
-    let (version, qos) = (conn.version, parcel.qos);
-    let mut delivery = parcel_delivery(version, message, &parcel, now);
-    if !conn.prepare(message, &mut delivery) {
-        stats.dropped.too_large += 1;
-        return;
-    }
-    if qos == QoS::AtMostOnce {
-        conn.writer(id, pool, out)
-            .publish(version, message, &delivery);
-    } else {
-        let topic_alias = delivery.topic_alias;
-        // Into the window first, and written from there: no second reference to the message.
-        let pushed = window.push(awaited(qos), parcel);
-        let Ok(packet_id) = pushed else {
-            debug_assert!(false, "can_push was asked");
+    window: &'a mut SendWindow<Parcel>,
+    counters: &'a mut Counters,
+    pool: &'a mut Pool,
+    stats: &'a mut Stats,
+}
+
+impl Hand<'_> {
+    /// Writes one message that came out of the queue, unless it expired meanwhile or is too large.
+    fn send(&mut self, parcel: Parcel, now: Time, out: &mut Out) {
+        self.stats.queued -= 1;
+        self.stats.queued_bytes -= parcel.weight() as u64;
+        let Some(message) = &parcel.message else {
             return;
         };
-        let Some((_, parcel)) = window.get(packet_id) else {
+        if message.is_expired(now) {
+            let counters = &mut self.counters;
+            counters.count_dropped(self.stats, |dropped| &mut dropped.expired);
             return;
-        };
-        if let Some(message) = &parcel.message {
-            let mut delivery = parcel_delivery(version, message, parcel, now);
-            (delivery.packet_id, delivery.topic_alias) = (packet_id, topic_alias);
-            conn.writer(id, pool, out)
-                .publish(version, message, &delivery);
         }
+        let (version, qos) = (self.conn.version, parcel.qos);
+        let mut delivery = parcel_delivery(version, message, &parcel, now);
+        if !self.conn.prepare(message, &mut delivery) {
+            let counters = &mut self.counters;
+            counters.count_dropped(self.stats, |dropped| &mut dropped.too_large);
+            return;
+        }
+        if qos == QoS::AtMostOnce {
+            let writer = self.conn.writer(self.id, self.pool, out);
+            writer.publish(version, message, &delivery);
+        } else {
+            let topic_alias = delivery.topic_alias;
+            // Into the window first, and written from there: no second reference to the message.
+            let pushed = self.window.push(awaited(qos), parcel);
+            let Ok(packet_id) = pushed else {
+                debug_assert!(false, "can_push was asked");
+                return;
+            };
+            let Some((_, parcel)) = self.window.get(packet_id) else {
+                return;
+            };
+            if let Some(message) = &parcel.message {
+                let mut delivery = parcel_delivery(version, message, parcel, now);
+                (delivery.packet_id, delivery.topic_alias) = (packet_id, topic_alias);
+                let writer = self.conn.writer(self.id, self.pool, out);
+                writer.publish(version, message, &delivery);
+            }
+        }
+        self.counters.count_sent(self.stats, qos);
     }
-    stats.count_sent(qos);
 }

@@ -1,6 +1,7 @@
 //! One client's session (4.1): what outlives its connections.
 
 use super::arena::NONE;
+use super::clients::Counters;
 use super::index::FilterId;
 use super::record::Rev;
 use super::replay::Replays;
@@ -53,6 +54,7 @@ pub(super) struct Session {
     /// The publish that last chose this session, and where it stands in the list of the chosen.
     pub(super) chosen_by: u32,
     pub(super) chosen_at: u32,
+    pub(super) counters: Counters,
 }
 
 impl Session {
@@ -76,6 +78,7 @@ impl Session {
             kept: None,
             chosen_by: 0,
             chosen_at: 0,
+            counters: Counters::default(),
         }
     }
 

@@ -114,6 +114,16 @@ by_reason! {
     }
 }
 
+impl Dropped {
+    /// The counter of what did not fit into a queue.
+    pub(super) fn overflow(overflow: Overflow) -> fn(&mut Self) -> &mut u64 {
+        match overflow {
+            Overflow::Items => |dropped| &mut dropped.queue_items,
+            Overflow::Bytes => |dropped| &mut dropped.queue_bytes,
+        }
+    }
+}
+
 impl Stats {
     /// Copies of messages that some session was due.
     #[must_use]
@@ -174,13 +184,6 @@ impl Stats {
 
     pub(super) fn count_sent(&mut self, qos: QoS) {
         self.sent[qos as usize] += 1;
-    }
-
-    pub(super) fn count_overflow(&mut self, overflow: Overflow) {
-        match overflow {
-            Overflow::Items => self.dropped.queue_items += 1,
-            Overflow::Bytes => self.dropped.queue_bytes += 1,
-        }
     }
 
     pub(super) fn count_ending(&mut self, reason: ReasonCode) {

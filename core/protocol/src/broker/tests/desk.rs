@@ -2,8 +2,8 @@
 
 use crate::broker::retained::{Retained, RetainedLimits};
 use crate::broker::{
-    Admission, Applied, AuthAnswer, AuthRequest, ConnId, Limits, ListenerId, Out, Shard,
-    ShardConfig, Stats,
+    Admission, Applied, AuthAnswer, AuthRequest, ClientCounters, ConnId, Limits, ListenerId, Out,
+    Shard, ShardConfig, Stats,
 };
 use crate::codec::{
     Ack, ConnAck, Connect, Disconnect, FrameBuffer, MAX_PACKET_SIZE, Packet, PacketType,
@@ -143,6 +143,33 @@ impl Desk {
         let stats = self.stats();
         let accounted = stats.sent() + stats.queued + stats.dropped.total();
         assert_eq!(stats.copies(), accounted, "{stats:?}");
+        self.check_clients();
+    }
+
+    /// What the clients count, and those that are gone, is what the shard counts.
+    fn check_clients(&self) {
+        let stats = self.stats();
+        let mut sum = self.shard.ended_clients().clone();
+        let (mut from, mut queued, mut queued_bytes, mut count) = (Some(0), 0, 0, 0);
+        while let Some(start) = from {
+            let page = self.shard.clients(start, 3);
+            for client in &page.clients {
+                assert_eq!(self.shard.client(&client.client_id).as_ref(), Some(client));
+                sum.add(&client.counters);
+                queued += client.queued as u64;
+                queued_bytes += client.queued_bytes as u64;
+                count += 1;
+            }
+            from = page.next;
+        }
+        let expected = ClientCounters {
+            received: stats.received.iter().sum(),
+            sent: stats.sent(),
+            dropped: stats.dropped.clone(),
+        };
+        assert_eq!(sum, expected);
+        let gauges = (stats.sessions, stats.queued, stats.queued_bytes);
+        assert_eq!((count, queued, queued_bytes), gauges);
     }
 
     /// A socket is accepted.
