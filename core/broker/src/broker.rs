@@ -11,6 +11,7 @@ use ternmq_protocol::broker::{Shard, ShardConfig};
 use ternmq_protocol::{Message, Time};
 use ternmq_transport::{Listener, Poller, Stream, pipe};
 
+use crate::bans::{Ban, BanError, Banned};
 use crate::config::Config;
 use crate::connections::IN_PROCESS;
 use crate::driver::{Driver, EVENTS};
@@ -59,6 +60,10 @@ impl Broker {
             .map(|_| Poller::new(EVENTS))
             .collect::<Result<Vec<_>, _>>()?;
         let shared = Arc::new(share(&config, &pollers));
+        for ban in &config.bans {
+            let failed = |error| StartError::Ban(ban.who.clone(), error);
+            shared.bans.insert(ban.clone()).map_err(failed)?;
+        }
         let mut broker = Self {
             shared,
             addresses,
@@ -113,9 +118,30 @@ impl Broker {
         for shard in replies {
             stats.add(&shard);
         }
-        self.shared.connections.count(&mut stats);
+        self.shared.count(&mut stats);
         stats.routed = self.shared.directory.len() as u64;
         stats
+    }
+
+    /// Bans somebody: from now on they are refused (addresses by closing the connection, the others
+    /// with Banned, 0x8A; return code 5 before MQTT 5.0), and what connections they have end
+    /// (Administrative action, 0x98). Sessions stay as long as their expiry says. Takes the place of
+    /// an older ban of the same client, user or network.
+    ///
+    /// # Errors
+    /// [`BanError`]: then nothing has changed.
+    pub fn ban(&self, ban: Ban) -> Result<(), BanError> {
+        self.shared.ban(ban)
+    }
+
+    /// Lifts a ban; false when there is none.
+    pub fn unban(&self, who: &Banned) -> bool {
+        self.shared.unban(who)
+    }
+
+    /// The bans that hold now, in no particular order.
+    pub fn bans(&self) -> Vec<Ban> {
+        self.shared.bans.list()
     }
 
     /// The time by which this broker counts when messages expire: what
@@ -169,7 +195,7 @@ impl Broker {
             limits: config.session.clone(),
             ..ShardConfig::default()
         });
-        let mut driver = Driver::new(number, shared.clone(), shard, poller, config.stop_grace);
+        let mut driver = Driver::new(number, shared.clone(), shard, poller, config);
         driver.listen(listeners)?;
         let name = format!("ternmq-shard-{number}");
         let body = move || shared.watch(number, move || driver.run());

@@ -1,6 +1,7 @@
 //! What a broker is started with.
 
 use std::net::SocketAddr;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 pub use ternmq_protocol::broker::Limits as SessionLimits;
@@ -8,7 +9,10 @@ pub use ternmq_protocol::broker::retained::RetainedLimits;
 
 use ternmq_protocol::ProtocolVersion;
 
+use crate::bans::{Ban, BanLimits};
 use crate::error::StartError;
+use crate::event::Event;
+use crate::flapping::Flapping;
 use crate::placement::Placement;
 
 /// How a broker runs. The default has no listener: only [`Broker::connect`](crate::Broker::connect)
@@ -28,6 +32,13 @@ pub struct Config {
     /// How long a stop waits for clients to take what they have still to get. A client that takes it
     /// at once ends its part at once.
     pub stop_grace: Duration,
+    /// Who is banned from the start.
+    pub bans: Vec<Ban>,
+    /// Whether clients that connect over and over are banned, `None`: they aren't.
+    pub flapping: Option<Flapping>,
+    /// Where the broker tells what its operator should know. The channel is the bound: what finds no
+    /// room is lost, and counted.
+    pub events: Option<SyncSender<Event>>,
 }
 
 /// One address to listen on.
@@ -80,6 +91,11 @@ pub struct Limits {
     pub retained: RetainedLimits,
     /// Bytes that an in-process connection holds each way.
     pub pipe_bytes: usize,
+    /// The ban list. One more ban is refused.
+    pub bans: BanLimits,
+    /// Clients whose last connections are remembered on each shard while [`Config::flapping`] is set.
+    /// Beyond it those are forgotten that have not connected for longest.
+    pub flapping_clients: usize,
 }
 
 impl Default for Config {
@@ -91,6 +107,9 @@ impl Default for Config {
             limits: Limits::default(),
             session: SessionLimits::default(),
             stop_grace: Duration::from_secs(2),
+            bans: Vec::new(),
+            flapping: None,
+            events: None,
         }
     }
 }
@@ -107,6 +126,11 @@ impl Default for Limits {
                 bytes: 1 << 30,
             },
             pipe_bytes: ternmq_transport::DEFAULT_PIPE_CAPACITY,
+            bans: BanLimits {
+                entries: 100_000,
+                bytes: 64 << 20,
+            },
+            flapping_clients: 65_536,
         }
     }
 }
@@ -171,6 +195,11 @@ impl Config {
             "no connection is allowed"
         } else if limits.mailbox_messages == 0 || limits.mailbox_bytes == 0 {
             "a mailbox that holds nothing"
+        } else if self
+            .flapping
+            .is_some_and(|f| f.max == 0 || f.max > MAX_FLAPPING)
+        {
+            "flapping is counted from 1 connection to 1,000"
         } else if session.connections == 0 || session.sessions == 0 {
             "no session is allowed"
         } else if session.connect_timeout_ms == 0 {
@@ -196,6 +225,9 @@ impl Config {
 /// What every client must be able to send: a CONNECT with a client identifier and a will, a
 /// SUBSCRIBE.
 const MIN_PACKET_SIZE: u32 = 1024;
+
+/// The times of that many connections are kept for each client.
+const MAX_FLAPPING: u16 = 1_000;
 
 /// A shard offers each message to every other one that has subscriptions, so that very many of them
 /// would cost more than they bring.

@@ -4,11 +4,15 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
+use crate::bans::{BanError, Banned};
+
 /// Why a broker did not start. Nothing of it is left running.
 #[derive(Debug)]
 pub enum StartError {
     /// The caller's: a value of the configuration that makes no sense.
     Config(&'static str),
+    /// The caller's: a ban of the configuration that the list does not take.
+    Ban(Banned, BanError),
     /// The environment's: an address can't be listened on.
     Listen(SocketAddr, io::Error),
     /// The environment's: no more threads or descriptors.
@@ -19,6 +23,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Config(what) => write!(f, "the configuration is not usable: {what}"),
+            Self::Ban(who, error) => write!(f, "cannot ban {who}: {error}"),
             Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
             Self::System(error) => write!(f, "cannot start a shard: {error}"),
         }
@@ -29,6 +34,7 @@ impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Config(_) => None,
+            Self::Ban(_, error) => Some(error),
             Self::Listen(_, error) | Self::System(error) => Some(error),
         }
     }

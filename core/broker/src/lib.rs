@@ -6,6 +6,7 @@
 //! in batches; retained messages are kept in one store that all shards share.
 #![forbid(unsafe_code)]
 
+mod bans;
 mod broker;
 mod clients;
 mod config;
@@ -13,7 +14,10 @@ mod connections;
 mod driver;
 mod ending;
 mod error;
+mod event;
+mod flapping;
 mod mailbox;
+mod network;
 mod pace;
 mod placement;
 mod retained;
@@ -21,11 +25,15 @@ mod shared;
 mod slots;
 mod stats;
 
+pub use bans::{Ban, BanError, BanLimits, Banned};
 pub use broker::Broker;
 pub use clients::{ClientCursor, Clients};
 pub use config::{Config, Limits, ListenerConfig, RetainedLimits, SessionLimits, Versions};
 pub use ending::Ending;
 pub use error::{Failure, PublishError, StartError};
+pub use event::Event;
+pub use flapping::Flapping;
+pub use network::{Network, NetworkError};
 pub use placement::Placement;
 pub use stats::Stats;
 pub use ternmq_protocol::broker::{ClientConnection, ClientCounters, ClientInfo};

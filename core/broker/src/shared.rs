@@ -2,7 +2,7 @@
 //! retained messages go through the store.
 
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::time::Instant;
 
@@ -10,11 +10,13 @@ use ternmq_protocol::broker::{Applied, ListenerId, Parked, RetainedOp};
 use ternmq_protocol::{Message, Time};
 use ternmq_transport::Stream;
 
+use crate::bans::{Ban, BanError, Banned, Bans};
 use crate::clients::Question;
 use crate::config::Config;
 use crate::connections::Connections;
 use crate::ending::Ending;
 use crate::error::PublishError;
+use crate::event::Event;
 use crate::mailbox::{Mailbox, Offer};
 use crate::placement::{Directory, Key, Load};
 use crate::retained::Store;
@@ -30,6 +32,8 @@ pub(crate) enum Parcel {
     Stats(SyncSender<Stats>),
     /// Somebody wants to know something else.
     Ask(Question),
+    /// Somebody is banned from now on: end what connections they have.
+    Expel(Banned),
     /// End.
     Stop,
 }
@@ -39,6 +43,7 @@ pub(crate) struct Moved {
     pub(crate) stream: Stream,
     pub(crate) listener: ListenerId,
     pub(crate) parked: Parked,
+    pub(crate) user_name: Option<Box<str>>,
     pub(crate) key: Key,
 }
 
@@ -52,6 +57,11 @@ pub(crate) struct Shared {
     pub(crate) connections: Connections,
     pub(crate) queues: Queues,
     pub(crate) retained: Store,
+    pub(crate) bans: Bans,
+    events: Option<SyncSender<Event>>,
+    /// Bans that the list had no room for, and events that nobody took in time.
+    bans_refused: AtomicU64,
+    events_lost: AtomicU64,
     pub(crate) ending: Ending,
 }
 
@@ -95,6 +105,10 @@ impl Shared {
                 limit: limits.queued_bytes,
             },
             retained: Store::new(limits.retained),
+            bans: Bans::new(limits.bans),
+            events: config.events.clone(),
+            bans_refused: AtomicU64::new(0),
+            events_lost: AtomicU64::new(0),
             ending: Ending::default(),
         }
     }
@@ -135,6 +149,47 @@ impl Shared {
             }
         }
         Ok(())
+    }
+
+    /// Bans somebody: first on the list, then whoever is there already.
+    pub(crate) fn ban(&self, ban: Ban) -> Result<(), BanError> {
+        if let Err(error) = self.bans.insert(ban.clone()) {
+            if error == BanError::Full {
+                self.bans_refused.fetch_add(1, Ordering::Relaxed);
+            }
+            return Err(error);
+        }
+        for mailbox in &self.mailboxes {
+            // A shard that has ended has no connections.
+            let _ = mailbox.send(Parcel::Expel(ban.who.clone()));
+        }
+        self.tell(Event::Banned(ban));
+        Ok(())
+    }
+
+    /// Lifts a ban.
+    pub(crate) fn unban(&self, who: &Banned) -> bool {
+        let was = self.bans.remove(who);
+        if was {
+            self.tell(Event::Unbanned(who.clone()));
+        }
+        was
+    }
+
+    /// Tells whoever listens, and waits for nobody.
+    pub(crate) fn tell(&self, event: Event) {
+        if let Some(events) = &self.events
+            && events.try_send(event).is_err()
+        {
+            self.events_lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// What is counted here.
+    pub(crate) fn count(&self, stats: &mut Stats) {
+        self.connections.count(stats);
+        stats.bans_refused += self.bans_refused.load(Ordering::Relaxed);
+        stats.events_lost += self.events_lost.load(Ordering::Relaxed);
     }
 
     /// Runs the thread of a shard; when it fails, the other shards end too.

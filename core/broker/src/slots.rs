@@ -77,6 +77,12 @@ impl Slots {
         Some(slot)
     }
 
+    /// All of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (ConnId, &Slot)> {
+        let slots = self.slots.iter().enumerate();
+        slots.filter_map(|(at, slot)| Some((ConnId(at as u32), slot.as_ref()?)))
+    }
+
     /// Open sockets.
     pub(crate) fn len(&self) -> usize {
         self.used

@@ -22,6 +22,21 @@ pub struct Stats {
     /// Connections closed at once because of
     /// [`ListenerConfig::connection_rate`](crate::ListenerConfig::connection_rate).
     pub connections_refused_rate: u64,
+    /// Connections closed at once because their address is banned.
+    pub connections_refused_banned: u64,
+    /// CONNECTs answered with Banned because of their client identifier or user name.
+    pub connects_refused_banned: u64,
+    /// Connections ended because their client was banned while it was there.
+    pub banned_connections: u64,
+    /// Clients found to connect over and over, and banned for it where the list had room.
+    pub flapping: u64,
+    /// Clients whose connections were no longer counted because of
+    /// [`Limits::flapping_clients`](crate::Limits::flapping_clients).
+    pub flapping_forgotten: u64,
+    /// Bans that were not put on the list because it was full.
+    pub bans_refused: u64,
+    /// Events that found no room in [`Config::events`](crate::Config::events).
+    pub events_lost: u64,
     /// CONNECTs answered with Server busy because of
     /// [`Limits::queued_bytes`](crate::Limits::queued_bytes).
     pub connects_refused_full: u64,
@@ -78,6 +93,17 @@ impl Stats {
                 &mut self.connections_refused_rate,
                 other.connections_refused_rate,
             ),
+            (
+                &mut self.connections_refused_banned,
+                other.connections_refused_banned,
+            ),
+            (
+                &mut self.connects_refused_banned,
+                other.connects_refused_banned,
+            ),
+            (&mut self.banned_connections, other.banned_connections),
+            (&mut self.flapping, other.flapping),
+            (&mut self.flapping_forgotten, other.flapping_forgotten),
             (&mut self.connects_refused_full, other.connects_refused_full),
             (&mut self.accept_errors, other.accept_errors),
             (&mut self.closed, other.closed),

@@ -3,8 +3,8 @@
 use std::io;
 use std::net::IpAddr;
 
-use ternmq_protocol::Time;
 use ternmq_protocol::broker::{Admission, ConnId, ListenerId};
+use ternmq_protocol::{ReasonCode, Time};
 use ternmq_transport::{Listener, Stream};
 
 use super::Driver;
@@ -90,9 +90,11 @@ impl Driver {
                 Ok(Some((stream, address))) => {
                     self.counters.accepted += 1;
                     let listener = ListenerId(number as u16);
-                    if self.shared.connections.enter(listener, self.now) {
-                        // An IPv4 address is one, whichever socket it came in through.
-                        let peer = address.ip().to_canonical();
+                    // An IPv4 address is one, whichever socket it came in through.
+                    let peer = address.ip().to_canonical();
+                    if self.shared.bans.keep_out_address(peer) {
+                        self.counters.connections_refused_banned += 1;
+                    } else if self.shared.connections.enter(listener, self.now) {
                         self.open(stream, listener, Some(peer));
                     }
                 }
@@ -128,6 +130,7 @@ impl Driver {
             stream,
             listener,
             parked,
+            user_name,
             key,
         } = moved;
         let client_id: Box<str> = parked.client_id().into();
@@ -142,8 +145,16 @@ impl Driver {
             return;
         };
         self.counters.moved += 1;
+        let peer = stream.peer_addr();
         self.hold(conn, stream, listener);
-        self.admit(conn, &client_id, key, Admission::Accept);
+        // It may have been banned on its way, when no shard had it.
+        let banned = self.is_banned(&client_id, user_name.as_deref())
+            || peer.is_some_and(|peer| self.shared.bans.keep_out_address(peer.ip()));
+        let answer = match banned {
+            true => Admission::Refuse(ReasonCode::BANNED),
+            false => Admission::Accept,
+        };
+        self.admit(conn, &client_id, user_name, key, answer);
     }
 
     /// Keeps the socket of a connection and watches it; what it has to read is reported at once.

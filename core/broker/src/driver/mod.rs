@@ -8,6 +8,7 @@
 mod accept;
 mod input;
 mod output;
+mod policy;
 mod settle;
 
 use std::io;
@@ -18,6 +19,7 @@ use ternmq_protocol::Time;
 use ternmq_protocol::broker::{ConnId, Out, Shard};
 use ternmq_transport::{Poller, Ready};
 
+use crate::config::Config;
 use crate::mailbox::Mail;
 use crate::retained::SWEEP_EVERY_MS;
 use crate::shared::{Parcel, Shared};
@@ -54,6 +56,7 @@ pub(crate) struct Driver {
     unread: Vec<ConnId>,
     goodbyes: output::Goodbyes,
     post: settle::Post,
+    policy: policy::Policy,
     busy: Busy,
     counters: Stats,
     /// Bytes read since the last settling.
@@ -71,7 +74,7 @@ impl Driver {
         shared: Arc<Shared>,
         shard: Shard,
         poller: Poller,
-        stop_grace: Duration,
+        config: &Config,
     ) -> Self {
         let shards = shared.mailboxes.len();
         Self {
@@ -90,11 +93,12 @@ impl Driver {
             unread: Vec::new(),
             goodbyes: output::Goodbyes::default(),
             post: settle::Post::new(shards),
+            policy: policy::Policy::new(config.flapping, config.limits.flapping_clients),
             busy: Busy::new(Instant::now()),
             counters: Stats::default(),
             unsettled: 0,
             sweep_at: None,
-            stop_grace,
+            stop_grace: config.stop_grace,
             stops_at: None,
         }
     }
@@ -184,6 +188,7 @@ impl Driver {
                     let _ = reply.try_send(self.stats());
                 }
                 Parcel::Ask(question) => question.answer(&self.shard),
+                Parcel::Expel(who) => self.expel(&who),
                 Parcel::Stop => self.stop(),
             }
         }

@@ -150,6 +150,7 @@ impl Driver {
         if let Some(slot) = self.slots.remove(conn) {
             self.shared.connections.leave(slot.listener);
             self.counters.closed += 1;
+            self.policy.leaves(conn);
         }
         // There may be a will, and somebody elsewhere who waits for it.
         self.look_at_peers();

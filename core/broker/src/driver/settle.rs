@@ -238,7 +238,11 @@ impl Driver {
     }
 
     fn answer(&mut self, request: AdmitRequest) {
-        if let Some(reason) = self.refusal(&request) {
+        let mut refusal = self.refusal(&request);
+        if refusal.is_none() && self.flaps(&request) {
+            refusal = Some(ReasonCode::BANNED);
+        }
+        if let Some(reason) = refusal {
             self.shard.admit(
                 request.conn,
                 self.now,
@@ -251,10 +255,11 @@ impl Driver {
         let (key, shard) = shared
             .directory
             .route(&request.client_id, &shared.loads, self.now);
+        let (conn, user_name) = (request.conn, request.user_name);
         if shard == self.number {
-            self.admit(request.conn, &request.client_id, key, Admission::Accept);
+            self.admit(conn, &request.client_id, user_name, key, Admission::Accept);
         } else {
-            self.hand_over(request.conn, shard, key);
+            self.hand_over(conn, shard, user_name, key);
         }
     }
 
@@ -264,7 +269,10 @@ impl Driver {
         if !connections.speaks(request.listener, request.version) {
             return Some(ReasonCode::UNSUPPORTED_PROTOCOL_VERSION);
         }
-        let listener = connections.listener(request.listener);
+        if self.is_banned(&request.client_id, request.user_name.as_deref()) {
+            return Some(ReasonCode::BANNED);
+        }
+        let listener = self.shared.connections.listener(request.listener);
         if listener.is_some_and(|listener| !listener.anonymous) {
             return Some(ReasonCode::NOT_AUTHORIZED);
         }
@@ -276,7 +284,14 @@ impl Driver {
     }
 
     /// Answers a client whose session lives here, and keeps the directory's count right.
-    pub(super) fn admit(&mut self, conn: ConnId, client_id: &str, key: Key, answer: Admission) {
+    pub(super) fn admit(
+        &mut self,
+        conn: ConnId,
+        client_id: &str,
+        user_name: Option<Box<str>>,
+        key: Key,
+        answer: Admission,
+    ) {
         let before = self.shard.has_session(client_id);
         let ended = self.out.ended.len();
         self.look_at_peers();
@@ -288,10 +303,15 @@ impl Driver {
             self.shared.directory.ended(client_id);
         }
         self.shared.directory.arrived(key, !before && after);
+        if let Some(user_name) = user_name
+            && self.shard.connected_client(conn).is_some()
+        {
+            self.policy.arrives(conn, user_name);
+        }
     }
 
     /// Sends a connection to the shard where its session lives, with what it has said so far.
-    fn hand_over(&mut self, conn: ConnId, shard: usize, key: Key) {
+    fn hand_over(&mut self, conn: ConnId, shard: usize, user_name: Option<Box<str>>, key: Key) {
         let Some(mut slot) = self.slots.remove(conn) else {
             self.shared.directory.arrived(key, false);
             return;
@@ -305,6 +325,7 @@ impl Driver {
                 stream: slot.stream,
                 listener,
                 parked,
+                user_name,
                 key,
             }));
             self.shared.mailboxes[shard].send(moved).is_ok()
