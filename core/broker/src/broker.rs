@@ -193,6 +193,7 @@ impl Broker {
             // Each `RandomState` is keyed by the system's randomness.
             seed: RandomState::new().hash_one(number),
             limits: config.session.clone(),
+            topics: config.topics.clone(),
             ..ShardConfig::default()
         });
         let mut driver = Driver::new(number, shared.clone(), shard, poller, config);

@@ -5,6 +5,7 @@ use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 pub use ternmq_protocol::broker::Limits as SessionLimits;
+pub use ternmq_protocol::broker::Topics;
 pub use ternmq_protocol::broker::retained::RetainedLimits;
 
 use ternmq_protocol::ProtocolVersion;
@@ -29,6 +30,8 @@ pub struct Config {
     pub limits: Limits,
     /// The limits of a shard and of each session and connection on it.
     pub session: SessionLimits,
+    /// What clients may do with topics, and what is made of theirs.
+    pub topics: Topics,
     /// How long a stop waits for clients to take what they have still to get. A client that takes it
     /// at once ends its part at once.
     pub stop_grace: Duration,
@@ -106,6 +109,7 @@ impl Default for Config {
             placement: Placement::default(),
             limits: Limits::default(),
             session: SessionLimits::default(),
+            topics: Topics::default(),
             stop_grace: Duration::from_secs(2),
             bans: Vec::new(),
             flapping: None,

@@ -20,6 +20,7 @@ struct File {
     shards: usize,
     listener: Vec<Listener>,
     limits: Limits,
+    topics: crate::topics::Table,
 }
 
 #[derive(Debug, Deserialize)]
@@ -128,6 +129,7 @@ fn merge(file: File, listen: &[SocketAddr]) -> Config {
             .collect()
     };
     file.limits.apply(&mut config);
+    file.topics.apply(&mut config.topics);
     config
 }
 
@@ -197,6 +199,33 @@ mod tests {
         assert_eq!(config.limits.connections, 7);
         assert_eq!(config.session.queue.items, 8);
         assert_eq!(config.session.connect_timeout_ms, 9_000);
+    }
+
+    #[test]
+    fn what_is_offered_reaches_the_broker() {
+        let text = "[topics]\nmaximum_qos = 1\nretain = false\nwildcard_subscriptions = false\n\
+            subscription_identifiers = false\ncheck_payload_format = true\n\
+            response_information = 'r/${clientid}'";
+        let topics = merge(parse(text).unwrap(), &[]).topics;
+        assert_eq!(topics.maximum_qos as u8, 1);
+        assert!(!topics.retain_available && !topics.wildcard_subscriptions);
+        assert!(!topics.subscription_identifiers && topics.check_payload_format);
+        assert!(topics.response_information.is_some());
+        let topics = merge(File::default(), &[]).topics;
+        assert!(topics.retain_available && topics.response_information.is_none());
+    }
+
+    #[test]
+    fn what_is_wrong_with_topics_is_named_with_its_place() {
+        for (line, words) in [
+            ("maximum_qos = 3", "3 is no QoS"),
+            ("retain = 1", "boolean"),
+            ("response_information = 'a/${user}'", "`${user}` is none of"),
+            ("retained = true", "unknown field `retained`"),
+        ] {
+            let error = parse(&format!("[topics]\n{line}")).unwrap_err();
+            assert!(error.contains("line 2") && error.contains(words), "{error}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod publish;
 mod report;
 mod serve;
 mod subscribe;
+mod topics;
 
 use std::process::ExitCode;
 

@@ -6,6 +6,7 @@ use super::explain::words_for;
 use super::out::{Admission, AdmitRequest, ConnId, Early, Out};
 use super::session::{NEVER_EXPIRES, Session};
 use super::shard::Shard;
+use super::template::Filling;
 use super::will::StoredWill;
 use crate::codec::{
     ConnAck, Connect, Frame, MAX_PACKET_SIZE, Packet, PacketType, Properties, PropertiesBuf,
@@ -33,7 +34,9 @@ impl Shard {
         let checked = decoded.and_then(|packet| match packet {
             Packet::Connect(connect) => {
                 conn.learn(&connect);
-                check(&connect, &self.links.limits).map(|()| connect)
+                check(&connect, &self.links.limits)?;
+                self.topics.check_will(&connect)?;
+                Ok(connect)
             }
             _ => Err(PeerError::protocol("the first packet is not CONNECT")),
         });
@@ -202,7 +205,7 @@ impl Shard {
         session.will = connect
             .will
             .as_ref()
-            .map(|will| Box::new(StoredWill::new(will)));
+            .map(|will| Box::new(StoredWill::new(will, self.topics.retain_available)));
         session.expiry = if connect.version.is_v5() {
             number(PropertyId::SessionExpiryInterval).unwrap_or(0)
         } else if connect.clean_start {
@@ -215,6 +218,12 @@ impl Shard {
         session
             .window
             .connected(limits.inflight.min(receive_maximum as u16));
+    }
+
+    /// The user's name: the one it has shown to be, else the one it sent.
+    fn user_name<'a>(&'a self, id: u32, connect: &Connect<'a>) -> Option<&'a str> {
+        let auth = self.links.conns[id].auth.as_deref();
+        auth.and_then(|auth| auth.user()).or(connect.user_name)
     }
 
     pub(super) fn new_session(&mut self, client_id: Box<str>) -> u32 {
@@ -272,6 +281,15 @@ impl Shard {
         if keep_alive != connect.keep_alive {
             properties.push_number(PropertyId::ServerKeepAlive, keep_alive.into());
         }
+        self.topics.announce(&mut properties);
+        let user_name = self.user_name(session.conn, connect);
+        let filling = Filling {
+            client_id: &session.client_id,
+            user_name,
+            host: self.links.conns[session.conn].peer,
+            captures: &[],
+        };
+        self.topics.respond(connect, &filling, &mut properties);
         let conn = session.conn;
         if let Some(auth) = &mut self.links.conns[conn].auth {
             auth.take_words(&mut properties);

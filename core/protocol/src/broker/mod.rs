@@ -27,7 +27,9 @@ mod source;
 mod stats;
 mod subscribe;
 mod subscribers;
+mod template;
 mod timers;
+mod topics;
 mod trie;
 mod will;
 
@@ -40,6 +42,8 @@ pub use out::{
 };
 pub use shard::{Shard, ShardConfig};
 pub use stats::{Dropped, Stats};
+pub use template::{Template, TemplateError};
+pub use topics::Topics;
 
 #[cfg(test)]
 mod tests;

@@ -34,16 +34,51 @@ impl Shard {
     ) -> Result<(), PeerError> {
         let mut aliased = std::mem::take(&mut self.aliased);
         let topic = self.topic_of(id, publish, &mut aliased)?;
-        let conn = &self.links.conns[id];
-        let (version, session) = (conn.version, conn.session);
         match publish.qos {
             QoS::AtMostOnce => {}
             QoS::AtLeastOnce => self.check_quota(id)?,
             QoS::ExactlyOnce if self.is_first(id, publish.packet_id, out)? => {}
             QoS::ExactlyOnce => return Ok(()),
         }
+        let session = self.links.conns[id].session;
         let counters = &mut self.links.sessions[session].counters;
         counters.count_received(&mut self.links.stats, publish.qos);
+        let taken = self.take_publish(id, publish, topic, now, out);
+        self.aliased = aliased;
+        let kind = match publish.qos {
+            QoS::AtMostOnce => None,
+            QoS::AtLeastOnce => Some(PacketType::PubAck),
+            QoS::ExactlyOnce => Some(PacketType::PubRec),
+        };
+        match (kind, taken) {
+            (Some(kind), Ok(reason)) => self.answer(id, kind, publish.packet_id, reason, out),
+            (None, Ok(_)) => {}
+            (_, Err(error)) => self.refuse_publish(id, kind, publish.packet_id, error, out),
+        }
+        Ok(())
+    }
+
+    /// Takes a message in: what is to be done with it is done or noted when this returns. An error
+    /// is about this message alone.
+    fn take_publish(
+        &mut self,
+        id: u32,
+        publish: &Publish<'_>,
+        topic: &str,
+        now: Time,
+        out: &mut Out,
+    ) -> Result<ReasonCode, PeerError> {
+        self.topics
+            .check_payload(publish.properties, publish.payload)?;
+        let conn = &self.links.conns[id];
+        let (version, session) = (conn.version, conn.session);
+        let unretained;
+        let publish = if publish.retain && !self.topics.retain_available {
+            unretained = publish.without_retain();
+            &unretained
+        } else {
+            publish
+        };
         let mut nobody = !self.match_topic(topic);
         // A message that nobody wants is never made.
         if !nobody || publish.retain || self.peers_interested {
@@ -53,19 +88,33 @@ impl Shard {
             nobody = self.publish(&mut source, now, out) == 0;
             self.scratch = scratch;
         }
-        self.aliased = aliased;
-        let reason = if nobody && !self.peers_interested {
+        Ok(if nobody && !self.peers_interested {
             ReasonCode::NO_MATCHING_SUBSCRIBERS
         } else {
             ReasonCode::SUCCESS
+        })
+    }
+
+    /// Tells a client that its message was not taken. Where there is no word for that, with QoS 0
+    /// and before MQTT 5.0, it is acknowledged like any other, and only counted.
+    fn refuse_publish(
+        &mut self,
+        id: u32,
+        kind: Option<PacketType>,
+        packet_id: u16,
+        error: PeerError,
+        out: &mut Out,
+    ) {
+        self.links.stats.publishes_refused += 1;
+        let Some(kind) = kind else {
+            return;
         };
-        let kind = match publish.qos {
-            QoS::AtMostOnce => return Ok(()),
-            QoS::AtLeastOnce => PacketType::PubAck,
-            QoS::ExactlyOnce => PacketType::PubRec,
-        };
-        self.answer(id, kind, publish.packet_id, reason, out);
-        Ok(())
+        let conn = &self.links.conns[id];
+        if kind == PacketType::PubRec && conn.version.is_v5() {
+            // A PUBREC that refuses ends the exchange: the identifier is free (4.3.3).
+            self.links.sessions[conn.session].received.pubrel(packet_id);
+        }
+        self.answer_failure(id, kind, packet_id, error, out);
     }
 
     /// The topic of a PUBLISH, after what depends on the connection was checked. One that an alias
@@ -76,6 +125,8 @@ impl Shard {
         publish: &Publish<'a>,
         aliased: &'a mut String,
     ) -> Result<&'a str, PeerError> {
+        let v5 = self.links.conns[id].version.is_v5();
+        self.topics.check_offered(publish.qos, publish.retain, v5)?;
         let mut topic = publish.topic;
         if !publish.properties.is_empty() {
             // [MQTT-3.3.4-6]

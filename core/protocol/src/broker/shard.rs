@@ -13,6 +13,7 @@ use super::record::Owner;
 use super::source::Source;
 use super::stats::Stats;
 use super::timers::Timers;
+use super::topics::Topics;
 use crate::codec::{Frame, Packet, PacketType};
 use crate::error::PeerError;
 use crate::message::Message;
@@ -40,6 +41,8 @@ pub struct ShardConfig {
     pub limits: Limits,
     /// The broker that it is a part of, as it stands in the records of its sessions.
     pub owner: Owner,
+    /// What it offers and does with topics.
+    pub topics: Topics,
 }
 
 /// The server side of MQTT 3.1, 3.1.1 and 5.0 for the connections of one thread: sessions,
@@ -67,6 +70,7 @@ pub struct ShardConfig {
 pub struct Shard {
     pub(super) links: Links,
     pub(super) index: SubscriptionIndex,
+    pub(super) topics: Topics,
     /// Sessions by client identifier.
     pub(super) clients: HashTable<u32>,
     pub(super) hasher: SeedableRandomState,
@@ -100,10 +104,12 @@ impl Shard {
             seed,
             limits,
             owner,
+            topics,
         } = config;
         Self {
             links: Links::new(limits),
             index: SubscriptionIndex::new(seed),
+            topics,
             clients: HashTable::new(),
             hasher: SeedableRandomState::with_seed(
                 seed.rotate_left(17),
@@ -129,8 +135,8 @@ impl Shard {
         }
     }
 
-    /// A connection was accepted, from an address if it has one. `None`, counted, when there are as many as the limit allows:
-    /// close it.
+    /// A connection was accepted, from an address if it has one. `None`, counted, when there are as
+    /// many as the limit allows: close it.
     pub fn open(
         &mut self,
         now: Time,

@@ -41,6 +41,9 @@ pub struct Stats {
     pub received: [u64; 3],
     /// QoS 2 messages that came in again before their PUBREL.
     pub received_again: u64,
+    /// Application messages among `received` that were not taken, each for the reason it was told
+    /// where there is a word for that.
+    pub publishes_refused: u64,
     /// Application messages that came in from other shards.
     pub received_from_peers: u64,
     /// Wills published.
@@ -166,6 +169,7 @@ impl Stats {
         self.sessions_expired += other.sessions_expired;
         self.subscriptions += other.subscriptions;
         self.received_again += other.received_again;
+        self.publishes_refused += other.publishes_refused;
         self.received_from_peers += other.received_from_peers;
         self.wills += other.wills;
         self.matched += other.matched;

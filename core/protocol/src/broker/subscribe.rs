@@ -31,7 +31,7 @@ impl Shard {
             let code = self
                 .subscribe(id, filter, options, identifier)
                 .unwrap_or_else(|error| {
-                    if error.reason == ReasonCode::PROTOCOL_ERROR {
+                    if ends_the_connection(error.reason, v5) {
                         broken = broken.or(Some(error));
                     } else if what.is_empty() {
                         what = error.what;
@@ -116,6 +116,11 @@ impl Shard {
                 "shared subscriptions are not available",
             ));
         }
+        self.topics.check_filter(filter, identifier.is_some())?;
+        let options = SubscriptionOptions {
+            qos: options.qos.min(self.topics.maximum_qos), // [MQTT-3.2.2-10]
+            ..options
+        };
         let session_slot = self.links.conns[id].session;
         let session = &mut self.links.sessions[session_slot];
         let most = limits.subscriptions;
@@ -173,4 +178,16 @@ impl Shard {
         self.cancel_replay(session_slot, known);
         ReasonCode::SUCCESS
     }
+}
+
+/// What is wrong with more than one filter: the client asks for what it was told there is not
+/// (3.2.2.3.11, 3.2.2.3.12). Before MQTT 5.0 it was not told.
+fn ends_the_connection(reason: ReasonCode, v5: bool) -> bool {
+    reason == ReasonCode::PROTOCOL_ERROR
+        || v5
+            && matches!(
+                reason,
+                ReasonCode::WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED
+                    | ReasonCode::SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED
+            )
 }

@@ -22,7 +22,8 @@ pub(super) struct StoredWill {
 }
 
 impl StoredWill {
-    pub(super) fn new(will: &Will<'_>) -> Self {
+    /// `retain`: whether it may be retained.
+    pub(super) fn new(will: &Will<'_>, retain: bool) -> Self {
         let delay = will.properties.number(PropertyId::WillDelayInterval);
         let mut properties = PropertiesBuf::from(will.properties);
         properties.retain(|property| property.id != PropertyId::WillDelayInterval);
@@ -31,7 +32,7 @@ impl StoredWill {
             payload: will.payload.into(),
             properties,
             qos: will.qos,
-            retain: will.retain,
+            retain: will.retain && retain,
             delay: delay.unwrap_or(0),
         }
     }

@@ -34,6 +34,12 @@ pub struct Publish<'a> {
 }
 
 impl<'a> Publish<'a> {
+    /// The same without RETAIN.
+    pub(crate) fn without_retain(self) -> Self {
+        let retain = false;
+        Self { retain, ..self }
+    }
+
     /// A PUBLISH to be sent, with QoS 0, no flags and no properties; set the fields for more.
     pub const fn new(topic: &'a str, payload: &'a [u8]) -> Self {
         Self {

@@ -3,7 +3,7 @@
 use crate::broker::retained::{Retained, RetainedLimits};
 use crate::broker::{
     Admission, Applied, AuthAnswer, AuthRequest, ClientCounters, ConnId, Limits, ListenerId, Out,
-    Shard, ShardConfig, Stats,
+    Shard, ShardConfig, Stats, Topics,
 };
 use crate::codec::{
     Ack, ConnAck, Connect, Disconnect, FrameBuffer, MAX_PACKET_SIZE, Packet, PacketType,
@@ -108,6 +108,14 @@ impl Desk {
     }
 
     pub(super) fn with(change: impl FnOnce(&mut Limits)) -> Self {
+        Self::with_all(change, Topics::default())
+    }
+
+    pub(super) fn with_topics(topics: Topics) -> Self {
+        Self::with_all(|_| (), topics)
+    }
+
+    fn with_all(change: impl FnOnce(&mut Limits), topics: Topics) -> Self {
         let mut limits = Limits::default();
         change(&mut limits);
         Self {
@@ -115,6 +123,7 @@ impl Desk {
                 number: 3,
                 seed: 42,
                 limits,
+                topics,
                 ..ShardConfig::default()
             }),
             out: Out::default(),

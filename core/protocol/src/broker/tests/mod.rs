@@ -13,4 +13,5 @@ mod records;
 mod retained;
 mod sessions;
 mod subscribe;
+mod topics;
 mod wills;

@@ -57,6 +57,7 @@ fn restart(desk: &mut Desk, away: u64) -> Desk {
             epoch: Epoch(2),
             ..Owner::default()
         },
+        ..ShardConfig::default()
     });
     next.now = Time(50_000_000);
     let later = Clock::at(next.now, UnixMs(STOPPED.0 + away));
