@@ -254,6 +254,7 @@ impl World {
             let ended = std::mem::take(&mut out.ended);
             let closing = std::mem::take(&mut out.closing);
             let dirty = std::mem::take(&mut out.dirty);
+            let unfinished = std::mem::take(&mut out.unfinished);
             let owed = out.owed.take();
             let pages = self.keep_retained(retained);
             self.post(shard, publishes);
@@ -278,6 +279,9 @@ impl World {
                 self.directory.change(&id, |entry| {
                     entry.sessions = entry.sessions.saturating_sub(1);
                 });
+            }
+            for conn in unfinished {
+                self.call_unsettled(shard, |shard, now, out| shard.resume(conn, now, out));
             }
             for conn in closing {
                 let Some(link) = self.hosts[shard].conns.get(&conn.0).copied() else {

@@ -36,6 +36,7 @@ impl Plan {
                 bytes: 1 << 30,
                 policy: OverflowPolicy::DropNewest,
             },
+            turn_work: random.pick(&[1, 5, 10_000]),
             outbound_bytes: random.pick(&[200, 1_000, 10_000, 100_000]),
             early_input: random.pick(&[100, 10_000]),
             spare_buffers: random.pick(&[0, 10_000]),

@@ -41,6 +41,17 @@ impl Driver {
         }
     }
 
+    /// Goes on with those whose input of an earlier turn made too much work for it.
+    pub(super) fn resume_unfinished(&mut self) {
+        let unfinished = std::mem::take(&mut self.unfinished);
+        for conn in unfinished {
+            self.look_at_peers();
+            let before = self.out.publishes.len();
+            self.shard.resume(conn, self.now, &mut self.out);
+            self.note_publisher(conn, before);
+        }
+    }
+
     /// Whether a connection that has something to read may be read now.
     pub(super) fn may_read(&self, conn: ConnId) -> bool {
         self.slots.get(conn).is_some_and(|slot| {
@@ -102,6 +113,11 @@ impl Driver {
         self.shard
             .handle_input(conn, self.now, &self.scratch[..len], &mut self.out);
         self.unsettled += len;
+        self.note_publisher(conn, before);
+    }
+
+    /// Who has published something for other shards is not read while their mailboxes are full.
+    fn note_publisher(&mut self, conn: ConnId, before: usize) {
         if self.out.publishes.len() > before
             && let Some(slot) = self.slots.get_mut(conn)
         {

@@ -54,6 +54,8 @@ pub(crate) struct Driver {
     waiting: Vec<usize>,
     /// Connections that may have something to read although the poller won't say so again.
     unread: Vec<ConnId>,
+    /// Connections whose input goes on in the next turn.
+    unfinished: Vec<ConnId>,
     goodbyes: output::Goodbyes,
     post: settle::Post,
     policy: policy::Policy,
@@ -91,6 +93,7 @@ impl Driver {
             mail: Mail::default(),
             waiting: Vec::new(),
             unread: Vec::new(),
+            unfinished: Vec::new(),
             goodbyes: output::Goodbyes::default(),
             post: settle::Post::new(shards),
             policy: policy::Policy::new(config.flapping, config.limits.flapping_clients),
@@ -119,6 +122,7 @@ impl Driver {
                 self.take_mail();
             }
             self.handle_ready();
+            self.resume_unfinished();
             self.handle_deadlines();
             self.settle();
             if let Some(percent) = self.busy.measured(at) {
@@ -134,7 +138,8 @@ impl Driver {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        if !self.out.is_empty() || self.unread.iter().any(|conn| self.may_read(*conn)) {
+        let goes_on = !self.out.is_empty() || !self.unfinished.is_empty();
+        if goes_on || self.unread.iter().any(|conn| self.may_read(*conn)) {
             return Some(Duration::ZERO);
         }
         let deadlines = [

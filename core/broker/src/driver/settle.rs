@@ -72,6 +72,7 @@ impl Driver {
             for client_id in self.out.ended.drain(..) {
                 self.shared.directory.ended(&client_id);
             }
+            self.unfinished.append(&mut self.out.unfinished);
             // Those to be closed first: their last words and what was to be sent before are one write.
             self.close_all();
             self.flush_dirty();

@@ -2,6 +2,7 @@
 
 use super::arena::NONE;
 use super::authenticate::Authentication;
+use super::held::Held;
 use super::limits::Limits;
 use super::out::{ConnId, Early, ListenerId, Out};
 use super::pool::Pool;
@@ -43,6 +44,7 @@ pub(super) struct Connection {
     /// There when the client takes aliases.
     pub(super) aliases_out: Option<Box<AliasesOut>>,
     pub(super) early: Option<Box<Early>>,
+    pub(super) held: Option<Box<Held>>,
     /// There if CONNECT named an authentication method.
     pub(super) auth: Option<Box<Authentication>>,
     /// The user name of its CONNECT.
@@ -80,6 +82,7 @@ impl Connection {
             aliases: None,
             aliases_out: None,
             early: None,
+            held: None,
             auth: None,
             user: None,
             last_packet: now,

@@ -167,7 +167,7 @@ impl Shard {
         let conn = &mut self.links.conns[id];
         if conn.stage != Stage::Closing {
             conn.stage = Stage::Closing;
-            (conn.early, conn.auth) = (None, None);
+            (conn.early, conn.auth, conn.held) = (None, None, None);
             (conn.aliases, conn.aliases_out) = (None, None);
             conn.frames = crate::codec::FrameBuffer::default();
             out.closing.push(ConnId(id));

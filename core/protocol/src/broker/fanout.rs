@@ -77,6 +77,7 @@ impl Shard {
         let before = links.stats.matched;
         if let [only] = matches.filters() {
             let subscriptions = index.subscribers(*only);
+            links.stats.work += subscriptions.len() as u64;
             links.frames.begin(subscriptions.len() > 1);
             for subscription in subscriptions {
                 deliver_one(links, subscription, source, now, out);
@@ -132,7 +133,9 @@ impl Chosen {
         self.ids.clear();
         let round = self.next_round(links);
         for filter in matches.filters() {
+            links.stats.work += 1;
             for subscription in index.subscribers(*filter) {
+                links.stats.work += 1;
                 if is_own(subscription, origin, links) {
                     continue;
                 }

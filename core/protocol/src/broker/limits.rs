@@ -53,6 +53,9 @@ pub struct Limits {
     pub early_input: usize,
     /// Bytes of Authentication Data in one CONNECT or AUTH. Beyond it: 0x97.
     pub auth_data: usize,
+    /// Subscribers that the packets of one client may reach before the others have their turn: the rest of
+    /// its input waits for the next one. A packet is never cut in two.
+    pub turn_work: u64,
     /// Acknowledgements that may wait for one connection until what they promise is kept; then its
     /// socket is not read until they are written.
     pub owed_acks: u32,
@@ -88,6 +91,7 @@ impl Default for Limits {
             outbound_bytes: 256 << 10,
             early_input: 64 << 10,
             auth_data: 4 << 10,
+            turn_work: 16_384,
             owed_acks: 65_536,
             spare_buffers: 32 << 20,
             retained_page: 256,

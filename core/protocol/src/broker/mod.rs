@@ -14,6 +14,7 @@ mod ending;
 mod explain;
 mod fanout;
 mod frames;
+mod held;
 mod limits;
 mod links;
 mod out;

@@ -42,6 +42,9 @@ pub struct Out {
     pub admissions: Vec<AdmitRequest>,
     /// Client identifiers whose session is gone: the directory forgets them.
     pub ended: Vec<Box<str>>,
+    /// Connections whose input made so much work that the others come first: call
+    /// [`Shard::resume`](super::Shard::resume) for each in the next turn.
+    pub unfinished: Vec<ConnId>,
     /// Connections that have something to send, each once until
     /// [`Shard::outbound`](super::Shard::outbound) is called for it: one `writev` each.
     pub dirty: Vec<ConnId>,
@@ -61,6 +64,7 @@ impl Out {
             && self.authentications.is_empty()
             && self.admissions.is_empty()
             && self.ended.is_empty()
+            && self.unfinished.is_empty()
             && self.dirty.is_empty()
             && self.closing.is_empty()
     }

@@ -151,6 +151,7 @@ impl Shard {
     pub fn handle_input(&mut self, conn: ConnId, now: Time, input: &[u8], out: &mut Out) {
         let id = conn.0;
         let mut input = input;
+        let enough = self.links.stats.work + self.links.limits.turn_work;
         while !input.is_empty() {
             let Some(connection) = self.links.conns.get_mut(id) else {
                 return;
@@ -164,6 +165,10 @@ impl Shard {
                     return;
                 }
                 Stage::Opened | Stage::Authenticating | Stage::Connected => {}
+            }
+            if connection.held.is_some() || self.links.stats.work >= enough {
+                self.hold(id, input, out);
+                break;
             }
             let most = match connection.stage {
                 // Whoever speaks another protocol is not waited for [MQTT-3.1.0-1].
@@ -183,8 +188,11 @@ impl Shard {
                         if let Err(error) = self.handle_frame(id, frame, now, out) {
                             break Err(error);
                         }
-                        // What follows a CONNECT, or an AUTH before CONNACK, waits for its answer.
-                        if self.links.conns[id].stage != was {
+                        // What follows a CONNECT, or an AUTH before CONNACK, waits for its answer;
+                        // what follows much work, for the others' turn.
+                        let conn = &self.links.conns[id];
+                        let waits = conn.held.is_some() || self.links.stats.work >= enough;
+                        if conn.stage != was || waits {
                             break Ok(());
                         }
                     }
@@ -268,6 +276,7 @@ impl Shard {
                 .as_ref()
                 .map_or(0, |early| early.input.len());
             connection.stage != Stage::Closing
+                && connection.held.is_none()
                 && early < limits.early_input
                 && connection.outbound_len() < 2 * limits.outbound_bytes
                 && connection.owed < limits.owed_acks

@@ -50,6 +50,8 @@ pub struct Stats {
     pub wills: u64,
     /// Copies that matching subscriptions were due.
     pub matched: u64,
+    /// Subscriptions looked at for messages, and for SUBSCRIBE and UNSUBSCRIBE.
+    pub work: u64,
     /// Copies of retained messages that new subscriptions were due.
     pub retained: u64,
     /// Copies that came back into queues with sessions that a store had kept.
@@ -173,6 +175,7 @@ impl Stats {
         self.received_from_peers += other.received_from_peers;
         self.wills += other.wills;
         self.matched += other.matched;
+        self.work += other.work;
         self.retained += other.retained;
         self.restored += other.restored;
         self.sent_again += other.sent_again;

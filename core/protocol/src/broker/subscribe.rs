@@ -104,6 +104,7 @@ impl Shard {
         identifier: Option<NonZeroU32>,
     ) -> Result<ReasonCode, PeerError> {
         let invalid = |_| PeerError::new(ReasonCode::TOPIC_FILTER_INVALID, NOT_A_FILTER);
+        self.links.stats.work += 1;
         let limits = &self.links.limits;
         let filter = TopicFilter::parse(filter, limits.topic_levels).map_err(invalid)?;
         if SharedFilter::parse(filter).map_err(invalid)?.is_some() {
@@ -161,6 +162,7 @@ impl Shard {
     }
 
     fn unsubscribe(&mut self, session_slot: u32, filter: &str) -> ReasonCode {
+        self.links.stats.work += 1;
         let Ok(filter) = TopicFilter::parse(filter, self.links.limits.topic_levels) else {
             return ReasonCode::TOPIC_FILTER_INVALID;
         };

@@ -56,6 +56,7 @@ impl Desk {
             receive_maximum: 4,
             subscriptions: 10,
             retained_page: 2,
+            turn_work: 3,
             ..Limits::default()
         };
         limits.queue.items = 20;
@@ -169,6 +170,9 @@ impl Desk {
             for request in std::mem::take(&mut self.out.admissions) {
                 let (conn, out) = (request.conn, &mut self.out);
                 self.shard.admit(conn, self.now, Admission::Accept, out);
+            }
+            for conn in std::mem::take(&mut self.out.unfinished) {
+                self.shard.resume(conn, self.now, &mut self.out);
             }
             for conn in std::mem::take(&mut self.out.dirty) {
                 self.flush(conn);

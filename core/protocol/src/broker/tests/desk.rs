@@ -432,6 +432,9 @@ impl Desk {
                 }
             }
             self.ended.extend(out.ended.drain(..).map(String::from));
+            for conn in out.unfinished.drain(..) {
+                self.shard.resume(conn, self.now, &mut self.out);
+            }
             for conn in out.dirty.drain(..) {
                 self.flush(conn);
             }

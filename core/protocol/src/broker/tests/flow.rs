@@ -486,3 +486,52 @@ fn what_is_owed_to_a_connection_that_ended_goes_nowhere() {
     desk.settle();
     assert!(desk.got(next).is_empty());
 }
+
+#[test]
+fn a_client_whose_packets_make_much_work_lets_the_others_have_their_turn() {
+    let mut desk = Desk::with(|limits| limits.turn_work = 100);
+    let (busy, other) = (desk.client(V3_1_1, "busy"), desk.client(V3_1_1, "other"));
+    for n in 0..50 {
+        desk.subscribe(busy, &format!("{}/#", "+/".repeat(n) + "+"), Q0);
+    }
+    desk.subscribe(other, "t", Q1);
+    let topic = "a/".repeat(60);
+    let mut bytes = Vec::new();
+    for n in 0..10u8 {
+        let publish = Publish::new(&topic, std::slice::from_ref(&n));
+        Packet::Publish(publish).encode(V3_1_1, &mut bytes).unwrap();
+    }
+    bytes.extend_from_slice(&[0xC0, 0]);
+    let before = desk.stats().work;
+    let handle = |desk: &mut Desk, conn, bytes: &[u8]| {
+        desk.shard
+            .handle_input(conn, desk.now, bytes, &mut desk.out);
+    };
+    handle(&mut desk, busy, &bytes);
+    assert_eq!(
+        desk.stats().work - before,
+        100,
+        "two messages of 50 filters and 50 subscribers"
+    );
+    assert_eq!(desk.out.unfinished, [busy]);
+    assert!(!desk.shard.wants_input(busy) && desk.shard.wants_input(other));
+    // More input than was asked for goes behind the rest.
+    handle(&mut desk, busy, &[0x30, 3, 0, 1, b't']);
+    handle(&mut desk, other, &[0xC0, 0]);
+    assert_eq!(desk.out.unfinished, [busy]);
+    desk.settle();
+    assert!(desk.shard.wants_input(busy));
+    assert_eq!(desk.take(other), Got::PingResp);
+    let got = desk.take_all(busy);
+    let texts = got.iter().filter_map(|got| match got {
+        Got::Publish(delivered) => delivered.payload.first().copied(),
+        _ => None,
+    });
+    assert!(texts.eq(0..10), "{got:?}");
+    assert_eq!(got[10], Got::PingResp);
+    assert_eq!(desk.messages(other).len(), 1);
+    // A client that is gone is resumed by nobody.
+    handle(&mut desk, busy, &bytes);
+    desk.cut(busy);
+    assert_eq!(desk.stats().connections, 1);
+}

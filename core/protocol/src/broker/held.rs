@@ -1,0 +1,54 @@
+//! Input that waits its turn: of a client whose packets made so much work that the others come first,
+//! or of one whose packet waits for the driver's answer.
+
+use super::out::{ConnId, Out};
+use super::shard::Shard;
+use crate::time::Time;
+
+/// What came in and is not handled yet: at most what one read gave, for while there is any the
+/// connection is not read.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    input: Vec<u8>,
+    /// Nothing goes on before the driver has answered.
+    asked: bool,
+}
+
+impl Shard {
+    /// Goes on with the input of a connection in [`Out::unfinished`].
+    pub fn resume(&mut self, conn: ConnId, now: Time, out: &mut Out) {
+        let Some(connection) = self.links.conns.get_mut(conn.0) else {
+            return;
+        };
+        if let Some(held) = connection.held.take_if(|held| !held.asked) {
+            self.handle_input(conn, now, &held.input, out);
+        }
+    }
+
+    /// Handles no more input of this connection, what stands behind the current packet included, until
+    /// [`answered`](Self::answered) is called for it.
+    #[expect(dead_code, reason = "exclusive subscriptions will ask")]
+    pub(super) fn ask(&mut self, id: u32) {
+        self.links.conns[id].held.get_or_insert_default().asked = true;
+    }
+
+    /// The driver has answered: goes on with what came in meanwhile.
+    #[expect(dead_code, reason = "exclusive subscriptions will ask")]
+    pub(super) fn answered(&mut self, id: u32, now: Time, out: &mut Out) {
+        let held = self.links.conns.get_mut(id).and_then(|c| c.held.as_mut());
+        if let Some(held) = held {
+            held.asked = false;
+            self.resume(ConnId(id), now, out);
+        }
+    }
+
+    /// Keeps input for later.
+    pub(super) fn hold(&mut self, id: u32, input: &[u8], out: &mut Out) {
+        let held = &mut self.links.conns[id].held;
+        let first = held.is_none();
+        held.get_or_insert_default().input.extend_from_slice(input);
+        if first {
+            out.unfinished.push(ConnId(id));
+        }
+    }
+}
