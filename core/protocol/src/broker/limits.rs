@@ -1,5 +1,6 @@
 //! What one shard allows, each limit with its unit and what happens beyond it.
 
+use super::ranking::Priorities;
 use crate::session::queue::{OverflowPolicy, QueueLimits};
 
 /// Limits of a shard. All of them hold per shard, the per-session ones for each session.
@@ -36,6 +37,8 @@ pub struct Limits {
     pub inflight: u16,
     /// What waits for one session, connected or not. Dropped messages are counted.
     pub queue: QueueLimits,
+    /// Which topics come first in it and are dropped last. None by default.
+    pub priorities: Priorities,
     /// Whether QoS 0 messages are queued for a session whose client is away too.
     pub queue_qos0_offline: bool,
     /// Longest Session Expiry Interval in seconds; `u32::MAX` for none. Sessions of clients before
@@ -84,6 +87,7 @@ impl Default for Limits {
                 bytes: 64 << 20,
                 policy: OverflowPolicy::DropNewest,
             },
+            priorities: Priorities::default(),
             queue_qos0_offline: false,
             session_expiry: u32::MAX,
             subscriptions: 100_000,

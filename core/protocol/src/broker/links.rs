@@ -8,6 +8,7 @@ use super::frames::Frames;
 use super::limits::Limits;
 use super::out::Out;
 use super::pool::Pool;
+use super::ranking::Ranking;
 use super::session::{Parcel, Session};
 use super::source::{Source, write_as_is};
 use super::stats::{Dropped, Stats};
@@ -30,7 +31,11 @@ pub(super) struct Links {
     /// What sessions counted that are over.
     pub(super) ended: ClientCounters,
     pub(super) limits: Limits,
+    pub(super) ranking: Ranking,
 }
+
+/// Expired messages that are dropped at most to make room for one.
+const SWEPT_AT_ONCE: usize = 64;
 
 /// One copy of a message: for whom, and how.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +52,7 @@ impl Links {
             conns: Arena::new(),
             sessions: Arena::new(),
             pool: Pool::new(limits.spare_buffers),
+            ranking: Ranking::new(&limits.priorities),
             frames: Frames::default(),
             stats: Stats::default(),
             ended: ClientCounters::default(),
@@ -69,7 +75,7 @@ impl Links {
         let session = &mut self.sessions[copy.session];
         let id = session.conn;
         let Some(conn) = self.conns.get_mut(id) else {
-            return self.enqueue(copy, source);
+            return self.enqueue(copy, source, now);
         };
         let direct = conn.outbound_len() < self.limits.outbound_bytes
             && match copy.qos {
@@ -77,7 +83,7 @@ impl Links {
                 _ => session.queue.is_empty() && session.window.can_push(),
             };
         if !direct {
-            return self.enqueue(copy, source);
+            return self.enqueue(copy, source, now);
         }
         if copy.qos == QoS::AtMostOnce
             && !copy.retain
@@ -136,7 +142,7 @@ impl Links {
         session.queued_qos0 = 0;
     }
 
-    fn enqueue(&mut self, copy: Copy<'_>, source: &mut Source<'_>) {
+    fn enqueue(&mut self, copy: Copy<'_>, source: &mut Source<'_>, now: Time) {
         let session = &mut self.sessions[copy.session];
         let is_qos0 = copy.qos == QoS::AtMostOnce;
         let stats = &mut self.stats;
@@ -147,11 +153,11 @@ impl Links {
         }
         let message = source.message().clone();
         let parcel = Parcel::new(message, copy.qos, copy.retain, copy.ids);
-        self.put_into_queue(copy.session, parcel);
+        self.put_into_queue(copy.session, parcel, now);
     }
 
-    /// Puts a parcel at the end of a session's queue, or does what the limits say.
-    pub(super) fn put_into_queue(&mut self, session: u32, parcel: Parcel) {
+    /// Puts a parcel behind those of its priority in a session's queue, or does what the limits say.
+    pub(super) fn put_into_queue(&mut self, session: u32, parcel: Parcel, now: Time) {
         let session = &mut self.sessions[session];
         let is_qos0 = parcel.qos == QoS::AtMostOnce;
         let stats = &mut self.stats;
@@ -160,17 +166,29 @@ impl Links {
         stats.queued_bytes += parcel.weight() as u64;
         session.queued_qos0 += u32::from(is_qos0);
         let mut qos0_gone = 0;
+        let (priority, weight) = match &parcel.message {
+            Some(message) => (self.ranking.of(message.topic_bytes()), parcel.weight()),
+            None => (0, parcel.weight()),
+        };
         let counters = &mut session.counters;
-        let mut gone = |parcel: Parcel, overflow| {
-            counters.count_dropped(stats, Dropped::overflow(overflow));
+        let mut gone = |parcel: Parcel, reason: fn(&mut Dropped) -> &mut u64| {
+            counters.count_dropped(stats, reason);
             stats.queued -= 1;
             stats.queued_bytes -= parcel.weight() as u64;
             qos0_gone += u32::from(parcel.qos == QoS::AtMostOnce);
         };
-        let pushed = session.queue.push(parcel, &self.limits.queue, &mut gone);
+        let (queue, limits) = (&mut session.queue, &self.limits.queue);
+        // What has expired makes room before anything good has to go.
+        let expired = |parcel: &Parcel| parcel.message.as_ref().is_some_and(|m| m.is_expired(now));
+        queue.make_room(weight, limits, SWEPT_AT_ONCE, expired, |parcel| {
+            gone(parcel, |dropped| &mut dropped.expired);
+        });
+        let pushed = queue.push(parcel, priority, limits, |parcel, overflow| {
+            gone(parcel, Dropped::overflow(overflow));
+        });
         if let Pushed::Refused(parcel, overflow) = pushed {
             // There is nobody to hand it back to: the publisher may be on another shard.
-            gone(parcel, overflow);
+            gone(parcel, Dropped::overflow(overflow));
         }
         session.queued_qos0 -= qos0_gone;
     }

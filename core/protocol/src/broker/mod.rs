@@ -20,6 +20,7 @@ mod links;
 mod out;
 mod pool;
 mod publish;
+mod ranking;
 mod refill;
 mod replay;
 mod session;
@@ -41,6 +42,7 @@ pub use out::{
     Admission, AdmitRequest, Applied, AuthAnswer, AuthRequest, ConnId, ListenerId, Out, Page,
     Parked, RetainedOp, RetainedTicket,
 };
+pub use ranking::Priorities;
 pub use shard::{Shard, ShardConfig};
 pub use stats::{Dropped, Stats};
 pub use template::{Template, TemplateError};

@@ -9,7 +9,7 @@ use super::will::StoredWill;
 use crate::codec::QoS;
 use crate::message::{Message, Origin};
 use crate::session::dedupe::ReceivedIds;
-use crate::session::queue::BoundedQueue;
+use crate::session::priority::PriorityQueue;
 use crate::session::window::SendWindow;
 use crate::time::Time;
 use crate::weight::Weight;
@@ -28,7 +28,7 @@ pub(super) struct Session {
     /// QoS 2 messages received whose PUBREL is awaited.
     pub(super) received: ReceivedIds,
     /// What waits for the window, for room in the connection, or for a connection.
-    pub(super) queue: BoundedQueue<Parcel>,
+    pub(super) queue: PriorityQueue<Parcel>,
     /// QoS 0 messages among them.
     pub(super) queued_qos0: u32,
     /// The connection, [`NONE`] while the client is away.
@@ -63,7 +63,7 @@ impl Session {
             client_id,
             window: SendWindow::new(),
             received: ReceivedIds::new(),
-            queue: BoundedQueue::new(),
+            queue: PriorityQueue::new(),
             queued_qos0: 0,
             conn: NONE,
             filters: Vec::new(),

@@ -7,6 +7,7 @@ pub mod alias;
 pub mod dedupe;
 pub mod keepalive;
 pub mod packet_id;
+pub mod priority;
 pub mod queue;
 pub mod window;
 

@@ -163,6 +163,19 @@ impl<T: Weight> BoundedQueue<T> {
         Some(item)
     }
 
+    /// Takes the newest item out.
+    pub(super) fn pop_newest(&mut self) -> Option<T> {
+        let item = self.items.pop_back()?;
+        self.bytes -= item.weight();
+        Some(item)
+    }
+
+    /// Appends an item whatever the limits are: the caller has asked.
+    pub(super) fn append(&mut self, item: T) {
+        self.bytes += item.weight();
+        self.items.push_back(item);
+    }
+
     /// Takes out each item for which `leaves` is true, say because it expired, and passes it to
     /// `left`. The order of the others stays. Costs a walk over the queue.
     pub fn remove_if(&mut self, mut leaves: impl FnMut(&T) -> bool, mut left: impl FnMut(T)) {

@@ -78,7 +78,8 @@ impl Shard {
         }
         for copy in record.queue {
             self.links.stats.restored += 1;
-            self.links.put_into_queue(slot, Parcel::from(Some(copy)));
+            self.links
+                .put_into_queue(slot, Parcel::from(Some(copy)), clock.now());
         }
         self.links.rest(slot);
         self.arm_session(slot);

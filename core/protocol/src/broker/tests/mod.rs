@@ -9,6 +9,7 @@ mod errors;
 mod explain;
 mod flow;
 mod model;
+mod queues;
 mod records;
 mod retained;
 mod sessions;
