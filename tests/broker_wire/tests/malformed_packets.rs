@@ -51,6 +51,11 @@ fn raw<'a>(rows: &[(&'a str, &[u8], &'a [u32])]) -> Vec<Case<'a>> {
 
 /// What is wrong in every version, as packets of `level`.
 fn wrong_everywhere(level: u8) -> Vec<Case<'static>> {
+    // The body of a SUBSCRIBE that lacks its last byte.
+    let cut: &[u8] = match level {
+        5 => b"\x82\x06\x00\x01\x00\x00\x01a",
+        _ => b"\x82\x05\x00\x01\x00\x01a",
+    };
     let mut all = cases(
         level,
         &[
@@ -61,6 +66,16 @@ fn wrong_everywhere(level: u8) -> Vec<Case<'static>> {
             ("PINGRESP", PROTOCOL),
             ("PUBLISH topic=a qos=3 id=1", MALFORMED),
             ("PUBLISH topic=a qos=1 id=0", EITHER),
+            ("PUBLISH topic=a qos=2 id=0", EITHER),
+            ("PUBLISH topic=a dup=1", EITHER),
+            ("PUBLISH topic=a dup=1 qos=3 id=1", MALFORMED),
+            ("PUBACK id=0", EITHER),
+            ("PUBREC id=0", EITHER),
+            ("PUBREL id=0", EITHER),
+            ("PUBCOMP id=0", EITHER),
+            ("PUBACK id=1 flags=1", MALFORMED),
+            ("PUBREC id=1 flags=2", MALFORMED),
+            ("PUBCOMP id=1 flags=8", MALFORMED),
             ("PUBLISH topic=%ff", MALFORMED),
             ("PUBLISH topic=a%00b", MALFORMED),
             ("PUBLISH topic=%ed%a0%80", MALFORMED),
@@ -70,10 +85,14 @@ fn wrong_everywhere(level: u8) -> Vec<Case<'static>> {
             ("SUBSCRIBE id=1 filter=a flags=0", MALFORMED),
             ("SUBSCRIBE id=1", PROTOCOL),
             ("SUBSCRIBE id=0 filter=a", EITHER),
-            ("SUBSCRIBE id=1 filter=a options=3", EITHER),
+            ("SUBSCRIBE id=1 filter=a options=3", PROTOCOL),
             ("SUBSCRIBE id=1 filter=a options=0x40", MALFORMED),
             ("SUBSCRIBE id=1 filter=a options=0x80", MALFORMED),
             ("SUBSCRIBE id=1 filter=%ff", MALFORMED),
+            ("SUBSCRIBE id=1 filter=a%00", MALFORMED),
+            ("SUBSCRIBE id=1 filter=good filter=%ed%a0%80", MALFORMED),
+            ("UNSUBSCRIBE id=1 filter=%ff", MALFORMED),
+            ("UNSUBSCRIBE id=1 filter=a%00", MALFORMED),
             ("UNSUBSCRIBE id=1 filter=a flags=0", MALFORMED),
             ("UNSUBSCRIBE id=1", PROTOCOL),
             ("UNSUBSCRIBE id=0 filter=a", EITHER),
@@ -106,17 +125,29 @@ fn wrong_everywhere(level: u8) -> Vec<Case<'static>> {
             MALFORMED,
         ),
         ("a PINGREQ with a body", b"\xc0\x01\x00", MALFORMED),
+        ("a SUBSCRIBE without its options", cut, MALFORMED),
+        (
+            "a SUBSCRIBE without a packet id",
+            b"\x82\x01\x00",
+            MALFORMED,
+        ),
+        ("an UNSUBSCRIBE without a body", b"\xa2\x00", MALFORMED),
+        ("a PUBREL without a body", b"\x62\x00", MALFORMED),
     ]));
     all
 }
 
-// [MQTT-4.13.1-1] [MQTT-3.3.1-4] [MQTT-2.1.3-1] [MQTT-3.8.1-1] [MQTT-3.10.1-1] [MQTT-3.1.0-2]
+// [MQTT-4.13.1-1] [MQTT-3.3.1-4] [MQTT-2.1.3-1] [MQTT-3.6.1-1] [MQTT-3.8.1-1] [MQTT-3.10.1-1]
+// [MQTT-3.14.1-1] [MQTT-3.1.0-2] [MQTT-1.5.4-1] [MQTT-1.5.4-2] [MQTT-3.3.1-2] [MQTT-3.3.2-2]
+// [MQTT-4.7.0-1]
 #[test]
 fn bad_packets_of_mqtt_5_end_with_their_reason() {
     refuse(5, &wrong_everywhere(5));
 }
 
-// in MQTT 3.1.1 [MQTT-4.8.0-1] [MQTT-2.2.2-2] [MQTT-3.3.1-4] [MQTT-3.8.3-4] [MQTT-3.1.0-2]
+// in MQTT 3.1.1 [MQTT-4.8.0-1] [MQTT-2.2.2-1] [MQTT-2.2.2-2] [MQTT-3.3.1-4] [MQTT-3.8.3-4] [MQTT-3.1.0-2]
+// 3.1.1 [MQTT-1.5.3-1] [MQTT-1.5.3-2] [MQTT-3.3.1-2] [MQTT-3.3.2-2] [MQTT-3.6.1-1] [MQTT-3.8.1-1]
+// 3.1.1 [MQTT-3.10.1-1] [MQTT-3.14.1-1] [MQTT-4.7.1-1]
 #[test]
 fn bad_packets_of_mqtt_3_1_1_end_without_a_word() {
     let mut all = wrong_everywhere(4);
@@ -132,51 +163,167 @@ fn bad_packets_of_mqtt_3_1_1_end_without_a_word() {
     refuse(4, &all);
 }
 
-// [MQTT-3.3.2-8] [MQTT-3.3.4-6] [MQTT-3.8.3-4] [MQTT-3.8.3-5] [MQTT-4.12.0-7] [MQTT-3.3.2-14]
+// [MQTT-3.8.3-4] [MQTT-3.8.3-5] [MQTT-3.3.2-14] [MQTT-4.7.3-1] [MQTT-1.5.5-1] [MQTT-3.15.1-1]
 #[test]
 fn what_only_mqtt_5_has_can_be_wrong_too() {
     let mut all = cases(
         5,
         &[
             ("PUBLISH topic=", PROTOCOL),
-            ("PUBLISH topic=a topic_alias=0", &[0x94]),
-            ("PUBLISH topic=a topic_alias=65535", &[0x94]),
-            ("PUBLISH topic= topic_alias=7", EITHER),
-            ("PUBLISH topic=a subscription_id=1", PROTOCOL),
-            (
-                "PUBLISH topic=a message_expiry=1 message_expiry=2",
-                PROTOCOL,
-            ),
             ("PUBLISH topic=a payload_format=2", EITHER),
             ("PUBLISH topic=a response_topic=a/%23", EITHER),
-            ("PUBLISH topic=a session_expiry=1", EITHER),
-            ("SUBSCRIBE id=1 filter=a options=0x30", EITHER),
+            ("SUBSCRIBE id=1 filter=a options=0x30", PROTOCOL),
             ("SUBSCRIBE id=1 filter=$share/g/a options=0x04", PROTOCOL),
-            ("SUBSCRIBE id=1 filter=a subscription_id=0", PROTOCOL),
             ("PUBACK id=1 reason=0x42", EITHER),
-            ("DISCONNECT session_expiry=60", PROTOCOL),
+            ("PUBREC id=1 reason=0x92", EITHER),
+            ("PUBREL id=1 reason=0x10", EITHER),
+            ("PUBCOMP id=1 reason=0x80", EITHER),
+            ("DISCONNECT reason=0x01", EITHER),
+            ("AUTH flags=1", MALFORMED),
             ("AUTH reason=0x18", PROTOCOL),
             ("AUTH reason=0x19 auth_method=x", PROTOCOL),
         ],
     );
     all.extend(raw(&[
         (
-            "an unknown property",
-            b"\x30\x06\x00\x01a\x02\x7f\x00",
+            "a length in a longer form than needed",
+            b"\xc0\x80\x00",
             MALFORMED,
         ),
         (
-            "properties longer than their packet",
-            b"\x30\x04\x00\x01a\x05",
+            "a SUBSCRIBE without a property length",
+            b"\x82\x02\x00\x01",
             MALFORMED,
         ),
         (
-            "half a property",
-            b"\x30\x06\x00\x01a\x02\x02\x00",
+            "an AUTH with a reason and no property length",
+            b"\xf0\x01\x18",
             MALFORMED,
         ),
     ]));
     refuse(5, &all);
+}
+
+/// A delivery is answered by what belongs to its QoS and stage, or else the client is out of step.
+#[test]
+fn an_acknowledgement_out_of_order_ends_the_connection() {
+    for (qos, answer) in [(1, "PUBREC"), (1, "PUBCOMP"), (2, "PUBACK"), (2, "PUBCOMP")] {
+        for level in [3, 4, 5] {
+            let mut scene = Scene::new();
+            let mut peer = scene.client(level, "CONNECT client_id=bad");
+            peer.send("SUBSCRIBE id=1 filter=t options=2")
+                .expect("sent");
+            peer.expect("SUBACK id=1 code=2").expect("SUBACK");
+            peer.send(&format!("PUBLISH topic=t qos={qos} id=9"))
+                .expect("sent");
+            peer.expect("PUBLISH id=<p>").expect("the message");
+            peer.expect(if qos == 1 {
+                "PUBACK id=9"
+            } else {
+                "PUBREC id=9"
+            })
+            .expect("the answer");
+            peer.send(&format!("{answer} id=<p>")).expect("sent");
+            peer.expect_refusal("DISCONNECT reason=0x82")
+                .unwrap_or_else(|e| panic!("{answer} for QoS {qos} in {level}: {e}"));
+            scene.goes_on();
+        }
+    }
+}
+
+/// What a client may do although nobody waits for it: it is out of step, but the standard has an
+/// answer for it, or none is due.
+#[test]
+fn acknowledgements_of_nothing_are_answered_or_ignored() {
+    for level in [3, 4, 5] {
+        let scene = Scene::new();
+        let mut peer = scene.client(level, "CONNECT client_id=odd");
+        let unknown = if level == 5 { " reason=0x92" } else { "" };
+        for (sent, answer) in [
+            ("PUBACK id=7", None),
+            ("PUBCOMP id=7", None),
+            ("PUBREC id=7", Some("PUBREL id=7")),
+            ("PUBREL id=7", Some("PUBCOMP id=7")),
+        ] {
+            peer.send(sent).expect("sent");
+            if let Some(answer) = answer {
+                peer.expect(&format!("{answer}{unknown}")).expect(sent);
+            }
+        }
+        peer.send("PINGREQ").expect("sent");
+        peer.expect("PINGRESP").expect("nothing else, and open");
+        peer.cut();
+        scene.finish();
+    }
+}
+
+/// Filters that no topic could match are refused one by one, with the connection going on.
+// [MQTT-4.7.1-1] [MQTT-4.7.1-2] [MQTT-4.7.3-1] in MQTT 3.1.1 [MQTT-4.7.1-2] [MQTT-4.7.1-3] [MQTT-4.7.3-1]
+#[test]
+fn a_filter_that_is_none_is_refused_in_its_answer() {
+    let scene = Scene::new();
+    for level in [3, 4, 5] {
+        let mut peer = scene.client(level, "CONNECT client_id=odd");
+        let refused = if level == 5 { "0x8f" } else { "0x80" };
+        for filter in ["", "a%23", "%23/a", "a/%23/b", "a+", "+a/b", "a/+b"] {
+            peer.send(&format!(
+                "SUBSCRIBE id=3 filter={filter} options=1 filter=ok options=1"
+            ))
+            .expect("sent");
+            peer.expect(&format!("SUBACK id=3 code={refused} code=1"))
+                .unwrap_or_else(|e| panic!("{filter} in {level}: {e}"));
+        }
+        peer.cut();
+    }
+    scene.finish();
+}
+
+/// Topics that are right but deeper than this server takes.
+#[test]
+fn a_topic_with_too_many_levels_is_refused_as_a_topic() {
+    let mut scene = Scene::with(|config| config.session.topic_levels = 3);
+    let mut peer = scene.client(5, "CONNECT client_id=bad");
+    peer.send("SUBSCRIBE id=1 filter=a/b/c/d filter=a/b/c")
+        .expect("sent");
+    peer.expect("SUBACK id=1 code=0x8f code=0").expect("SUBACK");
+    peer.send("PUBLISH topic=a/b/c/d").expect("sent");
+    peer.expect_refusal("DISCONNECT reason=0x90")
+        .expect("Topic Name invalid");
+    let mut peer = scene.silent(5);
+    peer.send("CONNECT client_id=bad will_topic=a/b/c/d")
+        .expect("sent");
+    peer.expect_refusal("CONNACK reason=0x90")
+        .expect("Topic Name invalid");
+    let mut peer = scene.client(4, "CONNECT client_id=bad");
+    peer.send("PUBLISH topic=a/b/c/d").expect("sent");
+    peer.expect_close().expect("closed");
+    scene.goes_on();
+    scene.finish();
+}
+
+// [MQTT-3.3.4-7]: what the server does to a client that does not keep to it.
+#[test]
+fn more_than_receive_maximum_ends_the_connection() {
+    let mut scene = Scene::with(|config| config.session.receive_maximum = 2);
+    let mut peer = scene.silent(5);
+    peer.send("CONNECT client_id=bad").expect("sent");
+    peer.expect("CONNACK reason=0 receive_maximum=2")
+        .expect("CONNACK");
+    for id in 1..=2 {
+        peer.send(&format!("PUBLISH topic=a qos=2 id={id}"))
+            .expect("sent");
+        peer.expect(&format!("PUBREC id={id}")).expect("PUBREC");
+    }
+    // The same again is not one more, and neither is a QoS 1 message, which is acknowledged at once.
+    peer.send("PUBLISH topic=a qos=2 id=2 dup=1").expect("sent");
+    peer.expect("PUBREC id=2").expect("PUBREC");
+    peer.send("PUBLISH topic=a qos=1 id=3").expect("sent");
+    peer.expect("PUBACK id=3").expect("PUBACK");
+    peer.send("PUBLISH topic=a qos=2 id=3").expect("sent");
+    peer.expect_refusal("DISCONNECT reason=0x93")
+        .expect("Receive Maximum exceeded");
+    scene.goes_on();
+    scene.finish();
 }
 
 #[test]
