@@ -104,6 +104,38 @@ impl Scene {
     }
 }
 
+/// Connects, and requires a CONNACK with these fields.
+pub(crate) fn let_in(scene: &Scene, level: u8, connect: &str, connack: &str) -> RawPeer {
+    let mut peer = scene.silent(level);
+    peer.send(connect).expect("sent");
+    peer.expect(&format!("CONNACK reason=0 {connack}"))
+        .unwrap_or_else(|e| panic!("{connect} in {level}: {e}"));
+    peer
+}
+
+/// A CONNECT of a client whose session outlives its connection.
+pub(crate) fn durable(level: u8, client_id: &str) -> String {
+    let expiry = if level == 5 {
+        "session_expiry=1000"
+    } else {
+        ""
+    };
+    format!("CONNECT client_id={client_id} clean_start=0 {expiry}")
+}
+
+pub(crate) fn subscribe(peer: &mut RawPeer, filter: &str, qos: u8) {
+    peer.send(&format!("SUBSCRIBE id=9 filter={filter} options={qos}"))
+        .expect("sent");
+    peer.expect(&format!("SUBACK id=9 code={qos}"))
+        .expect("SUBACK");
+}
+
+/// Shows that nothing more has been sent to a client up to now.
+pub(crate) fn nothing_more(peer: &mut RawPeer) {
+    peer.send("PINGREQ").expect("sent");
+    peer.expect("PINGRESP").expect("nothing but the answer");
+}
+
 /// The bytes of a packet.
 pub(crate) fn bytes(level: u8, text: &str) -> Vec<u8> {
     packet::encode(level, &Line::parse(text).expect(text))
