@@ -305,23 +305,32 @@ fn a_topic_with_too_many_levels_is_refused_as_a_topic() {
 #[test]
 fn more_than_receive_maximum_ends_the_connection() {
     let mut scene = Scene::with(|config| config.session.receive_maximum = 2);
-    let mut peer = scene.silent(5);
-    peer.send("CONNECT client_id=bad").expect("sent");
-    peer.expect("CONNACK reason=0 receive_maximum=2")
-        .expect("CONNACK");
-    for id in 1..=2 {
-        peer.send(&format!("PUBLISH topic=a qos=2 id={id}"))
+    for qos in 1..=2 {
+        let mut peer = scene.silent(5);
+        peer.send("CONNECT client_id=bad").expect("sent");
+        peer.expect("CONNACK reason=0 receive_maximum=2")
+            .expect("CONNACK");
+        for id in 1..=2 {
+            peer.send(&format!("PUBLISH topic=a qos=2 id={id}"))
+                .expect("sent");
+            peer.expect(&format!("PUBREC id={id}")).expect("PUBREC");
+        }
+        // The same again is not one more, and QoS 0 has no quota.
+        peer.send("PUBLISH topic=a qos=2 id=2 dup=1").expect("sent");
+        peer.expect("PUBREC id=2").expect("PUBREC");
+        peer.send("PUBLISH topic=a").expect("sent");
+        // PUBCOMP gives one back.
+        peer.send("PUBREL id=1").expect("sent");
+        peer.expect("PUBCOMP id=1").expect("PUBCOMP");
+        peer.send("PUBLISH topic=a qos=1 id=3").expect("sent");
+        peer.expect("PUBACK id=3").expect("PUBACK");
+        peer.send("PUBLISH topic=a qos=2 id=4").expect("sent");
+        peer.expect("PUBREC id=4").expect("PUBREC");
+        peer.send(&format!("PUBLISH topic=a qos={qos} id=5"))
             .expect("sent");
-        peer.expect(&format!("PUBREC id={id}")).expect("PUBREC");
+        peer.expect_refusal("DISCONNECT reason=0x93")
+            .expect("Receive Maximum exceeded");
     }
-    // The same again is not one more, and neither is a QoS 1 message, which is acknowledged at once.
-    peer.send("PUBLISH topic=a qos=2 id=2 dup=1").expect("sent");
-    peer.expect("PUBREC id=2").expect("PUBREC");
-    peer.send("PUBLISH topic=a qos=1 id=3").expect("sent");
-    peer.expect("PUBACK id=3").expect("PUBACK");
-    peer.send("PUBLISH topic=a qos=2 id=3").expect("sent");
-    peer.expect_refusal("DISCONNECT reason=0x93")
-        .expect("Receive Maximum exceeded");
     scene.goes_on();
     scene.finish();
 }
