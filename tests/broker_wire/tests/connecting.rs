@@ -165,23 +165,39 @@ fn a_server_that_says_disconnect_says_nothing_more_and_closes() {
     }
 }
 
-// [MQTT-3.1.2-29] [MQTT-3.1.2-28]
+/// Who declines additions, or has no room for them, gets the same answers without.
+// [MQTT-3.1.2-28] [MQTT-3.1.2-29] [MQTT-3.2.2-19] [MQTT-3.2.2-20] [MQTT-3.4.2-2] [MQTT-3.4.2-3] [MQTT-3.5.2-2]
+// [MQTT-3.5.2-3] [MQTT-3.6.2-2] [MQTT-3.6.2-3] [MQTT-3.7.2-2] [MQTT-3.7.2-3] [MQTT-3.9.2-1] [MQTT-3.9.2-2]
+// [MQTT-3.11.2-1] [MQTT-3.11.2-2] [MQTT-3.14.2-3] [MQTT-3.14.2-4]
 #[test]
-fn who_declines_additions_gets_none() {
+fn who_has_no_use_for_additions_gets_none() {
     let scene = Scene::new();
-    let connect = "CONNECT client_id=terse request_problem_info=0";
-    let mut peer = let_in(&scene, 5, connect, "reason_string=! user=! response_info=!");
-    for (packet, answer) in [
-        ("SUBSCRIBE id=1 filter=a%23", "SUBACK id=1 code=0x8f"),
-        ("UNSUBSCRIBE id=2 filter=a", "UNSUBACK id=2 code=0x11"),
-        ("PUBREL id=3", "PUBCOMP id=3 reason=0x92"),
-        ("PUBREC id=4", "PUBREL id=4 reason=0x92"),
-        ("PUBLISH topic=a qos=1 id=5", "PUBACK id=5 reason=0x10"),
-        ("PUBLISH topic=a qos=2 id=6", "PUBREC id=6 reason=0x10"),
-    ] {
-        peer.send(packet).expect("sent");
-        peer.expect(&format!("{answer} reason_string=! user=!"))
-            .expect(packet);
+    for why in ["request_problem_info=0", "maximum_packet_size=24"] {
+        let connect = format!("CONNECT client_id=terse {why}");
+        let mut peer = let_in(
+            &scene,
+            5,
+            &connect,
+            "reason_string=! user=! response_info=!",
+        );
+        for (packet, answer) in [
+            ("SUBSCRIBE id=1 filter=a%23", "SUBACK id=1 code=0x8f"),
+            ("UNSUBSCRIBE id=2 filter=a%23", "UNSUBACK id=2 code=0x8f"),
+            ("PUBREL id=3", "PUBCOMP id=3 reason=0x92"),
+            ("PUBREC id=4", "PUBREL id=4 reason=0x92"),
+            ("PUBLISH topic=a qos=1 id=5", "PUBACK id=5 reason=0x10"),
+            ("PUBLISH topic=a qos=2 id=6", "PUBREC id=6 reason=0x10"),
+            ("PINGRESP", "DISCONNECT reason=0x82"),
+        ] {
+            peer.send(packet).expect("sent");
+            peer.expect(&format!("{answer} reason_string=! user=!"))
+                .unwrap_or_else(|e| panic!("{why}: {e}"));
+        }
+        let mut peer = scene.silent(5);
+        peer.send(&format!("{connect} will_topic=%23"))
+            .expect("sent");
+        peer.expect("CONNACK reason=* reason_string=! user=!")
+            .expect("a refusal");
     }
 }
 

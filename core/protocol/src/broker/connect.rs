@@ -43,6 +43,7 @@ impl Shard {
         let connect = match checked {
             Ok(connect) => connect,
             Err(error) => {
+                self.links.conns[id].learn_of_broken(frame.body);
                 self.refuse_broken(id, error, out);
                 return Err(error);
             }

@@ -3,17 +3,32 @@
 use super::connection::Connection;
 use super::out::Out;
 use super::shard::Shard;
-use crate::codec::{Ack, Connect, Packet, PacketType, PropertiesBuf, PropertyId, Value};
+use crate::codec::{
+    Ack, Connect, Packet, PacketType, Properties, PropertiesBuf, PropertyId, Value,
+};
 use crate::error::PeerError;
 use crate::reason::ReasonCode;
 
 impl Connection {
     /// What CONNECT says about the answers that the client takes.
     pub(super) fn learn(&mut self, connect: &Connect<'_>) {
-        let number = |id| connect.properties.number(id);
         self.version = connect.version;
-        self.max_packet_size = number(PropertyId::MaximumPacketSize).unwrap_or(u32::MAX);
         self.user = connect.user_name.map(Into::into);
+        self.learn_of_answers(connect.properties);
+    }
+
+    /// The same of a CONNECT that can't be read as a whole. One that may have set a limit where it is
+    /// broken gets no words [MQTT-3.2.2-19].
+    pub(super) fn learn_of_broken(&mut self, body: &[u8]) {
+        match Connect::leading_properties(body) {
+            Some(properties) => self.learn_of_answers(properties),
+            None => self.explains = false,
+        }
+    }
+
+    fn learn_of_answers(&mut self, properties: Properties<'_>) {
+        let number = |id| properties.number(id);
+        self.max_packet_size = number(PropertyId::MaximumPacketSize).unwrap_or(u32::MAX);
         self.explains = number(PropertyId::RequestProblemInformation) != Some(0);
     }
 

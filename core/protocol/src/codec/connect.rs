@@ -81,6 +81,18 @@ impl<'a> Connect<'a> {
         }
     }
 
+    /// The properties of an MQTT 5.0 CONNECT that may be broken behind them; `None` when they can't be
+    /// read either. What they say of answers holds for the refusal, too.
+    pub(crate) fn leading_properties(body: &'a [u8]) -> Option<Properties<'a>> {
+        let mut reader = Reader::new(body);
+        let (name, level) = (reader.binary().ok()?, reader.u8().ok()?);
+        let version = ProtocolVersion::from_wire(name, level)?;
+        let (_flags, _keep_alive) = (reader.u8().ok()?, reader.u16().ok()?);
+        version
+            .is_v5()
+            .then(|| Properties::read(&mut reader, Place::Connect).ok())?
+    }
+
     pub(crate) fn decode(body: &'a [u8]) -> Result<Self, PeerError> {
         let mut reader = Reader::new(body);
         let name = reader.binary()?;

@@ -77,6 +77,19 @@ fn an_empty_client_id_needs_a_clean_session_before_5() {
     assert_eq!(desk.stats().connects_refused, 2);
 }
 
+// [MQTT-3.1.3-8] [MQTT-3.2.2-7] in MQTT 3.1.1 [MQTT-3.1.3-9] [MQTT-3.2.2-5]
+#[test]
+fn a_client_id_that_is_not_wanted_is_refused_as_that() {
+    for version in [V3_1, V3_1_1, V5_0] {
+        let mut desk = Desk::new();
+        let invalid = ReasonCode::CLIENT_IDENTIFIER_NOT_VALID;
+        desk.admission = Some(Admission::Refuse(invalid));
+        let connect = Connect::new(version, "unwanted");
+        assert_eq!(refused(&mut desk, connect), Some(invalid));
+        assert_eq!((desk.stats().sessions, desk.stats().connections), (0, 0));
+    }
+}
+
 // [MQTT-3.1.3-5] in MQTT 3.1.1 [MQTT-3.1.3-5]
 #[test]
 fn letters_and_digits_are_always_taken() {

@@ -150,6 +150,30 @@ fn a_broken_connect_is_answered_within_what_it_declared() {
     }
 }
 
+/// The same where it can't even be read: by its properties, if it is not broken in front of them.
+// [MQTT-3.2.2-19]
+#[test]
+fn a_connect_that_cannot_be_read_is_answered_within_what_it_declared() {
+    // Properties: their length and a Maximum Packet Size, or what is no property.
+    for (properties, said) in [
+        (&b"\x05\x27\x00\x00\x00\x14"[..], 0),
+        (b"\x05\x27\x00\x00\x03\xe8", 1),
+        (b"\x02\x17\x00", 0),
+        (b"\x00", 1),
+        (b"\x01\x7f", 0),
+    ] {
+        let body = [b"\0\x04MQTT\x05\x02\0\0", properties, b"\0\x01\xff"].concat();
+        let mut desk = Desk::new();
+        let conn = desk.open(V5_0);
+        desk.input(conn, &[&[0x10, body.len() as u8], &body[..]].concat());
+        let Got::ConnAck { reason, .. } = desk.take(conn) else {
+            panic!("no CONNACK");
+        };
+        assert_eq!(reason, ReasonCode::MALFORMED_PACKET);
+        assert_eq!(desk.said.len(), said, "{properties:x?}");
+    }
+}
+
 /// The text of a SUBACK is about the first filter that failed.
 #[test]
 fn many_failures_are_explained_once() {

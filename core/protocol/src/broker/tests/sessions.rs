@@ -378,3 +378,92 @@ fn a_session_of_zero_expiry_is_not_resumed_even_by_a_takeover() {
     assert!(!desk.connack(conn));
     assert_eq!(desk.shard.subscriptions(), 0);
 }
+
+// [MQTT-4.1.0-1] in MQTT 3.1.1 [MQTT-4.1.0-2]
+#[test]
+fn a_session_lasts_as_long_as_its_connection_at_least() {
+    for version in [V3_1, V3_1_1, V5_0] {
+        let mut desk = Desk::with(|limits| limits.session_expiry = 1);
+        for client in [
+            desk.client(version, "clean"),
+            desk.durable(version, "kept").0,
+        ] {
+            desk.subscribe(client, "t", Q1);
+            desk.wait(1_000_000_000);
+            let publisher = desk.client(V5_0, "p");
+            desk.publish(publisher, "t", "x", Q1, 1);
+            assert_eq!(desk.texts(client), ["x"]);
+            desk.cut(client);
+            desk.wait(1_000);
+        }
+    }
+}
+
+/// What a client was sent before it expired comes again after it has.
+// [MQTT-4.3.3-7]
+#[test]
+fn a_message_that_was_sent_does_not_expire_any_more() {
+    for qos in [Q1, Q2] {
+        let mut desk = Desk::new();
+        let (client, _) = desk.durable(V5_0, "c");
+        desk.subscribe(client, "t", qos);
+        let publisher = desk.client(V5_0, "p");
+        publish_for(&mut desk, publisher, 5, qos);
+        let first = desk.messages(client);
+        desk.cut(client);
+        desk.wait(60_000);
+        let (client, _) = desk.durable(V5_0, "c");
+        let again = desk.messages(client);
+        assert_eq!(
+            (again.len(), again[0].id, again[0].dup),
+            (1, first[0].id, true)
+        );
+        assert_eq!(again[0].text(), "x");
+        if qos == Q2 {
+            desk.ack(client, PacketType::PubRec, first[0].id);
+            let release = Got::Ack(PacketType::PubRel, first[0].id, ReasonCode::SUCCESS);
+            assert_eq!(desk.take(client), release);
+            desk.ack(client, PacketType::PubComp, first[0].id);
+        } else {
+            desk.ack(client, PacketType::PubAck, first[0].id);
+        }
+        assert_eq!(
+            (desk.stats().acknowledged, desk.stats().dropped.expired),
+            (1, 0)
+        );
+        desk.check_books();
+    }
+}
+
+/// A message that expires for all its subscribers while its publisher is still busy with it.
+// [MQTT-4.3.3-13]
+#[test]
+fn the_handshake_of_an_expired_message_goes_on() {
+    let mut desk = Desk::new();
+    let (away, _) = desk.durable(V5_0, "away");
+    desk.subscribe(away, "t", Q2);
+    desk.cut(away);
+    let publisher = desk.client(V5_0, "p");
+    publish_for(&mut desk, publisher, 5, Q2);
+    desk.wait(60_000);
+    publish_for(&mut desk, publisher, 5, Q2);
+    desk.ack(publisher, PacketType::PubRel, 1);
+    let ack = |kind| Got::Ack(kind, 1, ReasonCode::SUCCESS);
+    let got = desk.take_all(publisher);
+    let all = [PacketType::PubRec, PacketType::PubRec, PacketType::PubComp];
+    assert_eq!(got, all.map(ack), "and the repetition was no new message");
+    let (away, _) = desk.durable(V5_0, "away");
+    assert!(desk.messages(away).is_empty());
+    assert_eq!(desk.stats().dropped.expired, 1);
+    desk.check_books();
+}
+
+/// A message "x" to topic "t" with packet identifier 1 that lives for `seconds`.
+fn publish_for(desk: &mut Desk, publisher: ConnId, seconds: u32, qos: crate::codec::QoS) {
+    let mut properties = PropertiesBuf::default();
+    properties.push_number(PropertyId::MessageExpiryInterval, seconds);
+    let mut publish = Publish::new("t", b"x");
+    (publish.qos, publish.packet_id) = (qos, 1);
+    publish.properties = properties.get();
+    desk.send(publisher, Packet::Publish(publish));
+}

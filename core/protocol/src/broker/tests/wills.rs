@@ -2,7 +2,7 @@
 
 use super::desk::*;
 use crate::broker::ConnId;
-use crate::codec::{Connect, Disconnect, Packet, PropertiesBuf, PropertyId, Will};
+use crate::codec::{Connect, Disconnect, Packet, PropertiesBuf, PropertyId, Value, Will};
 use crate::reason::ReasonCode;
 use crate::version::ProtocolVersion;
 
@@ -273,4 +273,46 @@ fn session_expiry_in_disconnect_moves_the_end() {
         [Got::Disconnect(ReasonCode::PROTOCOL_ERROR)]
     );
     assert_eq!(wills(&mut desk, watcher), 1);
+}
+
+// [MQTT-3.1.3-10]
+#[test]
+fn its_user_properties_keep_their_order() {
+    let mut desk = Desk::new();
+    let watcher = desk.client(V5_0, "watcher");
+    desk.subscribe(watcher, "will", Q1);
+    let pairs = [("b", "1"), ("a", "2"), ("b", "3"), ("b", "1")];
+    let mut properties = PropertiesBuf::default();
+    for (name, value) in pairs {
+        let pair = Value::Utf8StringPair(name, value);
+        properties.push(PropertyId::UserProperty, pair).unwrap();
+    }
+    let mut connect = Connect::new(V5_0, "c");
+    connect.will = Some(Will {
+        topic: "will",
+        payload: b"gone",
+        qos: Q0,
+        retain: false,
+        properties: properties.get(),
+    });
+    let conn = desk.connect(connect);
+    desk.cut(conn);
+    let got = desk.messages(watcher);
+    let sent: Vec<_> = got[0].properties.get().user_properties().collect();
+    assert_eq!(sent, pairs);
+}
+
+// [MQTT-3.1.2-7] in MQTT 3.1.1 [MQTT-3.1.2-12]
+#[test]
+fn a_connection_without_one_leaves_none_even_if_the_last_had_one() {
+    for version in [V3_1, V3_1_1, V5_0] {
+        let mut desk = Desk::new();
+        let (watcher, conn) = with_will(&mut desk, version, 0, 1000);
+        desk.disconnect(conn, ReasonCode::NORMAL_DISCONNECTION);
+        let (conn, present) = desk.durable(version, "c");
+        assert!(present || version == V3_1);
+        desk.cut(conn);
+        desk.wait(10_000_000);
+        assert_eq!(wills(&mut desk, watcher), 0);
+    }
 }
