@@ -51,91 +51,92 @@ fn raw<'a>(rows: &[(&'a str, &[u8], &'a [u32])]) -> Vec<Case<'a>> {
 
 /// What is wrong in every version, as packets of `level`.
 fn wrong_everywhere(level: u8) -> Vec<Case<'static>> {
-    // The body of a SUBSCRIBE that lacks its last byte.
-    let cut: &[u8] = match level {
+    let mut all = cases(level, WRONG);
+    all.extend(raw(WRONG_BYTES));
+    let without_options: &[u8] = match level {
         5 => b"\x82\x06\x00\x01\x00\x00\x01a",
         _ => b"\x82\x05\x00\x01\x00\x01a",
     };
-    let mut all = cases(
-        level,
-        &[
-            ("CONNECT client_id=bad", PROTOCOL),
-            ("CONNACK", PROTOCOL),
-            ("SUBACK id=1 code=0", PROTOCOL),
-            ("UNSUBACK id=1 code=0", PROTOCOL),
-            ("PINGRESP", PROTOCOL),
-            ("PUBLISH topic=a qos=3 id=1", MALFORMED),
-            ("PUBLISH topic=a qos=1 id=0", EITHER),
-            ("PUBLISH topic=a qos=2 id=0", EITHER),
-            ("PUBLISH topic=a dup=1", EITHER),
-            ("PUBLISH topic=a dup=1 qos=3 id=1", MALFORMED),
-            ("PUBACK id=0", EITHER),
-            ("PUBREC id=0", EITHER),
-            ("PUBREL id=0", EITHER),
-            ("PUBCOMP id=0", EITHER),
-            ("PUBACK id=1 flags=1", MALFORMED),
-            ("PUBREC id=1 flags=2", MALFORMED),
-            ("PUBCOMP id=1 flags=8", MALFORMED),
-            ("PUBLISH topic=%ff", MALFORMED),
-            ("PUBLISH topic=a%00b", MALFORMED),
-            ("PUBLISH topic=%ed%a0%80", MALFORMED),
-            ("PUBLISH topic=a/+", &[0x81, 0x82, 0x90]),
-            ("PUBLISH topic=#", &[0x81, 0x82, 0x90]),
-            ("PUBREL id=1 flags=0", MALFORMED),
-            ("SUBSCRIBE id=1 filter=a flags=0", MALFORMED),
-            ("SUBSCRIBE id=1", PROTOCOL),
-            ("SUBSCRIBE id=0 filter=a", EITHER),
-            ("SUBSCRIBE id=1 filter=a options=3", PROTOCOL),
-            ("SUBSCRIBE id=1 filter=a options=0x40", MALFORMED),
-            ("SUBSCRIBE id=1 filter=a options=0x80", MALFORMED),
-            ("SUBSCRIBE id=1 filter=%ff", MALFORMED),
-            ("SUBSCRIBE id=1 filter=a%00", MALFORMED),
-            ("SUBSCRIBE id=1 filter=good filter=%ed%a0%80", MALFORMED),
-            ("UNSUBSCRIBE id=1 filter=%ff", MALFORMED),
-            ("UNSUBSCRIBE id=1 filter=a%00", MALFORMED),
-            ("UNSUBSCRIBE id=1 filter=a flags=0", MALFORMED),
-            ("UNSUBSCRIBE id=1", PROTOCOL),
-            ("UNSUBSCRIBE id=0 filter=a", EITHER),
-            ("PINGREQ flags=1", MALFORMED),
-            ("DISCONNECT flags=1", MALFORMED),
-        ],
-    );
-    all.extend(raw(&[
-        ("packet type 0", b"\x00\x00", EITHER),
-        (
-            "a length of five bytes",
-            b"\x30\xff\xff\xff\xff\x01",
-            MALFORMED,
-        ),
-        ("a PUBLISH without a topic", b"\x30\x00", MALFORMED),
-        (
-            "a topic longer than its packet",
-            b"\x30\x03\x00\x05a",
-            MALFORMED,
-        ),
-        (
-            "a QoS 1 PUBLISH without a packet id",
-            b"\x32\x03\x00\x01a",
-            MALFORMED,
-        ),
-        ("a PUBACK of one byte", b"\x40\x01\x00", MALFORMED),
-        (
-            "a SUBSCRIBE that ends in its filter",
-            b"\x82\x06\x00\x01\x00\x09ab",
-            MALFORMED,
-        ),
-        ("a PINGREQ with a body", b"\xc0\x01\x00", MALFORMED),
-        ("a SUBSCRIBE without its options", cut, MALFORMED),
-        (
-            "a SUBSCRIBE without a packet id",
-            b"\x82\x01\x00",
-            MALFORMED,
-        ),
-        ("an UNSUBSCRIBE without a body", b"\xa2\x00", MALFORMED),
-        ("a PUBREL without a body", b"\x62\x00", MALFORMED),
-    ]));
+    let name = "a SUBSCRIBE without its options";
+    all.extend(raw(&[(name, without_options, MALFORMED)]));
     all
 }
+
+const WRONG: &[(&str, &[u32])] = &[
+    ("CONNECT client_id=bad", PROTOCOL),
+    ("CONNACK", PROTOCOL),
+    ("SUBACK id=1 code=0", PROTOCOL),
+    ("UNSUBACK id=1 code=0", PROTOCOL),
+    ("PINGRESP", PROTOCOL),
+    ("PUBLISH topic=a qos=3 id=1", MALFORMED),
+    ("PUBLISH topic=a qos=1 id=0", EITHER),
+    ("PUBLISH topic=a qos=2 id=0", EITHER),
+    ("PUBLISH topic=a dup=1", EITHER),
+    ("PUBLISH topic=a dup=1 qos=3 id=1", MALFORMED),
+    ("PUBACK id=0", EITHER),
+    ("PUBREC id=0", EITHER),
+    ("PUBREL id=0", EITHER),
+    ("PUBCOMP id=0", EITHER),
+    ("PUBACK id=1 flags=1", MALFORMED),
+    ("PUBREC id=1 flags=2", MALFORMED),
+    ("PUBCOMP id=1 flags=8", MALFORMED),
+    ("PUBLISH topic=%ff", MALFORMED),
+    ("PUBLISH topic=a%00b", MALFORMED),
+    ("PUBLISH topic=%ed%a0%80", MALFORMED),
+    ("PUBLISH topic=a/+", &[0x81, 0x82, 0x90]),
+    ("PUBLISH topic=#", &[0x81, 0x82, 0x90]),
+    ("PUBREL id=1 flags=0", MALFORMED),
+    ("SUBSCRIBE id=1 filter=a flags=0", MALFORMED),
+    ("SUBSCRIBE id=1", PROTOCOL),
+    ("SUBSCRIBE id=0 filter=a", EITHER),
+    ("SUBSCRIBE id=1 filter=a options=3", PROTOCOL),
+    ("SUBSCRIBE id=1 filter=a options=0x40", MALFORMED),
+    ("SUBSCRIBE id=1 filter=a options=0x80", MALFORMED),
+    ("SUBSCRIBE id=1 filter=%ff", MALFORMED),
+    ("SUBSCRIBE id=1 filter=a%00", MALFORMED),
+    ("SUBSCRIBE id=1 filter=good filter=%ed%a0%80", MALFORMED),
+    ("UNSUBSCRIBE id=1 filter=%ff", MALFORMED),
+    ("UNSUBSCRIBE id=1 filter=a%00", MALFORMED),
+    ("UNSUBSCRIBE id=1 filter=a flags=0", MALFORMED),
+    ("UNSUBSCRIBE id=1", PROTOCOL),
+    ("UNSUBSCRIBE id=0 filter=a", EITHER),
+    ("PINGREQ flags=1", MALFORMED),
+    ("DISCONNECT flags=1", MALFORMED),
+];
+
+const WRONG_BYTES: &[(&str, &[u8], &[u32])] = &[
+    ("packet type 0", b"\x00\x00", EITHER),
+    (
+        "a length of five bytes",
+        b"\x30\xff\xff\xff\xff\x01",
+        MALFORMED,
+    ),
+    ("a PUBLISH without a topic", b"\x30\x00", MALFORMED),
+    (
+        "a topic longer than its packet",
+        b"\x30\x03\x00\x05a",
+        MALFORMED,
+    ),
+    (
+        "a QoS 1 PUBLISH without a packet id",
+        b"\x32\x03\x00\x01a",
+        MALFORMED,
+    ),
+    ("a PUBACK of one byte", b"\x40\x01\x00", MALFORMED),
+    (
+        "a SUBSCRIBE that ends in its filter",
+        b"\x82\x06\x00\x01\x00\x09ab",
+        MALFORMED,
+    ),
+    ("a PINGREQ with a body", b"\xc0\x01\x00", MALFORMED),
+    (
+        "a SUBSCRIBE without a packet id",
+        b"\x82\x01\x00",
+        MALFORMED,
+    ),
+    ("an UNSUBSCRIBE without a body", b"\xa2\x00", MALFORMED),
+    ("a PUBREL without a body", b"\x62\x00", MALFORMED),
+];
 
 // [MQTT-4.13.1-1] [MQTT-3.3.1-4] [MQTT-2.1.3-1] [MQTT-3.6.1-1] [MQTT-3.8.1-1] [MQTT-3.10.1-1]
 // [MQTT-3.14.1-1] [MQTT-3.1.0-2] [MQTT-1.5.4-1] [MQTT-1.5.4-2] [MQTT-3.3.1-2] [MQTT-3.3.2-2]
