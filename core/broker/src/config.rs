@@ -5,8 +5,8 @@ use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 pub use ternmq_protocol::broker::Limits as SessionLimits;
-pub use ternmq_protocol::broker::Topics;
 pub use ternmq_protocol::broker::retained::RetainedLimits;
+pub use ternmq_protocol::broker::{DelayedLimits, Topics};
 
 use ternmq_protocol::ProtocolVersion;
 

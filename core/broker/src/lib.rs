@@ -28,7 +28,9 @@ mod stats;
 pub use bans::{Ban, BanError, BanLimits, Banned};
 pub use broker::Broker;
 pub use clients::{ClientCursor, Clients};
-pub use config::{Config, Limits, ListenerConfig, RetainedLimits, SessionLimits, Topics, Versions};
+pub use config::{
+    Config, DelayedLimits, Limits, ListenerConfig, RetainedLimits, SessionLimits, Topics, Versions,
+};
 pub use ending::Ending;
 pub use error::{Failure, PublishError, StartError};
 pub use event::Event;

@@ -205,14 +205,24 @@ mod tests {
     fn what_is_offered_reaches_the_broker() {
         let text = "[topics]\nmaximum_qos = 1\nretain = false\nwildcard_subscriptions = false\n\
             subscription_identifiers = false\ncheck_payload_format = true\n\
-            response_information = 'r/${clientid}'";
+            response_information = 'r/${clientid}'\n\
+            delayed = true\ndelayed_messages = 3\ndelayed_bytes = 4\ndelayed_seconds = 5";
         let topics = merge(parse(text).unwrap(), &[]).topics;
         assert_eq!(topics.maximum_qos as u8, 1);
         assert!(!topics.retain_available && !topics.wildcard_subscriptions);
         assert!(!topics.subscription_identifiers && topics.check_payload_format);
         assert!(topics.response_information.is_some());
+        let delayed = topics.delayed.unwrap();
+        assert_eq!(
+            (delayed.messages, delayed.bytes, delayed.seconds),
+            (3, 4, 5)
+        );
         let topics = merge(File::default(), &[]).topics;
-        assert!(topics.retain_available && topics.response_information.is_none());
+        assert!(
+            topics.retain_available
+                && topics.response_information.is_none()
+                && topics.delayed.is_none()
+        );
     }
 
     #[test]

@@ -18,6 +18,14 @@ pub(crate) struct Table {
     wildcard_subscriptions: Option<bool>,
     subscription_identifiers: Option<bool>,
     check_payload_format: Option<bool>,
+    /// Whether `$delayed/{seconds}/{topic}` publishes later.
+    delayed: bool,
+    /// Delayed messages of each shard.
+    delayed_messages: Option<usize>,
+    /// The same in bytes.
+    delayed_bytes: Option<usize>,
+    /// Seconds of the longest delay.
+    delayed_seconds: Option<u32>,
     /// With places: `response/${clientid}`.
     #[serde(deserialize_with = "template")]
     response_information: Option<Template>,
@@ -37,6 +45,12 @@ impl Table {
         let identifiers = self.subscription_identifiers;
         set(&mut topics.subscription_identifiers, identifiers);
         set(&mut topics.check_payload_format, self.check_payload_format);
+        if self.delayed {
+            let delayed = topics.delayed.get_or_insert_default();
+            set(&mut delayed.messages, self.delayed_messages);
+            set(&mut delayed.bytes, self.delayed_bytes);
+            set(&mut delayed.seconds, self.delayed_seconds);
+        }
         topics.response_information = self.response_information;
     }
 }

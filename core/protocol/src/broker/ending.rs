@@ -21,12 +21,13 @@ impl Shard {
     }
 
     /// Ends what is overdue: silent connections, those that never sent CONNECT, sessions that
-    /// expired; and publishes wills whose delay is over.
+    /// expired; and publishes wills and delayed messages whose time has come.
     pub fn handle_timeout(&mut self, now: Time, out: &mut Out) {
         while let Some(due) = self.timers.poll(now) {
             match due {
                 Due::Connection(id) => self.connection_due(id, now, out),
                 Due::Session(slot) => self.session_due(slot, now, out),
+                Due::Delayed => self.delayed_due(now, out),
             }
         }
     }

@@ -10,6 +10,7 @@ mod authenticate;
 mod clients;
 mod connect;
 mod connection;
+mod delayed;
 mod ending;
 mod explain;
 mod fanout;
@@ -37,6 +38,7 @@ mod will;
 
 pub use acks::Ticket;
 pub use clients::{ClientConnection, ClientCounters, ClientInfo, ClientPage};
+pub use delayed::{DELAYED_PREFIX, DelayedLimits};
 pub use limits::Limits;
 pub use out::{
     Admission, AdmitRequest, Applied, AuthAnswer, AuthRequest, ConnId, ListenerId, Out, Page,

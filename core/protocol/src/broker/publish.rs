@@ -5,6 +5,7 @@ use super::shard::Shard;
 use super::source::Source;
 use crate::codec::{Ack, PacketType, PropertyId, Publish, QoS};
 use crate::error::PeerError;
+use crate::message::Message;
 use crate::reason::ReasonCode;
 use crate::session::alias::AliasesIn;
 use crate::session::dedupe::Received;
@@ -79,6 +80,14 @@ impl Shard {
         } else {
             publish
         };
+        if let Some(delay) = self.topics.delay_of(topic)? {
+            let origin = self.links.sessions[session].origin;
+            let mut scratch = std::mem::take(&mut self.scratch);
+            let make = |due| Message::from_publish(publish, delay.topic, due, origin, &mut scratch);
+            let kept = self.delay(delay, now, make);
+            self.scratch = scratch;
+            return kept.map(|()| ReasonCode::SUCCESS);
+        }
         let mut nobody = !self.match_topic(topic);
         // A message that nobody wants is never made.
         if !nobody || publish.retain || self.peers_interested {

@@ -4,6 +4,7 @@ use super::acks::Acks;
 use super::arena::NONE;
 use super::authenticate::Authentication;
 use super::connection::{Connection, Stage};
+use super::delayed::Delayed;
 use super::fanout::Chosen;
 use super::index::{Matches, SubscriptionIndex};
 use super::limits::Limits;
@@ -71,6 +72,7 @@ pub struct Shard {
     pub(super) links: Links,
     pub(super) index: SubscriptionIndex,
     pub(super) topics: Topics,
+    pub(super) delayed: Delayed,
     /// Sessions by client identifier.
     pub(super) clients: HashTable<u32>,
     pub(super) hasher: SeedableRandomState,
@@ -110,6 +112,7 @@ impl Shard {
             links: Links::new(limits),
             index: SubscriptionIndex::new(seed),
             topics,
+            delayed: Delayed::default(),
             clients: HashTable::new(),
             hasher: SeedableRandomState::with_seed(
                 seed.rotate_left(17),

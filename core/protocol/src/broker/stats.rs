@@ -46,6 +46,16 @@ pub struct Stats {
     pub publishes_refused: u64,
     /// Application messages that came in from other shards.
     pub received_from_peers: u64,
+    /// Delayed messages that wait now.
+    pub delayed: u64,
+    /// Bytes of them.
+    pub delayed_bytes: u64,
+    /// Delayed messages published.
+    pub delayed_published: u64,
+    /// Delayed messages not kept because of [`DelayedLimits`](super::DelayedLimits).
+    pub delayed_refused: u64,
+    /// Delayed messages that had expired when they could be published.
+    pub delayed_expired: u64,
     /// Wills published.
     pub wills: u64,
     /// Copies that matching subscriptions were due.
@@ -174,6 +184,11 @@ impl Stats {
         self.publishes_refused += other.publishes_refused;
         self.received_from_peers += other.received_from_peers;
         self.wills += other.wills;
+        self.delayed += other.delayed;
+        self.delayed_bytes += other.delayed_bytes;
+        self.delayed_published += other.delayed_published;
+        self.delayed_refused += other.delayed_refused;
+        self.delayed_expired += other.delayed_expired;
         self.matched += other.matched;
         self.work += other.work;
         self.retained += other.retained;

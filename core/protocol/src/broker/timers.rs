@@ -1,4 +1,4 @@
-//! The deadlines of connections and sessions in one wheel.
+//! The deadlines of connections, sessions and delayed messages in one wheel.
 
 use super::shard::Shard;
 use crate::time::Time;
@@ -9,10 +9,15 @@ use crate::wheel::{Timer, Wheel};
 pub(super) enum Due {
     Connection(u32),
     Session(u32),
+    /// The first delayed message.
+    Delayed,
 }
 
 /// Marks the token of a session's timer.
 const SESSION: u32 = 1 << 31;
+
+/// A token of its own: there are never as many sessions.
+const DELAYED: u32 = u32::MAX;
 
 #[derive(Debug)]
 pub(super) struct Timers {
@@ -30,6 +35,7 @@ impl Timers {
         let token = match due {
             Due::Connection(slot) => slot,
             Due::Session(slot) => slot | SESSION,
+            Due::Delayed => DELAYED,
         };
         self.wheel.set(at, token)
     }
@@ -45,8 +51,9 @@ impl Timers {
     }
 
     pub(super) fn poll(&mut self, now: Time) -> Option<Due> {
-        self.wheel.poll(now).map(|token| match token & SESSION {
-            0 => Due::Connection(token),
+        self.wheel.poll(now).map(|token| match token {
+            DELAYED => Due::Delayed,
+            _ if token & SESSION == 0 => Due::Connection(token),
             _ => Due::Session(token & !SESSION),
         })
     }

@@ -1,5 +1,6 @@
 //! What clients may do with topics, and what a server makes of theirs.
 
+use super::delayed::DelayedLimits;
 use super::template::{Filling, Template};
 use crate::codec::{Connect, Properties, PropertiesBuf, PropertyId, QoS, Value};
 use crate::error::PeerError;
@@ -27,6 +28,9 @@ pub struct Topics {
     /// Whether a payload that its Payload Format Indicator calls UTF-8 is checked. One that is not is
     /// refused with 0x99; with QoS 0, which has no answer, it is dropped and counted.
     pub check_payload_format: bool,
+    /// Whether a message to `$delayed/{seconds}/{topic}` is published to that topic later, and what
+    /// may wait. `None`: these are topics like others. Beyond it: 0x97; not of this form: 0x90.
+    pub delayed: Option<DelayedLimits>,
     /// What a client is told that asks for Response Information: a prefix for its response topics. A
     /// client whose identifier or user name has a separator or a wildcard in it gets none.
     pub response_information: Option<Template>,
@@ -40,6 +44,7 @@ impl Default for Topics {
             wildcard_subscriptions: true,
             subscription_identifiers: true,
             check_payload_format: false,
+            delayed: None,
             response_information: None,
         }
     }
@@ -114,6 +119,7 @@ impl Topics {
             return Ok(());
         };
         self.check_offered(will.qos, will.retain, connect.version.is_v5())?;
+        self.delay_of(will.topic)?;
         self.check_payload(will.properties, will.payload)
     }
 

@@ -53,8 +53,19 @@ impl Shard {
         publish.qos = will.qos;
         publish.retain = will.retain;
         publish.properties = will.properties.get();
-        let message = Message::from_publish(&publish, &will.topic, now, *origin, &mut self.scratch);
+        let origin = *origin;
         self.links.stats.wills += 1;
+        // Checked at CONNECT, so that there is nothing malformed here.
+        if let Ok(Some(delay)) = self.topics.delay_of(&will.topic) {
+            let mut scratch = std::mem::take(&mut self.scratch);
+            let make =
+                |due| Message::from_publish(&publish, delay.topic, due, origin, &mut scratch);
+            // One more than may wait is counted.
+            let _ = self.delay(delay, now, make);
+            self.scratch = scratch;
+            return;
+        }
+        let message = Message::from_publish(&publish, &will.topic, now, origin, &mut self.scratch);
         self.match_topic(message.topic());
         self.publish(&mut Source::made(&message), now, out);
     }

@@ -4,6 +4,7 @@ mod aliases;
 mod authenticate;
 mod basic;
 mod connect;
+mod delayed;
 mod desk;
 mod errors;
 mod explain;
