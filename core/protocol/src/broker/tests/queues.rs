@@ -121,7 +121,7 @@ fn both_policies_keep_the_books_and_the_limits() {
             for n in 0..100usize {
                 let topic = ["x", "log/1", "alarm/2"][n % 3];
                 let qos = QoS::from_bits((n % 2) as u8).unwrap();
-                let payload = "y".repeat(n * 37 % 400);
+                let payload = "y".repeat(if n < 50 { 300 + n } else { n % 7 });
                 desk.publish(publisher, topic, &payload, qos, (n % 2) as u16);
                 desk.check_books();
                 let info = desk.shard.client("c").unwrap();
