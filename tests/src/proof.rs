@@ -9,6 +9,7 @@ use syn::visit::{self, Visit};
 use ternmq_test_faces::story::{Story, Version};
 use ternmq_test_tidy::statements::{Standard, tags};
 use ternmq_test_tidy::{Language, SourceFile};
+use ternmq_test_wire::Script;
 
 /// Whose behaviour a test looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,6 +96,8 @@ pub fn collect(files: &[SourceFile]) -> Result<Vec<Proof>, String> {
             in_rust(file, &mut proofs);
         } else if file.path.ends_with(".story") {
             in_story(file, &mut proofs)?;
+        } else if file.path.ends_with(".wire") {
+            in_wire_script(file, &mut proofs)?;
         }
     }
     proofs.sort();
@@ -138,11 +141,7 @@ fn in_story(file: &SourceFile, proofs: &mut Vec<Proof>) -> Result<(), String> {
     };
     for (version, id) in &story.proves {
         proofs.push(Proof {
-            standard: match version {
-                Version::V5 => Standard::V5,
-                Version::V311 => Standard::V311,
-                Version::V31 => return Err(format!("{name}: MQTT 3.1 has no numbered statements")),
-            },
+            standard: standard(name, *version)?,
             id: id.clone(),
             side,
             path: file.path.clone(),
@@ -150,6 +149,29 @@ fn in_story(file: &SourceFile, proofs: &mut Vec<Proof>) -> Result<(), String> {
         });
     }
     Ok(())
+}
+
+fn in_wire_script(file: &SourceFile, proofs: &mut Vec<Proof>) -> Result<(), String> {
+    let name = file.path.rsplit('/').next().unwrap_or_default();
+    let name = name.trim_end_matches(".wire");
+    for (version, id) in &Script::parse(name, &file.text)?.proves {
+        proofs.push(Proof {
+            standard: standard(name, *version)?,
+            id: id.clone(),
+            side: Side::Server,
+            path: file.path.clone(),
+            name: name.to_string(),
+        });
+    }
+    Ok(())
+}
+
+fn standard(name: &str, version: Version) -> Result<Standard, String> {
+    match version {
+        Version::V5 => Ok(Standard::V5),
+        Version::V311 => Ok(Standard::V311),
+        Version::V31 => Err(format!("{name}: MQTT 3.1 has no numbered statements")),
+    }
 }
 
 /// A test function: its lines `first..end`, from 0, attributes included.

@@ -12,4 +12,4 @@ mod peer;
 pub mod property;
 
 pub use line::Line;
-pub use peer::{Failure, Listener, PATIENCE, RawPeer};
+pub use peer::{Failure, Listener, PATIENCE, RawPeer, frame};

@@ -107,8 +107,8 @@ impl Line {
     }
 
     /// Whether `actual` has every word and field of `self`; it may have more fields. Numbers are
-    /// equal however they are written, `<name>` takes any value the first time, `*` every time, and
-    /// `!` requires that there be no such field.
+    /// equal however they are written, `3..5` takes those from 3 to 5, `<name>` takes any value the
+    /// first time, `*` every time, and `!` requires that there be no such field.
     ///
     /// # Errors
     /// What differs, in words.
@@ -196,7 +196,16 @@ fn variable(value: &[u8]) -> Option<String> {
 }
 
 fn same(wanted: &[u8], found: &[u8]) -> bool {
-    wanted == found || (wanted.starts_with(b"0x") && number(wanted) == number(found))
+    wanted == found
+        || (wanted.starts_with(b"0x") && number(wanted) == number(found))
+        || range(wanted).is_some_and(|(first, last)| {
+            number(found).is_some_and(|found| (first..=last).contains(&found))
+        })
+}
+
+fn range(value: &[u8]) -> Option<(u32, u32)> {
+    let (first, last) = std::str::from_utf8(value).ok()?.split_once("..")?;
+    Some((number(first.as_bytes())?, number(last.as_bytes())?))
 }
 
 fn number(value: &[u8]) -> Option<u32> {
@@ -249,5 +258,13 @@ mod tests {
         assert!(check("SUBACK code=1 code=2", "SUBACK code=1 code=2"));
         assert!(!check("SUBACK code=1 code=2", "SUBACK code=1"));
         assert!(!check("PUBACK", "PUBREC"));
+        assert!(check(
+            "PUBLISH message_expiry=8..10",
+            "PUBLISH message_expiry=9"
+        ));
+        assert!(!check(
+            "PUBLISH message_expiry=8..10",
+            "PUBLISH message_expiry=11"
+        ));
     }
 }

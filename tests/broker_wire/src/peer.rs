@@ -266,7 +266,10 @@ impl RawPeer {
 }
 
 /// First byte and the bounds of the body of the packet at the start of `bytes`, once it is whole.
-fn frame(bytes: &[u8]) -> Result<Option<(u8, usize, usize)>, Failure> {
+///
+/// # Errors
+/// A length that no packet has, or that the peer takes none of.
+pub fn frame(bytes: &[u8]) -> Result<Option<(u8, usize, usize)>, Failure> {
     let [first, rest @ ..] = bytes else {
         return Ok(None);
     };

@@ -32,7 +32,11 @@ impl Version {
         Self::ALL[self as usize]
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    /// Reads `3.1`, `3.1.1` or `5`.
+    ///
+    /// # Errors
+    /// It is none of them.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let row = Self::ALL.iter().find(|row| row.1 == text);
         row.map(|row| row.0)
             .ok_or_else(|| format!("`{text}` is no version of MQTT"))

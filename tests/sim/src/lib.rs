@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod act;
+mod bench;
 mod event;
 mod fault;
 mod finale;
@@ -27,6 +28,7 @@ mod trace;
 mod truth;
 mod world;
 
+pub use bench::{Arrival, Bench};
 pub use fault::Fault;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -54,6 +54,20 @@ impl Plan {
         }
     }
 
+    /// For raw clients: some shards, a network whose pieces and delays are up to chance, and limits
+    /// that somebody else has chosen.
+    pub(crate) fn bench(random: &mut Random, limits: Limits) -> Self {
+        Self {
+            shards: 1 + random.below(4),
+            clients: 0,
+            acts: 0,
+            pause_ms: 0,
+            latency_ms: random.pick(&[0, 5, 20]),
+            pipe: random.pick(&[4_000, 60_000]),
+            limits,
+        }
+    }
+
     /// Most bytes that may wait for one client: twice the mark, for answers, and the answers to one
     /// read or one message beyond it.
     pub(crate) fn most_outbound(&self) -> usize {

@@ -77,6 +77,9 @@ enum Step {
 /// Everything.
 pub(crate) struct World {
     pub(crate) seed: u64,
+    /// The clients are raw ones that a script speaks for, and the script knows what must come: the
+    /// models, which see clients of ours only, look away.
+    pub(crate) scripted: bool,
     pub(crate) now: Time,
     pub(crate) step: u64,
     pub(crate) random: Random,
@@ -101,9 +104,20 @@ impl World {
     pub(crate) fn new(seed: u64, fault: Option<Fault>, trace: Trace) -> Self {
         let mut random = Random::new(seed);
         let plan = Plan::new(&mut random);
+        let mut world = Self::bare(seed, random, plan, trace);
+        let passes = world.random.below(12) as u32;
+        world.faults = Faults::new(fault, passes);
+        for number in 0..world.plan.clients {
+            let peer = Peer::new(number, &mut world.random);
+            world.peers.push(peer);
+        }
+        world
+    }
+
+    /// A world without clients.
+    pub(crate) fn bare(seed: u64, random: Random, plan: Plan, trace: Trace) -> Self {
         let shards = plan.shards;
         let limits = plan.limits.clone();
-        let passes = random.below(12) as u32;
         let no_limits = RetainedLimits {
             messages: 100_000,
             bytes: 1 << 30,
@@ -113,8 +127,9 @@ impl World {
             step: 0,
             trace,
             seed,
+            scripted: false,
             acts_left: plan.acts,
-            faults: Faults::new(fault, passes),
+            faults: Faults::new(None, 0),
             hosts: (0..shards)
                 .map(|number| Host::new(number, seed, limits.clone()))
                 .collect(),
@@ -134,10 +149,6 @@ impl World {
         world
             .trace
             .line(world.now, format_args!("seed {seed}: {:?}", world.plan));
-        for number in 0..world.plan.clients {
-            let peer = Peer::new(number, &mut world.random);
-            world.peers.push(peer);
-        }
         world
     }
 
@@ -165,7 +176,7 @@ impl World {
         let mut at_once = 0;
         while !done(self) {
             let before = self.now;
-            if !self.turn()? || self.now > until {
+            if !self.turn(Time::NEVER)? || self.now > until {
                 return Err(format!("never {what}: {}", self.unfinished()));
             }
             at_once = if self.now == before { at_once + 1 } else { 0 };
@@ -176,8 +187,8 @@ impl World {
         Ok(())
     }
 
-    /// One thing happens; false when there is nothing left that could.
-    fn turn(&mut self) -> Result<bool, String> {
+    /// One thing happens, or time passes until one can; false when there is none until then.
+    pub(crate) fn turn(&mut self, until: Time) -> Result<bool, String> {
         self.step += 1;
         let mut ready = Vec::new();
         let mut next = Time::NEVER;
@@ -189,6 +200,9 @@ impl World {
             }
         });
         if ready.is_empty() {
+            if next > until {
+                return Ok(false);
+            }
             self.now = next;
             return Ok(next != Time::NEVER);
         }
@@ -244,7 +258,7 @@ impl World {
             }
             End::Moving | End::Closed => {}
         }
-        if link.client_open {
+        if link.client_open && !self.scripted {
             if let Some(at) = link.down.readable_at() {
                 found(at, Step::ClientRead(number));
             }
