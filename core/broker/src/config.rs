@@ -35,6 +35,9 @@ pub struct Config {
     /// How long a stop waits for clients to take what they have still to get. A client that takes it
     /// at once ends its part at once.
     pub stop_grace: Duration,
+    /// How often the broker publishes what it tells of itself ([`sys_topics`](crate::sys_topics)), as
+    /// retained messages, and only what has changed; `None`: never.
+    pub sys_interval: Option<Duration>,
     /// Who is banned from the start.
     pub bans: Vec<Ban>,
     /// Whether clients that connect over and over are banned, `None`: they aren't.
@@ -111,6 +114,7 @@ impl Default for Config {
             session: SessionLimits::default(),
             topics: Topics::default(),
             stop_grace: Duration::from_secs(2),
+            sys_interval: None,
             bans: Vec::new(),
             flapping: None,
             events: None,

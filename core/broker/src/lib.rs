@@ -24,6 +24,7 @@ mod retained;
 mod shared;
 mod slots;
 mod stats;
+mod sys;
 
 pub use bans::{Ban, BanError, BanLimits, Banned};
 pub use broker::Broker;
@@ -38,4 +39,5 @@ pub use flapping::Flapping;
 pub use network::{Network, NetworkError};
 pub use placement::Placement;
 pub use stats::Stats;
+pub use sys::sys_topics;
 pub use ternmq_protocol::broker::{ClientConnection, ClientCounters, ClientInfo};

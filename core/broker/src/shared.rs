@@ -34,6 +34,10 @@ pub(crate) enum Parcel {
     Ask(Question),
     /// Somebody is banned from now on: end what connections they have.
     Expel(Banned),
+    /// The first shard wants to know the counters, for `$SYS`.
+    Report,
+    /// The counters of another shard, which the first one asked for.
+    Reported(Box<Stats>),
     /// End.
     Stop,
 }

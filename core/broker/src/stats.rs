@@ -35,6 +35,9 @@ pub struct Stats {
     pub flapping_forgotten: u64,
     /// Bans that were not put on the list because it was full.
     pub bans_refused: u64,
+    /// `$SYS` topics that were not published when it was their time, because the retained store or a
+    /// mailbox was full; they follow the next time.
+    pub sys_missed: u64,
     /// Events that found no room in [`Config::events`](crate::Config::events).
     pub events_lost: u64,
     /// CONNECTs answered with Server busy because of
@@ -103,6 +106,7 @@ impl Stats {
             ),
             (&mut self.banned_connections, other.banned_connections),
             (&mut self.flapping, other.flapping),
+            (&mut self.sys_missed, other.sys_missed),
             (&mut self.flapping_forgotten, other.flapping_forgotten),
             (&mut self.connects_refused_full, other.connects_refused_full),
             (&mut self.accept_errors, other.accept_errors),

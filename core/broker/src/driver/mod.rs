@@ -25,6 +25,7 @@ use crate::retained::SWEEP_EVERY_MS;
 use crate::shared::{Parcel, Shared};
 use crate::slots::Slots;
 use crate::stats::Stats;
+use crate::sys::Sys;
 
 pub(crate) use accept::Accepting;
 
@@ -59,6 +60,8 @@ pub(crate) struct Driver {
     goodbyes: output::Goodbyes,
     post: settle::Post,
     policy: policy::Policy,
+    /// On the first shard, if it is wanted.
+    sys: Option<Box<Sys>>,
     busy: Busy,
     counters: Stats,
     /// Bytes read since the last settling.
@@ -97,6 +100,10 @@ impl Driver {
             goodbyes: output::Goodbyes::default(),
             post: settle::Post::new(shards),
             policy: policy::Policy::new(config.flapping, config.limits.flapping_clients),
+            sys: config
+                .sys_interval
+                .filter(|_| number == 0)
+                .map(|every| Box::new(Sys::new(every.as_millis() as u64))),
             busy: Busy::new(Instant::now()),
             counters: Stats::default(),
             unsettled: 0,
@@ -147,6 +154,7 @@ impl Driver {
             self.accepting.retry_at(),
             self.goodbyes.next(),
             self.sweep_at,
+            self.sys.as_ref().and_then(|sys| sys.next()),
             self.stops_at,
         ];
         let next = deadlines.into_iter().flatten().min()?;
@@ -166,6 +174,7 @@ impl Driver {
             self.counters.retained_expired += expired;
             self.sweep_at = more.then(|| self.now.after(SWEEP_EVERY_MS));
         }
+        self.report_if_due();
         while let Some(conn) = self.goodbyes.overdue(self.now, &self.slots) {
             self.close(conn);
         }
@@ -194,10 +203,41 @@ impl Driver {
                 }
                 Parcel::Ask(question) => question.answer(&self.shard),
                 Parcel::Expel(who) => self.expel(&who),
+                Parcel::Report => {
+                    // The first shard may have ended, and then nobody asks any more.
+                    let report = Parcel::Reported(Box::new(self.stats()));
+                    let _ = self.shared.mailboxes[0].send(report);
+                }
+                Parcel::Reported(stats) => self.reported(&stats),
                 Parcel::Stop => self.stop(),
             }
         }
         self.mail = mail;
+    }
+
+    /// Asks the other shards for their counters when it is time to publish them: by mail, so that
+    /// nobody waits for anybody.
+    fn report_if_due(&mut self) {
+        let due = self.sys.as_ref().and_then(|sys| sys.next());
+        if due.is_none_or(|at| at > self.now) || self.stops_at.is_some() {
+            return;
+        }
+        let asked = self.shared.mailboxes[1..].iter();
+        let asked = asked
+            .filter(|mailbox| mailbox.send(Parcel::Report).is_ok())
+            .count();
+        let own = self.stats();
+        if let Some(sys) = &mut self.sys {
+            sys.gather(own, asked, self.now);
+            self.counters.sys_missed += sys.publish(&self.shared, self.now);
+        }
+    }
+
+    fn reported(&mut self, stats: &Stats) {
+        if let Some(sys) = &mut self.sys {
+            sys.add(stats);
+            self.counters.sys_missed += sys.publish(&self.shared, self.now);
+        }
     }
 
     fn stats(&self) -> Stats {

@@ -80,6 +80,7 @@ impl Shard {
                 continue;
             }
             conn.owed -= 1;
+            self.links.stats.control_sent += 1;
             let pool = &mut self.links.pool;
             match owed.answer {
                 Answer::Ack(kind, packet_id, reason) => {

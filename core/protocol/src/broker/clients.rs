@@ -146,15 +146,15 @@ impl Counters {
     }
 
     /// A message came in from the client.
-    pub(super) fn count_received(&mut self, stats: &mut Stats, qos: QoS) {
+    pub(super) fn count_received(&mut self, stats: &mut Stats, qos: QoS, payload: usize) {
         self.received += 1;
-        stats.count_received(qos);
+        stats.count_received(qos, payload);
     }
 
     /// A message was written for the first time.
-    pub(super) fn count_sent(&mut self, stats: &mut Stats, qos: QoS) {
+    pub(super) fn count_sent(&mut self, stats: &mut Stats, qos: QoS, payload: usize) {
         self.sent += 1;
-        stats.count_sent(qos);
+        stats.count_sent(qos, payload);
     }
 
     /// A copy will not be sent, for this reason.

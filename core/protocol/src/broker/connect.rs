@@ -4,6 +4,7 @@ use super::authenticate::check_data;
 use super::connection::{Connection, Stage};
 use super::explain::words_for;
 use super::out::{Admission, AdmitRequest, ConnId, Early, Out};
+use super::publish::{RESERVED, is_reserved};
 use super::session::{NEVER_EXPIRES, Session};
 use super::shard::Shard;
 use super::template::Filling;
@@ -324,13 +325,15 @@ impl Shard {
     }
 
     /// Answers a CONNECT that is broken, as far as its version has words for that: any reason in 5.0,
-    /// only the version and the client identifier before [MQTT-3.1.4-1].
+    /// only the version, the client identifier and a will that is not allowed before [MQTT-3.1.4-1].
     pub(super) fn refuse_broken(&mut self, id: u32, error: PeerError, out: &mut Out) {
         let v5 = self.links.conns[id].version.is_v5();
         if v5 && error.reason.allowed_in(PacketType::ConnAck)
             || matches!(
                 error.reason,
-                ReasonCode::UNSUPPORTED_PROTOCOL_VERSION | ReasonCode::CLIENT_IDENTIFIER_NOT_VALID
+                ReasonCode::UNSUPPORTED_PROTOCOL_VERSION
+                    | ReasonCode::CLIENT_IDENTIFIER_NOT_VALID
+                    | ReasonCode::NOT_AUTHORIZED
             )
         {
             // Who speaks another version is told no more than the code.
@@ -410,6 +413,9 @@ fn check(connect: &Connect<'_>, limits: &super::limits::Limits) -> Result<(), Pe
             ReasonCode::TOPIC_NAME_INVALID,
             "the will topic has too many levels",
         ));
+    }
+    if connect.will.is_some_and(|will| is_reserved(will.topic)) {
+        return Err(RESERVED);
     }
     Ok(())
 }

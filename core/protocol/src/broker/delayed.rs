@@ -1,6 +1,7 @@
 //! Delayed publishing: a message to `$delayed/{seconds}/{topic}` is published to that topic later.
 
 use super::out::Out;
+use super::publish::{RESERVED, is_reserved};
 use super::shard::Shard;
 use super::source::Source;
 use super::topics::Topics;
@@ -80,6 +81,10 @@ impl<'a> Delay<'a> {
         // A delay of a delay would be one that the limit does not see.
         if topic.starts_with(DELAYED_PREFIX) {
             return Err(MALFORMED);
+        }
+        // Nor may it be a way around what clients may publish.
+        if is_reserved(topic) {
+            return Err(RESERVED);
         }
         match digits.parse() {
             Ok(seconds) if seconds <= longest => Ok(Self { seconds, topic }),

@@ -93,7 +93,8 @@ impl Links {
         {
             // 5 bytes of header at most; who is that close to its limit goes the long way.
             if body.len() + 5 <= conn.max_packet_size as usize {
-                session.counters.count_sent(&mut self.stats, copy.qos);
+                let (counters, payload) = (&mut session.counters, source.payload_len());
+                counters.count_sent(&mut self.stats, copy.qos, payload);
                 write_as_is(body, conn.writer(id, &mut self.pool, out));
                 return;
             }
@@ -115,7 +116,8 @@ impl Links {
             };
             delivery.packet_id = packet_id;
         }
-        session.counters.count_sent(&mut self.stats, qos);
+        let (counters, payload) = (&mut session.counters, message.payload().len());
+        counters.count_sent(&mut self.stats, qos, payload);
         let writer = conn.writer(id, &mut self.pool, out);
         self.frames.write(version, message, &delivery, writer);
     }

@@ -46,7 +46,7 @@ pub use out::{
 };
 pub use ranking::Priorities;
 pub use shard::{Shard, ShardConfig};
-pub use stats::{Dropped, Stats};
+pub use stats::{Dropped, Refused, Stats};
 pub use template::{Template, TemplateError};
 pub use topics::Topics;
 

@@ -25,6 +25,17 @@ const TOO_MANY: PeerError = PeerError::new(
     "more messages than Receive Maximum",
 );
 
+/// What only the server itself may publish.
+pub(super) const RESERVED: PeerError = PeerError::new(
+    ReasonCode::NOT_AUTHORIZED,
+    "topics below $SYS are the server's own",
+);
+
+/// Whether a topic is one of those that tell of the server (4.7.2).
+pub(super) fn is_reserved(topic: &str) -> bool {
+    topic.starts_with("$SYS") && matches!(topic.as_bytes().get(4), None | Some(b'/'))
+}
+
 impl Shard {
     pub(super) fn handle_publish(
         &mut self,
@@ -43,7 +54,8 @@ impl Shard {
         }
         let session = self.links.conns[id].session;
         let counters = &mut self.links.sessions[session].counters;
-        counters.count_received(&mut self.links.stats, publish.qos);
+        let payload = publish.payload.len();
+        counters.count_received(&mut self.links.stats, publish.qos, payload);
         let taken = self.take_publish(id, publish, topic, now, out);
         self.aliased = aliased;
         let kind = match publish.qos {
@@ -69,6 +81,9 @@ impl Shard {
         now: Time,
         out: &mut Out,
     ) -> Result<ReasonCode, PeerError> {
+        if is_reserved(topic) {
+            return Err(RESERVED);
+        }
         self.topics
             .check_payload(publish.properties, publish.payload)?;
         let conn = &self.links.conns[id];
@@ -114,7 +129,7 @@ impl Shard {
         error: PeerError,
         out: &mut Out,
     ) {
-        self.links.stats.publishes_refused += 1;
+        self.links.stats.count_refused(error.reason);
         let Some(kind) = kind else {
             return;
         };

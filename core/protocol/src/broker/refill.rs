@@ -80,6 +80,7 @@ impl Links {
                 Some(message) if phase != Phase::AwaitPubcomp => message,
                 _ => {
                     let kind = PacketType::PubRel;
+                    stats.control_sent += 1;
                     conn.send_ack(id, kind, packet_id, ReasonCode::SUCCESS, pool, out);
                     continue;
                 }
@@ -89,6 +90,7 @@ impl Links {
             (delivery.dup, delivery.packet_id) = (true, packet_id);
             if conn.prepare(message, &mut delivery) {
                 stats.sent_again += 1;
+                stats.sent_payload += message.payload().len() as u64;
                 conn.writer(id, pool, out)
                     .publish(version, message, &delivery);
             } else {
@@ -180,6 +182,7 @@ impl Hand<'_> {
             counters.count_dropped(self.stats, |dropped| &mut dropped.too_large);
             return;
         }
+        let payload = message.payload().len();
         if qos == QoS::AtMostOnce {
             let writer = self.conn.writer(self.id, self.pool, out);
             writer.publish(version, message, &delivery);
@@ -201,6 +204,6 @@ impl Hand<'_> {
                 writer.publish(version, message, &delivery);
             }
         }
-        self.counters.count_sent(self.stats, qos);
+        self.counters.count_sent(self.stats, qos, payload);
     }
 }

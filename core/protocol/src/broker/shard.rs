@@ -358,6 +358,7 @@ impl Shard {
     ) -> Result<(), PeerError> {
         let conn = &mut self.links.conns[id];
         if conn.send(id, packet, &mut self.links.pool, out) {
+            self.links.stats.control_sent += 1;
             Ok(())
         } else {
             Err(PeerError::new(
@@ -390,6 +391,7 @@ impl Shard {
         now: Time,
         out: &mut Out,
     ) -> Result<(), PeerError> {
+        self.links.stats.packets_received += 1;
         let conn = &mut self.links.conns[id];
         if conn.stage == Stage::Opened {
             return self.handle_first(id, frame, out);

@@ -74,6 +74,14 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// Bytes of the payload.
+    pub(super) fn payload_len(&self) -> usize {
+        match &self.body {
+            Body::Made(message) => message.payload().len(),
+            Body::Wire(wire, _) => wire.publish.payload.len(),
+        }
+    }
+
     /// The message to keep; made by the first who asks.
     pub(super) fn message(&mut self) -> &Message {
         let origin = self.origin;

@@ -39,11 +39,17 @@ pub struct Stats {
     pub subscriptions: u64,
     /// Application messages that came in from clients, by QoS; repeated QoS 2 ones once.
     pub received: [u64; 3],
+    /// Bytes of their payloads.
+    pub received_payload: u64,
+    /// Packets of any kind that came in whole.
+    pub packets_received: u64,
+    /// Packets other than PUBLISH written.
+    pub control_sent: u64,
     /// QoS 2 messages that came in again before their PUBREL.
     pub received_again: u64,
     /// Application messages among `received` that were not taken, each for the reason it was told
     /// where there is a word for that.
-    pub publishes_refused: u64,
+    pub publishes_refused: Refused,
     /// Application messages that came in from other shards.
     pub received_from_peers: u64,
     /// Delayed messages that wait now.
@@ -70,6 +76,8 @@ pub struct Stats {
     pub sent: [u64; 3],
     /// PUBLISH packets written again after a reconnection.
     pub sent_again: u64,
+    /// Bytes of the payloads of both.
+    pub sent_payload: u64,
     /// QoS 1 and 2 messages that were sent once and could not be sent again, because the client came
     /// back with a lower Maximum Packet Size.
     pub given_up: u64,
@@ -109,6 +117,18 @@ macro_rules! by_reason {
             }
         }
     };
+}
+
+by_reason! {
+    /// Messages of clients that were not published, by reason.
+    Refused {
+        /// The client may not publish to that topic.
+        not_allowed,
+        /// The payload is not what its Payload Format Indicator says.
+        payload_format,
+        /// Any other.
+        other,
+    }
 }
 
 by_reason! {
@@ -181,7 +201,7 @@ impl Stats {
         self.sessions_expired += other.sessions_expired;
         self.subscriptions += other.subscriptions;
         self.received_again += other.received_again;
-        self.publishes_refused += other.publishes_refused;
+        self.publishes_refused.add(&other.publishes_refused);
         self.received_from_peers += other.received_from_peers;
         self.wills += other.wills;
         self.delayed += other.delayed;
@@ -194,18 +214,33 @@ impl Stats {
         self.retained += other.retained;
         self.restored += other.restored;
         self.sent_again += other.sent_again;
+        self.sent_payload += other.sent_payload;
+        self.received_payload += other.received_payload;
+        self.packets_received += other.packets_received;
+        self.control_sent += other.control_sent;
         self.given_up += other.given_up;
         self.acknowledged += other.acknowledged;
         self.queued += other.queued;
         self.queued_bytes += other.queued_bytes;
     }
 
-    pub(super) fn count_received(&mut self, qos: QoS) {
+    pub(super) fn count_received(&mut self, qos: QoS, payload: usize) {
         self.received[qos as usize] += 1;
+        self.received_payload += payload as u64;
     }
 
-    pub(super) fn count_sent(&mut self, qos: QoS) {
+    pub(super) fn count_refused(&mut self, reason: ReasonCode) {
+        let refused = &mut self.publishes_refused;
+        match reason {
+            ReasonCode::NOT_AUTHORIZED => refused.not_allowed += 1,
+            ReasonCode::PAYLOAD_FORMAT_INVALID => refused.payload_format += 1,
+            _ => refused.other += 1,
+        }
+    }
+
+    pub(super) fn count_sent(&mut self, qos: QoS, payload: usize) {
         self.sent[qos as usize] += 1;
+        self.sent_payload += payload as u64;
     }
 
     pub(super) fn count_ending(&mut self, reason: ReasonCode) {

@@ -113,6 +113,7 @@ fn what_is_not_of_the_form_or_too_much_is_refused_and_counted() {
         ("$delayed/x/a", ReasonCode::TOPIC_NAME_INVALID),
         ("$delayed/5", ReasonCode::TOPIC_NAME_INVALID),
         ("$delayed/1001/a", ReasonCode::QUOTA_EXCEEDED),
+        ("$delayed/1/$SYS/x", ReasonCode::NOT_AUTHORIZED),
         ("$delayed/1/a", ReasonCode::SUCCESS),
         ("$delayed/1/a", ReasonCode::SUCCESS),
         ("$delayed/1/a", ReasonCode::QUOTA_EXCEEDED),
@@ -126,13 +127,13 @@ fn what_is_not_of_the_form_or_too_much_is_refused_and_counted() {
         }
     }
     // Who can't be told is acknowledged; with QoS 0 nobody is told.
-    let refused = desk.stats().publishes_refused;
+    let refused = desk.stats().publishes_refused.total();
     desk.publish(old, "$delayed/1/a", "", Q1, 7);
     desk.publish(old, "$delayed/1/a", "", Q2, 8);
     desk.publish(old, "$delayed/1/a", "", Q0, 0);
     assert_eq!(acks(&mut desk, old), [ReasonCode::SUCCESS; 2]);
     desk.ack(old, PacketType::PubRel, 8);
-    assert_eq!(desk.stats().publishes_refused, refused + 3);
+    assert_eq!(desk.stats().publishes_refused.total(), refused + 3);
     assert!(desk.stats().delayed_refused >= 3);
     // There is room again, and a bystander has seen nothing.
     desk.subscribe(v5, "a", Q0);

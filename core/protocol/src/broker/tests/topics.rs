@@ -237,7 +237,7 @@ fn a_payload_is_text_where_it_is_said_to_be_and_checked() {
             Got::Ack(crate::codec::PacketType::PubRec, 2, invalid)
         ]
     );
-    assert_eq!(desk.stats().publishes_refused, 3);
+    assert_eq!(desk.stats().publishes_refused.payload_format, 3);
     // The identifier is free again, and text passes.
     publish(&mut desk, conn, Q2, 2, "ü".as_bytes());
     assert_eq!(desk.take_all(conn).len(), 2);
