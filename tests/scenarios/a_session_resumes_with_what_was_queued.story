@@ -1,7 +1,7 @@
 story: A session that is kept goes on: its subscriptions hold, and what came meanwhile is delivered in order.
 versions: 3.1.1 5
-proves 3.1.1: MQTT-3.1.2-4 MQTT-3.1.2-5 MQTT-3.2.2-2 MQTT-4.1.0-1
-proves 5: MQTT-3.1.2-5 MQTT-3.1.2-23 MQTT-3.2.2-3 MQTT-4.1.0-1
+proves 3.1.1: MQTT-3.1.3-2 MQTT-3.1.2-4 MQTT-3.1.2-5 MQTT-3.2.2-2 MQTT-4.1.0-1
+proves 5: MQTT-3.1.3-2 MQTT-3.1.2-5 MQTT-3.1.2-23 MQTT-3.2.2-3 MQTT-4.1.0-1
 
 in 3.1.1: anna connects clean_start=0 => session_present=0
 in 5: anna connects clean_start=0 session_expiry=600 => session_present=0

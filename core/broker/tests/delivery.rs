@@ -6,8 +6,8 @@ use support::{broker, client, publish, subscribe, until};
 
 const LEVELS: [u8; 3] = [3, 4, 5];
 
-// [MQTT-4.3.1-1] [MQTT-4.3.2-2] [MQTT-4.3.3-2] [MQTT-4.3.3-4] in MQTT 3.1.1 [MQTT-4.3.1-1] [MQTT-4.3.2-1]
-// 3.1.1 [MQTT-4.3.3-1]
+// [MQTT-4.2-1] [MQTT-4.3.1-1] [MQTT-4.3.2-2] [MQTT-4.3.3-2] [MQTT-4.3.3-4] in MQTT 3.1.1 [MQTT-4.3.1-1] [MQTT-4.3.2-1]
+// 3.1.1 [MQTT-4.3.3-1] [MQTT-7.1.1-1]
 #[test]
 fn every_qos_goes_from_every_version_to_every_version() {
     let broker = broker();

@@ -38,6 +38,7 @@ fn quick() -> Backoff {
     }
 }
 
+// [MQTT-4.2-1] in MQTT 3.1.1 [MQTT-7.1.2-1]
 #[test]
 fn connects_publishes_waits_and_disconnects() {
     let server = Server::start();

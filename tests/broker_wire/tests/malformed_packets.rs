@@ -140,7 +140,7 @@ const WRONG_BYTES: &[(&str, &[u8], &[u32])] = &[
 
 // [MQTT-4.13.1-1] [MQTT-3.3.1-4] [MQTT-2.1.3-1] [MQTT-3.6.1-1] [MQTT-3.8.1-1] [MQTT-3.10.1-1]
 // [MQTT-3.14.1-1] [MQTT-3.1.0-2] [MQTT-1.5.4-1] [MQTT-1.5.4-2] [MQTT-3.3.1-2] [MQTT-3.3.2-2]
-// [MQTT-4.7.0-1]
+// [MQTT-4.7.0-1] [MQTT-4.7.3-2]
 #[test]
 fn bad_packets_of_mqtt_5_end_with_their_reason() {
     refuse(5, &wrong_everywhere(5));
@@ -148,7 +148,7 @@ fn bad_packets_of_mqtt_5_end_with_their_reason() {
 
 // in MQTT 3.1.1 [MQTT-4.8.0-1] [MQTT-2.2.2-1] [MQTT-2.2.2-2] [MQTT-3.3.1-4] [MQTT-3.8.3-4] [MQTT-3.1.0-2]
 // 3.1.1 [MQTT-1.5.3-1] [MQTT-1.5.3-2] [MQTT-3.3.1-2] [MQTT-3.3.2-2] [MQTT-3.6.1-1] [MQTT-3.8.1-1]
-// 3.1.1 [MQTT-3.10.1-1] [MQTT-3.14.1-1] [MQTT-4.7.1-1]
+// 3.1.1 [MQTT-3.10.1-1] [MQTT-3.14.1-1] [MQTT-4.7.1-1] [MQTT-4.7.3-2]
 #[test]
 fn bad_packets_of_mqtt_3_1_1_end_without_a_word() {
     let mut all = wrong_everywhere(4);
@@ -164,7 +164,7 @@ fn bad_packets_of_mqtt_3_1_1_end_without_a_word() {
     refuse(4, &all);
 }
 
-// [MQTT-3.8.3-4] [MQTT-3.8.3-5] [MQTT-3.3.2-14] [MQTT-4.7.3-1] [MQTT-1.5.5-1] [MQTT-3.15.1-1]
+// [MQTT-3.8.3-4] [MQTT-3.8.3-5] [MQTT-3.3.2-13] [MQTT-3.3.2-14] [MQTT-4.7.3-1] [MQTT-1.5.5-1] [MQTT-3.15.1-1]
 #[test]
 fn what_only_mqtt_5_has_can_be_wrong_too() {
     let mut all = cases(
@@ -173,6 +173,7 @@ fn what_only_mqtt_5_has_can_be_wrong_too() {
             ("PUBLISH topic=", PROTOCOL),
             ("PUBLISH topic=a payload_format=2", EITHER),
             ("PUBLISH topic=a response_topic=a/%23", EITHER),
+            ("PUBLISH topic=a response_topic=%ff", MALFORMED),
             ("SUBSCRIBE id=1 filter=a options=0x30", PROTOCOL),
             ("SUBSCRIBE id=1 filter=$share/g/a options=0x04", PROTOCOL),
             ("PUBACK id=1 reason=0x42", EITHER),
@@ -234,6 +235,7 @@ fn an_acknowledgement_out_of_order_ends_the_connection() {
 
 /// What a client may do although nobody waits for it: it is out of step, but the standard has an
 /// answer for it, or none is due.
+// [MQTT-3.6.2-1] [MQTT-3.7.2-1]
 #[test]
 fn acknowledgements_of_nothing_are_answered_or_ignored() {
     for level in [3, 4, 5] {

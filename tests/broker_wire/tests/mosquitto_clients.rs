@@ -11,6 +11,7 @@ use ternmq_test_broker_wire::PATIENCE;
 
 const VERSIONS: [&str; 3] = ["mqttv31", "mqttv311", "mqttv5"];
 
+// in MQTT 3.1.1 [MQTT-7.0.0-2]
 #[test]
 fn every_qos_in_every_version() {
     for version in VERSIONS {

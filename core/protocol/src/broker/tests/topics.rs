@@ -149,6 +149,7 @@ fn without_retained_messages_nothing_is_kept() {
     assert!(desk.is_open(old));
 }
 
+// in MQTT 3.1.1 [MQTT-3.8.3-2]
 #[test]
 fn filters_and_identifiers_that_are_not_offered_end_the_connection_of_who_was_told() {
     let poor = |topics: &mut Topics| {
@@ -181,6 +182,7 @@ fn filters_and_identifiers_that_are_not_offered_end_the_connection_of_who_was_to
 }
 
 // [MQTT-3.1.2-28]
+// [MQTT-3.1.2-28]
 #[test]
 fn response_information_goes_to_who_asks_for_it() {
     let mut desk = desk(|topics| {
@@ -206,6 +208,7 @@ fn response_information_goes_to_who_asks_for_it() {
     }
 }
 
+// [MQTT-4.3.3-9]
 #[test]
 fn a_payload_is_text_where_it_is_said_to_be_and_checked() {
     let mut format = PropertiesBuf::default();
