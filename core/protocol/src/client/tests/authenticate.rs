@@ -127,7 +127,6 @@ fn success_may_come_without_a_body() {
     assert_eq!(peer.authenticate(0x19), Ok(()));
 }
 
-// [MQTT-4.12.1-2]
 #[test]
 fn failed_authentication_closes() {
     let mut peer = Peer::new(with_method());
@@ -141,4 +140,20 @@ fn failed_authentication_closes() {
     }));
     assert_eq!(peer.events(), ["authenticate 0x18"]);
     peer.ends_with(&[], "refused 0x87");
+}
+
+// [MQTT-4.12.1-2]
+#[test]
+fn failed_reauthentication_closes() {
+    let mut peer = Peer::new(with_method());
+    peer.open(false, method("M").get());
+    peer.authenticate(0x19).unwrap();
+    peer.auth(0x18, "M");
+    assert_eq!(peer.sent().len(), 1);
+    assert_eq!(peer.events(), ["authenticate 0x18"]);
+    peer.give(Packet::Disconnect(crate::codec::Disconnect::new(
+        ReasonCode::NOT_AUTHORIZED,
+    )));
+    assert!(peer.authenticate(0x18).is_err());
+    peer.ends_with(&[], "disconnected Server 0x87");
 }

@@ -80,6 +80,23 @@ fn qos_2_is_given_out_once_until_pubrel() {
     }
 }
 
+// [MQTT-4.3.3-13]
+#[test]
+fn the_handshake_of_an_expired_message_goes_on() {
+    let mut peer = Peer::connected(keeping(V5));
+    let properties = numbers(&[(PropertyId::MessageExpiryInterval, 1)]);
+    let mut publish = Publish::new("a", b"x");
+    (publish.qos, publish.packet_id) = (QoS::ExactlyOnce, 5);
+    publish.properties = properties.get();
+    peer.give(Packet::Publish(publish));
+    peer.pass(2_000);
+    publish.dup = true;
+    peer.give(Packet::Publish(publish));
+    peer.pubrel(5);
+    assert_eq!(peer.sent(), ["PUBREC #5", "PUBREC #5", "PUBCOMP #5"]);
+    assert_eq!(peer.events(), ["message a q2 #5"]);
+}
+
 // [MQTT-4.3.2-5] in MQTT 3.1.1 [MQTT-4.3.2-2]
 #[test]
 fn qos_1_after_puback_is_a_new_message() {

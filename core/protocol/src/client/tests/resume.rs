@@ -139,7 +139,7 @@ fn cut_twice_while_sending_again() {
     assert_eq!(peer.sent().len(), 4);
 }
 
-// [MQTT-4.3.3-7] [MQTT-4.3.3-13]
+// [MQTT-4.3.3-7]
 #[test]
 fn what_was_sent_does_not_expire() {
     let mut peer = Peer::connected(keeping(V5));
