@@ -6,6 +6,8 @@
 //! in batches; retained messages are kept in one store that all shards share.
 #![forbid(unsafe_code)]
 
+pub mod auth;
+
 mod bans;
 mod broker;
 mod clients;
