@@ -11,6 +11,8 @@ use ternmq_protocol::broker::{Shard, ShardConfig};
 use ternmq_protocol::{Message, Time};
 use ternmq_transport::{Listener, Poller, Stream, pipe};
 
+use crate::auth::Users;
+use crate::auth::passwords::Passwords;
 use crate::bans::{Ban, BanError, Banned};
 use crate::config::Config;
 use crate::connections::IN_PROCESS;
@@ -59,7 +61,9 @@ impl Broker {
         let pollers = (0..config.shard_count())
             .map(|_| Poller::new(EVENTS))
             .collect::<Result<Vec<_>, _>>()?;
-        let shared = Arc::new(share(&config, &pollers));
+        let users = Users::new(&config.users).map_err(StartError::Users)?;
+        let has_users = !users.is_empty();
+        let shared = Arc::new(share(&config, &pollers, users));
         for ban in &config.bans {
             let failed = |error| StartError::Ban(ban.who.clone(), error);
             shared.bans.insert(ban.clone()).map_err(failed)?;
@@ -70,12 +74,21 @@ impl Broker {
             threads: Vec::with_capacity(pollers.len()),
             pipe_bytes: config.limits.pipe_bytes,
         };
+        let (mut passwords, mut checkers) = (None, Vec::new());
+        if has_users {
+            let limits = &config.limits;
+            let (threads, queue) = (limits.password_threads, limits.password_queue);
+            let (way, started) = Passwords::start(&broker.shared, threads, queue)?;
+            (passwords, checkers) = (Some(way), started);
+        }
         for (number, poller) in pollers.into_iter().enumerate() {
             // Connections come in at the first shard, which is the one that is packed first.
             let listeners = std::mem::take(&mut listeners);
-            let thread = broker.spawn(number, poller, &config, listeners)?;
+            let thread = broker.spawn(number, poller, &config, listeners, passwords.clone())?;
             broker.threads.push(thread);
         }
+        // They end when the shards have, and are waited for after them.
+        broker.threads.append(&mut checkers);
         Ok(broker)
     }
 
@@ -186,6 +199,7 @@ impl Broker {
         poller: Poller,
         config: &Config,
         listeners: Vec<Listener>,
+        passwords: Option<Passwords>,
     ) -> Result<JoinHandle<()>, StartError> {
         let shared = self.shared.clone();
         let shard = Shard::new(ShardConfig {
@@ -196,7 +210,7 @@ impl Broker {
             topics: config.topics.clone(),
             ..ShardConfig::default()
         });
-        let mut driver = Driver::new(number, shared.clone(), shard, poller, config);
+        let mut driver = Driver::new(number, shared.clone(), shard, poller, config, passwords);
         driver.listen(listeners)?;
         let name = format!("ternmq-shard-{number}");
         let body = move || shared.watch(number, move || driver.run());
@@ -219,7 +233,7 @@ impl std::fmt::Debug for Broker {
     }
 }
 
-fn share(config: &Config, pollers: &[Poller]) -> Shared {
+fn share(config: &Config, pollers: &[Poller], users: Users) -> Shared {
     let limits = MailLimits {
         messages: config.limits.mailbox_messages,
         bytes: config.limits.mailbox_bytes,
@@ -229,7 +243,7 @@ fn share(config: &Config, pollers: &[Poller]) -> Shared {
         .map(|poller| Mailbox::new(poller.waker(), limits))
         .collect();
     let directory = Directory::new(config.placement, pollers.len());
-    Shared::new(mailboxes, directory, config)
+    Shared::new(mailboxes, directory, users, config)
 }
 
 #[cfg(test)]

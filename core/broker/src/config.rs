@@ -10,6 +10,7 @@ pub use ternmq_protocol::broker::{DelayedLimits, Topics};
 
 use ternmq_protocol::ProtocolVersion;
 
+use crate::auth::User;
 use crate::bans::{Ban, BanLimits};
 use crate::error::StartError;
 use crate::event::Event;
@@ -24,6 +25,8 @@ pub struct Config {
     pub listeners: Vec<ListenerConfig>,
     /// Shard threads; 0 means one per core.
     pub shards: usize,
+    /// Who may log in, by SCRAM or by user name and password.
+    pub users: Vec<User>,
     /// Which shard gets a new session.
     pub placement: Placement,
     /// The limits of the broker as a whole.
@@ -52,9 +55,10 @@ pub struct Config {
 pub struct ListenerConfig {
     /// IPv4 or IPv6; port 0 takes a free one.
     pub address: SocketAddr,
-    /// Whether everybody is let in, whatever user name and password they send. If not, nobody is,
-    /// because there is nothing to check them against: Not authorized (0x87; return code 5 before
-    /// MQTT 5.0).
+    /// Whether clients are let in that name no user. If not, they are refused: Not authorized (0x87;
+    /// return code 5 before MQTT 5.0). Who sends a user name or a password has to be one of
+    /// [`Config::users`], else: Bad User Name or Password (0x86; return code 4). Only where there
+    /// are no users at all, names and passwords are not looked at.
     pub anonymous: bool,
     /// Open connections that came in here; [`Limits::connections`] holds as well. One more is closed
     /// at once.
@@ -93,6 +97,13 @@ pub struct Limits {
     /// answered with Server busy (0x89; return code 3 before MQTT 5.0); what each queue may hold is
     /// in [`SessionLimits`].
     pub queued_bytes: usize,
+    /// Clients that wait for their password to be checked, 64 KiB of password each at most. Beyond it
+    /// CONNECT is answered with Server busy (0x89; return code 3 before MQTT 5.0). One thread checks
+    /// some tens a second, so that who is further behind would not be let in before
+    /// [`SessionLimits::connect_timeout_ms`] anyway.
+    pub password_queue: usize,
+    /// Threads that check passwords; they are there only if there are users. SCRAM needs none.
+    pub password_threads: usize,
     /// Retained messages. One more is delivered but not kept.
     pub retained: RetainedLimits,
     /// Bytes that an in-process connection holds each way.
@@ -109,6 +120,7 @@ impl Default for Config {
         Self {
             listeners: Vec::new(),
             shards: 0,
+            users: Vec::new(),
             placement: Placement::default(),
             limits: Limits::default(),
             session: SessionLimits::default(),
@@ -129,6 +141,8 @@ impl Default for Limits {
             mailbox_messages: 65_536,
             mailbox_bytes: 64 << 20,
             queued_bytes: 2 << 30,
+            password_queue: 256,
+            password_threads: 1,
             retained: RetainedLimits {
                 messages: 10_000_000,
                 bytes: 1 << 30,
@@ -214,6 +228,8 @@ impl Config {
             "no time for a CONNECT"
         } else if session.packet_size < MIN_PACKET_SIZE || session.connect_size < MIN_PACKET_SIZE {
             "packets of less than 1 KiB at most"
+        } else if limits.password_queue == 0 || !(1..=64).contains(&limits.password_threads) {
+            "nobody to check passwords, or more than 64 threads"
         } else if session.inflight == 0 || session.receive_maximum == 0 {
             "no message may be on its way" // and 0 can't be announced (3.2.2.3.3)
         } else {
@@ -248,11 +264,14 @@ mod tests {
     #[test]
     fn limits_with_which_nothing_works_are_refused() {
         assert!(Config::default().check().is_ok());
-        let breaks: [fn(&mut Config); 10] = [
+        let breaks: [fn(&mut Config); 13] = [
             |config| config.shards = MAX_SHARDS + 1,
             |config| config.limits.connections = 0,
             |config| config.limits.mailbox_messages = 0,
             |config| config.limits.mailbox_bytes = 0,
+            |config| config.limits.password_queue = 0,
+            |config| config.limits.password_threads = 0,
+            |config| config.limits.password_threads = 65,
             |config| config.session.sessions = 0,
             |config| config.session.connect_timeout_ms = 0,
             |config| config.session.packet_size = 0,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
+use crate::auth::UsersError;
 use crate::bans::{BanError, Banned};
 
 /// Why a broker did not start. Nothing of it is left running.
@@ -11,6 +12,8 @@ use crate::bans::{BanError, Banned};
 pub enum StartError {
     /// The caller's: a value of the configuration that makes no sense.
     Config(&'static str),
+    /// The caller's: the users.
+    Users(UsersError),
     /// The caller's: a ban of the configuration that the list does not take.
     Ban(Banned, BanError),
     /// The environment's: an address can't be listened on.
@@ -23,6 +26,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Config(what) => write!(f, "the configuration is not usable: {what}"),
+            Self::Users(error) => write!(f, "the configuration is not usable: {error}"),
             Self::Ban(who, error) => write!(f, "cannot ban {who}: {error}"),
             Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
             Self::System(error) => write!(f, "cannot start a shard: {error}"),
@@ -34,6 +38,7 @@ impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Config(_) => None,
+            Self::Users(error) => Some(error),
             Self::Ban(_, error) => Some(error),
             Self::Listen(_, error) | Self::System(error) => Some(error),
         }

@@ -110,6 +110,11 @@ impl<P> Mailbox<P> {
         Ok(())
     }
 
+    /// Whether the shard has ended.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     /// Swaps what is there for the empty `into`, and returns who waits for room.
     pub(crate) fn take(&self, into: &mut Mail<P>, waiting: &mut Vec<usize>) {
         debug_assert!(into.messages.is_empty() && into.parcels.is_empty());

@@ -10,6 +10,8 @@ use ternmq_protocol::broker::{Applied, ListenerId, Parked, RetainedOp};
 use ternmq_protocol::{Message, Time};
 use ternmq_transport::Stream;
 
+use crate::auth::Users;
+use crate::auth::passwords::Checked;
 use crate::bans::{Ban, BanError, Banned, Bans};
 use crate::clients::Question;
 use crate::config::Config;
@@ -28,6 +30,8 @@ pub(crate) enum Parcel {
     Open(Stream),
     /// A connection whose session lives here.
     Move(Box<Moved>),
+    /// The password of a client here has been checked.
+    Checked(Box<Checked>),
     /// Somebody wants to know the counters.
     Stats(SyncSender<Stats>),
     /// Somebody wants to know something else.
@@ -60,6 +64,7 @@ pub(crate) struct Shared {
     pub(crate) subscriptions: Vec<AtomicUsize>,
     pub(crate) connections: Connections,
     pub(crate) queues: Queues,
+    pub(crate) users: Users,
     pub(crate) retained: Store,
     pub(crate) bans: Bans,
     events: Option<SyncSender<Event>>,
@@ -93,6 +98,7 @@ impl Shared {
     pub(crate) fn new(
         mailboxes: Vec<Mailbox<Parcel>>,
         directory: Directory,
+        users: Users,
         config: &Config,
     ) -> Self {
         let limits = &config.limits;
@@ -108,6 +114,7 @@ impl Shared {
                 bytes: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
                 limit: limits.queued_bytes,
             },
+            users,
             retained: Store::new(limits.retained),
             bans: Bans::new(limits.bans),
             events: config.events.clone(),

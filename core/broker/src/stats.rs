@@ -43,6 +43,13 @@ pub struct Stats {
     /// CONNECTs answered with Server busy because of
     /// [`Limits::queued_bytes`](crate::Limits::queued_bytes).
     pub connects_refused_full: u64,
+    /// CONNECTs answered with Server busy because of
+    /// [`Limits::password_queue`](crate::Limits::password_queue).
+    pub passwords_refused_full: u64,
+    /// Passwords checked.
+    pub passwords_checked: u64,
+    /// Those of them that were wrong.
+    pub passwords_wrong: u64,
     /// Times that a connection could not be accepted or watched: out of descriptors or memory.
     pub accept_errors: u64,
     /// Connections closed, by whomever.
@@ -109,6 +116,12 @@ impl Stats {
             (&mut self.sys_missed, other.sys_missed),
             (&mut self.flapping_forgotten, other.flapping_forgotten),
             (&mut self.connects_refused_full, other.connects_refused_full),
+            (
+                &mut self.passwords_refused_full,
+                other.passwords_refused_full,
+            ),
+            (&mut self.passwords_checked, other.passwords_checked),
+            (&mut self.passwords_wrong, other.passwords_wrong),
             (&mut self.accept_errors, other.accept_errors),
             (&mut self.closed, other.closed),
             (&mut self.moved, other.moved),

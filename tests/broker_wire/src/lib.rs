@@ -10,6 +10,8 @@ pub mod line;
 pub mod packet;
 mod peer;
 pub mod property;
+mod scram;
 
 pub use line::Line;
 pub use peer::{Failure, Listener, PATIENCE, RawPeer, frame};
+pub use scram::Scram;

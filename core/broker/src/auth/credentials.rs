@@ -140,7 +140,7 @@ impl FromStr for Credentials {
         let (salt, stored_key, server_key) = (bytes(salt)?, bytes(stored_key)?, bytes(server_key)?);
         let iterations = iterations.parse().map_err(|_| form)?;
         check(iterations, &salt)?;
-        if stored_key.len() != hash.len() || server_key.len() != hash.len() {
+        if stored_key.len() != hash.output_len() || server_key.len() != hash.output_len() {
             return Err(CredentialsError("a key is not as long as its hash"));
         }
         Ok(Self {

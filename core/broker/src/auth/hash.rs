@@ -31,7 +31,7 @@ impl Hash {
     }
 
     /// Bytes of a hash, and so of a key.
-    pub const fn len(self) -> usize {
+    pub(super) const fn output_len(self) -> usize {
         match self {
             Self::Sha256 => 32,
             Self::Sha512 => 64,
@@ -67,7 +67,7 @@ impl Hash {
         salt: &[u8],
         iterations: u32,
     ) -> Box<[u8]> {
-        let mut out = vec![0; self.len()].into_boxed_slice();
+        let mut out = vec![0; self.output_len()].into_boxed_slice();
         match self {
             Self::Sha256 => pbkdf2::pbkdf2_hmac::<Sha256>(password, salt, iterations, &mut out),
             Self::Sha512 => pbkdf2::pbkdf2_hmac::<Sha512>(password, salt, iterations, &mut out),

@@ -6,6 +6,7 @@
 
 mod credentials;
 mod hash;
+pub(crate) mod passwords;
 mod scram;
 mod users;
 

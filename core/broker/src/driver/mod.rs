@@ -6,6 +6,7 @@
 //! and no batch grows without bound before its first byte leaves.
 
 mod accept;
+mod authenticate;
 mod input;
 mod output;
 mod policy;
@@ -19,6 +20,7 @@ use ternmq_protocol::Time;
 use ternmq_protocol::broker::{ConnId, Out, Shard};
 use ternmq_transport::{Poller, Ready};
 
+use crate::auth::passwords::Passwords;
 use crate::config::Config;
 use crate::mailbox::Mail;
 use crate::retained::SWEEP_EVERY_MS;
@@ -28,6 +30,7 @@ use crate::stats::Stats;
 use crate::sys::Sys;
 
 pub(crate) use accept::Accepting;
+use authenticate::Authenticating;
 
 /// Bytes that one read may give: what a busy publisher can fill between two reads.
 const SCRATCH_BYTES: usize = 64 * 1024;
@@ -47,6 +50,7 @@ pub(crate) struct Driver {
     out: Out,
     slots: Slots,
     accepting: Accepting,
+    authenticating: Authenticating,
     /// The time of this turn; the clock is read once for all of it.
     now: Time,
     scratch: Box<[u8]>,
@@ -80,6 +84,7 @@ impl Driver {
         shard: Shard,
         poller: Poller,
         config: &Config,
+        passwords: Option<Passwords>,
     ) -> Self {
         let shards = shared.mailboxes.len();
         Self {
@@ -90,6 +95,7 @@ impl Driver {
             out: Out::default(),
             slots: Slots::default(),
             accepting: Accepting::default(),
+            authenticating: Authenticating::new(passwords),
             now: Time(0),
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
             ready: Vec::new(),
@@ -197,6 +203,7 @@ impl Driver {
             match parcel {
                 Parcel::Open(stream) => self.open(stream, crate::connections::IN_PROCESS, None),
                 Parcel::Move(moved) => self.adopt(*moved),
+                Parcel::Checked(checked) => self.handle_checked(*checked),
                 Parcel::Stats(reply) => {
                     // Whoever asked may have gone.
                     let _ = reply.try_send(self.stats());

@@ -146,6 +146,7 @@ impl Driver {
 
     /// Closes the socket, whatever it still had to say.
     pub(super) fn close(&mut self, conn: ConnId) {
+        self.authenticating.forget(conn);
         // Closing the socket takes it from the poller too.
         if let Some(slot) = self.slots.remove(conn) {
             self.shared.connections.leave(slot.listener);

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use ternmq_protocol::broker::{
-    Admission, AdmitRequest, Applied, AuthAnswer, ConnId, Page, RetainedOp, RetainedTicket, Ticket,
+    Admission, AdmitRequest, Applied, ConnId, Page, RetainedOp, RetainedTicket, Ticket,
 };
 use ternmq_protocol::{Message, ReasonCode, Time};
 
@@ -217,14 +217,6 @@ impl Driver {
         }
     }
 
-    fn answer_authentications(&mut self) {
-        while let Some(request) = self.out.authentications.pop() {
-            let answer = AuthAnswer::Failure(ReasonCode::BAD_AUTHENTICATION_METHOD);
-            self.shard
-                .authenticate(request.conn, self.now, answer, &mut self.out);
-        }
-    }
-
     fn answer_admissions(&mut self) {
         if self.out.admissions.is_empty() {
             return;
@@ -239,18 +231,16 @@ impl Driver {
     }
 
     fn answer(&mut self, request: AdmitRequest) {
-        let mut refusal = self.refusal(&request);
-        if refusal.is_none() && self.flaps(&request) {
-            refusal = Some(ReasonCode::BANNED);
+        if let Some(reason) = self.refusal(&request) {
+            return self.refuse(request.conn, reason);
         }
-        if let Some(reason) = refusal {
-            self.shard.admit(
-                request.conn,
-                self.now,
-                Admission::Refuse(reason),
-                &mut self.out,
-            );
-            return;
+        self.identify(request);
+    }
+
+    /// Brings a client that may come in to the shard of its session.
+    pub(super) fn place(&mut self, request: AdmitRequest) {
+        if self.flaps(&request) {
+            return self.refuse(request.conn, ReasonCode::BANNED);
         }
         let shared = self.shared.clone();
         let (key, shard) = shared
@@ -264,7 +254,8 @@ impl Driver {
         }
     }
 
-    /// Why a client is not let in: the policy of its listener, or a broker that holds too much already.
+    /// Why a client is not let in, whoever it is: the policy of its listener, or a broker that holds
+    /// too much already.
     fn refusal(&mut self, request: &AdmitRequest) -> Option<ReasonCode> {
         let connections = &self.shared.connections;
         if !connections.speaks(request.listener, request.version) {
@@ -272,10 +263,6 @@ impl Driver {
         }
         if self.is_banned(&request.client_id, request.user_name.as_deref()) {
             return Some(ReasonCode::BANNED);
-        }
-        let listener = self.shared.connections.listener(request.listener);
-        if listener.is_some_and(|listener| !listener.anonymous) {
-            return Some(ReasonCode::NOT_AUTHORIZED);
         }
         if self.shared.queues.are_full() {
             self.counters.connects_refused_full += 1;
