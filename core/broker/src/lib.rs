@@ -18,6 +18,7 @@ mod ending;
 mod error;
 mod event;
 mod flapping;
+mod homes;
 mod mailbox;
 mod network;
 mod pace;

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::time::Instant;
 
-use ternmq_protocol::broker::{Applied, ListenerId, Parked, RetainedOp};
+use ternmq_protocol::broker::{Applied, Letter, ListenerId, Parked, RetainedOp};
+use ternmq_protocol::weight::Weight;
 use ternmq_protocol::{Message, Time};
 use ternmq_transport::Stream;
 
@@ -19,7 +20,8 @@ use crate::connections::Connections;
 use crate::ending::Ending;
 use crate::error::PublishError;
 use crate::event::Event;
-use crate::mailbox::{Mailbox, Offer};
+use crate::homes::Homes;
+use crate::mailbox::{Batch, Mailbox, Offer};
 use crate::placement::{Directory, Key, Load};
 use crate::retained::Store;
 use crate::stats::Stats;
@@ -32,6 +34,8 @@ pub(crate) enum Parcel {
     Move(Box<Moved>),
     /// The password of a client here has been checked.
     Checked(Box<Checked>),
+    /// What another shard says about a shared subscription.
+    Letter(Letter),
     /// Somebody wants to know the counters.
     Stats(SyncSender<Stats>),
     /// Somebody wants to know something else.
@@ -44,6 +48,15 @@ pub(crate) enum Parcel {
     Reported(Box<Stats>),
     /// End.
     Stop,
+}
+
+impl Weight for Parcel {
+    fn weight(&self) -> usize {
+        match self {
+            Self::Letter(letter) => letter.weight(),
+            _ => 0,
+        }
+    }
 }
 
 /// A connection between two shards.
@@ -62,6 +75,10 @@ pub(crate) struct Shared {
     pub(crate) loads: Vec<Load>,
     /// Subscriptions of each shard: who has none is offered nothing.
     pub(crate) subscriptions: Vec<AtomicUsize>,
+    /// Members of shared subscriptions on their way to their home, which counts as subscribed from the
+    /// moment they are sent.
+    pub(crate) joining: Vec<AtomicUsize>,
+    pub(crate) homes: Homes,
     pub(crate) connections: Connections,
     pub(crate) queues: Queues,
     pub(crate) users: Users,
@@ -109,6 +126,8 @@ impl Shared {
             directory,
             loads: (0..shards).map(|_| Load::default()).collect(),
             subscriptions: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
+            joining: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
+            homes: Homes::default(),
             connections: Connections::new(limits.connections, &config.listeners),
             queues: Queues {
                 bytes: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
@@ -131,8 +150,14 @@ impl Shared {
 
     /// Whether a shard other than `number` has subscriptions.
     pub(crate) fn others_subscribe(&self, number: usize) -> bool {
-        let mut counts = self.subscriptions.iter().enumerate();
-        counts.any(|(at, count)| at != number && count.load(Ordering::SeqCst) > 0)
+        (0..self.subscriptions.len()).any(|shard| shard != number && self.subscribes(shard))
+    }
+
+    /// Whether a shard has subscriptions, or is about to.
+    pub(crate) fn subscribes(&self, shard: usize) -> bool {
+        // In this order: who leaves the second count has entered the first.
+        self.joining[shard].load(Ordering::SeqCst) > 0
+            || self.subscriptions[shard].load(Ordering::SeqCst) > 0
     }
 
     /// A message from outside of the shards.
@@ -148,12 +173,13 @@ impl Shared {
                 return Err(PublishError::Full);
             }
         }
-        let batch = std::slice::from_ref(message);
-        for (mailbox, subscriptions) in self.mailboxes.iter().zip(&self.subscriptions) {
-            if subscriptions.load(Ordering::SeqCst) == 0 {
+        for (shard, mailbox) in self.mailboxes.iter().enumerate() {
+            if !self.subscribes(shard) {
                 continue;
             }
-            match mailbox.offer(None, batch) {
+            let mut batch = Batch::default();
+            batch.messages.push(message.clone());
+            match mailbox.offer(None, &mut batch) {
                 Offer::Taken | Offer::High => {}
                 Offer::Full => return Err(PublishError::Full),
                 Offer::Closed => return Err(PublishError::Stopped),

@@ -59,6 +59,8 @@ pub struct Stats {
     /// Entries of the directory now: sessions, and clients on their way to theirs. 0 with one shard,
     /// which needs none.
     pub routed: u64,
+    /// Groups of shared subscriptions now.
+    pub groups: u64,
     /// Turns of the shard threads: waits that ended.
     pub turns: u64,
     /// Reads that gave something.

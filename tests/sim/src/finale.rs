@@ -171,9 +171,9 @@ impl World {
                 return Err(format!("left on shard {number}: {timeout:?} {stats:?}"));
             }
         }
-        match self.directory.len() {
-            0 => Ok(()),
-            left => Err(format!("{left} entries are left in the directory")),
+        match (self.directory.len(), self.homes.len()) {
+            (0, 0) => Ok(()),
+            left => Err(format!("{left:?} entries are left in the directories")),
         }
     }
 

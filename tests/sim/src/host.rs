@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::IoSlice;
+use std::sync::Arc;
 
 use ternmq_protocol::broker::{
-    Admission, AdmitRequest, Applied, AuthAnswer, ConnId, Limits, ListenerId, Out, Page, Parked,
-    RetainedOp, RetainedTicket, Shard, ShardConfig,
+    self, Admission, AdmitRequest, Applied, AuthAnswer, ConnId, Limits, ListenerId, Out, Page,
+    Parked, RetainedOp, RetainedTicket, Shard, ShardConfig, To,
 };
 use ternmq_protocol::{Message, ReasonCode, Time};
 
@@ -29,11 +30,48 @@ pub(crate) struct Host {
 #[derive(Debug)]
 pub(crate) enum Letter {
     Publishes(Vec<Message>),
+    Share(broker::Letter),
     Move(Box<Parked>, usize),
 }
 
 /// Letters under way between two shards, with the time they arrive.
 pub(crate) type Mail = VecDeque<(Time, Letter)>;
+
+/// Where groups are at home.
+#[derive(Debug, Default)]
+pub(crate) struct Homes {
+    /// Shard, and members that have joined by a letter and not left by one.
+    homes: BTreeMap<Arc<str>, (usize, i32)>,
+    /// By shard: members on their way there, and when the last of them arrives.
+    joining: BTreeMap<usize, (usize, Time)>,
+}
+
+impl Homes {
+    pub(crate) fn len(&self) -> usize {
+        self.homes.len()
+    }
+
+    fn find(&mut self, group: &Arc<str>, members: i32, asks: usize) -> usize {
+        match self.homes.get_mut(group) {
+            Some((shard, count)) => {
+                *count += members;
+                *shard
+            }
+            None => {
+                if members > 0 {
+                    self.homes.insert(group.clone(), (asks, members));
+                }
+                asks
+            }
+        }
+    }
+
+    fn gone(&mut self, group: &str) {
+        if self.homes.get(group).is_some_and(|(_, count)| *count <= 0) {
+            self.homes.remove(group);
+        }
+    }
+}
 
 /// Where sessions live.
 #[derive(Debug, Default)]
@@ -100,7 +138,10 @@ impl World {
         let others = self.hosts.iter().enumerate();
         let interested = others
             .filter(|(other, _)| *other != shard)
-            .any(|(_, host)| host.shard.subscriptions() > 0);
+            .any(|(other, host)| {
+                let joining = self.homes.joining.get(&other);
+                host.shard.subscriptions() > 0 || joining.is_some_and(|(count, _)| *count > 0)
+            });
         let Host {
             shard: machine,
             out,
@@ -200,6 +241,15 @@ impl World {
                     shard.handle_publishes(now, &messages, out);
                 })
             }
+            Letter::Share(letter) => {
+                self.note(format_args!("mail {from} to {to}: {letter:?}"));
+                if letter.members() > 0
+                    && let Some((count, _)) = self.homes.joining.get_mut(&to)
+                {
+                    *count -= 1;
+                }
+                self.call(to, |shard, now, out| shard.handle_letter(letter, now, out))
+            }
             Letter::Move(parked, link) => {
                 self.note(format_args!("link {link} moves from {from} to {to}"));
                 let id = parked.client_id().to_owned();
@@ -256,7 +306,13 @@ impl World {
             let dirty = std::mem::take(&mut out.dirty);
             let unfinished = std::mem::take(&mut out.unfinished);
             let owed = out.owed.take();
+            let letters = std::mem::take(&mut out.letters);
+            let gone = std::mem::take(&mut out.groups_gone);
             let pages = self.keep_retained(retained);
+            self.hand_out(shard, letters);
+            for group in gone {
+                self.homes.gone(&group);
+            }
             self.post(shard, publishes);
             if let Some(ticket) = owed {
                 self.call_unsettled(shard, |shard, _, out| shard.complete(ticket, out));
@@ -315,13 +371,41 @@ impl World {
         pages
     }
 
+    /// Brings letters on their way, those of the shard to itself at once.
+    fn hand_out(&mut self, from: usize, letters: Vec<(To, broker::Letter)>) {
+        for (to, letter) in letters {
+            let to = match to {
+                To::Shard(number) => usize::from(number),
+                To::Home(group) => self.homes.find(&group, letter.members(), from),
+            };
+            if to == from {
+                self.call_unsettled(from, |shard, now, out| {
+                    shard.handle_letter(letter, now, out)
+                });
+                continue;
+            }
+            let joins = letter.members() > 0;
+            self.send_letter(from, to, Letter::Share(letter));
+            if joins {
+                let arrives = self.mail[from][to].back().map_or(self.now, |(at, _)| *at);
+                let (count, last) = self.homes.joining.entry(to).or_default();
+                (*count, *last) = (*count + 1, arrives.max(*last));
+            }
+        }
+    }
+
     /// Offers messages to the other shards that have subscriptions.
     fn post(&mut self, from: usize, messages: Vec<Message>) {
         if messages.is_empty() {
             return;
         }
         for to in 0..self.hosts.len() {
-            if to == from || self.hosts[to].shard.subscriptions() == 0 {
+            let joining = self
+                .homes
+                .joining
+                .get(&to)
+                .is_some_and(|(count, _)| *count > 0);
+            if to == from || (self.hosts[to].shard.subscriptions() == 0 && !joining) {
                 continue;
             }
             if self.faults.strikes(Fault::DropMail) {
@@ -340,7 +424,12 @@ impl World {
     }
 
     fn send_letter(&mut self, from: usize, to: usize, letter: Letter) {
-        let arrives = self.later();
+        let mut arrives = self.later();
+        if let (Letter::Publishes(_), Some((_, joined))) = (&letter, self.homes.joining.get(&to)) {
+            // Who has joined before this was sent is a member when it arrives, whoever sent it: the
+            // mailbox of a shard is one line.
+            arrives = arrives.max(joined.after(1));
+        }
         let mail = &mut self.mail[from][to];
         let last = mail.back().map_or(Time(0), |(at, _)| *at);
         mail.push_back((arrives.max(last), letter));

@@ -9,7 +9,7 @@ use ternmq_protocol::codec::FrameBuffer;
 use ternmq_protocol::{Message, ProtocolVersion, Time};
 
 use crate::fault::{Fault, Faults};
-use crate::host::{Directory, Host, Mail};
+use crate::host::{Directory, Homes, Host, Mail};
 use crate::ledger::Ledger;
 use crate::peer::Peer;
 use crate::pipe::Pipe;
@@ -90,6 +90,7 @@ pub(crate) struct World {
     pub(crate) mail: Vec<Vec<Mail>>,
     pub(crate) store: Retained<Message>,
     pub(crate) directory: Directory,
+    pub(crate) homes: Homes,
     pub(crate) links: Vec<Link>,
     /// Links that are not over.
     pub(crate) live: Vec<usize>,
@@ -138,6 +139,7 @@ impl World {
                 .collect(),
             store: Retained::new(no_limits),
             directory: Directory::default(),
+            homes: Homes::default(),
             links: Vec::new(),
             live: Vec::new(),
             peers: Vec::new(),

@@ -22,7 +22,7 @@ use ternmq_transport::{Poller, Ready};
 
 use crate::auth::passwords::Passwords;
 use crate::config::Config;
-use crate::mailbox::Mail;
+use crate::mailbox::{Item, Mail};
 use crate::retained::SWEEP_EVERY_MS;
 use crate::shared::{Parcel, Shared};
 use crate::slots::Slots;
@@ -37,6 +37,9 @@ const SCRATCH_BYTES: usize = 64 * 1024;
 
 /// Bytes of input after which what they caused is settled and flushed.
 const TURN_BYTES: usize = 256 * 1024;
+
+/// Subscriptions looked at for mail before sockets have their turn; the rest of it waits for the next.
+const MAIL_WORK: u64 = 65_536;
 
 /// Events taken from the kernel at once.
 pub(crate) const EVENTS: usize = 1024;
@@ -56,6 +59,10 @@ pub(crate) struct Driver {
     scratch: Box<[u8]>,
     ready: Vec<Ready>,
     mail: Mail<Parcel>,
+    /// There is mail that was not taken yet.
+    rung: bool,
+    /// Members of shared subscriptions that came in since the last announcement.
+    joined: usize,
     waiting: Vec<usize>,
     /// Connections that may have something to read although the poller won't say so again.
     unread: Vec<ConnId>,
@@ -100,6 +107,8 @@ impl Driver {
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
             ready: Vec::new(),
             mail: Mail::default(),
+            rung: false,
+            joined: 0,
             waiting: Vec::new(),
             unread: Vec::new(),
             unfinished: Vec::new(),
@@ -131,7 +140,8 @@ impl Driver {
             let at = self.busy.wakes();
             self.now = self.shared.time(at);
             self.counters.turns += 1;
-            if rung {
+            self.rung |= rung;
+            if self.has_mail() {
                 self.take_mail();
             }
             self.handle_ready();
@@ -150,8 +160,12 @@ impl Driver {
             .is_some_and(|at| self.slots.len() == 0 || at <= self.now)
     }
 
+    fn has_mail(&self) -> bool {
+        self.rung || !self.mail.items.is_empty()
+    }
+
     fn timeout(&self) -> Option<Duration> {
-        let goes_on = !self.out.is_empty() || !self.unfinished.is_empty();
+        let goes_on = !self.out.is_empty() || !self.unfinished.is_empty() || self.has_mail();
         if goes_on || self.unread.iter().any(|conn| self.may_read(*conn)) {
             return Some(Duration::ZERO);
         }
@@ -186,40 +200,52 @@ impl Driver {
         }
     }
 
-    /// Takes the mail: first the messages, then the rest, so that a connection that arrives
-    /// subscribes after what was published before it came.
+    /// Takes the mail in the order in which it came, as much as one turn may do.
     fn take_mail(&mut self) {
-        let mut mail = std::mem::take(&mut self.mail);
-        self.shared.mailboxes[self.number].take(&mut mail, &mut self.waiting);
-        for shard in self.waiting.drain(..) {
-            self.shared.mailboxes[shard].wake();
-        }
-        if !mail.messages.is_empty() {
-            self.shard
-                .handle_publishes(self.now, &mail.messages, &mut self.out);
-            mail.messages.clear();
-        }
-        for parcel in mail.parcels.drain(..) {
-            match parcel {
-                Parcel::Open(stream) => self.open(stream, crate::connections::IN_PROCESS, None),
-                Parcel::Move(moved) => self.adopt(*moved),
-                Parcel::Checked(checked) => self.handle_checked(*checked),
-                Parcel::Stats(reply) => {
-                    // Whoever asked may have gone.
-                    let _ = reply.try_send(self.stats());
-                }
-                Parcel::Ask(question) => question.answer(&self.shard),
-                Parcel::Expel(who) => self.expel(&who),
-                Parcel::Report => {
-                    // The first shard may have ended, and then nobody asks any more.
-                    let report = Parcel::Reported(Box::new(self.stats()));
-                    let _ = self.shared.mailboxes[0].send(report);
-                }
-                Parcel::Reported(stats) => self.reported(&stats),
-                Parcel::Stop => self.stop(),
+        if self.mail.items.is_empty() {
+            self.rung = false;
+            self.shared.mailboxes[self.number].take(&mut self.mail, &mut self.waiting);
+            for shard in self.waiting.drain(..) {
+                self.shared.mailboxes[shard].wake();
             }
         }
-        self.mail = mail;
+        let enough = self.shard.stats().work + MAIL_WORK;
+        while self.shard.stats().work < enough {
+            match self.mail.items.pop_front() {
+                None => break,
+                Some(Item::Message(message)) => {
+                    let messages = std::slice::from_ref(&message);
+                    self.shard
+                        .handle_publishes(self.now, messages, &mut self.out);
+                }
+                Some(Item::Parcel(parcel)) => self.take_parcel(parcel),
+            }
+        }
+    }
+
+    fn take_parcel(&mut self, parcel: Parcel) {
+        match parcel {
+            Parcel::Open(stream) => self.open(stream, crate::connections::IN_PROCESS, None),
+            Parcel::Move(moved) => self.adopt(*moved),
+            Parcel::Checked(checked) => self.handle_checked(*checked),
+            Parcel::Letter(letter) => {
+                self.joined += usize::from(letter.members() > 0);
+                self.shard.handle_letter(letter, self.now, &mut self.out);
+            }
+            Parcel::Stats(reply) => {
+                // Whoever asked may have gone.
+                let _ = reply.try_send(self.stats());
+            }
+            Parcel::Ask(question) => question.answer(&self.shard),
+            Parcel::Expel(who) => self.expel(&who),
+            Parcel::Report => {
+                // The first shard may have ended, and then nobody asks any more.
+                let report = Parcel::Reported(Box::new(self.stats()));
+                let _ = self.shared.mailboxes[0].send(report);
+            }
+            Parcel::Reported(stats) => self.reported(&stats),
+            Parcel::Stop => self.stop(),
+        }
     }
 
     /// Asks the other shards for their counters when it is time to publish them: by mail, so that

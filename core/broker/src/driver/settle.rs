@@ -3,12 +3,12 @@
 use std::sync::atomic::Ordering;
 
 use ternmq_protocol::broker::{
-    Admission, AdmitRequest, Applied, ConnId, Page, RetainedOp, RetainedTicket, Ticket,
+    Admission, AdmitRequest, Applied, ConnId, Page, RetainedOp, RetainedTicket, Ticket, To,
 };
-use ternmq_protocol::{Message, ReasonCode, Time};
+use ternmq_protocol::{ReasonCode, Time};
 
 use super::Driver;
-use crate::mailbox::Offer;
+use crate::mailbox::{Batch, Offer};
 use crate::placement::Key;
 use crate::retained::SWEEP_EVERY_MS;
 use crate::shared::{Moved, Parcel};
@@ -20,7 +20,7 @@ const ROUNDS: usize = 4;
 /// Mail that did not fit into full mailboxes, by shard. While there is any, no publisher is read,
 /// so that it holds at most what one turn made.
 pub(crate) struct Post {
-    kept: Vec<Vec<Message>>,
+    kept: Vec<Batch<Parcel>>,
     stalled: bool,
     /// Acknowledgements for what is kept.
     owed: Option<Ticket>,
@@ -33,7 +33,7 @@ pub(crate) struct Post {
 impl Post {
     pub(super) fn new(shards: usize) -> Self {
         Self {
-            kept: (0..shards).map(|_| Vec::new()).collect(),
+            kept: (0..shards).map(|_| Batch::default()).collect(),
             stalled: false,
             owed: None,
             others_subscribe: false,
@@ -61,7 +61,8 @@ impl Driver {
             rounds += 1;
             self.announce();
             let pages = self.keep_retained();
-            self.offer_publishes();
+            self.hand_out_letters();
+            self.offer_mail();
             self.complete();
             for (ticket, page) in pages {
                 self.shard
@@ -96,6 +97,7 @@ impl Driver {
     /// or others wait for it.
     fn names_connections(&self) -> bool {
         !(self.out.publishes.is_empty()
+            && self.out.letters.is_empty()
             && self.out.authentications.is_empty()
             && self.out.admissions.is_empty()
             && self.out.ended.is_empty()
@@ -110,6 +112,10 @@ impl Driver {
         if announced.load(Ordering::Relaxed) != count {
             announced.store(count, Ordering::SeqCst);
         }
+        if self.joined > 0 {
+            let joined = std::mem::take(&mut self.joined);
+            self.shared.joining[self.number].fetch_sub(joined, Ordering::SeqCst);
+        }
         let bytes = self.shard.stats().queued_bytes;
         self.shared.queues.set(self.number, bytes as usize);
     }
@@ -119,7 +125,7 @@ impl Driver {
         if let Some(ticket) = self.out.owed.take() {
             self.post.owed = Some(ticket);
         }
-        if self.post.kept.iter().all(Vec::is_empty)
+        if self.post.kept.iter().all(Batch::is_empty)
             && let Some(ticket) = self.post.owed.take()
         {
             self.shard.complete(ticket, &mut self.out);
@@ -164,54 +170,79 @@ impl Driver {
         pages
     }
 
-    /// Offers what was published here to every other shard that has subscriptions.
-    fn offer_publishes(&mut self) {
-        if self.out.publishes.is_empty() {
-            return;
-        }
-        let mut batch = std::mem::take(&mut self.out.publishes);
-        let stalled = self.post.stalled;
-        for shard in 0..self.post.kept.len() {
-            if shard == self.number {
-                continue;
+    /// Takes the letters to the shards they are for, those to this one at once.
+    fn hand_out_letters(&mut self) {
+        while !self.out.letters.is_empty() {
+            for (to, letter) in std::mem::take(&mut self.out.letters) {
+                let shard = match &to {
+                    To::Shard(number) => usize::from(*number),
+                    To::Home(group) => self.shared.homes.find(group, &letter, self.number),
+                };
+                if shard == self.number {
+                    self.shard.handle_letter(letter, self.now, &mut self.out);
+                    continue;
+                }
+                if letter.members() > 0 {
+                    self.shared.joining[shard].fetch_add(1, Ordering::SeqCst);
+                }
+                self.post.kept[shard].parcels.push(Parcel::Letter(letter));
             }
-            if !self.post.kept[shard].is_empty() {
-                // Behind what still waits for the same mailbox.
-                self.post.kept[shard].extend_from_slice(&batch);
-            } else if self.shared.subscriptions[shard].load(Ordering::SeqCst) > 0
-                && !self.offer(shard, &batch)
-            {
-                self.post.kept[shard] = batch.clone();
+        }
+        for group in self.out.groups_gone.drain(..) {
+            self.shared.homes.gone(&group);
+        }
+    }
+
+    /// Offers letters to their shards, and what was published here to every other shard that has
+    /// subscriptions, behind what still waits for the same mailbox.
+    fn offer_mail(&mut self) {
+        let mut publishes = std::mem::take(&mut self.out.publishes);
+        let stalled = self.post.stalled;
+        let number = self.number;
+        for shard in (0..self.post.kept.len()).filter(|shard| *shard != number) {
+            let kept = &mut self.post.kept[shard];
+            if !publishes.is_empty() && (!kept.is_empty() || self.shared.subscribes(shard)) {
+                kept.messages.extend_from_slice(&publishes);
+            }
+            if !kept.is_empty() {
+                self.offer(shard);
             }
         }
         self.counters.stalls += u64::from(self.post.stalled && !stalled);
-        batch.clear();
-        self.out.publishes = batch;
+        publishes.clear();
+        publishes.append(&mut self.out.publishes);
+        self.out.publishes = publishes;
     }
 
-    /// Whether the batch is dealt with. Stalls the publishers when the mailbox is full or nearly so.
-    fn offer(&mut self, shard: usize, batch: &[Message]) -> bool {
-        let offer = self.shared.mailboxes[shard].offer(Some(self.number), batch);
-        match offer {
+    /// Offers what there is for a shard. Stalls the publishers when the mailbox is full or nearly so.
+    fn offer(&mut self, shard: usize) {
+        let kept = &mut self.post.kept[shard];
+        let (all, messages) = (kept.len() as u64, kept.messages.len() as u64);
+        match self.shared.mailboxes[shard].offer(Some(self.number), kept) {
+            Offer::Full => {
+                self.post.stalled = true;
+                return;
+            }
+            Offer::Closed => {
+                kept.clear();
+                self.counters.mail_lost += all;
+                return;
+            }
+            Offer::High => self.post.stalled = true,
             Offer::Taken => {}
-            Offer::High | Offer::Full => self.post.stalled = true,
-            Offer::Closed => self.counters.mail_lost += batch.len() as u64,
         }
-        if matches!(offer, Offer::Taken | Offer::High) {
-            self.counters.mail_batches += 1;
-            self.counters.mail_messages += batch.len() as u64;
-        }
-        offer != Offer::Full
+        self.counters.mail_batches += 1;
+        self.counters.mail_messages += messages;
     }
 
     /// Tries to deliver what is kept, and reads publishers again once every mailbox has room.
     fn post_again(&mut self) {
         self.post.stalled = false;
-        for shard in 0..self.post.kept.len() {
-            let kept = std::mem::take(&mut self.post.kept[shard]);
-            if !kept.is_empty() && !self.offer(shard, &kept) {
-                self.post.kept[shard] = kept;
-            } else if shard != self.number && !self.shared.mailboxes[shard].has_room(self.number) {
+        let number = self.number;
+        for shard in (0..self.post.kept.len()).filter(|shard| *shard != number) {
+            if !self.post.kept[shard].is_empty() {
+                self.offer(shard);
+            } else if !self.shared.mailboxes[shard].has_room(self.number) {
                 self.post.stalled = true;
             }
         }

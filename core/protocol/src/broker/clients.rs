@@ -118,7 +118,7 @@ impl Shard {
                 keep_alive: conn.keep_alive,
                 user_name: conn.user_name().map(Into::into),
             }),
-            subscriptions: session.filters.len(),
+            subscriptions: session.subscriptions(),
             queued: session.queue.len(),
             queued_bytes: session.queue.bytes(),
             inflight: session.window.len(),

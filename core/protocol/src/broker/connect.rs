@@ -133,6 +133,7 @@ impl Shard {
         }
         self.arm(id);
         self.arm_session(session);
+        self.tell_presence(session, out);
         self.links.refill(session, now, out);
         self.ask_for_retained(session, out);
         if !input.is_empty() {
@@ -278,7 +279,6 @@ impl Shard {
         if limits.topic_aliases > 0 {
             properties.push_number(PropertyId::TopicAliasMaximum, limits.topic_aliases.into());
         }
-        properties.push_number(PropertyId::SharedSubscriptionAvailable, 0);
         let keep_alive = self.links.conns[session.conn].keep_alive;
         if keep_alive != connect.keep_alive {
             properties.push_number(PropertyId::ServerKeepAlive, keep_alive.into());

@@ -206,6 +206,7 @@ impl Shard {
             Some(delay) => session.will_at = now.after_seconds(delay.into()),
         }
         self.links.rest(slot);
+        self.tell_presence(slot, out);
         self.arm_session(slot);
     }
 
@@ -221,6 +222,7 @@ impl Shard {
             self.index.remove(*filter, slot, None);
         }
         self.links.stats.subscriptions -= filters.len() as u64;
+        self.leave_all(slot, out);
         // The will of a session goes out at its end at the latest [MQTT-3.1.2-8].
         self.publish_will(slot, now, out);
         let hash = self.hash(&self.links.sessions[slot].client_id);

@@ -8,6 +8,7 @@ use super::source::Source;
 use crate::codec::QoS;
 use crate::message::Origin;
 use crate::time::Time;
+use std::num::NonZeroU32;
 
 /// What a fan-out over several filters collects, kept for its memory.
 #[derive(Debug, Default)]
@@ -16,6 +17,8 @@ pub(super) struct Chosen {
     /// Subscription Identifiers as lists: the identifier, and where the next one stands plus 1.
     ids: Vec<(u32, u32)>,
     list: Vec<u32>,
+    /// Shared subscriptions, each of which gets its copy whoever else gets one.
+    groups: Vec<NonZeroU32>,
     /// Number of the fan-out, by which a session knows that it is chosen already.
     round: u32,
 }
@@ -72,22 +75,33 @@ impl Shard {
             matches,
             chosen,
             links,
+            groups,
+            number,
             ..
         } = self;
         let before = links.stats.matched;
+        chosen.groups.clear();
         if let [only] = matches.filters() {
             let subscriptions = index.subscribers(*only);
             links.stats.work += subscriptions.len() as u64;
             links.frames.begin(subscriptions.len() > 1);
             for subscription in subscriptions {
-                deliver_one(links, subscription, source, now, out);
+                match subscription.group {
+                    None => deliver_one(links, subscription, source, now, out),
+                    Some(group) => chosen.groups.push(group),
+                }
             }
         } else {
             chosen.choose(index, matches, source.origin, links);
             links.frames.begin(chosen.sessions.len() > 1);
             chosen.deliver(source, now, links, out);
         }
-        (links.stats.matched - before) as usize
+        let mut due = (links.stats.matched - before) as usize;
+        for group in &chosen.groups {
+            let picked = groups.dispatch(*group, source, *number, links, now, out);
+            due += usize::from(picked);
+        }
+        due
     }
 }
 
@@ -113,6 +127,7 @@ fn deliver_one(
         // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
         retain: subscription.options.retain_as_published && source.retain,
         ids: id.as_ref().map_or(&[], |id| &id[..]),
+        share: 0,
     };
     links.stats.matched += 1;
     links.deliver(copy, source, now, out);
@@ -136,6 +151,10 @@ impl Chosen {
             links.stats.work += 1;
             for subscription in index.subscribers(*filter) {
                 links.stats.work += 1;
+                if let Some(group) = subscription.group {
+                    self.groups.push(group);
+                    continue;
+                }
                 if is_own(subscription, origin, links) {
                     continue;
                 }
@@ -176,6 +195,7 @@ impl Chosen {
                 qos: choice.qos.min(source.qos),
                 retain: choice.retain_as_published && source.retain,
                 ids: &self.list,
+                share: 0,
             };
             links.deliver(copy, source, now, out);
         }

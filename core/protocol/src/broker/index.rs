@@ -1,6 +1,6 @@
 //! Who gets a message: all subscriptions of one shard, by topic filter.
 
-use super::arena::Arena;
+use super::arena::{Arena, NONE};
 use super::subscribers::Subscribers;
 use super::trie::{End, Trie, Walk, wide};
 use crate::topic::{TopicFilter, TopicName};
@@ -16,6 +16,11 @@ pub use super::subscribers::Subscription;
 /// it lasts. 4 bytes are all a session has to keep of each of its subscriptions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FilterId(u32);
+
+impl FilterId {
+    /// No filter.
+    pub(super) const NONE: Self = Self(NONE);
+}
 
 /// What [`SubscriptionIndex::insert`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -44,6 +44,8 @@ pub(super) struct Copy<'a> {
     pub(super) qos: QoS,
     pub(super) retain: bool,
     pub(super) ids: &'a [u32],
+    /// See [`Parcel`].
+    pub(super) share: u16,
 }
 
 impl Links {
@@ -109,7 +111,7 @@ impl Links {
             return;
         }
         if qos != QoS::AtMostOnce {
-            let parcel = Parcel::new(message.clone(), qos, copy.retain, copy.ids);
+            let parcel = Parcel::new(message.clone(), &copy);
             let Ok(packet_id) = session.window.push(awaited(qos), parcel) else {
                 debug_assert!(false, "can_push was asked");
                 return;
@@ -154,7 +156,7 @@ impl Links {
             return;
         }
         let message = source.message().clone();
-        let parcel = Parcel::new(message, copy.qos, copy.retain, copy.ids);
+        let parcel = Parcel::new(message, &copy);
         self.put_into_queue(copy.session, parcel, now);
     }
 

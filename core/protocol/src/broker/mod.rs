@@ -15,6 +15,7 @@ mod ending;
 mod explain;
 mod fanout;
 mod frames;
+mod group;
 mod held;
 mod limits;
 mod links;
@@ -26,6 +27,7 @@ mod refill;
 mod replay;
 mod session;
 mod shard;
+mod share;
 mod source;
 mod stats;
 mod subscribe;
@@ -39,6 +41,7 @@ mod will;
 pub use acks::Ticket;
 pub use clients::{ClientConnection, ClientCounters, ClientInfo, ClientPage};
 pub use delayed::{DELAYED_PREFIX, DelayedLimits};
+pub use group::{ShareStrategies, ShareStrategy};
 pub use limits::Limits;
 pub use out::{
     Admission, AdmitRequest, Applied, AuthAnswer, AuthRequest, ConnId, ListenerId, Out, Page,
@@ -46,6 +49,7 @@ pub use out::{
 };
 pub use ranking::Priorities;
 pub use shard::{Shard, ShardConfig};
+pub use share::{Letter, To};
 pub use stats::{Dropped, Refused, Stats};
 pub use template::{Template, TemplateError};
 pub use topics::Topics;

@@ -3,12 +3,14 @@
 use super::acks::Ticket;
 use super::authenticate::Authentication;
 use super::retained::{Cursor, Retained, RetainedFull};
+use super::share::{Letter, To};
 use crate::message::{Message, Origin};
 use crate::reason::ReasonCode;
 use crate::time::Time;
 use crate::topic::{TopicFilter, TopicName};
 use crate::version::ProtocolVersion;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// A connection of a shard. The number is a slot: dense, and used again once
 /// [`Shard::handle_closed`](super::Shard::handle_closed) was called for it, so a driver can keep its
@@ -29,8 +31,13 @@ pub struct Out {
     /// Messages to be offered to every other shard that has subscriptions. Empty unless
     /// [`Shard::set_peers_interested`](super::Shard::set_peers_interested) said so.
     pub publishes: Vec<Message>,
+    /// Letters to other shards, or to this one, in this order. The driver finds the home of a group.
+    pub letters: Vec<(To, Letter)>,
+    /// Groups that nobody is in any more: their home is forgotten, unless somebody has joined
+    /// meanwhile.
+    pub groups_gone: Vec<Arc<str>>,
     /// Acknowledgements are owed for what stands above: once the retained operations are carried out and
-    /// every other shard has taken the publishes, call
+    /// every other shard has taken the publishes and letters, call
     /// [`Shard::complete`](super::Shard::complete) with this. Until then they wait, and nothing else
     /// does. Before the pages of retained messages are answered, so that SUBACK comes before them.
     pub owed: Option<Ticket>,
@@ -60,6 +67,8 @@ impl Out {
     pub fn is_empty(&self) -> bool {
         self.retained.is_empty()
             && self.publishes.is_empty()
+            && self.letters.is_empty()
+            && self.groups_gone.is_empty()
             && self.owed.is_none()
             && self.authentications.is_empty()
             && self.admissions.is_empty()

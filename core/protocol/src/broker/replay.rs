@@ -115,6 +115,7 @@ impl Shard {
                 qos: qos.min(message.qos()),
                 retain: true,
                 ids: id.as_ref().map_or(&[], |id| &id[..]),
+                share: 0,
             };
             self.links
                 .deliver(copy, &mut Source::made(message), now, out);

@@ -3,8 +3,10 @@
 use super::arena::NONE;
 use super::clients::Counters;
 use super::index::FilterId;
+use super::links::Copy;
 use super::record::Rev;
 use super::replay::Replays;
+use super::share::Memberships;
 use super::will::StoredWill;
 use crate::codec::QoS;
 use crate::message::{Message, Origin};
@@ -35,6 +37,8 @@ pub(super) struct Session {
     pub(super) conn: u32,
     /// The filters subscribed to, sorted.
     pub(super) filters: Vec<FilterId>,
+    /// The shared subscriptions.
+    pub(super) memberships: Option<Box<Memberships>>,
     pub(super) will: Option<Box<StoredWill>>,
     /// Its name for No Local, never used again.
     pub(super) origin: Origin,
@@ -67,6 +71,7 @@ impl Session {
             queued_qos0: 0,
             conn: NONE,
             filters: Vec::new(),
+            memberships: None,
             will: None,
             origin,
             will_at: Time::NEVER,
@@ -80,6 +85,16 @@ impl Session {
             chosen_at: 0,
             counters: Counters::default(),
         }
+    }
+
+    /// Subscriptions, the shared ones among them.
+    pub(super) fn subscriptions(&self) -> usize {
+        self.filters.len() + self.memberships.as_ref().map_or(0, |m| m.len())
+    }
+
+    /// Messages under way to the client: sent and not acknowledged, and waiting.
+    pub(super) fn load(&self) -> u32 {
+        (self.window.len() + self.queue.len()) as u32
     }
 
     /// When something is due while the client is away.
@@ -106,13 +121,15 @@ pub(super) struct Parcel {
     many: Option<ThinArc<(), u32>>,
     /// The Subscription Identifier if there is one, 0 for none.
     one: u32,
+    /// The place plus 1 of the session's membership that it came by, 0 for none.
+    pub(super) share: u16,
     pub(super) qos: QoS,
     pub(super) retain: bool,
 }
 
 impl Parcel {
-    pub(super) fn new(message: Message, qos: QoS, retain: bool, ids: &[u32]) -> Self {
-        let (one, many) = match ids {
+    pub(super) fn new(message: Message, copy: &Copy<'_>) -> Self {
+        let (one, many) = match copy.ids {
             [] => (0, None),
             [one] => (*one, None),
             many => (0, Some(ThinArc::from_header_and_slice((), many))),
@@ -121,8 +138,9 @@ impl Parcel {
             message: Some(message),
             many,
             one,
-            qos,
-            retain,
+            share: copy.share,
+            qos: copy.qos,
+            retain: copy.retain,
         }
     }
 
@@ -132,6 +150,7 @@ impl Parcel {
             message: None,
             many: None,
             one: 0,
+            share: 0,
             qos,
             retain: false,
         }

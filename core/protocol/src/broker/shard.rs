@@ -6,6 +6,7 @@ use super::authenticate::Authentication;
 use super::connection::{Connection, Stage};
 use super::delayed::Delayed;
 use super::fanout::Chosen;
+use super::group::{Groups, ShareStrategies};
 use super::index::{Matches, SubscriptionIndex};
 use super::limits::Limits;
 use super::links::Links;
@@ -44,6 +45,8 @@ pub struct ShardConfig {
     pub owner: Owner,
     /// What it offers and does with topics.
     pub topics: Topics,
+    /// How shared subscriptions choose their members. The same in all shards.
+    pub shares: ShareStrategies,
 }
 
 /// The server side of MQTT 3.1, 3.1.1 and 5.0 for the connections of one thread: sessions,
@@ -95,6 +98,10 @@ pub struct Shard {
     pub(super) last_origin: u64,
     pub(super) last_assigned: u64,
     last_serial: u32,
+    /// Memberships in groups given out so far.
+    pub(super) last_join: u32,
+    /// The groups whose home is here.
+    pub(super) groups: Groups,
 }
 
 impl Shard {
@@ -107,6 +114,7 @@ impl Shard {
             limits,
             owner,
             topics,
+            shares,
         } = config;
         Self {
             links: Links::new(limits),
@@ -135,6 +143,11 @@ impl Shard {
             last_origin: u64::from(number) << 48 | (owner.epoch.0 & 0xFFFF) << 32,
             last_assigned: 0,
             last_serial: 0,
+            last_join: 0,
+            groups: Groups::new(
+                shares,
+                SeedableRandomState::with_seed(seed.rotate_left(41), SharedSeed::global_fixed()),
+            ),
         }
     }
 
@@ -433,6 +446,7 @@ impl Shard {
         }
         if session != NONE {
             self.ask_for_retained(session, out);
+            self.report_load(session, out);
         }
     }
 }

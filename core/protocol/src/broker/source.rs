@@ -82,6 +82,14 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// The topic name.
+    pub(super) fn topic(&self) -> &str {
+        match &self.body {
+            Body::Made(message) => message.topic(),
+            Body::Wire(wire, _) => wire.topic,
+        }
+    }
+
     /// The message to keep; made by the first who asks.
     pub(super) fn message(&mut self) -> &Message {
         let origin = self.origin;

@@ -66,6 +66,11 @@ pub struct Stats {
     pub wills: u64,
     /// Copies that matching subscriptions were due.
     pub matched: u64,
+    /// Copies that waited for a member of a shared subscription and went back to the group, because it
+    /// left or its client went away.
+    pub given_back: u64,
+    /// Messages that members gave back and other members got.
+    pub picked_again: u64,
     /// Subscriptions looked at for messages, and for SUBSCRIBE and UNSUBSCRIBE.
     pub work: u64,
     /// Copies of retained messages that new subscriptions were due.
@@ -146,6 +151,8 @@ by_reason! {
         too_large,
         /// The session ended while the message waited.
         session_ended,
+        /// The last member of a shared subscription left while the message was on its way to one.
+        no_member,
     }
 }
 
@@ -160,10 +167,10 @@ impl Dropped {
 }
 
 impl Stats {
-    /// Copies of messages that some session was due.
+    /// Copies of messages that some session was due and has not given back to its group.
     #[must_use]
     pub const fn copies(&self) -> u64 {
-        self.matched + self.retained + self.restored
+        self.matched + self.retained + self.restored - self.given_back
     }
 
     /// Copies sent for the first time.
@@ -211,6 +218,8 @@ impl Stats {
         self.delayed_expired += other.delayed_expired;
         self.matched += other.matched;
         self.work += other.work;
+        self.given_back += other.given_back;
+        self.picked_again += other.picked_again;
         self.retained += other.retained;
         self.restored += other.restored;
         self.sent_again += other.sent_again;

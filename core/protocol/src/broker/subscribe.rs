@@ -29,7 +29,7 @@ impl Shard {
         let (mut broken, mut what) = (None, "");
         for (filter, options) in subscribe.requests() {
             let code = self
-                .subscribe(id, filter, options, identifier)
+                .subscribe(id, filter, options, identifier, out)
                 .unwrap_or_else(|error| {
                     if ends_the_connection(error.reason, v5) {
                         broken = broken.or(Some(error));
@@ -75,7 +75,7 @@ impl Shard {
         codes.clear();
         let mut what = "";
         for filter in unsubscribe.filters() {
-            let code = self.unsubscribe(session, filter);
+            let code = self.unsubscribe(session, filter, out);
             if v5 {
                 codes.push(code.0);
             }
@@ -102,30 +102,31 @@ impl Shard {
         filter: &str,
         options: SubscriptionOptions,
         identifier: Option<NonZeroU32>,
+        out: &mut Out,
     ) -> Result<ReasonCode, PeerError> {
         let invalid = |_| PeerError::new(ReasonCode::TOPIC_FILTER_INVALID, NOT_A_FILTER);
         self.links.stats.work += 1;
         let limits = &self.links.limits;
         let filter = TopicFilter::parse(filter, limits.topic_levels).map_err(invalid)?;
-        if SharedFilter::parse(filter).map_err(invalid)?.is_some() {
-            // [MQTT-3.8.3-4]
-            if options.no_local {
-                return Err(PeerError::protocol("No Local on a shared subscription"));
-            }
-            return Err(PeerError::new(
-                ReasonCode::SHARED_SUBSCRIPTIONS_NOT_SUPPORTED,
-                "shared subscriptions are not available",
-            ));
-        }
-        self.topics.check_filter(filter, identifier.is_some())?;
+        let shared = SharedFilter::parse(filter).map_err(invalid)?;
+        self.topics
+            .check_filter(filter, identifier.is_some(), shared.is_some())?;
         let options = SubscriptionOptions {
             qos: options.qos.min(self.topics.maximum_qos), // [MQTT-3.2.2-10]
             ..options
         };
         let session_slot = self.links.conns[id].session;
-        let session = &mut self.links.sessions[session_slot];
+        if let Some(shared) = shared {
+            // [MQTT-3.8.3-4]
+            if options.no_local {
+                return Err(PeerError::protocol("No Local on a shared subscription"));
+            }
+            self.share(session_slot, shared, options, identifier, out)?;
+            return Ok(ReasonCode(options.qos as u8));
+        }
         let most = limits.subscriptions;
-        if session.filters.len() >= most
+        let session = &mut self.links.sessions[session_slot];
+        if session.subscriptions() >= most
             && self
                 .index
                 .find(filter)
@@ -161,11 +162,17 @@ impl Shard {
         Ok(ReasonCode(options.qos as u8))
     }
 
-    fn unsubscribe(&mut self, session_slot: u32, filter: &str) -> ReasonCode {
+    fn unsubscribe(&mut self, session_slot: u32, filter: &str, out: &mut Out) -> ReasonCode {
         self.links.stats.work += 1;
         let Ok(filter) = TopicFilter::parse(filter, self.links.limits.topic_levels) else {
             return ReasonCode::TOPIC_FILTER_INVALID;
         };
+        if let Ok(Some(shared)) = SharedFilter::parse(filter) {
+            return match self.unshare(session_slot, shared, out) {
+                true => ReasonCode::SUCCESS,
+                false => ReasonCode::NO_SUBSCRIPTION_EXISTED,
+            };
+        }
         let session = &mut self.links.sessions[session_slot];
         let found = self.index.find(filter).and_then(|known| {
             let place = session.filters.binary_search(&known).ok()?;
@@ -191,5 +198,6 @@ fn ends_the_connection(reason: ReasonCode, v5: bool) -> bool {
                 reason,
                 ReasonCode::WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED
                     | ReasonCode::SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED
+                    | ReasonCode::SHARED_SUBSCRIPTIONS_NOT_SUPPORTED
             )
 }

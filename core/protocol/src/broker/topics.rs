@@ -25,6 +25,9 @@ pub struct Topics {
     /// Whether subscriptions may have identifiers, announced when not. Beyond it: DISCONNECT with
     /// 0xA1.
     pub subscription_identifiers: bool,
+    /// Whether there are shared subscriptions, announced when not. Beyond it: DISCONNECT with 0x9E,
+    /// before MQTT 5.0 the filter fails (0x80).
+    pub shared_subscriptions: bool,
     /// Whether a payload that its Payload Format Indicator calls UTF-8 is checked. One that is not is
     /// refused with 0x99; with QoS 0, which has no answer, it is dropped and counted.
     pub check_payload_format: bool,
@@ -43,6 +46,7 @@ impl Default for Topics {
             retain_available: true,
             wildcard_subscriptions: true,
             subscription_identifiers: true,
+            shared_subscriptions: true,
             check_payload_format: false,
             delayed: None,
             response_information: None,
@@ -65,6 +69,10 @@ impl Topics {
             (
                 PropertyId::SubscriptionIdentifierAvailable,
                 self.subscription_identifiers,
+            ),
+            (
+                PropertyId::SharedSubscriptionAvailable,
+                self.shared_subscriptions,
             ),
         ] {
             if !offered {
@@ -146,11 +154,18 @@ impl Topics {
         &self,
         filter: TopicFilter<'_>,
         identifier: bool,
+        shared: bool,
     ) -> Result<(), PeerError> {
         if identifier && !self.subscription_identifiers {
             return Err(PeerError::new(
                 ReasonCode::SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED,
                 "subscription identifiers are not available",
+            ));
+        }
+        if shared && !self.shared_subscriptions {
+            return Err(PeerError::new(
+                ReasonCode::SHARED_SUBSCRIPTIONS_NOT_SUPPORTED,
+                "shared subscriptions are not available",
             ));
         }
         if !self.wildcard_subscriptions && !filter.is_exact() {

@@ -287,6 +287,24 @@ impl<T> SendWindow<T> {
             .map(|flight| (flight.phase, &mut flight.item))
     }
 
+    /// All items, in no order.
+    pub fn items_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.flights.iter_mut().map(|flight| &mut flight.item)
+    }
+
+    /// Takes out the QoS 1 messages for which `leaves` is true, in the order of sending, as if they had
+    /// been acknowledged: for what somebody else gets, while this peer has no connection.
+    pub fn take_unacknowledged(&mut self, leaves: impl Fn(&T) -> bool) -> impl Iterator<Item = T> {
+        debug_assert!(self.quota == 0, "not while there is a connection");
+        let sent = self.in_order();
+        let ids: Vec<u16> = sent
+            .filter(|(_, phase, item)| *phase == Phase::AwaitPuback && leaves(item))
+            .map(|(id, ..)| id)
+            .collect();
+        ids.into_iter()
+            .filter_map(|id| self.flights.remove(id).map(|flight| flight.item))
+    }
+
     /// True when the id is in use.
     #[must_use]
     pub fn contains(&self, id: u16) -> bool {

@@ -159,6 +159,10 @@ impl Desk {
                 }
             }
             assert!(self.out.publishes.is_empty(), "there are no other shards");
+            for (_, letter) in std::mem::take(&mut self.out.letters) {
+                self.shard.handle_letter(letter, self.now, &mut self.out);
+            }
+            self.out.groups_gone.clear();
             if let Some(ticket) = self.out.owed.take() {
                 self.shard.complete(ticket, &mut self.out);
             }

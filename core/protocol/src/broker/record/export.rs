@@ -90,6 +90,15 @@ impl Shard {
                 replay: cursor.map(|cursor| cursor.as_str().into()),
             });
         }
+        let memberships = session.memberships.as_deref();
+        for (_, membership) in memberships.into_iter().flat_map(|m| m.iter()) {
+            all.push(SubscriptionRecord {
+                filter: format!("$share/{}", membership.group).into(),
+                options: membership.options,
+                identifier: membership.identifier,
+                replay: None,
+            });
+        }
         all
     }
 }

@@ -2,6 +2,7 @@
 
 use super::super::arena::NONE;
 use super::super::index::Subscription;
+use super::super::links::Copy;
 use super::super::out::Out;
 use super::super::session::{Kept, Parcel};
 use super::super::shard::Shard;
@@ -11,7 +12,7 @@ use super::session::{CopyRecord, SubscriptionRecord, WillRecord};
 use crate::codec::QoS;
 use crate::session::dedupe::Received;
 use crate::time::Clock;
-use crate::topic::TopicFilter;
+use crate::topic::{SharedFilter, TopicFilter};
 
 /// What [`Shard::restore`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +75,7 @@ impl Shard {
         }
         session.window.skip_to(record.last_packet_id);
         for subscription in &record.subscriptions {
-            self.resubscribe(slot, subscription);
+            self.resubscribe(slot, subscription, out);
         }
         for copy in record.queue {
             self.links.stats.restored += 1;
@@ -86,9 +87,16 @@ impl Shard {
         Restored::Taken
     }
 
-    fn resubscribe(&mut self, slot: u32, record: &SubscriptionRecord) {
+    fn resubscribe(&mut self, slot: u32, record: &SubscriptionRecord, out: &mut Out) {
+        let filter = TopicFilter::assume(&record.filter);
+        if let Ok(Some(shared)) = SharedFilter::parse(filter) {
+            let (options, identifier) = (record.options, record.identifier);
+            // Over the limit of today it is left out, like any subscription that is refused.
+            let _ = self.share(slot, shared, options, identifier, out);
+            return;
+        }
         let inserted = self.index.insert(
-            TopicFilter::assume(&record.filter),
+            filter,
             Subscription {
                 session: slot,
                 group: None,
@@ -125,7 +133,23 @@ fn stored(will: WillRecord) -> StoredWill {
 impl From<Option<CopyRecord>> for Parcel {
     fn from(copy: Option<CopyRecord>) -> Self {
         match copy {
-            Some(copy) => Self::new(copy.message, copy.qos, copy.retain, &copy.ids),
+            Some(copy) => {
+                let CopyRecord {
+                    message,
+                    qos,
+                    retain,
+                    ids,
+                } = copy;
+                let copy = Copy {
+                    session: NONE,
+                    qos,
+                    retain,
+                    ids: &ids,
+                    // From now on it is the session's own.
+                    share: 0,
+                };
+                Self::new(message, &copy)
+            }
             None => Self::released(QoS::ExactlyOnce),
         }
     }

@@ -387,7 +387,7 @@ fn the_server_says_what_it_can() {
     assert_eq!(said(PropertyId::ReceiveMaximum), Some(17));
     assert_eq!(said(PropertyId::TopicAliasMaximum), Some(9));
     assert_eq!(said(PropertyId::SessionExpiryInterval), Some(100));
-    assert_eq!(said(PropertyId::SharedSubscriptionAvailable), Some(0));
+    assert_eq!(said(PropertyId::SharedSubscriptionAvailable), None);
     assert_eq!(said(PropertyId::ServerKeepAlive), None);
 }
 

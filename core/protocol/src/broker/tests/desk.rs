@@ -2,8 +2,8 @@
 
 use crate::broker::retained::{Retained, RetainedLimits};
 use crate::broker::{
-    Admission, Applied, AuthAnswer, AuthRequest, ClientCounters, ConnId, Limits, ListenerId, Out,
-    Shard, ShardConfig, Stats, Topics,
+    Admission, Applied, AuthAnswer, AuthRequest, ClientCounters, ConnId, Letter, Limits,
+    ListenerId, Out, Shard, ShardConfig, Stats, To, Topics,
 };
 use crate::codec::{
     Ack, ConnAck, Connect, Disconnect, FrameBuffer, MAX_PACKET_SIZE, Packet, PacketType,
@@ -16,6 +16,7 @@ use crate::time::Time;
 use crate::version::ProtocolVersion;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 pub(super) use ProtocolVersion::{V3_1, V3_1_1, V5_0};
 pub(super) const Q0: QoS = QoS::AtMostOnce;
@@ -70,6 +71,9 @@ impl Delivered {
     }
 }
 
+/// The shard's.
+pub(super) const NUMBER: u16 = 3;
+
 /// What the test knows of one connection.
 struct Line {
     version: ProtocolVersion,
@@ -90,6 +94,11 @@ pub(super) struct Desk {
     pub(super) now: Time,
     pub(super) ended: Vec<String>,
     pub(super) offered: Vec<Message>,
+    /// Letters to other shards.
+    pub(super) posted: Vec<(To, Letter)>,
+    /// Groups are at home on another shard.
+    pub(super) home_is_elsewhere: bool,
+    pub(super) groups_gone: Vec<Arc<str>>,
     /// Where the next client is.
     pub(super) peer: Option<IpAddr>,
     pub(super) admission: Option<Admission>,
@@ -120,7 +129,7 @@ impl Desk {
         change(&mut limits);
         Self {
             shard: Shard::new(ShardConfig {
-                number: 3,
+                number: NUMBER,
                 seed: 42,
                 limits,
                 topics,
@@ -134,6 +143,9 @@ impl Desk {
             now: Time(1_000_000),
             ended: Vec::new(),
             offered: Vec::new(),
+            posted: Vec::new(),
+            home_is_elsewhere: false,
+            groups_gone: Vec::new(),
             peer: None,
             admission: Some(Admission::Accept),
             asked: Vec::new(),
@@ -414,6 +426,14 @@ impl Desk {
             let ops = out.retained.drain(..);
             let applied: Vec<_> = ops.map(|op| op.apply(&mut self.store, self.now)).collect();
             self.offered.append(&mut out.publishes);
+            for (to, letter) in out.letters.drain(..) {
+                match to {
+                    To::Shard(number) if number != NUMBER => self.posted.push((to, letter)),
+                    To::Home(_) if self.home_is_elsewhere => self.posted.push((to, letter)),
+                    _ => self.shard.handle_letter(letter, self.now, &mut self.out),
+                }
+            }
+            self.groups_gone.append(&mut out.groups_gone);
             if let Some(ticket) = out.owed.take() {
                 self.shard.complete(ticket, &mut self.out);
             }

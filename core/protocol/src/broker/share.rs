@@ -1,0 +1,450 @@
+//! Shared subscriptions (4.8.2): what the shards tell each other about groups, and the members' side.
+//!
+//! A group is a share name with its filter. Its members may live on several shards; one of these, the
+//! group's home, keeps the list, stands in its own subscription index for all of them, and picks the
+//! member for each message. The other shards don't know of the group: they offer the home their
+//! messages as they do to any shard with subscriptions. A member's session has no entry in an index,
+//! only its options. So a message is picked for once, wherever it comes in, and the messages of one
+//! publisher reach the home in order.
+//!
+//! Where home and member are one shard, which the driver sees to for the first member, nothing leaves
+//! it. Otherwise they exchange [`Letter`]s, which keep their order between two shards.
+
+use super::arena::NONE;
+use super::links::{Copy, Links};
+use super::out::Out;
+use super::session::Parcel;
+use super::shard::Shard;
+use super::source::Source;
+use crate::codec::QoS;
+use crate::codec::subscribe::SubscriptionOptions;
+use crate::error::PeerError;
+use crate::message::Message;
+use crate::reason::ReasonCode;
+use crate::time::Time;
+use crate::topic::SharedFilter;
+use crate::weight::Weight;
+use hashbrown::HashMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+/// Where a [`Letter`] goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum To {
+    /// The home of this group, `SHARE_NAME/FILTER`. The driver keeps it: the shard that asks first,
+    /// until the home says in [`Out::groups_gone`] that nobody is left.
+    Home(Arc<str>),
+    /// The shard of this number.
+    Shard(u16),
+}
+
+/// What one shard tells another, to be passed to [`Shard::handle_letter`] there. Letters between two
+/// shards arrive in their order.
+#[derive(Debug)]
+pub struct Letter(pub(super) Content);
+
+/// A member of a group: a session, wherever it lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Member {
+    pub(super) shard: u16,
+    /// Place among the session's memberships.
+    pub(super) place: u16,
+    pub(super) session: u32,
+    /// Counts the memberships of its shard, so that a later one in the same place is another.
+    pub(super) join: u32,
+}
+
+#[derive(Debug)]
+pub(super) enum Content {
+    /// To the home: a member more.
+    Join(Arc<str>, Member, Presence),
+    /// To the home: a member less.
+    Leave(Arc<str>, Member),
+    /// To the home: a member's client has come or gone.
+    Presence(Arc<str>, Member, Presence),
+    /// To the home: messages that a member has not completed and another one may have.
+    Return(Arc<str>, Vec<Message>),
+    /// To the home: how many messages are under way to the member now.
+    Load(Arc<str>, Member, u32),
+    /// To the member: a message.
+    Share(Box<Share>),
+    /// To the member: give back what you have, if your client is still away.
+    Recall(Member),
+}
+
+#[derive(Debug)]
+pub(super) struct Share {
+    pub(super) group: Arc<str>,
+    pub(super) member: Member,
+    pub(super) message: Message,
+    /// Nobody else is there: keep it, even if the client is away.
+    pub(super) keep: bool,
+    /// The home wants to know the member's load.
+    pub(super) report: bool,
+}
+
+/// Whether a member's client is connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    Here,
+    Away,
+}
+
+/// What became of a message picked for a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    Yes,
+    /// There is no such membership any more.
+    Gone,
+    /// The client is away, which the home did not know.
+    Away,
+}
+
+impl Letter {
+    /// Members that the group has more with this letter: what the driver counts for the group's home.
+    #[must_use]
+    pub fn members(&self) -> i32 {
+        match self.0 {
+            Content::Join(..) => 1,
+            Content::Leave(..) => -1,
+            _ => 0,
+        }
+    }
+}
+
+impl Weight for Letter {
+    fn weight(&self) -> usize {
+        let messages = match &self.0 {
+            Content::Return(_, messages) => messages.iter().map(Message::memory).sum(),
+            Content::Share(share) => share.message.memory(),
+            _ => 0,
+        };
+        size_of::<Self>() + messages
+    }
+}
+
+/// The groups that a session is a member of. Boxed: most sessions are in none.
+#[derive(Debug, Default)]
+pub(super) struct Memberships {
+    places: HashMap<Arc<str>, u16>,
+    list: Vec<Option<Membership>>,
+    free: Vec<u16>,
+}
+
+#[derive(Debug)]
+pub(super) struct Membership {
+    pub(super) group: Arc<str>,
+    pub(super) options: SubscriptionOptions,
+    pub(super) identifier: Option<NonZeroU32>,
+    join: u32,
+    /// The home wants to know the load.
+    reports: bool,
+}
+
+impl Memberships {
+    /// Groups.
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// All of them, with their places.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u16, &Membership)> {
+        let list = self.list.iter().enumerate();
+        list.filter_map(|(place, found)| Some((place as u16, found.as_ref()?)))
+    }
+
+    fn get(&self, place: u16) -> Option<&Membership> {
+        self.list.get(usize::from(place))?.as_ref()
+    }
+
+    fn insert(&mut self, membership: Membership) -> u16 {
+        let group = membership.group.clone();
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.list[usize::from(place)] = Some(membership);
+                place
+            }
+            None => {
+                self.list.push(Some(membership));
+                (self.list.len() - 1) as u16
+            }
+        };
+        self.places.insert(group, place);
+        place
+    }
+
+    fn remove(&mut self, group: &str) -> Option<(u16, Membership)> {
+        let place = self.places.remove(group)?;
+        self.free.push(place);
+        Some((place, self.list[usize::from(place)].take()?))
+    }
+}
+
+/// Groups of one session: a place and one more must fit into 16 bits.
+const MOST_GROUPS: usize = u16::MAX as usize - 1;
+
+impl Shard {
+    /// Another shard has something to say, or this one to itself.
+    pub fn handle_letter(&mut self, letter: Letter, now: Time, out: &mut Out) {
+        match letter.0 {
+            Content::Join(group, member, presence) => self.join(group, member, presence, out),
+            Content::Leave(group, member) => self.leave(&group, member, out),
+            Content::Presence(group, member, presence) => {
+                self.note_presence(&group, member, presence, out);
+            }
+            Content::Return(group, messages) => self.pick_again(&group, &messages, now, out),
+            Content::Load(group, member, load) => self.groups.note_load(&group, member, load),
+            Content::Share(share) => self.take_share(*share, now, out),
+            Content::Recall(member) => self.give_back_if_away(member, out),
+        }
+    }
+
+    /// Makes a session a member, or changes its options. The answer waits like any SUBACK, so that the
+    /// home knows of the member before the client knows that it is one.
+    pub(super) fn share(
+        &mut self,
+        session: u32,
+        shared: SharedFilter<'_>,
+        options: SubscriptionOptions,
+        identifier: Option<NonZeroU32>,
+        out: &mut Out,
+    ) -> Result<(), PeerError> {
+        let group = format!("{}/{}", shared.share_name, shared.filter.as_str());
+        let most = self.links.limits.subscriptions.min(MOST_GROUPS);
+        let slot = session;
+        let session = &mut self.links.sessions[slot];
+        let full = session.subscriptions() >= most;
+        let memberships = session.memberships.get_or_insert_default();
+        if let Some(place) = memberships.places.get(&*group) {
+            if let Some(known) = &mut memberships.list[usize::from(*place)] {
+                (known.options, known.identifier) = (options, identifier);
+            }
+            return Ok(());
+        }
+        if full {
+            return Err(PeerError::new(
+                ReasonCode::QUOTA_EXCEEDED,
+                "too many subscriptions",
+            ));
+        }
+        self.last_join = self.last_join.wrapping_add(1);
+        let group: Arc<str> = group.into();
+        let place = memberships.insert(Membership {
+            group: group.clone(),
+            options,
+            identifier,
+            join: self.last_join,
+            reports: false,
+        });
+        self.links.stats.subscriptions += 1;
+        let member = Member {
+            shard: self.number,
+            place,
+            session: slot,
+            join: self.last_join,
+        };
+        let presence = presence(session.conn);
+        let letter = Letter(Content::Join(group.clone(), member, presence));
+        out.letters.push((To::Home(group), letter));
+        Ok(())
+    }
+
+    /// Ends a membership; false when there is none. What waits for the client goes to another member;
+    /// what was sent to it is its own.
+    pub(super) fn unshare(&mut self, slot: u32, shared: SharedFilter<'_>, out: &mut Out) -> bool {
+        let group = format!("{}/{}", shared.share_name, shared.filter.as_str());
+        let session = &mut self.links.sessions[slot];
+        let removed = session
+            .memberships
+            .as_mut()
+            .and_then(|memberships| memberships.remove(&group));
+        let Some((place, membership)) = removed else {
+            return false;
+        };
+        self.links.stats.subscriptions -= 1;
+        let member = self.member(slot, place, membership.join);
+        let group = membership.group;
+        let letter = Letter(Content::Leave(group.clone(), member));
+        out.letters.push((To::Home(group.clone()), letter));
+        self.give_back(slot, place, &group, false, out);
+        for parcel in self.links.sessions[slot].window.items_mut() {
+            if parcel.share == place + 1 {
+                parcel.share = 0;
+            }
+        }
+        true
+    }
+
+    /// A session's client has come or gone.
+    pub(super) fn tell_presence(&mut self, slot: u32, out: &mut Out) {
+        let session = &self.links.sessions[slot];
+        let Some(memberships) = &session.memberships else {
+            return;
+        };
+        for (place, membership) in memberships.iter() {
+            let group = &membership.group;
+            let member = self.member(slot, place, membership.join);
+            let content = Content::Presence(group.clone(), member, presence(session.conn));
+            let to = To::Home(group.clone());
+            out.letters.push((to, Letter(content)));
+        }
+    }
+
+    /// A session ends: leaves its groups, and gives back what it has not completed. QoS 2 messages
+    /// that were sent stay with it and end with it [MQTT-4.8.2-5].
+    pub(super) fn leave_all(&mut self, slot: u32, out: &mut Out) {
+        let Some(memberships) = self.links.sessions[slot].memberships.take() else {
+            return;
+        };
+        self.links.stats.subscriptions -= memberships.len() as u64;
+        for (place, membership) in memberships.iter() {
+            let group = &membership.group;
+            let member = self.member(slot, place, membership.join);
+            let letter = Letter(Content::Leave(group.clone(), member));
+            out.letters.push((To::Home(group.clone()), letter));
+            self.give_back(slot, place, group, true, out);
+        }
+    }
+
+    /// Tells the homes that asked how many messages are under way to this session.
+    pub(super) fn report_load(&self, slot: u32, out: &mut Out) {
+        let session = &self.links.sessions[slot];
+        let Some(memberships) = &session.memberships else {
+            return;
+        };
+        for (place, membership) in memberships.iter().filter(|(_, m)| m.reports) {
+            let group = &membership.group;
+            let member = self.member(slot, place, membership.join);
+            let content = Content::Load(group.clone(), member, session.load());
+            let to = To::Home(group.clone());
+            out.letters.push((to, Letter(content)));
+        }
+    }
+
+    fn member(&self, session: u32, place: u16, join: u32) -> Member {
+        Member {
+            shard: self.number,
+            place,
+            session,
+            join,
+        }
+    }
+
+    fn take_share(&mut self, share: Share, now: Time, out: &mut Out) {
+        let Share {
+            group,
+            member,
+            message,
+            keep,
+            report,
+        } = share;
+        let mut source = Source::made(&message);
+        self.links.frames.begin(false);
+        let taken = self
+            .links
+            .share(member, keep, report, &mut source, now, out);
+        if taken != Taken::Yes {
+            let back = Letter(Content::Return(group.clone(), vec![message]));
+            out.letters.push((To::Home(group), back));
+        }
+    }
+
+    fn give_back_if_away(&mut self, member: Member, out: &mut Out) {
+        let Some((session, membership)) = self.links.membership(member) else {
+            return;
+        };
+        if session.conn == NONE {
+            let group = membership.group.clone();
+            self.give_back(member.session, member.place, &group, true, out);
+        }
+    }
+
+    /// Takes out what waits for one membership, and with `sent` also the QoS 1 messages that were sent
+    /// and not acknowledged, and gives it to the group, oldest first.
+    fn give_back(&mut self, slot: u32, place: u16, group: &Arc<str>, sent: bool, out: &mut Out) {
+        let Links {
+            sessions, stats, ..
+        } = &mut self.links;
+        let session = &mut sessions[slot];
+        let share = place + 1;
+        let mut messages = Vec::new();
+        if sent {
+            let unacknowledged = session.window.take_unacknowledged(|p| p.share == share);
+            messages.extend(unacknowledged.filter_map(|parcel| parcel.message));
+        }
+        let queued_qos0 = &mut session.queued_qos0;
+        session.queue.remove_if(
+            |parcel| parcel.share == share,
+            |parcel: Parcel| {
+                stats.queued -= 1;
+                stats.queued_bytes -= parcel.weight() as u64;
+                stats.given_back += 1;
+                *queued_qos0 -= u32::from(parcel.qos == QoS::AtMostOnce);
+                messages.extend(parcel.message);
+            },
+        );
+        if !messages.is_empty() {
+            let letter = Letter(Content::Return(group.clone(), messages));
+            out.letters.push((To::Home(group.clone()), letter));
+        }
+    }
+}
+
+impl Links {
+    /// Delivers a message to the member it was picked for, as far as that one is still there.
+    pub(super) fn share(
+        &mut self,
+        member: Member,
+        keep: bool,
+        report: bool,
+        source: &mut Source<'_>,
+        now: Time,
+        out: &mut Out,
+    ) -> Taken {
+        let Some((session, membership)) = self.membership(member) else {
+            return Taken::Gone;
+        };
+        if session.conn == NONE && !keep {
+            return Taken::Away;
+        }
+        let options = membership.options;
+        let id = membership.identifier.map(|id| [id.get()]);
+        if report {
+            self.ask_for_reports(member);
+        }
+        let copy = Copy {
+            session: member.session,
+            qos: options.qos.min(source.qos),
+            retain: options.retain_as_published && source.retain,
+            ids: id.as_ref().map_or(&[], |id| &id[..]),
+            share: member.place + 1,
+        };
+        self.stats.matched += 1;
+        self.deliver(copy, source, now, out);
+        Taken::Yes
+    }
+
+    fn membership(&self, member: Member) -> Option<(&super::session::Session, &Membership)> {
+        let session = self.sessions.get(member.session)?;
+        let membership = session.memberships.as_ref()?.get(member.place)?;
+        (membership.join == member.join).then_some((session, membership))
+    }
+
+    fn ask_for_reports(&mut self, member: Member) {
+        let session = &mut self.sessions[member.session];
+        let list = session.memberships.as_mut().map(|m| &mut m.list);
+        if let Some(Some(Some(membership))) = list
+            .map(|list| list.get_mut(usize::from(member.place)))
+            .map(|found| found.map(Option::as_mut))
+        {
+            membership.reports = true;
+        }
+    }
+}
+
+fn presence(conn: u32) -> Presence {
+    match conn {
+        NONE => Presence::Away,
+        _ => Presence::Here,
+    }
+}
