@@ -14,8 +14,8 @@ use crate::topic::TopicName;
 use crate::version::ProtocolVersion;
 use crate::weight::Weight;
 
-/// Who published a message, as far as No Local needs to know [MQTT-3.8.3-3]. A number that the
-/// broker gives each session; [`Origin::NONE`] for messages that no session published.
+/// Who published a message, as far as No Local needs to know [MQTT-3.8.3-3]: 64 bits of a hash of the
+/// client identifier; [`Origin::NONE`] for messages that no client published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Origin(pub u64);
 

@@ -14,7 +14,6 @@ use crate::codec::{
     PropertyId, Value,
 };
 use crate::error::PeerError;
-use crate::message::Origin;
 use crate::reason::ReasonCode;
 use crate::session::alias::AliasesOut;
 use crate::time::Time;
@@ -230,12 +229,12 @@ impl Shard {
     }
 
     pub(super) fn new_session(&mut self, client_id: Box<str>) -> u32 {
-        self.last_origin += 1;
+        self.last_session += 1;
         let hash = self.hash(&client_id);
         let slot = self
             .links
             .sessions
-            .insert(Session::new(client_id, Origin(self.last_origin)));
+            .insert(Session::new(client_id, self.last_session));
         let Self {
             clients,
             links,

@@ -4,7 +4,7 @@ use super::acks::Ticket;
 use super::authenticate::Authentication;
 use super::retained::{Cursor, Retained, RetainedFull};
 use super::share::{Letter, To};
-use crate::message::{Message, Origin};
+use crate::message::Message;
 use crate::reason::ReasonCode;
 use crate::time::Time;
 use crate::topic::{TopicFilter, TopicName};
@@ -104,7 +104,7 @@ pub enum RetainedOp {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetainedTicket {
     pub(super) session: u32,
-    pub(super) origin: Origin,
+    pub(super) serial: u64,
     pub(super) turn: u32,
 }
 

@@ -81,11 +81,11 @@ impl Shard {
         let Some(session) = self.links.sessions.get_mut(ticket.session) else {
             return;
         };
-        let origin = session.origin;
+        let (origin, serial) = (session.origin, session.serial);
         let Some(replays) = &mut session.replays else {
             return;
         };
-        if origin != ticket.origin || session.replay_turn != ticket.turn {
+        if serial != ticket.serial || session.replay_turn != ticket.turn {
             return;
         }
         session.replay_turn = session.replay_turn.wrapping_add(1);
@@ -130,7 +130,7 @@ impl Shard {
             return;
         }
         let found = &mut self.links.sessions[session];
-        let origin = found.origin;
+        let serial = found.serial;
         let Some(replays) = &mut found.replays else {
             return;
         };
@@ -142,7 +142,7 @@ impl Shard {
         out.retained.push(RetainedOp::Page {
             ticket: RetainedTicket {
                 session,
-                origin,
+                serial,
                 turn: found.replay_turn,
             },
             filter: filter.into(),

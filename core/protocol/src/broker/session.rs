@@ -4,7 +4,7 @@ use super::arena::NONE;
 use super::clients::Counters;
 use super::index::FilterId;
 use super::links::Copy;
-use super::record::Rev;
+use super::record::{Rev, SessKey};
 use super::replay::Replays;
 use super::share::Memberships;
 use super::will::StoredWill;
@@ -40,8 +40,10 @@ pub(super) struct Session {
     /// The shared subscriptions.
     pub(super) memberships: Option<Box<Memberships>>,
     pub(super) will: Option<Box<StoredWill>>,
-    /// Its name for No Local, never used again.
+    /// Its client's name for No Local.
     pub(super) origin: Origin,
+    /// Tells it from other sessions that had or will have its slot.
+    pub(super) serial: u64,
     /// While the client is away: when the will is due.
     pub(super) will_at: Time,
     /// While the client is away: when the session ends.
@@ -62,8 +64,10 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(client_id: Box<str>, origin: Origin) -> Self {
+    pub(super) fn new(client_id: Box<str>, serial: u64) -> Self {
         Self {
+            origin: SessKey::new("", &client_id).origin(),
+            serial,
             client_id,
             window: SendWindow::new(),
             received: ReceivedIds::new(),
@@ -73,7 +77,6 @@ impl Session {
             filters: Vec::new(),
             memberships: None,
             will: None,
-            origin,
             will_at: Time::NEVER,
             ends_at: Time::NEVER,
             timer: None,

@@ -94,8 +94,8 @@ pub struct Shard {
     pub(super) owner: Owner,
     pub(super) seed: u64,
     pub(super) server_reference: Option<Box<str>>,
-    /// Origins and made-up client identifiers given out so far.
-    pub(super) last_origin: u64,
+    /// Sessions and made-up client identifiers given out so far.
+    pub(super) last_session: u64,
     pub(super) last_assigned: u64,
     last_serial: u32,
     /// Memberships in groups given out so far.
@@ -139,8 +139,7 @@ impl Shard {
             owner,
             seed,
             server_reference: None,
-            // Sessions of earlier starts may come back, with their origins.
-            last_origin: u64::from(number) << 48 | (owner.epoch.0 & 0xFFFF) << 32,
+            last_session: 0,
             last_assigned: 0,
             last_serial: 0,
             last_join: 0,

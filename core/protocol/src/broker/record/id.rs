@@ -1,5 +1,6 @@
 //! The names of things on disk: the same whoever wrote them, and in a cluster.
 
+use crate::message::Origin;
 use sha2::{Digest, Sha256};
 
 /// Partitions of sessions and of topics. Part of the format: a store that was made with another
@@ -61,6 +62,13 @@ impl SessKey {
         let mut key = [0; 16];
         key.copy_from_slice(&hash.finalize()[..16]);
         Self(key)
+    }
+
+    /// The client as a publisher: what No Local compares. Half of the key is enough for that.
+    #[must_use]
+    pub fn origin(self) -> Origin {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        Origin(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
     }
 
     /// The key as a number modulo [`PARTITIONS`].

@@ -14,6 +14,7 @@ mod queues;
 mod records;
 mod retained;
 mod sessions;
+mod shared;
 mod subscribe;
 mod topics;
 mod wills;
