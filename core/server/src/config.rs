@@ -226,11 +226,45 @@ mod tests {
     }
 
     #[test]
+    fn rules_for_topics_reach_the_broker_in_their_order() {
+        let text = "[[topics.rewrite]]\nsource = 'a/+'\ntarget = 'b/$1'\non = 'publish'\n\
+            [[topics.rewrite]]\nsource = '#'\nexpression = '^(.*)$'\ntarget = 'c/$1'\n\
+            [[topics.auto_subscribe]]\nfilter = 'in/${clientid}/#'\nqos = 1\nno_local = true";
+        let topics = merge(parse(text).unwrap(), &[]).topics;
+        let [first, second] = &topics.rewrite[..] else {
+            panic!("two rules, not {:?}", topics.rewrite);
+        };
+        assert!(format!("{first:?}").contains("Publish") && format!("{second:?}").contains("All"));
+        assert_eq!(topics.auto_subscribe.len(), 1);
+    }
+
+    #[test]
     fn what_is_wrong_with_topics_is_named_with_its_place() {
         for (line, words) in [
             ("maximum_qos = 3", "3 is no QoS"),
             ("retain = 1", "boolean"),
             ("response_information = 'a/${user}'", "`${user}` is none of"),
+            ("rewrite = [{source = 'a#', target = 'b'}]", "the source: "),
+            (
+                "rewrite = [{source = '#', expression = '(', target = 'b'}]",
+                "the expression: ",
+            ),
+            (
+                "rewrite = [{source = 'a', target = 'b/$1'}]",
+                "captured for $1",
+            ),
+            (
+                "rewrite = [{source = 'a', target = 'b', on = 'x'}]",
+                "unknown variant `x`",
+            ),
+            ("rewrite = [{source = 'a'}]", "missing field `target`"),
+            ("auto_subscribe = [{filter = 'a/$1'}]", "captured for $1"),
+            ("auto_subscribe = [{filter = 'a#'}]", "the filter: wildcard"),
+            ("auto_subscribe = [{filter = 'a', qos = 4}]", "4 is no QoS"),
+            (
+                "auto_subscribe = [{filter = 'a', retain_handling = 3}]",
+                "retain_handling: 3",
+            ),
             ("retained = true", "unknown field `retained`"),
         ] {
             let error = parse(&format!("[topics]\n{line}")).unwrap_err();

@@ -3,8 +3,8 @@
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use ternmq_broker::Topics;
-use ternmq_protocol::broker::Template;
-use ternmq_protocol::codec::QoS;
+use ternmq_protocol::broker::{AutoSubscription, Rewrite, RewriteError, RewriteOn, Template};
+use ternmq_protocol::codec::{QoS, RetainHandling, SubscriptionOptions};
 
 /// What each line does stands in the documentation of `ternmq_broker::Topics`, whose defaults hold
 /// for every line that isn't there.
@@ -26,6 +26,9 @@ pub(crate) struct Table {
     delayed_bytes: Option<usize>,
     /// Seconds of the longest delay.
     delayed_seconds: Option<u32>,
+    /// Rules in order.
+    rewrite: Vec<RewriteLine>,
+    auto_subscribe: Vec<AutoLine>,
     /// With places: `response/${clientid}`.
     #[serde(deserialize_with = "template")]
     response_information: Option<Template>,
@@ -51,7 +54,92 @@ impl Table {
             set(&mut delayed.bytes, self.delayed_bytes);
             set(&mut delayed.seconds, self.delayed_seconds);
         }
+        topics.rewrite = self.rewrite.into_iter().map(|line| line.0).collect();
+        let made = self.auto_subscribe.into_iter();
+        topics.auto_subscribe = made.map(|line| line.0).collect();
         topics.response_information = self.response_information;
+    }
+}
+
+/// A rule that could be made, so that what is wrong with one has its place.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "RewriteTable")]
+struct RewriteLine(Rewrite);
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RewriteTable {
+    #[serde(default)]
+    on: On,
+    /// A topic filter.
+    source: String,
+    /// A regular expression.
+    expression: Option<String>,
+    /// With places: `b/$1/${clientid}`.
+    target: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum On {
+    Publish,
+    Subscribe,
+    #[default]
+    All,
+}
+
+impl TryFrom<RewriteTable> for RewriteLine {
+    type Error = RewriteError;
+
+    fn try_from(table: RewriteTable) -> Result<Self, RewriteError> {
+        let on = match table.on {
+            On::Publish => RewriteOn::Publish,
+            On::Subscribe => RewriteOn::Subscribe,
+            On::All => RewriteOn::All,
+        };
+        let expression = table.expression.as_deref();
+        Rewrite::new(on, &table.source, expression, &table.target).map(Self)
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "AutoTable")]
+struct AutoLine(AutoSubscription);
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AutoTable {
+    /// With places: `in/${clientid}/#`.
+    filter: String,
+    #[serde(default, deserialize_with = "qos")]
+    qos: Option<QoS>,
+    #[serde(default)]
+    no_local: bool,
+    #[serde(default)]
+    retain_as_published: bool,
+    /// 0, 1 or 2.
+    #[serde(default)]
+    retain_handling: u8,
+}
+
+impl TryFrom<AutoTable> for AutoLine {
+    type Error = String;
+
+    fn try_from(table: AutoTable) -> Result<Self, String> {
+        let retain_handling = match table.retain_handling {
+            0 => RetainHandling::SendAtSubscribe,
+            1 => RetainHandling::SendIfNew,
+            2 => RetainHandling::DoNotSend,
+            other => return Err(format!("retain_handling: {other} is not 0, 1 or 2")),
+        };
+        let options = SubscriptionOptions {
+            qos: table.qos.unwrap_or_default(),
+            no_local: table.no_local,
+            retain_as_published: table.retain_as_published,
+            retain_handling,
+        };
+        let made = AutoSubscription::new(&table.filter, options);
+        made.map(Self).map_err(|error| error.to_string())
     }
 }
 

@@ -5,6 +5,7 @@ use super::connection::{Connection, Stage};
 use super::explain::words_for;
 use super::out::{Admission, AdmitRequest, ConnId, Early, Out};
 use super::publish::{RESERVED, is_reserved};
+use super::rewrite::RewriteOn;
 use super::session::{NEVER_EXPIRES, Session};
 use super::shard::Shard;
 use super::template::Filling;
@@ -102,12 +103,17 @@ impl Shard {
             assigned,
         } = early;
         // It was read once already, when it came in.
-        let Ok(connect) = Connect::decode(&connect) else {
+        let Ok(mut connect) = Connect::decode(&connect) else {
             let reason = ReasonCode::UNSPECIFIED_ERROR;
             self.refuse(id, reason, words_for(reason), out);
             return;
         };
         self.links.conns[id].learn(&connect);
+        let mut text = String::new();
+        if let Err(error) = self.rewrite_will(id, &client_id, &mut connect, &mut text) {
+            self.refuse(id, error.reason, error.what, out);
+            return;
+        }
         let known = self.find_session(&client_id);
         if known.is_none() && self.links.sessions.len() >= self.links.limits.sessions {
             let what = "the server keeps as many sessions as it may";
@@ -132,12 +138,40 @@ impl Shard {
         }
         self.arm(id);
         self.arm_session(session);
+        if !present {
+            self.auto_subscribe(id, out);
+        }
         self.tell_presence(session, out);
         self.links.refill(session, now, out);
         self.ask_for_retained(session, out);
         if !input.is_empty() {
             self.handle_input(ConnId(id), now, &input, out);
         }
+    }
+
+    /// Puts the topic that a rule makes of a will's in its place.
+    fn rewrite_will<'a>(
+        &self,
+        id: u32,
+        client_id: &str,
+        connect: &mut Connect<'a>,
+        text: &'a mut String,
+    ) -> Result<(), PeerError> {
+        let Some(will) = &mut connect.will else {
+            return Ok(());
+        };
+        if self.topics.rewrite.is_empty() {
+            return Ok(());
+        }
+        let who = Filling {
+            client_id,
+            ..self.filling(id)
+        };
+        will.topic = self.rewrite(RewriteOn::Publish, who, will.topic, text)?;
+        if is_reserved(will.topic) {
+            return Err(RESERVED);
+        }
+        self.topics.check_will(connect)
     }
 
     /// The session for a CONNECT, and whether it was there [MQTT-3.1.2-4] [MQTT-3.1.2-5]
@@ -222,12 +256,6 @@ impl Shard {
             .connected(limits.inflight.min(receive_maximum as u16));
     }
 
-    /// The user's name: the one it has shown to be, else the one it sent.
-    fn user_name<'a>(&'a self, id: u32, connect: &Connect<'a>) -> Option<&'a str> {
-        let auth = self.links.conns[id].auth.as_deref();
-        auth.and_then(|auth| auth.user()).or(connect.user_name)
-    }
-
     pub(super) fn new_session(&mut self, client_id: Box<str>) -> u32 {
         self.last_session += 1;
         let hash = self.hash(&client_id);
@@ -283,13 +311,7 @@ impl Shard {
             properties.push_number(PropertyId::ServerKeepAlive, keep_alive.into());
         }
         self.topics.announce(&mut properties);
-        let user_name = self.user_name(session.conn, connect);
-        let filling = Filling {
-            client_id: &session.client_id,
-            user_name,
-            host: self.links.conns[session.conn].peer,
-            captures: &[],
-        };
+        let filling = self.filling(session.conn);
         self.topics.respond(connect, &filling, &mut properties);
         let conn = session.conn;
         if let Some(auth) = &mut self.links.conns[conn].auth {

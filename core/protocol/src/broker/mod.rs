@@ -7,6 +7,7 @@ pub mod retained;
 mod acks;
 mod arena;
 mod authenticate;
+mod auto_subscribe;
 mod clients;
 mod connect;
 mod connection;
@@ -25,6 +26,7 @@ mod publish;
 mod ranking;
 mod refill;
 mod replay;
+mod rewrite;
 mod session;
 mod shard;
 mod share;
@@ -39,6 +41,7 @@ mod trie;
 mod will;
 
 pub use acks::Ticket;
+pub use auto_subscribe::{AutoSubscription, AutoSubscriptionError};
 pub use clients::{ClientConnection, ClientCounters, ClientInfo, ClientPage};
 pub use delayed::{DELAYED_PREFIX, DelayedLimits};
 pub use group::{ShareStrategies, ShareStrategy};
@@ -48,6 +51,7 @@ pub use out::{
     Parked, RetainedOp, RetainedTicket,
 };
 pub use ranking::Priorities;
+pub use rewrite::{Rewrite, RewriteError, RewriteOn};
 pub use shard::{Shard, ShardConfig};
 pub use share::{Letter, To};
 pub use stats::{Dropped, Refused, Stats};

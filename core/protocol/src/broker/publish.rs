@@ -1,6 +1,7 @@
 //! PUBLISH from a client, and the acknowledgements of both directions (3.3 to 3.7, 4.3).
 
 use super::out::Out;
+use super::rewrite::RewriteOn;
 use super::shard::Shard;
 use super::source::Source;
 use crate::codec::{Ack, PacketType, PropertyId, Publish, QoS};
@@ -74,6 +75,25 @@ impl Shard {
     /// Takes a message in: what is to be done with it is done or noted when this returns. An error
     /// is about this message alone.
     fn take_publish(
+        &mut self,
+        id: u32,
+        publish: &Publish<'_>,
+        topic: &str,
+        now: Time,
+        out: &mut Out,
+    ) -> Result<ReasonCode, PeerError> {
+        if self.topics.rewrite.is_empty() {
+            return self.take_named(id, publish, topic, now, out);
+        }
+        let mut text = std::mem::take(&mut self.rewritten);
+        let rewritten = self.rewrite(RewriteOn::Publish, self.filling(id), topic, &mut text);
+        let taken = rewritten.and_then(|topic| self.take_named(id, publish, topic, now, out));
+        self.rewritten = text;
+        taken
+    }
+
+    /// The same, once its topic is the one that is meant.
+    fn take_named(
         &mut self,
         id: u32,
         publish: &Publish<'_>,

@@ -89,6 +89,8 @@ pub struct Shard {
     pub(super) scratch: Vec<u8>,
     /// The topic that the last alias stood for.
     pub(super) aliased: String,
+    /// What a rule made of the topic of the last message.
+    pub(super) rewritten: String,
     pub(super) peers_interested: bool,
     pub(super) number: u16,
     pub(super) owner: Owner,
@@ -134,6 +136,7 @@ impl Shard {
             chosen: Chosen::default(),
             scratch: Vec::new(),
             aliased: String::new(),
+            rewritten: String::new(),
             peers_interested: false,
             number,
             owner,

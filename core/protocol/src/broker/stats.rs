@@ -52,6 +52,10 @@ pub struct Stats {
     pub publishes_refused: Refused,
     /// Application messages that came in from other shards.
     pub received_from_peers: u64,
+    /// Subscriptions made for new sessions.
+    pub auto_subscribed: u64,
+    /// Such subscriptions that a client could not have.
+    pub auto_subscribe_refused: u64,
     /// Delayed messages that wait now.
     pub delayed: u64,
     /// Bytes of them.
@@ -211,6 +215,8 @@ impl Stats {
         self.publishes_refused.add(&other.publishes_refused);
         self.received_from_peers += other.received_from_peers;
         self.wills += other.wills;
+        self.auto_subscribed += other.auto_subscribed;
+        self.auto_subscribe_refused += other.auto_subscribe_refused;
         self.delayed += other.delayed;
         self.delayed_bytes += other.delayed_bytes;
         self.delayed_published += other.delayed_published;

@@ -2,6 +2,7 @@
 
 use super::index::Subscription;
 use super::out::Out;
+use super::rewrite::RewriteOn;
 use super::shard::Shard;
 use crate::codec::subscribe::{RetainHandling, SubscriptionOptions};
 use crate::codec::{Codes, Packet, Properties, PropertyId, SubAck, Subscribe, Unsubscribe};
@@ -69,13 +70,12 @@ impl Shard {
         unsubscribe: &Unsubscribe<'_>,
         out: &mut Out,
     ) -> Result<(), PeerError> {
-        let conn = &self.links.conns[id];
-        let (session, v5) = (conn.session, conn.version.is_v5());
+        let v5 = self.links.conns[id].version.is_v5();
         let mut codes = std::mem::take(&mut self.scratch);
         codes.clear();
         let mut what = "";
         for filter in unsubscribe.filters() {
-            let code = self.unsubscribe(session, filter, out);
+            let code = self.unsubscribe(id, filter, out);
             if v5 {
                 codes.push(code.0);
             }
@@ -96,7 +96,7 @@ impl Shard {
         sent
     }
 
-    fn subscribe(
+    pub(super) fn subscribe(
         &mut self,
         id: u32,
         filter: &str,
@@ -106,6 +106,9 @@ impl Shard {
     ) -> Result<ReasonCode, PeerError> {
         let invalid = |_| PeerError::new(ReasonCode::TOPIC_FILTER_INVALID, NOT_A_FILTER);
         self.links.stats.work += 1;
+        let mut text = String::new();
+        let who = self.filling(id);
+        let filter = self.rewrite(RewriteOn::Subscribe, who, filter, &mut text)?;
         let limits = &self.links.limits;
         let filter = TopicFilter::parse(filter, limits.topic_levels).map_err(invalid)?;
         let shared = SharedFilter::parse(filter).map_err(invalid)?;
@@ -162,11 +165,18 @@ impl Shard {
         Ok(ReasonCode(options.qos as u8))
     }
 
-    fn unsubscribe(&mut self, session_slot: u32, filter: &str, out: &mut Out) -> ReasonCode {
+    fn unsubscribe(&mut self, id: u32, filter: &str, out: &mut Out) -> ReasonCode {
         self.links.stats.work += 1;
+        let mut text = String::new();
+        let who = self.filling(id);
+        let filter = match self.rewrite(RewriteOn::Subscribe, who, filter, &mut text) {
+            Ok(filter) => filter,
+            Err(error) => return error.reason,
+        };
         let Ok(filter) = TopicFilter::parse(filter, self.links.limits.topic_levels) else {
             return ReasonCode::TOPIC_FILTER_INVALID;
         };
+        let session_slot = self.links.conns[id].session;
         if let Ok(Some(shared)) = SharedFilter::parse(filter) {
             return match self.unshare(session_slot, shared, out) {
                 true => ReasonCode::SUCCESS,

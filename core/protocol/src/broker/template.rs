@@ -111,14 +111,7 @@ impl FromStr for Template {
 }
 
 impl Template {
-    /// Whether it has a place for the user name.
-    #[allow(dead_code)]
-    pub(super) fn names_user(&self) -> bool {
-        self.parts.contains(&Part::UserName)
-    }
-
     /// The highest capture it has a place for, 0 for none.
-    #[allow(dead_code)]
     pub(super) fn captures(&self) -> usize {
         let number = |part: &Part| match part {
             Part::Capture(at) => usize::from(*at) + 1,

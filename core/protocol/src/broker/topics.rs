@@ -1,6 +1,8 @@
 //! What clients may do with topics, and what a server makes of theirs.
 
+use super::auto_subscribe::AutoSubscription;
 use super::delayed::DelayedLimits;
+use super::rewrite::Rewrite;
 use super::template::{Filling, Template};
 use crate::codec::{Connect, Properties, PropertiesBuf, PropertyId, QoS, Value};
 use crate::error::PeerError;
@@ -34,6 +36,12 @@ pub struct Topics {
     /// Whether a message to `$delayed/{seconds}/{topic}` is published to that topic later, and what
     /// may wait. `None`: these are topics like others. Beyond it: 0x97; not of this form: 0x90.
     pub delayed: Option<DelayedLimits>,
+    /// Rules that make another topic of the one a client names, before anything else is done with it.
+    /// The first that is for a topic holds. What a rule makes no valid topic of is refused: 0x90, and
+    /// 0x8F for a filter.
+    pub rewrite: Vec<Rewrite>,
+    /// Subscriptions made for every new session.
+    pub auto_subscribe: Vec<AutoSubscription>,
     /// What a client is told that asks for Response Information: a prefix for its response topics. A
     /// client whose identifier or user name has a separator or a wildcard in it gets none.
     pub response_information: Option<Template>,
@@ -49,6 +57,8 @@ impl Default for Topics {
             shared_subscriptions: true,
             check_payload_format: false,
             delayed: None,
+            rewrite: Vec::new(),
+            auto_subscribe: Vec::new(),
             response_information: None,
         }
     }

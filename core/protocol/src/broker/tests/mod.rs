@@ -13,6 +13,7 @@ mod model;
 mod queues;
 mod records;
 mod retained;
+mod rewrite;
 mod sessions;
 mod shared;
 mod subscribe;
