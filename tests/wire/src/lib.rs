@@ -6,6 +6,7 @@
 //! about shards, delays and pieces, and time is virtual.
 #![forbid(unsafe_code)]
 
+pub mod courier;
 mod frames;
 mod memory;
 mod play;

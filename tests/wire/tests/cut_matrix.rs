@@ -1,0 +1,215 @@
+//! QoS 1 and 2, both roles, the connection cut at every byte in both directions, and the session
+//! resumed: nothing is lost, QoS 2 never comes twice, what is owed comes again with its packet id.
+#![allow(missing_docs)]
+
+use ternmq_test_wire::courier::{Courier, Halt, Snip};
+use ternmq_test_wire::{Memory, Server, Sockets, Stage};
+
+/// Seeds for each cut in memory.
+const SEEDS: u64 = 3;
+
+/// Which client is cut.
+#[derive(Clone, Copy, Debug)]
+enum Role {
+    Publisher,
+    Subscriber,
+}
+
+/// One cell of the matrix.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    role: Role,
+    level: u8,
+    qos: u8,
+    snip: Option<Snip>,
+    /// The client comes back only when the broker has seen the end of the connection; else its new
+    /// connection may overtake what the old one has still to say.
+    wait: bool,
+}
+
+/// Bytes of the connection that is cut, after each packet.
+#[derive(Clone, Debug)]
+struct Boundaries {
+    up: Vec<usize>,
+    down: Vec<usize>,
+}
+
+const MESSAGES: [&str; 3] = ["one", "two", "three"];
+const LAST: &str = "last";
+
+fn play(case: Case, stage: &mut dyn Stage) -> Result<Boundaries, String> {
+    halted(match case.role {
+        Role::Publisher => cut_the_publisher(case, stage),
+        Role::Subscriber => cut_the_subscriber(case, stage),
+    })
+    .map_err(|e| format!("{case:?}: {e}"))
+}
+
+fn halted<T>(result: Result<T, Halt>) -> Result<T, String> {
+    result.map_err(|halt| match halt {
+        Halt::Failed(text) => text,
+        Halt::Cut => "a cut where none was asked for".into(),
+    })
+}
+
+fn cut_the_publisher(case: Case, stage: &mut dyn Stage) -> Result<Boundaries, Halt> {
+    let mut subscriber = Courier::new("subscriber", case.level);
+    subscriber.connect(stage, None, false)?;
+    subscriber.subscribe(stage, "a")?;
+    let mut publisher = Courier::new("publisher", case.level);
+    for message in MESSAGES {
+        publisher.hand_in(case.qos, message);
+    }
+    let boundaries = once_cut(case, stage, &mut publisher, |courier, stage| {
+        courier.deliver(stage)
+    })?;
+    publisher.hand_in(1, LAST);
+    publisher.deliver(stage)?;
+    subscriber.receive_until(stage, LAST)?;
+    check(case, &subscriber.delivered)?;
+    Ok(boundaries)
+}
+
+fn cut_the_subscriber(case: Case, stage: &mut dyn Stage) -> Result<Boundaries, Halt> {
+    let mut subscriber = Courier::new("subscriber", case.level);
+    subscriber.connect(stage, None, false)?;
+    subscriber.subscribe(stage, "a")?;
+    subscriber.cut(stage, true)?;
+    let mut publisher = Courier::new("publisher", case.level);
+    publisher.connect(stage, None, false)?;
+    for message in MESSAGES {
+        publisher.hand_in(case.qos, message);
+    }
+    publisher.hand_in(1, LAST);
+    publisher.deliver(stage)?;
+    let boundaries = once_cut(case, stage, &mut subscriber, |courier, stage| {
+        courier.receive_until(stage, LAST)
+    })?;
+    check(case, &subscriber.delivered)?;
+    Ok(boundaries)
+}
+
+/// Works over a connection that is cut, and then over another one to the end.
+fn once_cut(
+    case: Case,
+    stage: &mut dyn Stage,
+    courier: &mut Courier,
+    work: impl Fn(&mut Courier, &mut dyn Stage) -> Result<(), Halt>,
+) -> Result<Boundaries, Halt> {
+    let connected = courier.connect(stage, case.snip, false);
+    match connected.and_then(|()| work(courier, stage)) {
+        Ok(()) | Err(Halt::Cut) => {}
+        failed => failed?,
+    }
+    let boundaries = Boundaries {
+        up: courier.sent.clone(),
+        down: courier.received.clone(),
+    };
+    // A CONNECT that may still be on its way would take over from the next one.
+    let unanswered = courier.received.len() == 1;
+    courier.cut(stage, case.wait || unanswered)?;
+    courier.connect(stage, None, case.wait)?;
+    work(courier, stage)?;
+    Ok(boundaries)
+}
+
+/// [MQTT-4.3.2-1] [MQTT-4.3.3-1]: what arrived, in order.
+fn check(case: Case, delivered: &[String]) -> Result<(), Halt> {
+    let mut first: Vec<&str> = Vec::new();
+    for payload in delivered {
+        if !first.contains(&payload.as_str()) {
+            first.push(payload);
+        }
+    }
+    let all: Vec<&str> = MESSAGES.into_iter().chain([LAST]).collect();
+    let once = |message: &&str| delivered.iter().filter(|p| p == message).count() == 1;
+    let good = first == all && (case.qos == 1 || MESSAGES.iter().all(once));
+    match good {
+        true => Ok(()),
+        false => Err(Halt::Failed(format!("{delivered:?} arrived"))),
+    }
+}
+
+/// Every cell without its cut.
+fn rows() -> Vec<Case> {
+    let mut rows = Vec::new();
+    for role in [Role::Publisher, Role::Subscriber] {
+        for level in [4, 5] {
+            for qos in [1, 2] {
+                for wait in [false, true] {
+                    let snip = None;
+                    rows.push(Case {
+                        role,
+                        level,
+                        qos,
+                        snip,
+                        wait,
+                    });
+                }
+            }
+        }
+    }
+    rows
+}
+
+fn snips_at_packets(boundaries: &Boundaries) -> Vec<Snip> {
+    let late = [false, true];
+    let up = boundaries.up.iter();
+    let up = up.flat_map(|at| late.map(|late| Snip::Up { at: *at, late }));
+    up.chain(boundaries.down.iter().map(|at| Snip::Down { at: *at }))
+        .collect()
+}
+
+fn in_memory(case: Case, seed: u64) -> Result<Boundaries, String> {
+    let mut stage = Memory::new(seed, &[], false)?;
+    play(case, &mut stage).map_err(|failure| {
+        let mut again = Memory::new(seed, &[], true).expect("the same stage");
+        drop(play(case, &mut again));
+        format!("{}\nseed {seed}: {failure}", again.trace())
+    })
+}
+
+// [MQTT-4.4.0-1] [MQTT-4.3.2-1] [MQTT-4.3.3-1] [MQTT-4.3.3-10] [MQTT-4.6.0-1]
+// In MQTT 3.1.1 [MQTT-4.4.0-1] [MQTT-4.3.2-1] [MQTT-4.3.3-1] [MQTT-4.6.0-1]
+#[test]
+fn a_cut_at_any_byte_loses_nothing_and_doubles_no_qos_2() {
+    let mut played = 0;
+    for row in rows() {
+        let whole = in_memory(row, 0).unwrap_or_else(|e| panic!("{e}"));
+        let mut snips = snips_at_packets(&whole);
+        let (up, down) = (whole.up.last(), whole.down.last());
+        snips.extend((0..*up.expect("bytes")).map(|at| Snip::Up { at, late: false }));
+        snips.extend((0..*down.expect("bytes")).map(|at| Snip::Down { at }));
+        for (at, snip) in snips.into_iter().enumerate() {
+            let case = Case {
+                snip: Some(snip),
+                ..row
+            };
+            for seed in 0..SEEDS {
+                let seed = at as u64 * SEEDS + seed;
+                in_memory(case, seed).unwrap_or_else(|e| panic!("{e}"));
+                played += 1;
+            }
+        }
+    }
+    assert!(played > 5_000, "{played} performances");
+}
+
+// [MQTT-4.4.0-1] [MQTT-4.3.2-1] [MQTT-4.3.3-1] [MQTT-4.3.3-10] [MQTT-4.6.0-1]
+// In MQTT 3.1.1 [MQTT-4.4.0-1] [MQTT-4.3.2-1] [MQTT-4.3.3-1] [MQTT-4.6.0-1]
+#[test]
+fn a_cut_between_packets_of_a_real_connection_loses_nothing() {
+    for row in rows().into_iter().filter(|row| row.wait) {
+        let once = |case: Case| {
+            let server = Server::start(&[]).expect("a server");
+            let mut stage = Sockets::to(server.address());
+            play(case, &mut stage).unwrap_or_else(|e| panic!("{e}"))
+        };
+        for snip in snips_at_packets(&once(row)) {
+            once(Case {
+                snip: Some(snip),
+                ..row
+            });
+        }
+    }
+}
