@@ -16,6 +16,7 @@ use crate::auth::passwords::Passwords;
 use crate::bans::{Ban, BanError, Banned};
 use crate::config::Config;
 use crate::connections::IN_PROCESS;
+use crate::drain::Drain;
 use crate::driver::{Driver, EVENTS};
 use crate::ending::Ending;
 use crate::error::{Failure, PublishError, StartError};
@@ -156,6 +157,23 @@ impl Broker {
     /// The bans that hold now, in no particular order.
     pub fn bans(&self) -> Vec<Ban> {
         self.shared.bans.list()
+    }
+
+    /// Lets no client in any more and lets go of those that are here, at the rate that `drain` says,
+    /// with the place where they are to go. Sessions stay as long as their expiry says; wills are
+    /// published. [`Event::Drained`](crate::Event::Drained) tells when the last one is gone; then
+    /// [`Broker::stop`]. False, and nothing happens, when that has begun before.
+    ///
+    /// With a [`Drain::server_reference`] listeners go on accepting, and answer CONNECT with it (return
+    /// code 3 before MQTT 5.0). Without one they are closed at once.
+    pub fn drain(&self, drain: Drain) -> bool {
+        self.shared.drain(drain)
+    }
+
+    /// Whether every client is gone after [`Broker::drain`].
+    pub fn is_drained(&self) -> bool {
+        let draining = self.shared.drain.get();
+        draining.is_some_and(|draining| draining.is_done())
     }
 
     /// The time by which this broker counts when messages expire: what

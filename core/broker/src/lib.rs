@@ -13,6 +13,7 @@ mod broker;
 mod clients;
 mod config;
 mod connections;
+mod drain;
 mod driver;
 mod ending;
 mod error;
@@ -35,6 +36,7 @@ pub use clients::{ClientCursor, Clients};
 pub use config::{
     Config, DelayedLimits, Limits, ListenerConfig, RetainedLimits, SessionLimits, Topics, Versions,
 };
+pub use drain::Drain;
 pub use ending::Ending;
 pub use error::{Failure, PublishError, StartError};
 pub use event::Event;

@@ -2,6 +2,7 @@
 //! retained messages go through the store.
 
 use std::io;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::time::Instant;
@@ -17,6 +18,7 @@ use crate::bans::{Ban, BanError, Banned, Bans};
 use crate::clients::Question;
 use crate::config::Config;
 use crate::connections::Connections;
+use crate::drain::{Drain, Draining};
 use crate::ending::Ending;
 use crate::error::PublishError;
 use crate::event::Event;
@@ -42,6 +44,8 @@ pub(crate) enum Parcel {
     Ask(Question),
     /// Somebody is banned from now on: end what connections they have.
     Expel(Banned),
+    /// Let go of all clients.
+    Drain,
     /// The first shard wants to know the counters, for `$SYS`.
     Report,
     /// The counters of another shard, which the first one asked for.
@@ -84,6 +88,8 @@ pub(crate) struct Shared {
     pub(crate) users: Users,
     pub(crate) retained: Store,
     pub(crate) bans: Bans,
+    /// Set once clients are being let go.
+    pub(crate) drain: OnceLock<Draining>,
     events: Option<SyncSender<Event>>,
     /// Bans that the list had no room for, and events that nobody took in time.
     bans_refused: AtomicU64,
@@ -136,6 +142,7 @@ impl Shared {
             users,
             retained: Store::new(limits.retained),
             bans: Bans::new(limits.bans),
+            drain: OnceLock::new(),
             events: config.events.clone(),
             bans_refused: AtomicU64::new(0),
             events_lost: AtomicU64::new(0),
@@ -211,6 +218,17 @@ impl Shared {
             self.tell(Event::Unbanned(who.clone()));
         }
         was
+    }
+
+    /// Begins to let go of all clients; false when that has begun before.
+    pub(crate) fn drain(&self, drain: Drain) -> bool {
+        let draining = Draining::new(drain, self.mailboxes.len());
+        let begins = self.drain.set(draining).is_ok();
+        for mailbox in self.mailboxes.iter().filter(|_| begins) {
+            // A shard that has ended has ended the broker.
+            let _ = mailbox.send(Parcel::Drain);
+        }
+        begins
     }
 
     /// Tells whoever listens, and waits for nobody.

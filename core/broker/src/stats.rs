@@ -28,6 +28,10 @@ pub struct Stats {
     pub connects_refused_banned: u64,
     /// Connections ended because their client was banned while it was there.
     pub banned_connections: u64,
+    /// Clients that were let go by [`Broker::drain`](crate::Broker::drain).
+    pub drained: u64,
+    /// CONNECTs refused since then.
+    pub connects_refused_draining: u64,
     /// Clients found to connect over and over, and banned for it where the list had room.
     pub flapping: u64,
     /// Clients whose connections were no longer counted because of
@@ -114,6 +118,11 @@ impl Stats {
                 other.connects_refused_banned,
             ),
             (&mut self.banned_connections, other.banned_connections),
+            (&mut self.drained, other.drained),
+            (
+                &mut self.connects_refused_draining,
+                other.connects_refused_draining,
+            ),
             (&mut self.flapping, other.flapping),
             (&mut self.sys_missed, other.sys_missed),
             (&mut self.flapping_forgotten, other.flapping_forgotten),

@@ -7,6 +7,7 @@
 
 mod accept;
 mod authenticate;
+mod drain;
 mod input;
 mod output;
 mod policy;
@@ -71,6 +72,8 @@ pub(crate) struct Driver {
     goodbyes: output::Goodbyes,
     post: settle::Post,
     policy: policy::Policy,
+    /// While clients are being let go.
+    departures: Option<drain::Departures>,
     /// On the first shard, if it is wanted.
     sys: Option<Box<Sys>>,
     busy: Busy,
@@ -115,6 +118,7 @@ impl Driver {
             goodbyes: output::Goodbyes::default(),
             post: settle::Post::new(shards),
             policy: policy::Policy::new(config.flapping, config.limits.flapping_clients),
+            departures: None,
             sys: config
                 .sys_interval
                 .filter(|_| number == 0)
@@ -175,6 +179,7 @@ impl Driver {
             self.goodbyes.next(),
             self.sweep_at,
             self.sys.as_ref().and_then(|sys| sys.next()),
+            self.next_departure(),
             self.stops_at,
         ];
         let next = deadlines.into_iter().flatten().min()?;
@@ -195,6 +200,9 @@ impl Driver {
             self.sweep_at = more.then(|| self.now.after(SWEEP_EVERY_MS));
         }
         self.report_if_due();
+        if self.next_departure().is_some_and(|at| at <= self.now) {
+            self.let_go();
+        }
         while let Some(conn) = self.goodbyes.overdue(self.now, &self.slots) {
             self.close(conn);
         }
@@ -238,6 +246,7 @@ impl Driver {
             }
             Parcel::Ask(question) => question.answer(&self.shard),
             Parcel::Expel(who) => self.expel(&who),
+            Parcel::Drain => self.begin_drain(),
             Parcel::Report => {
                 // The first shard may have ended, and then nobody asks any more.
                 let report = Parcel::Reported(Box::new(self.stats()));

@@ -295,6 +295,9 @@ impl Driver {
         if self.is_banned(&request.client_id, request.user_name.as_deref()) {
             return Some(ReasonCode::BANNED);
         }
+        if let Some(reason) = self.drain_refusal() {
+            return Some(reason);
+        }
         if self.shared.queues.are_full() {
             self.counters.connects_refused_full += 1;
             return Some(ReasonCode::SERVER_BUSY);
@@ -314,6 +317,7 @@ impl Driver {
         let before = self.shard.has_session(client_id);
         let ended = self.out.ended.len();
         self.look_at_peers();
+        let answer = self.unless_draining(answer);
         self.shard.admit(conn, self.now, answer, &mut self.out);
         // A session that gave way to a new one of the same client counts as the same.
         self.out.ended.truncate(ended);
