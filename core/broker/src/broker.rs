@@ -7,6 +7,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread::{Builder, JoinHandle};
 use std::time::Instant;
 
+use ternmq_protocol::broker::record::Owner;
 use ternmq_protocol::broker::{Shard, ShardConfig};
 use ternmq_protocol::{Message, Time};
 use ternmq_transport::{Listener, Poller, Stream, pipe};
@@ -17,13 +18,14 @@ use crate::bans::{Ban, BanError, Banned};
 use crate::config::Config;
 use crate::connections::IN_PROCESS;
 use crate::drain::Drain;
-use crate::driver::{Driver, EVENTS};
+use crate::driver::{Driver, EVENTS, Remains};
 use crate::ending::Ending;
-use crate::error::{Failure, PublishError, StartError};
+use crate::error::{Failure, PublishError, StartError, StopError, StoreError};
 use crate::mailbox::{MailLimits, Mailbox};
 use crate::placement::Directory;
 use crate::shared::{Parcel, Shared};
 use crate::stats::Stats;
+use crate::store::{Keeper, NODE, Restoration};
 
 /// A running MQTT broker. Dropping it stops it, as [`Broker::stop`] does.
 ///
@@ -39,8 +41,12 @@ use crate::stats::Stats;
 pub struct Broker {
     pub(crate) shared: Arc<Shared>,
     addresses: Vec<SocketAddr>,
-    threads: Vec<JoinHandle<()>>,
+    /// Each gives back what a store has to know of its shard, unless it has failed.
+    threads: Vec<JoinHandle<Option<Remains>>>,
+    /// Check passwords; end when the shards have.
+    checkers: Vec<JoinHandle<()>>,
     pipe_bytes: usize,
+    keeper: Option<Keeper>,
 }
 
 impl Broker {
@@ -69,27 +75,39 @@ impl Broker {
             let failed = |error| StartError::Ban(ban.who.clone(), error);
             shared.bans.insert(ban.clone()).map_err(failed)?;
         }
+        let owner = match &config.store {
+            Some(store) => store.open(NODE)?,
+            None => Owner::default(),
+        };
+        let numbers = 0..pollers.len() as u16;
+        let mut shards: Vec<Shard> = numbers.map(|n| new_shard(n, owner, &config)).collect();
+        let keeper = match &config.store {
+            Some(store) => Some(Keeper::restore(store.clone(), owner, &mut shards, &shared)?),
+            None => None,
+        };
         let mut broker = Self {
             shared,
             addresses,
             threads: Vec::with_capacity(pollers.len()),
+            checkers: Vec::new(),
             pipe_bytes: config.limits.pipe_bytes,
+            keeper: None,
         };
-        let (mut passwords, mut checkers) = (None, Vec::new());
+        let mut passwords = None;
         if has_users {
             let limits = &config.limits;
             let (threads, queue) = (limits.password_threads, limits.password_queue);
             let (way, started) = Passwords::start(&broker.shared, threads, queue)?;
-            (passwords, checkers) = (Some(way), started);
+            (passwords, broker.checkers) = (Some(way), started);
         }
-        for (number, poller) in pollers.into_iter().enumerate() {
+        for (shard, poller) in shards.into_iter().zip(pollers) {
             // Connections come in at the first shard, which is the one that is packed first.
             let listeners = std::mem::take(&mut listeners);
-            let thread = broker.spawn(number, poller, &config, listeners, passwords.clone())?;
+            let thread = broker.spawn(shard, poller, &config, listeners, passwords.clone())?;
             broker.threads.push(thread);
         }
-        // They end when the shards have, and are waited for after them.
-        broker.threads.append(&mut checkers);
+        // Only now: half a broker must not save what it holds.
+        broker.keeper = keeper;
         Ok(broker)
     }
 
@@ -182,6 +200,11 @@ impl Broker {
         self.shared.time(Instant::now())
     }
 
+    /// What came back from the store when the broker started; `None` without a store.
+    pub fn restoration(&self) -> Option<&Restoration> {
+        self.keeper.as_ref().map(Keeper::restoration)
+    }
+
     /// Why the broker has ended by itself, if it has.
     pub fn failure(&self) -> Option<Failure> {
         self.shared.ending.failure()
@@ -196,50 +219,65 @@ impl Broker {
     /// gives them [`Config::stop_grace`] to take what is being sent, and returns when every thread
     /// has ended and every descriptor is closed.
     ///
+    /// With a [`Config::store`], sessions and retained messages are saved then. Whoever drops the
+    /// broker instead is not told when that fails.
+    ///
     /// # Errors
-    /// The [`Failure`] with which the broker had ended by itself before.
-    pub fn stop(mut self) -> Result<(), Failure> {
-        self.end();
-        self.failure().map_or(Ok(()), Err)
+    /// [`StopError`].
+    pub fn stop(mut self) -> Result<(), StopError> {
+        let saved = self.end();
+        match self.failure() {
+            Some(failure) => Err(StopError::Failed(failure)),
+            None => saved.map_err(StopError::NotSaved),
+        }
     }
 
-    fn end(&mut self) {
+    fn end(&mut self) -> Result<(), StoreError> {
         self.shared.stop();
-        for thread in self.threads.drain(..) {
-            // Its panic has been caught and noted.
-            let _ = thread.join();
+        // A panic has been caught and noted: that thread has nothing to give.
+        let ends = self.threads.drain(..).map(|thread| thread.join().ok()?);
+        let ends: Vec<Option<Remains>> = ends.collect();
+        for checker in self.checkers.drain(..) {
+            // It holds nothing that anybody waits for.
+            let _ = checker.join();
         }
+        let remains: Option<Vec<Remains>> = ends.into_iter().collect();
+        let saved = match (self.keeper.take(), remains) {
+            (Some(keeper), Some(remains)) => keeper.save(remains, &self.shared),
+            _ => Ok(()),
+        };
         self.shared.ending.stopped();
+        saved
     }
 
     fn spawn(
         &self,
-        number: usize,
+        shard: Shard,
         poller: Poller,
         config: &Config,
         listeners: Vec<Listener>,
         passwords: Option<Passwords>,
-    ) -> Result<JoinHandle<()>, StartError> {
+    ) -> Result<JoinHandle<Option<Remains>>, StartError> {
         let shared = self.shared.clone();
-        let shard = Shard::new(ShardConfig {
-            number: number as u16,
-            // Each `RandomState` is keyed by the system's randomness.
-            seed: RandomState::new().hash_one(number),
-            limits: config.session.clone(),
-            topics: config.topics.clone(),
-            ..ShardConfig::default()
-        });
+        let number = self.threads.len();
         let mut driver = Driver::new(number, shared.clone(), shard, poller, config, passwords);
         driver.listen(listeners)?;
+        if number == 0 && self.shared.retained.lock().has_expiring() {
+            driver.sweep_from_now_on();
+        }
         let name = format!("ternmq-shard-{number}");
-        let body = move || shared.watch(number, move || driver.run());
+        let body = move || {
+            let failed = shared.watch(number, || driver.run());
+            (!failed).then(|| driver.into_remains())
+        };
         Ok(Builder::new().name(name).spawn(body)?)
     }
 }
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        self.end();
+        // Nobody is there to be told.
+        let _ = self.end();
     }
 }
 
@@ -250,6 +288,18 @@ impl std::fmt::Debug for Broker {
             .field("shards", &self.shared.mailboxes.len())
             .finish_non_exhaustive()
     }
+}
+
+fn new_shard(number: u16, owner: Owner, config: &Config) -> Shard {
+    Shard::new(ShardConfig {
+        number,
+        // Each `RandomState` is keyed by the system's randomness.
+        seed: RandomState::new().hash_one(number),
+        limits: config.session.clone(),
+        topics: config.topics.clone(),
+        owner,
+        ..ShardConfig::default()
+    })
 }
 
 fn share(config: &Config, pollers: &[Poller], users: Users) -> Shared {
@@ -293,6 +343,6 @@ mod tests {
         // Nobody subscribes, so nobody would have got it.
         assert_eq!(broker.publish(&message), Ok(()));
         assert_eq!(broker.stats().mqtt.connections, 0);
-        assert_eq!(broker.stop(), Err(failure));
+        assert_eq!(broker.stop(), Err(StopError::Failed(failure)));
     }
 }

@@ -1,6 +1,7 @@
 //! What a broker is started with.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::error::StartError;
 use crate::event::Event;
 use crate::flapping::Flapping;
 use crate::placement::Placement;
+use crate::store::Store;
 
 /// How a broker runs. The default has no listener: only [`Broker::connect`](crate::Broker::connect)
 /// reaches it.
@@ -41,6 +43,9 @@ pub struct Config {
     /// How often the broker publishes what it tells of itself ([`sys_topics`](crate::sys_topics)), as
     /// retained messages, and only what has changed; `None`: never.
     pub sys_interval: Option<Duration>,
+    /// Where sessions and retained messages are kept over a stop and a start; `None`: nowhere. Several
+    /// brokers, one after the other, may be given the same store.
+    pub store: Option<Arc<dyn Store>>,
     /// Who is banned from the start.
     pub bans: Vec<Ban>,
     /// Whether clients that connect over and over are banned, `None`: they aren't.
@@ -127,6 +132,7 @@ impl Default for Config {
             topics: Topics::default(),
             stop_grace: Duration::from_secs(2),
             sys_interval: None,
+            store: None,
             bans: Vec::new(),
             flapping: None,
             events: None,

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ternmq_protocol::broker::record::RecordError;
 
 use crate::auth::UsersError;
 use crate::bans::{BanError, Banned};
@@ -20,6 +23,8 @@ pub enum StartError {
     Listen(SocketAddr, io::Error),
     /// The environment's: no more threads or descriptors.
     System(io::Error),
+    /// What is kept in the store can't be taken.
+    Store(StoreError),
 }
 
 impl fmt::Display for StartError {
@@ -30,6 +35,7 @@ impl fmt::Display for StartError {
             Self::Ban(who, error) => write!(f, "cannot ban {who}: {error}"),
             Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
             Self::System(error) => write!(f, "cannot start a shard: {error}"),
+            Self::Store(error) => error.fmt(f),
         }
     }
 }
@@ -41,7 +47,14 @@ impl std::error::Error for StartError {
             Self::Users(error) => Some(error),
             Self::Ban(_, error) => Some(error),
             Self::Listen(_, error) | Self::System(error) => Some(error),
+            Self::Store(error) => Some(error),
         }
+    }
+}
+
+impl From<StoreError> for StartError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
     }
 }
 
@@ -90,3 +103,61 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// Why a broker did not stop as it should.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StopError {
+    /// It had ended by itself before. Nothing was saved: what its store holds is from before.
+    Failed(Failure),
+    /// It stopped, and what it held was not saved: what its store holds is from before.
+    NotSaved(StoreError),
+}
+
+impl fmt::Display for StopError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(failure) => failure.fmt(f),
+            Self::NotSaved(error) => write!(f, "sessions and messages are not saved: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StopError {}
+
+/// Why a store did not do what it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreError {
+    /// Another process has this folder.
+    InUse(PathBuf),
+    /// Another broker has opened the store since.
+    Fenced,
+    /// A newer program has written what is in it.
+    Newer(RecordError),
+    /// A record beyond what a frame takes.
+    TooLarge,
+    /// The environment's: what can't be done with which file, and why.
+    System(String),
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InUse(path) => {
+                write!(
+                    f,
+                    "the folder {} is in use by another server",
+                    path.display()
+                )
+            }
+            Self::Fenced => f.write_str("another broker has taken the store"),
+            Self::Newer(error) => write!(
+                f,
+                "the store was written by a newer program, start that one: of a record, {error}"
+            ),
+            Self::TooLarge => f.write_str("a record is too large to be kept"),
+            Self::System(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}

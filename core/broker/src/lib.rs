@@ -28,6 +28,7 @@ mod retained;
 mod shared;
 mod slots;
 mod stats;
+pub mod store;
 mod sys;
 
 pub use bans::{Ban, BanError, BanLimits, Banned};
@@ -38,7 +39,7 @@ pub use config::{
 };
 pub use drain::Drain;
 pub use ending::Ending;
-pub use error::{Failure, PublishError, StartError};
+pub use error::{Failure, PublishError, StartError, StopError};
 pub use event::Event;
 pub use flapping::Flapping;
 pub use network::{Network, NetworkError};

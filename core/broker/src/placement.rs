@@ -109,6 +109,31 @@ impl Directory {
         });
     }
 
+    /// The shard for a session that comes back from a store, of which [`Directory::restored`] tells
+    /// when it has. It was on shard `home` when it was saved: back there, as far as there is one, all
+    /// shards are as busy as they were. Packing them would put every session on the first.
+    pub(crate) fn place_restored(&self, client_id: &str, home: u16) -> usize {
+        let key = self.key(client_id);
+        match (self.lock().get(&key.0), self.placement) {
+            (Some(entry), _) => entry.shard as usize,
+            (None, Placement::ByClientId) => (key.0 % self.shards as u64) as usize,
+            (None, Placement::PackUntilBusy { .. }) => usize::from(home) % self.shards,
+        }
+    }
+
+    /// A session is back on `shard`.
+    pub(crate) fn restored(&self, client_id: &str, shard: usize) {
+        if self.shards > 1 {
+            let mut entries = self.lock();
+            let entry = entries.entry(self.key(client_id).0).or_insert(Entry {
+                shard: shard as u32,
+                sessions: 0,
+                arriving: 0,
+            });
+            entry.sessions += 1;
+        }
+    }
+
     /// A session has ended on its shard.
     pub(crate) fn ended(&self, client_id: &str) {
         if self.shards > 1 {

@@ -8,6 +8,7 @@ use std::sync::mpsc::SyncSender;
 use std::time::Instant;
 
 use ternmq_protocol::broker::{Applied, Letter, ListenerId, Parked, RetainedOp};
+use ternmq_protocol::time::Clock;
 use ternmq_protocol::weight::Weight;
 use ternmq_protocol::{Message, Time};
 use ternmq_transport::Stream;
@@ -27,6 +28,7 @@ use crate::mailbox::{Batch, Mailbox, Offer};
 use crate::placement::{Directory, Key, Load};
 use crate::retained::Store;
 use crate::stats::Stats;
+use crate::store::utc_now;
 
 /// Mail that is not a message.
 pub(crate) enum Parcel {
@@ -74,6 +76,9 @@ pub(crate) struct Moved {
 
 pub(crate) struct Shared {
     pub(crate) started: Instant,
+    /// The time of `started`: by the wall clock, so that deadlines from before this start are told
+    /// apart. From then on only the steady clock counts.
+    began: Time,
     pub(crate) mailboxes: Vec<Mailbox<Parcel>>,
     pub(crate) directory: Directory,
     pub(crate) loads: Vec<Load>,
@@ -128,6 +133,7 @@ impl Shared {
         let shards = mailboxes.len();
         Self {
             started: Instant::now(),
+            began: Time(utc_now().0),
             mailboxes,
             directory,
             loads: (0..shards).map(|_| Load::default()).collect(),
@@ -150,9 +156,15 @@ impl Shared {
         }
     }
 
-    /// Milliseconds since the broker started: the same clock on every shard.
+    /// Milliseconds, counted steadily since the broker started: the same clock on every shard.
     pub(crate) fn time(&self, at: Instant) -> Time {
-        Time(at.saturating_duration_since(self.started).as_millis() as u64)
+        let passed = at.saturating_duration_since(self.started);
+        self.began.after(passed.as_millis() as u64)
+    }
+
+    /// What the wall clock makes of that time now.
+    pub(crate) fn clock(&self) -> Clock {
+        Clock::at(self.time(Instant::now()), utc_now())
     }
 
     /// Whether a shard other than `number` has subscriptions.
@@ -247,11 +259,13 @@ impl Shared {
         stats.events_lost += self.events_lost.load(Ordering::Relaxed);
     }
 
-    /// Runs the thread of a shard; when it fails, the other shards end too.
-    pub(crate) fn watch(&self, shard: usize, run: impl FnOnce() -> io::Result<()>) {
-        if self.ending.watch(shard, run) {
+    /// Runs the thread of a shard; when it fails, the other shards end too. Whether it did.
+    pub(crate) fn watch(&self, shard: usize, run: impl FnOnce() -> io::Result<()>) -> bool {
+        let failed = self.ending.watch(shard, run);
+        if failed {
             self.stop();
         }
+        failed
     }
 
     /// Tells every shard to end.

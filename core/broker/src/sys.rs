@@ -173,6 +173,7 @@ pub(crate) struct Sys {
     maximum: u64,
     /// What was published last.
     last: HashMap<String, String>,
+    began: Time,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -182,13 +183,14 @@ struct Load {
 }
 
 impl Sys {
-    pub(crate) fn new(every_ms: u64) -> Self {
+    pub(crate) fn new(every_ms: u64, now: Time) -> Self {
         Self {
             every_ms: every_ms.max(1),
-            next: Time(0),
+            began: now,
+            next: now,
             gathering: None,
             loads: vec![Load::default(); LOADS.len()],
-            measured_at: Time(0),
+            measured_at: now,
             maximum: 0,
             last: HashMap::new(),
         }
@@ -250,7 +252,10 @@ impl Sys {
         let version = format!("ternmq version {}", env!("CARGO_PKG_VERSION"));
         let mut values = vec![
             (format!("{ROOT}version"), version),
-            (format!("{ROOT}uptime"), format!("{} seconds", now.0 / 1000)),
+            (
+                format!("{ROOT}uptime"),
+                format!("{} seconds", now.since(self.began) / 1000),
+            ),
         ];
         for (name, _, number) in NUMBERS {
             values.push((format!("{ROOT}{name}"), number(&view).to_string()));
@@ -327,7 +332,7 @@ mod tests {
     #[test]
     fn every_topic_is_one_and_says_what_it_tells() {
         let topics: Vec<(String, String)> = sys_topics().collect();
-        let mut sys = Sys::new(1);
+        let mut sys = Sys::new(1, Time(0));
         let values = sys.values(&Stats::default(), (0, 0), Time(1000));
         let names = values.iter().map(|(topic, _)| topic);
         assert!(topics.iter().map(|(topic, _)| topic).eq(names));

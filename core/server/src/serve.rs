@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use ternmq_broker::store::Restoration;
 use ternmq_broker::{Broker, Config, Ending, Stats};
 
 use crate::cli::Serve;
@@ -16,20 +17,19 @@ use crate::report::Report;
 /// Runs until a signal.
 pub(crate) fn run(args: &Serve) -> Result<ExitCode, String> {
     let report = Report { json: args.json };
-    let config = config::load(args)?;
+    let mut config = config::load(args)?;
     // Before the broker starts: from its first line on it can be stopped cleanly.
     let mut signals =
         Signals::new([SIGINT, SIGTERM]).map_err(|e| format!("cannot wait for signals: {e}"))?;
     let data = args.data.as_deref().map(DataFolder::open).transpose()?;
-    if data.is_some() {
-        report.warning(
-            "sessions and messages are kept in memory: the data folder is locked and names the \
-             listeners, and stores nothing yet",
-            json!({ "event": "warning", "what": "memory_only" }),
-        );
+    if let Some(data) = &data {
+        config.store = Some(data.store());
     }
     let broker = Broker::start(config.clone()).map_err(|e| e.to_string())?;
     end_with_the_broker(broker.ending());
+    if let Some(restoration) = broker.restoration() {
+        tell_what_is_kept(report, restoration);
+    }
     announce(report, &config, broker.local_addrs());
     if let Some(data) = &data {
         data.write_listeners(broker.local_addrs())?;
@@ -49,6 +49,51 @@ pub(crate) fn run(args: &Serve) -> Result<ExitCode, String> {
     broker.stop().map_err(|failure| failure.to_string())?;
     tell_the_sums(report, &stats);
     Ok(ExitCode::SUCCESS)
+}
+
+/// What came back, what did not, and what the folder does not promise.
+fn tell_what_is_kept(report: Report, restoration: &Restoration) {
+    let Restoration {
+        sessions,
+        retained,
+        over_limits,
+        damaged,
+        copies_lost,
+        cut,
+        set_aside,
+    } = restoration;
+    report.event(
+        &format!("restored {sessions} sessions and {retained} retained messages"),
+        json!({ "event": "restored", "sessions": sessions, "retained": retained }),
+    );
+    if *over_limits > 0 {
+        report.warning(
+            &format!(
+                "{over_limits} sessions or retained messages of the data folder are beyond the \
+                 limits and were dropped"
+            ),
+            json!({ "event": "warning", "what": "over_limits", "dropped": over_limits }),
+        );
+    }
+    if *damaged > 0 || *cut {
+        let end = if *cut { "; its end is missing" } else { "" };
+        let aside = set_aside.as_deref().map_or_else(String::new, |path| {
+            format!("; what was there is kept as {}", path.display())
+        });
+        report.warning(
+            &format!(
+                "the data folder is damaged: {damaged} records and {copies_lost} waiting messages \
+                 were lost{end}{aside}"
+            ),
+            json!({ "event": "warning", "what": "damaged", "records": damaged,
+                "messages": copies_lost, "cut": cut, "set_aside": set_aside }),
+        );
+    }
+    report.warning(
+        "sessions and messages are saved when the server stops on SIGTERM or Ctrl-C; whatever ends \
+         it otherwise, a crash or a power cut, loses what has happened since it started",
+        json!({ "event": "warning", "what": "saved_at_stop_only" }),
+    );
 }
 
 /// What went through, and what didn't: the last chance to learn of drops and refusals.

@@ -13,17 +13,18 @@ mod output;
 mod policy;
 mod settle;
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ternmq_protocol::Time;
-use ternmq_protocol::broker::{ConnId, Out, Shard};
+use ternmq_protocol::broker::{ConnId, Out, Shard, ShardConfig};
 use ternmq_transport::{Poller, Ready};
 
 use crate::auth::passwords::Passwords;
 use crate::config::Config;
-use crate::mailbox::{Item, Mail};
+use crate::mailbox::{Batch, Item, Mail};
 use crate::retained::SWEEP_EVERY_MS;
 use crate::shared::{Parcel, Shared};
 use crate::slots::Slots;
@@ -44,6 +45,15 @@ const MAIL_WORK: u64 = 65_536;
 
 /// Events taken from the kernel at once.
 pub(crate) const EVENTS: usize = 1024;
+
+/// A shard whose thread has ended, for a store.
+pub(crate) struct Remains {
+    pub(crate) shard: Shard,
+    /// What it was sent and has not taken.
+    pub(crate) mail: VecDeque<Item<Parcel>>,
+    /// What it could not send any more, by the shard that it is for.
+    pub(crate) kept: Vec<Batch<Parcel>>,
+}
 
 /// One shard thread.
 pub(crate) struct Driver {
@@ -83,6 +93,8 @@ pub(crate) struct Driver {
     /// When expired retained messages are looked for: only while there are some that will expire.
     sweep_at: Option<Time>,
     stop_grace: Duration,
+    /// What the shard holds outlives it: mail that nobody takes any more is not lost.
+    keeps: bool,
     /// Set once the broker stops: when the last socket is cut.
     stops_at: Option<Time>,
 }
@@ -97,6 +109,7 @@ impl Driver {
         passwords: Option<Passwords>,
     ) -> Self {
         let shards = shared.mailboxes.len();
+        let now = shared.time(Instant::now());
         Self {
             number,
             shared,
@@ -106,7 +119,7 @@ impl Driver {
             slots: Slots::default(),
             accepting: Accepting::default(),
             authenticating: Authenticating::new(passwords),
-            now: Time(0),
+            now,
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
             ready: Vec::new(),
             mail: Mail::default(),
@@ -122,13 +135,31 @@ impl Driver {
             sys: config
                 .sys_interval
                 .filter(|_| number == 0)
-                .map(|every| Box::new(Sys::new(every.as_millis() as u64))),
+                .map(|every| Box::new(Sys::new(every.as_millis() as u64, now))),
             busy: Busy::new(Instant::now()),
             counters: Stats::default(),
             unsettled: 0,
             sweep_at: None,
             stop_grace: config.stop_grace,
+            keeps: config.store.is_some(),
             stops_at: None,
+        }
+    }
+
+    /// Some retained messages will expire.
+    pub(crate) fn sweep_from_now_on(&mut self) {
+        self.sweep_at = Some(self.shared.time(Instant::now()));
+    }
+
+    /// What is left when the broker has stopped.
+    pub(crate) fn into_remains(mut self) -> Remains {
+        let empty = Shard::new(ShardConfig::default());
+        let mut mail = std::mem::take(&mut self.mail.items);
+        mail.append(&mut self.shared.mailboxes[self.number].close().items);
+        Remains {
+            shard: std::mem::replace(&mut self.shard, empty),
+            mail,
+            kept: std::mem::take(&mut self.post.kept),
         }
     }
 

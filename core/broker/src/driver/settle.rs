@@ -20,7 +20,7 @@ const ROUNDS: usize = 4;
 /// Mail that did not fit into full mailboxes, by shard. While there is any, no publisher is read,
 /// so that it holds at most what one turn made.
 pub(crate) struct Post {
-    kept: Vec<Batch<Parcel>>,
+    pub(super) kept: Vec<Batch<Parcel>>,
     stalled: bool,
     /// Acknowledgements for what is kept.
     owed: Option<Ticket>,
@@ -223,6 +223,8 @@ impl Driver {
                 self.post.stalled = true;
                 return;
             }
+            // The broker stops: what is kept goes on when all shards have.
+            Offer::Closed if self.keeps => return,
             Offer::Closed => {
                 kept.clear();
                 self.counters.mail_lost += all;

@@ -153,6 +153,11 @@ impl Memberships {
         list.filter_map(|(place, found)| Some((place as u16, found.as_ref()?)))
     }
 
+    /// The place of a group.
+    pub(super) fn place(&self, shared: SharedFilter<'_>) -> Option<u16> {
+        self.places.get(&*group_name(shared)).copied()
+    }
+
     fn get(&self, place: u16) -> Option<&Membership> {
         self.list.get(usize::from(place))?.as_ref()
     }
@@ -209,7 +214,7 @@ impl Shard {
         identifier: Option<NonZeroU32>,
         out: &mut Out,
     ) -> Result<(), PeerError> {
-        let group = format!("{}/{}", shared.share_name, shared.filter.as_str());
+        let group = group_name(shared);
         let most = self.links.limits.subscriptions.min(MOST_GROUPS);
         let slot = session;
         let session = &mut self.links.sessions[slot];
@@ -252,7 +257,7 @@ impl Shard {
     /// Ends a membership; false when there is none. What waits for the client goes to another member;
     /// what was sent to it is its own.
     pub(super) fn unshare(&mut self, slot: u32, shared: SharedFilter<'_>, out: &mut Out) -> bool {
-        let group = format!("{}/{}", shared.share_name, shared.filter.as_str());
+        let group = group_name(shared);
         let session = &mut self.links.sessions[slot];
         let removed = session
             .memberships
@@ -440,6 +445,10 @@ impl Links {
             membership.reports = true;
         }
     }
+}
+
+fn group_name(shared: SharedFilter<'_>) -> String {
+    format!("{}/{}", shared.share_name, shared.filter.as_str())
 }
 
 fn presence(conn: u32) -> Presence {

@@ -8,6 +8,7 @@ use super::session::{CopyRecord, InFlightRecord, SubscriptionRecord, WillRecord}
 use super::{Rev, SessionRecord};
 use crate::codec::QoS;
 use crate::time::{Clock, Time, UnixMs};
+use hashbrown::HashMap;
 
 impl Shard {
     /// Appends the records of up to `max` sessions from slot `from` on, 0 at first, and tells where
@@ -49,8 +50,8 @@ impl Shard {
         record.home = self.number;
         record.expiry = session.expiry;
         record.ends_at = clock.utc(ends_at);
-        record.origin = session.origin;
-        record.subscriptions = self.subscription_records(slot, session);
+        let (subscriptions, places) = self.subscription_records(slot, session);
+        record.subscriptions = subscriptions;
         record.will = session.will.as_deref().map(|will| {
             let due = clock.utc(will_at).unwrap_or(UnixMs(u64::MAX));
             will_record(will, due)
@@ -59,7 +60,7 @@ impl Shard {
         record.in_flight = window
             .map(|(packet_id, _, parcel)| InFlightRecord {
                 packet_id,
-                copy: copy(parcel),
+                copy: copy(parcel, &places),
             })
             .collect();
         record.received = session.received.iter().collect();
@@ -67,7 +68,7 @@ impl Shard {
         let queued = session.queue.iter();
         record.queue = queued
             .filter(|parcel| keeps_qos0 || parcel.qos != QoS::AtMostOnce)
-            .filter_map(copy)
+            .filter_map(|parcel| copy(parcel, &places))
             .collect();
         record.last_packet_id = session.window.last_id();
         if let Some(Kept { rev, unknown }) = session.kept.as_deref() {
@@ -76,8 +77,13 @@ impl Shard {
         record
     }
 
-    fn subscription_records(&self, slot: u32, session: &Session) -> Vec<SubscriptionRecord> {
-        let mut all = Vec::with_capacity(session.filters.len());
+    /// The subscriptions, the shared ones last, and which of them are the memberships by their places.
+    fn subscription_records(
+        &self,
+        slot: u32,
+        session: &Session,
+    ) -> (Vec<SubscriptionRecord>, HashMap<u16, u16>) {
+        let mut all = Vec::with_capacity(session.subscriptions());
         for filter in &session.filters {
             let Some(subscription) = self.index.subscription(*filter, slot, None) else {
                 continue;
@@ -90,8 +96,12 @@ impl Shard {
                 replay: cursor.map(|cursor| cursor.as_str().into()),
             });
         }
-        let memberships = session.memberships.as_deref();
-        for (_, membership) in memberships.into_iter().flat_map(|m| m.iter()) {
+        let mut places = HashMap::new();
+        for (place, membership) in session.memberships.iter().flat_map(|all| all.iter()) {
+            // Beyond 65,535 subscriptions such copies are their session's own.
+            if let Ok(number) = u16::try_from(all.len()) {
+                places.insert(place, number);
+            }
             all.push(SubscriptionRecord {
                 filter: format!("$share/{}", membership.group).into(),
                 options: membership.options,
@@ -99,7 +109,7 @@ impl Shard {
                 replay: None,
             });
         }
-        all
+        (all, places)
     }
 }
 
@@ -129,11 +139,12 @@ fn will_record(will: &StoredWill, due: UnixMs) -> WillRecord {
 }
 
 /// `None` once only PUBREL is owed.
-fn copy(parcel: &Parcel) -> Option<CopyRecord> {
+fn copy(parcel: &Parcel, places: &HashMap<u16, u16>) -> Option<CopyRecord> {
     Some(CopyRecord {
         message: parcel.message.clone()?,
         qos: parcel.qos,
         retain: parcel.retain,
         ids: parcel.subscription_ids().into(),
+        shared: places.get(&parcel.share.wrapping_sub(1)).copied(),
     })
 }

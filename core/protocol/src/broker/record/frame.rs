@@ -14,6 +14,9 @@ pub const MARKER: [u8; 4] = [0xF7, b'T', b'M', 0x0A];
 /// checksum; numbers with the lowest byte first.
 pub const FRAME_HEAD: usize = 32;
 
+/// Largest body. What claims to be larger is damaged; what is, can't be written.
+pub const MAX_BODY: usize = 512 << 20;
+
 /// Where the checksum stands. It covers what is between the marker and itself, and the body.
 const CHECKSUM_AT: usize = 28;
 
@@ -122,12 +125,13 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// Appends the frame. False, and nothing appended, with a body of 4 GiB or more.
+    /// Appends the frame. False, and nothing appended, with a body beyond [`MAX_BODY`].
     #[must_use]
     pub fn write(&self, out: &mut Vec<u8>) -> bool {
-        let Ok(len) = u32::try_from(self.body.len()) else {
+        if self.body.len() > MAX_BODY {
             return false;
-        };
+        }
+        let len = self.body.len() as u32;
         let at = out.len();
         out.extend_from_slice(&MARKER);
         out.extend_from_slice(&[self.kind as u8, 0]);
@@ -154,6 +158,9 @@ impl<'a> Frame<'a> {
         let word =
             |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
         let (len, wanted) = (word(24) as usize, word(CHECKSUM_AT));
+        if len > MAX_BODY {
+            return Found::Damaged("a length beyond the limit");
+        }
         let Some(body) = bytes[FRAME_HEAD..].get(..len) else {
             return Found::Needs(FRAME_HEAD.saturating_add(len));
         };

@@ -24,7 +24,7 @@ mod message;
 mod restore;
 mod session;
 
-pub use frame::{FRAME_HEAD, Found, Frame, FrameKind, MARKER, Start, next_marker};
+pub use frame::{FRAME_HEAD, Found, Frame, FrameKind, MARKER, MAX_BODY, Start, next_marker};
 pub use id::{
     Epoch, LogPos, NodeId, Owner, PARTITION_LEVELS, PARTITIONS, Rev, SessKey, topic_partition,
 };

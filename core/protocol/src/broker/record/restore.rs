@@ -53,7 +53,6 @@ impl Shard {
         }
         let slot = self.new_session(record.client_id);
         let session = &mut self.links.sessions[slot];
-        session.origin = record.origin;
         session.expiry = record.expiry;
         session.ends_at = clock.time(record.ends_at);
         session.kept = Some(Box::new(Kept {
@@ -68,54 +67,64 @@ impl Shard {
             let again = session.received.publish(id, u16::MAX);
             debug_assert_eq!(again, Received::First);
         }
+        // Before the copies, which name the memberships that they came by.
+        let shares: Vec<u16> = record
+            .subscriptions
+            .iter()
+            .map(|subscription| self.resubscribe(slot, subscription, out))
+            .collect();
+        let window = &mut self.links.sessions[slot].window;
         for one in record.in_flight {
             let (id, phase) = (one.packet_id, one.phase());
-            let taken = session.window.restore(id, phase, Parcel::from(one.copy));
+            let taken = window.restore(id, phase, parcel(one.copy, &shares));
             debug_assert!(taken, "records name each Packet Identifier once");
         }
-        session.window.skip_to(record.last_packet_id);
-        for subscription in &record.subscriptions {
-            self.resubscribe(slot, subscription, out);
-        }
+        window.skip_to(record.last_packet_id);
         for copy in record.queue {
             self.links.stats.restored += 1;
             self.links
-                .put_into_queue(slot, Parcel::from(Some(copy)), clock.now());
+                .put_into_queue(slot, parcel(Some(copy), &shares), clock.now());
         }
         self.links.rest(slot);
         self.arm_session(slot);
         Restored::Taken
     }
 
-    fn resubscribe(&mut self, slot: u32, record: &SubscriptionRecord, out: &mut Out) {
+    /// Enters a subscription. Returns its membership's place plus 1, 0 if it is not a shared one or
+    /// beyond the limit.
+    fn resubscribe(&mut self, slot: u32, record: &SubscriptionRecord, out: &mut Out) -> u16 {
+        let (options, identifier) = (record.options, record.identifier);
         let filter = TopicFilter::assume(&record.filter);
         if let Ok(Some(shared)) = SharedFilter::parse(filter) {
-            let (options, identifier) = (record.options, record.identifier);
-            // Over the limit of today it is left out, like any subscription that is refused.
-            let _ = self.share(slot, shared, options, identifier, out);
-            return;
+            let joined = self.share(slot, shared, options, identifier, out);
+            let memberships = &self.links.sessions[slot].memberships;
+            let place = memberships.as_ref().and_then(|all| all.place(shared));
+            return match (joined, place) {
+                (Ok(()), Some(place)) => place + 1,
+                _ => 0,
+            };
         }
         let inserted = self.index.insert(
             filter,
             Subscription {
                 session: slot,
                 group: None,
-                identifier: record.identifier,
-                options: record.options,
+                identifier,
+                options,
             },
         );
         let filter = inserted.filter;
         let session = &mut self.links.sessions[slot];
         let Err(place) = session.filters.binary_search(&filter) else {
-            return;
+            return 0;
         };
         session.filters.insert(place, filter);
         self.links.stats.subscriptions += 1;
         if let Some(cursor) = record.replay.as_deref() {
-            let (qos, no_local) = (record.options.qos, record.options.no_local);
-            let identifier = record.identifier;
+            let (qos, no_local) = (options.qos, options.no_local);
             self.add_replay_from(cursor.into(), slot, filter, identifier, qos, no_local);
         }
+        0
     }
 }
 
@@ -130,27 +139,19 @@ fn stored(will: WillRecord) -> StoredWill {
     }
 }
 
-impl From<Option<CopyRecord>> for Parcel {
-    fn from(copy: Option<CopyRecord>) -> Self {
-        match copy {
-            Some(copy) => {
-                let CopyRecord {
-                    message,
-                    qos,
-                    retain,
-                    ids,
-                } = copy;
-                let copy = Copy {
-                    session: NONE,
-                    qos,
-                    retain,
-                    ids: &ids,
-                    // From now on it is the session's own.
-                    share: 0,
-                };
-                Self::new(message, &copy)
-            }
-            None => Self::released(QoS::ExactlyOnce),
-        }
-    }
+fn parcel(copy: Option<CopyRecord>, shares: &[u16]) -> Parcel {
+    let Some(copy) = copy else {
+        return Parcel::released(QoS::ExactlyOnce);
+    };
+    let place = copy
+        .shared
+        .and_then(|number| shares.get(usize::from(number)));
+    let made = Copy {
+        session: NONE,
+        qos: copy.qos,
+        retain: copy.retain,
+        ids: &copy.ids,
+        share: place.copied().unwrap_or(0),
+    };
+    Parcel::new(copy.message, &made)
 }

@@ -5,7 +5,7 @@ use super::message::{flags, read_flags};
 use super::{Epoch, LogPos, NodeId, Owner, RECORD_VERSION, RecordError, Rev, open};
 use crate::codec::subscribe::SubscriptionOptions;
 use crate::codec::{Place, Properties, PropertiesBuf, QoS};
-use crate::message::{Message, Origin};
+use crate::message::Message;
 use crate::session::window::Phase;
 use crate::time::UnixMs;
 use crate::topic::{MAX_TOPIC_LEVELS, SharedFilter, TopicFilter, TopicName};
@@ -28,8 +28,6 @@ pub struct SessionRecord {
     pub expiry: u32,
     /// When the session ends; `None` for never.
     pub ends_at: Option<UnixMs>,
-    /// Its name for No Local.
-    pub origin: Origin,
     /// Its subscriptions.
     pub subscriptions: Vec<SubscriptionRecord>,
     /// The will, as long as it may still be published.
@@ -91,6 +89,8 @@ pub struct CopyRecord {
     pub retain: bool,
     /// Subscription Identifiers.
     pub ids: Vec<u32>,
+    /// Which of the record's subscriptions it came by, if that is a shared one.
+    pub shared: Option<u16>,
 }
 
 /// A message on its way.
@@ -119,7 +119,6 @@ const REV: u8 = 3;
 const HOME: u8 = 4;
 const EXPIRY: u8 = 5;
 const ENDS_AT: u8 = 6;
-const ORIGIN: u8 = 7;
 const SUBSCRIPTION: u8 = 8;
 const WILL: u8 = 9;
 const IN_FLIGHT: u8 = 10;
@@ -151,6 +150,7 @@ mod copy {
     pub(super) const POSITION: u8 = 2;
     pub(super) const FLAGS: u8 = 3;
     pub(super) const IDS: u8 = 4;
+    pub(super) const SHARED: u8 = 5;
 }
 
 impl SessionRecord {
@@ -164,7 +164,6 @@ impl SessionRecord {
             home: 0,
             expiry: 0,
             ends_at: None,
-            origin: Origin::NONE,
             subscriptions: Vec::new(),
             will: None,
             in_flight: Vec::new(),
@@ -194,8 +193,6 @@ impl SessionRecord {
         put_number(out, HOME, self.home.into());
         put_number(out, EXPIRY, self.expiry.into());
         put_option(out, ENDS_AT, self.ends_at.map(|at| at.0));
-        let origin = self.origin;
-        put_option(out, ORIGIN, (origin != Origin::NONE).then_some(origin.0));
         for subscription in &self.subscriptions {
             put(out, SUBSCRIPTION, |out| subscription.encode(out));
         }
@@ -253,7 +250,6 @@ impl SessionRecord {
                 (HOME, field) => record.home = field.whole()?,
                 (EXPIRY, field) => record.expiry = field.whole()?,
                 (ENDS_AT, field) => record.ends_at = Some(UnixMs(field.whole()?)),
-                (ORIGIN, field) => record.origin = Origin(field.whole()?),
                 (SUBSCRIPTION, field) => {
                     record
                         .subscriptions
@@ -395,6 +391,7 @@ impl CopyRecord {
             write_number(out, seq);
         });
         put_number(out, copy::FLAGS, flags(self.qos, self.retain));
+        put_option(out, copy::SHARED, self.shared.map(u64::from));
         if !self.ids.is_empty() {
             put(out, copy::IDS, |out| {
                 for id in &self.ids {
@@ -418,6 +415,7 @@ fn read_copy(
     find: &mut dyn FnMut(LogPos) -> Option<Message>,
 ) -> Result<(u16, Copied), RecordError> {
     let (mut packet_id, mut position, mut bits, mut ids) = (0, None, 0, Vec::new());
+    let mut shared = None;
     while !fields.is_empty() {
         match fields.field()? {
             (copy::PACKET_ID, field) => packet_id = field.whole()?,
@@ -427,6 +425,7 @@ fn read_copy(
                 position = Some(LogPos { partition, seq });
             }
             (copy::FLAGS, field) => bits = field.whole()?,
+            (copy::SHARED, field) => shared = Some(field.whole()?),
             (copy::IDS, mut field) => {
                 while !field.is_empty() {
                     let id = u32::try_from(field.number()?).map_err(|_| OUT_OF_RANGE)?;
@@ -445,6 +444,7 @@ fn read_copy(
             qos,
             retain,
             ids,
+            shared,
         }),
     };
     Ok((packet_id, copied))

@@ -70,6 +70,7 @@ fn copy(message: &Message, qos: QoS, ids: &[u32]) -> CopyRecord {
         qos,
         retain: ids.len() == 1,
         ids: ids.into(),
+        shared: (ids.len() > 1).then_some(1),
     }
 }
 
@@ -81,7 +82,6 @@ fn full() -> SessionRecord {
     record.home = 2;
     record.expiry = u32::MAX - 1;
     record.ends_at = Some(UnixMs(1_800_000_003_600));
-    record.origin = Origin(2 << 48 | 7 << 32 | 9);
     record.subscriptions = vec![
         SubscriptionRecord {
             filter: "a/+/#".into(),
