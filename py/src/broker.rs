@@ -156,5 +156,6 @@ fn start_error(error: StartError) -> PyErr {
             Some(number) => PyOSError::new_err((number, error.to_string())),
             None => PyOSError::new_err(error.to_string()),
         },
+        StartError::Store(_) => PyOSError::new_err(error.to_string()),
     }
 }

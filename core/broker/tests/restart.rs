@@ -256,11 +256,11 @@ fn receives(how: Break, level: u8, qos: u8, packets: usize, settled: bool) {
             continue; // the second one is read, and not answered
         }
         done += 1;
-        if let Some(answer) = client.handle(&packet, qos) {
-            if done < packets {
-                peer.send(&answer).expect(&what);
-                done += 1;
-            }
+        if let Some(answer) = client.handle(&packet, qos)
+            && done < packets
+        {
+            peer.send(&answer).expect(&what);
+            done += 1;
         }
     }
     if settled {
