@@ -150,7 +150,7 @@ fn an_embedded_broker_says_nothing_unless_it_is_told_to() {
     peer.expect("PINGRESP").expect("nothing else");
 }
 
-// [MQTT-4.3.3-9]
+// [MQTT-4.3.3-9] in MQTT 3.1.1 [MQTT-3.3.5-2]
 #[test]
 fn a_client_publishes_nothing_there() {
     let broker = support::broker();
