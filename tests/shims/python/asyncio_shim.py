@@ -4,7 +4,8 @@ import asyncio
 import sys
 
 import ternmq
-from line import Line, answer, message_fields
+from line import Line, answer
+from package import message_fields, message_properties, will
 
 # Seconds: shorter than the runner's patience, so that the shim can still say what did not come.
 PATIENCE = 10
@@ -58,7 +59,7 @@ class Shim:
             username=line.text("username"),
             password=line.raw("password"),
             keepalive=line.number("keep_alive", 60),
-            will=line.will(),
+            will=will(line),
             properties=properties or None,
             # Who keeps a session wants to go on with it.
             reconnect=None if clean_start else ternmq.Backoff(0.01, 0.1),
@@ -96,12 +97,12 @@ class Shim:
 
     async def do_publishes(self, line: Line) -> str:
         result = await self.client.publish(
-            *line.message(), **line.message_properties(), timeout=PATIENCE
+            *line.message(), **message_properties(line), timeout=PATIENCE
         )
         return answer("ok", ("reason", int(result.reason_code)))
 
     async def do_sends(self, line: Line) -> str:
-        future = self.client.publish_nowait(*line.message(), **line.message_properties())
+        future = self.client.publish_nowait(*line.message(), **message_properties(line))
         self.sent.append(future)
         return "ok"
 

@@ -5,7 +5,8 @@ import sys
 import threading
 
 import ternmq
-from line import Line, answer, message_fields
+from line import Line, answer
+from package import message_fields, message_properties, will
 from ternmq.blocking import Client, PublishToken, Subscription
 
 # Seconds: shorter than the runner's patience, so that the shim can still say what did not come.
@@ -54,7 +55,7 @@ class Shim:
             username=line.text("username"),
             password=line.raw("password"),
             keepalive=line.number("keep_alive", 60),
-            will=line.will(),
+            will=will(line),
             properties=properties or None,
             # Who keeps a session wants to go on with it.
             reconnect=None if clean_start else ternmq.Backoff(0.01, 0.1),
@@ -96,11 +97,11 @@ class Shim:
         return "ok"
 
     def do_publishes(self, line: Line) -> str:
-        result = self.client.publish(*line.message(), **line.message_properties())
+        result = self.client.publish(*line.message(), **message_properties(line))
         return answer("ok", ("reason", int(result.reason_code)))
 
     def do_sends(self, line: Line) -> str:
-        self.sent.append(self.client.publish_nowait(*line.message(), **line.message_properties()))
+        self.sent.append(self.client.publish_nowait(*line.message(), **message_properties(line)))
         return "ok"
 
     def do_settles(self, line: Line) -> str:

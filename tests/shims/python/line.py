@@ -2,18 +2,6 @@
 
 import urllib.parse
 
-import ternmq
-
-# What stories call a property, and what the package calls it.
-NAMES = {
-    "payload_format": "payload_format",
-    "message_expiry": "expiry",
-    "content_type": "content_type",
-    "response_topic": "response_topic",
-    "correlation": "correlation_data",
-}
-
-
 class Line:
     """A word, and fields in order; a value is bytes."""
 
@@ -41,40 +29,10 @@ class Line:
         found = (value.decode() for key, value in self.fields if key == name)
         return [(key, value) for key, _, value in (pair.partition(":") for pair in found)]
 
-    def message_properties(self, prefix: str = "") -> dict[str, object]:
-        """The properties of a message or a will as keyword arguments."""
-        found: dict[str, object] = {}
-        for name, argument in NAMES.items():
-            if self.raw(prefix + name) is None:
-                continue
-            if name in ("payload_format", "message_expiry"):
-                found[argument] = self.number(prefix + name)
-            elif name == "correlation":
-                found[argument] = self.raw(prefix + name)
-            else:
-                found[argument] = self.text(prefix + name)
-        if pairs := self.pairs(prefix + "user"):
-            found["user"] = pairs
-        return found
-
     def message(self) -> tuple[str, bytes, int, bool]:
         """Topic, payload, QoS and RETAIN."""
         retain = self.number("retain") == 1
         return self.text("topic", ""), self.raw("payload") or b"", self.number("qos"), retain
-
-    def will(self) -> ternmq.Will | None:
-        """The will of `connects`."""
-        topic = self.text("will_topic")
-        if topic is None:
-            return None
-        return ternmq.Will(
-            topic,
-            self.raw("will_payload") or b"",
-            self.number("will_qos"),
-            self.number("will_retain") == 1,
-            delay=self.number("will.will_delay"),
-            **self.message_properties("will."),
-        )
 
     def filters(self) -> list[dict[str, object]]:
         """The filters of `subscribes`, each with the fields that follow it."""
@@ -90,23 +48,6 @@ class Line:
 def answer(word: str, *fields: tuple[str, object]) -> str:
     """An outcome as it is written."""
     return " ".join([word, *(f"{name}={_escape(value)}" for name, value in fields)])
-
-
-def message_fields(message) -> list[tuple[str, object]]:
-    """What `receives` answers with."""
-    fields: list[tuple[str, object]] = [
-        ("topic", message.topic),
-        ("payload", message.payload),
-        ("qos", message.qos),
-        ("retain", int(message.retain)),
-        ("dup", int(message.dup)),
-    ]
-    fields += [("subscription_id", n) for n in message.subscription_ids]
-    for name, attribute in NAMES.items():
-        value = getattr(message, attribute)
-        if value is not None:
-            fields.append((name, value))
-    return fields + [("user", f"{key}:{value}") for key, value in message.user]
 
 
 def _escape(value: object) -> str:
