@@ -7,6 +7,7 @@ PYTHON  ?= python3
 
 VENV        := target/venv
 VENV_PYTHON := $(VENV)/bin/python
+NODE_FOLDER := target/node
 LIB         := target/release/libternmq.so
 DEST         = $(DESTDIR)$(PREFIX)
 
@@ -61,4 +62,4 @@ clean: ## Remove everything that was built or installed below target
 	rm -rf target
 
 tools:
-	@tests/setup $(PYTHON) $(VENV)
+	@tests/setup $(PYTHON) $(VENV) $(NODE_FOLDER)

@@ -8,23 +8,10 @@ from line import Line, answer
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
+from paho_fields import options, properties, property_fields
 
 # Seconds: shorter than the runner's patience, so that the shim can still say what did not come.
 PATIENCE = 10
-
-# What stories call a property, paho's attribute for it, and how its value is read.
-PROPERTIES = {
-    "payload_format": ("PayloadFormatIndicator", lambda v: int(v, 0)),
-    "message_expiry": ("MessageExpiryInterval", lambda v: int(v, 0)),
-    "content_type": ("ContentType", bytes.decode),
-    "response_topic": ("ResponseTopic", bytes.decode),
-    "correlation": ("CorrelationData", bytes),
-    "subscription_id": ("SubscriptionIdentifier", lambda v: int(v, 0)),
-    "session_expiry": ("SessionExpiryInterval", lambda v: int(v, 0)),
-    "receive_maximum": ("ReceiveMaximum", lambda v: int(v, 0)),
-    "will_delay": ("WillDelayInterval", lambda v: int(v, 0)),
-    "user": ("UserProperty", lambda v: tuple(v.decode().partition(":")[::2])),
-}
 
 
 class Shim:
@@ -36,6 +23,8 @@ class Shim:
         self.losses: queue.Queue = queue.Queue(10)
         self.inbox: queue.Queue = queue.Queue(1000)
         self.sent: list[mqtt.MQTTMessageInfo] = []
+        # By packet id, of what was published and not asked for yet.
+        self.reasons: dict[int, mqtt.ReasonCode] = {}
 
     def act(self, line: Line) -> str:
         step = getattr(self, f"do_{line.verb}", None)
@@ -58,11 +47,12 @@ class Shim:
             protocol=self.version,
             reconnect_on_failure=False,
         )
-        client.on_connect = lambda c, u, flags, code, p: self.connects.put((flags, code))
+        client.on_connect = lambda c, u, flags, code, p: self.connects.put((flags, code, p))
         client.on_disconnect = lambda c, u, flags, code, p: self.losses.put(code)
         client.on_message = lambda c, u, message: self.inbox.put(message)
         client.on_subscribe = lambda c, u, mid, codes, p: self.answers.put(codes)
         client.on_unsubscribe = lambda c, u, mid, codes, p: self.answers.put(codes)
+        client.on_publish = lambda c, u, mid, code, p: self.reasons.__setitem__(mid, code)
         if line.raw("username") is not None:
             client.username_pw_set(line.text("username"), line.text("password"))
         if line.raw("will_topic") is not None:
@@ -83,10 +73,11 @@ class Shim:
             line.text("host"), line.number("port"), line.number("keep_alive", 60), **options
         )
         client.loop_start()
-        flags, code = self.connects.get(timeout=PATIENCE)
+        flags, code, received = self.connects.get(timeout=PATIENCE)
         if code.is_failure:
             return answer("refused", ("reason", code.value))
-        return answer("ok", ("session_present", int(flags.session_present)))
+        fields = property_fields(received) if self.version == 5 else []
+        return answer("ok", ("session_present", int(flags.session_present)), *fields)
 
     def do_subscribes(self, line: Line) -> str:
         filters = [(f["filter"], self.options(f)) for f in line.filters()]
@@ -100,7 +91,13 @@ class Shim:
     def do_publishes(self, line: Line) -> str:
         info = self.publish(line)
         info.wait_for_publish(PATIENCE)
-        return "ok" if info.is_published() else "nothing"
+        if not info.is_published():
+            return "nothing"
+        # The callback comes before the wait ends.
+        reason = self.reasons.pop(info.mid, None)
+        if self.version == 5 and line.number("qos") > 0:
+            return answer("ok", ("reason", reason.value))
+        return "ok"
 
     def do_sends(self, line: Line) -> str:
         self.sent.append(self.publish(line))
@@ -109,6 +106,7 @@ class Shim:
     def do_settles(self, line: Line) -> str:
         for info in self.sent:
             info.wait_for_publish(PATIENCE)
+            self.reasons.pop(info.mid, None)
         done = all(info.is_published() for info in self.sent)
         self.sent.clear()
         return "ok" if done else "nothing"
@@ -122,10 +120,8 @@ class Shim:
             ("retain", int(message.retain)),
             ("dup", int(message.dup)),
         ]
-        for name, (attribute, _) in PROPERTIES.items():
-            value = getattr(message.properties, attribute, None) if self.version == 5 else None
-            for one in value if isinstance(value, list) else [] if value is None else [value]:
-                fields.append((name, ":".join(one) if name == "user" else one))
+        if self.version == 5:
+            fields += property_fields(message.properties)
         return answer("ok", *fields)
 
     def do_loses(self, line: Line) -> str:
@@ -154,29 +150,18 @@ class Shim:
         return answer("ok", *(("code", code.value) for code in codes))
 
     def options(self, request: dict) -> int | SubscribeOptions:
-        if self.version != 5:
-            return request["qos"]
-        return SubscribeOptions(
-            request["qos"],
-            noLocal=request.get("no_local") == 1,
-            retainAsPublished=request.get("retain_as_published") == 1,
-            retainHandling=request.get("retain_handling", 0),
-        )
+        return options(request) if self.version == 5 else request["qos"]
 
     def properties(self, line: Line, packet: int, prefix: str = "") -> Properties | None:
-        if self.version != 5:
-            return None
-        properties = Properties(packet)
-        for name, value in line.fields:
-            attribute, read = PROPERTIES.get(name.removeprefix(prefix), (None, None))
-            if attribute is not None and name.startswith(prefix):
-                setattr(properties, attribute, read(value))
-        return properties
+        return properties(line, packet, prefix) if self.version == 5 else None
 
 
 shim = Shim()
 for text in sys.stdin:
-    print(shim.act(Line(text)), flush=True)
+    line = Line(text)
+    if line.verb == "connects":
+        shim = Shim()
+    print(shim.act(line), flush=True)
 if shim.client is not None:
     shim.client.disconnect()
     shim.client.loop_stop()
