@@ -17,7 +17,6 @@ PROPERTIES = {
     "response_topic": ("response-topic", "%R"),
     "correlation": ("correlation-data", "%D"),
     "subscription_id": ("subscription-identifier", "%S"),
-    "session_expiry": ("session-expiry-interval", None),
     "topic_alias": ("topic-alias", None),
     "will_delay": ("will-delay-interval", None),
     "user": ("user-property", "%P"),
@@ -52,6 +51,8 @@ class Mosquitto(Actor):
             self.options += ["-u", fields["username"], "-P", fields["password"]]
         if fields.get("clean_start", 1) == 0:
             self.options.append("-c")
+        if "session_expiry" in fields:
+            self.options += ["-x", str(fields["session_expiry"])]
         if "will_topic" in fields:
             self.options += [
                 "--will-topic", fields["will_topic"], "--will-payload", fields["will_payload"],

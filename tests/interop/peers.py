@@ -40,6 +40,9 @@ GAPS = {
         "publish reason": "waitForCompletion returns none",
         "session present in 5": "MQTTClient_connect5 of Paho 1.3 reports none, whatever CONNACK says",
     },
+    "paho-c-async": {
+        "publish reason": "onSuccess5 of Paho 1.3 has 0, whatever PUBACK says",
+    },
     "aiomqtt": {
         "assigned id": "there is no way to ask for it",
         "disconnect properties": "the context manager sends none",

@@ -94,6 +94,8 @@ pub fn collect(files: &[SourceFile]) -> Result<Vec<Proof>, String> {
     for file in files {
         if file.language == Language::Rust {
             in_rust(file, &mut proofs);
+        } else if file.language == Language::Python {
+            in_python(file, &mut proofs);
         } else if file.path.ends_with(".story") {
             in_story(file, &mut proofs)?;
         } else if file.path.ends_with(".wire") {
@@ -125,6 +127,31 @@ fn in_rust(file: &SourceFile, proofs: &mut Vec<Proof>) {
                 side: Side::of(&file.path),
                 path: file.path.clone(),
                 name: test.name.clone(),
+            }));
+        }
+    }
+}
+
+/// As in Rust: comments right above a test or its decorators, and those inside it.
+fn in_python(file: &SourceFile, proofs: &mut Vec<Proof>) {
+    let lines: Vec<&str> = file.text.lines().collect();
+    for (at, line) in lines.iter().enumerate() {
+        let definition = line.trim_start_matches("async ").strip_prefix("def ");
+        let Some(rest) = definition.filter(|rest| rest.starts_with("test_")) else {
+            continue;
+        };
+        let belongs = |line: &&&str| line.starts_with(['#', '@']);
+        let above = lines[..at].iter().rev().take_while(belongs).count();
+        let inside = |line: &&&str| line.is_empty() || line.starts_with(' ');
+        let below = lines[at + 1..].iter().take_while(inside).count();
+        for line in &lines[at - above..=at + below] {
+            let comment = line.split_once('#').map_or("", |(_, comment)| comment);
+            proofs.extend(tags(comment).map(|(standard, id)| Proof {
+                standard,
+                id: id.to_string(),
+                side: Side::of(&file.path),
+                path: file.path.clone(),
+                name: rest.split('(').next().unwrap_or_default().to_string(),
             }));
         }
     }
@@ -232,6 +259,19 @@ mod tests {
         assert_eq!(
             found,
             wanted.map(|id| ("first".to_string(), id.to_string()))
+        );
+    }
+
+    #[test]
+    fn python_tests_count_with_their_decorators() {
+        let [a, b, c, d] = ["1.0-1", "1.0-2", "1.0-3", "1.0-4"].map(tag);
+        let text = format!(
+            "# {a}\n\n# {b}\n@each()\ndef test_first(start):\n    # {c}\n\n    pass\n\n\n# {d}\ndef not_a_test():\n    pass\n"
+        );
+        let wanted = ["5.0 MQTT-1.0-2", "5.0 MQTT-1.0-3"];
+        assert_eq!(
+            found("tests/interop/test_a.py", &text),
+            wanted.map(|id| ("test_first".to_string(), id.to_string()))
         );
     }
 

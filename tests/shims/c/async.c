@@ -20,6 +20,8 @@ static int sent_count;
 /* The outcome of the call that goes on; one at a time, as the story has one step at a time. */
 static struct signal done;
 static int failed, present;
+/* What CONNACK said, in MQTT 5. */
+static MQTTProperties connack;
 /* Filters asked for, and the codes that came. */
 static int requested, code_count;
 static int codes[CODES_LIMIT];
@@ -81,8 +83,11 @@ static void succeed5(void *context, MQTTAsync_successData5 *data)
 	const char *call = context;
 	failed = 0;
 	code_count = 0;
-	if (strcmp(call, "connect") == 0)
+	if (strcmp(call, "connect") == 0) {
 		present = data->alt.connect.sessionPresent;
+		MQTTProperties_free(&connack);
+		connack = MQTTProperties_copy(&data->properties);
+	}
 	if (requested == 1) {
 		/* Only a request for several has a list. */
 		codes[code_count++] = (int)data->reasonCode;
@@ -195,6 +200,7 @@ static void do_connect(void)
 		return;
 	answer_begin("ok");
 	answer_number("session_present", present);
+	answer_properties(&connack);
 	answer_end();
 }
 
@@ -384,5 +390,6 @@ int main(void)
 	line_play(STEPS);
 	if (client != NULL)
 		MQTTAsync_destroy(&client);
+	MQTTProperties_free(&connack);
 	return 0;
 }

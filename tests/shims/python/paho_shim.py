@@ -129,7 +129,8 @@ class Shim:
 
     def do_disconnects(self, line: Line) -> str:
         if self.version == 5:
-            self.client.disconnect(mqtt.ReasonCode(PacketTypes.DISCONNECT, identifier=line.number("reason")))
+            reason = mqtt.ReasonCode(PacketTypes.DISCONNECT, identifier=line.number("reason"))
+            self.client.disconnect(reason, properties(line, PacketTypes.DISCONNECT))
         else:
             self.client.disconnect()
         self.losses.get(timeout=PATIENCE)

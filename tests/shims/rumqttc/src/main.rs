@@ -182,17 +182,22 @@ fn main() {
     for text in std::io::stdin().lock().lines().map_while(Result::ok) {
         let line = Line::parse(&text).unwrap_or_else(|what| panic!("{what}"));
         let outcome = match &mut client {
-            _ if line.word(0) == "connects" => Client::connect(&line).map(|(connected, connack)| {
-                client = Some(connected);
-                connack
-            }),
+            _ if line.word(0) == "connects" => {
+                Client::connect(&line).map(|(connected, connack)| {
+                    client = Some(connected);
+                    connack
+                })
+            }
             Some(client) => client.act(&line),
             None => Err(failed("not connected yet")),
         };
         let answer = outcome.unwrap_or_else(|line| line);
         let mut out = std::io::stdout().lock();
         // Nobody reads: the runner is gone.
-        if writeln!(out, "{answer}").and_then(|()| out.flush()).is_err() {
+        if writeln!(out, "{answer}")
+            .and_then(|()| out.flush())
+            .is_err()
+        {
             return;
         }
     }

@@ -141,11 +141,13 @@ fn see(event: Event) -> Option<Seen> {
             });
             Some(Seen::Unsubscribed(codes.collect()))
         }
-        Event::Incoming(Packet::PubAck(puback)) => Some(Seen::Published(Some(match puback.reason {
-            PubAckReason::Success => 0,
-            PubAckReason::NoMatchingSubscribers => 0x10,
-            _ => 0x80,
-        }))),
+        Event::Incoming(Packet::PubAck(puback)) => {
+            Some(Seen::Published(Some(match puback.reason {
+                PubAckReason::Success => 0,
+                PubAckReason::NoMatchingSubscribers => 0x10,
+                _ => 0x80,
+            })))
+        }
         Event::Incoming(Packet::PubComp(_)) | Event::Outgoing(Outgoing::Publish(0)) => {
             Some(Seen::Published(None))
         }
