@@ -8,7 +8,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Instant;
 
 use ternmq_protocol::broker::record::Owner;
-use ternmq_protocol::broker::{Shard, ShardConfig};
+use ternmq_protocol::broker::{ListenerLimits, Shard, ShardConfig};
 use ternmq_protocol::{Message, Time};
 use ternmq_transport::{Listener, Poller, Stream, pipe};
 
@@ -80,7 +80,9 @@ impl Broker {
             None => Owner::default(),
         };
         let numbers = 0..pollers.len() as u16;
-        let mut shards: Vec<Shard> = numbers.map(|n| new_shard(n, owner, &config)).collect();
+        let limits_of_listeners: Vec<_> = config.listeners.iter().map(|l| l.limits()).collect();
+        let new = |number| new_shard(number, owner, &limits_of_listeners, &config);
+        let mut shards: Vec<Shard> = numbers.map(new).collect();
         let keeper = match &config.store {
             Some(store) => Some(Keeper::restore(store.clone(), owner, &mut shards, &shared)?),
             None => None,
@@ -290,12 +292,18 @@ impl std::fmt::Debug for Broker {
     }
 }
 
-fn new_shard(number: u16, owner: Owner, config: &Config) -> Shard {
+fn new_shard(
+    number: u16,
+    owner: Owner,
+    listeners: &[Arc<ListenerLimits>],
+    config: &Config,
+) -> Shard {
     Shard::new(ShardConfig {
         number,
         // Each `RandomState` is keyed by the system's randomness.
         seed: RandomState::new().hash_one(number),
         limits: config.session.clone(),
+        listeners: listeners.into(),
         topics: config.topics.clone(),
         owner,
         ..ShardConfig::default()

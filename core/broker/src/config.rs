@@ -8,8 +8,11 @@ use std::time::Duration;
 pub use ternmq_protocol::broker::Limits as SessionLimits;
 pub use ternmq_protocol::broker::retained::RetainedLimits;
 pub use ternmq_protocol::broker::{DelayedLimits, Topics};
+pub use ternmq_protocol::broker::{Priorities, Rates};
+pub use ternmq_protocol::session::rate::Rate;
 
 use ternmq_protocol::ProtocolVersion;
+use ternmq_protocol::broker::ListenerLimits;
 
 use crate::auth::User;
 use crate::bans::{Ban, BanLimits};
@@ -71,6 +74,10 @@ pub struct ListenerConfig {
     /// New connections a second, 0 without limit. After a pause one second's worth may come at once;
     /// one that comes too early is closed at once.
     pub connection_rate: u32,
+    /// How fast each client that came in here may send and receive.
+    pub client_rates: Rates,
+    /// How fast all of them together may.
+    pub rates: Rates,
     /// Which versions are spoken here. Others are refused: Unsupported Protocol Version (0x84; return
     /// code 1 before MQTT 5.0).
     pub versions: Versions,
@@ -171,8 +178,16 @@ impl ListenerConfig {
             anonymous: true,
             connections: usize::MAX,
             connection_rate: 0,
+            client_rates: Rates::UNLIMITED,
+            rates: Rates::UNLIMITED,
             versions: Versions::ALL,
         }
+    }
+}
+
+impl ListenerConfig {
+    pub(crate) fn limits(&self) -> Arc<ListenerLimits> {
+        Arc::new(ListenerLimits::new(self.client_rates, self.rates))
     }
 }
 

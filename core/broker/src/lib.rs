@@ -35,7 +35,8 @@ pub use bans::{Ban, BanError, BanLimits, Banned};
 pub use broker::Broker;
 pub use clients::{ClientCursor, Clients};
 pub use config::{
-    Config, DelayedLimits, Limits, ListenerConfig, RetainedLimits, SessionLimits, Topics, Versions,
+    Config, DelayedLimits, Limits, ListenerConfig, Priorities, Rate, Rates, RetainedLimits,
+    SessionLimits, Topics, Versions,
 };
 pub use drain::Drain;
 pub use ending::Ending;

@@ -3,6 +3,7 @@
 use super::authenticate::check_data;
 use super::connection::{Connection, Stage};
 use super::explain::words_for;
+use super::meter::Meter;
 use super::out::{Admission, AdmitRequest, ConnId, Early, Out};
 use super::publish::{RESERVED, is_reserved};
 use super::rewrite::RewriteOn;
@@ -108,7 +109,9 @@ impl Shard {
             self.refuse(id, reason, words_for(reason), out);
             return;
         };
-        self.links.conns[id].learn(&connect);
+        let conn = &mut self.links.conns[id];
+        conn.learn(&connect);
+        conn.meter = Meter::new(self.listeners.get(usize::from(conn.listener.0)));
         let mut text = String::new();
         if let Err(error) = self.rewrite_will(id, &client_id, &mut connect, &mut text) {
             self.refuse(id, error.reason, error.what, out);

@@ -4,6 +4,7 @@ use super::arena::NONE;
 use super::authenticate::Authentication;
 use super::held::Held;
 use super::limits::Limits;
+use super::meter::{Meter, Way};
 use super::out::{ConnId, Early, ListenerId, Out};
 use super::pool::Pool;
 use crate::codec::{FrameBuffer, Packet, PacketType, QoS};
@@ -45,6 +46,8 @@ pub(super) struct Connection {
     pub(super) aliases_out: Option<Box<AliasesOut>>,
     pub(super) early: Option<Box<Early>>,
     pub(super) held: Option<Box<Held>>,
+    /// There if its listener has rate limits.
+    pub(super) meter: Option<Box<Meter>>,
     /// There if CONNECT named an authentication method.
     pub(super) auth: Option<Box<Authentication>>,
     /// The user name of its CONNECT.
@@ -83,6 +86,7 @@ impl Connection {
             aliases_out: None,
             early: None,
             held: None,
+            meter: None,
             auth: None,
             user: None,
             last_packet: now,
@@ -106,6 +110,38 @@ impl Connection {
     pub(super) fn user_name(&self) -> Option<&str> {
         let shown = self.auth.as_ref().and_then(|auth| auth.user());
         shown.or(self.user.as_deref())
+    }
+
+    /// It has sent more than its rate: nothing of it is read or handled for a while.
+    pub(super) fn is_paused(&self) -> bool {
+        let until = |meter: &Meter| meter.until(Way::In).is_some();
+        self.meter.as_deref().is_some_and(until)
+    }
+
+    /// It has been sent as much as its rate allows: nothing more is sent for a while.
+    pub(super) fn is_blocked(&self) -> bool {
+        let until = |meter: &Meter| meter.until(Way::Out).is_some();
+        self.meter.as_deref().is_some_and(until)
+    }
+
+    /// Whether its rate allows one more message now; if not, it [is blocked](Self::is_blocked) until
+    /// a timer has fired.
+    pub(super) fn may_send(&mut self, now: Time) -> bool {
+        match &mut self.meter {
+            None => true,
+            Some(meter) => meter.until(Way::Out).is_none() && meter.is_open(Way::Out, now),
+        }
+    }
+
+    /// A message was written, behind so many bytes.
+    pub(super) fn charge_sent(&mut self, before: usize, now: Time) {
+        if self.meter.is_none() {
+            return;
+        }
+        let bytes = self.outbound_len() - before;
+        if let Some(meter) = &mut self.meter {
+            meter.charge(Way::Out, now, 1, bytes as u64);
+        }
     }
 
     /// Bytes waiting to be sent.
@@ -216,7 +252,18 @@ impl Connection {
             Stage::Opened | Stage::Admission | Stage::Authenticating => {
                 Some(self.last_packet.after(limits.connect_timeout_ms))
             }
-            Stage::Connected => server_deadline(self.keep_alive, self.last_packet),
+            Stage::Connected => {
+                // Whom we don't read can't be blamed for silence.
+                let keep_alive = match self.is_paused() {
+                    true => None,
+                    false => server_deadline(self.keep_alive, self.last_packet),
+                };
+                let Some(meter) = &self.meter else {
+                    return keep_alive;
+                };
+                let rates = [meter.until(Way::In), meter.until(Way::Out)];
+                rates.into_iter().chain([keep_alive]).flatten().min()
+            }
             Stage::Closing => None,
         }
     }

@@ -195,11 +195,11 @@ impl Shard {
     /// Sets the timer for the first message, at `earliest` if it is due already.
     fn arm_delayed(&mut self, earliest: Time) {
         let timer = self.delayed.timer.take();
-        self.timers.cancel(timer);
+        self.links.timers.cancel(timer);
         let first = self.delayed.waiting.first_key_value();
         let at = first.map(|((due, _), _)| (*due).max(earliest));
         let due = super::timers::Due::Delayed;
-        self.delayed.timer = at.map(|at| self.timers.set(due, at));
+        self.delayed.timer = at.map(|at| self.links.timers.set(due, at));
     }
 
     fn count_delayed(&mut self) {

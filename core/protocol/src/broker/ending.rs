@@ -3,6 +3,7 @@
 use super::arena::NONE;
 use super::connection::Stage;
 use super::explain::words_for;
+use super::meter::Way;
 use super::out::{ConnId, Out};
 use super::session::NEVER_EXPIRES;
 use super::shard::Shard;
@@ -17,13 +18,13 @@ impl Shard {
     /// When to call [`handle_timeout`](Self::handle_timeout); it may be early. `None`: nothing is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        self.timers.next_deadline()
+        self.links.timers.next_deadline()
     }
 
     /// Ends what is overdue: silent connections, those that never sent CONNECT, sessions that
     /// expired; and publishes wills and delayed messages whose time has come.
     pub fn handle_timeout(&mut self, now: Time, out: &mut Out) {
-        while let Some(due) = self.timers.poll(now) {
+        while let Some(due) = self.links.timers.poll(now) {
             match due {
                 Due::Connection(id) => self.connection_due(id, now, out),
                 Due::Session(slot) => self.session_due(slot, now, out),
@@ -216,7 +217,7 @@ impl Shard {
         let session = &mut self.links.sessions[slot];
         let filters = std::mem::take(&mut session.filters);
         let timer = session.timer.take();
-        self.timers.cancel(timer);
+        self.links.timers.cancel(timer);
         // Its own will is not for it: it has no subscriptions any more.
         for filter in &filters {
             self.index.remove(*filter, slot, None);
@@ -249,7 +250,7 @@ impl Shard {
     /// Forgets a connection whose socket is closed.
     pub(super) fn forget(&mut self, id: u32) {
         if let Some(mut conn) = self.links.conns.remove(id) {
-            self.timers.cancel(conn.timer.take());
+            self.links.timers.cancel(conn.timer.take());
             self.links.stats.connections -= 1;
             if let Some(buffer) = conn.outbound.take() {
                 self.links.pool.give(buffer);
@@ -262,6 +263,10 @@ impl Shard {
             return;
         };
         conn.timer = None;
+        self.rates_due(id, now, out);
+        let Some(conn) = self.links.conns.get_mut(id) else {
+            return;
+        };
         match conn.deadline(&self.links.limits) {
             // [MQTT-3.1.2-22]
             Some(at) if at <= now => {
@@ -269,6 +274,32 @@ impl Shard {
                 self.end(id, reason, words_for(reason), now, out);
             }
             _ => self.arm(id),
+        }
+    }
+
+    /// A rate may allow again what it held back.
+    fn rates_due(&mut self, id: u32, now: Time, out: &mut Out) {
+        let conn = &mut self.links.conns[id];
+        let (session, stage) = (conn.session, conn.stage);
+        let Some(meter) = conn
+            .meter
+            .as_deref_mut()
+            .filter(|_| stage == Stage::Connected)
+        else {
+            return;
+        };
+        let mut opens =
+            |way| meter.until(way).is_some_and(|at| at <= now) && meter.is_open(way, now);
+        let (reads, writes) = (opens(Way::In), opens(Way::Out));
+        if reads {
+            conn.last_packet = now;
+        }
+        if writes {
+            self.links.refill(session, now, out);
+            self.ask_for_retained(session, out);
+        }
+        if reads {
+            self.resume(ConnId(id), now, out);
         }
     }
 

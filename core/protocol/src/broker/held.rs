@@ -1,5 +1,6 @@
 //! Input that waits its turn: of a client whose packets made so much work that the others come first,
-//! or of one whose packet waits for the driver's answer.
+//! of one whose packet
+//! waits for the driver's answer, or of one that has sent more than its rate.
 
 use super::out::{ConnId, Out};
 use super::shard::Shard;
@@ -20,6 +21,9 @@ impl Shard {
         let Some(connection) = self.links.conns.get_mut(conn.0) else {
             return;
         };
+        if connection.is_paused() {
+            return; // and so a timer runs
+        }
         if let Some(held) = connection.held.take_if(|held| !held.asked) {
             self.handle_input(conn, now, &held.input, out);
         }
@@ -44,9 +48,12 @@ impl Shard {
 
     /// Keeps input for later.
     pub(super) fn hold(&mut self, id: u32, input: &[u8], out: &mut Out) {
-        let held = &mut self.links.conns[id].held;
-        let first = held.is_none();
-        held.get_or_insert_default().input.extend_from_slice(input);
+        let conn = &mut self.links.conns[id];
+        let first = conn.held.is_none() && !conn.is_paused();
+        conn.held
+            .get_or_insert_default()
+            .input
+            .extend_from_slice(input);
         if first {
             out.unfinished.push(ConnId(id));
         }

@@ -6,12 +6,14 @@ use super::clients::ClientCounters;
 use super::connection::Connection;
 use super::frames::Frames;
 use super::limits::Limits;
+use super::meter::Meter;
 use super::out::Out;
 use super::pool::Pool;
 use super::ranking::Ranking;
 use super::session::{Parcel, Session};
 use super::source::{Source, write_as_is};
 use super::stats::{Dropped, Stats};
+use super::timers::Timers;
 use crate::codec::QoS;
 use crate::message::{Delivery, Message};
 use crate::session::queue::Pushed;
@@ -32,6 +34,7 @@ pub(super) struct Links {
     pub(super) ended: ClientCounters,
     pub(super) limits: Limits,
     pub(super) ranking: Ranking,
+    pub(super) timers: Timers,
 }
 
 /// Expired messages that are dropped at most to make room for one.
@@ -54,6 +57,7 @@ impl Links {
             conns: Arena::new(),
             sessions: Arena::new(),
             pool: Pool::new(limits.spare_buffers),
+            timers: Timers::new(),
             ranking: Ranking::new(&limits.priorities),
             frames: Frames::default(),
             stats: Stats::default(),
@@ -79,12 +83,15 @@ impl Links {
         let Some(conn) = self.conns.get_mut(id) else {
             return self.enqueue(copy, source, now);
         };
-        let direct = conn.outbound_len() < self.limits.outbound_bytes
+        let before = conn.outbound_len();
+        let direct = before < self.limits.outbound_bytes
             && match copy.qos {
                 QoS::AtMostOnce => session.queued_qos0 == 0,
                 _ => session.queue.is_empty() && session.window.can_push(),
-            };
+            }
+            && conn.may_send(now);
         if !direct {
+            self.note_blocked(id);
             return self.enqueue(copy, source, now);
         }
         if copy.qos == QoS::AtMostOnce
@@ -98,6 +105,7 @@ impl Links {
                 let (counters, payload) = (&mut session.counters, source.payload_len());
                 counters.count_sent(&mut self.stats, copy.qos, payload);
                 write_as_is(body, conn.writer(id, &mut self.pool, out));
+                conn.charge_sent(before, now);
                 return;
             }
         }
@@ -122,6 +130,7 @@ impl Links {
         counters.count_sent(&mut self.stats, qos, payload);
         let writer = conn.writer(id, &mut self.pool, out);
         self.frames.write(version, message, &delivery, writer);
+        conn.charge_sent(before, now);
     }
 
     /// A session's client went away: drops the QoS 0 messages of its queue and the memory it does
@@ -144,6 +153,16 @@ impl Links {
             },
         );
         session.queued_qos0 = 0;
+    }
+
+    /// A client whose rate has just been used up goes on by a timer.
+    pub(super) fn note_blocked(&mut self, id: u32) {
+        let conn = self.conns.get_mut(id);
+        let meter = conn.and_then(|conn| conn.meter.as_deref_mut());
+        if meter.is_some_and(Meter::has_just_closed) {
+            self.stats.rate_waits += 1;
+            self.arm(id);
+        }
     }
 
     fn enqueue(&mut self, copy: Copy<'_>, source: &mut Source<'_>, now: Time) {

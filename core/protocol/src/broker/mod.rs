@@ -20,6 +20,7 @@ mod group;
 mod held;
 mod limits;
 mod links;
+mod meter;
 mod out;
 mod pool;
 mod publish;
@@ -46,6 +47,7 @@ pub use clients::{ClientConnection, ClientCounters, ClientInfo, ClientPage};
 pub use delayed::{DELAYED_PREFIX, DelayedLimits};
 pub use group::{ShareStrategies, ShareStrategy};
 pub use limits::Limits;
+pub use meter::{ListenerLimits, Rates};
 pub use out::{
     Admission, AdmitRequest, Applied, AuthAnswer, AuthRequest, ConnId, ListenerId, Out, Page,
     Parked, RetainedOp, RetainedTicket,

@@ -28,12 +28,14 @@ impl Links {
         };
         let room = self.limits.outbound_bytes;
         while conn.outbound_len() < room {
-            match session.queue.front() {
-                None => break,
-                Some(parcel) if parcel.qos == QoS::AtMostOnce => session.queued_qos0 -= 1,
-                Some(_) if !session.window.can_push() => break,
-                Some(_) => {}
+            let Some(parcel) = session.queue.front() else {
+                break;
+            };
+            let is_qos0 = parcel.qos == QoS::AtMostOnce;
+            if !is_qos0 && !session.window.can_push() || !conn.may_send(now) {
+                break;
             }
+            session.queued_qos0 -= u32::from(is_qos0);
             let Some(parcel) = session.queue.pop() else {
                 break;
             };
@@ -49,9 +51,10 @@ impl Links {
             };
             hand.send(parcel, now, out);
         }
-        if session.queued_qos0 > 0 && conn.outbound_len() < room {
+        if session.queued_qos0 > 0 && conn.outbound_len() < room && conn.may_send(now) {
             self.pass_qos0(slot, now, out);
         }
+        self.note_blocked(id);
     }
 
     /// Sends again what was sent on an earlier connection and not acknowledged [MQTT-4.4.0-1].
@@ -71,7 +74,11 @@ impl Links {
         let Some(conn) = conns.get_mut(id) else {
             return;
         };
-        while conn.outbound_len() < limits.outbound_bytes {
+        while conn.outbound_len() < limits.outbound_bytes
+            && window.has_resend()
+            && conn.may_send(now)
+        {
+            let before = conn.outbound_len();
             let Some(again) = window.next_resend() else {
                 break;
             };
@@ -93,6 +100,7 @@ impl Links {
                 stats.sent_payload += message.payload().len() as u64;
                 conn.writer(id, pool, out)
                     .publish(version, message, &delivery);
+                conn.charge_sent(before, now);
             } else {
                 // The client came back with a lower Maximum Packet Size: as if it had completed
                 // [MQTT-3.1.2-25].
@@ -122,7 +130,10 @@ impl Links {
         let Some(conn) = conns.get_mut(id) else {
             return;
         };
-        let len = Cell::new(conn.outbound_len());
+        let room = |conn: &mut Connection| {
+            conn.outbound_len() < limits.outbound_bytes && conn.may_send(now)
+        };
+        let more = Cell::new(room(conn));
         let passed = &mut session.queued_qos0;
         let mut hand = Hand {
             conn,
@@ -133,11 +144,11 @@ impl Links {
             stats,
         };
         session.queue.remove_if(
-            |parcel| parcel.qos == QoS::AtMostOnce && len.get() < limits.outbound_bytes,
+            |parcel| parcel.qos == QoS::AtMostOnce && more.get(),
             |parcel| {
                 *passed -= 1;
                 hand.send(parcel, now, out);
-                len.set(hand.conn.outbound_len());
+                more.set(room(hand.conn));
             },
         );
     }
@@ -145,9 +156,11 @@ impl Links {
     /// Whether [`refill`](Self::refill) would find something to write, given room in the buffer.
     pub(super) fn has_backlog(&self, session: u32) -> bool {
         self.sessions.get(session).is_some_and(|session| {
-            session.window.has_resend()
+            let waits = session.window.has_resend()
                 || session.queued_qos0 > 0
-                || !session.queue.is_empty() && session.window.can_push()
+                || !session.queue.is_empty() && session.window.can_push();
+            let conn = self.conns.get(session.conn);
+            waits && !conn.is_some_and(Connection::is_blocked)
         })
     }
 }
@@ -175,7 +188,7 @@ impl Hand<'_> {
             counters.count_dropped(self.stats, |dropped| &mut dropped.expired);
             return;
         }
-        let (version, qos) = (self.conn.version, parcel.qos);
+        let (version, qos, before) = (self.conn.version, parcel.qos, self.conn.outbound_len());
         let mut delivery = parcel_delivery(version, message, &parcel, now);
         if !self.conn.prepare(message, &mut delivery) {
             let counters = &mut self.counters;
@@ -204,6 +217,7 @@ impl Hand<'_> {
                 writer.publish(version, message, &delivery);
             }
         }
+        self.conn.charge_sent(before, now);
         self.counters.count_sent(self.stats, qos, payload);
     }
 }

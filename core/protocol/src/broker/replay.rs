@@ -208,10 +208,9 @@ impl super::links::Links {
             let waits = |replays: &Replays| !replays.asked && !replays.list.is_empty();
             session.replays.as_deref().is_some_and(waits)
                 && session.queue.is_empty()
-                && self
-                    .conns
-                    .get(session.conn)
-                    .is_some_and(|conn| conn.outbound_len() < self.limits.outbound_bytes)
+                && self.conns.get(session.conn).is_some_and(|conn| {
+                    conn.outbound_len() < self.limits.outbound_bytes && !conn.is_blocked()
+                })
         })
     }
 }

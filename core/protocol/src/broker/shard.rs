@@ -10,11 +10,11 @@ use super::group::{Groups, ShareStrategies};
 use super::index::{Matches, SubscriptionIndex};
 use super::limits::Limits;
 use super::links::Links;
+use super::meter::{ListenerLimits, Way};
 use super::out::{ConnId, ListenerId, Out, Parked};
 use super::record::Owner;
 use super::source::Source;
 use super::stats::Stats;
-use super::timers::Timers;
 use super::topics::Topics;
 use crate::codec::{Frame, Packet, PacketType};
 use crate::error::PeerError;
@@ -27,6 +27,7 @@ use foldhash::fast::SeedableRandomState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// The packet type with which a connection begins.
 const CONNECT: u8 = PacketType::Connect as u8;
@@ -41,6 +42,9 @@ pub struct ShardConfig {
     pub seed: u64,
     /// What it allows.
     pub limits: Limits,
+    /// Rate limits by [`ListenerId`], the same values for all shards. Listeners beyond the last have
+    /// none.
+    pub listeners: Vec<Arc<ListenerLimits>>,
     /// The broker that it is a part of, as it stands in the records of its sessions.
     pub owner: Owner,
     /// What it offers and does with topics.
@@ -79,8 +83,8 @@ pub struct Shard {
     /// Sessions by client identifier.
     pub(super) clients: HashTable<u32>,
     pub(super) hasher: SeedableRandomState,
-    pub(super) timers: Timers,
     pub(super) acks: Acks,
+    pub(super) listeners: Vec<Arc<ListenerLimits>>,
     pub(super) matches: Matches,
     /// What `matches` are for: this topic, and this version of the index.
     pub(super) matched_topic: String,
@@ -114,12 +118,14 @@ impl Shard {
             number,
             seed,
             limits,
+            listeners,
             owner,
             topics,
             shares,
         } = config;
         Self {
             links: Links::new(limits),
+            listeners,
             index: SubscriptionIndex::new(seed),
             topics,
             delayed: Delayed::default(),
@@ -128,7 +134,6 @@ impl Shard {
                 seed.rotate_left(17),
                 SharedSeed::global_fixed(),
             ),
-            timers: Timers::new(),
             acks: Acks::default(),
             matches: Matches::default(),
             matched_topic: String::new(),
@@ -184,7 +189,8 @@ impl Shard {
                 }
                 Stage::Opened | Stage::Authenticating | Stage::Connected => {}
             }
-            if connection.held.is_some() || self.links.stats.work >= enough {
+            let waits = connection.held.is_some() || connection.is_paused();
+            if waits || self.links.stats.work >= enough {
                 self.hold(id, input, out);
                 break;
             }
@@ -209,8 +215,8 @@ impl Shard {
                         // What follows a CONNECT, or an AUTH before CONNACK, waits for its answer;
                         // what follows much work, for the others' turn.
                         let conn = &self.links.conns[id];
-                        let waits = conn.held.is_some() || self.links.stats.work >= enough;
-                        if conn.stage != was || waits {
+                        let waits = conn.held.is_some() || conn.is_paused();
+                        if conn.stage != was || waits || self.links.stats.work >= enough {
                             break Ok(());
                         }
                     }
@@ -223,6 +229,9 @@ impl Shard {
             }
             let connection = &mut self.links.conns[id];
             connection.frames = frames;
+        }
+        if self.links.conns.get(id).is_some_and(Connection::is_paused) {
+            self.links.arm(id);
         }
         self.refill_after_input(id, now, out);
     }
@@ -295,6 +304,7 @@ impl Shard {
                 .map_or(0, |early| early.input.len());
             connection.stage != Stage::Closing
                 && connection.held.is_none()
+                && !connection.is_paused()
                 && early < limits.early_input
                 && connection.outbound_len() < 2 * limits.outbound_bytes
                 && connection.owed < limits.owed_acks
@@ -415,6 +425,13 @@ impl Shard {
             return self.handle_unadmitted(id, frame, out);
         }
         conn.last_packet = now;
+        if let Some(meter) = &mut conn.meter {
+            let messages = u64::from(frame.packet_type == PacketType::Publish);
+            meter.charge(Way::In, now, messages, frame.len as u64);
+            if !meter.is_open(Way::In, now) {
+                self.links.stats.rate_pauses += 1;
+            }
+        }
         match Packet::decode(frame, conn.version)? {
             Packet::Publish(publish) => self.handle_publish(id, &publish, now, out),
             Packet::PubAck(ack) => self.handle_puback(id, &ack),

@@ -92,6 +92,10 @@ pub struct Stats {
     pub given_up: u64,
     /// QoS 1 and 2 deliveries that the client acknowledged in full, with whatever reason code.
     pub acknowledged: u64,
+    /// Times that a client was not read because it, or its listener, had sent more than its rate.
+    pub rate_pauses: u64,
+    /// Times that messages began to wait because their receiver's rate, or its listener's, was used up.
+    pub rate_waits: u64,
     /// Copies that wait in sessions' queues now.
     pub queued: u64,
     /// Bytes of them.
@@ -235,6 +239,8 @@ impl Stats {
         self.control_sent += other.control_sent;
         self.given_up += other.given_up;
         self.acknowledged += other.acknowledged;
+        self.rate_pauses += other.rate_pauses;
+        self.rate_waits += other.rate_waits;
         self.queued += other.queued;
         self.queued_bytes += other.queued_bytes;
     }

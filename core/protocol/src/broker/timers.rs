@@ -1,5 +1,6 @@
 //! The deadlines of connections, sessions and delayed messages in one wheel.
 
+use super::links::Links;
 use super::shard::Shard;
 use crate::time::Time;
 use crate::wheel::{Timer, Wheel};
@@ -59,25 +60,31 @@ impl Timers {
     }
 }
 
-impl Shard {
+impl Links {
     /// Sets the timer of a connection. It is not moved when a packet comes in: it fires at what was
     /// the deadline, finds the new one and is set again, once per Keep Alive.
     pub(super) fn arm(&mut self, id: u32) {
-        let conn = &mut self.links.conns[id];
+        let conn = &mut self.conns[id];
         let timer = conn.timer.take();
         self.timers.cancel(timer);
         conn.timer = conn
-            .deadline(&self.links.limits)
+            .deadline(&self.limits)
             .map(|at| self.timers.set(Due::Connection(id), at));
+    }
+}
+
+impl Shard {
+    pub(super) fn arm(&mut self, id: u32) {
+        self.links.arm(id);
     }
 
     /// Sets the timer of a session without a connection.
     pub(super) fn arm_session(&mut self, slot: u32) {
         let session = &mut self.links.sessions[slot];
         let timer = session.timer.take();
-        self.timers.cancel(timer);
+        self.links.timers.cancel(timer);
         session.timer = session
             .deadline()
-            .map(|at| self.timers.set(Due::Session(slot), at));
+            .map(|at| self.links.timers.set(Due::Session(slot), at));
     }
 }

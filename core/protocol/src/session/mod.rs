@@ -9,6 +9,7 @@ pub mod keepalive;
 pub mod packet_id;
 pub mod priority;
 pub mod queue;
+pub mod rate;
 pub mod window;
 
 mod id_table;

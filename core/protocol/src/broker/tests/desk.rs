@@ -3,7 +3,7 @@
 use crate::broker::retained::{Retained, RetainedLimits};
 use crate::broker::{
     Admission, Applied, AuthAnswer, AuthRequest, ClientCounters, ConnId, Letter, Limits,
-    ListenerId, Out, Shard, ShardConfig, Stats, To, Topics,
+    ListenerId, ListenerLimits, Out, Rates, Shard, ShardConfig, Stats, To, Topics,
 };
 use crate::codec::{
     Ack, ConnAck, Connect, Disconnect, FrameBuffer, MAX_PACKET_SIZE, Packet, PacketType,
@@ -118,6 +118,18 @@ impl Desk {
 
     pub(super) fn with(change: impl FnOnce(&mut Limits)) -> Self {
         Self::with_all(change, Topics::default())
+    }
+
+    /// A desk whose clients come in through a listener with these rates, each and all together.
+    pub(super) fn with_rates(client: Rates, all: Rates) -> Self {
+        let mut desk = Self::new();
+        let listener = Arc::new(ListenerLimits::new(client, all));
+        desk.shard = Shard::new(ShardConfig {
+            seed: 42,
+            listeners: vec![listener; 8],
+            ..ShardConfig::default()
+        });
+        desk
     }
 
     pub(super) fn with_topics(topics: Topics) -> Self {

@@ -11,6 +11,7 @@ mod explain;
 mod flow;
 mod model;
 mod queues;
+mod rates;
 mod records;
 mod retained;
 mod rewrite;

@@ -1,0 +1,87 @@
+//! Rate limits over real sockets.
+
+mod support;
+
+use std::time::Instant;
+
+use support::{ANY_PORT, client, publish, start, subscribe, until};
+use ternmq_broker::{Broker, Config, Rate, Rates};
+use ternmq_test_broker_wire::{Line, packet};
+
+fn limited(client_rates: Rates, rates: Rates) -> Broker {
+    let mut config = Config::listen(ANY_PORT);
+    config.shards = 2;
+    config.listeners[0].client_rates = client_rates;
+    config.listeners[0].rates = rates;
+    start(config)
+}
+
+/// QoS 0 messages as one write.
+fn flood(count: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for n in 0..count {
+        let line = format!("PUBLISH topic=t payload={n}");
+        bytes.extend(packet::encode(4, &Line::parse(&line).expect("a line")));
+    }
+    bytes
+}
+
+#[test]
+fn a_fast_publisher_is_slowed_down_and_nobody_else() {
+    let rate = Rate {
+        per_second: 50,
+        burst: 5,
+    };
+    let rates = Rates {
+        messages_in: rate,
+        ..Rates::UNLIMITED
+    };
+    let broker = limited(rates, Rates::UNLIMITED);
+    let mut subscriber = client(&broker, 4, "s");
+    subscribe(&mut subscriber, "#", 0);
+    let (mut fast, mut slow) = (client(&broker, 4, "fast"), client(&broker, 4, "slow"));
+    let begun = Instant::now();
+    // More than one read gives: some of it waits in the socket, unread.
+    fast.send_bytes(&flood(40)).expect("sent");
+    publish(&mut slow, "other", 1, "x");
+    let before = broker.stats();
+    let mut seen = 0;
+    while seen < 40 {
+        let packet = subscriber.next_packet().expect("PUBLISH").expect("open");
+        seen += usize::from(packet.get("topic") == Some(b"t"));
+    }
+    // 35 beyond the burst, at 50 a second.
+    assert!(begun.elapsed().as_millis() >= 690, "{:?}", begun.elapsed());
+    fast.send("PINGREQ").expect("sent");
+    fast.expect("PINGRESP").expect("PINGRESP");
+    let stats = broker.stats();
+    assert!(stats.mqtt.rate_pauses >= 30, "{stats:?}");
+    let turns = stats.turns - before.turns;
+    assert!(turns < 400, "a pause is a sleep: {turns} turns");
+    assert_eq!(stats.mqtt.dropped.total(), 0);
+}
+
+#[test]
+fn messages_to_a_slow_rate_arrive_one_by_one() {
+    let rates = Rates {
+        messages_out: Rate {
+            per_second: 50,
+            burst: 5,
+        },
+        ..Rates::UNLIMITED
+    };
+    let broker = limited(Rates::UNLIMITED, rates);
+    let mut subscriber = client(&broker, 5, "s");
+    subscribe(&mut subscriber, "t", 1);
+    let mut publisher = client(&broker, 4, "p");
+    let begun = Instant::now();
+    publisher.send_bytes(&flood(30)).expect("sent");
+    for n in 0..30 {
+        let wanted = format!("PUBLISH topic=t payload={n}");
+        subscriber.expect(&wanted).expect("PUBLISH");
+    }
+    assert!(begun.elapsed().as_millis() >= 490, "{:?}", begun.elapsed());
+    let stats = until(&broker, |stats| stats.mqtt.queued == 0);
+    assert_eq!((stats.mqtt.sent(), stats.mqtt.dropped.total()), (30, 0));
+    assert!(stats.mqtt.rate_waits > 0 && stats.mqtt.rate_pauses == 0);
+}
