@@ -305,8 +305,8 @@ fn new_shard(
         limits: config.session.clone(),
         listeners: listeners.into(),
         topics: config.topics.clone(),
+        shares: config.shares.clone(),
         owner,
-        ..ShardConfig::default()
     })
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 pub use ternmq_protocol::broker::Limits as SessionLimits;
 pub use ternmq_protocol::broker::retained::RetainedLimits;
-pub use ternmq_protocol::broker::{DelayedLimits, Topics};
+pub use ternmq_protocol::broker::{DelayedLimits, ShareStrategies, ShareStrategy, Topics};
 pub use ternmq_protocol::broker::{Priorities, Rates};
 pub use ternmq_protocol::session::rate::Rate;
 
@@ -40,6 +40,8 @@ pub struct Config {
     pub session: SessionLimits,
     /// What clients may do with topics, and what is made of theirs.
     pub topics: Topics,
+    /// How shared subscriptions choose among their members.
+    pub shares: ShareStrategies,
     /// How long a stop waits for clients to take what they have still to get. A client that takes it
     /// at once ends its part at once.
     pub stop_grace: Duration,
@@ -116,6 +118,9 @@ pub struct Limits {
     pub password_queue: usize,
     /// Threads that check passwords; they are there only if there are users. SCRAM needs none.
     pub password_threads: usize,
+    /// Exclusive subscriptions of all clients together. One more is refused: 0x97, before MQTT 5.0
+    /// 0x80.
+    pub exclusive: usize,
     /// Retained messages. One more is delivered but not kept.
     pub retained: RetainedLimits,
     /// Bytes that an in-process connection holds each way.
@@ -137,6 +142,7 @@ impl Default for Config {
             limits: Limits::default(),
             session: SessionLimits::default(),
             topics: Topics::default(),
+            shares: ShareStrategies::default(),
             stop_grace: Duration::from_secs(2),
             sys_interval: None,
             store: None,
@@ -154,6 +160,7 @@ impl Default for Limits {
             mailbox_messages: 65_536,
             mailbox_bytes: 64 << 20,
             queued_bytes: 2 << 30,
+            exclusive: 100_000,
             password_queue: 256,
             password_threads: 1,
             retained: RetainedLimits {

@@ -36,7 +36,7 @@ pub use broker::Broker;
 pub use clients::{ClientCursor, Clients};
 pub use config::{
     Config, DelayedLimits, Limits, ListenerConfig, Priorities, Rate, Rates, RetainedLimits,
-    SessionLimits, Topics, Versions,
+    SessionLimits, ShareStrategies, ShareStrategy, Topics, Versions,
 };
 pub use drain::Drain;
 pub use ending::Ending;

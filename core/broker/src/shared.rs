@@ -2,12 +2,12 @@
 //! retained messages go through the store.
 
 use std::io;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
+use std::sync::{Mutex, OnceLock};
 use std::time::Instant;
 
-use ternmq_protocol::broker::{Applied, Letter, ListenerId, Parked, RetainedOp};
+use ternmq_protocol::broker::{Applied, Claims, Letter, ListenerId, Parked, RetainedOp};
 use ternmq_protocol::time::Clock;
 use ternmq_protocol::weight::Weight;
 use ternmq_protocol::{Message, Time};
@@ -88,6 +88,8 @@ pub(crate) struct Shared {
     /// moment they are sent.
     pub(crate) joining: Vec<AtomicUsize>,
     pub(crate) homes: Homes,
+    /// Who has which exclusive subscription. Touched by those who ask for one or give it up.
+    pub(crate) claims: Mutex<Claims>,
     pub(crate) connections: Connections,
     pub(crate) queues: Queues,
     pub(crate) users: Users,
@@ -140,6 +142,7 @@ impl Shared {
             subscriptions: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
             joining: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
             homes: Homes::default(),
+            claims: Mutex::new(Claims::new(limits.exclusive)),
             connections: Connections::new(limits.connections, &config.listeners),
             queues: Queues {
                 bytes: (0..shards).map(|_| AtomicUsize::new(0)).collect(),

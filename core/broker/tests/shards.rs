@@ -162,3 +162,80 @@ fn a_small_mailbox_slows_publishers_down_and_loses_nothing() {
     assert_eq!(stats.mqtt.dropped.total() + stats.mail_lost, 0);
     assert!(stats.stalls > 0, "no mailbox was ever nearly full");
 }
+
+#[test]
+fn a_shared_subscription_spans_shards_and_passes_on_what_a_member_left() {
+    const EACH: usize = 200;
+    let broker = spread(4);
+    let mut members: Vec<RawPeer> = (0..8)
+        .map(|n| {
+            let level = if n % 2 == 0 { 4 } else { 5 };
+            let mut peer = client(&broker, level, &format!("member-{n}"));
+            subscribe(&mut peer, "$share/workers/jobs/#", 1);
+            peer
+        })
+        .collect();
+    let mut publishers: Vec<RawPeer> = (0..4)
+        .map(|n| client(&broker, 5, &format!("publisher-{n}")))
+        .collect();
+    assert_eq!(broker.stats().groups, 1);
+    for number in 0..EACH {
+        for (n, publisher) in publishers.iter_mut().enumerate() {
+            publish(publisher, &format!("jobs/{n}"), 1, &number.to_string());
+        }
+    }
+    // Half of them leave without having acknowledged anything: the others get it all.
+    let mut rest = members.split_off(4);
+    drop(members);
+    let inflight = |n: usize| {
+        let client = broker.client(&format!("member-{n}"));
+        client.map_or(0, |client| client.inflight)
+    };
+    let wanted = 4 * EACH;
+    support::until(&broker, |_| (4..8).map(inflight).sum::<usize>() == wanted);
+    let mut seen = std::collections::BTreeSet::new();
+    for (n, peer) in rest.iter_mut().enumerate() {
+        for _ in 0..inflight(n + 4) {
+            let line = peer.expect("PUBLISH").expect("a message");
+            let topic = line.text("topic", "");
+            assert!(
+                seen.insert((topic, line.text("payload", ""))),
+                "{line} again"
+            );
+        }
+    }
+    assert_eq!(seen.len(), wanted);
+    let stats = broker.stats();
+    assert_eq!(stats.mqtt.dropped.total(), 0);
+    drop(rest);
+    support::until(&broker, |stats| stats.groups == 0);
+}
+
+#[test]
+fn an_exclusive_subscription_is_exclusive_over_all_shards() {
+    let mut config = ternmq_broker::Config {
+        shards: 4,
+        placement: ternmq_broker::Placement::ByClientId,
+        ..ternmq_broker::Config::listen(support::ANY_PORT)
+    };
+    config.topics.exclusive = true;
+    let broker = support::start(config);
+    let mut clients: Vec<RawPeer> = (0..8)
+        .map(|n| client(&broker, 5, &format!("client-{n}")))
+        .collect();
+    for (n, peer) in clients.iter_mut().enumerate() {
+        peer.send("SUBSCRIBE id=1 filter=$exclusive/t options=1")
+            .expect("sent");
+        let code = if n == 0 { "1" } else { "0x97" };
+        peer.expect(&format!("SUBACK id=1 code={code}"))
+            .expect("SUBACK");
+    }
+    publish(&mut clients[7], "t", 1, "first");
+    clients[0].expect("PUBLISH topic=t").expect("the message");
+    clients.remove(0).cut();
+    support::until(&broker, |stats| stats.mqtt.exclusive == 0);
+    clients[6]
+        .send("SUBSCRIBE id=2 filter=$exclusive/t options=0")
+        .expect("sent");
+    clients[6].expect("SUBACK id=2 code=0").expect("free again");
+}

@@ -204,13 +204,14 @@ mod tests {
     #[test]
     fn what_is_offered_reaches_the_broker() {
         let text = "[topics]\nmaximum_qos = 1\nretain = false\nwildcard_subscriptions = false\n\
-            subscription_identifiers = false\ncheck_payload_format = true\n\
+            subscription_identifiers = false\ncheck_payload_format = true\nexclusive = true\nshared_subscriptions = false\n\
             response_information = 'r/${clientid}'\n\
             delayed = true\ndelayed_messages = 3\ndelayed_bytes = 4\ndelayed_seconds = 5";
         let topics = merge(parse(text).unwrap(), &[]).topics;
         assert_eq!(topics.maximum_qos as u8, 1);
         assert!(!topics.retain_available && !topics.wildcard_subscriptions);
         assert!(!topics.subscription_identifiers && topics.check_payload_format);
+        assert!(topics.exclusive && !topics.shared_subscriptions);
         assert!(topics.response_information.is_some());
         let delayed = topics.delayed.unwrap();
         assert_eq!(

@@ -18,6 +18,9 @@ pub(crate) struct Table {
     wildcard_subscriptions: Option<bool>,
     subscription_identifiers: Option<bool>,
     check_payload_format: Option<bool>,
+    shared_subscriptions: Option<bool>,
+    /// Whether `$exclusive/{filter}` is for one client at a time.
+    exclusive: Option<bool>,
     /// Whether `$delayed/{seconds}/{topic}` publishes later.
     delayed: bool,
     /// Delayed messages of each shard.
@@ -48,6 +51,8 @@ impl Table {
         let identifiers = self.subscription_identifiers;
         set(&mut topics.subscription_identifiers, identifiers);
         set(&mut topics.check_payload_format, self.check_payload_format);
+        set(&mut topics.shared_subscriptions, self.shared_subscriptions);
+        set(&mut topics.exclusive, self.exclusive);
         if self.delayed {
             let delayed = topics.delayed.get_or_insert_default();
             set(&mut delayed.messages, self.delayed_messages);

@@ -297,6 +297,10 @@ impl World {
             if out.is_empty() {
                 break;
             }
+            if !out.claims.is_empty() {
+                self.settle_claims(shard);
+                continue;
+            }
             let retained = std::mem::take(&mut out.retained);
             let publishes = std::mem::take(&mut out.publishes);
             let authentications = std::mem::take(&mut out.authentications);
@@ -354,6 +358,16 @@ impl World {
             }
         }
         self.check_books(shard)
+    }
+
+    fn settle_claims(&mut self, shard: usize) {
+        for op in std::mem::take(&mut self.hosts[shard].out.claims) {
+            if let Some((ticket, granted)) = self.claims.apply(op) {
+                self.call_unsettled(shard, |shard, now, out| {
+                    shard.handle_claims(ticket, &granted, now, out);
+                });
+            }
+        }
     }
 
     fn keep_retained(&mut self, ops: Vec<RetainedOp>) -> Vec<(RetainedTicket, Page)> {

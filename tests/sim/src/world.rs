@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Arguments;
 
-use ternmq_protocol::broker::ConnId;
 use ternmq_protocol::broker::retained::{Retained, RetainedLimits};
+use ternmq_protocol::broker::{Claims, ConnId};
 use ternmq_protocol::codec::FrameBuffer;
 use ternmq_protocol::{Message, ProtocolVersion, Time};
 
@@ -91,6 +91,7 @@ pub(crate) struct World {
     pub(crate) store: Retained<Message>,
     pub(crate) directory: Directory,
     pub(crate) homes: Homes,
+    pub(crate) claims: Claims,
     pub(crate) links: Vec<Link>,
     /// Links that are not over.
     pub(crate) live: Vec<usize>,
@@ -140,6 +141,7 @@ impl World {
             store: Retained::new(no_limits),
             directory: Directory::default(),
             homes: Homes::default(),
+            claims: Claims::new(100),
             links: Vec::new(),
             live: Vec::new(),
             peers: Vec::new(),

@@ -1,5 +1,6 @@
 //! Settling: what the shard has asked for since the last time, in the order in which it matters.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use ternmq_protocol::broker::{
@@ -59,6 +60,7 @@ impl Driver {
         let mut rounds = 0;
         while !self.out.is_empty() && (rounds < ROUNDS || self.names_connections()) {
             rounds += 1;
+            self.answer_claims();
             self.announce();
             let pages = self.keep_retained();
             self.hand_out_letters();
@@ -96,12 +98,32 @@ impl Driver {
     /// Whether `out` holds what can't wait: it names connections whose numbers may be given out again,
     /// or others wait for it.
     fn names_connections(&self) -> bool {
-        !(self.out.publishes.is_empty()
+        !(self.out.claims.is_empty()
+            && self.out.publishes.is_empty()
             && self.out.letters.is_empty()
             && self.out.authentications.is_empty()
             && self.out.admissions.is_empty()
             && self.out.ended.is_empty()
             && self.out.closing.is_empty())
+    }
+
+    /// Looks who has which exclusive subscription.
+    fn answer_claims(&mut self) {
+        if self.out.claims.is_empty() {
+            return;
+        }
+        let mut claims = self
+            .shared
+            .claims
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let ops = self.out.claims.drain(..);
+        let answers: Vec<_> = ops.filter_map(|op| claims.apply(op)).collect();
+        drop(claims);
+        for (ticket, granted) in answers {
+            self.shard
+                .handle_claims(ticket, &granted, self.now, &mut self.out);
+        }
     }
 
     /// Before any SUBACK goes out, so that who has it gets what is published from then on, and

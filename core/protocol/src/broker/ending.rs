@@ -224,6 +224,7 @@ impl Shard {
         }
         self.links.stats.subscriptions -= filters.len() as u64;
         self.leave_all(slot, out);
+        self.free_all_claims(slot, out);
         // The will of a session goes out at its end at the latest [MQTT-3.1.2-8].
         self.publish_will(slot, now, out);
         let hash = self.hash(&self.links.sessions[slot].client_id);

@@ -4,7 +4,9 @@
 
 use super::out::{ConnId, Out};
 use super::shard::Shard;
+use crate::codec::subscribe::SubscriptionOptions;
 use crate::time::Time;
+use std::num::NonZeroU32;
 
 /// What came in and is not handled yet: at most what one read gave, for while there is any the
 /// connection is not read.
@@ -13,6 +15,16 @@ pub(super) struct Held {
     input: Vec<u8>,
     /// Nothing goes on before the driver has answered.
     asked: bool,
+    /// What asked.
+    pub(super) waiting: Option<Waiting>,
+}
+
+/// A SUBSCRIBE that waits for the driver's answer.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) packet_id: u16,
+    pub(super) identifier: Option<NonZeroU32>,
+    pub(super) requests: Vec<(Box<str>, SubscriptionOptions)>,
 }
 
 impl Shard {
@@ -31,13 +43,13 @@ impl Shard {
 
     /// Handles no more input of this connection, what stands behind the current packet included, until
     /// [`answered`](Self::answered) is called for it.
-    #[expect(dead_code, reason = "exclusive subscriptions will ask")]
-    pub(super) fn ask(&mut self, id: u32) {
-        self.links.conns[id].held.get_or_insert_default().asked = true;
+    pub(super) fn ask(&mut self, id: u32, waiting: Waiting) {
+        let held = self.links.conns[id].held.get_or_insert_default();
+        held.asked = true;
+        held.waiting = Some(waiting);
     }
 
     /// The driver has answered: goes on with what came in meanwhile.
-    #[expect(dead_code, reason = "exclusive subscriptions will ask")]
     pub(super) fn answered(&mut self, id: u32, now: Time, out: &mut Out) {
         let held = self.links.conns.get_mut(id).and_then(|c| c.held.as_mut());
         if let Some(held) = held {

@@ -2,6 +2,7 @@
 
 use super::acks::Ticket;
 use super::authenticate::Authentication;
+use super::exclusive::ClaimOp;
 use super::retained::{Cursor, Retained, RetainedFull};
 use super::share::{Letter, To};
 use crate::message::Message;
@@ -26,7 +27,11 @@ pub struct ListenerId(pub u16);
 /// call or each batch of calls, in the order of the fields.
 #[derive(Debug, Default)]
 pub struct Out {
-    /// Operations on the retained store, to be carried out in this order before anything else.
+    /// Operations on the table of exclusive subscriptions, to be carried out before anything else
+    /// and before other shards are told of subscriptions; each that has an answer is answered at once
+    /// with [`Shard::handle_claims`](super::Shard::handle_claims).
+    pub claims: Vec<ClaimOp>,
+    /// Operations on the retained store, to be carried out in this order.
     pub retained: Vec<RetainedOp>,
     /// Messages to be offered to every other shard that has subscriptions. Empty unless
     /// [`Shard::set_peers_interested`](super::Shard::set_peers_interested) said so.
@@ -65,7 +70,8 @@ impl Out {
     /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.retained.is_empty()
+        self.claims.is_empty()
+            && self.retained.is_empty()
             && self.publishes.is_empty()
             && self.letters.is_empty()
             && self.groups_gone.is_empty()

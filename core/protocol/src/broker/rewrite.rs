@@ -1,6 +1,7 @@
 //! Topic rewrite: rules of the server that make another topic of the one a client names.
 
 use super::delayed::DELAYED_PREFIX;
+use super::exclusive::EXCLUSIVE_PREFIX;
 use super::shard::Shard;
 use super::template::{Filling, Template, TemplateError};
 use crate::error::PeerError;
@@ -210,6 +211,9 @@ impl Shard {
 fn split_prefix(on: RewriteOn, topic: &str) -> (&str, &str) {
     let head = match on {
         RewriteOn::Subscribe if topic.starts_with(SHARE_PREFIX) => SHARE_PREFIX,
+        RewriteOn::Subscribe if topic.starts_with(EXCLUSIVE_PREFIX) => {
+            return topic.split_at(EXCLUSIVE_PREFIX.len());
+        }
         RewriteOn::Publish if topic.starts_with(DELAYED_PREFIX) => DELAYED_PREFIX,
         _ => return ("", topic),
     };

@@ -2,6 +2,7 @@
 
 use super::arena::NONE;
 use super::clients::Counters;
+use super::exclusive::Exclusive;
 use super::index::FilterId;
 use super::links::Copy;
 use super::record::{Rev, SessKey};
@@ -39,6 +40,8 @@ pub(super) struct Session {
     pub(super) filters: Vec<FilterId>,
     /// The shared subscriptions.
     pub(super) memberships: Option<Box<Memberships>>,
+    /// The filters that no other client may have meanwhile.
+    pub(super) exclusive: Option<Box<Exclusive>>,
     pub(super) will: Option<Box<StoredWill>>,
     /// Its client's name for No Local.
     pub(super) origin: Origin,
@@ -76,6 +79,7 @@ impl Session {
             conn: NONE,
             filters: Vec::new(),
             memberships: None,
+            exclusive: None,
             will: None,
             will_at: Time::NEVER,
             ends_at: Time::NEVER,

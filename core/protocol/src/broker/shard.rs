@@ -5,6 +5,7 @@ use super::arena::NONE;
 use super::authenticate::Authentication;
 use super::connection::{Connection, Stage};
 use super::delayed::Delayed;
+use super::exclusive::Exclusive;
 use super::fanout::Chosen;
 use super::group::{Groups, ShareStrategies};
 use super::index::{Matches, SubscriptionIndex};
@@ -95,6 +96,8 @@ pub struct Shard {
     pub(super) aliased: String,
     /// What a rule made of the topic of the last message.
     pub(super) rewritten: String,
+    /// Exclusive subscriptions that the packet which is handled may make.
+    pub(super) granted: Exclusive,
     pub(super) peers_interested: bool,
     pub(super) number: u16,
     pub(super) owner: Owner,
@@ -142,6 +145,7 @@ impl Shard {
             scratch: Vec::new(),
             aliased: String::new(),
             rewritten: String::new(),
+            granted: Exclusive::new(),
             peers_interested: false,
             number,
             owner,

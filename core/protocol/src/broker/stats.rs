@@ -52,6 +52,10 @@ pub struct Stats {
     pub publishes_refused: Refused,
     /// Application messages that came in from other shards.
     pub received_from_peers: u64,
+    /// Exclusive subscriptions now.
+    pub exclusive: u64,
+    /// Exclusive subscriptions that another client had.
+    pub exclusive_refused: u64,
     /// Subscriptions made for new sessions.
     pub auto_subscribed: u64,
     /// Such subscriptions that a client could not have.
@@ -219,6 +223,8 @@ impl Stats {
         self.publishes_refused.add(&other.publishes_refused);
         self.received_from_peers += other.received_from_peers;
         self.wills += other.wills;
+        self.exclusive += other.exclusive;
+        self.exclusive_refused += other.exclusive_refused;
         self.auto_subscribed += other.auto_subscribed;
         self.auto_subscribe_refused += other.auto_subscribe_refused;
         self.delayed += other.delayed;

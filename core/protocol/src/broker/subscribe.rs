@@ -4,7 +4,7 @@ use super::index::Subscription;
 use super::out::Out;
 use super::rewrite::RewriteOn;
 use super::shard::Shard;
-use crate::codec::subscribe::{RetainHandling, SubscriptionOptions};
+use crate::codec::subscribe::{Request, RetainHandling, SubscriptionOptions};
 use crate::codec::{Codes, Packet, Properties, PropertyId, SubAck, Subscribe, Unsubscribe};
 use crate::error::PeerError;
 use crate::reason::ReasonCode;
@@ -20,15 +20,27 @@ impl Shard {
         subscribe: &Subscribe<'_>,
         out: &mut Out,
     ) -> Result<(), PeerError> {
-        let identifier = subscribe
-            .properties
-            .number(PropertyId::SubscriptionIdentifier)
-            .and_then(NonZeroU32::new);
+        if self.topics.exclusive && self.ask_for_claims(id, subscribe, out) {
+            return Ok(());
+        }
+        let (packet_id, requests) = (subscribe.packet_id, subscribe.requests());
+        self.subscribe_all(id, packet_id, identifier(subscribe), requests, out)
+    }
+
+    /// Subscribes, and answers.
+    pub(super) fn subscribe_all<'a>(
+        &mut self,
+        id: u32,
+        packet_id: u16,
+        identifier: Option<NonZeroU32>,
+        requests: impl Iterator<Item = Request<'a>>,
+        out: &mut Out,
+    ) -> Result<(), PeerError> {
         let v5 = self.links.conns[id].version.is_v5();
         let mut codes = std::mem::take(&mut self.scratch);
         codes.clear();
         let (mut broken, mut what) = (None, "");
-        for (filter, options) in subscribe.requests() {
+        for (filter, options) in requests {
             let code = self
                 .subscribe(id, filter, options, identifier, out)
                 .unwrap_or_else(|error| {
@@ -54,7 +66,7 @@ impl Shard {
         let explained = self.links.conns[id].explain(what);
         let [explained, plain] = [explained.get(), Properties::EMPTY].map(|properties| {
             Packet::SubAck(SubAck {
-                packet_id: subscribe.packet_id,
+                packet_id,
                 properties,
                 codes: Codes(&codes),
             })
@@ -109,6 +121,10 @@ impl Shard {
         let mut text = String::new();
         let who = self.filling(id);
         let filter = self.rewrite(RewriteOn::Subscribe, who, filter, &mut text)?;
+        let (filter, exclusive) = self.split_exclusive(filter);
+        if exclusive {
+            self.check_claim(filter)?;
+        }
         let limits = &self.links.limits;
         let filter = TopicFilter::parse(filter, limits.topic_levels).map_err(invalid)?;
         let shared = SharedFilter::parse(filter).map_err(invalid)?;
@@ -118,16 +134,32 @@ impl Shard {
             qos: options.qos.min(self.topics.maximum_qos), // [MQTT-3.2.2-10]
             ..options
         };
-        let session_slot = self.links.conns[id].session;
+        let session = self.links.conns[id].session;
         if let Some(shared) = shared {
             // [MQTT-3.8.3-4]
             if options.no_local {
                 return Err(PeerError::protocol("No Local on a shared subscription"));
             }
-            self.share(session_slot, shared, options, identifier, out)?;
-            return Ok(ReasonCode(options.qos as u8));
+            self.share(session, shared, options, identifier, out)?;
+        } else {
+            self.enter(session, filter, options, identifier)?;
+            if exclusive {
+                self.keep_claim(session, filter.as_str());
+            }
         }
-        let most = limits.subscriptions;
+        Ok(ReasonCode(options.qos as u8))
+    }
+
+    /// Makes a subscription of this session alone, and sees to the retained messages that are due
+    /// for it.
+    fn enter(
+        &mut self,
+        session_slot: u32,
+        filter: TopicFilter<'_>,
+        options: SubscriptionOptions,
+        identifier: Option<NonZeroU32>,
+    ) -> Result<(), PeerError> {
+        let most = self.links.limits.subscriptions;
         let session = &mut self.links.sessions[session_slot];
         if session.subscriptions() >= most
             && self
@@ -162,7 +194,7 @@ impl Shard {
             let (qos, no_local) = (options.qos, options.no_local);
             self.add_replay(session_slot, inserted.filter, identifier, qos, no_local);
         }
-        Ok(ReasonCode(options.qos as u8))
+        Ok(())
     }
 
     fn unsubscribe(&mut self, id: u32, filter: &str, out: &mut Out) -> ReasonCode {
@@ -173,6 +205,7 @@ impl Shard {
             Ok(filter) => filter,
             Err(error) => return error.reason,
         };
+        let (filter, _) = self.split_exclusive(filter);
         let Ok(filter) = TopicFilter::parse(filter, self.links.limits.topic_levels) else {
             return ReasonCode::TOPIC_FILTER_INVALID;
         };
@@ -195,6 +228,7 @@ impl Shard {
         self.index.remove(known, session_slot, None);
         self.links.stats.subscriptions -= 1;
         self.cancel_replay(session_slot, known);
+        self.free_claim(session_slot, filter.as_str(), out);
         ReasonCode::SUCCESS
     }
 }
@@ -210,4 +244,12 @@ fn ends_the_connection(reason: ReasonCode, v5: bool) -> bool {
                     | ReasonCode::SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED
                     | ReasonCode::SHARED_SUBSCRIPTIONS_NOT_SUPPORTED
             )
+}
+
+/// The Subscription Identifier of a SUBSCRIBE.
+pub(super) fn identifier(subscribe: &Subscribe<'_>) -> Option<NonZeroU32> {
+    let number = subscribe
+        .properties
+        .number(PropertyId::SubscriptionIdentifier);
+    number.and_then(NonZeroU32::new)
 }

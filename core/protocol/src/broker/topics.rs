@@ -40,7 +40,11 @@ pub struct Topics {
     /// The first that is for a topic holds. What a rule makes no valid topic of is refused: 0x90, and
     /// 0x8F for a filter.
     pub rewrite: Vec<Rewrite>,
-    /// Subscriptions made for every new session.
+    /// Whether `$exclusive/{filter}` is a subscription to the filter that one client at a time may
+    /// have; others get 0x97, before MQTT 5.0 0x80. It is free again when the client unsubscribes or
+    /// its session ends. If not, these are filters like others.
+    pub exclusive: bool,
+    /// Subscriptions made for every new session. They can't be exclusive.
     pub auto_subscribe: Vec<AutoSubscription>,
     /// What a client is told that asks for Response Information: a prefix for its response topics. A
     /// client whose identifier or user name has a separator or a wildcard in it gets none.
@@ -58,6 +62,7 @@ impl Default for Topics {
             check_payload_format: false,
             delayed: None,
             rewrite: Vec::new(),
+            exclusive: false,
             auto_subscribe: Vec::new(),
             response_information: None,
         }

@@ -2,7 +2,7 @@ use crate::choice;
 use std::collections::BTreeMap;
 use ternmq_protocol::broker::retained::{Retained, RetainedLimits};
 use ternmq_protocol::broker::{
-    Admission, Applied, AuthAnswer, AuthRequest, ConnId, Limits, ListenerId, Out, Shard,
+    Admission, Applied, AuthAnswer, AuthRequest, Claims, ConnId, Limits, ListenerId, Out, Shard,
     ShardConfig,
 };
 use ternmq_protocol::codec::{MAX_PACKET_SIZE, Packet, Split, split};
@@ -29,6 +29,7 @@ struct Desk {
     shard: Shard,
     out: Out,
     store: Retained<Message>,
+    claims: Claims,
     now: Time,
     /// The connections of the four slots a step can name; the bystander has the fifth.
     slots: [Option<ConnId>; 5],
@@ -74,6 +75,7 @@ impl Desk {
             shard: Shard::new(config),
             out: Out::default(),
             store: Retained::new(limits),
+            claims: Claims::new(3),
             now: Time(1000),
             slots: [None; 5],
             lines: BTreeMap::new(),
@@ -152,6 +154,12 @@ impl Desk {
     /// Does what the shard asks for until it asks for nothing more.
     fn settle(&mut self) {
         while !self.out.is_empty() {
+            for op in std::mem::take(&mut self.out.claims) {
+                if let Some((ticket, granted)) = self.claims.apply(op) {
+                    let (shard, out) = (&mut self.shard, &mut self.out);
+                    shard.handle_claims(ticket, &granted, self.now, out);
+                }
+            }
             for operation in std::mem::take(&mut self.out.retained) {
                 if let Applied::Page(ticket, page) = operation.apply(&mut self.store, self.now) {
                     let (shard, out) = (&mut self.shard, &mut self.out);

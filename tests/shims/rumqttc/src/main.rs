@@ -1,5 +1,6 @@
 //! The shim of rumqttc, a client of another make; tests/shims/README.md describes the lines.
 #![allow(missing_docs)]
+#![forbid(unsafe_code)]
 
 mod v4;
 mod v5;

@@ -1,6 +1,7 @@
 //! The sessions of a shard as records, a page at a time.
 
 use super::super::arena::NONE;
+use super::super::exclusive::EXCLUSIVE_PREFIX;
 use super::super::session::{Kept, NEVER_EXPIRES, Parcel, Session};
 use super::super::shard::Shard;
 use super::super::will::StoredWill;
@@ -89,8 +90,13 @@ impl Shard {
                 continue;
             };
             let cursor = session.replays.as_deref().and_then(|r| r.cursor(*filter));
+            let text = self.index.text(*filter);
+            let exclusive = session.exclusive.as_deref();
             all.push(SubscriptionRecord {
-                filter: self.index.text(*filter).into(),
+                filter: match exclusive.is_some_and(|kept| kept.contains(text)) {
+                    true => format!("{EXCLUSIVE_PREFIX}{text}").into(),
+                    false => text.into(),
+                },
                 options: subscription.options,
                 identifier: subscription.identifier,
                 replay: cursor.map(|cursor| cursor.as_str().into()),

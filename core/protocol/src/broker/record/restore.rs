@@ -94,7 +94,11 @@ impl Shard {
     /// beyond the limit.
     fn resubscribe(&mut self, slot: u32, record: &SubscriptionRecord, out: &mut Out) -> u16 {
         let (options, identifier) = (record.options, record.identifier);
-        let filter = TopicFilter::assume(&record.filter);
+        let (filter, exclusive) = self.split_exclusive(&record.filter);
+        if exclusive {
+            self.claim_again(slot, filter, out);
+        }
+        let filter = TopicFilter::assume(filter);
         if let Ok(Some(shared)) = SharedFilter::parse(filter) {
             let joined = self.share(slot, shared, options, identifier, out);
             let memberships = &self.links.sessions[slot].memberships;

@@ -2,7 +2,7 @@
 
 use crate::broker::retained::{Retained, RetainedLimits};
 use crate::broker::{
-    Admission, Applied, AuthAnswer, AuthRequest, ClientCounters, ConnId, Letter, Limits,
+    Admission, Applied, AuthAnswer, AuthRequest, Claims, ClientCounters, ConnId, Letter, Limits,
     ListenerId, ListenerLimits, Out, Rates, Shard, ShardConfig, Stats, To, Topics,
 };
 use crate::codec::{
@@ -91,6 +91,7 @@ pub(super) struct Desk {
     pub(super) shard: Shard,
     pub(super) out: Out,
     pub(super) store: Retained<Message>,
+    pub(super) claims: Claims,
     pub(super) now: Time,
     pub(super) ended: Vec<String>,
     pub(super) offered: Vec<Message>,
@@ -148,6 +149,7 @@ impl Desk {
                 ..ShardConfig::default()
             }),
             out: Out::default(),
+            claims: Claims::new(1000),
             store: Retained::new(RetainedLimits {
                 messages: 1000,
                 bytes: 1 << 20,
@@ -435,6 +437,14 @@ impl Desk {
     pub(super) fn settle(&mut self) {
         while !self.out.is_empty() {
             let mut out = std::mem::take(&mut self.out);
+            for op in out.claims.drain(..) {
+                if let Some((ticket, granted)) = self.claims.apply(op) {
+                    let Self {
+                        shard, now, out, ..
+                    } = self;
+                    shard.handle_claims(ticket, &granted, *now, out);
+                }
+            }
             let ops = out.retained.drain(..);
             let applied: Vec<_> = ops.map(|op| op.apply(&mut self.store, self.now)).collect();
             self.offered.append(&mut out.publishes);

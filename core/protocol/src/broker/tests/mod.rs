@@ -7,6 +7,7 @@ mod connect;
 mod delayed;
 mod desk;
 mod errors;
+mod exclusive;
 mod explain;
 mod flow;
 mod model;
