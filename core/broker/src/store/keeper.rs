@@ -76,8 +76,8 @@ impl Keeper {
         }
         exchange(&mut shards, mail, shared, clock.now());
         let mut saver = Saver::begin(&*self.store, self.owner, clock)?;
-        for shard in &mut shards {
-            saver.shard(shard)?;
+        for (number, shard) in shards.iter_mut().enumerate() {
+            saver.shard(number as u16, shard)?;
         }
         saver.retained(&shared.retained.lock())?;
         saver.commit()
