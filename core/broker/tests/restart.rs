@@ -54,6 +54,7 @@ impl House {
     fn start(&mut self) {
         let topics = Topics {
             delayed: self.delayed,
+            exclusive: true,
             ..Topics::default()
         };
         self.broker = Some(start(Config {
@@ -504,6 +505,33 @@ fn groups_and_delayed_messages_are_there_again_on_any_number_of_shards() {
         assert_eq!(got, ["after", "before", "delayed"]);
         settle(&mut peer);
     }
+}
+
+#[test]
+fn an_exclusive_subscription_is_still_its_clients_own() {
+    let mut house = House::new(Arc::new(MemoryStore::new()), 2);
+    let (mut owner, _) = house.durable(5, "owner", "");
+    owner
+        .send("SUBSCRIBE id=1 filter=$exclusive/t options=1")
+        .expect("sent");
+    owner.expect("SUBACK id=1 code=1").expect("SUBACK");
+    house.restart();
+    let mut other = client(house.broker(), 5, "other");
+    let ask = "SUBSCRIBE id=1 filter=$exclusive/t options=1";
+    other.send(ask).expect("sent");
+    other.expect("SUBACK id=1 code=0x97").expect("refused");
+    publish(&mut other, "t", 1, "for-the-owner");
+    let (mut owner, present) = house.durable(5, "owner", "");
+    assert!(present);
+    owner
+        .expect("PUBLISH topic=t payload=for-the-owner")
+        .expect("what waited");
+    owner
+        .send("UNSUBSCRIBE id=2 filter=$exclusive/t")
+        .expect("sent");
+    until(house.broker(), |stats| stats.mqtt.exclusive == 0);
+    other.send(ask).expect("sent");
+    other.expect("SUBACK id=1 code=1").expect("free");
 }
 
 #[test]
