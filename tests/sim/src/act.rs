@@ -6,7 +6,7 @@ use ternmq_protocol::codec::{
 };
 use ternmq_protocol::{Message, ProtocolVersion, ReasonCode, Time};
 
-use crate::ledger::{Note, Record, payload};
+use crate::ledger::{Note, Record, is_lossy, is_shared, payload};
 use crate::peer::{Peer, Pending, message_properties, push};
 use crate::plan::LARGEST;
 use crate::world::World;
@@ -130,7 +130,10 @@ impl World {
     fn free_filters(&mut self, number: usize, most: usize) -> Vec<String> {
         let mut filters: Vec<String> = Vec::new();
         for _ in 0..1 + self.random.below(most) {
-            let filter = self.random.filter();
+            let filter = match self.random.one_in(2) {
+                true => self.random.shared_filter(),
+                false => self.random.filter(),
+            };
             let busy = self.peers[number].pending.values().any(|p| match p {
                 Pending::Publish(_) => false,
                 Pending::Subscribe(list) => list.iter().any(|(_, _, other)| *other == filter),
@@ -161,7 +164,7 @@ impl World {
         }
         let requests: Vec<Request<'_>> = filters
             .iter()
-            .map(|filter| (filter.as_str(), self.options(v5)))
+            .map(|filter| (filter.as_str(), self.options_for(filter, v5)))
             .collect();
         if requests.is_empty() {
             return Ok(());
@@ -183,6 +186,23 @@ impl World {
         let pending = Pending::Subscribe(records);
         self.peers[number].pending.insert(token.0, pending);
         Ok(())
+    }
+
+    fn options_for(&mut self, filter: &str, v5: bool) -> SubscriptionOptions {
+        let options = self.options(v5);
+        match is_shared(filter) {
+            // Both would be an error with a shared subscription, or lose what nobody may lose.
+            true if options.qos == QoS::AtMostOnce && !is_lossy(filter) => SubscriptionOptions {
+                qos: QoS::AtLeastOnce,
+                no_local: false,
+                ..options
+            },
+            true => SubscriptionOptions {
+                no_local: false,
+                ..options
+            },
+            false => options,
+        }
     }
 
     fn options(&mut self, v5: bool) -> SubscriptionOptions {

@@ -9,6 +9,10 @@ pub enum Fault {
     DuplicateMail,
     /// Two letters to another shard change places.
     ReorderMail,
+    /// What one shard tells another about a group is lost.
+    LoseLetter,
+    /// A letter to the home of a group comes to the shard that has sent it.
+    MisplaceLetter,
     /// A PUBACK vanishes from a stream that goes on.
     StealPubAck,
     /// A PUBREL vanishes from a stream that goes on.
@@ -27,10 +31,12 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 10] = [
+    pub const ALL: [Fault; 12] = [
         Self::DropMail,
         Self::DuplicateMail,
         Self::ReorderMail,
+        Self::LoseLetter,
+        Self::MisplaceLetter,
         Self::StealPubAck,
         Self::StealPubRel,
         Self::DamageByte,

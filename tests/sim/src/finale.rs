@@ -167,7 +167,8 @@ impl World {
             let stats = host.shard.stats();
             let left = stats.connections + stats.sessions + stats.subscriptions + stats.queued;
             let timeout = host.shard.poll_timeout();
-            if left + stats.queued_bytes > 0 || timeout.is_some() {
+            let groups = host.shard.subscriptions();
+            if left + stats.queued_bytes > 0 || groups > 0 || timeout.is_some() {
                 return Err(format!("left on shard {number}: {timeout:?} {stats:?}"));
             }
         }

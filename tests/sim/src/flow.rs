@@ -27,11 +27,16 @@ pub(crate) struct Flow {
 }
 
 impl Flow {
-    /// A connection begins; the receiver takes `maximum` unacknowledged messages.
-    pub(crate) fn connected(&mut self, maximum: u32, resumed: bool) {
+    /// A connection begins; the receiver takes `maximum` unacknowledged messages. With `shares`,
+    /// what was sent before may have been given to somebody else meanwhile.
+    pub(crate) fn connected(&mut self, maximum: u32, resumed: bool, shares: bool) {
         (self.quota, self.maximum, self.resumed) = (maximum, maximum, resumed);
         match resumed {
-            true => self.open.retain(|_, used| *used != Use::Request),
+            true => self.open.retain(|_, used| match used {
+                Use::Message(_) => !shares,
+                Use::Released => true,
+                Use::Request => false,
+            }),
             false => self.open.clear(),
         }
     }

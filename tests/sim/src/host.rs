@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ternmq_protocol::broker::{
     self, Admission, AdmitRequest, Applied, AuthAnswer, ConnId, Limits, ListenerId, Out, Page,
-    Parked, RetainedOp, RetainedTicket, Shard, ShardConfig, To,
+    Parked, RetainedOp, RetainedTicket, Shard, ShardConfig, ShareStrategies, ShareStrategy, To,
 };
 use ternmq_protocol::{Message, ReasonCode, Time};
 
@@ -49,6 +49,11 @@ pub(crate) struct Homes {
 impl Homes {
     pub(crate) fn len(&self) -> usize {
         self.homes.len()
+    }
+
+    /// Groups at home on a shard, or about to be.
+    pub(crate) fn on(&self, shard: usize) -> u64 {
+        self.homes.values().filter(|(at, _)| *at == shard).count() as u64
     }
 
     fn find(&mut self, group: &Arc<str>, members: i32, asks: usize) -> usize {
@@ -103,13 +108,17 @@ impl Directory {
 }
 
 impl Host {
-    pub(crate) fn new(number: usize, seed: u64, limits: Limits) -> Self {
+    pub(crate) fn new(number: usize, seed: u64, limits: Limits, shares: ShareStrategy) -> Self {
         let number = number as u16;
         Self {
             shard: Shard::new(ShardConfig {
                 number,
                 seed,
                 limits,
+                shares: ShareStrategies {
+                    default: shares,
+                    by_name: Vec::new(),
+                },
                 ..ShardConfig::default()
             }),
             out: Out::default(),
@@ -343,7 +352,14 @@ impl World {
             for conn in unfinished {
                 self.call_unsettled(shard, |shard, now, out| shard.resume(conn, now, out));
             }
-            self.close_all(shard, &closing)?;
+            for conn in closing {
+                let Some(link) = self.hosts[shard].conns.get(&conn.0).copied() else {
+                    return Err(format!("shard {shard} closes {conn:?}, which is not open"));
+                };
+                self.check_reason(link)?;
+                self.write(link, shard, conn)?;
+                self.server_close(link)?;
+            }
             for conn in dirty {
                 if let Some(link) = self.hosts[shard].conns.get(&conn.0) {
                     self.links[*link].to_flush = true;
@@ -351,24 +367,6 @@ impl World {
             }
         }
         self.check_books(shard)
-    }
-
-    fn close_all(&mut self, shard: usize, closing: &[ConnId]) -> Result<(), String> {
-        // Several may end in one turn, and the shard has published the wills of all of them.
-        for conn in closing {
-            if let Some(link) = self.hosts[shard].conns.get(&conn.0) {
-                self.truth_closed(*link)?;
-            }
-        }
-        for conn in closing {
-            let Some(link) = self.hosts[shard].conns.get(&conn.0).copied() else {
-                return Err(format!("shard {shard} closes {conn:?}, which is not open"));
-            };
-            self.check_reason(link)?;
-            self.write(link, shard, *conn)?;
-            self.server_close(link)?;
-        }
-        Ok(())
     }
 
     fn settle_claims(&mut self, shard: usize) {
@@ -401,12 +399,19 @@ impl World {
         for (to, letter) in letters {
             let to = match to {
                 To::Shard(number) => usize::from(number),
-                To::Home(group) => self.homes.find(&group, letter.members(), from),
+                To::Home(group) => {
+                    let home = self.homes.find(&group, letter.members(), from);
+                    let astray = home != from && self.faults.strikes(Fault::MisplaceLetter);
+                    if astray { from } else { home }
+                }
             };
             if to == from {
                 self.call_unsettled(from, |shard, now, out| {
                     shard.handle_letter(letter, now, out)
                 });
+                continue;
+            }
+            if self.faults.strikes(Fault::LoseLetter) {
                 continue;
             }
             let joins = letter.members() > 0;

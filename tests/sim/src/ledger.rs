@@ -62,6 +62,15 @@ struct Arrivals {
     all: u32,
 }
 
+/// What became of a message in a group of shared subscriptions.
+#[derive(Clone, Debug)]
+struct Share {
+    /// It has to arrive at a member and has not.
+    due: bool,
+    /// Arrivals that can only be by this group, with QoS 0 or 2: those that nobody repeats.
+    arrivals: u32,
+}
+
 /// Publisher's session, topic, QoS of the publish and of the delivery: within these, order holds.
 type Lane = (u64, String, QoS, QoS);
 
@@ -73,6 +82,9 @@ pub(crate) struct Ledger {
     dues: BTreeSet<(u64, u32)>,
     arrivals: BTreeMap<(u64, u32), Arrivals>,
     lanes: BTreeMap<(u64, Lane), u32>,
+    /// By group, messages that were published while it had a member, as long as it has had one all
+    /// the while.
+    shared: BTreeMap<String, BTreeMap<u32, Share>>,
     /// Deliveries checked.
     pub(crate) delivered: u64,
 }
@@ -92,7 +104,23 @@ pub(crate) fn note_of(payload: &[u8]) -> Option<u32> {
     (number == !check).then_some(number)
 }
 
+/// What a shared subscription's filter begins with.
+pub(crate) const SHARE: &str = "$share/";
+
+pub(crate) fn is_shared(filter: &str) -> bool {
+    filter.starts_with(SHARE)
+}
+
+/// Whether members of the group of this filter may subscribe with QoS 0.
+pub(crate) fn is_lossy(filter: &str) -> bool {
+    filter.starts_with("$share/lossy/")
+}
+
 fn matches(filter: &str, topic: &str) -> bool {
+    let shared = filter.strip_prefix(SHARE);
+    let filter = shared
+        .and_then(|rest| rest.split_once('/'))
+        .map_or(filter, |(_, filter)| filter);
     TopicFilter::assume(filter).matches(TopicName::assume(topic))
 }
 
@@ -122,6 +150,7 @@ impl Ledger {
         if let Some(view) = self.views.get_mut(&epoch) {
             view.reliable = false;
         }
+        self.lose_member(epoch);
     }
 
     /// The server began this session anew, but its CONNACK got lost, and the client takes it for the
@@ -132,12 +161,15 @@ impl Ledger {
         if let Some(view) = self.views.get_mut(&epoch) {
             view.reliable = false;
         }
+        self.lose_member(epoch);
     }
 
     /// A message was published: notes who must get it.
     pub(crate) fn publish(&mut self, number: u32, step: u64) {
         let note = &mut self.notes[number as usize];
         note.published = Some(step);
+        self.offer(number);
+        let note = &self.notes[number as usize];
         if note.expiry.is_some() || note.len == 0 {
             return;
         }
@@ -151,6 +183,9 @@ impl Ledger {
     /// A publish was refused, or dropped for its expiry.
     pub(crate) fn withdraw(&mut self, number: u32) {
         self.dues.retain(|(_, which)| *which != number);
+        for messages in self.shared.values_mut() {
+            messages.remove(&number);
+        }
     }
 
     /// SUBSCRIBE is about to go out; gives the numbers for [`Ledger::subscribed`].
@@ -187,6 +222,7 @@ impl Ledger {
             view.certain.remove(filter);
         }
         self.recheck(epoch);
+        self.forget_empty_groups();
     }
 
     /// UNSUBACK has come.
@@ -226,7 +262,11 @@ impl Ledger {
         let replays = view.replays(note).count() as u32;
         let arrivals = self.arrivals.entry((epoch, number)).or_default();
         arrivals.all += u32::from(incoming.qos == QoS::ExactlyOnce || !incoming.dup);
-        if arrivals.all > note.accepted + replays {
+        let groups = view.groups(note);
+        let copies = note.accepted * (1 + groups.len() as u32);
+        // What a member has not acknowledged may be given to another one, and come back to it.
+        let again = !groups.is_empty() && incoming.qos == QoS::AtLeastOnce;
+        if arrivals.all > copies + replays && !again {
             return Err(format!(
                 "message {number} arrived {} times in session {epoch}; it was accepted {} times \
                  and may have been replayed {replays} times",
@@ -235,7 +275,21 @@ impl Ledger {
         }
         arrivals.live += u32::from(live);
         self.dues.remove(&(epoch, number));
-        if live && arrivals.live == 1 && note.accepted == 1 {
+        let ordered = live && arrivals.live == 1 && note.accepted == 1 && groups.is_empty();
+        let only = view.only_by(note);
+        for group in groups {
+            let share = self.shared.get_mut(&group).and_then(|g| g.get_mut(&number));
+            let Some(share) = share else { continue };
+            share.due = false;
+            share.arrivals += u32::from(only && incoming.qos != QoS::AtLeastOnce);
+            if share.arrivals > note.accepted {
+                return Err(format!(
+                    "message {number} {note:?} arrived {} times at members of {group}",
+                    share.arrivals
+                ));
+            }
+        }
+        if ordered {
             let lane = (note.accepted_in, note.topic.clone(), note.qos, incoming.qos);
             let last = self.lanes.entry((epoch, lane)).or_insert(number);
             if *last > number {
@@ -250,6 +304,14 @@ impl Ledger {
 
     /// What should have arrived and has not.
     pub(crate) fn check_all_arrived(&self) -> Result<(), String> {
+        for (group, messages) in &self.shared {
+            if let Some((number, _)) = messages.iter().find(|(_, share)| share.due) {
+                return Err(format!(
+                    "message {number} {:?} has reached no member of {group}",
+                    self.notes[*number as usize]
+                ));
+            }
+        }
         match self.dues.first() {
             None => Ok(()),
             Some((epoch, number)) => Err(format!(
@@ -260,6 +322,53 @@ impl Ledger {
                 self.views.get(epoch).map(|view| view.client),
             )),
         }
+    }
+
+    /// A message is published: enters it for each group that has a member for certain.
+    fn offer(&mut self, number: u32) {
+        let note = &self.notes[number as usize];
+        let groups = self.views.values().filter(|view| view.reliable);
+        for group in groups.flat_map(|view| view.certain.keys()) {
+            if !is_shared(group) || !matches(group, &note.topic) {
+                continue;
+            }
+            let certain = note.qos != QoS::AtMostOnce && note.expiry.is_none() && note.len > 0;
+            let share = Share {
+                due: certain && !is_lossy(group),
+                arrivals: 0,
+            };
+            let messages = self.shared.entry(group.clone()).or_default();
+            messages.entry(number).or_insert(share);
+        }
+    }
+
+    /// A session is not what it was: QoS 2 messages that were sent to it are lost with it
+    /// [MQTT-4.8.2-5].
+    fn lose_member(&mut self, epoch: u64) {
+        let Self {
+            views,
+            shared,
+            notes,
+            ..
+        } = self;
+        let Some(view) = views.get(&epoch) else {
+            return;
+        };
+        for record in view.records.iter().filter(|r| is_shared(&r.filter)) {
+            for (number, share) in shared.get_mut(&record.filter).into_iter().flatten() {
+                share.due &= notes[*number as usize].qos != QoS::ExactlyOnce;
+            }
+        }
+        self.forget_empty_groups();
+    }
+
+    /// Of a group that may be without a member nothing is promised, though it may come back.
+    fn forget_empty_groups(&mut self) {
+        let views = &self.views;
+        self.shared.retain(|group, _| {
+            let mut reliable = views.values().filter(|view| view.reliable);
+            reliable.any(|view| view.certain.contains_key(group))
+        });
     }
 
     fn recheck(&mut self, epoch: u64) {
@@ -295,7 +404,8 @@ impl View {
         self.reliable
             && note.qos != QoS::AtMostOnce
             && self.certain.iter().any(|(filter, possible)| {
-                matches(filter, &note.topic)
+                !is_shared(filter)
+                    && matches(filter, &note.topic)
                     && possible.iter().all(|at| {
                         let options = &self.records[*at].options;
                         options.qos != QoS::AtMostOnce
@@ -308,10 +418,25 @@ impl View {
     fn replays(&self, note: &Note) -> impl Iterator<Item = &Record> {
         self.records.iter().filter(|record| {
             note.retain
+                && !is_shared(&record.filter)
                 && record.options.retain_handling != RetainHandling::DoNotSend
                 && note.retained_until.is_none_or(|until| until >= record.from)
                 && matches(&record.filter, &note.topic)
         })
+    }
+
+    /// The groups that this session is or was in and that such a message is for.
+    fn groups(&self, note: &Note) -> BTreeSet<String> {
+        let shared = self.records.iter().filter(|r| is_shared(&r.filter));
+        let matching = shared.filter(|r| matches(&r.filter, &note.topic));
+        matching.map(|record| record.filter.clone()).collect()
+    }
+
+    /// Whether such a message can come here in one way only.
+    fn only_by(&self, note: &Note) -> bool {
+        let mut filters = self.records.iter().map(|record| &record.filter);
+        let first = filters.clone().find(|f| matches(f, &note.topic));
+        filters.all(|f| !matches(f, &note.topic) || Some(f) == first)
     }
 
     fn check_content(&self, number: u32, note: &Note, incoming: &Incoming) -> Result<(), String> {

@@ -266,7 +266,7 @@ impl World {
             if let ternmq_protocol::codec::Packet::ConnAck(connack) = packet {
                 let maximum = connack.properties.number(PropertyId::ReceiveMaximum);
                 let resumed = connack.session_present || resumable;
-                flow.connected(maximum.unwrap_or(u16::MAX.into()), resumed);
+                flow.connected(maximum.unwrap_or(u16::MAX.into()), resumed, false);
             }
             flow.received(packet);
             Ok(())

@@ -1,12 +1,21 @@
 //! The dice of a run that are thrown once: sizes, limits, delays.
 
-use ternmq_protocol::broker::Limits;
+use ternmq_protocol::broker::{Limits, ShareStrategy};
 use ternmq_protocol::session::queue::{OverflowPolicy, QueueLimits};
 
 use crate::random::Random;
 
 /// Largest payload that is published.
 pub(crate) const LARGEST: usize = 20_000;
+
+const STRATEGIES: [ShareStrategy; 6] = [
+    ShareStrategy::RoundRobin,
+    ShareStrategy::Random,
+    ShareStrategy::Sticky,
+    ShareStrategy::HashClientId,
+    ShareStrategy::HashTopic,
+    ShareStrategy::LeastInflight,
+];
 
 /// What a run is made of.
 #[derive(Clone, Debug)]
@@ -21,6 +30,8 @@ pub(crate) struct Plan {
     /// Bytes that a direction of a connection holds.
     pub(crate) pipe: usize,
     pub(crate) limits: Limits,
+    /// How groups choose their members.
+    pub(crate) shares: ShareStrategy,
 }
 
 impl Plan {
@@ -51,6 +62,7 @@ impl Plan {
             latency_ms: random.pick(&[0, 5, 100]),
             pipe: random.pick(&[50, 1_000, 60_000]),
             limits,
+            shares: random.pick(&STRATEGIES),
         }
     }
 
@@ -65,6 +77,7 @@ impl Plan {
             latency_ms: random.pick(&[0, 5, 20]),
             pipe: random.pick(&[4_000, 60_000]),
             limits,
+            shares: ShareStrategy::default(),
         }
     }
 

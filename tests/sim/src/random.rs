@@ -55,6 +55,17 @@ impl Random {
         path
     }
 
+    /// A shared subscription's filter: of few groups, so that clients meet in them. Only in those of
+    /// the share name `lossy` do members subscribe with QoS 0.
+    pub(crate) fn shared_filter(&mut self) -> String {
+        let share = self.pick(&["g", "g", "h", "lossy"]);
+        let filter = match self.one_in(4) {
+            true => self.filter(),
+            false => String::from(self.pick(&["#", "a", "+"])),
+        };
+        format!("$share/{share}/{filter}")
+    }
+
     fn path(&mut self, words: &[&str], depth: usize) -> String {
         loop {
             // Short ones are more frequent, so that many messages meet on a topic.

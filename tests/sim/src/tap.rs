@@ -186,17 +186,20 @@ impl World {
                 )),
             };
         }
-        let (sessions, filters) = self.truth.count(shard);
+        let (sessions, filters, shared) = self.truth.count(shard);
+        // A group counts where it is at home, for all its members, from when the first has arrived.
+        let own = filters - shared;
+        let indexed = host.shard.subscriptions() as u64;
+        if indexed < own || indexed > own + self.homes.on(shard) {
+            return Err(format!(
+                "{indexed} subscriptions in the index of shard {shard}, {own} are not shared"
+            ));
+        }
         let equal = [
             ("copies", stats.copies(), copies),
             ("connections", stats.connections, host.conns.len() as u64),
             ("sessions", stats.sessions, sessions),
             ("subscriptions", stats.subscriptions, filters),
-            (
-                "subscriptions()",
-                host.shard.subscriptions() as u64,
-                filters,
-            ),
             ("wills", stats.wills, self.truth.wills[shard]),
             ("peer errors", stats.peer_errors, 0),
             (

@@ -8,7 +8,7 @@ use ternmq_protocol::codec::PropertyId;
 use ternmq_protocol::{ProtocolVersion, Time};
 
 use crate::flow::Flow;
-use crate::ledger::note_of;
+use crate::ledger::{SHARE, note_of};
 
 /// Session Expiry Interval that never ends.
 const NEVER: u32 = u32::MAX;
@@ -122,10 +122,11 @@ impl Truth {
                 delay: delay.unwrap_or(0),
             })
         });
+        let shares = session.filters.iter().any(|f| f.starts_with(SHARE));
         let maximum = number(PropertyId::ReceiveMaximum, u16::MAX.into());
         session
             .flow
-            .connected(maximum.min(inflight.into()), resumes);
+            .connected(maximum.min(inflight.into()), resumes, shares);
         debug_assert!(now != Time::NEVER);
         (session.epoch, resumes, old)
     }
@@ -178,11 +179,16 @@ impl Truth {
         }
     }
 
-    /// Sessions of a shard, and their subscriptions.
-    pub(crate) fn count(&self, shard: usize) -> (u64, u64) {
+    /// Sessions of a shard, their subscriptions, and how many of these are shared ones.
+    pub(crate) fn count(&self, shard: usize) -> (u64, u64, u64) {
         let here = || self.sessions.values().filter(|s| s.shard == shard);
-        let filters: usize = here().map(|session| session.filters.len()).sum();
-        (here().count() as u64, filters as u64)
+        let filters = || here().flat_map(|session| &session.filters);
+        let shared = filters().filter(|filter| filter.starts_with(SHARE));
+        (
+            here().count() as u64,
+            filters().count() as u64,
+            shared.count() as u64,
+        )
     }
 
     /// The client came back: a will that waits is not sent [MQTT-3.1.3-9], but the end of the old

@@ -120,6 +120,7 @@ impl World {
     pub(crate) fn bare(seed: u64, random: Random, plan: Plan, trace: Trace) -> Self {
         let shards = plan.shards;
         let limits = plan.limits.clone();
+        let shares = plan.shares;
         let no_limits = RetainedLimits {
             messages: 100_000,
             bytes: 1 << 30,
@@ -133,7 +134,7 @@ impl World {
             acts_left: plan.acts,
             faults: Faults::new(None, 0),
             hosts: (0..shards)
-                .map(|number| Host::new(number, seed, limits.clone()))
+                .map(|number| Host::new(number, seed, limits.clone(), shares))
                 .collect(),
             mail: (0..shards)
                 .map(|_| (0..shards).map(|_| VecDeque::new()).collect())
