@@ -8,6 +8,7 @@ use std::sync::Arc;
 use support::{ANY_PORT, client, publish, start, subscribe, until};
 use ternmq_broker::store::{FolderStore, MemoryStore, Store, StoreError};
 use ternmq_broker::{Broker, Config, Placement, StartError, StopError};
+use ternmq_protocol::broker::{DelayedLimits, Topics};
 use ternmq_test_broker_wire::{Line, RawPeer};
 
 /// What happens to a conversation in its middle.
@@ -35,6 +36,7 @@ struct House {
     broker: Option<Broker>,
     store: Arc<dyn Store>,
     shards: usize,
+    delayed: Option<DelayedLimits>,
 }
 
 impl House {
@@ -43,16 +45,23 @@ impl House {
             broker: None,
             store,
             shards,
+            delayed: None,
         };
         house.start();
         house
     }
 
     fn start(&mut self) {
+        let topics = Topics {
+            delayed: self.delayed,
+            exclusive: true,
+            ..Topics::default()
+        };
         self.broker = Some(start(Config {
             shards: self.shards,
             placement: Placement::ByClientId,
             store: Some(self.store.clone()),
+            topics,
             ..Config::listen(ANY_PORT)
         }));
     }
@@ -458,6 +467,71 @@ fn another_number_of_shards_gets_every_session_and_every_subscription() {
         }
         assert_eq!(house.broker().stats().mqtt.subscriptions, 40);
     }
+}
+
+// [MQTT-4.8.2-4]
+#[test]
+fn groups_and_delayed_messages_are_there_again_on_any_number_of_shards() {
+    for how in [Break::Memory, Break::Folder] {
+        let mut house = house(how, "groups");
+        let delayed = DelayedLimits::default();
+        house.delayed = Some(delayed);
+        house.restart();
+        for n in 0..4 {
+            let (mut peer, _) = house.durable(4, &format!("member-{n}"), "");
+            peer.send("SUBSCRIBE id=1 filter=$share/g/t/# options=1")
+                .expect("sent");
+            peer.expect("SUBACK id=1 code=1").expect("SUBACK");
+        }
+        until(house.broker(), |stats| stats.mqtt.connections == 0);
+        let mut publisher = client(house.broker(), 5, "writer");
+        publish(&mut publisher, "t/1", 1, "before");
+        publish(&mut publisher, "$delayed/1/t/2", 1, "delayed");
+        for shards in [3, 1, 2] {
+            house.shards = shards;
+            house.restart();
+        }
+        let restoration = house.broker().restoration().expect("a store");
+        assert_eq!((restoration.sessions, restoration.over_limits), (4, 0));
+        let mut publisher = client(house.broker(), 5, "writer");
+        publish(&mut publisher, "t/3", 1, "after");
+        until(house.broker(), |stats| stats.mqtt.queued == 3);
+        let (mut peer, present) = house.durable(4, "member-2", "");
+        assert!(present);
+        let mut got: Vec<String> = (0..3)
+            .map(|_| text(&peer.expect("PUBLISH qos=1").expect("a message")))
+            .collect();
+        got.sort();
+        assert_eq!(got, ["after", "before", "delayed"]);
+        settle(&mut peer);
+    }
+}
+
+#[test]
+fn an_exclusive_subscription_is_still_its_clients_own() {
+    let mut house = House::new(Arc::new(MemoryStore::new()), 2);
+    let (mut owner, _) = house.durable(5, "owner", "");
+    owner
+        .send("SUBSCRIBE id=1 filter=$exclusive/t options=1")
+        .expect("sent");
+    owner.expect("SUBACK id=1 code=1").expect("SUBACK");
+    house.restart();
+    let mut other = client(house.broker(), 5, "other");
+    let ask = "SUBSCRIBE id=1 filter=$exclusive/t options=1";
+    other.send(ask).expect("sent");
+    other.expect("SUBACK id=1 code=0x97").expect("refused");
+    publish(&mut other, "t", 1, "for-the-owner");
+    let (mut owner, present) = house.durable(5, "owner", "");
+    assert!(present);
+    owner
+        .expect("PUBLISH topic=t payload=for-the-owner")
+        .expect("what waited");
+    owner
+        .send("UNSUBSCRIBE id=2 filter=$exclusive/t")
+        .expect("sent");
+    until(house.broker(), |stats| stats.mqtt.exclusive == 0);
+    other.send(ask).expect("sent");
+    other.expect("SUBACK id=1 code=1").expect("free");
 }
 
 #[test]

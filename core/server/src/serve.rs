@@ -56,6 +56,7 @@ fn tell_what_is_kept(report: Report, restoration: &Restoration) {
     let Restoration {
         sessions,
         retained,
+        delayed,
         over_limits,
         damaged,
         copies_lost,
@@ -63,13 +64,16 @@ fn tell_what_is_kept(report: Report, restoration: &Restoration) {
         set_aside,
     } = restoration;
     report.event(
-        &format!("restored {sessions} sessions and {retained} retained messages"),
-        json!({ "event": "restored", "sessions": sessions, "retained": retained }),
+        &format!(
+            "restored {sessions} sessions, {retained} retained and {delayed} delayed messages"
+        ),
+        json!({ "event": "restored", "sessions": sessions, "retained": retained,
+            "delayed": delayed }),
     );
     if *over_limits > 0 {
         report.warning(
             &format!(
-                "{over_limits} sessions or retained messages of the data folder are beyond the \
+                "{over_limits} sessions or messages of the data folder are beyond the \
                  limits and were dropped"
             ),
             json!({ "event": "warning", "what": "over_limits", "dropped": over_limits }),

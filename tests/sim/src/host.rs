@@ -352,14 +352,7 @@ impl World {
             for conn in unfinished {
                 self.call_unsettled(shard, |shard, now, out| shard.resume(conn, now, out));
             }
-            for conn in closing {
-                let Some(link) = self.hosts[shard].conns.get(&conn.0).copied() else {
-                    return Err(format!("shard {shard} closes {conn:?}, which is not open"));
-                };
-                self.check_reason(link)?;
-                self.write(link, shard, conn)?;
-                self.server_close(link)?;
-            }
+            self.close_all(shard, &closing)?;
             for conn in dirty {
                 if let Some(link) = self.hosts[shard].conns.get(&conn.0) {
                     self.links[*link].to_flush = true;
@@ -367,6 +360,24 @@ impl World {
             }
         }
         self.check_books(shard)
+    }
+
+    fn close_all(&mut self, shard: usize, closing: &[ConnId]) -> Result<(), String> {
+        // Several may end in one turn, and the shard has published the wills of all of them.
+        for conn in closing {
+            if let Some(link) = self.hosts[shard].conns.get(&conn.0) {
+                self.truth_closed(*link)?;
+            }
+        }
+        for conn in closing {
+            let Some(link) = self.hosts[shard].conns.get(&conn.0).copied() else {
+                return Err(format!("shard {shard} closes {conn:?}, which is not open"));
+            };
+            self.check_reason(link)?;
+            self.write(link, shard, *conn)?;
+            self.server_close(link)?;
+        }
+        Ok(())
     }
 
     fn settle_claims(&mut self, shard: usize) {

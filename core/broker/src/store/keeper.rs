@@ -1,8 +1,8 @@
 //! A running broker's store: read once, written when all is over.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use ternmq_protocol::Time;
 use ternmq_protocol::broker::record::Owner;
@@ -76,8 +76,8 @@ impl Keeper {
         }
         exchange(&mut shards, mail, shared, clock.now());
         let mut saver = Saver::begin(&*self.store, self.owner, clock)?;
-        for shard in &mut shards {
-            saver.shard(shard)?;
+        for (number, shard) in shards.iter_mut().enumerate() {
+            saver.shard(number as u16, shard)?;
         }
         saver.retained(&shared.retained.lock())?;
         saver.commit()
@@ -122,5 +122,10 @@ fn hand_out(
     }
     for group in out.groups_gone.drain(..) {
         shared.homes.gone(&group);
+    }
+    let mut claims = shared.claims.lock().unwrap_or_else(PoisonError::into_inner);
+    for op in out.claims.drain(..) {
+        // Nobody else can have it yet, so the answer is known.
+        let _ = claims.apply(op);
     }
 }

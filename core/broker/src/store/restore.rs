@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use ternmq_protocol::broker::record::{
-    Frame, FrameKind, LogPos, RecordError, Restored, SessKey, SessionRecord, Start, decode_message,
+    DelayedRecord, Frame, FrameKind, LogPos, RecordError, Restored, SessKey, SessionRecord, Start,
+    decode_message,
 };
 use ternmq_protocol::broker::retained::Retained;
 use ternmq_protocol::broker::{Out, Shard};
@@ -22,7 +23,9 @@ pub struct Restoration {
     pub sessions: u64,
     /// Retained messages that are there again.
     pub retained: u64,
-    /// Sessions and retained messages beyond the limits of today: they are gone.
+    /// Messages that are to be published later, and will be.
+    pub delayed: u64,
+    /// Sessions, retained and delayed messages beyond the limits of today: they are gone.
     pub over_limits: u64,
     /// Records that are damaged, and places between them: they are gone.
     pub damaged: u64,
@@ -87,6 +90,9 @@ impl Loading<'_> {
             }),
             FrameKind::Session => self.session(&frame),
             FrameKind::Retained => decode_message(frame.body, self.clock).map(|m| self.retain(m)),
+            FrameKind::Delayed => {
+                DelayedRecord::decode(frame.body, self.clock).map(|delayed| self.delay(delayed))
+            }
             FrameKind::End => {
                 self.ended = true;
                 Ok(())
@@ -122,6 +128,15 @@ impl Loading<'_> {
             Restored::Full => self.done.over_limits += 1,
         }
         Ok(())
+    }
+
+    fn delay(&mut self, delayed: DelayedRecord) {
+        let shard = usize::from(delayed.home) % self.shards.len();
+        let due = self.clock.time(Some(delayed.due));
+        match self.shards[shard].insert_delayed(due, delayed.message) {
+            true => self.done.delayed += 1,
+            false => self.done.over_limits += 1,
+        }
     }
 
     fn retain(&mut self, message: Message) {

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use ternmq_protocol::Message;
 use ternmq_protocol::broker::Shard;
 use ternmq_protocol::broker::record::{
-    Frame, LogPos, Owner, PARTITIONS, SessKey, SessionRecord, Start, encode_message,
+    DelayedRecord, Frame, LogPos, Owner, PARTITIONS, SessKey, SessionRecord, Start, encode_message,
     topic_partition,
 };
 use ternmq_protocol::broker::retained::{Cursor, Retained};
-use ternmq_protocol::time::Clock;
+use ternmq_protocol::time::{Clock, UnixMs};
 
 use super::{Saving, Store, StoreError};
 
@@ -49,8 +49,20 @@ impl<'a> Saver<'a> {
         Ok(saver)
     }
 
-    /// All sessions of a shard.
-    pub(crate) fn shard(&mut self, shard: &mut Shard) -> Result<(), StoreError> {
+    /// All sessions of a shard, and the messages that it is to publish later.
+    pub(crate) fn shard(&mut self, number: u16, shard: &mut Shard) -> Result<(), StoreError> {
+        for (at, (due, message)) in shard.delayed().enumerate() {
+            let record = DelayedRecord {
+                message: message.clone(),
+                due: self.clock.utc(due).unwrap_or(UnixMs(u64::MAX)),
+                home: number,
+            };
+            self.body.clear();
+            record.encode(self.clock, &mut self.body);
+            let frame = Frame::delayed(message.topic(), at as u64, &self.body);
+            self.saving.put(frame)?;
+            self.frames += 1;
+        }
         let (mut page, mut from) = (Vec::with_capacity(PAGE), Some(0));
         while let Some(slot) = from {
             from = shard.export(slot, PAGE, self.clock, &mut page);

@@ -1,8 +1,8 @@
 use crate::choice;
 use std::collections::BTreeMap;
 use ternmq_protocol::broker::record::{
-    FRAME_HEAD, Found, Frame, FrameKind, LogPos, SessionRecord, Start, decode_message,
-    encode_message, next_marker, topic_partition,
+    DelayedRecord, FRAME_HEAD, Found, Frame, FrameKind, LogPos, SessionRecord, Start,
+    decode_message, encode_message, next_marker, topic_partition,
 };
 use ternmq_protocol::time::{Clock, Time, UnixMs};
 use ternmq_protocol::{Message, broker};
@@ -58,6 +58,14 @@ fn body(frame: Frame<'_>, messages: &mut BTreeMap<LogPos, Message>) {
                 assert_eq!(again.payload(), message.payload());
                 assert_eq!(again.topic(), message.topic());
                 messages.insert(frame.position(), message);
+            }
+        }
+        FrameKind::Delayed => {
+            if let Ok(delayed) = DelayedRecord::decode(frame.body, CLOCK) {
+                let mut bytes = Vec::new();
+                delayed.encode(CLOCK, &mut bytes);
+                let again = DelayedRecord::decode(&bytes, CLOCK).expect("what was just written");
+                assert_eq!((again.due, again.home), (delayed.due, delayed.home));
             }
         }
         FrameKind::Session => session(frame.body, messages),

@@ -32,6 +32,8 @@ pub enum FrameKind {
     Session = 3,
     /// The retained message of a topic.
     Retained = 4,
+    /// A message that is to be published later.
+    Delayed = 5,
     /// The last frame; its name holds how many came before it.
     End = 6,
 }
@@ -43,6 +45,7 @@ impl FrameKind {
             2 => Self::Message,
             3 => Self::Session,
             4 => Self::Retained,
+            5 => Self::Delayed,
             6 => Self::End,
             _ => return None,
         })
@@ -106,6 +109,12 @@ impl<'a> Frame<'a> {
             name: SessKey::new("", topic).0,
             body,
         }
+    }
+
+    /// The frame of a message that is to be published later, the `number`th of its broker.
+    #[must_use]
+    pub fn delayed(topic: &str, number: u64, body: &'a [u8]) -> Self {
+        Self::unnamed(FrameKind::Delayed, topic_partition(topic), body).numbered(number)
     }
 
     /// The last frame, behind `count` others.

@@ -13,6 +13,8 @@ const PAYLOAD: u8 = 3;
 const FLAGS: u8 = 4;
 const EXPIRES: u8 = 5;
 const ORIGIN: u8 = 6;
+const DUE: u8 = 7;
+const HOME: u8 = 8;
 
 /// QoS and RETAIN as one number.
 pub(super) fn flags(qos: QoS, retain: bool) -> u64 {
@@ -37,6 +39,46 @@ pub fn encode_message(message: &Message, clock: Clock, out: &mut Vec<u8>) {
     put_option(out, EXPIRES, clock.utc(message.expires()).map(|at| at.0));
     let origin = message.origin();
     put_option(out, ORIGIN, (origin != Origin::NONE).then_some(origin.0));
+}
+
+/// A message that is to be published later.
+#[derive(Clone, Debug)]
+pub struct DelayedRecord {
+    /// The message, its expiry counted already.
+    pub message: Message,
+    /// When it is to be published.
+    pub due: UnixMs,
+    /// On which shard it waited: a hint for the same node. On one shard those due at the same time
+    /// keep their order.
+    pub home: u16,
+}
+
+impl DelayedRecord {
+    /// Appends the record.
+    pub fn encode(&self, clock: Clock, out: &mut Vec<u8>) {
+        encode_message(&self.message, clock, out);
+        put_number(out, DUE, self.due.0);
+        put_number(out, HOME, self.home.into());
+    }
+
+    /// Reads the record.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub fn decode(bytes: &[u8], clock: Clock) -> Result<Self, RecordError> {
+        let message = decode_message(bytes, clock)?;
+        let (mut due, mut home) = (0, 0);
+        let mut fields = open(bytes)?;
+        while !fields.is_empty() {
+            match fields.field()? {
+                (DUE, field) => due = field.whole()?,
+                (HOME, field) => home = field.whole()?,
+                _ => {}
+            }
+        }
+        let due = UnixMs(due);
+        Ok(Self { message, due, home })
+    }
 }
 
 /// Reads the record of a message. Fields that this version does not know are lost here: a message is

@@ -133,6 +133,14 @@ fn full() -> SessionRecord {
     record
 }
 
+fn delayed() -> DelayedRecord {
+    DelayedRecord {
+        message: message("later/on", b"then", QoS::AtLeastOnce, Time::NEVER),
+        due: UnixMs(1_800_000_500_000),
+        home: 1,
+    }
+}
+
 /// All kinds of frames, as a store has them.
 fn store() -> Vec<u8> {
     let (mut log, mut bytes, mut body) = (Log::default(), Vec::new(), Vec::new());
@@ -152,7 +160,10 @@ fn store() -> Vec<u8> {
     let retained = message("state/door", b"open", QoS::AtMostOnce, Time(9_000));
     encode_message(&retained, NOW, &mut body);
     assert!(Frame::retained("state/door", &body).write(&mut bytes));
-    assert!(Frame::end(5).write(&mut bytes));
+    body.clear();
+    delayed().encode(NOW, &mut body);
+    assert!(Frame::delayed("later/on", 0, &body).write(&mut bytes));
+    assert!(Frame::end(6).write(&mut bytes));
     bytes
 }
 
@@ -179,6 +190,11 @@ fn read(mut bytes: &[u8]) -> (Vec<String>, usize) {
             }
             FrameKind::Session => format!("{:?}", log.decode(frame.body)),
             FrameKind::Retained => show(&decode_message(frame.body, NOW).unwrap()),
+            FrameKind::Delayed => {
+                let DelayedRecord { message, due, home } =
+                    DelayedRecord::decode(frame.body, NOW).unwrap();
+                format!("{} {due:?} {home}", show(&message))
+            }
             FrameKind::End => format!("{} before", frame.position().seq),
         };
         found.push(text);
@@ -219,7 +235,7 @@ fn records_of_this_version_are_what_they_were() {
     let golden = std::fs::read(&path).unwrap();
     assert_eq!(store(), golden, "written as before");
     let (found, damaged) = read(&golden);
-    assert_eq!((found.len(), damaged), (6, 0));
+    assert_eq!((found.len(), damaged), (7, 0));
     assert!(found[3].contains("lost: 0"), "{}", found[3]);
 }
 

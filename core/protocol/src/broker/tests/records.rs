@@ -50,7 +50,7 @@ fn restart(desk: &mut Desk, away: u64) -> Desk {
     let records = export(&mut desk.shard, clock);
     let mut next = Desk::new();
     next.shard = Shard::new(ShardConfig {
-        number: 1,
+        number: NUMBER,
         seed: 7,
         limits: Limits::default(),
         owner: Owner {
@@ -66,6 +66,7 @@ fn restart(desk: &mut Desk, away: u64) -> Desk {
         let restored = next.shard.restore(record, later, &mut next.out);
         assert_eq!(restored, Restored::Taken);
     }
+    next.settle();
     next.check_books();
     next
 }
@@ -307,6 +308,36 @@ fn retained_messages_that_were_still_due_go_on_where_they_stopped() {
         numbers.windows(2).all(|two| two[1] == two[0] + 1),
         "{numbers:?}"
     );
+}
+
+// [MQTT-4.8.2-4] [MQTT-4.8.2-6]
+#[test]
+fn members_of_a_group_are_members_again_and_their_messages_the_groups() {
+    let mut desk = Desk::new();
+    let (first, _) = desk.durable(V5_0, "first");
+    let (second, _) = desk.durable(V3_1_1, "second");
+    for conn in [first, second] {
+        desk.subscribe(conn, "$share/g/t/#", Q1);
+    }
+    desk.cut(second);
+    let publisher = desk.client(V5_0, "p");
+    desk.publish(publisher, "t/1", "in flight", Q1, 1);
+    assert_eq!(desk.texts(first), ["in flight"]);
+    let mut desk = restart(&mut desk, 1_000);
+    assert_eq!((desk.stats().subscriptions, desk.stats().sessions), (2, 2));
+    let publisher = desk.client(V5_0, "p");
+    desk.publish(publisher, "t/2", "nobody is here", Q1, 1);
+    desk.take_all(publisher);
+    // Whoever comes back first gets what the others hold.
+    let second = resumed(&mut desk, V3_1_1, "second");
+    let mut got = desk.texts(second);
+    got.sort();
+    assert_eq!(got, ["in flight", "nobody is here"]);
+    let first = resumed(&mut desk, V5_0, "first");
+    assert_eq!(desk.messages(first), []);
+    desk.publish(publisher, "t/3", "one of two", Q1, 2);
+    assert_eq!(desk.texts(first).len() + desk.texts(second).len(), 1);
+    desk.check_books();
 }
 
 #[test]
