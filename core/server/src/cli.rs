@@ -22,12 +22,40 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run the server until Ctrl-C or SIGTERM
     Serve(Serve),
+    /// Print the lines of a user for the configuration file
+    Passwd(Passwd),
     /// Publish messages
     #[command(name = "pub", visible_alias = "publish")]
     Publish(Publish),
     /// Subscribe and print what arrives
     #[command(name = "sub", visible_alias = "subscribe")]
     Subscribe(Subscribe),
+}
+
+/// Options of `ternmq passwd`.
+#[derive(Args, Debug)]
+pub(crate) struct Passwd {
+    /// User name
+    pub(crate) name: String,
+    /// For which mechanism
+    #[arg(long, value_enum, default_value = "both")]
+    pub(crate) hash: Mechanism,
+    /// Iterations of the password's hash, 4,096 at least: what one guess costs, and one login
+    #[arg(long, default_value_t = ternmq_broker::auth::DEFAULT_ITERATIONS)]
+    pub(crate) iterations: u32,
+}
+
+/// Which of the two hashes.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Mechanism {
+    /// SCRAM-SHA-256
+    #[value(name = "sha-256")]
+    Sha256,
+    /// SCRAM-SHA-512
+    #[value(name = "sha-512")]
+    Sha512,
+    /// Both
+    Both,
 }
 
 /// Options of `ternmq serve`.

@@ -21,6 +21,8 @@ struct File {
     listener: Vec<Listener>,
     limits: Limits,
     topics: crate::topics::Table,
+    /// Who may come in by a password.
+    user: Vec<crate::users::Line>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -110,7 +112,10 @@ pub(crate) fn load(args: &Serve) -> Result<Config, String> {
 fn read(path: &Path) -> Result<File, String> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
+    toml::from_str(&text).map_err(|error| {
+        let error = crate::users::without_secrets(&error, &text);
+        format!("{}: {error}", path.display())
+    })
 }
 
 fn merge(file: File, listen: &[SocketAddr]) -> Config {
@@ -130,6 +135,7 @@ fn merge(file: File, listen: &[SocketAddr]) -> Config {
     };
     file.limits.apply(&mut config);
     file.topics.apply(&mut config.topics);
+    config.users = file.user.into_iter().map(Into::into).collect();
     config
 }
 

@@ -5,11 +5,13 @@ mod cli;
 mod config;
 mod connection;
 mod data;
+mod passwd;
 mod publish;
 mod report;
 mod serve;
 mod subscribe;
 mod topics;
+mod users;
 
 use std::process::ExitCode;
 
@@ -20,6 +22,7 @@ use crate::cli::{Cli, Command};
 fn main() -> ExitCode {
     let outcome = match &Cli::parse().command {
         Command::Serve(args) => serve::run(args),
+        Command::Passwd(args) => passwd::run(args),
         Command::Publish(args) => publish::run(args),
         Command::Subscribe(args) => subscribe::run(args),
     };

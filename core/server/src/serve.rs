@@ -142,11 +142,11 @@ fn announce(report: Report, config: &Config, addresses: &[SocketAddr]) {
         } else {
             crate::report::line(&format!("listening on {url}"));
         }
-        if !listener.anonymous {
+        if !listener.anonymous && config.users.is_empty() {
             report.warning(
                 &format!(
-                    "{url} refuses every client, because none can authenticate yet; to let \
-                     everybody in who can reach it, say `anonymous = true` in its [[listener]] of \
+                    "{url} refuses every client, because there are no users; make some with \
+                     `ternmq passwd NAME`, or, to let everybody in who can reach it, say `anonymous = true` in its [[listener]] of \
                      the file given by --config"
                 ),
                 json!({ "event": "warning", "what": "anonymous_refused", "url": url }),
