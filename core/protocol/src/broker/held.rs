@@ -41,6 +41,18 @@ impl Shard {
         }
     }
 
+    /// The connection is over: what came in before its end, a DISCONNECT perhaps, still counts. At most
+    /// what one read gave.
+    pub(super) fn finish_held(&mut self, conn: ConnId, now: Time, out: &mut Out) {
+        let waits = |shard: &Self| {
+            let held = shard.links.conns.get(conn.0)?.held.as_ref()?;
+            Some(!held.asked)
+        };
+        while waits(self) == Some(true) {
+            self.resume(conn, now, out);
+        }
+    }
+
     /// Handles no more input of this connection, what stands behind the current packet included, until
     /// [`answered`](Self::answered) is called for it.
     pub(super) fn ask(&mut self, id: u32, waiting: Waiting) {

@@ -24,6 +24,9 @@ pub struct Limits {
     /// QoS 1 and 2 messages of an MQTT 5.0 client that may be unacknowledged at a time, announced as
     /// Receive Maximum. Beyond it: 0x93.
     pub receive_maximum: u16,
+    /// QoS 2 messages of a client before MQTT 5.0, which knows no Receive Maximum, that may be
+    /// unreleased at a time; two bytes each. Beyond it the connection is closed.
+    pub open_qos2: u16,
     /// Topic aliases a client may set, announced as Topic Alias Maximum. Beyond it: 0x94.
     pub topic_aliases: u16,
     /// Topic aliases that the shard sets on one connection, or the client's Topic Alias Maximum if
@@ -78,6 +81,7 @@ impl Default for Limits {
             connect_size: 1 << 20,
             packet_size: 16 << 20,
             receive_maximum: 1024,
+            open_qos2: u16::MAX,
             topic_aliases: 64,
             outgoing_aliases: 32,
             alias_bytes: 256 << 10,

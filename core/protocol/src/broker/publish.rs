@@ -13,9 +13,6 @@ use crate::session::dedupe::Received;
 use crate::session::window::{AckError, Pubrec};
 use crate::time::Time;
 
-/// Messages of clients before MQTT 5.0 have no Receive Maximum: the identifiers bound them.
-const UNLIMITED: u16 = u16::MAX;
-
 const NOT_FOUND: PeerError = PeerError::new(
     ReasonCode::PACKET_IDENTIFIER_NOT_FOUND,
     "no message with this packet identifier is in flight",
@@ -226,7 +223,7 @@ impl Shard {
             let pubacks = u16::try_from(conn.owed_pubacks).unwrap_or(u16::MAX);
             self.links.limits.receive_maximum.saturating_sub(pubacks)
         } else {
-            UNLIMITED
+            self.links.limits.open_qos2
         };
         let received = &mut self.links.sessions[conn.session].received;
         match received.publish(packet_id, most) {

@@ -178,7 +178,7 @@ impl Shard {
     pub fn handle_input(&mut self, conn: ConnId, now: Time, input: &[u8], out: &mut Out) {
         let id = conn.0;
         let mut input = input;
-        let enough = self.links.stats.work + self.links.limits.turn_work;
+        let enough = self.links.stats.work + self.links.limits.turn_work.max(1);
         while !input.is_empty() {
             let Some(connection) = self.links.conns.get_mut(id) else {
                 return;
@@ -251,6 +251,7 @@ impl Shard {
 
     /// The socket is closed, by whomever. Its number is free afterwards.
     pub fn handle_closed(&mut self, conn: ConnId, now: Time, out: &mut Out) {
+        self.finish_held(conn, now, out);
         let Some(connection) = self.links.conns.get(conn.0) else {
             return;
         };
