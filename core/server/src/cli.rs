@@ -18,6 +18,13 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// What `ternmq serve` does when it is told something by the system.
+const SIGNALS: &str = "\
+Signals:
+  SIGINT, SIGTERM  stop; a second one ends at once
+  SIGUSR1          drain: let no client in any more and let go of those that are here, with
+                   `server_reference` and at the `drain_rate` of the configuration, then stop";
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the server until Ctrl-C or SIGTERM
@@ -60,6 +67,7 @@ pub(crate) enum Mechanism {
 
 /// Options of `ternmq serve`.
 #[derive(Args, Debug)]
+#[command(after_help = SIGNALS)]
 pub(crate) struct Serve {
     /// Configuration file (TOML)
     #[arg(short, long, value_name = "FILE")]
@@ -72,6 +80,9 @@ pub(crate) struct Serve {
     /// there again when it starts; `listeners` in it names the URLs while it runs
     #[arg(short, long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    /// Print a configuration file with all keys and their defaults, and end
+    #[arg(long, exclusive = true)]
+    pub(crate) print_config: bool,
     /// Print events as JSON, one object a line
     #[arg(long)]
     pub(crate) json: bool,

@@ -2,12 +2,16 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::time::Duration;
 
+use clap::ValueEnum;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
-use ternmq_broker::{Config, ListenerConfig};
+use ternmq_broker::{Config, Drain, Flapping, ListenerConfig, Versions};
+use ternmq_protocol::topic::TopicFilter;
 
-use crate::cli::Serve;
+use crate::cli::{Serve, Version};
+use crate::limits::Limits;
 
 /// Where the server listens when nobody says anything.
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1883);
@@ -18,11 +22,23 @@ const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOS
 struct File {
     /// Shard threads; 0 takes one per core.
     shards: usize,
+    /// Seconds between two publications of `$SYS`; 0 for none.
+    sys_interval: Option<u64>,
+    /// Clients let go of in a second; 0 for all at once.
+    drain_rate: Option<u32>,
+    /// Where they are to go instead.
+    server_reference: Option<String>,
+    /// For good.
+    server_moved: bool,
     listener: Vec<Listener>,
     limits: Limits,
+    priority: Vec<Priority>,
+    flapping: Option<FlappingTable>,
+    ban: Vec<crate::bans::Configured>,
     topics: crate::topics::Table,
     /// Who may come in by a password.
     user: Vec<crate::users::Line>,
+    shared_subscriptions: crate::shares::Table,
 }
 
 #[derive(Debug, Deserialize)]
@@ -34,74 +50,107 @@ struct Listener {
     /// Let clients in that don't authenticate. Without this line: yes on a loopback address, no on
     /// any other.
     anonymous: Option<bool>,
-}
-
-/// What happens at each limit stands in the documentation of `ternmq_broker::Limits` and
-/// `ternmq_broker::SessionLimits`, whose defaults hold for every line that isn't there.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Limits {
     /// Open connections.
     connections: Option<usize>,
-    /// Sessions on each shard, connected or not.
-    sessions: Option<usize>,
-    /// Seconds from opening a connection until its CONNECT is complete.
-    connect_timeout: Option<u64>,
-    /// Longest Keep Alive in seconds.
-    keep_alive: Option<u16>,
-    /// Bytes of the largest packet that a client may send, 1,024 at least.
-    packet_size: Option<u32>,
-    /// QoS 1 and 2 messages sent to a client and not acknowledged.
-    inflight: Option<u16>,
-    /// Messages that wait for one session.
-    queue_messages: Option<usize>,
-    /// The same in bytes.
-    queue_bytes: Option<usize>,
-    /// Longest Session Expiry Interval in seconds.
-    session_expiry: Option<u32>,
-    /// Subscriptions of one session.
-    subscriptions: Option<usize>,
-    /// Retained messages.
-    retained_messages: Option<usize>,
-    /// The same in bytes.
-    retained_bytes: Option<usize>,
-    /// Messages on their way from one shard to another.
-    mailbox_messages: Option<usize>,
-    /// The same in bytes.
-    mailbox_bytes: Option<usize>,
+    /// New connections a second.
+    #[serde(default)]
+    connection_rate: u32,
+    /// Of each client, and of all together.
+    #[serde(default)]
+    client_rates: crate::rates::Table,
+    #[serde(default)]
+    rates: crate::rates::Table,
+    #[serde(default = "all_versions", deserialize_with = "versions")]
+    versions: Versions,
 }
 
-impl Limits {
-    fn apply(&self, config: &mut Config) {
-        fn set<T: Copy>(target: &mut T, value: Option<T>) {
-            *target = value.unwrap_or(*target);
+/// A topic filter that could be read, and the priority of what it matches.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Priority {
+    #[serde(deserialize_with = "filter")]
+    filter: Box<str>,
+    priority: u8,
+}
+
+/// Clients that connect over and over; times in seconds.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct FlappingTable {
+    max: u16,
+    window: u64,
+    ban_for: u64,
+}
+
+impl Default for FlappingTable {
+    fn default() -> Self {
+        Self {
+            max: 15,
+            window: 60,
+            ban_for: 300,
         }
-        let (broker, session) = (&mut config.limits, &mut config.session);
-        set(&mut broker.connections, self.connections);
-        set(&mut broker.retained.messages, self.retained_messages);
-        set(&mut broker.retained.bytes, self.retained_bytes);
-        set(&mut broker.mailbox_messages, self.mailbox_messages);
-        set(&mut broker.mailbox_bytes, self.mailbox_bytes);
-        set(&mut session.sessions, self.sessions);
-        let connect_timeout_ms = self.connect_timeout.map(|s| s.saturating_mul(1000));
-        set(&mut session.connect_timeout_ms, connect_timeout_ms);
-        set(&mut session.keep_alive, self.keep_alive);
-        set(&mut session.packet_size, self.packet_size);
-        set(&mut session.inflight, self.inflight);
-        set(&mut session.queue.items, self.queue_messages);
-        set(&mut session.queue.bytes, self.queue_bytes);
-        set(&mut session.session_expiry, self.session_expiry);
-        set(&mut session.subscriptions, self.subscriptions);
     }
 }
+
+impl From<FlappingTable> for Flapping {
+    fn from(table: FlappingTable) -> Self {
+        Self {
+            max: table.max,
+            window: Duration::from_secs(table.window),
+            ban_for: Duration::from_secs(table.ban_for),
+        }
+    }
+}
+
+/// How the server runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) broker: Config,
+    /// How it lets go of its clients when it is told to.
+    pub(crate) drain: Drain,
+}
+
+/// What holds when nobody says anything, as a file with comments.
+pub(crate) const DEFAULTS: &str = include_str!("default.toml");
+
+/// Seconds between two publications of `$SYS`.
+const SYS_INTERVAL: u64 = 10;
+
+/// Clients let go of in a second.
+const DRAIN_RATE: u32 = 100;
 
 fn address<'de, D: Deserializer<'de>>(source: D) -> Result<SocketAddr, D::Error> {
     let text = String::deserialize(source)?;
     crate::cli::address(&text).map_err(D::Error::custom)
 }
 
-/// The broker's configuration from the file, if there is one, and the command line, which wins.
-pub(crate) fn load(args: &Serve) -> Result<Config, String> {
+fn filter<'de, D: Deserializer<'de>>(source: D) -> Result<Box<str>, D::Error> {
+    let text = String::deserialize(source)?;
+    TopicFilter::parse(&text, usize::MAX).map_err(D::Error::custom)?;
+    Ok(text.into())
+}
+
+const fn all_versions() -> Versions {
+    Versions::ALL
+}
+
+fn versions<'de, D: Deserializer<'de>>(source: D) -> Result<Versions, D::Error> {
+    let mut versions = Versions::NONE;
+    for text in Vec::<String>::deserialize(source)? {
+        let version = Version::from_str(&text, false).map_err(|_| {
+            D::Error::custom(format!("{text:?} is none of \"3.1\", \"3.1.1\", \"5\""))
+        })?;
+        match version {
+            Version::V3_1 => versions.v3_1 = true,
+            Version::V3_1_1 => versions.v3_1_1 = true,
+            Version::V5_0 => versions.v5_0 = true,
+        }
+    }
+    Ok(versions)
+}
+
+/// The configuration from the file, if there is one, and the command line, which wins.
+pub(crate) fn load(args: &Serve) -> Result<Settings, String> {
     let file = match &args.config {
         Some(path) => read(path)?,
         None => File::default(),
@@ -118,9 +167,14 @@ fn read(path: &Path) -> Result<File, String> {
     })
 }
 
-fn merge(file: File, listen: &[SocketAddr]) -> Config {
+fn merge(file: File, listen: &[SocketAddr]) -> Settings {
+    let interval = Duration::from_secs(file.sys_interval.unwrap_or(SYS_INTERVAL));
     let mut config = Config {
         shards: file.shards,
+        sys_interval: (!interval.is_zero()).then_some(interval),
+        flapping: file.flapping.map(Flapping::from),
+        bans: file.ban.into_iter().map(|ban| ban.0).collect(),
+        shares: file.shared_subscriptions.into(),
         ..Config::default()
     };
     config.listeners = if !listen.is_empty() {
@@ -128,15 +182,34 @@ fn merge(file: File, listen: &[SocketAddr]) -> Config {
     } else if file.listener.is_empty() {
         vec![listener(DEFAULT_LISTEN, None)]
     } else {
-        let listeners = file.listener.iter();
-        listeners
-            .map(|l| listener(l.address, l.anonymous))
-            .collect()
+        file.listener.iter().map(Listener::config).collect()
     };
     file.limits.apply(&mut config);
+    let priorities = file.priority.into_iter();
+    config.session.priorities.filters = priorities.map(|p| (p.filter, p.priority)).collect();
     file.topics.apply(&mut config.topics);
     config.users = file.user.into_iter().map(Into::into).collect();
-    config
+    Settings {
+        broker: config,
+        drain: Drain {
+            server_reference: file.server_reference,
+            moved: file.server_moved,
+            rate: file.drain_rate.unwrap_or(DRAIN_RATE),
+        },
+    }
+}
+
+impl Listener {
+    fn config(&self) -> ListenerConfig {
+        ListenerConfig {
+            connections: self.connections.unwrap_or(usize::MAX),
+            connection_rate: self.connection_rate,
+            client_rates: self.client_rates.into(),
+            rates: self.rates.into(),
+            versions: self.versions,
+            ..listener(self.address, self.anonymous)
+        }
+    }
 }
 
 fn listener(address: SocketAddr, anonymous: Option<bool>) -> ListenerConfig {
@@ -156,7 +229,7 @@ mod tests {
 
     #[test]
     fn without_anything_it_listens_on_loopback_and_lets_everybody_in() {
-        let config = merge(File::default(), &[]);
+        let config = merge(File::default(), &[]).broker;
         let [only] = config.listeners[..] else {
             panic!("one listener, not {:?}", config.listeners);
         };
@@ -166,10 +239,10 @@ mod tests {
 
     #[test]
     fn remote_clients_need_a_line_in_the_file_to_be_let_in() {
-        let config = merge(File::default(), &["0.0.0.0:0".parse().unwrap()]);
+        let config = merge(File::default(), &["0.0.0.0:0".parse().unwrap()]).broker;
         assert!(!config.listeners[0].anonymous);
         let file = parse("[[listener]]\naddress = '[::]:1883'\nanonymous = true").unwrap();
-        assert!(merge(file, &[]).listeners[0].anonymous);
+        assert!(merge(file, &[]).broker.listeners[0].anonymous);
     }
 
     #[test]
@@ -177,14 +250,14 @@ mod tests {
         let readme = include_str!("../../../README.md");
         let (_, after) = readme.split_once("```toml\n").unwrap();
         let (text, _) = after.split_once("```").unwrap();
-        let config = merge(parse(text).unwrap(), &[]);
+        let config = merge(parse(text).unwrap(), &[]).broker;
         assert!(config.listeners[0].anonymous && !config.listeners[0].address.ip().is_loopback());
     }
 
     #[test]
     fn the_command_line_replaces_the_listeners_of_the_file() {
         let file = parse("shards = 3\n[[listener]]\naddress = '127.0.0.1:1'").unwrap();
-        let config = merge(file, &["127.0.0.1:2".parse().unwrap()]);
+        let config = merge(file, &["127.0.0.1:2".parse().unwrap()]).broker;
         let ports: Vec<u16> = config.listeners.iter().map(|l| l.address.port()).collect();
         assert_eq!((ports, config.shards), (vec![2], 3));
     }
@@ -201,7 +274,7 @@ mod tests {
     #[test]
     fn limits_reach_the_broker() {
         let file = parse("[limits]\nconnections = 7\nqueue_messages = 8\nconnect_timeout = 9");
-        let config = merge(file.unwrap(), &[]);
+        let config = merge(file.unwrap(), &[]).broker;
         assert_eq!(config.limits.connections, 7);
         assert_eq!(config.session.queue.items, 8);
         assert_eq!(config.session.connect_timeout_ms, 9_000);
@@ -213,7 +286,7 @@ mod tests {
             subscription_identifiers = false\ncheck_payload_format = true\nexclusive = true\nshared_subscriptions = false\n\
             response_information = 'r/${clientid}'\n\
             delayed = true\ndelayed_messages = 3\ndelayed_bytes = 4\ndelayed_seconds = 5";
-        let topics = merge(parse(text).unwrap(), &[]).topics;
+        let topics = merge(parse(text).unwrap(), &[]).broker.topics;
         assert_eq!(topics.maximum_qos as u8, 1);
         assert!(!topics.retain_available && !topics.wildcard_subscriptions);
         assert!(!topics.subscription_identifiers && topics.check_payload_format);
@@ -224,7 +297,7 @@ mod tests {
             (delayed.messages, delayed.bytes, delayed.seconds),
             (3, 4, 5)
         );
-        let topics = merge(File::default(), &[]).topics;
+        let topics = merge(File::default(), &[]).broker.topics;
         assert!(
             topics.retain_available
                 && topics.response_information.is_none()
@@ -237,7 +310,7 @@ mod tests {
         let text = "[[topics.rewrite]]\nsource = 'a/+'\ntarget = 'b/$1'\non = 'publish'\n\
             [[topics.rewrite]]\nsource = '#'\nexpression = '^(.*)$'\ntarget = 'c/$1'\n\
             [[topics.auto_subscribe]]\nfilter = 'in/${clientid}/#'\nqos = 1\nno_local = true";
-        let topics = merge(parse(text).unwrap(), &[]).topics;
+        let topics = merge(parse(text).unwrap(), &[]).broker.topics;
         let [first, second] = &topics.rewrite[..] else {
             panic!("two rules, not {:?}", topics.rewrite);
         };
@@ -287,5 +360,160 @@ mod tests {
             error.contains("listner") && error.contains("listener"),
             "{error}"
         );
+    }
+
+    /// The default file with some of its lines made to count: those with one #, or all.
+    fn uncommented(examples: bool) -> String {
+        let line = |line: &'static str| {
+            let key = |rest: &&str| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '[');
+            let example = line.strip_prefix("##").filter(|_| examples);
+            example.or(line.strip_prefix('#').filter(key)).unwrap_or("")
+        };
+        let lines: Vec<&str> = DEFAULTS.lines().map(line).collect();
+        lines.join("\n")
+    }
+
+    #[test]
+    fn the_file_that_is_printed_says_what_holds_without_it() {
+        let printed = merge(parse(&uncommented(false)).unwrap(), &[]);
+        let without = merge(File::default(), &[]);
+        assert_eq!(format!("{printed:#?}"), format!("{without:#?}"));
+        assert!(
+            uncommented(false)
+                .lines()
+                .filter(|line| line.contains('='))
+                .count()
+                > 50
+        );
+    }
+
+    #[test]
+    fn the_examples_of_the_file_that_is_printed_are_right() {
+        let settings = merge(parse(&uncommented(true)).unwrap(), &[]);
+        let broker = &settings.broker;
+        assert_eq!(
+            settings.drain.server_reference.as_deref(),
+            Some("other.example:1883")
+        );
+        assert_eq!(broker.listeners[0].connections, 1000);
+        assert_eq!(
+            (broker.bans.len(), broker.session.priorities.filters.len()),
+            (3, 1)
+        );
+        assert_eq!(broker.shares.by_name.len(), 1);
+        assert_eq!(broker.listeners[0].rates.bytes_in.per_second, 10_000_000);
+        assert_eq!(broker.listeners[0].client_rates.messages_in.burst, 500);
+        assert_eq!(broker.flapping, Some(FlappingTable::default().into()));
+        assert_eq!(
+            (
+                broker.topics.rewrite.len(),
+                broker.topics.auto_subscribe.len()
+            ),
+            (1, 1)
+        );
+    }
+
+    /// Every key that a table knows, as the error about one that it doesn't know lists them.
+    #[test]
+    fn no_key_is_left_out_of_the_file_that_is_printed() {
+        for table in [
+            "",
+            "[limits]",
+            "[topics]",
+            "[[listener]]",
+            "[[priority]]",
+            "[flapping]",
+            "[[ban]]",
+            "[shared_subscriptions]",
+            "[[shared_subscriptions.group]]",
+            "[[topics.rewrite]]",
+            "[[topics.auto_subscribe]]",
+        ] {
+            let error = parse(&format!("{table}\nno_such_key = 1")).unwrap_err();
+            let (_, keys) = error.split_once("expected ").unwrap();
+            let keys: Vec<&str> = keys.split('`').skip(1).step_by(2).collect();
+            assert!(!keys.is_empty(), "{error}");
+            for key in keys {
+                let said = uncommented(true).lines().any(|line| {
+                    let line = match line.starts_with('[') {
+                        true => line.trim_matches(['[', ']']).rsplit('.').next().unwrap(),
+                        false => line,
+                    };
+                    line.strip_prefix(key)
+                        .is_some_and(|rest| rest.starts_with(" =") || rest.is_empty())
+                });
+                // `by` is for the file of the data folder.
+                assert!(said || key == "by", "{key} of {table}");
+            }
+        }
+    }
+
+    /// The fields of the limits, as their debugging output names them.
+    #[test]
+    fn every_limit_has_a_key() {
+        let config = Config::default();
+        let both = [
+            ("limits", format!("{:#?}", config.limits)),
+            ("session", format!("{:#?}", config.session)),
+        ];
+        for (name, text) in both {
+            let fields = text.lines().filter_map(|line| {
+                let field = line
+                    .strip_prefix("    ")
+                    .filter(|line| !line.starts_with([' ', '}', ')', ']']))?;
+                field
+                    .split_once(':')
+                    .map(|(field, _)| format!("{name}.{field}"))
+            });
+            for field in fields.filter(|field| field != "limits.pipe_bytes") {
+                let known = crate::limits::FIELDS.iter().any(|(_, target)| {
+                    let rest = target.replace(' ', "");
+                    rest.strip_prefix(&*field)
+                        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+                });
+                assert!(known, "{field}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_one_listener_allows_reaches_the_broker() {
+        let text = "[[listener]]\naddress = '127.0.0.1:0'\nconnections = 5\nconnection_rate = 6\n\
+            versions = ['3.1.1', '5']";
+        let config = merge(parse(text).unwrap(), &[]).broker;
+        let only = config.listeners[0];
+        assert_eq!((only.connections, only.connection_rate), (5, 6));
+        assert!(!only.versions.v3_1 && only.versions.v3_1_1 && only.versions.v5_0);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_place() {
+        for (text, words) in [
+            ("[[ban]]\naddress = '10.0.0.1/8'", "line 1"),
+            (
+                "shards = 1\n[[ban]]\nclient_id = 'a'\nuser_name = 'b'",
+                "line 2",
+            ),
+            (
+                "[[ban]]\nclient_id = 'a'\nuntil = 2030-01-01T00:00:00",
+                "not 2030-01-01",
+            ),
+            ("[[ban]]\nclient_id = 'a'\nby = 'me'", "`by` is for"),
+            ("[[ban]]\nclient = 'a'", "line 2"),
+            (
+                "[[listener]]\naddress = '127.0.0.1:0'\nversions = ['6']",
+                "line 3",
+            ),
+            ("[limits]\nqueue_policy = 'refuse'", "`drop_newest`"),
+            ("[[priority]]\nfilter = 'a#'\npriority = 1", "line 2"),
+            ("[flapping]\nmax = 0\nbans = 1", "line 3"),
+            (
+                "[shared_subscriptions]\nstrategy = 'fair'",
+                "unknown variant `fair`",
+            ),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.contains(words), "{text}: {error}");
+        }
     }
 }

@@ -30,7 +30,8 @@ impl DataFolder {
         self.store.clone()
     }
 
-    fn path(&self) -> &Path {
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
         self.store.path()
     }
 

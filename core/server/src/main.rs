@@ -1,14 +1,18 @@
 //! The command `ternmq`: MQTT server and command line client.
 #![forbid(unsafe_code)]
 
+mod bans;
 mod cli;
 mod config;
 mod connection;
 mod data;
+mod limits;
 mod passwd;
 mod publish;
+mod rates;
 mod report;
 mod serve;
+mod shares;
 mod subscribe;
 mod topics;
 mod users;

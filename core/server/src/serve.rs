@@ -2,53 +2,190 @@
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::SystemTime;
 
 use serde_json::{Value, json};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use ternmq_broker::store::Restoration;
-use ternmq_broker::{Broker, Config, Ending, Stats};
+use ternmq_broker::{Broker, Config, Drain, Ending, Event, Stats};
 
+use crate::bans;
 use crate::cli::Serve;
-use crate::config;
+use crate::config::{self, Settings};
 use crate::data::{DataFolder, url};
 use crate::report::Report;
 
+/// Events and signals that wait to be looked at. An event that finds no room is lost and counted.
+const WAITING: usize = 1024;
+
+/// What the server is told while it runs.
+enum Told {
+    Signal(i32),
+    Event(Event),
+}
+
 /// Runs until a signal.
 pub(crate) fn run(args: &Serve) -> Result<ExitCode, String> {
+    if args.print_config {
+        print!("{}", config::DEFAULTS);
+        return Ok(ExitCode::SUCCESS);
+    }
     let report = Report { json: args.json };
-    let mut config = config::load(args)?;
+    let Settings {
+        broker: mut config,
+        drain,
+    } = config::load(args)?;
     // Before the broker starts: from its first line on it can be stopped cleanly.
-    let mut signals =
-        Signals::new([SIGINT, SIGTERM]).map_err(|e| format!("cannot wait for signals: {e}"))?;
+    let signals = Signals::new([SIGINT, SIGTERM, SIGUSR1])
+        .map_err(|e| format!("cannot wait for signals: {e}"))?;
     let data = args.data.as_deref().map(DataFolder::open).transpose()?;
+    let now = SystemTime::now();
+    // A line of the file that was right once must not keep the server from starting.
+    config
+        .bans
+        .retain(|ban| ban.until.is_none_or(|until| until > now));
     if let Some(data) = &data {
         config.store = Some(data.store());
+        let kept = bans::read(data.path(), now)?;
+        bans::join(&mut config.bans, kept);
     }
+    let (tell, told) = sync_channel(WAITING);
+    config.events = Some(pass_events_on(tell.clone()));
+    pass_signals_on(signals, tell);
+    let descriptors = rlimit::increase_nofile_limit(u64::MAX);
     let broker = Broker::start(config.clone()).map_err(|e| e.to_string())?;
     end_with_the_broker(broker.ending());
     if let Some(restoration) = broker.restoration() {
         tell_what_is_kept(report, restoration);
     }
     announce(report, &config, broker.local_addrs());
+    if let Err(error) = descriptors {
+        report.warning(
+            &format!("the limit of open files can't be raised: {error}"),
+            json!({ "event": "warning", "what": "open_files", "error": error.to_string() }),
+        );
+    }
     if let Some(data) = &data {
         data.write_listeners(broker.local_addrs())?;
     }
-    let signal = signals.forever().next();
-    let name = if signal == Some(SIGINT) {
-        "Ctrl-C"
-    } else {
-        "SIGTERM"
-    };
+    let by = listen(report, &broker, data.as_ref(), drain, &told)?;
     report.event(
-        &format!("{name}: stopping; once more ends at once"),
-        json!({ "event": "stopping", "by": name }),
+        &format!("{by}: stopping; once more ends at once"),
+        json!({ "event": "stopping", "by": by }),
     );
-    end_at_the_next_signal(signals);
+    // From now on signals find nobody.
+    drop(told);
     let stats = broker.stats();
     broker.stop().map_err(|failure| failure.to_string())?;
     tell_the_sums(report, &stats);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Tells what happens and keeps the bans, until something ends the server: its name.
+fn listen(
+    report: Report,
+    broker: &Broker,
+    data: Option<&DataFolder>,
+    drain: Drain,
+    told: &Receiver<Told>,
+) -> Result<&'static str, String> {
+    let mut bans_changed = false;
+    loop {
+        let next = told.try_recv().or_else(|_| {
+            // Written once for all that came together.
+            if std::mem::take(&mut bans_changed) {
+                save_bans(report, broker, data);
+            }
+            told.recv()
+        });
+        let by = match next.map_err(|_| "nobody waits for signals".to_owned())? {
+            Told::Signal(SIGUSR1) => {
+                if broker.drain(drain.clone()) {
+                    tell_of_the_drain(report, &drain);
+                }
+                continue;
+            }
+            Told::Event(Event::Drained) => "drained",
+            Told::Event(event) => {
+                bans_changed |= tell_of_a_ban(report, &event);
+                continue;
+            }
+            Told::Signal(SIGINT) => "Ctrl-C",
+            Told::Signal(_) => "SIGTERM",
+        };
+        if bans_changed {
+            save_bans(report, broker, data);
+        }
+        return Ok(by);
+    }
+}
+
+/// A folder that can't be written must not end a server that can go on without it.
+fn save_bans(report: Report, broker: &Broker, data: Option<&DataFolder>) {
+    if let Some(data) = data
+        && let Err(error) = bans::write(data.path(), broker.bans())
+    {
+        report.warning(
+            &format!("{error}: new bans end with this server"),
+            json!({ "event": "warning", "what": "bans_not_saved", "error": error }),
+        );
+    }
+}
+
+fn tell_of_the_drain(report: Report, drain: &Drain) {
+    let place = match &drain.server_reference {
+        Some(place) => format!(", to {place}"),
+        None => String::new(),
+    };
+    report.event(
+        &format!("SIGUSR1: letting go of all clients{place}"),
+        json!({ "event": "draining", "server_reference": drain.server_reference,
+            "moved": drain.moved, "rate": drain.rate }),
+    );
+}
+
+/// Whether it is one.
+fn tell_of_a_ban(report: Report, event: &Event) -> bool {
+    match event {
+        Event::Banned(ban) => report.event(
+            &format!("banned {}: {:?}", ban.who, ban.reason),
+            json!({ "event": "banned", "who": ban.who.to_string(), "reason": ban.reason,
+                "by": ban.by, "until": ban.until.map(bans::time_text) }),
+        ),
+        Event::Unbanned(who) => report.event(
+            &format!("no longer banned: {who}"),
+            json!({ "event": "unbanned", "who": who.to_string() }),
+        ),
+        _ => return false,
+    }
+    true
+}
+
+/// The broker waits for nobody, so that its events have a channel of their own.
+fn pass_events_on(tell: SyncSender<Told>) -> SyncSender<Event> {
+    let (sender, events) = sync_channel(WAITING);
+    std::thread::spawn(move || {
+        for event in events {
+            if tell.send(Told::Event(event)).is_err() {
+                return;
+            }
+        }
+    });
+    sender
+}
+
+/// Once nobody listens any more, the server is stopping: the next signal is from whoever loses patience
+/// with clients that don't take their last messages.
+fn pass_signals_on(mut signals: Signals, tell: SyncSender<Told>) {
+    std::thread::spawn(move || {
+        for signal in signals.forever() {
+            if tell.send(Told::Signal(signal)).is_err() && signal != SIGUSR1 {
+                std::process::exit(128 + signal);
+            }
+        }
+    });
 }
 
 /// What came back, what did not, and what the folder does not promise.
@@ -161,15 +298,6 @@ fn end_with_the_broker(ending: Ending) {
         if let Some(failure) = ending.wait() {
             crate::report::error(&failure.to_string());
             std::process::exit(1);
-        }
-    });
-}
-
-/// For whoever loses patience with clients that don't take their last messages.
-fn end_at_the_next_signal(mut signals: Signals) {
-    std::thread::spawn(move || {
-        if let Some(signal) = signals.forever().next() {
-            std::process::exit(128 + signal);
         }
     });
 }

@@ -404,3 +404,86 @@ fn a_json_server_speaks_json_only() {
     assert!(dropped.contains_key("session_ended"), "{sums}");
     assert!(child.wait().unwrap().success());
 }
+
+/// A raw MQTT 5.0 client that is let in.
+fn raw_client(server: &Server) -> std::net::TcpStream {
+    let address = server.url.strip_prefix("mqtt://").unwrap();
+    let mut socket = std::net::TcpStream::connect(address).unwrap();
+    socket
+        .write_all(b"\x10\x0e\0\x04MQTT\x05\x02\0\0\0\0\x01r")
+        .unwrap();
+    let packet = packet(&mut socket);
+    assert_eq!((packet[0], packet[3]), (0x20, 0));
+    socket
+}
+
+/// The next packet, which has less than 128 bytes.
+fn packet(socket: &mut impl Read) -> Vec<u8> {
+    let mut packet = vec![0; 2];
+    socket.read_exact(&mut packet).unwrap();
+    let length = usize::from(packet[1]);
+    packet.resize(2 + length, 0);
+    socket.read_exact(&mut packet[2..]).unwrap();
+    packet
+}
+
+#[test]
+fn sigusr1_sends_clients_to_the_other_server_and_ends() {
+    let folder = folder("drain");
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("ternmq.toml");
+    std::fs::write(&file, "server_reference = 'other:1883'\n").unwrap();
+    let path = file.to_str().unwrap();
+    let server = Server::start(&["--config", path, "--listen", "127.0.0.1:0"]);
+    let mut client = raw_client(&server);
+    send_signal(&server.child, "USR1");
+    let goodbye = packet(&mut client);
+    assert_eq!((goodbye[0], goodbye[2]), (0xe0, 0x9c));
+    let reference = b"\x1c\0\x0aother:1883";
+    assert!(goodbye.windows(reference.len()).any(|w| w == reference));
+    drop(client);
+    // It ends by itself.
+    let mut server = server;
+    assert!(server.child.wait().unwrap().success());
+    let mut said = String::new();
+    server.stderr.read_to_string(&mut said).unwrap();
+    for words in ["SIGUSR1", "other:1883", "drained: stopping"] {
+        assert!(said.contains(words), "{said}");
+    }
+}
+
+#[test]
+fn a_ban_is_there_again_after_a_restart() {
+    let folder = folder("bans");
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("ternmq.toml");
+    std::fs::write(&file, "[flapping]\nmax = 2\n").unwrap();
+    let (config, data) = (file.to_str().unwrap(), folder.join("data"));
+    let data = data.to_str().unwrap();
+    let args = ["--listen", "127.0.0.1:0", "--data", data];
+    let server = Server::start(&[&args[..], &["--config", config]].concat());
+    let publish = ["pub", "-i", "mad", "-t", "a", "-m", "b", "-q", "1"];
+    let refused = (0..5).any(|_| !server.run(&publish).status.success());
+    assert!(refused);
+    let (status, said) = server.stop("TERM");
+    assert!(
+        status.success() && said.contains("banned client \"mad\""),
+        "{said}"
+    );
+
+    let server = Server::start(&args);
+    let output = server.run(&publish);
+    assert!(!output.status.success() && text(&output.stderr).contains("0x8A"));
+    let sane = ["pub", "-i", "sane", "-t", "a", "-m", "b", "-q", "1"];
+    assert!(server.run(&sane).status.success());
+    assert!(server.stop("TERM").0.success());
+
+    std::fs::write(folder.join("data/bans.json"), "[").unwrap();
+    let output = ternmq().arg("serve").args(args).output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        said.contains("bans.json") && said.contains("line 1"),
+        "{said}"
+    );
+}

@@ -1,0 +1,225 @@
+//! Bans in files: `[[ban]]` in the configuration, and `bans.json` in the data folder.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+use ternmq_broker::{Ban, Banned, Network};
+use toml::value::Datetime;
+
+/// What the data folder knows.
+const FILE: &str = "bans.json";
+
+/// Who has imposed the bans of the configuration.
+const CONFIGURATION: &str = "configuration";
+
+/// A `[[ban]]` that could be made, so that what is wrong with one has its place.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "Line<Datetime>")]
+pub(crate) struct Configured(pub(crate) Ban);
+
+/// A ban as it is written, with its end in the words of the format.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Line<T> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_name: Option<String>,
+    /// An address or a network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<T>,
+    #[serde(default)]
+    reason: String,
+    #[serde(default)]
+    by: String,
+}
+
+impl TryFrom<Line<Datetime>> for Configured {
+    type Error = String;
+
+    fn try_from(line: Line<Datetime>) -> Result<Self, String> {
+        if !line.by.is_empty() {
+            return Err("`by` is for bans of the data folder".to_owned());
+        }
+        let mut ban = ban(line)?;
+        ban.by = CONFIGURATION.to_owned();
+        Ok(Self(ban))
+    }
+}
+
+fn ban<T: ToString>(line: Line<T>) -> Result<Ban, String> {
+    let who = match (line.client_id, line.user_name, line.address) {
+        (Some(id), None, None) => Banned::ClientId(id.into()),
+        (None, Some(name), None) => Banned::UserName(name.into()),
+        (None, None, Some(text)) => {
+            let network: Network = text.parse().map_err(|e| format!("address: {e}"))?;
+            Banned::Network(network)
+        }
+        _ => return Err("a ban names one of `client_id`, `user_name` and `address`".to_owned()),
+    };
+    let until = line
+        .until
+        .map(|until| time(&until.to_string()))
+        .transpose()?;
+    Ok(Ban {
+        who,
+        until,
+        reason: line.reason,
+        by: line.by,
+    })
+}
+
+fn time(text: &str) -> Result<SystemTime, String> {
+    humantime::parse_rfc3339(text).map_err(|_| {
+        format!("until: expected a time in UTC, as in 2026-12-31T23:59:59Z, not {text}")
+    })
+}
+
+/// A time as it stands in the file.
+pub(crate) fn time_text(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(time).to_string()
+}
+
+fn line(ban: &Ban) -> Line<String> {
+    let mut line = Line {
+        client_id: None,
+        user_name: None,
+        address: None,
+        until: ban.until.map(time_text),
+        reason: ban.reason.clone(),
+        by: ban.by.clone(),
+    };
+    match &ban.who {
+        Banned::ClientId(id) => line.client_id = Some(id.to_string()),
+        Banned::UserName(name) => line.user_name = Some(name.to_string()),
+        Banned::Network(network) => line.address = Some(network.to_string()),
+    }
+    line
+}
+
+/// The bans of a data folder that are not over, none if it has no file. A file that is no list of bans
+/// is an error: whoever wrote it would not be kept out otherwise, and saving would destroy it.
+pub(crate) fn read(folder: &Path, now: SystemTime) -> Result<Vec<Ban>, String> {
+    let path = folder.join(FILE);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(format!("cannot read {}: {error}", path.display())),
+    };
+    let broken = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let lines: Vec<Line<String>> = serde_json::from_str(&text).map_err(|e| broken(&e))?;
+    let mut bans = Vec::with_capacity(lines.len());
+    for (at, line) in lines.into_iter().enumerate() {
+        let ban = ban(line).map_err(|e| broken(&format_args!("ban {}: {e}", at + 1)))?;
+        if ban.until.is_none_or(|until| until > now) {
+            bans.push(ban);
+        }
+    }
+    Ok(bans)
+}
+
+/// Writes the bans that are not those of the configuration. Whoever reads the file, also after a crash,
+/// finds the old list or the new one.
+pub(crate) fn write(folder: &Path, mut bans: Vec<Ban>) -> Result<(), String> {
+    bans.retain(|ban| ban.by != CONFIGURATION);
+    bans.sort_by(|a, b| a.who.cmp(&b.who));
+    let lines: Vec<Line<String>> = bans.iter().map(line).collect();
+    let write = || -> io::Result<()> {
+        let new = folder.join("bans.json.new");
+        let mut file = File::create(&new)?;
+        file.write_all(&serde_json::to_vec_pretty(&lines)?)?;
+        file.write_all(b"\n")?;
+        file.sync_all()?;
+        fs::rename(new, folder.join(FILE))?;
+        // The name is kept only with the folder.
+        File::open(folder)?.sync_all()
+    };
+    write().map_err(|e| format!("cannot write {}: {e}", folder.join(FILE).display()))
+}
+
+/// The bans to start with: those of the configuration, and those of the folder that say something
+/// about others.
+pub(crate) fn join(configured: &mut Vec<Ban>, kept: Vec<Ban>) {
+    let known: std::collections::HashSet<Banned> =
+        configured.iter().map(|ban| ban.who.clone()).collect();
+    configured.extend(kept.into_iter().filter(|ban| !known.contains(&ban.who)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn folder(name: &str) -> std::path::PathBuf {
+        let path = std::env::temp_dir().join(format!("ternmq-bans-{}-{name}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    fn bans(now: SystemTime) -> Vec<Ban> {
+        let ban = |who, until, by: &str| Ban {
+            who,
+            until,
+            reason: "\"why\"\n".into(),
+            by: by.into(),
+        };
+        let later = now + Duration::from_secs(1000);
+        vec![
+            ban(Banned::ClientId("ä\0".into()), None, "flapping"),
+            ban(Banned::UserName("u".into()), Some(later), ""),
+            ban(Banned::Network("10.0.0.0/8".parse().unwrap()), None, "me"),
+            ban(Banned::Network("::1".parse().unwrap()), Some(later), "me"),
+        ]
+    }
+
+    #[test]
+    fn what_is_written_is_read_again_until_it_is_over() {
+        let folder = folder("again");
+        // Milliseconds are what is written.
+        let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_800_000_000_123);
+        assert_eq!(read(&folder, now), Ok(Vec::new()));
+        let mut written = bans(now);
+        let configured = Ban {
+            by: CONFIGURATION.into(),
+            ..written[0].clone()
+        };
+        write(&folder, [&written[..], &[configured]].concat()).unwrap();
+        assert_eq!(read(&folder, now).unwrap(), written);
+        let later = now + Duration::from_secs(2000);
+        written.retain(|ban| ban.until.is_none());
+        assert_eq!(read(&folder, later).unwrap(), written);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_no_list_of_bans_is_named_with_its_place() {
+        let folder = folder("broken");
+        for (text, words) in [
+            ("", "line 1"),
+            ("[\n{\"client_id\": 5}]", "line 2"),
+            ("[{\"client_id\": \"a\"}, {}]", "ban 2: a ban names one of"),
+            ("[{\"address\": \"10.0.0.1/8\"}]", "ban 1: address: "),
+            ("[{\"client_id\": \"a\", \"until\": \"soon\"}]", "not soon"),
+            ("[{\"client\": \"a\"}]", "unknown field `client`"),
+        ] {
+            fs::write(folder.join(FILE), text).unwrap();
+            let error = read(&folder, SystemTime::now()).unwrap_err();
+            assert!(error.contains(FILE) && error.contains(words), "{error}");
+        }
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn the_configuration_says_more_about_somebody_than_the_folder() {
+        let mut all = bans(SystemTime::now());
+        let kept = all.split_off(1);
+        let configured = all.clone();
+        join(&mut all, [configured.clone(), kept.clone()].concat());
+        assert_eq!(all, [configured, kept].concat());
+    }
+}
