@@ -43,6 +43,7 @@ limits! {
     connect_size: u32 => session.connect_size;
     packet_size: u32 => session.packet_size;
     receive_maximum: u16 => session.receive_maximum;
+    open_qos2: u16 => session.open_qos2;
     topic_aliases: u16 => session.topic_aliases;
     outgoing_aliases: u16 => session.outgoing_aliases;
     alias_bytes: usize => session.alias_bytes;
