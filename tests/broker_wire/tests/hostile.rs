@@ -3,8 +3,9 @@
 
 mod support;
 
+use std::fmt::Write as _;
 use std::time::Duration;
-use support::{Scene, nothing_more, subscribe};
+use support::{Scene, bytes, last_words, nothing_more, subscribe};
 use ternmq_broker::Flapping;
 use ternmq_test_broker_wire::RawPeer;
 
@@ -199,4 +200,58 @@ fn thousands_of_overlapping_filters_hold_nobody_up() {
     assert!(scene.stats().mqtt.work - before >= 50 * 4096);
     drop(peer);
     scene.finish();
+}
+
+// [MQTT-3.3.4-7]
+#[test]
+fn qos_2_without_release_ends_at_receive_maximum() {
+    let mut scene = Scene::with(|config| {
+        config.session.receive_maximum = 20;
+        config.session.open_qos2 = 30;
+    });
+    for (level, most, reason) in [(5, 20, Some(0x93)), (4, 30, None)] {
+        let mut hoarder = scene.client(level, "CONNECT client_id=hoarder");
+        for id in 1..=most {
+            let publish = format!("PUBLISH topic=q qos=2 id={id}");
+            hoarder.send(&publish).expect("sent");
+            hoarder.expect(&format!("PUBREC id={id}")).expect("PUBREC");
+        }
+        hoarder
+            .send(&format!("PUBLISH topic=q qos=2 id={}", most + 1))
+            .expect("sent");
+        let words = last_words(&mut hoarder, level);
+        assert_eq!(words.map(|words| words.number("reason", 0)), reason);
+        scene.goes_on();
+    }
+}
+
+/// The bystander's answer comes while the work is still being done: told by counters, not by time.
+#[test]
+fn publishes_to_thousands_of_overlapping_filters_let_others_have_their_turn() {
+    const FILTERS: usize = 8_192;
+    let mut scene = Scene::with(|config| {
+        config.shards = 1;
+        config.session.queue.items = 10;
+    });
+    let mut busy = scene.client(4, "CONNECT client_id=busy");
+    // Every way to put `+` into thirteen levels.
+    let mut filters = String::from("SUBSCRIBE id=1");
+    for mask in 0..FILTERS {
+        let level = |bit: usize| if mask >> bit & 1 == 1 { "+" } else { "a" };
+        let filter: Vec<_> = (0..13).map(level).collect();
+        write!(filters, " filter={} options=0", filter.join("/")).expect("a string takes all");
+    }
+    busy.send(&filters).expect("sent");
+    busy.next_packet().expect("an answer").expect("SUBACK");
+    let before = scene.stats().mqtt.work;
+    let topic = ["a"; 13].join("/");
+    let rounds = 2_000;
+    let message = bytes(4, &format!("PUBLISH topic={topic} payload=x"));
+    busy.send_bytes(&message.repeat(rounds)).expect("sent");
+    scene.goes_on();
+    let work = scene.stats().mqtt.work - before;
+    let whole = (rounds * FILTERS * 2) as u64;
+    assert!(work < whole, "answered only after all {whole} steps");
+    busy.cut();
+    scene.goes_on();
 }

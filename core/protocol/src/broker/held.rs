@@ -9,7 +9,8 @@ use crate::time::Time;
 use std::num::NonZeroU32;
 
 /// What came in and is not handled yet: at most what one read gave, for while there is any the
-/// connection is not read.
+/// connection is not read. So its orderly end is not seen before all of it is handled; a reset loses
+/// it, as resets do.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     input: Vec<u8>,
@@ -38,18 +39,6 @@ impl Shard {
         }
         if let Some(held) = connection.held.take_if(|held| !held.asked) {
             self.handle_input(conn, now, &held.input, out);
-        }
-    }
-
-    /// The connection is over: what came in before its end, a DISCONNECT perhaps, still counts. At most
-    /// what one read gave.
-    pub(super) fn finish_held(&mut self, conn: ConnId, now: Time, out: &mut Out) {
-        let waits = |shard: &Self| {
-            let held = shard.links.conns.get(conn.0)?.held.as_ref()?;
-            Some(!held.asked)
-        };
-        while waits(self) == Some(true) {
-            self.resume(conn, now, out);
         }
     }
 

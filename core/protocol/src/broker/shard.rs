@@ -251,7 +251,6 @@ impl Shard {
 
     /// The socket is closed, by whomever. Its number is free afterwards.
     pub fn handle_closed(&mut self, conn: ConnId, now: Time, out: &mut Out) {
-        self.finish_held(conn, now, out);
         let Some(connection) = self.links.conns.get(conn.0) else {
             return;
         };

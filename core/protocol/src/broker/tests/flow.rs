@@ -547,37 +547,3 @@ fn a_client_whose_packets_make_much_work_lets_the_others_have_their_turn() {
     desk.cut(busy);
     assert_eq!(desk.stats().connections, 1);
 }
-
-// [MQTT-3.14.4-3]: what came in before the end of the connection counts, also behind much work.
-#[test]
-fn a_disconnect_behind_much_work_is_seen_though_the_connection_is_over() {
-    let mut desk = Desk::with(|limits| limits.turn_work = 1);
-    let watcher = desk.client(V3_1_1, "w");
-    desk.subscribe(watcher, "#", Q0);
-    let mut connect = crate::codec::Connect::new(V3_1_1, "c");
-    connect.will = Some(crate::codec::Will {
-        topic: "will",
-        payload: b"x",
-        qos: Q0,
-        retain: false,
-        properties: Properties::EMPTY,
-    });
-    let client = desk.connect(connect);
-    desk.connack(client);
-    let mut bytes = Vec::new();
-    for _ in 0..3 {
-        let publish = Publish::new("t", b"x");
-        Packet::Publish(publish).encode(V3_1_1, &mut bytes).unwrap();
-    }
-    bytes.extend_from_slice(&[0xE0, 0]);
-    desk.shard
-        .handle_input(client, desk.now, &bytes, &mut desk.out);
-    assert_eq!(desk.out.unfinished, [client]);
-    desk.cut(client);
-    let topics: Vec<_> = desk
-        .messages(watcher)
-        .into_iter()
-        .map(|m| m.topic)
-        .collect();
-    assert_eq!(topics, ["t", "t", "t"]);
-}
