@@ -246,12 +246,19 @@ mod tests {
     }
 
     #[test]
-    fn the_file_in_the_readme_is_one() {
+    fn the_files_in_the_readme_are_some() {
         let readme = include_str!("../../../README.md");
-        let (_, after) = readme.split_once("```toml\n").unwrap();
-        let (text, _) = after.split_once("```").unwrap();
-        let config = merge(parse(text).unwrap(), &[]).broker;
-        assert!(config.listeners[0].anonymous && !config.listeners[0].address.ip().is_loopback());
+        let blocks = readme.split("```toml\n").skip(1);
+        let texts = blocks.map(|block| block.split("```").next().unwrap());
+        let configs: Vec<_> = texts
+            .map(|text| merge(parse(text).unwrap(), &[]).broker)
+            .collect();
+        let [open, topics] = &configs[..] else {
+            panic!("{} files in the README", configs.len());
+        };
+        assert!(open.listeners[0].anonymous && !open.listeners[0].address.ip().is_loopback());
+        assert!(topics.topics.exclusive && topics.topics.delayed.is_some());
+        assert_eq!(topics.topics.auto_subscribe.len(), 1);
     }
 
     #[test]
