@@ -154,7 +154,6 @@ impl Broker {
         }
         self.shared.count(&mut stats);
         stats.routed = self.shared.directory.len() as u64;
-        stats.groups = self.shared.homes.len() as u64;
         stats
     }
 

@@ -258,6 +258,7 @@ impl Shared {
     /// What is counted here.
     pub(crate) fn count(&self, stats: &mut Stats) {
         self.connections.count(stats);
+        stats.groups = self.homes.len() as u64;
         stats.bans_refused += self.bans_refused.load(Ordering::Relaxed);
         stats.events_lost += self.events_lost.load(Ordering::Relaxed);
     }

@@ -80,6 +80,11 @@ const NUMBERS: &[Topic] = &[
         |v| v.stats.mqtt.subscriptions,
     ),
     (
+        "shared_subscriptions/count",
+        "shared subscriptions: groups, however many members each has",
+        |v| v.stats.groups,
+    ),
+    (
         "publish/messages/received",
         "messages received from clients; repeated ones of QoS 2 count once",
         received,

@@ -59,6 +59,9 @@ fn the_numbers_are_those_of_all_shards() {
     for subscriber in &mut subscribers {
         subscribe(subscriber, "t", 0);
     }
+    for subscriber in &mut subscribers[..2] {
+        subscribe(subscriber, "$share/g/none", 0);
+    }
     let mut publisher = client(&broker, 5, "publisher");
     for _ in 0..10 {
         publish(&mut publisher, "t", 1, &"x".repeat(100));
@@ -77,10 +80,11 @@ fn the_numbers_are_those_of_all_shards() {
             ("clients/disconnected", "1"),
             ("clients/total", "7"),
             ("clients/maximum", "6"),
-            ("subscriptions/count", "5"),
+            ("subscriptions/count", "7"),
+            ("shared_subscriptions/count", "1"),
             ("retained messages/count", &retained.to_string()),
-            // 7 CONNECT, 5 SUBSCRIBE, 11 PUBLISH.
-            ("messages/received", "23"),
+            // 7 CONNECT, 7 SUBSCRIBE, 11 PUBLISH.
+            ("messages/received", "25"),
             ("publish/messages/received", "11"),
             ("publish/bytes/received", "1005"),
             ("publish/messages/dropped", "0"),
