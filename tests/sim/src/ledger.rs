@@ -355,8 +355,10 @@ impl Ledger {
             return;
         };
         for record in view.records.iter().filter(|r| is_shared(&r.filter)) {
+            let member = view.certain.contains_key(&record.filter);
             for (number, share) in shared.get_mut(&record.filter).into_iter().flatten() {
-                share.due &= notes[*number as usize].qos != QoS::ExactlyOnce;
+                // What was sent to a member that left the group afterwards is its own as well.
+                share.due &= member && notes[*number as usize].qos != QoS::ExactlyOnce;
             }
         }
         self.forget_empty_groups();
