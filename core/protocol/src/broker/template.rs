@@ -9,7 +9,7 @@ use std::str::FromStr;
 /// `$9` where something was captured. Every other `$` stands for itself.
 ///
 /// What is filled in comes from outside, so it may never make another topic of it than the one that
-/// was meant: see [`fill`](Self::fill).
+/// was meant: a value that is missing, empty, or has a separator or a wildcard in it fits nowhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
     parts: Box<[Part]>,
