@@ -104,10 +104,11 @@ impl From<FlappingTable> for Flapping {
 
 /// How the server runs.
 #[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    pub(crate) broker: Config,
+pub struct Settings {
+    /// Its broker, without what command line and data folder add.
+    pub broker: Config,
     /// How it lets go of its clients when it is told to.
-    pub(crate) drain: Drain,
+    pub drain: Drain,
 }
 
 /// What holds when nobody says anything, as a file with comments.
@@ -158,13 +159,22 @@ pub(crate) fn load(args: &Serve) -> Result<Settings, String> {
     Ok(merge(file, &args.listen))
 }
 
+/// What a server does that is given this text as its configuration file.
+///
+/// # Errors
+/// What is wrong with the text, and where; no more than the line of what may be a secret.
+pub fn read_text(text: &str) -> Result<Settings, String> {
+    parse(text).map(|file| merge(file, &[]))
+}
+
 fn read(path: &Path) -> Result<File, String> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    toml::from_str(&text).map_err(|error| {
-        let error = crate::users::without_secrets(&error, &text);
-        format!("{}: {error}", path.display())
-    })
+    parse(&text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn parse(text: &str) -> Result<File, String> {
+    toml::from_str(text).map_err(|error| crate::users::without_secrets(&error, text))
 }
 
 fn merge(file: File, listen: &[SocketAddr]) -> Settings {
@@ -222,10 +232,6 @@ fn listener(address: SocketAddr, anonymous: Option<bool>) -> ListenerConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn parse(text: &str) -> Result<File, String> {
-        toml::from_str(text).map_err(|e| e.to_string())
-    }
 
     #[test]
     fn without_anything_it_listens_on_loopback_and_lets_everybody_in() {

@@ -1,37 +1,8 @@
-//! The command `ternmq`: MQTT server and command line client.
+//! The command `ternmq`.
 #![forbid(unsafe_code)]
-
-mod bans;
-mod cli;
-mod config;
-mod connection;
-mod data;
-mod limits;
-mod passwd;
-mod publish;
-mod rates;
-mod report;
-mod serve;
-mod shares;
-mod subscribe;
-mod topics;
-mod users;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use crate::cli::{Cli, Command};
-
 fn main() -> ExitCode {
-    let outcome = match &Cli::parse().command {
-        Command::Serve(args) => serve::run(args),
-        Command::Passwd(args) => passwd::run(args),
-        Command::Publish(args) => publish::run(args),
-        Command::Subscribe(args) => subscribe::run(args),
-    };
-    outcome.unwrap_or_else(|text| {
-        report::error(&text);
-        ExitCode::FAILURE
-    })
+    ternmq_server::main()
 }

@@ -13,6 +13,7 @@ pub mod report;
 pub mod shim;
 pub mod stage;
 pub mod story;
+pub mod telling;
 
 use std::path::{Path, PathBuf};
 

@@ -1,80 +1,21 @@
 //! Scenario files, read into steps.
 
-use std::fmt;
-use std::fs;
+use std::ops::Deref;
 use std::path::Path;
 use ternmq_test_broker_wire::Line;
 
-/// The versions of MQTT, as stories write them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Version {
-    /// MQTT 3.1
-    V31,
-    /// MQTT 3.1.1
-    V311,
-    /// MQTT 5.0
-    V5,
-}
+use crate::telling::{self, Kind, Telling};
 
-impl Version {
-    const ALL: [(Self, &'static str, u8); 3] = [
-        (Self::V31, "3.1", 3),
-        (Self::V311, "3.1.1", 4),
-        (Self::V5, "5", 5),
-    ];
-
-    /// The protocol level on the wire.
-    pub fn level(self) -> u8 {
-        self.row().2
-    }
-
-    fn row(self) -> (Self, &'static str, u8) {
-        Self::ALL[self as usize]
-    }
-
-    /// Reads `3.1`, `3.1.1` or `5`.
-    ///
-    /// # Errors
-    /// It is none of them.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let row = Self::ALL.iter().find(|row| row.1 == text);
-        row.map(|row| row.0)
-            .ok_or_else(|| format!("`{text}` is no version of MQTT"))
-    }
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.row().1)
-    }
-}
+pub use crate::telling::Version;
 
 /// A scenario.
 #[derive(Debug)]
 pub struct Story {
-    /// The file's name without its ending.
-    pub name: String,
-    /// What happens, in one sentence.
-    pub summary: String,
-    /// The versions it is told in.
-    pub versions: Vec<Version>,
-    /// The statements of the standard it shows, by the version whose text has them.
-    pub proves: Vec<(Version, String)>,
-    steps: Vec<Step>,
+    told: Telling<Action>,
 }
 
 /// One line of a story.
-#[derive(Clone, Debug)]
-pub struct Step {
-    /// Its line in the file.
-    pub line: usize,
-    /// Its text.
-    pub text: String,
-    /// What it does.
-    pub action: Action,
-    /// The only version it belongs to, if there is one.
-    only: Option<Version>,
-}
+pub type Step = telling::Step<Action>;
 
 /// What a step does.
 #[derive(Clone, Debug)]
@@ -111,26 +52,8 @@ impl Story {
     /// # Errors
     /// What is wrong with it, and in which line.
     pub fn parse(name: &str, text: &str) -> Result<Self, String> {
-        let mut story = Self {
-            name: name.to_string(),
-            summary: String::new(),
-            versions: Vec::new(),
-            proves: Vec::new(),
-            steps: Vec::new(),
-        };
-        for (at, line) in text.lines().enumerate() {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            story
-                .take_line(at + 1, line)
-                .map_err(|e| format!("{name}.story:{}: {e}", at + 1))?;
-        }
-        if story.summary.is_empty() || story.versions.is_empty() || story.steps.is_empty() {
-            return Err(format!("{name}.story: needs story, versions and steps"));
-        }
-        Ok(story)
+        let told = Telling::parse(Kind::STORY, name, text, |_| Ok(false), parse_action)?;
+        Ok(Self { told })
     }
 
     /// Every story of a folder, by name.
@@ -138,62 +61,21 @@ impl Story {
     /// # Errors
     /// The first story that can't be read.
     pub fn load_all(folder: &Path) -> Result<Vec<Self>, String> {
-        let entries = fs::read_dir(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-        let mut stories = Vec::new();
-        for entry in entries {
-            let path = entry.map_err(|e| e.to_string())?.path();
-            if path.extension().is_some_and(|e| e == "story") {
-                let name = path.file_stem().unwrap_or_default().to_string_lossy();
-                let text = fs::read_to_string(&path).map_err(|e| format!("{name}: {e}"))?;
-                stories.push(Self::parse(&name, &text)?);
-            }
-        }
-        stories.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(stories)
-    }
-
-    /// The steps of the story as told in `version`.
-    pub fn steps(&self, version: Version) -> impl Iterator<Item = &Step> {
-        self.steps
-            .iter()
-            .filter(move |s| s.only.is_none_or(|only| only == version))
+        telling::load_all(Kind::STORY, folder, Self::parse)
     }
 
     /// Whether a raw peer plays the broker.
     pub fn has_peer(&self) -> bool {
-        self.steps
-            .iter()
-            .any(|s| !matches!(s.action, Action::Face { .. } | Action::Dies { .. }))
+        self.actions()
+            .any(|action| !matches!(action, Action::Face { .. } | Action::Dies { .. }))
     }
+}
 
-    fn take_line(&mut self, at: usize, line: &str) -> Result<(), String> {
-        if let Some(text) = line.strip_prefix("story:") {
-            self.summary = text.trim().to_string();
-        } else if let Some(text) = line.strip_prefix("versions:") {
-            for word in text.split_whitespace() {
-                self.versions.push(Version::parse(word)?);
-            }
-        } else if let Some(text) = line.strip_prefix("proves ") {
-            let (version, ids) = text.split_once(':').ok_or("`proves VERSION: ID...`")?;
-            let version = Version::parse(version.trim())?;
-            let ids = ids.split_whitespace();
-            self.proves.extend(ids.map(|id| (version, id.to_string())));
-        } else {
-            let mut only = None;
-            let mut text = line;
-            if let Some(rest) = line.strip_prefix("in ") {
-                let (version, step) = rest.split_once(':').ok_or("`in VERSION: STEP`")?;
-                only = Some(Version::parse(version.trim())?);
-                text = step.trim();
-            }
-            self.steps.push(Step {
-                line: at,
-                text: text.to_string(),
-                action: parse_action(text)?,
-                only,
-            });
-        }
-        Ok(())
+impl Deref for Story {
+    type Target = Telling<Action>;
+
+    fn deref(&self) -> &Telling<Action> {
+        &self.told
     }
 }
 
