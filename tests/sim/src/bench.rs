@@ -3,10 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use ternmq_protocol::broker::Limits;
+use ternmq_broker::{Config, Drain};
+use ternmq_protocol::broker::Claims;
+use ternmq_protocol::broker::retained::Retained;
 use ternmq_protocol::codec::FrameBuffer;
 use ternmq_protocol::{ProtocolVersion, Time};
 
+use crate::door::Door;
 use crate::pipe::Pipe;
 use crate::plan::Plan;
 use crate::random::Random;
@@ -32,14 +35,29 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// A fresh broker; `traced` keeps the last lines of what happens.
-    #[must_use]
-    pub fn new(seed: u64, limits: Limits, traced: bool) -> Self {
+    /// A fresh broker with what of the configuration can be had without sockets and threads; `traced`
+    /// keeps the last lines of what happens.
+    ///
+    /// # Errors
+    /// What of it can't.
+    pub fn new(seed: u64, config: &Config, traced: bool) -> Result<Self, String> {
         let mut random = Random::new(seed);
-        let plan = Plan::bench(&mut random, limits);
+        let plan = Plan::bench(&mut random, config);
+        let door = Door::new(config)?;
         let mut world = World::bare(seed, random, plan, Trace::new(traced));
         world.scripted = true;
-        Self { world }
+        world.door = door;
+        world.claims = Claims::new(config.limits.exclusive);
+        world.store = Retained::new(config.limits.retained);
+        Ok(Self { world })
+    }
+
+    /// The broker lets go of all clients at once, and refuses those that come.
+    ///
+    /// # Errors
+    /// The broker has broken a rule that holds whatever clients do.
+    pub fn drain(&mut self, drain: &Drain) -> Result<(), String> {
+        self.world.drain(drain)
     }
 
     /// Opens a connection, which the number stands for from then on.

@@ -6,12 +6,13 @@ use std::io::IoSlice;
 use std::sync::Arc;
 
 use ternmq_protocol::broker::{
-    self, Admission, AdmitRequest, Applied, AuthAnswer, ConnId, Limits, ListenerId, Out, Page,
-    Parked, RetainedOp, RetainedTicket, Shard, ShardConfig, ShareStrategies, ShareStrategy, To,
+    self, Admission, AdmitRequest, Applied, ConnId, ListenerId, Out, Page, Parked, RetainedOp,
+    RetainedTicket, Shard, ShardConfig, To,
 };
-use ternmq_protocol::{Message, ReasonCode, Time};
+use ternmq_protocol::{Message, Time};
 
 use crate::fault::Fault;
+use crate::plan::Plan;
 use crate::world::{End, World};
 
 /// Most bytes of one read from a socket.
@@ -108,17 +109,15 @@ impl Directory {
 }
 
 impl Host {
-    pub(crate) fn new(number: usize, seed: u64, limits: Limits, shares: ShareStrategy) -> Self {
+    pub(crate) fn new(number: usize, seed: u64, plan: &Plan) -> Self {
         let number = number as u16;
         Self {
             shard: Shard::new(ShardConfig {
                 number,
                 seed,
-                limits,
-                shares: ShareStrategies {
-                    default: shares,
-                    by_name: Vec::new(),
-                },
+                limits: plan.limits.clone(),
+                shares: plan.shares.clone(),
+                topics: plan.topics.clone(),
                 ..ShardConfig::default()
             }),
             out: Out::default(),
@@ -129,7 +128,7 @@ impl Host {
 
 impl World {
     /// One call into a shard, with what must precede it, and all that follows from it.
-    fn call<R>(
+    pub(crate) fn call<R>(
         &mut self,
         shard: usize,
         call: impl FnOnce(&mut Shard, Time, &mut Out) -> R,
@@ -204,15 +203,34 @@ impl World {
         if input.is_empty() {
             if self.links[link].up.at_end(now) {
                 self.note(format_args!("server: end of link {link}"));
+                self.let_members_in(shard)?;
                 return self.server_close(link);
             }
             return Ok(());
         }
         self.note(format_args!("server: {} bytes on link {link}", input.len()));
+        self.let_members_in(shard)?;
+        let End::Open(shard, conn) = self.links[link].server else {
+            return Ok(());
+        };
         self.tap_up(link, &input)?;
         self.call(shard, |shard, now, out| {
             shard.handle_input(conn, now, &input, out);
         })
+    }
+
+    /// A shard takes its mail before it reads: whoever was told to be a member of a group is one.
+    fn let_members_in(&mut self, shard: usize) -> Result<(), String> {
+        for from in 0..self.hosts.len() {
+            let joins = |letter: &Letter| matches!(letter, Letter::Share(l) if l.members() > 0);
+            while self.mail[from][shard]
+                .iter()
+                .any(|(_, letter)| joins(letter))
+            {
+                self.deliver_mail(from, shard)?;
+            }
+        }
+        Ok(())
     }
 
     /// A socket takes bytes again.
@@ -336,9 +354,9 @@ impl World {
                 });
             }
             for request in authentications {
-                let none = AuthAnswer::Failure(ReasonCode::BAD_AUTHENTICATION_METHOD);
+                let answer = self.door.hear(shard, &request, &mut self.random);
                 self.call_unsettled(shard, |shard, now, out| {
-                    shard.authenticate(request.conn, now, none, out);
+                    shard.authenticate(request.conn, now, answer, out);
                 });
             }
             for request in admissions {
@@ -478,6 +496,13 @@ impl World {
 
     /// Finds the shard of a client and brings it there.
     fn answer(&mut self, shard: usize, request: &AdmitRequest) -> Result<(), String> {
+        if let Some(reason) = self.door.refuses(request) {
+            let refusal = Admission::Refuse(reason);
+            self.call_unsettled(shard, |shard, now, out| {
+                shard.admit(request.conn, now, refusal, out);
+            });
+            return Ok(());
+        }
         let id = String::from(&*request.client_id);
         let place = self.place(&id);
         let lost = self.faults.strikes(Fault::MisplaceSession);
@@ -516,8 +541,9 @@ impl World {
         let before = self.hosts[shard].shard.has_session(id);
         self.truth_admit(link, shard)?;
         let ended = self.hosts[shard].out.ended.len();
+        let answer = self.door.admission();
         self.call_unsettled(shard, |shard, now, out| {
-            shard.admit(conn, now, Admission::Accept, out);
+            shard.admit(conn, now, answer, out);
         });
         // A session that gave way to a new one of the same client counts as the same.
         self.hosts[shard].out.ended.truncate(ended);

@@ -13,6 +13,7 @@
 
 mod act;
 mod bench;
+mod door;
 mod event;
 mod fault;
 mod finale;

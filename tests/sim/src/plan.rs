@@ -1,6 +1,7 @@
 //! The dice of a run that are thrown once: sizes, limits, delays.
 
-use ternmq_protocol::broker::{Limits, ShareStrategy};
+use ternmq_broker::Config;
+use ternmq_protocol::broker::{Limits, ShareStrategies, ShareStrategy, Topics};
 use ternmq_protocol::session::queue::{OverflowPolicy, QueueLimits};
 
 use crate::random::Random;
@@ -31,7 +32,8 @@ pub(crate) struct Plan {
     pub(crate) pipe: usize,
     pub(crate) limits: Limits,
     /// How groups choose their members.
-    pub(crate) shares: ShareStrategy,
+    pub(crate) shares: ShareStrategies,
+    pub(crate) topics: Topics,
 }
 
 impl Plan {
@@ -62,13 +64,17 @@ impl Plan {
             latency_ms: random.pick(&[0, 5, 100]),
             pipe: random.pick(&[50, 1_000, 60_000]),
             limits,
-            shares: random.pick(&STRATEGIES),
+            shares: ShareStrategies {
+                default: random.pick(&STRATEGIES),
+                by_name: Vec::new(),
+            },
+            topics: Topics::default(),
         }
     }
 
     /// For raw clients: some shards, a network whose pieces and delays are up to chance, and limits
     /// that somebody else has chosen.
-    pub(crate) fn bench(random: &mut Random, limits: Limits) -> Self {
+    pub(crate) fn bench(random: &mut Random, config: &Config) -> Self {
         Self {
             shards: 1 + random.below(4),
             clients: 0,
@@ -76,8 +82,9 @@ impl Plan {
             pause_ms: 0,
             latency_ms: random.pick(&[0, 5, 20]),
             pipe: random.pick(&[4_000, 60_000]),
-            limits,
-            shares: ShareStrategy::default(),
+            limits: config.session.clone(),
+            shares: config.shares.clone(),
+            topics: config.topics.clone(),
         }
     }
 

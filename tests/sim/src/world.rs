@@ -8,6 +8,7 @@ use ternmq_protocol::broker::{Claims, ConnId};
 use ternmq_protocol::codec::FrameBuffer;
 use ternmq_protocol::{Message, ProtocolVersion, Time};
 
+use crate::door::Door;
 use crate::fault::{Fault, Faults};
 use crate::host::{Directory, Homes, Host, Mail};
 use crate::ledger::Ledger;
@@ -92,6 +93,7 @@ pub(crate) struct World {
     pub(crate) directory: Directory,
     pub(crate) homes: Homes,
     pub(crate) claims: Claims,
+    pub(crate) door: Door,
     pub(crate) links: Vec<Link>,
     /// Links that are not over.
     pub(crate) live: Vec<usize>,
@@ -119,8 +121,6 @@ impl World {
     /// A world without clients.
     pub(crate) fn bare(seed: u64, random: Random, plan: Plan, trace: Trace) -> Self {
         let shards = plan.shards;
-        let limits = plan.limits.clone();
-        let shares = plan.shares;
         let no_limits = RetainedLimits {
             messages: 100_000,
             bytes: 1 << 30,
@@ -134,7 +134,7 @@ impl World {
             acts_left: plan.acts,
             faults: Faults::new(None, 0),
             hosts: (0..shards)
-                .map(|number| Host::new(number, seed, limits.clone(), shares))
+                .map(|number| Host::new(number, seed, &plan))
                 .collect(),
             mail: (0..shards)
                 .map(|_| (0..shards).map(|_| VecDeque::new()).collect())
@@ -143,6 +143,7 @@ impl World {
             directory: Directory::default(),
             homes: Homes::default(),
             claims: Claims::new(100),
+            door: Door::default(),
             links: Vec::new(),
             live: Vec::new(),
             peers: Vec::new(),

@@ -78,8 +78,14 @@ impl Driver {
 
     /// Why nobody is let in any more, if so. Counted.
     pub(super) fn drain_refusal(&mut self) -> Option<ReasonCode> {
-        let refusal = self.shared.drain.get()?.refusal;
+        let shared = self.shared.clone();
+        let drain = shared.drain.get()?;
         self.counters.connects_refused_draining += 1;
-        Some(refusal)
+        if self.departures.is_none() {
+            // This shard has not begun; the client shall know where to go all the same.
+            self.shard
+                .set_server_reference(drain.server_reference.clone());
+        }
+        Some(drain.refusal)
     }
 }
