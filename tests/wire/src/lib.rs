@@ -17,8 +17,8 @@ mod stage;
 pub use frames::Frames;
 pub use memory::Memory;
 pub use play::{Cut, Performance, perform};
-pub use script::{Action, Script, Setting, Step};
-pub use sockets::{Server, Sockets};
+pub use script::{Act, Action, Config, Scram, Script, Step};
+pub use sockets::Sockets;
 pub use stage::{Arrival, PATIENCE_MS, Stage};
 
 use std::path::PathBuf;

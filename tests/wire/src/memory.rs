@@ -1,32 +1,29 @@
 //! The stage in memory.
 
-use ternmq_protocol::broker::Limits;
+use ternmq_broker::Drain;
 use ternmq_test_sim::Bench;
 
-use crate::script::Setting;
+use crate::script::Config;
 use crate::stage::{Arrival, PATIENCE_MS, Stage};
 
 /// Shards in virtual time.
 pub struct Memory {
     bench: Bench,
+    drain: Drain,
 }
 
 impl Memory {
-    /// A broker with these settings; the seed decides about all that is up to chance. `traced` keeps
+    /// A broker with this configuration; the seed decides about all that is up to chance. `traced` keeps
     /// the last lines of what happens.
     ///
     /// # Errors
-    /// A setting that it doesn't know.
-    pub fn new(seed: u64, settings: &[Setting], traced: bool) -> Result<Self, String> {
-        let mut limits = Limits {
-            retained_page: 2,
-            ..Limits::default()
-        };
-        for setting in settings {
-            apply(setting, &mut limits)?;
-        }
+    /// What of it needs more than shards.
+    pub fn new(seed: u64, config: &Config, traced: bool) -> Result<Self, String> {
+        let mut broker = config.read.broker.clone();
+        broker.session.retained_page = 2;
         Ok(Self {
-            bench: Bench::new(seed, limits, traced),
+            bench: Bench::new(seed, &broker, traced)?,
+            drain: config.read.drain.clone(),
         })
     }
 
@@ -35,28 +32,6 @@ impl Memory {
     pub fn trace(&self) -> String {
         self.bench.trace()
     }
-}
-
-/// The keys of `[limits]` in the server's configuration file that scripts use.
-fn apply(setting: &Setting, limits: &mut Limits) -> Result<(), String> {
-    let Setting { key, value } = setting;
-    let small = u16::try_from(*value).unwrap_or(u16::MAX);
-    let whole = u32::try_from(*value).unwrap_or(u32::MAX);
-    let size = usize::try_from(*value).unwrap_or(usize::MAX);
-    match key.as_str() {
-        "sessions" => limits.sessions = size,
-        "connect_timeout" => limits.connect_timeout_ms = value * 1_000,
-        "keep_alive" => limits.keep_alive = small,
-        "packet_size" => limits.packet_size = whole,
-        "inflight" => limits.inflight = small,
-        "queue_messages" => limits.queue.items = size,
-        "queue_bytes" => limits.queue.bytes = size,
-        "receive_maximum" => limits.receive_maximum = small,
-        "session_expiry" => limits.session_expiry = whole,
-        "subscriptions" => limits.subscriptions = size,
-        _ => return Err(format!("the stage in memory knows no setting {key}")),
-    }
-    Ok(())
 }
 
 impl Stage for Memory {
@@ -91,6 +66,14 @@ impl Stage for Memory {
 
     fn pass(&mut self, ms: u64) -> Result<(), String> {
         self.bench.pass(ms)
+    }
+
+    fn drain(&mut self) -> Result<(), String> {
+        self.bench.drain(&self.drain)
+    }
+
+    fn restart(&mut self) -> Result<(), String> {
+        Err("the broker in memory has no disk".into())
     }
 
     fn now_ms(&self) -> u64 {

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use ternmq_test_broker_wire::line::Bindings;
-use ternmq_test_broker_wire::{Line, packet};
-use ternmq_test_faces::story::Version;
+use ternmq_test_broker_wire::{self as wire, Line, packet};
+use ternmq_test_faces::telling::Version;
 
 use crate::frames::Frames;
-use crate::script::{Action, Script, Step};
+use crate::script::{Act, Action, Scram, Script, Step};
 use crate::stage::{Arrival, PATIENCE_MS, Stage};
 
 /// Where the connection of a section that may be cut anywhere is cut.
@@ -66,11 +66,12 @@ pub fn perform(
     let mut at = 0;
     while let Some(step) = steps.get(at) {
         let gathered = steps[at..].iter().take_while(|next| {
-            matches!(next.action, Action::Gathers(_)) && next.actor == step.actor
+            let next = &next.action;
+            matches!(next.action, Action::Gathers(_)) && next.actor == step.action.actor
         });
         let gathered = gathered.count();
         let played = match gathered {
-            0 => play.take(step),
+            0 => play.take(&step.action),
             n => play.gather(&steps[at..at + n]),
         };
         played.map_err(|e| format!("{}.wire:{}: `{}`: {e}", script.name, step.line, step.text))?;
@@ -93,6 +94,8 @@ struct Play<'a> {
 struct Client {
     conn: usize,
     level: u8,
+    /// The exchange that it has begun.
+    scram: Option<wire::Scram>,
     /// The connection lasts, as far as this side knows.
     open: bool,
     sends: bool,
@@ -120,17 +123,17 @@ enum Found {
 }
 
 impl Play<'_> {
-    fn take(&mut self, step: &Step) -> Result<(), String> {
-        let actor = step.actor.as_str();
+    fn take(&mut self, act: &Act) -> Result<(), String> {
+        let actor = act.actor.as_str();
         if let Some(section) = &self.section {
             if section.actor != actor {
                 return Err(format!("only {} acts while it may be cut", section.actor));
             }
-            if section.over && !matches!(step.action, Action::CutEnds) {
+            if section.over && !matches!(act.action, Action::CutEnds) {
                 return Ok(());
             }
         }
-        match &step.action {
+        match &act.action {
             Action::Opens(version) => self.open(actor, *version),
             Action::Connects(version, connect, wanted) => {
                 self.open(actor, *version)?;
@@ -165,7 +168,16 @@ impl Play<'_> {
                 Ok(())
             }
             Action::SeesClose => self.see_close(actor),
+            Action::Computes(message) => self.compute(actor, message),
             Action::Passes(ms) => self.stage.pass(*ms),
+            Action::Drains => self.stage.drain(),
+            Action::Restarts => {
+                self.stage.restart()?;
+                for client in self.clients.values_mut() {
+                    client.open = false;
+                }
+                Ok(())
+            }
             Action::CutsAnywhere => {
                 self.section = Some(Section {
                     actor: actor.to_owned(),
@@ -213,6 +225,7 @@ impl Play<'_> {
         let client = Client {
             conn,
             level,
+            scram: None,
             open: true,
             sends: true,
             greeted: false,
@@ -283,6 +296,35 @@ impl Play<'_> {
         }
     }
 
+    fn compute(&mut self, actor: &str, message: &Scram) -> Result<(), String> {
+        let client = self.client(actor)?;
+        match message {
+            Scram::First {
+                sha_512,
+                user,
+                password,
+            } => {
+                let scram = match sha_512 {
+                    true => wire::Scram::sha_512(user, password, actor),
+                    false => wire::Scram::sha_256(user, password, actor),
+                };
+                let first = scram.first().into_bytes();
+                client.bindings.insert("first".to_owned(), first);
+                client.scram = Some(scram);
+            }
+            Scram::Last => {
+                let challenge = client.bindings.remove("challenge");
+                let challenge = challenge.ok_or("nothing is bound to <challenge>")?;
+                let scram = client.scram.take().ok_or("there is no first message")?;
+                let (last, signature) = scram.last(&challenge);
+                for (name, value) in [("last", last), ("signature", signature)] {
+                    client.bindings.insert(name.to_owned(), value.into_bytes());
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn may_get(&mut self, actor: &str, wanted: &Line, answer: Option<&Line>) -> Result<(), String> {
         let Found::Packet(packet) = self.find(actor, PATIENCE_MS)? else {
             return Ok(());
@@ -300,11 +342,11 @@ impl Play<'_> {
     fn gather(&mut self, steps: &[&Step]) -> Result<(), String> {
         let mut wanted: Vec<&Line> = Vec::new();
         for step in steps {
-            if let Action::Gathers(line) = &step.action {
+            if let Action::Gathers(line) = &step.action.action {
                 wanted.push(line);
             }
         }
-        let actor = steps[0].actor.as_str();
+        let actor = steps[0].action.actor.as_str();
         while !wanted.is_empty() {
             let Found::Packet(packet) = self.find(actor, PATIENCE_MS)? else {
                 return Err(format!("`{}` does not come", wanted[0]));

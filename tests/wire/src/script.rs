@@ -1,51 +1,61 @@
 //! Script files, read into steps.
 
-use std::fs;
+use std::ops::Deref;
 use std::path::Path;
 
+use ternmq_server::Settings;
 use ternmq_test_broker_wire::Line;
-use ternmq_test_faces::story::Version;
+use ternmq_test_faces::telling::{self, Kind, Telling, Version};
 
 /// A script.
 #[derive(Clone, Debug)]
 pub struct Script {
-    /// The file's name without its ending.
-    pub name: String,
-    /// What happens, in one sentence.
-    pub summary: String,
-    /// The versions that clients speak who name none.
-    pub versions: Vec<Version>,
-    /// The statements of the standard it shows, by the version whose text has them.
-    pub proves: Vec<(Version, String)>,
-    /// The broker's settings that are not as they come.
-    pub settings: Vec<Setting>,
+    told: Telling<Act>,
+    /// What of the broker's configuration is not as it comes.
+    pub config: Config,
     /// Why it can be played in memory only, if so.
     pub memory_only: Option<String>,
-    steps: Vec<Step>,
+    /// Why it can be played over sockets only, if so.
+    pub sockets_only: Option<String>,
 }
 
-/// A key of `[limits]` in the server's configuration, and its value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Setting {
-    /// The key.
-    pub key: String,
-    /// The value.
-    pub value: u64,
+/// A broker's configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// As text of the server's file.
+    pub text: String,
+    /// As the server reads it.
+    pub read: Settings,
+}
+
+impl Config {
+    /// A configuration from lines of the server's file, without tables: `limits.inflight = 2`.
+    ///
+    /// # Errors
+    /// What the server would say of it.
+    pub fn new(text: &str) -> Result<Self, String> {
+        let read = ternmq_server::read_text(text)?;
+        let text = text.to_owned();
+        Ok(Self { text, read })
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::new("").expect("nothing is a configuration")
+    }
 }
 
 /// One line of a script.
+pub type Step = telling::Step<Act>;
+
+/// Somebody does something.
 #[derive(Clone, Debug)]
-pub struct Step {
-    /// Its line in the file.
-    pub line: usize,
-    /// Its text.
-    pub text: String,
+pub struct Act {
     /// Who acts; empty when nobody does.
     pub actor: String,
     /// What happens.
     pub action: Action,
-    /// The only version it belongs to, if there is one.
-    only: Option<Version>,
 }
 
 /// What a step does.
@@ -74,12 +84,36 @@ pub enum Action {
     StopsSending,
     /// The broker must close the connection and send nothing before.
     SeesClose,
+    /// Makes the next message of a SCRAM exchange, of which the fields tell, and binds what it is and
+    /// what must answer it.
+    Computes(Scram),
     /// Time passes, in milliseconds.
     Passes(u64),
+    /// The broker lets go of its clients.
+    Drains,
+    /// The broker stops and starts again, and keeps what it should.
+    Restarts,
     /// From here on the connection of this client may be cut anywhere.
     CutsAnywhere,
     /// Up to here.
     CutEnds,
+}
+
+/// A message of a client's side of SCRAM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scram {
+    /// The first one, bound to `<first>`.
+    First {
+        /// SHA-512 instead of SHA-256.
+        sha_512: bool,
+        /// The user.
+        user: String,
+        /// The password.
+        password: String,
+    },
+    /// The last one in answer to `<challenge>`, bound to `<last>`; what the server must prove with is
+    /// bound to `<signature>`.
+    Last,
 }
 
 impl Script {
@@ -88,28 +122,28 @@ impl Script {
     /// # Errors
     /// What is wrong with it, and in which line.
     pub fn parse(name: &str, text: &str) -> Result<Self, String> {
-        let mut script = Self {
-            name: name.to_string(),
-            summary: String::new(),
-            versions: Vec::new(),
-            proves: Vec::new(),
-            settings: Vec::new(),
-            memory_only: None,
-            steps: Vec::new(),
-        };
-        for (at, line) in text.lines().enumerate() {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
+        let (mut config, mut memory_only, mut sockets_only) = (String::new(), None, None);
+        let head = |line: &str| {
+            if let Some(text) = line.strip_prefix("memory only:") {
+                memory_only = Some(text.trim().to_string());
+            } else if let Some(text) = line.strip_prefix("sockets only:") {
+                sockets_only = Some(text.trim().to_string());
+            } else if let Some(text) = line.strip_prefix("config:") {
+                config += text.trim();
+                config += "\n";
+            } else {
+                return Ok(false);
             }
-            script
-                .take_line(at + 1, line)
-                .map_err(|e| format!("{name}.wire:{}: {e}", at + 1))?;
-        }
-        if script.summary.is_empty() || script.versions.is_empty() || script.steps.is_empty() {
-            return Err(format!("{name}.wire: needs wire, versions and steps"));
-        }
-        Ok(script)
+            Ok(true)
+        };
+        let told = Telling::parse(Kind::WIRE, name, text, head, parse_act)?;
+        let config = Config::new(&config).map_err(|e| format!("{name}.wire: {e}"))?;
+        Ok(Self {
+            told,
+            config,
+            memory_only,
+            sockets_only,
+        })
     }
 
     /// Every script of a folder, by name.
@@ -117,88 +151,46 @@ impl Script {
     /// # Errors
     /// The first one that can't be read.
     pub fn load_all(folder: &Path) -> Result<Vec<Self>, String> {
-        let entries = fs::read_dir(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-        let mut scripts = Vec::new();
-        for entry in entries {
-            let path = entry.map_err(|e| e.to_string())?.path();
-            if path.extension().is_some_and(|e| e == "wire") {
-                let name = path.file_stem().unwrap_or_default().to_string_lossy();
-                let text = fs::read_to_string(&path).map_err(|e| format!("{name}: {e}"))?;
-                scripts.push(Self::parse(&name, &text)?);
-            }
-        }
-        scripts.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(scripts)
-    }
-
-    /// The steps of the script as told in `version`.
-    pub fn steps(&self, version: Version) -> impl Iterator<Item = &Step> {
-        self.steps
-            .iter()
-            .filter(move |s| s.only.is_none_or(|only| only == version))
+        telling::load_all(Kind::WIRE, folder, Self::parse)
     }
 
     /// Whether it has a section in which a connection is cut anywhere.
     #[must_use]
     pub fn has_cuts(&self) -> bool {
-        self.steps
-            .iter()
-            .any(|s| matches!(s.action, Action::CutsAnywhere))
+        self.actions()
+            .any(|act| matches!(act.action, Action::CutsAnywhere))
     }
 
-    /// Whether real time would have to pass.
+    /// Whether it can be played in memory: a broker there has no disk.
     #[must_use]
-    pub fn needs_virtual_time(&self) -> bool {
-        self.memory_only.is_some()
-            || self.steps.iter().any(|s| match s.action {
-                Action::Passes(_) => true,
-                Action::Awaits(_, last, _) => last > 4_000,
-                _ => false,
-            })
+    pub fn plays_in_memory(&self) -> bool {
+        self.sockets_only.is_none()
+            && !self
+                .actions()
+                .any(|act| matches!(act.action, Action::Restarts))
     }
 
-    fn take_line(&mut self, at: usize, line: &str) -> Result<(), String> {
-        if let Some(text) = line.strip_prefix("wire:") {
-            self.summary = text.trim().to_string();
-        } else if let Some(text) = line.strip_prefix("memory only:") {
-            self.memory_only = Some(text.trim().to_string());
-        } else if let Some(text) = line.strip_prefix("versions:") {
-            for word in text.split_whitespace() {
-                self.versions.push(Version::parse(word)?);
-            }
-        } else if let Some(text) = line.strip_prefix("limits:") {
-            for (key, value) in Line::parse(text)?.fields {
-                let value = String::from_utf8_lossy(&value).parse();
-                let value = value.map_err(|_| format!("{key} is no number"))?;
-                self.settings.push(Setting { key, value });
-            }
-        } else if let Some(text) = line.strip_prefix("proves ") {
-            let (version, ids) = text.split_once(':').ok_or("`proves VERSION: ID...`")?;
-            let version = Version::parse(version.trim())?;
-            let ids = ids.split_whitespace();
-            self.proves.extend(ids.map(|id| (version, id.to_string())));
-        } else {
-            let mut only = None;
-            let mut text = line;
-            if let Some(rest) = line.strip_prefix("in ") {
-                let (version, step) = rest.split_once(':').ok_or("`in VERSION: STEP`")?;
-                only = Some(Version::parse(version.trim())?);
-                text = step.trim();
-            }
-            let (actor, action) = parse_action(text)?;
-            self.steps.push(Step {
-                line: at,
-                text: text.to_string(),
-                actor,
-                action,
-                only,
-            });
-        }
-        Ok(())
+    /// Whether it can be played over sockets: real time is not made to pass.
+    #[must_use]
+    pub fn plays_over_sockets(&self) -> bool {
+        let is_long = |action: &Action| match action {
+            Action::Passes(_) => true,
+            Action::Awaits(_, last, _) => *last > 4_000,
+            _ => false,
+        };
+        self.memory_only.is_none() && !self.actions().any(|act| is_long(&act.action))
     }
 }
 
-fn parse_action(text: &str) -> Result<(String, Action), String> {
+impl Deref for Script {
+    type Target = Telling<Act>;
+
+    fn deref(&self) -> &Telling<Act> {
+        &self.told
+    }
+}
+
+fn parse_act(text: &str) -> Result<Act, String> {
     let (left, outcome) = match text.split_once("=>") {
         Some((left, right)) => (left, right),
         None => (text, ""),
@@ -209,8 +201,15 @@ fn parse_action(text: &str) -> Result<(String, Action), String> {
     }
     let actor = line.words.remove(0);
     let verb = line.words.remove(0);
-    if actor == "time" && verb == "passes" {
-        return Ok((String::new(), Action::Passes(milliseconds(line.word(0))?)));
+    let nobody = match (actor.as_str(), verb.as_str()) {
+        ("time", "passes") => Some(Action::Passes(milliseconds(line.word(0))?)),
+        ("broker", "drains") => Some(Action::Drains),
+        ("broker", "restarts") => Some(Action::Restarts),
+        _ => None,
+    };
+    if let Some(action) = nobody {
+        let actor = String::new();
+        return Ok(Act { actor, action });
     }
     let action = match verb.as_str() {
         "opens" => Action::Opens(take_version(&mut line)?),
@@ -232,6 +231,7 @@ fn parse_action(text: &str) -> Result<(String, Action), String> {
             let bytes = line.get("bytes").ok_or("`sends-bytes bytes=%..`")?;
             Action::SendsBytes(bytes.to_vec())
         }
+        "computes" => Action::Computes(parse_scram(&line)?),
         "expects" => Action::Expects(line),
         "may-get" => {
             let answer = Line::parse(outcome)?;
@@ -250,7 +250,21 @@ fn parse_action(text: &str) -> Result<(String, Action), String> {
         "is-cut-no-more" => Action::CutEnds,
         _ => return Err(format!("nobody knows how to `{verb}`")),
     };
-    Ok((actor, action))
+    Ok(Act { actor, action })
+}
+
+fn parse_scram(line: &Line) -> Result<Scram, String> {
+    match (line.word(0), line.word(1)) {
+        ("scram-last", "") => Ok(Scram::Last),
+        ("scram-first", hash @ ("SHA-256" | "SHA-512")) => Ok(Scram::First {
+            sha_512: hash == "SHA-512",
+            user: line.text("user", ""),
+            password: line.text("password", ""),
+        }),
+        _ => {
+            Err("`computes scram-first SHA-256 user=U password=P` or `computes scram-last`".into())
+        }
+    }
 }
 
 fn take_version(line: &mut Line) -> Result<Option<Version>, String> {
@@ -281,7 +295,7 @@ mod tests {
         wire: Anna and nobody else.
         versions: 3.1.1 5
         proves 5: MQTT-3.1.0-1
-        limits: inflight=2
+        config: limits.inflight = 2
         # A remark.
         anna connects version=5 clean_start=0 => session_present=0
         in 5: anna sends PUBLISH topic=a
@@ -293,17 +307,20 @@ mod tests {
     fn a_script_is_read_into_its_parts() {
         let script = Script::parse("sample", SAMPLE).expect("a script");
         assert_eq!((script.versions.len(), script.proves.len()), (2, 1));
-        assert_eq!(script.settings[0].value, 2);
+        assert_eq!(script.config.read.broker.session.inflight, 2);
         assert_eq!(script.steps(Version::V311).count(), 3);
         let steps: Vec<&Step> = script.steps(Version::V5).collect();
-        let Action::Connects(Some(Version::V5), connect, connack) = &steps[0].action else {
+        let Action::Connects(Some(Version::V5), connect, connack) = &steps[0].action.action else {
             panic!("{:?}", steps[0]);
         };
         assert_eq!(connect.to_string(), "CONNECT clean_start=0 client_id=anna");
         assert_eq!(connack.to_string(), "CONNACK session_present=0 reason=0");
-        assert!(matches!(steps[2].action, Action::Awaits(1_000, 2_500, _)));
-        assert!(matches!(steps[3].action, Action::Passes(30_000)));
-        assert!(script.needs_virtual_time() && !script.has_cuts());
+        assert!(matches!(
+            steps[2].action.action,
+            Action::Awaits(1_000, 2_500, _)
+        ));
+        assert!(matches!(steps[3].action.action, Action::Passes(30_000)));
+        assert!(script.plays_in_memory() && !script.plays_over_sockets() && !script.has_cuts());
     }
 
     #[test]
@@ -315,10 +332,15 @@ mod tests {
             ("time passes 3", 3),
             ("in 7: anna cuts", 3),
             ("anna connects version=4", 3),
+            ("anna computes scram-first SHA-1 user=u", 3),
+            ("broker sleeps", 3),
         ] {
             let text = format!("wire: x\nversions: 5\n{bad}");
             let error = Script::parse("bad", &text).expect_err(bad);
             assert!(error.contains(&format!("bad.wire:{line}")), "{error}");
         }
+        let bad = "wire: x\nversions: 5\nconfig: limits.inflght = 2\nanna opens";
+        let error = Script::parse("bad", bad).expect_err("a typing error");
+        assert!(error.contains("unknown field `inflght`"), "{error}");
     }
 }

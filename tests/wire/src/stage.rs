@@ -44,6 +44,19 @@ pub trait Stage {
     /// The stage has no clock that could be moved, or the broker has broken a rule of its own.
     fn pass(&mut self, ms: u64) -> Result<(), String>;
 
+    /// The broker begins to let go of its clients, as its configuration says. In memory at once, however
+    /// slowly it should.
+    ///
+    /// # Errors
+    /// The stage itself is broken.
+    fn drain(&mut self) -> Result<(), String>;
+
+    /// The broker stops and starts again with what it has kept. All connections are over.
+    ///
+    /// # Errors
+    /// The stage has no broker with a memory, or it does not start.
+    fn restart(&mut self) -> Result<(), String>;
+
     /// Milliseconds since it began.
     fn now_ms(&self) -> u64;
 }

@@ -3,7 +3,7 @@
 #![allow(missing_docs)]
 
 use ternmq_test_wire::courier::{Courier, Halt, Snip};
-use ternmq_test_wire::{Memory, Server, Sockets, Stage};
+use ternmq_test_wire::{Config, Memory, Sockets, Stage};
 
 /// Seeds for each cut in memory.
 const SEEDS: u64 = 3;
@@ -161,9 +161,9 @@ fn snips_at_packets(boundaries: &Boundaries) -> Vec<Snip> {
 }
 
 fn in_memory(case: Case, seed: u64) -> Result<Boundaries, String> {
-    let mut stage = Memory::new(seed, &[], false)?;
+    let mut stage = Memory::new(seed, &Config::default(), false)?;
     play(case, &mut stage).map_err(|failure| {
-        let mut again = Memory::new(seed, &[], true).expect("the same stage");
+        let mut again = Memory::new(seed, &Config::default(), true).expect("the same stage");
         drop(play(case, &mut again));
         format!("{}\nseed {seed}: {failure}", again.trace())
     })
@@ -201,8 +201,7 @@ fn a_cut_at_any_byte_loses_nothing_and_doubles_no_qos_2() {
 fn a_cut_between_packets_of_a_real_connection_loses_nothing() {
     for row in rows().into_iter().filter(|row| row.wait) {
         let once = |case: Case| {
-            let server = Server::start(&[]).expect("a server");
-            let mut stage = Sockets::to(server.address());
+            let mut stage = Sockets::start(&Config::default()).expect("a server");
             play(case, &mut stage).unwrap_or_else(|e| panic!("{e}"))
         };
         for snip in snips_at_packets(&once(row)) {

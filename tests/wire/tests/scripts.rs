@@ -6,8 +6,8 @@
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::sync::Arc;
 use ternmq_test_faces::normative::Statements;
-use ternmq_test_faces::story::Version;
-use ternmq_test_wire::{Cut, Memory, Performance, Script, Server, Sockets, perform, scripts};
+use ternmq_test_faces::telling::Version;
+use ternmq_test_wire::{Cut, Memory, Performance, Script, Sockets, perform, scripts};
 
 /// Seeds that each script is played with in memory; one with cuts anywhere, for each cut.
 const SEEDS: u64 = 100;
@@ -25,10 +25,12 @@ fn main() {
         for &version in &script.versions {
             let title = |stage: &str| format!("{stage}::{}::{version}", script.name);
             let played = Arc::clone(&script);
-            trials.push(Trial::test(title("memory"), move || {
-                Ok(in_memory(&played, version)?)
-            }));
-            if !script.needs_virtual_time() {
+            if script.plays_in_memory() {
+                trials.push(Trial::test(title("memory"), move || {
+                    Ok(in_memory(&played, version)?)
+                }));
+            }
+            if script.plays_over_sockets() {
                 let played = Arc::clone(&script);
                 trials.push(Trial::test(title("sockets"), move || {
                     Ok(over_sockets(&played, version)?)
@@ -71,10 +73,10 @@ fn once_in_memory(
     seed: u64,
     cut: Option<Cut>,
 ) -> Result<Performance, String> {
-    let mut stage = Memory::new(seed, &script.settings, false)?;
+    let mut stage = Memory::new(seed, &script.config, false)?;
     perform(script, version, &mut stage, cut).map_err(|failure| {
         // Once more, now with its trace.
-        let trace = Memory::new(seed, &script.settings, true).map(|mut stage| {
+        let trace = Memory::new(seed, &script.config, true).map(|mut stage| {
             drop(perform(script, version, &mut stage, cut));
             stage.trace()
         });
@@ -85,8 +87,7 @@ fn once_in_memory(
 
 fn over_sockets(script: &Script, version: Version) -> Result<(), String> {
     let once = |cut: Option<Cut>| {
-        let server = Server::start(&script.settings)?;
-        let mut stage = Sockets::to(server.address());
+        let mut stage = Sockets::start(&script.config)?;
         perform(script, version, &mut stage, cut).map_err(|e| format!("{cut:?}: {e}"))
     };
     let whole = once(None)?;
