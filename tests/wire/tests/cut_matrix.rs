@@ -1,5 +1,6 @@
-//! QoS 1 and 2, both roles, the connection cut at every byte in both directions, and the session
-//! resumed: nothing is lost, QoS 2 never comes twice, what is owed comes again with its packet id.
+//! QoS 1 and 2, both roles, the connection cut at every byte in both directions, or the server stopped
+//! and started between packets, and the session resumed: nothing is lost, QoS 2 never comes twice, what
+//! is owed comes again with its packet id.
 #![allow(missing_docs)]
 
 use ternmq_test_wire::courier::{Courier, Halt, Snip};
@@ -22,9 +23,31 @@ struct Case {
     level: u8,
     qos: u8,
     snip: Option<Snip>,
-    /// The client comes back only when the broker has seen the end of the connection; else its new
-    /// connection may overtake what the old one has still to say.
-    wait: bool,
+    between: Between,
+}
+
+/// What happens between the connection that is cut and the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Between {
+    /// Nothing: the new connection may overtake what the old one has still to say.
+    Nothing,
+    /// The broker sees the end of the connection, and so all that it said.
+    End,
+    /// The broker restarts, and ends the connection by that.
+    Restart,
+    /// It sees the end, and then restarts.
+    EndAndRestart,
+}
+
+impl Between {
+    /// The broker has read all that was sent, so that it is known what it owes.
+    fn is_certain(self) -> bool {
+        matches!(self, Self::End | Self::EndAndRestart)
+    }
+
+    fn restarts(self) -> bool {
+        matches!(self, Self::Restart | Self::EndAndRestart)
+    }
 }
 
 /// Bytes of the connection that is cut, after each packet.
@@ -63,6 +86,10 @@ fn cut_the_publisher(case: Case, stage: &mut dyn Stage) -> Result<Boundaries, Ha
     let boundaries = once_cut(case, stage, &mut publisher, |courier, stage| {
         courier.deliver(stage)
     })?;
+    if case.between.restarts() {
+        subscriber.cut(stage, false)?;
+        subscriber.connect(stage, None, false)?;
+    }
     publisher.hand_in(1, LAST);
     publisher.deliver(stage)?;
     subscriber.receive_until(stage, LAST)?;
@@ -107,8 +134,15 @@ fn once_cut(
     };
     // A CONNECT that may still be on its way would take over from the next one.
     let unanswered = courier.received.len() == 1;
-    courier.cut(stage, case.wait || unanswered)?;
-    courier.connect(stage, None, case.wait)?;
+    let certain = case.between.is_certain();
+    if case.between.restarts() {
+        if certain {
+            courier.cut(stage, true)?;
+        }
+        stage.restart()?;
+    }
+    courier.cut(stage, certain || unanswered)?;
+    courier.connect(stage, None, certain)?;
     work(courier, stage)?;
     Ok(boundaries)
 }
@@ -131,19 +165,19 @@ fn check(case: Case, delivered: &[String]) -> Result<(), Halt> {
 }
 
 /// Every cell without its cut.
-fn rows() -> Vec<Case> {
+fn rows(betweens: &[Between]) -> Vec<Case> {
     let mut rows = Vec::new();
     for role in [Role::Publisher, Role::Subscriber] {
         for level in [4, 5] {
             for qos in [1, 2] {
-                for wait in [false, true] {
+                for &between in betweens {
                     let snip = None;
                     rows.push(Case {
                         role,
                         level,
                         qos,
                         snip,
-                        wait,
+                        between,
                     });
                 }
             }
@@ -174,7 +208,7 @@ fn in_memory(case: Case, seed: u64) -> Result<Boundaries, String> {
 #[test]
 fn a_cut_at_any_byte_loses_nothing_and_doubles_no_qos_2() {
     let mut played = 0;
-    for row in rows() {
+    for row in rows(&[Between::Nothing, Between::End]) {
         let whole = in_memory(row, 0).unwrap_or_else(|e| panic!("{e}"));
         let mut snips = snips_at_packets(&whole);
         let (up, down) = (whole.up.last(), whole.down.last());
@@ -199,12 +233,25 @@ fn a_cut_at_any_byte_loses_nothing_and_doubles_no_qos_2() {
 // In MQTT 3.1.1 [MQTT-4.4.0-1] [MQTT-4.3.2-1] [MQTT-4.3.3-1] [MQTT-4.6.0-1]
 #[test]
 fn a_cut_between_packets_of_a_real_connection_loses_nothing() {
-    for row in rows().into_iter().filter(|row| row.wait) {
+    over_sockets(&[Between::End]);
+}
+
+// [MQTT-4.4.0-1] [MQTT-4.3.2-1] [MQTT-4.3.3-1] [MQTT-4.3.3-10]
+// In MQTT 3.1.1 [MQTT-4.4.0-1] [MQTT-4.3.2-1] [MQTT-4.3.3-1]
+#[test]
+fn a_server_that_restarts_between_packets_loses_nothing() {
+    over_sockets(&[Between::Restart, Between::EndAndRestart]);
+}
+
+fn over_sockets(betweens: &[Between]) {
+    for row in rows(betweens) {
         let once = |case: Case| {
             let mut stage = Sockets::start(&Config::default()).expect("a server");
             play(case, &mut stage).unwrap_or_else(|e| panic!("{e}"))
         };
-        for snip in snips_at_packets(&once(row)) {
+        let snips = snips_at_packets(&once(row));
+        assert!(snips.len() > 8, "{row:?}: {snips:?}");
+        for snip in snips {
             once(Case {
                 snip: Some(snip),
                 ..row
