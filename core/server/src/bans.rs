@@ -111,11 +111,18 @@ pub(crate) fn read(folder: &Path, now: SystemTime) -> Result<Vec<Ban>, String> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(format!("cannot read {}: {error}", path.display())),
     };
-    let broken = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-    let lines: Vec<Line<String>> = serde_json::from_str(&text).map_err(|e| broken(&e))?;
+    read_text(&text, now).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// The bans of the text of such a file that are not over.
+///
+/// # Errors
+/// What is wrong with the text, and where.
+pub fn read_text(text: &str, now: SystemTime) -> Result<Vec<Ban>, String> {
+    let lines: Vec<Line<String>> = serde_json::from_str(text).map_err(|e| e.to_string())?;
     let mut bans = Vec::with_capacity(lines.len());
     for (at, line) in lines.into_iter().enumerate() {
-        let ban = ban(line).map_err(|e| broken(&format_args!("ban {}: {e}", at + 1)))?;
+        let ban = ban(line).map_err(|e| format!("ban {}: {e}", at + 1))?;
         if ban.until.is_none_or(|until| until > now) {
             bans.push(ban);
         }

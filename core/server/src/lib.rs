@@ -24,6 +24,7 @@ use clap::Parser;
 
 use crate::cli::{Cli, Command};
 
+pub use crate::bans::read_text as read_bans;
 pub use crate::config::{Settings, read_text};
 
 /// Runs the command with the arguments of the process.

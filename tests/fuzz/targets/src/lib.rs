@@ -11,6 +11,9 @@ mod frame;
 mod packet;
 mod properties;
 mod record;
+mod rules;
+mod scram;
+mod settings;
 mod shard;
 mod topic;
 
@@ -19,6 +22,9 @@ pub use frame::frame;
 pub use packet::packet;
 pub use properties::properties;
 pub use record::record;
+pub use rules::rules;
+pub use scram::scram;
+pub use settings::settings;
 pub use shard::shard;
 pub use topic::topic;
 
@@ -26,12 +32,15 @@ pub use topic::topic;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 10] = [
     ("client", client),
     ("frame", frame),
     ("packet", packet),
     ("properties", properties),
     ("record", record),
+    ("rules", rules),
+    ("scram", scram),
+    ("settings", settings),
     ("shard", shard),
     ("topic", topic),
 ];

@@ -2,9 +2,10 @@ use crate::choice;
 use std::collections::BTreeMap;
 use ternmq_protocol::broker::retained::{Retained, RetainedLimits};
 use ternmq_protocol::broker::{
-    Admission, Applied, AuthAnswer, AuthRequest, Claims, ConnId, Limits, ListenerId, Out, Shard,
-    ShardConfig,
+    Admission, Applied, AuthAnswer, AuthRequest, AutoSubscription, Claims, ConnId, DelayedLimits,
+    Limits, ListenerId, Out, Rewrite, RewriteOn, Shard, ShardConfig, Topics,
 };
+use ternmq_protocol::codec::subscribe::SubscriptionOptions;
 use ternmq_protocol::codec::{MAX_PACKET_SIZE, Packet, Split, split};
 use ternmq_protocol::{Message, ProtocolVersion, ReasonCode, Time};
 
@@ -36,6 +37,25 @@ struct Desk {
     lines: BTreeMap<ConnId, Line>,
 }
 
+/// All that a server may do with topics.
+fn topics() -> Topics {
+    let rewrite = Rewrite::new(RewriteOn::All, "old/#", Some("^old/(.*)$"), "new/$1");
+    let subscription = AutoSubscription::new("in/${clientid}", SubscriptionOptions::default());
+    Topics {
+        exclusive: true,
+        delayed: Some(DelayedLimits {
+            messages: 5,
+            bytes: 5_000,
+            seconds: 100,
+        }),
+        rewrite: vec![rewrite.expect("a rule")],
+        auto_subscribe: vec![subscription.expect("a subscription")],
+        response_information: "response/${clientid}".parse().ok(),
+        check_payload_format: true,
+        ..Topics::default()
+    }
+}
+
 /// What has been seen of one connection.
 #[derive(Default)]
 struct Line {
@@ -65,6 +85,7 @@ impl Desk {
             number: 0,
             seed: 7,
             limits,
+            topics: topics(),
             ..ShardConfig::default()
         };
         let limits = RetainedLimits {

@@ -6,7 +6,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use ternmq_fuzz_targets::{TARGETS, Target};
-use ternmq_test_broker_wire::{Line, packet};
+use ternmq_test_broker_wire::{Line, Scram, packet};
 
 /// Mutations of its seeds that each target is shown.
 const MUTATIONS: usize = 20_000;
@@ -34,6 +34,21 @@ fn properties_hold_over_their_seeds() {
 #[test]
 fn record_holds_over_its_seeds() {
     run("record");
+}
+
+#[test]
+fn rules_hold_over_their_seeds() {
+    run("rules");
+}
+
+#[test]
+fn scram_holds_over_its_seeds() {
+    run("scram");
+}
+
+#[test]
+fn settings_hold_over_their_seeds() {
+    run("settings");
 }
 
 #[test]
@@ -163,7 +178,11 @@ fn generated_seeds(name: &str) -> Vec<Vec<u8>> {
             .iter()
             .flat_map(|l| shard_stories(*l, &SHARD_STORIES))
             .chain(shard_stories(5, &AUTH_STORIES))
+            .chain(shard_stories(5, &OFFER_STORIES))
             .collect(),
+        "rules" => texts(&RULES),
+        "scram" => scram_messages(),
+        "settings" => texts(&SETTINGS),
         "topic" => TOPICS
             .iter()
             .map(|(name, filter)| format!("\0{name}\n{filter}").into_bytes())
@@ -366,6 +385,103 @@ const AUTH_STORIES: [&[&str]; 3] = [
         "0 waits",
     ],
 ];
+
+/// What a server may offer besides the standard: `fuzz/targets/src/shard.rs` offers it all.
+const OFFER_STORIES: [&[&str]; 3] = [
+    &[
+        "0 CONNECT client_id=anna request_response_info=1",
+        "0 SUBSCRIBE id=1 filter=$exclusive/a options=1 filter=old/+ options=2",
+        "1 CONNECT client_id=ben",
+        "1 SUBSCRIBE id=1 filter=$exclusive/a options=1",
+        "1 PUBLISH topic=old/x qos=1 id=2",
+        "1 PUBLISH topic=in/anna qos=1 id=3 payload_format=1 payload=%ff",
+        "0 UNSUBSCRIBE id=2 filter=$exclusive/a filter=old/+",
+    ],
+    &[
+        "0 CONNECT client_id=anna",
+        "0 SUBSCRIBE id=1 filter=# options=1",
+        "0 PUBLISH topic=$delayed/1/a qos=1 id=2 message_expiry=1",
+        "0 PUBLISH topic=$delayed/101/a qos=1 id=3",
+        "0 PUBLISH topic=$delayed/x/a qos=2 id=4",
+        "0 waits",
+        "0 waits",
+    ],
+    &[
+        "0 CONNECT client_id=anna",
+        "0 SUBSCRIBE id=1 filter=$share/g/a options=1 filter=$share//a options=1",
+        "1 CONNECT client_id=ben KEPT",
+        "1 SUBSCRIBE id=1 filter=$share/g/a options=2",
+        "2 CONNECT client_id=carl",
+        "2 PUBLISH topic=a qos=1 id=1",
+        "2 PUBLISH topic=a qos=2 id=2",
+        "0 UNSUBSCRIBE id=2 filter=$share/g/a",
+        "0 closes",
+        "1 closes",
+    ],
+];
+
+/// Source, expression, target, filter and topic.
+const RULES: [&str; 8] = [
+    "old/#\n^old/(.+)$\nnew/$1\nin/${clientid}/#\nold/a/b",
+    "a/+\n\nb\nall\na/x",
+    "#\n(.*)\n$1/$0/${clientid}/${username}/${ip}\n${username}\na",
+    "a/+/c\n^a/(.)/(.)$\n$delayed/1/$2\n$share/g/${clientid}\na/b/c",
+    "x\n^(x)(y)?$\n$2\n+/${clientid}\nx",
+    "#\n^.*$\n$SYS/a\n#\na",
+    "+\n(?i)^A$\n$exclusive/a\n$$\na",
+    "a\n[\n${\n${unknown}\na",
+];
+
+/// The first byte says what it is.
+const SETTINGS: [&str; 10] = [
+    "\0shards = 2\nsys_interval = 5\nserver_reference = \"a:1\"\n[limits]\ninflight = 3\nqueue_policy = \"drop_oldest\"\n",
+    "\0[[listener]]\naddress = \"127.0.0.1:0\"\nanonymous = false\nversions = [\"3.1.1\", \"5\"]\nclient_rates = { messages_in = 100 }\n",
+    "\0[[user]]\nname = \"anna\"\nscram_sha_256 = \"SCRAM-SHA-256$4096:MDEyMzQ1Njc4OWFiY2RlZg==$nQpbZ77WudtqufPwikHXGRt6g2QJ4zns8bZLw273DRM=:jn2amWP1q1h+jgjy0YTO14S6/F02SV7taipOeB7ef20=\"\n",
+    "\0[[ban]]\naddress = \"192.0.2.0/24\"\nuntil = 2099-12-31T23:59:59Z\nreason = \"why\"\n[[ban]]\nclient_id = \"thief\"\n[flapping]\nmax = 3\n",
+    "\0[topics]\nexclusive = true\nresponse_information = \"r/${clientid}\"\n[[topics.rewrite]]\nsource = \"a/#\"\nexpression = '^a/(.+)$'\ntarget = \"b/$1\"\n[[topics.auto_subscribe]]\nfilter = \"in/#\"\nqos = 1\n",
+    "\u{1}[{\"client_id\": \"a\", \"reason\": \"r\", \"by\": \"me\"}, {\"address\": \"::1\", \"until\": \"2099-12-31T23:59:59.000Z\"}]",
+    "\u{2}10.0.0.0/8",
+    "\u{2}2001:db8::/32",
+    "\u{2}::ffff:10.1.2.3",
+    "\u{3}SCRAM-SHA-256$4096:MDEyMzQ1Njc4OWFiY2RlZg==$nQpbZ77WudtqufPwikHXGRt6g2QJ4zns8bZLw273DRM=:jn2amWP1q1h+jgjy0YTO14S6/F02SV7taipOeB7ef20=",
+];
+
+fn texts(all: &[&str]) -> Vec<Vec<u8>> {
+    all.iter().map(|text| text.as_bytes().to_vec()).collect()
+}
+
+/// Both messages of a client, behind the byte that chooses the mechanism.
+fn scram_messages() -> Vec<Vec<u8>> {
+    let asked = b"r=rOprNGfwEbeRWgbNEkqO3rfcNHYJY1ZVvWVs7j,s=MDEyMzQ1Njc4OWFiY2RlZg==,i=4096";
+    let (user, password, nonce) = ("user", "pencil", "rOprNGfwEbeRWgbNEkqO");
+    let exchange = |kind: u8, scram: &Scram| {
+        let (last, _) = scram.last(asked);
+        [
+            &[kind][..],
+            scram.first().as_bytes(),
+            b"\n",
+            last.as_bytes(),
+        ]
+        .concat()
+    };
+    let sha_256 = Scram::sha_256(user, password, nonce);
+    let mut all = vec![
+        exchange(0, &sha_256),
+        exchange(1, &Scram::sha_512(user, password, nonce)),
+        exchange(0, &sha_256.clone().header("y,,")),
+        exchange(0, &sha_256.header("n,a=user,")),
+        exchange(0, &Scram::sha_256("no=2Cbo=3Ddy", password, nonce)),
+        exchange(0, &Scram::sha_256(user, "wrong", nonce)),
+    ];
+    let alone = [
+        "p=tls-exporter,,n=user,r=x",
+        "n,,m=ext,n=user,r=x",
+        "n,,n=user",
+        "n,,n=\u{ad},r=x",
+    ];
+    all.extend(alone.map(|text| [&[0][..], text.as_bytes()].concat()));
+    all
+}
 
 /// The bodies of property lists: what stands between the packet's own fields in MQTT 5.
 fn property_lists() -> Vec<Vec<u8>> {
