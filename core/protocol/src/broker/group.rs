@@ -87,8 +87,8 @@ struct Group {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Entry {
-    member: Member,
+pub(super) struct Entry {
+    pub(super) member: Member,
     /// Messages under way to a member elsewhere, as last told and sent since.
     load: u32,
     /// Its client is away and it may hold messages that others could have.
@@ -263,6 +263,12 @@ impl Groups {
         }
     }
 
+    /// The members of a group whose clients are there, and whose turn is next.
+    pub(super) fn present(&self, name: &str) -> Option<(&[Entry], usize)> {
+        let group = &self.table[*self.by_name.get(name)?];
+        Some((&group.members[..group.here], group.next))
+    }
+
     pub(super) fn note_load(&mut self, group: &str, member: Member, load: u32) {
         if let Some(id) = self.by_name.get(group)
             && let Some(place) = self.table[*id].places.get(&member).copied()
@@ -329,7 +335,7 @@ impl Groups {
 
 impl Links {
     /// A message was due to some member of a group, and none got it.
-    fn count_unpicked(&mut self, reason: fn(&mut Dropped) -> &mut u64) {
+    pub(super) fn count_unpicked(&mut self, reason: fn(&mut Dropped) -> &mut u64) {
         self.stats.matched += 1;
         *reason(&mut self.stats.dropped) += 1;
         *reason(&mut self.ended.dropped) += 1;

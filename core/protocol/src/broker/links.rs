@@ -25,6 +25,8 @@ use crate::weight::Weight;
 /// Everything a delivery touches.
 #[derive(Debug)]
 pub(super) struct Links {
+    /// That of the shard.
+    pub(super) number: u16,
     pub(super) conns: Arena<Connection>,
     pub(super) sessions: Arena<Session>,
     pub(super) pool: Pool,
@@ -52,8 +54,9 @@ pub(super) struct Copy<'a> {
 }
 
 impl Links {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(number: u16, limits: Limits) -> Self {
         Self {
+            number,
             conns: Arena::new(),
             sessions: Arena::new(),
             pool: Pool::new(limits.spare_buffers),
@@ -81,7 +84,7 @@ impl Links {
         let session = &mut self.sessions[copy.session];
         let id = session.conn;
         let Some(conn) = self.conns.get_mut(id) else {
-            return self.enqueue(copy, source, now);
+            return self.enqueue(copy, source, now, out);
         };
         let before = conn.outbound_len();
         let direct = before < self.limits.outbound_bytes
@@ -92,7 +95,7 @@ impl Links {
             && conn.may_send(now);
         if !direct {
             self.note_blocked(id);
-            return self.enqueue(copy, source, now);
+            return self.enqueue(copy, source, now, out);
         }
         if copy.qos == QoS::AtMostOnce
             && !copy.retain
@@ -165,7 +168,7 @@ impl Links {
         }
     }
 
-    fn enqueue(&mut self, copy: Copy<'_>, source: &mut Source<'_>, now: Time) {
+    fn enqueue(&mut self, copy: Copy<'_>, source: &mut Source<'_>, now: Time, out: &mut Out) {
         let session = &mut self.sessions[copy.session];
         let is_qos0 = copy.qos == QoS::AtMostOnce;
         let stats = &mut self.stats;
@@ -176,12 +179,13 @@ impl Links {
         }
         let message = source.message().clone();
         let parcel = Parcel::new(message, &copy);
-        self.put_into_queue(copy.session, parcel, now);
+        self.put_into_queue(copy.session, parcel, now, out);
     }
 
-    /// Puts a parcel behind those of its priority in a session's queue, or does what the limits say.
-    pub(super) fn put_into_queue(&mut self, session: u32, parcel: Parcel, now: Time) {
-        let session = &mut self.sessions[session];
+    /// Puts a parcel behind those of its priority in a session's queue, or does what the limits say. What
+    /// has no room and came through a group goes back to it.
+    pub(super) fn put_into_queue(&mut self, slot: u32, parcel: Parcel, now: Time, out: &mut Out) {
+        let session = &mut self.sessions[slot];
         let is_qos0 = parcel.qos == QoS::AtMostOnce;
         let stats = &mut self.stats;
         // Counted as queued first, so that a dropped one is taken off again like any other.
@@ -194,8 +198,7 @@ impl Links {
             None => (0, parcel.weight()),
         };
         let counters = &mut session.counters;
-        let mut gone = |parcel: Parcel, reason: fn(&mut Dropped) -> &mut u64| {
-            counters.count_dropped(stats, reason);
+        let mut leaves = |parcel: &Parcel, stats: &mut Stats| {
             stats.queued -= 1;
             stats.queued_bytes -= parcel.weight() as u64;
             qos0_gone += u32::from(parcel.qos == QoS::AtMostOnce);
@@ -204,16 +207,29 @@ impl Links {
         // What has expired makes room before anything good has to go.
         let expired = |parcel: &Parcel| parcel.message.as_ref().is_some_and(|m| m.is_expired(now));
         queue.make_room(weight, limits, SWEPT_AT_ONCE, expired, |parcel| {
-            gone(parcel, |dropped| &mut dropped.expired);
+            leaves(&parcel, stats);
+            counters.count_dropped(stats, |dropped| &mut dropped.expired);
         });
+        let mut over = Vec::new();
         let pushed = queue.push(parcel, priority, limits, |parcel, overflow| {
-            gone(parcel, Dropped::overflow(overflow));
+            leaves(&parcel, stats);
+            match parcel.share {
+                0 => counters.count_dropped(stats, Dropped::overflow(overflow)),
+                _ => over.push((parcel, overflow)),
+            }
         });
         if let Pushed::Refused(parcel, overflow) = pushed {
-            // There is nobody to hand it back to: the publisher may be on another shard.
-            gone(parcel, Dropped::overflow(overflow));
+            // There is nobody else to hand it back to: the publisher may be on another shard.
+            leaves(&parcel, stats);
+            over.push((parcel, overflow));
         }
         session.queued_qos0 -= qos0_gone;
+        for (parcel, overflow) in over {
+            if !self.spill(slot, &parcel, overflow, out) {
+                let counters = &mut self.sessions[slot].counters;
+                counters.count_dropped(&mut self.stats, Dropped::overflow(overflow));
+            }
+        }
     }
 }
 

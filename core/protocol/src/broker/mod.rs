@@ -33,6 +33,7 @@ mod session;
 mod shard;
 mod share;
 mod source;
+mod spill;
 mod stats;
 mod subscribe;
 mod subscribers;

@@ -127,7 +127,7 @@ impl Shard {
             shares,
         } = config;
         Self {
-            links: Links::new(limits),
+            links: Links::new(number, limits),
             listeners,
             index: SubscriptionIndex::new(seed),
             topics,

@@ -13,18 +13,20 @@
 use super::arena::NONE;
 use super::links::{Copy, Links};
 use super::out::Out;
-use super::session::Parcel;
+use super::session::{Parcel, Session};
 use super::shard::Shard;
 use super::source::Source;
+use super::spill::Spilled;
 use crate::codec::QoS;
 use crate::codec::subscribe::SubscriptionOptions;
 use crate::error::PeerError;
 use crate::message::Message;
 use crate::reason::ReasonCode;
+use crate::session::window::SendWindow;
 use crate::time::Time;
 use crate::topic::SharedFilter;
 use crate::weight::Weight;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -70,6 +72,10 @@ pub(super) enum Content {
     Share(Box<Share>),
     /// To the member: give back what you have, if your client is still away.
     Recall(Member),
+    /// To the home: a member had no room for a message.
+    Spill(Box<Spilled>),
+    /// To the member: take it, if you have room.
+    Offer(Member, Box<Spilled>),
 }
 
 #[derive(Debug)]
@@ -117,6 +123,7 @@ impl Weight for Letter {
         let messages = match &self.0 {
             Content::Return(_, messages) => messages.iter().map(Message::memory).sum(),
             Content::Share(share) => share.message.memory(),
+            Content::Spill(spilled) | Content::Offer(_, spilled) => spilled.message.memory(),
             _ => 0,
         };
         size_of::<Self>() + messages
@@ -127,8 +134,18 @@ impl Weight for Letter {
 #[derive(Debug, Default)]
 pub(super) struct Memberships {
     places: HashMap<Arc<str>, u16>,
-    list: Vec<Option<Membership>>,
+    list: Vec<Place>,
     free: Vec<u16>,
+}
+
+/// A place among the memberships, by which a copy of a message knows the group that it came through.
+#[derive(Debug)]
+enum Place {
+    Free,
+    Member(Membership),
+    /// Of a group that the session has left with messages of it sent and not acknowledged. These go
+    /// back to the group if the session ends before they are; once they are, the place is free.
+    Left(Arc<str>),
 }
 
 #[derive(Debug)]
@@ -136,7 +153,7 @@ pub(super) struct Membership {
     pub(super) group: Arc<str>,
     pub(super) options: SubscriptionOptions,
     pub(super) identifier: Option<NonZeroU32>,
-    join: u32,
+    pub(super) join: u32,
     /// The home wants to know the load.
     reports: bool,
 }
@@ -150,7 +167,19 @@ impl Memberships {
     /// All of them, with their places.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u16, &Membership)> {
         let list = self.list.iter().enumerate();
-        list.filter_map(|(place, found)| Some((place as u16, found.as_ref()?)))
+        list.filter_map(|(place, found)| match found {
+            Place::Member(membership) => Some((place as u16, membership)),
+            _ => None,
+        })
+    }
+
+    /// The groups that were left, with their places.
+    fn left(&self) -> impl Iterator<Item = (u16, &Arc<str>)> {
+        let list = self.list.iter().enumerate();
+        list.filter_map(|(place, found)| match found {
+            Place::Left(group) => Some((place as u16, group)),
+            _ => None,
+        })
     }
 
     /// The place of a group.
@@ -158,19 +187,34 @@ impl Memberships {
         self.places.get(&*group_name(shared)).copied()
     }
 
-    fn get(&self, place: u16) -> Option<&Membership> {
-        self.list.get(usize::from(place))?.as_ref()
+    pub(super) fn get(&self, place: u16) -> Option<&Membership> {
+        match self.list.get(usize::from(place))? {
+            Place::Member(membership) => Some(membership),
+            _ => None,
+        }
+    }
+
+    fn get_mut(&mut self, place: u16) -> Option<&mut Membership> {
+        match self.list.get_mut(usize::from(place))? {
+            Place::Member(membership) => Some(membership),
+            _ => None,
+        }
+    }
+
+    /// Whether one more would have no place.
+    fn is_full(&self) -> bool {
+        self.free.is_empty() && self.list.len() >= MOST_GROUPS
     }
 
     fn insert(&mut self, membership: Membership) -> u16 {
         let group = membership.group.clone();
         let place = match self.free.pop() {
             Some(place) => {
-                self.list[usize::from(place)] = Some(membership);
+                self.list[usize::from(place)] = Place::Member(membership);
                 place
             }
             None => {
-                self.list.push(Some(membership));
+                self.list.push(Place::Member(membership));
                 (self.list.len() - 1) as u16
             }
         };
@@ -178,10 +222,29 @@ impl Memberships {
         place
     }
 
+    /// Ends a membership. Its place is not free yet.
     fn remove(&mut self, group: &str) -> Option<(u16, Membership)> {
         let place = self.places.remove(group)?;
+        let left = Place::Left(self.get(place)?.group.clone());
+        match std::mem::replace(&mut self.list[usize::from(place)], left) {
+            Place::Member(membership) => Some((place, membership)),
+            _ => None,
+        }
+    }
+
+    /// Frees a place of which nothing is sent.
+    fn forget(&mut self, place: u16) {
+        self.list[usize::from(place)] = Place::Free;
         self.free.push(place);
-        Some((place, self.list[usize::from(place)].take()?))
+    }
+
+    /// Frees the places of groups that were left and of which nothing is sent any more.
+    fn forget_left(&mut self, window: &SendWindow<Parcel>) {
+        let sent: HashSet<u16> = window.items().map(|parcel| parcel.share).collect();
+        let done: Vec<u16> = self.left().map(|(place, _)| place).collect();
+        for place in done.into_iter().filter(|p| !sent.contains(&(p + 1))) {
+            self.forget(place);
+        }
     }
 }
 
@@ -201,6 +264,8 @@ impl Shard {
             Content::Load(group, member, load) => self.groups.note_load(&group, member, load),
             Content::Share(share) => self.take_share(*share, now, out),
             Content::Recall(member) => self.give_back_if_away(member, out),
+            Content::Spill(spilled) => self.find_room(spilled, now, out),
+            Content::Offer(member, spilled) => self.take_if_room(member, spilled, now, out),
         }
     }
 
@@ -220,13 +285,17 @@ impl Shard {
         let session = &mut self.links.sessions[slot];
         let full = session.subscriptions() >= most;
         let memberships = session.memberships.get_or_insert_default();
-        if let Some(place) = memberships.places.get(&*group) {
-            if let Some(known) = &mut memberships.list[usize::from(*place)] {
+        if let Some(place) = memberships.places.get(&*group).copied() {
+            if let Some(known) = memberships.get_mut(place) {
                 (known.options, known.identifier) = (options, identifier);
             }
             return Ok(());
         }
-        if full {
+        if memberships.free.is_empty() && memberships.left().next().is_some() {
+            self.links.stats.work += session.window.len() as u64;
+            memberships.forget_left(&session.window);
+        }
+        if full || memberships.is_full() {
             return Err(PeerError::new(
                 ReasonCode::QUOTA_EXCEEDED,
                 "too many subscriptions",
@@ -255,7 +324,7 @@ impl Shard {
     }
 
     /// Ends a membership; false when there is none. What waits for the client goes to another member;
-    /// what was sent to it is its own.
+    /// what was sent to it is its own as long as its session lasts.
     pub(super) fn unshare(&mut self, slot: u32, shared: SharedFilter<'_>, out: &mut Out) -> bool {
         let group = group_name(shared);
         let session = &mut self.links.sessions[slot];
@@ -272,10 +341,21 @@ impl Shard {
         let letter = Letter(Content::Leave(group.clone(), member));
         out.letters.push((To::Home(group.clone()), letter));
         self.give_back(slot, place, &group, false, out);
-        for parcel in self.links.sessions[slot].window.items_mut() {
-            if parcel.share == place + 1 {
-                parcel.share = 0;
+        let Session {
+            window,
+            memberships,
+            ..
+        } = &mut self.links.sessions[slot];
+        let mut sent = false;
+        for parcel in window.items_mut().filter(|p| p.share == place + 1) {
+            // QoS 2 messages stay with the session in any case [MQTT-4.8.2-5].
+            match parcel.qos {
+                QoS::AtLeastOnce => sent = true,
+                _ => parcel.share = 0,
             }
+        }
+        if let Some(memberships) = memberships.as_mut().filter(|_| !sent) {
+            memberships.forget(place);
         }
         true
     }
@@ -295,8 +375,8 @@ impl Shard {
         }
     }
 
-    /// A session ends: leaves its groups, and gives back what it has not completed. QoS 2 messages
-    /// that were sent stay with it and end with it [MQTT-4.8.2-5].
+    /// A session ends: leaves its groups, and gives back what it has not completed, also of groups that
+    /// it has left before. QoS 2 messages that were sent stay with it and end with it [MQTT-4.8.2-5].
     pub(super) fn leave_all(&mut self, slot: u32, out: &mut Out) {
         let Some(memberships) = self.links.sessions[slot].memberships.take() else {
             return;
@@ -307,6 +387,9 @@ impl Shard {
             let member = self.member(slot, place, membership.join);
             let letter = Letter(Content::Leave(group.clone(), member));
             out.letters.push((To::Home(group.clone()), letter));
+            self.give_back(slot, place, group, true, out);
+        }
+        for (place, group) in memberships.left() {
             self.give_back(slot, place, group, true, out);
         }
     }
@@ -429,19 +512,15 @@ impl Links {
         Taken::Yes
     }
 
-    fn membership(&self, member: Member) -> Option<(&super::session::Session, &Membership)> {
+    pub(super) fn membership(&self, member: Member) -> Option<(&Session, &Membership)> {
         let session = self.sessions.get(member.session)?;
         let membership = session.memberships.as_ref()?.get(member.place)?;
         (membership.join == member.join).then_some((session, membership))
     }
 
     fn ask_for_reports(&mut self, member: Member) {
-        let session = &mut self.sessions[member.session];
-        let list = session.memberships.as_mut().map(|m| &mut m.list);
-        if let Some(Some(Some(membership))) = list
-            .map(|list| list.get_mut(usize::from(member.place)))
-            .map(|found| found.map(Option::as_mut))
-        {
+        let memberships = self.sessions[member.session].memberships.as_mut();
+        if let Some(membership) = memberships.and_then(|all| all.get_mut(member.place)) {
             membership.reports = true;
         }
     }

@@ -75,7 +75,7 @@ pub struct Stats {
     /// Copies that matching subscriptions were due.
     pub matched: u64,
     /// Copies that waited for a member of a shared subscription and went back to the group, because it
-    /// left or its client went away.
+    /// left, its client went away, or its queue was full.
     pub given_back: u64,
     /// Messages that members gave back and other members got.
     pub picked_again: u64,

@@ -292,6 +292,11 @@ impl<T> SendWindow<T> {
         self.flights.iter_mut().map(|flight| &mut flight.item)
     }
 
+    /// The items, in any order.
+    pub fn items(&self) -> impl Iterator<Item = &T> {
+        self.flights.iter().map(|flight| &flight.item)
+    }
+
     /// Takes out the QoS 1 messages for which `leaves` is true, in the order of sending, as if they had
     /// been acknowledged: for what somebody else gets, while this peer has no connection.
     pub fn take_unacknowledged(&mut self, leaves: impl Fn(&T) -> bool) -> impl Iterator<Item = T> {

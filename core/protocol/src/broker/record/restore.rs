@@ -83,7 +83,7 @@ impl Shard {
         for copy in record.queue {
             self.links.stats.restored += 1;
             self.links
-                .put_into_queue(slot, parcel(Some(copy), &shares), clock.now());
+                .put_into_queue(slot, parcel(Some(copy), &shares), clock.now(), out);
         }
         self.links.rest(slot);
         self.arm_session(slot);

@@ -1,7 +1,7 @@
 //! Shared subscriptions (4.8.2): who gets a message, and what becomes of it when its member leaves.
 
 use super::desk::*;
-use crate::broker::{ConnId, Shard, ShardConfig, ShareStrategies, ShareStrategy, To};
+use crate::broker::{ConnId, Limits, Shard, ShardConfig, ShareStrategies, ShareStrategy, To};
 use crate::codec::subscribe::SubscriptionOptions;
 use crate::codec::{
     Packet, PacketType, Properties, PropertiesBuf, PropertyId, Publish, QoS, Subscribe,
@@ -10,10 +10,15 @@ use crate::reason::ReasonCode;
 
 /// A desk whose groups choose by this strategy.
 fn desk_of(strategy: ShareStrategy) -> Desk {
+    desk_with(strategy, Limits::default())
+}
+
+fn desk_with(strategy: ShareStrategy, limits: Limits) -> Desk {
     let mut desk = Desk::new();
     desk.shard = Shard::new(ShardConfig {
         number: NUMBER,
         seed: 42,
+        limits,
         shares: ShareStrategies {
             default: strategy,
             by_name: vec![("turns".into(), ShareStrategy::RoundRobin)],
@@ -24,7 +29,7 @@ fn desk_of(strategy: ShareStrategy) -> Desk {
 }
 
 /// Members `m0`, `m1`, ... of `$share/g/t/#` that keep their sessions.
-fn members(desk: &mut Desk, count: usize, qos: QoS) -> Vec<ConnId> {
+pub(super) fn members(desk: &mut Desk, count: usize, qos: QoS) -> Vec<ConnId> {
     let connect = |desk: &mut Desk, n| {
         let (conn, _) = desk.durable(V5_0, &format!("m{n}"));
         assert_eq!(desk.subscribe(conn, "$share/g/t/#", qos), qos as u8);
@@ -34,11 +39,11 @@ fn members(desk: &mut Desk, count: usize, qos: QoS) -> Vec<ConnId> {
 }
 
 /// How many messages each got since the last time.
-fn counts(desk: &mut Desk, members: &[ConnId]) -> Vec<usize> {
+pub(super) fn counts(desk: &mut Desk, members: &[ConnId]) -> Vec<usize> {
     members.iter().map(|m| desk.messages(*m).len()).collect()
 }
 
-fn publish_many(desk: &mut Desk, publisher: ConnId, count: u16, qos: QoS) {
+pub(super) fn publish_many(desk: &mut Desk, publisher: ConnId, count: u16, qos: QoS) {
     for n in 1..=count {
         let id = if qos == Q0 { 0 } else { n };
         desk.publish(publisher, &format!("t/{n}"), &n.to_string(), qos, id);
@@ -392,27 +397,32 @@ fn a_membership_counts_against_the_limit_of_subscriptions_and_can_be_changed() {
 }
 
 /// Two shards: the group is at home on the first, the second has a member.
-struct Pair {
-    home: Desk,
-    away: Desk,
+pub(super) struct Pair {
+    pub(super) home: Desk,
+    pub(super) away: Desk,
 }
 
 impl Pair {
     fn new(strategy: ShareStrategy) -> Self {
-        let mut away = desk_of(strategy);
+        Self::with(strategy, Limits::default())
+    }
+
+    pub(super) fn with(strategy: ShareStrategy, limits: Limits) -> Self {
+        let mut away = desk_with(strategy, limits.clone());
         away.shard = Shard::new(ShardConfig {
             number: NUMBER + 1,
+            limits: limits.clone(),
             ..ShardConfig::default()
         });
         away.home_is_elsewhere = true;
         Self {
-            home: desk_of(strategy),
+            home: desk_with(strategy, limits),
             away,
         }
     }
 
     /// The mail goes to and fro until there is none.
-    fn exchange(&mut self) {
+    pub(super) fn exchange(&mut self) {
         while !self.home.posted.is_empty() || !self.away.posted.is_empty() {
             for (to, letter) in std::mem::take(&mut self.away.posted) {
                 assert!(matches!(to, To::Home(group) if *group == *"g/t/#"));
