@@ -20,6 +20,8 @@ pub(crate) struct Slot {
     pub(crate) publisher: bool,
     /// What is read is thrown away; what is to be sent is the last.
     pub(crate) closing: bool,
+    /// Nobody takes what is sent any more, and what came in before is not handled yet.
+    pub(crate) lost: bool,
     /// Something has been sent since closing began: let the peer read it before the socket goes.
     pub(crate) said_goodbye: bool,
 }
@@ -56,6 +58,7 @@ impl Slots {
             blocked: false,
             publisher: false,
             closing: false,
+            lost: false,
             said_goodbye: false,
         })
     }

@@ -7,7 +7,7 @@ use std::net::TcpStream;
 
 use support::{ANY_PORT, broker, client, publish, silent, start, subscribe, until};
 use ternmq_broker::{Config, ListenerConfig};
-use ternmq_test_broker_wire::RawPeer;
+use ternmq_test_broker_wire::{Line, RawPeer, packet};
 
 #[test]
 fn a_reader_that_stops_reading_harms_nobody() {
@@ -199,4 +199,51 @@ fn a_thousand_connections_come_at_once_and_go_at_once() {
     until(&broker, |stats| {
         stats.mqtt.connections == 0 && stats.mqtt.sessions == 0
     });
+}
+
+/// A client whose connection is reset: it is closed with answers unread.
+fn reset(broker: &ternmq_broker::Broker, client_id: &str, packets: &[String]) {
+    let line = |text: &str| Line::parse(text).expect(text);
+    let mut bytes = packet::encode(5, &line(&format!("CONNECT client_id={client_id}")));
+    let mut stream = TcpStream::connect(broker.local_addrs()[0]).expect("a connection");
+    stream.write_all(&bytes).expect("sent");
+    // CONNACK, and nothing after it.
+    let mut connack = [0; 2];
+    stream.read_exact(&mut connack).expect("CONNACK");
+    let mut rest = vec![0; usize::from(connack[1])];
+    stream.read_exact(&mut rest).expect("the rest of it");
+    bytes.clear();
+    for text in packets {
+        bytes.extend(packet::encode(5, &line(text)));
+    }
+    stream.write_all(&bytes).expect("sent");
+    // Once there is an answer, all was read: it is less than one read takes.
+    stream.peek(&mut [0]).expect("the first answer");
+}
+
+#[test]
+fn what_came_in_before_a_reset_is_handled_in_its_turn() {
+    let mut config = Config::listen(ANY_PORT);
+    config.topics.exclusive = true;
+    config.session.turn_work = 1;
+    let broker = start(config);
+    let mut reader = client(&broker, 5, "reader");
+    subscribe(&mut reader, "t/#", 1);
+    let publishes = (1..=2000).map(|n| format!("PUBLISH topic=t/{n} qos=1 id={n}"));
+    let publishes: Vec<String> = publishes.collect();
+    let exclusive = "SUBSCRIBE id=3000 filter=$exclusive/e options=1".to_owned();
+    for (name, first) in [("plain", None), ("exclusive", Some(exclusive))] {
+        let packets: Vec<String> = first.into_iter().chain(publishes.clone()).collect();
+        reset(&broker, name, &packets);
+        for n in 1..=2000 {
+            let got = reader.expect(&format!("PUBLISH topic=t/{n}"));
+            let id = got.expect(name).number("id", 0);
+            reader.send(&format!("PUBACK id={id}")).expect("sent");
+        }
+    }
+    // Nobody is there any more, and nothing is kept for them.
+    let stats = until(&broker, |stats| stats.mqtt.connections == 1);
+    assert_eq!(stats.mqtt.exclusive, 0);
+    let mut next = client(&broker, 5, "next");
+    subscribe(&mut next, "$exclusive/e", 1);
 }

@@ -74,7 +74,20 @@ impl Driver {
                 }
             }
             Ok(false) => {}
-            Err(_) => self.close(conn),
+            Err(_) => self.lose(conn),
+        }
+    }
+
+    /// The peer takes no more. What it has said is handled all the same, in its turn: reading on, which
+    /// waits for that, finds the end.
+    fn lose(&mut self, conn: ConnId) {
+        match self.slots.get_mut(conn) {
+            Some(slot) if self.shard.holds_input(conn) => {
+                slot.lost = true;
+                self.remember_unread(conn);
+                self.flush(conn);
+            }
+            _ => self.close(conn),
         }
     }
 
@@ -84,6 +97,9 @@ impl Driver {
         else {
             return Ok(true);
         };
+        if slot.lost {
+            outbound.advance(outbound.len());
+        }
         self.counters.flushes += u64::from(!outbound.is_empty());
         while !outbound.is_empty() {
             let mut slices = [IoSlice::new(&[]); SLICES];

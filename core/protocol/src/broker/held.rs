@@ -1,6 +1,5 @@
 //! Input that waits its turn: of a client whose packets made so much work that the others come first,
-//! of one whose packet
-//! waits for the driver's answer, or of one that has sent more than its rate.
+//! of one whose packet waits for the driver's answer, or of one that has sent more than its rate.
 
 use super::out::{ConnId, Out};
 use super::shard::Shard;
@@ -9,8 +8,8 @@ use crate::time::Time;
 use std::num::NonZeroU32;
 
 /// What came in and is not handled yet: at most what one read gave, for while there is any the
-/// connection is not read. So its orderly end is not seen before all of it is handled; a reset loses
-/// it, as resets do.
+/// connection is not read. So its end is not seen before all of it is handled; a driver that learns of
+/// the end otherwise asks [`Shard::holds_input`].
 #[derive(Debug, Default)]
 pub(super) struct Held {
     input: Vec<u8>,
@@ -29,6 +28,15 @@ pub(super) struct Waiting {
 }
 
 impl Shard {
+    /// Whether input of this connection waits its turn. A driver whose peer is gone waits until it does
+    /// not before it calls [`handle_closed`](Self::handle_closed), and throws away meanwhile what the
+    /// connection has to send: what came in before the end counts.
+    #[must_use]
+    pub fn holds_input(&self, conn: ConnId) -> bool {
+        let connection = self.links.conns.get(conn.0);
+        connection.is_some_and(|connection| connection.held.is_some())
+    }
+
     /// Goes on with the input of a connection in [`Out::unfinished`].
     pub fn resume(&mut self, conn: ConnId, now: Time, out: &mut Out) {
         let Some(connection) = self.links.conns.get_mut(conn.0) else {

@@ -249,7 +249,8 @@ impl Shard {
         }
     }
 
-    /// The socket is closed, by whomever. Its number is free afterwards.
+    /// The socket is closed, by whomever. Its number is free afterwards, and input that waited its turn
+    /// is lost ([`holds_input`](Self::holds_input)).
     pub fn handle_closed(&mut self, conn: ConnId, now: Time, out: &mut Out) {
         let Some(connection) = self.links.conns.get(conn.0) else {
             return;
