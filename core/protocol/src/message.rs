@@ -39,6 +39,8 @@ struct Head {
     expires: Time,
     properties_at: u32,
     payload_at: u32,
+    /// Low bits of the milliseconds.
+    arrived: u32,
     topic_len: u16,
     qos: QoS,
     retain: bool,
@@ -51,6 +53,7 @@ impl Head {
             expires: flags.expires,
             properties_at: properties_at as u32,
             payload_at: payload_at as u32,
+            arrived: flags.arrived.0 as u32,
             topic_len: topic.len() as u16,
             qos: flags.qos,
             retain: flags.retain,
@@ -98,9 +101,15 @@ pub struct Parts<'a> {
     pub properties: Properties<'a>,
     /// When it expires, [`Time::NEVER`] for never.
     pub expires: Time,
+    /// From when on its [`age`](Message::age) counts.
+    pub arrived: Time,
     /// Which session published it.
     pub origin: Origin,
 }
+
+/// Milliseconds that a message may be from the future, 4.6 hours: shards read their clocks one after
+/// the other, so that one may get a message from a turn that began later than its own.
+const AHEAD: u32 = 1 << 24;
 
 /// What a PUBLISH may have besides topic, properties and payload in every delivery: lengths, packet
 /// identifier, expiry and alias, with room for some subscription identifiers.
@@ -133,6 +142,7 @@ impl Message {
             qos,
             retain,
             expires: expiry(publish.properties, now),
+            arrived: now,
             origin,
         };
         if !stands_on_the_wire(publish, topic) {
@@ -166,6 +176,7 @@ impl Message {
             retain,
             properties,
             expires: expiry(properties, now),
+            arrived: now,
             origin: Origin::NONE,
         })
     }
@@ -193,6 +204,7 @@ impl Message {
             qos: parts.qos,
             retain: parts.retain,
             expires: parts.expires,
+            arrived: parts.arrived,
             origin: parts.origin,
         };
         let mut scratch = Vec::with_capacity(2 + len);
@@ -203,6 +215,17 @@ impl Message {
             flags,
             &mut scratch,
         ))
+    }
+
+    /// The same message as if it came in at `now`, for one that was made long before it is published:
+    /// a copy of it.
+    #[must_use]
+    pub fn arriving(&self, now: Time) -> Self {
+        let head = Head {
+            arrived: now.0 as u32,
+            ..*self.head()
+        };
+        Self(ThinArc::from_header_and_slice(head, &self.0.slice))
     }
 
     /// Tells this message from others that are alive, whatever they hold: clones have the same.
@@ -261,6 +284,16 @@ impl Message {
     pub fn expiry_left(&self, now: Time) -> Option<u32> {
         let expires = self.head().expires;
         (expires != Time::NEVER).then(|| expires.seconds_left(now).min(u32::MAX.into()) as u32)
+    }
+
+    /// Milliseconds since it came in, or since the time it was made with: 0 when that is later than
+    /// `now`. Counted modulo 49.7 days.
+    pub fn age(&self, now: Time) -> u64 {
+        let passed = (now.0 as u32).wrapping_sub(self.head().arrived);
+        if passed > u32::MAX - AHEAD {
+            return 0;
+        }
+        passed.into()
     }
 
     /// Bytes that the message keeps in memory.
@@ -378,6 +411,7 @@ struct Flags {
     qos: QoS,
     retain: bool,
     expires: Time,
+    arrived: Time,
     origin: Origin,
 }
 
@@ -428,5 +462,45 @@ fn write_own_properties(delivery: &Delivery<'_>, out: &mut Vec<u8>) {
     for id in delivery.subscription_ids {
         out.push(PropertyId::SubscriptionIdentifier as u8);
         write_variable_byte_integer(*id, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(now: Time) -> Message {
+        let none = Properties::EMPTY;
+        Message::new("a/b", b"x", QoS::AtLeastOnce, true, none, now).unwrap()
+    }
+
+    #[test]
+    fn the_time_of_arrival_costs_no_memory() {
+        assert_eq!(size_of::<Head>(), 32);
+    }
+
+    #[test]
+    fn age_counts_over_the_end_of_32_bits_and_is_never_negative() {
+        for start in [0, 5_000, u64::from(u32::MAX) - 10, 1 << 40] {
+            let message = message(Time(start));
+            for age in [0, 1, 500, 1_000_000, 3_000_000_000] {
+                assert_eq!(message.age(Time(start + age)), age, "{start}");
+            }
+            for ahead in [1, 1_000, 1 << 23] {
+                assert_eq!(message.age(Time(start.wrapping_sub(ahead))), 0, "{start}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_that_arrives_later_is_the_same_but_for_its_age() {
+        let made = message(Time(1_000));
+        let now = Time(90_000);
+        let arriving = made.arriving(now);
+        assert_eq!((made.age(now), arriving.age(now)), (89_000, 0));
+        assert_eq!(arriving.topic(), made.topic());
+        assert_eq!(arriving.payload(), made.payload());
+        assert_eq!((arriving.qos(), arriving.retain()), (made.qos(), true));
+        assert_ne!(arriving.identity(), made.identity());
     }
 }

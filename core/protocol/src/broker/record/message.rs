@@ -5,7 +5,7 @@ use super::{RECORD_VERSION, RecordError, open};
 use crate::codec::{Properties, QoS};
 use crate::error::EncodeError;
 use crate::message::{Message, Origin, Parts};
-use crate::time::{Clock, UnixMs};
+use crate::time::{Clock, Time, UnixMs};
 
 const TOPIC: u8 = 1;
 const PROPERTIES: u8 = 2;
@@ -66,7 +66,6 @@ impl DelayedRecord {
     /// # Errors
     /// [`RecordError`].
     pub fn decode(bytes: &[u8], clock: Clock) -> Result<Self, RecordError> {
-        let message = decode_message(bytes, clock)?;
         let (mut due, mut home) = (0, 0);
         let mut fields = open(bytes)?;
         while !fields.is_empty() {
@@ -77,16 +76,23 @@ impl DelayedRecord {
             }
         }
         let due = UnixMs(due);
+        // One that was due while nothing ran comes in now.
+        let arrived = clock.time(Some(due)).max(clock.now());
+        let message = read_message(bytes, clock, arrived)?;
         Ok(Self { message, due, home })
     }
 }
 
 /// Reads the record of a message. Fields that this version does not know are lost here: a message is
-/// never written again from what was read, only forwarded.
+/// never written again from what was read, only forwarded. Its age counts from now.
 ///
 /// # Errors
 /// [`RecordError`].
 pub fn decode_message(bytes: &[u8], clock: Clock) -> Result<Message, RecordError> {
+    read_message(bytes, clock, clock.now())
+}
+
+fn read_message(bytes: &[u8], clock: Clock, arrived: Time) -> Result<Message, RecordError> {
     let mut fields = open(bytes)?;
     let (mut topic, mut payload, mut properties) = ("", &[][..], &[][..]);
     let (mut bits, mut expires, mut origin) = (0, None, Origin::NONE);
@@ -110,6 +116,7 @@ pub fn decode_message(bytes: &[u8], clock: Clock) -> Result<Message, RecordError
         // Checked by the message.
         properties: Properties::trusted(properties),
         expires: clock.time(expires),
+        arrived,
         origin,
     };
     Message::from_parts(parts).map_err(|error| {

@@ -59,6 +59,7 @@ fn message(topic: &str, payload: &[u8], qos: QoS, expires: Time) -> Message {
         retain: payload.is_empty(),
         properties: properties.get(),
         expires,
+        arrived: Time(1_000),
         origin: Origin(3 << 48 | 1),
     })
     .unwrap()
@@ -363,4 +364,24 @@ fn a_message_that_is_longer_than_a_length_of_one_byte_comes_back() {
         [RECORD_VERSION, 1, 1, b't'],
         "nothing for what is absent"
     );
+}
+
+#[test]
+fn age_counts_from_the_reading_and_of_a_delayed_message_from_its_time() {
+    let one = message("a", b"x", QoS::AtLeastOnce, Time::NEVER);
+    assert_eq!(one.age(NOW.now()), 4_000);
+    let mut bytes = Vec::new();
+    encode_message(&one, NOW, &mut bytes);
+    let read = decode_message(&bytes, NOW).unwrap();
+    assert_eq!(read.age(NOW.now().after(7)), 7);
+    let now = NOW.now().0;
+    // Due later, and due while nothing ran.
+    for (due, from) in [(10_000, now + 10_000), (-10_000, now)] {
+        let mut bytes = Vec::new();
+        let due = UnixMs(NOW.utc_now().0.strict_add_signed(due));
+        let (message, home) = (one.clone(), 0);
+        DelayedRecord { message, due, home }.encode(NOW, &mut bytes);
+        let read = DelayedRecord::decode(&bytes, NOW).unwrap();
+        assert_eq!(read.message.age(Time(from + 5)), 5);
+    }
 }
