@@ -305,6 +305,7 @@ fn new_shard(
         listeners: listeners.into(),
         topics: config.topics.clone(),
         shares: config.shares.clone(),
+        slow: None,
         owner,
     })
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ternmq_protocol::broker::{
     self, Admission, AdmitRequest, Applied, ConnId, ListenerId, Out, Page, Parked, RetainedOp,
-    RetainedTicket, Shard, ShardConfig, To,
+    RetainedTicket, Shard, ShardConfig, SlowLimits, To,
 };
 use ternmq_protocol::{Message, Time};
 
@@ -118,6 +118,12 @@ impl Host {
                 limits: plan.limits.clone(),
                 shares: plan.shares.clone(),
                 topics: plan.topics.clone(),
+                // Every other world knows who is late, and is the same but for that.
+                slow: seed.is_multiple_of(2).then(|| SlowLimits {
+                    threshold_ms: 1,
+                    entries: 2,
+                    ..SlowLimits::default()
+                }),
                 ..ShardConfig::default()
             }),
             out: Out::default(),

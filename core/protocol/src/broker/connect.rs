@@ -9,6 +9,7 @@ use super::publish::{RESERVED, is_reserved};
 use super::rewrite::RewriteOn;
 use super::session::{NEVER_EXPIRES, Session};
 use super::shard::Shard;
+use super::slow::Timing;
 use super::template::Filling;
 use super::will::StoredWill;
 use crate::codec::{
@@ -226,6 +227,8 @@ impl Shard {
         conn.stage = Stage::Connected;
         conn.session = slot;
         conn.last_packet = now;
+        let slow = self.links.slow.as_deref();
+        conn.timing = slow.map(|list| Timing::new(list.limits.latency, now));
         conn.keep_alive = match limits.keep_alive {
             0 => connect.keep_alive,
             _ if !connect.version.is_v5() => connect.keep_alive,

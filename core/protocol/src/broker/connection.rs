@@ -7,6 +7,7 @@ use super::limits::Limits;
 use super::meter::{Meter, Way};
 use super::out::{ConnId, Early, ListenerId, Out};
 use super::pool::Pool;
+use super::slow::Timing;
 use crate::codec::{FrameBuffer, Packet, PacketType, QoS};
 use crate::message::{Delivery, Message, TopicAlias};
 use crate::outbound::Outbound;
@@ -48,6 +49,8 @@ pub(super) struct Connection {
     pub(super) held: Option<Box<Held>>,
     /// There if its listener has rate limits.
     pub(super) meter: Option<Box<Meter>>,
+    /// There if somebody wants to know who is late.
+    pub(super) timing: Option<Box<Timing>>,
     /// There if CONNECT named an authentication method.
     pub(super) auth: Option<Box<Authentication>>,
     /// The user name of its CONNECT.
@@ -87,6 +90,7 @@ impl Connection {
             early: None,
             held: None,
             meter: None,
+            timing: None,
             auth: None,
             user: None,
             last_packet: now,

@@ -248,6 +248,7 @@ impl Groups {
                     message: source.message().clone(),
                     keep,
                     report,
+                    handed: source.handed,
                 };
                 let letter = Letter(Content::Share(Box::new(share)));
                 out.letters.push((To::Shard(member.shard), letter));
@@ -416,7 +417,7 @@ impl Shard {
                 continue;
             }
             links.frames.begin(false);
-            let mut source = Source::made(message);
+            let mut source = Source::handed(message);
             let picked =
                 group.is_some_and(|id| groups.dispatch(id, &mut source, *number, links, now, out));
             if picked {

@@ -11,6 +11,7 @@ use super::out::Out;
 use super::pool::Pool;
 use super::ranking::Ranking;
 use super::session::{Parcel, Session};
+use super::slow::{First, SlowLimits, SlowList, Watch};
 use super::source::{Source, write_as_is};
 use super::stats::{Dropped, Stats};
 use super::timers::Timers;
@@ -37,6 +38,8 @@ pub(super) struct Links {
     pub(super) limits: Limits,
     pub(super) ranking: Ranking,
     pub(super) timers: Timers,
+    /// There if somebody wants to know who is late.
+    pub(super) slow: Option<Box<SlowList>>,
 }
 
 /// Expired messages that are dropped at most to make room for one.
@@ -54,7 +57,7 @@ pub(super) struct Copy<'a> {
 }
 
 impl Links {
-    pub(super) fn new(number: u16, limits: Limits) -> Self {
+    pub(super) fn new(number: u16, limits: Limits, slow: Option<SlowLimits>) -> Self {
         Self {
             number,
             conns: Arena::new(),
@@ -65,6 +68,7 @@ impl Links {
             frames: Frames::default(),
             stats: Stats::default(),
             ended: ClientCounters::default(),
+            slow: slow.map(|limits| Box::new(SlowList::new(limits))),
             limits,
         }
     }
@@ -86,6 +90,10 @@ impl Links {
         let Some(conn) = self.conns.get_mut(id) else {
             return self.enqueue(copy, source, now, out);
         };
+        let handed = source.handed;
+        if let (true, Some(timing)) = (handed, &mut conn.timing) {
+            timing.hand(now);
+        }
         let before = conn.outbound_len();
         let direct = before < self.limits.outbound_bytes
             && match copy.qos {
@@ -122,7 +130,7 @@ impl Links {
             return;
         }
         if qos != QoS::AtMostOnce {
-            let parcel = Parcel::new(message.clone(), &copy);
+            let parcel = Parcel::new(message.clone(), &copy, handed);
             let Ok(packet_id) = session.window.push(awaited(qos), parcel) else {
                 debug_assert!(false, "can_push was asked");
                 return;
@@ -134,6 +142,11 @@ impl Links {
         let writer = conn.writer(id, &mut self.pool, out);
         self.frames.write(version, message, &delivery, writer);
         conn.charge_sent(before, now);
+        let (client_id, origin) = (&*session.client_id, session.origin);
+        if let Some(mut watch) = Watch::new(&mut self.slow, client_id, origin) {
+            let first = First::new(message, handed, qos);
+            watch.wrote(first, delivery.packet_id, conn, now, &mut self.stats);
+        }
     }
 
     /// A session's client went away: drops the QoS 0 messages of its queue and the memory it does
@@ -178,7 +191,7 @@ impl Links {
             return;
         }
         let message = source.message().clone();
-        let parcel = Parcel::new(message, &copy);
+        let parcel = Parcel::new(message, &copy, source.handed);
         self.put_into_queue(copy.session, parcel, now, out);
     }
 
@@ -249,7 +262,7 @@ pub(super) fn parcel_delivery<'a>(
     now: Time,
 ) -> Delivery<'a> {
     let ids = parcel.subscription_ids();
-    delivery(version, message, parcel.qos, parcel.retain, ids, now)
+    delivery(version, message, parcel.qos, parcel.retain(), ids, now)
 }
 
 fn delivery<'a>(

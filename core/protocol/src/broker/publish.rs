@@ -2,6 +2,7 @@
 
 use super::out::Out;
 use super::rewrite::RewriteOn;
+use super::session::Parcel;
 use super::shard::Shard;
 use super::source::Source;
 use crate::codec::{Ack, PacketType, PropertyId, Publish, QoS};
@@ -238,10 +239,15 @@ impl Shard {
         }
     }
 
-    pub(super) fn handle_puback(&mut self, id: u32, ack: &Ack<'_>) -> Result<(), PeerError> {
+    pub(super) fn handle_puback(
+        &mut self,
+        id: u32,
+        ack: &Ack<'_>,
+        now: Time,
+    ) -> Result<(), PeerError> {
         let session = self.links.conns[id].session;
         match self.links.sessions[session].window.puback(ack.packet_id) {
-            Ok(_) => self.links.stats.acknowledged += 1,
+            Ok(parcel) => self.acknowledged(id, ack.packet_id, &parcel, now),
             Err(AckError::Unknown) => {}
             Err(AckError::WrongPhase(_)) => {
                 return Err(PeerError::protocol("PUBACK for a QoS 2 message"));
@@ -254,13 +260,15 @@ impl Shard {
         &mut self,
         id: u32,
         ack: &Ack<'_>,
+        now: Time,
         out: &mut Out,
     ) -> Result<(), PeerError> {
         let session = self.links.conns[id].session;
+        let keeps = self.links.measures_acks();
         let window = &mut self.links.sessions[session].window;
         if ack.reason.is_error() {
             match window.pubrec_refused(ack.packet_id) {
-                Ok(_) => self.links.stats.acknowledged += 1,
+                Ok(parcel) => self.acknowledged(id, ack.packet_id, &parcel, now),
                 Err(AckError::Unknown) => {}
                 Err(AckError::WrongPhase(_)) => {
                     return Err(PeerError::protocol("PUBREC for another kind of message"));
@@ -270,7 +278,9 @@ impl Shard {
         }
         let reason = match window.pubrec(ack.packet_id) {
             Ok(Pubrec::First(parcel)) => {
-                parcel.message = None;
+                if !keeps {
+                    parcel.message = None;
+                }
                 ReasonCode::SUCCESS
             }
             Ok(Pubrec::Again) => ReasonCode::SUCCESS,
@@ -296,15 +306,26 @@ impl Shard {
         }
     }
 
-    pub(super) fn handle_pubcomp(&mut self, id: u32, ack: &Ack<'_>) -> Result<(), PeerError> {
+    pub(super) fn handle_pubcomp(
+        &mut self,
+        id: u32,
+        ack: &Ack<'_>,
+        now: Time,
+    ) -> Result<(), PeerError> {
         let session = self.links.conns[id].session;
         match self.links.sessions[session].window.pubcomp(ack.packet_id) {
-            Ok(_) => self.links.stats.acknowledged += 1,
+            Ok(parcel) => self.acknowledged(id, ack.packet_id, &parcel, now),
             Err(AckError::Unknown) => {}
             Err(AckError::WrongPhase(_)) => {
                 return Err(PeerError::protocol("PUBCOMP before PUBREL"));
             }
         }
         Ok(())
+    }
+
+    /// A client has a QoS 1 or 2 message for good.
+    fn acknowledged(&mut self, id: u32, packet_id: u16, parcel: &Parcel, now: Time) {
+        self.links.stats.acknowledged += 1;
+        self.links.completed(id, packet_id, parcel, now);
     }
 }

@@ -6,6 +6,7 @@ use super::links::{Links, awaited, parcel_delivery};
 use super::out::Out;
 use super::pool::Pool;
 use super::session::Parcel;
+use super::slow::{First, Watch};
 use super::stats::Stats;
 use crate::codec::{PacketType, QoS};
 use crate::reason::ReasonCode;
@@ -39,15 +40,18 @@ impl Links {
             let Some(parcel) = session.queue.pop() else {
                 break;
             };
-            let Self { pool, stats, .. } = self;
-            let counters = &mut session.counters;
+            let Self {
+                pool, stats, slow, ..
+            } = self;
+            let (client_id, origin) = (&*session.client_id, session.origin);
             let mut hand = Hand {
                 conn,
                 id,
                 window: &mut session.window,
-                counters,
+                counters: &mut session.counters,
                 pool,
                 stats,
+                watch: Watch::new(slow, client_id, origin),
             };
             hand.send(parcel, now, out);
         }
@@ -83,6 +87,9 @@ impl Links {
                 break;
             };
             let (packet_id, phase, parcel) = (again.id, again.phase, again.item);
+            if let Some(timing) = &mut conn.timing {
+                timing.wrote(packet_id, now);
+            }
             let message = match &parcel.message {
                 Some(message) if phase != Phase::AwaitPubcomp => message,
                 _ => {
@@ -123,9 +130,11 @@ impl Links {
             pool,
             stats,
             limits,
+            slow,
             ..
         } = self;
         let session = &mut sessions[slot];
+        let (client_id, origin) = (&*session.client_id, session.origin);
         let id = session.conn;
         let Some(conn) = conns.get_mut(id) else {
             return;
@@ -142,6 +151,7 @@ impl Links {
             counters: &mut session.counters,
             pool,
             stats,
+            watch: Watch::new(slow, client_id, origin),
         };
         session.queue.remove_if(
             |parcel| parcel.qos == QoS::AtMostOnce && more.get(),
@@ -173,6 +183,7 @@ struct Hand<'a> {
     counters: &'a mut Counters,
     pool: &'a mut Pool,
     stats: &'a mut Stats,
+    watch: Option<Watch<'a>>,
 }
 
 impl Hand<'_> {
@@ -196,9 +207,14 @@ impl Hand<'_> {
             return;
         }
         let payload = message.payload().len();
+        let handed = parcel.handed();
         if qos == QoS::AtMostOnce {
             let writer = self.conn.writer(self.id, self.pool, out);
             writer.publish(version, message, &delivery);
+            if let Some(watch) = &mut self.watch {
+                let first = First::new(message, handed, qos);
+                watch.wrote(first, 0, self.conn, now, self.stats);
+            }
         } else {
             let topic_alias = delivery.topic_alias;
             // Into the window first, and written from there: no second reference to the message.
@@ -215,6 +231,10 @@ impl Hand<'_> {
                 (delivery.packet_id, delivery.topic_alias) = (packet_id, topic_alias);
                 let writer = self.conn.writer(self.id, self.pool, out);
                 writer.publish(version, message, &delivery);
+                if let Some(watch) = &mut self.watch {
+                    let first = First::new(message, handed, qos);
+                    watch.wrote(first, packet_id, self.conn, now, self.stats);
+                }
             }
         }
         self.conn.charge_sent(before, now);

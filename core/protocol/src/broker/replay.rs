@@ -118,7 +118,7 @@ impl Shard {
                 share: 0,
             };
             self.links
-                .deliver(copy, &mut Source::made(message), now, out);
+                .deliver(copy, &mut Source::handed(message), now, out);
         }
         self.ask_for_retained(ticket.session, out);
     }

@@ -122,7 +122,8 @@ pub(super) struct Kept {
 /// One copy of a message for one session: 24 bytes in queues and windows.
 #[derive(Clone, Debug)]
 pub(super) struct Parcel {
-    /// Gone once PUBREC came in: PUBREL needs only the Packet Identifier.
+    /// Gone once PUBREC came in, unless it is measured how long deliveries take: PUBREL needs only the
+    /// Packet Identifier.
     pub(super) message: Option<Message>,
     /// Subscription Identifiers, if there are several.
     many: Option<ThinArc<(), u32>>,
@@ -131,11 +132,16 @@ pub(super) struct Parcel {
     /// The place plus 1 of the session's membership that it came by, 0 for none.
     pub(super) share: u16,
     pub(super) qos: QoS,
-    pub(super) retain: bool,
+    /// [`RETAIN`] and [`HANDED`]: one byte for both.
+    marks: u8,
 }
 
+const RETAIN: u8 = 1;
+const HANDED: u8 = 2;
+
 impl Parcel {
-    pub(super) fn new(message: Message, copy: &Copy<'_>) -> Self {
+    /// `handed`: see [`Parcel::handed`].
+    pub(super) fn new(message: Message, copy: &Copy<'_>, handed: bool) -> Self {
         let (one, many) = match copy.ids {
             [] => (0, None),
             [one] => (*one, None),
@@ -147,7 +153,7 @@ impl Parcel {
             one,
             share: copy.share,
             qos: copy.qos,
-            retain: copy.retain,
+            marks: (u8::from(copy.retain) * RETAIN) | (u8::from(handed) * HANDED),
         }
     }
 
@@ -159,8 +165,19 @@ impl Parcel {
             one: 0,
             share: 0,
             qos,
-            retain: false,
+            marks: 0,
         }
+    }
+
+    /// The RETAIN flag.
+    pub(super) fn retain(&self) -> bool {
+        self.marks & RETAIN != 0
+    }
+
+    /// The message was there before it was meant for this client: a retained one, or one that
+    /// another member of a shared subscription gave back.
+    pub(super) fn handed(&self) -> bool {
+        self.marks & HANDED != 0
     }
 
     pub(super) fn subscription_ids(&self) -> &[u32] {
@@ -181,12 +198,14 @@ impl Weight for Parcel {
 #[cfg(test)]
 mod tests {
     use super::super::connection::Connection;
+    use super::super::slow::Timing;
     use super::*;
 
     #[test]
     fn sizes_hold_the_promises_of_the_architecture() {
         assert_eq!(size_of::<Parcel>(), 24);
         assert!(size_of::<Session>() <= 256, "{}", size_of::<Session>());
+        assert!(size_of::<Timing>() <= 32, "{}", size_of::<Timing>());
         assert!(
             size_of::<Connection>() <= 192,
             "{}",

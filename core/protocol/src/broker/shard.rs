@@ -14,6 +14,7 @@ use super::links::Links;
 use super::meter::{ListenerLimits, Way};
 use super::out::{ConnId, ListenerId, Out, Parked};
 use super::record::Owner;
+use super::slow::SlowLimits;
 use super::source::Source;
 use super::stats::Stats;
 use super::topics::Topics;
@@ -52,6 +53,8 @@ pub struct ShardConfig {
     pub topics: Topics,
     /// How shared subscriptions choose their members. The same in all shards.
     pub shares: ShareStrategies,
+    /// Whether it lists the clients that get their messages late, and which they are.
+    pub slow: Option<SlowLimits>,
 }
 
 /// The server side of MQTT 3.1, 3.1.1 and 5.0 for the connections of one thread: sessions,
@@ -125,9 +128,10 @@ impl Shard {
             owner,
             topics,
             shares,
+            slow,
         } = config;
         Self {
-            links: Links::new(number, limits),
+            links: Links::new(number, limits, slow),
             listeners,
             index: SubscriptionIndex::new(seed),
             topics,
@@ -439,13 +443,13 @@ impl Shard {
         }
         match Packet::decode(frame, conn.version)? {
             Packet::Publish(publish) => self.handle_publish(id, &publish, now, out),
-            Packet::PubAck(ack) => self.handle_puback(id, &ack),
-            Packet::PubRec(ack) => self.handle_pubrec(id, &ack, out),
+            Packet::PubAck(ack) => self.handle_puback(id, &ack, now),
+            Packet::PubRec(ack) => self.handle_pubrec(id, &ack, now, out),
             Packet::PubRel(ack) => {
                 self.handle_pubrel(id, &ack, out);
                 Ok(())
             }
-            Packet::PubComp(ack) => self.handle_pubcomp(id, &ack),
+            Packet::PubComp(ack) => self.handle_pubcomp(id, &ack, now),
             Packet::PingReq => self.send(id, &Packet::PingResp, out),
             Packet::Subscribe(subscribe) => self.handle_subscribe(id, &subscribe, out),
             Packet::Unsubscribe(unsubscribe) => self.handle_unsubscribe(id, &unsubscribe, out),

@@ -87,6 +87,8 @@ pub(super) struct Share {
     pub(super) keep: bool,
     /// The home wants to know the member's load.
     pub(super) report: bool,
+    /// Another member gave it back.
+    pub(super) handed: bool,
 }
 
 /// Whether a member's client is connected.
@@ -425,8 +427,12 @@ impl Shard {
             message,
             keep,
             report,
+            handed,
         } = share;
-        let mut source = Source::made(&message);
+        let mut source = match handed {
+            true => Source::handed(&message),
+            false => Source::made(&message),
+        };
         self.links.frames.begin(false);
         let taken = self
             .links

@@ -17,6 +17,8 @@ pub(super) struct Source<'a> {
     pub(super) qos: QoS,
     pub(super) retain: bool,
     pub(super) origin: Origin,
+    /// It was there before it was meant for whoever gets it now.
+    pub(super) handed: bool,
 }
 
 enum Body<'a> {
@@ -42,7 +44,16 @@ impl<'a> Source<'a> {
             qos: message.qos(),
             retain: message.retain(),
             origin: message.origin(),
+            handed: false,
             body: Body::Made(message),
+        }
+    }
+
+    /// A message that was there before it was meant for whoever gets it now.
+    pub(super) fn handed(message: &'a Message) -> Self {
+        Self {
+            handed: true,
+            ..Self::made(message)
         }
     }
 
@@ -71,6 +82,7 @@ impl<'a> Source<'a> {
             qos: publish.qos,
             retain: publish.retain,
             origin,
+            handed: false,
         }
     }
 

@@ -97,7 +97,7 @@ impl Links {
             return false;
         }
         self.frames.begin(false);
-        let mut source = Source::made(&spilled.message);
+        let mut source = Source::handed(&spilled.message);
         let taken = self.share(member, false, false, &mut source, now, out) == Taken::Yes;
         self.stats.picked_again += u64::from(taken);
         taken

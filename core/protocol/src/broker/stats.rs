@@ -96,6 +96,13 @@ pub struct Stats {
     pub given_up: u64,
     /// QoS 1 and 2 deliveries that the client acknowledged in full, with whatever reason code.
     pub acknowledged: u64,
+    /// Deliveries that took longer than [`SlowLimits::threshold_ms`](super::SlowLimits::threshold_ms).
+    pub late_deliveries: u64,
+    /// Clients that left a full list of [`SlowLimits::entries`](super::SlowLimits::entries) for one that
+    /// is slower.
+    pub slow_displaced: u64,
+    /// Late deliveries of clients that were not put on a full list, because all on it are slower.
+    pub slow_unlisted: u64,
     /// Times that a client was not read because it, or its listener, had sent more than its rate.
     pub rate_pauses: u64,
     /// Times that messages began to wait because their receiver's rate, or its listener's, was used up.
@@ -245,6 +252,9 @@ impl Stats {
         self.control_sent += other.control_sent;
         self.given_up += other.given_up;
         self.acknowledged += other.acknowledged;
+        self.late_deliveries += other.late_deliveries;
+        self.slow_displaced += other.slow_displaced;
+        self.slow_unlisted += other.slow_unlisted;
         self.rate_pauses += other.rate_pauses;
         self.rate_waits += other.rate_waits;
         self.queued += other.queued;

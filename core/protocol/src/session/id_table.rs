@@ -9,7 +9,7 @@ use hashbrown::HashTable;
 const KEPT_CAPACITY: usize = 14;
 
 /// What can be found by its Packet Identifier.
-pub(super) trait Identified {
+pub(crate) trait Identified {
     /// The Packet Identifier; must not change while the entry is in a table.
     fn id(&self) -> u16;
 }
@@ -22,33 +22,33 @@ impl Identified for u16 {
 
 /// Entries by Packet Identifier.
 #[derive(Clone, Debug)]
-pub(super) struct IdTable<E>(Option<Box<HashTable<E>>>);
+pub(crate) struct IdTable<E>(Option<Box<HashTable<E>>>);
 
 impl<E: Identified> IdTable<E> {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self(None)
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.as_ref().map_or(0, |table| table.len())
     }
 
-    pub(super) fn contains(&self, id: u16) -> bool {
+    pub(crate) fn contains(&self, id: u16) -> bool {
         self.get(id).is_some()
     }
 
-    pub(super) fn get(&self, id: u16) -> Option<&E> {
+    pub(crate) fn get(&self, id: u16) -> Option<&E> {
         self.0.as_ref()?.find(hash(id), |entry| entry.id() == id)
     }
 
-    pub(super) fn get_mut(&mut self, id: u16) -> Option<&mut E> {
+    pub(crate) fn get_mut(&mut self, id: u16) -> Option<&mut E> {
         self.0
             .as_mut()?
             .find_mut(hash(id), |entry| entry.id() == id)
     }
 
     /// Adds an entry whose id must not be there yet.
-    pub(super) fn insert(&mut self, entry: E) -> &mut E {
+    pub(crate) fn insert(&mut self, entry: E) -> &mut E {
         debug_assert!(
             !self.contains(entry.id()),
             "packet id {} is in use",
@@ -60,7 +60,7 @@ impl<E: Identified> IdTable<E> {
             .into_mut()
     }
 
-    pub(super) fn remove(&mut self, id: u16) -> Option<E> {
+    pub(crate) fn remove(&mut self, id: u16) -> Option<E> {
         let table = self.0.as_mut()?;
         let found = table.find_entry(hash(id), |entry| entry.id() == id).ok()?;
         let entry = found.remove().0;
@@ -71,22 +71,22 @@ impl<E: Identified> IdTable<E> {
     }
 
     /// Gives the spare memory of an empty table back.
-    pub(super) fn release_spare(&mut self) {
+    pub(crate) fn release_spare(&mut self) {
         if self.len() == 0 {
             self.0 = None;
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &E> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &E> {
         self.0.iter().flat_map(|table| table.iter())
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut E> {
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut E> {
         self.0.iter_mut().flat_map(|table| table.iter_mut())
     }
 
     /// Empties the table, memory and all.
-    pub(super) fn take(&mut self) -> impl Iterator<Item = E> + use<E> {
+    pub(crate) fn take(&mut self) -> impl Iterator<Item = E> + use<E> {
         self.0.take().into_iter().flat_map(|table| *table)
     }
 }

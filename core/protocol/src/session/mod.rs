@@ -12,4 +12,4 @@ pub mod queue;
 pub mod rate;
 pub mod window;
 
-mod id_table;
+pub(crate) mod id_table;

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use ternmq_protocol::broker::retained::{Retained, RetainedLimits};
 use ternmq_protocol::broker::{
     Admission, Applied, AuthAnswer, AuthRequest, AutoSubscription, Claims, ConnId, DelayedLimits,
-    Limits, ListenerId, Out, Rewrite, RewriteOn, Shard, ShardConfig, Topics,
+    Limits, ListenerId, Out, Rewrite, RewriteOn, Shard, ShardConfig, SlowLimits, Topics,
 };
 use ternmq_protocol::codec::subscribe::SubscriptionOptions;
 use ternmq_protocol::codec::{MAX_PACKET_SIZE, Packet, Split, split};
@@ -86,6 +86,11 @@ impl Desk {
             seed: 7,
             limits,
             topics: topics(),
+            slow: Some(SlowLimits {
+                threshold_ms: 1,
+                entries: 2,
+                ..SlowLimits::default()
+            }),
             ..ShardConfig::default()
         };
         let limits = RetainedLimits {

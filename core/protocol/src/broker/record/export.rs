@@ -8,6 +8,7 @@ use super::super::will::StoredWill;
 use super::session::{CopyRecord, InFlightRecord, SubscriptionRecord, WillRecord};
 use super::{Rev, SessionRecord};
 use crate::codec::QoS;
+use crate::session::window::Phase;
 use crate::time::{Clock, Time, UnixMs};
 use hashbrown::HashMap;
 
@@ -59,9 +60,9 @@ impl Shard {
         });
         let window = session.window.in_order();
         record.in_flight = window
-            .map(|(packet_id, _, parcel)| InFlightRecord {
+            .map(|(packet_id, phase, parcel)| InFlightRecord {
                 packet_id,
-                copy: copy(parcel, &places),
+                copy: copy(parcel, &places).filter(|_| phase != Phase::AwaitPubcomp),
             })
             .collect();
         record.received = session.received.iter().collect();
@@ -149,7 +150,7 @@ fn copy(parcel: &Parcel, places: &HashMap<u16, u16>) -> Option<CopyRecord> {
     Some(CopyRecord {
         message: parcel.message.clone()?,
         qos: parcel.qos,
-        retain: parcel.retain,
+        retain: parcel.retain(),
         ids: parcel.subscription_ids().into(),
         shared: places.get(&parcel.share.wrapping_sub(1)).copied(),
     })

@@ -157,5 +157,5 @@ fn parcel(copy: Option<CopyRecord>, shares: &[u16]) -> Parcel {
         ids: &copy.ids,
         share: place.copied().unwrap_or(0),
     };
-    Parcel::new(copy.message, &made)
+    Parcel::new(copy.message, &made, false)
 }

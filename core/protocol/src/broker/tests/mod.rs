@@ -18,6 +18,7 @@ mod retained;
 mod rewrite;
 mod sessions;
 mod shared;
+mod slow;
 mod spill;
 mod subscribe;
 mod topics;

@@ -19,7 +19,7 @@ use crate::version::ProtocolVersion;
 const STOPPED: UnixMs = UnixMs(1_800_000_000_000);
 
 /// The records of all sessions in pages of two, as bytes and back.
-fn export(shard: &mut Shard, clock: Clock) -> Vec<SessionRecord> {
+pub(super) fn export(shard: &mut Shard, clock: Clock) -> Vec<SessionRecord> {
     let (mut records, mut from) = (Vec::new(), Some(0));
     while let Some(slot) = from {
         from = shard.export(slot, 2, clock, &mut records);
@@ -28,7 +28,7 @@ fn export(shard: &mut Shard, clock: Clock) -> Vec<SessionRecord> {
 }
 
 /// Through the bytes of a store: written by one clock, read by another.
-fn carry(record: &SessionRecord, clock: Clock, later: Clock) -> SessionRecord {
+pub(super) fn carry(record: &SessionRecord, clock: Clock, later: Clock) -> SessionRecord {
     let (mut bytes, mut messages) = (Vec::new(), Vec::new());
     let place = |message: &Message| {
         let mut body = Vec::new();
