@@ -305,8 +305,8 @@ fn new_shard(
         listeners: listeners.into(),
         topics: config.topics.clone(),
         shares: config.shares.clone(),
-        slow: None,
         owner,
+        slow: config.slow,
     })
 }
 

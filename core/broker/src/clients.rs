@@ -2,7 +2,8 @@
 
 use std::sync::mpsc::{SyncSender, sync_channel};
 
-use ternmq_protocol::broker::{ClientInfo, ClientPage, Shard};
+use ternmq_protocol::Time;
+use ternmq_protocol::broker::{ClientInfo, ClientPage, Shard, SlowSubscriber};
 
 use crate::broker::Broker;
 use crate::shared::Parcel;
@@ -10,13 +11,17 @@ use crate::shared::Parcel;
 /// Most clients of one page: what a shard answers in well under a millisecond.
 pub(crate) const PAGE: usize = 1_000;
 
-/// What somebody outside of the shards wants to know. Whoever asked may have gone, and there is room
+/// What somebody outside of the shards wants to know, or to have done. Whoever asked may have gone, and there is room
 /// for the answer, so no shard ever waits.
 pub(crate) enum Question {
     /// About one client.
     Client(Box<str>, SyncSender<Option<ClientInfo>>),
     /// About some of the shard's clients: from where on, and how many at most.
     Clients(u32, usize, SyncSender<ClientPage>),
+    /// Which clients get their messages late.
+    Slow(SyncSender<Vec<SlowSubscriber>>),
+    /// That these are forgotten.
+    ClearSlow,
 }
 
 /// Where the next page of [`Broker::clients`] begins. The default is the beginning.
@@ -36,10 +41,12 @@ pub struct Clients {
 }
 
 impl Question {
-    pub(crate) fn answer(self, shard: &Shard) {
+    pub(crate) fn answer(self, shard: &mut Shard, now: Time) {
         match self {
             Self::Client(client_id, reply) => drop(reply.try_send(shard.client(&client_id))),
             Self::Clients(from, max, reply) => drop(reply.try_send(shard.clients(from, max))),
+            Self::Slow(reply) => drop(reply.try_send(shard.slow_subscribers(now))),
+            Self::ClearSlow => shard.clear_slow_subscribers(),
         }
     }
 }

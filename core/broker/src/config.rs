@@ -8,11 +8,11 @@ use std::time::Duration;
 pub use ternmq_protocol::broker::Limits as SessionLimits;
 pub use ternmq_protocol::broker::retained::RetainedLimits;
 pub use ternmq_protocol::broker::{DelayedLimits, ShareStrategies, ShareStrategy, Topics};
-pub use ternmq_protocol::broker::{Priorities, Rates};
+pub use ternmq_protocol::broker::{Latency, Priorities, Rates, SlowLimits};
 pub use ternmq_protocol::session::rate::Rate;
 
 use ternmq_protocol::ProtocolVersion;
-use ternmq_protocol::broker::ListenerLimits;
+use ternmq_protocol::broker::{ListenerLimits, MAX_SLOW_SUBSCRIBERS};
 
 use crate::auth::User;
 use crate::bans::{Ban, BanLimits};
@@ -55,6 +55,10 @@ pub struct Config {
     pub bans: Vec<Ban>,
     /// Whether clients that connect over and over are banned, `None`: they aren't.
     pub flapping: Option<Flapping>,
+    /// Whether the broker lists the clients that get their messages late
+    /// ([`Broker::slow_subscribers`](crate::Broker::slow_subscribers)), and which they are; `None`: it
+    /// measures nothing.
+    pub slow: Option<SlowLimits>,
     /// Where the broker tells what its operator should know. The channel is the bound: what finds no
     /// room is lost, and counted.
     pub events: Option<SyncSender<Event>>,
@@ -148,6 +152,7 @@ impl Default for Config {
             store: None,
             bans: Vec::new(),
             flapping: None,
+            slow: None,
             events: None,
         }
     }
@@ -250,6 +255,8 @@ impl Config {
             .is_some_and(|f| f.max == 0 || f.max > MAX_FLAPPING)
         {
             "flapping is counted from 1 connection to 1,000"
+        } else if self.slow.is_some_and(|slow| !is_sound(&slow)) {
+            "slow subscribers: 1 to 1,000 entries, and a threshold and an expiry above 0"
         } else if session.connections == 0 || session.sessions == 0 {
             "no session is allowed"
         } else if session.connect_timeout_ms == 0 {
@@ -274,6 +281,12 @@ impl Config {
     }
 }
 
+fn is_sound(slow: &SlowLimits) -> bool {
+    (1..=MAX_SLOW_SUBSCRIBERS).contains(&slow.entries)
+        && slow.threshold_ms > 0
+        && slow.expire_ms > 0
+}
+
 /// What every client must be able to send: a CONNECT with a client identifier and a will, a
 /// SUBSCRIBE.
 const MIN_PACKET_SIZE: u32 = 1024;
@@ -292,20 +305,38 @@ mod tests {
     #[test]
     fn limits_with_which_nothing_works_are_refused() {
         assert!(Config::default().check().is_ok());
-        let breaks: [fn(&mut Config); 13] = [
-            |config| config.shards = MAX_SHARDS + 1,
-            |config| config.limits.connections = 0,
-            |config| config.limits.mailbox_messages = 0,
-            |config| config.limits.mailbox_bytes = 0,
-            |config| config.limits.password_queue = 0,
-            |config| config.limits.password_threads = 0,
-            |config| config.limits.password_threads = 65,
-            |config| config.session.sessions = 0,
-            |config| config.session.connect_timeout_ms = 0,
-            |config| config.session.packet_size = 0,
-            |config| config.session.connect_size = 100,
-            |config| config.session.inflight = 0,
-            |config| config.session.receive_maximum = 0,
+        let slow = SlowLimits::default();
+        let breaks: [&dyn Fn(&mut Config); 17] = [
+            &|config: &mut Config| config.shards = MAX_SHARDS + 1,
+            &|config: &mut Config| config.limits.connections = 0,
+            &|config: &mut Config| config.limits.mailbox_messages = 0,
+            &|config: &mut Config| config.limits.mailbox_bytes = 0,
+            &|config: &mut Config| config.limits.password_queue = 0,
+            &|config: &mut Config| config.limits.password_threads = 0,
+            &|config: &mut Config| config.limits.password_threads = 65,
+            &|config: &mut Config| config.session.sessions = 0,
+            &|config: &mut Config| config.session.connect_timeout_ms = 0,
+            &|config: &mut Config| config.session.packet_size = 0,
+            &|config: &mut Config| config.session.connect_size = 100,
+            &|config: &mut Config| config.session.inflight = 0,
+            &|config: &mut Config| config.session.receive_maximum = 0,
+            &|config: &mut Config| config.slow = Some(SlowLimits { entries: 0, ..slow }),
+            &|config: &mut Config| {
+                let entries = MAX_SLOW_SUBSCRIBERS + 1;
+                config.slow = Some(SlowLimits { entries, ..slow });
+            },
+            &|config: &mut Config| {
+                config.slow = Some(SlowLimits {
+                    threshold_ms: 0,
+                    ..slow
+                })
+            },
+            &|config: &mut Config| {
+                config.slow = Some(SlowLimits {
+                    expire_ms: 0,
+                    ..slow
+                })
+            },
         ];
         for (at, make) in breaks.into_iter().enumerate() {
             let mut config = Config::default();

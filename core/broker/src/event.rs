@@ -1,5 +1,7 @@
 //! What a broker tells whoever runs it.
 
+use ternmq_protocol::broker::SlowSubscriber;
+
 use crate::bans::{Ban, Banned};
 
 /// Something that the operator of a broker should know, from [`Config::events`](crate::Config).
@@ -14,4 +16,8 @@ pub enum Event {
     Unbanned(Banned),
     /// Every client is gone after [`Broker::drain`](crate::Broker::drain).
     Drained,
+    /// A client has come on the list of those that get their messages late, see
+    /// [`Config::slow`](crate::Config::slow): what was known of it when it was told, once while it is
+    /// on the list. Each shard tells of 10 in a second at most, the slowest first.
+    SlowSubscriber(SlowSubscriber),
 }

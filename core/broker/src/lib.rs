@@ -27,6 +27,7 @@ mod placement;
 mod retained;
 mod shared;
 mod slots;
+mod slow;
 mod stats;
 pub mod store;
 mod sys;
@@ -35,8 +36,8 @@ pub use bans::{Ban, BanError, BanLimits, Banned};
 pub use broker::Broker;
 pub use clients::{ClientCursor, Clients};
 pub use config::{
-    Config, DelayedLimits, Limits, ListenerConfig, Priorities, Rate, Rates, RetainedLimits,
-    SessionLimits, ShareStrategies, ShareStrategy, Topics, Versions,
+    Config, DelayedLimits, Latency, Limits, ListenerConfig, Priorities, Rate, Rates,
+    RetainedLimits, SessionLimits, ShareStrategies, ShareStrategy, SlowLimits, Topics, Versions,
 };
 pub use drain::Drain;
 pub use ending::Ending;
@@ -47,4 +48,4 @@ pub use network::{Network, NetworkError};
 pub use placement::Placement;
 pub use stats::Stats;
 pub use sys::sys_topics;
-pub use ternmq_protocol::broker::{ClientConnection, ClientCounters, ClientInfo};
+pub use ternmq_protocol::broker::{ClientConnection, ClientCounters, ClientInfo, SlowSubscriber};

@@ -7,7 +7,9 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Mutex, OnceLock};
 use std::time::Instant;
 
-use ternmq_protocol::broker::{Applied, Claims, Letter, ListenerId, Parked, RetainedOp};
+use ternmq_protocol::broker::{
+    Applied, Claims, Letter, ListenerId, Parked, RetainedOp, SlowLimits,
+};
 use ternmq_protocol::time::Clock;
 use ternmq_protocol::weight::Weight;
 use ternmq_protocol::{Message, Time};
@@ -97,6 +99,8 @@ pub(crate) struct Shared {
     pub(crate) bans: Bans,
     /// Set once clients are being let go.
     pub(crate) drain: OnceLock<Draining>,
+    /// Whether clients that get their messages late are listed.
+    pub(crate) slow: Option<SlowLimits>,
     events: Option<SyncSender<Event>>,
     /// Bans that the list had no room for, and events that nobody took in time.
     bans_refused: AtomicU64,
@@ -152,6 +156,7 @@ impl Shared {
             retained: Store::new(limits.retained),
             bans: Bans::new(limits.bans),
             drain: OnceLock::new(),
+            slow: config.slow,
             events: config.events.clone(),
             bans_refused: AtomicU64::new(0),
             events_lost: AtomicU64::new(0),
@@ -184,6 +189,12 @@ impl Shared {
 
     /// A message from outside of the shards.
     pub(crate) fn publish(&self, message: &Message) -> Result<(), PublishError> {
+        // It comes in now, whenever it was made: who gets it is not late because of that.
+        let arriving = self.slow.and_then(|_| {
+            let now = self.time(Instant::now());
+            (message.age(now) > 0).then(|| message.arriving(now))
+        });
+        let message = arriving.as_ref().unwrap_or(message);
         if message.retain() {
             let now = self.time(Instant::now());
             let op = if message.payload().is_empty() {

@@ -39,6 +39,7 @@ struct File {
     /// Who may come in by a password.
     user: Vec<crate::users::Line>,
     shared_subscriptions: crate::shares::Table,
+    slow_subscribers: Option<crate::slow::Table>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -183,6 +184,7 @@ fn merge(file: File, listen: &[SocketAddr]) -> Settings {
         shards: file.shards,
         sys_interval: (!interval.is_zero()).then_some(interval),
         flapping: file.flapping.map(Flapping::from),
+        slow: file.slow_subscribers.map(Into::into),
         bans: file.ban.into_iter().map(|ban| ban.0).collect(),
         shares: file.shared_subscriptions.into(),
         ..Config::default()
@@ -232,6 +234,7 @@ fn listener(address: SocketAddr, anonymous: Option<bool>) -> ListenerConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ternmq_broker::{Latency, SlowLimits};
 
     #[test]
     fn without_anything_it_listens_on_loopback_and_lets_everybody_in() {
@@ -417,6 +420,7 @@ mod tests {
         assert_eq!(broker.listeners[0].rates.bytes_in.per_second, 10_000_000);
         assert_eq!(broker.listeners[0].client_rates.messages_in.burst, 500);
         assert_eq!(broker.flapping, Some(FlappingTable::default().into()));
+        assert_eq!(broker.slow, Some(crate::slow::Table::default().into()));
         assert_eq!(
             (
                 broker.topics.rewrite.len(),
@@ -436,6 +440,7 @@ mod tests {
             "[[listener]]",
             "[[priority]]",
             "[flapping]",
+            "[slow_subscribers]",
             "[[ban]]",
             "[shared_subscriptions]",
             "[[shared_subscriptions.group]]",
@@ -500,6 +505,22 @@ mod tests {
     }
 
     #[test]
+    fn slow_subscribers_are_listed_if_there_is_a_table() {
+        let slow = |text| merge(parse(text).unwrap(), &[]).broker.slow;
+        assert_eq!(slow(""), None);
+        assert_eq!(slow("[slow_subscribers]"), Some(SlowLimits::default()));
+        let text = "[slow_subscribers]\nlatency = 'response'\nthreshold_ms = 7\n\
+            entries = 8\nkeep_for = 9";
+        let limits = SlowLimits {
+            latency: Latency::Response,
+            threshold_ms: 7,
+            entries: 8,
+            expire_ms: 9_000,
+        };
+        assert_eq!(slow(text), Some(limits));
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_its_place() {
         for (text, words) in [
             ("[[ban]]\naddress = '10.0.0.1/8'", "line 1"),
@@ -520,6 +541,10 @@ mod tests {
             ("[limits]\nqueue_policy = 'refuse'", "`drop_newest`"),
             ("[[priority]]\nfilter = 'a#'\npriority = 1", "line 2"),
             ("[flapping]\nmax = 0\nbans = 1", "line 3"),
+            (
+                "[slow_subscribers]\nlatency = 'half'",
+                "unknown variant `half`",
+            ),
             (
                 "[shared_subscriptions]\nstrategy = 'fair'",
                 "unknown variant `fair`",

@@ -14,6 +14,7 @@ mod rates;
 mod report;
 mod serve;
 mod shares;
+mod slow;
 mod subscribe;
 mod topics;
 mod users;

@@ -9,13 +9,14 @@ use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use ternmq_broker::store::Restoration;
-use ternmq_broker::{Broker, Config, Drain, Ending, Event, Stats};
+use ternmq_broker::{Broker, Config, Drain, Ending, Event, SlowSubscriber, Stats};
 
 use crate::bans;
 use crate::cli::Serve;
 use crate::config::{self, Settings};
 use crate::data::{DataFolder, url};
 use crate::report::Report;
+use crate::slow;
 
 /// Events and signals that wait to be looked at. An event that finds no room is lost and counted.
 const WAITING: usize = 1024;
@@ -77,9 +78,9 @@ pub(crate) fn run(args: &Serve) -> Result<ExitCode, String> {
     );
     // From now on signals find nobody.
     drop(told);
-    let stats = broker.stats();
+    let (stats, slow) = (broker.stats(), broker.slow_subscribers());
     broker.stop().map_err(|failure| failure.to_string())?;
-    tell_the_sums(report, &stats);
+    tell_the_sums(report, &stats, &slow);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -108,6 +109,10 @@ fn listen(
                 continue;
             }
             Told::Event(Event::Drained) => "drained",
+            Told::Event(Event::SlowSubscriber(subscriber)) => {
+                slow::tell(report, &subscriber);
+                continue;
+            }
             Told::Event(event) => {
                 bans_changed |= tell_of_a_ban(report, &event);
                 continue;
@@ -238,7 +243,7 @@ fn tell_what_is_kept(report: Report, restoration: &Restoration) {
 }
 
 /// What went through, and what didn't: the last chance to learn of drops and refusals.
-fn tell_the_sums(report: Report, stats: &Stats) {
+fn tell_the_sums(report: Report, stats: &Stats, slow: &[SlowSubscriber]) {
     let (mqtt, dropped) = (&stats.mqtt, &stats.mqtt.dropped);
     let received: u64 = mqtt.received.iter().sum();
     let refused = stats.connections_refused + stats.accept_errors + mqtt.connects_refused;
@@ -251,20 +256,22 @@ fn tell_the_sums(report: Report, stats: &Stats) {
         true => String::new(),
         false => format!(" ({})", reasons.join(", ")),
     };
+    let late = slow::sum(mqtt.late_deliveries, slow);
     let by_reason: serde_json::Map<String, Value> = dropped
         .by_reason()
         .map(|(reason, count)| (reason.to_owned(), count.into()))
         .collect();
     report.event(
         &format!(
-            "stopped: {} connections ({refused} refused), {received} messages received, {} sent, {} \
-             dropped{reasons}",
+            "stopped: {} connections ({refused} refused), {received} messages received, {} sent{late}, \
+             {} dropped{reasons}",
             stats.accepted,
             mqtt.sent(),
             dropped.total(),
         ),
         json!({ "event": "stopped", "connections": stats.accepted, "refused": refused,
             "protocol_errors": mqtt.peer_errors, "received": received, "sent": mqtt.sent(),
+            "late": mqtt.late_deliveries, "slow_subscribers": slow::list(slow),
             "dropped": by_reason }),
     );
 }

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// `ternmq serve` on a free port, in a folder of its own.
 struct Server {
@@ -49,6 +50,17 @@ impl Server {
             .args(["--url", &self.url])
             .args(&args[1..]);
         command
+    }
+
+    /// The next line on standard error: byte by byte, so that what follows is left there.
+    fn line_of_stderr(&mut self) -> String {
+        let mut line = Vec::new();
+        while !line.ends_with(b"\n") {
+            let mut byte = [0];
+            self.stderr.read_exact(&mut byte).unwrap();
+            line.extend(byte);
+        }
+        text(&line)
     }
 
     /// Sends a signal, and returns what the server said on standard error until it ended.
@@ -406,8 +418,8 @@ fn a_json_server_speaks_json_only() {
 }
 
 /// A raw MQTT 5.0 client that is let in.
-fn raw_client(server: &Server) -> std::net::TcpStream {
-    let address = server.url.strip_prefix("mqtt://").unwrap();
+fn raw_client(url: &str) -> std::net::TcpStream {
+    let address = url.strip_prefix("mqtt://").unwrap();
     let mut socket = std::net::TcpStream::connect(address).unwrap();
     socket
         .write_all(b"\x10\x0e\0\x04MQTT\x05\x02\0\0\0\0\x01r")
@@ -435,7 +447,7 @@ fn sigusr1_sends_clients_to_the_other_server_and_ends() {
     std::fs::write(&file, "server_reference = 'other:1883'\n").unwrap();
     let path = file.to_str().unwrap();
     let server = Server::start(&["--config", path, "--listen", "127.0.0.1:0"]);
-    let mut client = raw_client(&server);
+    let mut client = raw_client(&server.url);
     send_signal(&server.child, "USR1");
     let goodbye = packet(&mut client);
     assert_eq!((goodbye[0], goodbye[2]), (0xe0, 0x9c));
@@ -486,4 +498,82 @@ fn a_ban_is_there_again_after_a_restart() {
         said.contains("bans.json") && said.contains("line 1"),
         "{said}"
     );
+}
+
+/// A client that gets a message and acknowledges it 50 ms later.
+fn be_late(url: &str) {
+    let mut client = raw_client(url);
+    client.write_all(b"\x82\x07\0\x01\0\0\x01t\x01").unwrap();
+    assert_eq!(packet(&mut client)[0], 0x90);
+    let publish = ["pub", "-L", url, "-t", "t", "-m", "x", "-q", "1"];
+    assert!(ternmq().args(publish).status().unwrap().success());
+    let message = packet(&mut client);
+    assert_eq!((message[0], &message[2..5]), (0x32, &b"\0\x01t"[..]));
+    let got = Instant::now();
+    while got.elapsed() < Duration::from_millis(50) {
+        ping(&mut client);
+    }
+    client
+        .write_all(&[0x40, 2, message[5], message[6]])
+        .unwrap();
+    // The acknowledgement has been handled when this is answered.
+    ping(&mut client);
+}
+
+fn ping(client: &mut std::net::TcpStream) {
+    client.write_all(b"\xc0\0").unwrap();
+    assert_eq!(packet(client)[0], 0xd0);
+}
+
+#[test]
+fn a_slow_subscriber_is_told_of_to_people_and_to_programs() {
+    let folder = folder("slow");
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("ternmq.toml");
+    let lines = "[slow_subscribers]\nthreshold_ms = 20\n[[listener]]\naddress = '127.0.0.1:0'";
+    std::fs::write(&file, lines).unwrap();
+    let config = file.to_str().unwrap();
+    let mut server = Server::start(&["--config", config]);
+    be_late(&server.url);
+    let mut told = String::new();
+    while !told.contains("slow subscriber") {
+        told = server.line_of_stderr();
+    }
+    assert!(told.starts_with("slow subscriber \"r\": "), "{told}");
+    assert!(told.ends_with(" ms for \"t\"\n"), "{told}");
+    let (status, said) = server.stop("TERM");
+    assert!(status.success());
+    assert!(said.contains(", 1 late (slowest: \"r\", "), "{said}");
+
+    let mut child = ternmq()
+        .args(["serve", "--json", "--config", config])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut next = || {
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        serde_json::from_str::<serde_json::Value>(&line).unwrap()
+    };
+    let listening = next();
+    be_late(listening["url"].as_str().unwrap());
+    let told = next();
+    assert_eq!(told["event"], "slow_subscriber");
+    assert_eq!(
+        (&told["client_id"], &told["topic"]),
+        (&"r".into(), &"t".into())
+    );
+    assert!(told["latency_ms"].as_u64().unwrap() >= 50, "{told}");
+    assert_eq!(told["late"], 1);
+    send_signal(&child, "TERM");
+    assert_eq!(next()["event"], "stopping");
+    let sums = next();
+    assert_eq!(
+        (&sums["event"], &sums["late"]),
+        (&"stopped".into(), &1.into())
+    );
+    let list = sums["slow_subscribers"].as_array().unwrap();
+    assert_eq!((list.len(), &list[0]["client_id"]), (1, &"r".into()));
+    assert!(child.wait().unwrap().success());
 }

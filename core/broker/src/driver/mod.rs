@@ -12,6 +12,7 @@ mod input;
 mod output;
 mod policy;
 mod settle;
+mod slow;
 
 use std::collections::VecDeque;
 use std::io;
@@ -84,6 +85,8 @@ pub(crate) struct Driver {
     policy: policy::Policy,
     /// While clients are being let go.
     departures: Option<drain::Departures>,
+    /// When the operator may be told again who is late.
+    tells_at: Time,
     /// On the first shard, if it is wanted.
     sys: Option<Box<Sys>>,
     busy: Busy,
@@ -132,6 +135,7 @@ impl Driver {
             post: settle::Post::new(shards),
             policy: policy::Policy::new(config.flapping, config.limits.flapping_clients),
             departures: None,
+            tells_at: now,
             sys: config
                 .sys_interval
                 .filter(|_| number == 0)
@@ -211,6 +215,7 @@ impl Driver {
             self.sweep_at,
             self.sys.as_ref().and_then(|sys| sys.next()),
             self.next_departure(),
+            self.next_telling(),
             self.stops_at,
         ];
         let next = deadlines.into_iter().flatten().min()?;
@@ -233,6 +238,9 @@ impl Driver {
         self.report_if_due();
         if self.next_departure().is_some_and(|at| at <= self.now) {
             self.let_go();
+        }
+        if self.next_telling().is_some_and(|at| at <= self.now) {
+            self.tell_of_slow_subscribers();
         }
         while let Some(conn) = self.goodbyes.overdue(self.now, &self.slots) {
             self.close(conn);
@@ -275,7 +283,7 @@ impl Driver {
                 // Whoever asked may have gone.
                 let _ = reply.try_send(self.stats());
             }
-            Parcel::Ask(question) => question.answer(&self.shard),
+            Parcel::Ask(question) => question.answer(&mut self.shard, self.now),
             Parcel::Expel(who) => self.expel(&who),
             Parcel::Drain => self.begin_drain(),
             Parcel::Report => {

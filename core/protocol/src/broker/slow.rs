@@ -22,8 +22,8 @@ pub const MAX_SLOW_SUBSCRIBERS: usize = 1_000;
 /// a client answers for its own delay only:
 /// - what waited while the client was away, and what a store kept, begins when the client is back;
 /// - a retained message begins when the page it stands in is handed to the connection, and a message
-///   that another member of a shared subscription gave back when this one gets it. There the youngest
-///   page counts for all of them that are still on their way;
+///   that another member of a shared subscription gave back or had no room for when this one gets it.
+///   The last time counts for all such messages that are still on their way;
 /// - a delayed message begins when it is due, a will when it is published.
 ///
 /// What waits because of the client's rate, its Receive Maximum or its priority counts: the client
