@@ -21,6 +21,8 @@ const PROPERTIES = {
   assigned_client_id: ["assignedClientIdentifier", TEXT],
   receive_maximum: ["receiveMaximum", NUMBER],
   topic_alias: ["topicAlias", NUMBER],
+  auth_method: ["authenticationMethod", TEXT],
+  auth_data: ["authenticationData", (v) => v],
   will_delay: ["willDelayInterval", NUMBER],
 };
 
@@ -120,12 +122,37 @@ class Shim {
     client.on("packetreceive", (packet) => this.noteReason(packet));
     client.on("disconnect", (packet) => (this.reason = packet.reasonCode));
     client.on("close", () => this.lost.put(this.reason));
-    const connack = await new Promise((resolve, reject) => {
-      client.on("connect", resolve);
-      client.on("error", reject);
-    });
-    const fields = fieldsOf(connack.properties ?? {});
-    return answer("ok", ["session_present", Number(connack.sessionPresent)], ...fields);
+    const said = (this.said = new Inbox());
+    client.on("connect", (packet) => said.put({ packet }));
+    client.on("error", (error) => said.put({ error }));
+    client.on("disconnect", ({ reasonCode }) => said.put({ error: { code: reasonCode } }));
+    client.handleAuth = (packet, reply) => said.put({ packet, reply });
+    return this.hears();
+  }
+
+  /** What the server says: CONNACK, or a step of an authentication. */
+  async hears() {
+    const { packet, reply, error } = await this.said.take();
+    if (error) throw error;
+    const fields = fieldsOf(packet.properties ?? {});
+    if (!reply) return answer("ok", ["session_present", Number(packet.sessionPresent)], ...fields);
+    if (packet.reasonCode === 0) {
+      reply(null);
+      return answer("ok", ...fields);
+    }
+    this.reply = reply;
+    return answer("asked", ...fields);
+  }
+
+  async authenticates(line) {
+    this.reply(null, { cmd: "auth", reasonCode: 0x18, properties: line.properties() });
+    return this.hears();
+  }
+
+  /** mqtt.js has no public call for it. */
+  async reauthenticates(line) {
+    this.client._sendPacket({ cmd: "auth", reasonCode: 0x19, properties: line.properties() });
+    return this.hears();
   }
 
   async subscribes(line) {
