@@ -6,18 +6,20 @@ mod support;
 
 use support::{Scene, bytes, last_words};
 
-/// Malformed Packet and Protocol Error. Where the standard calls something "malformed" only that
-/// will do; for many violations it names neither, and both are right.
-const MALFORMED: &[u32] = &[0x81];
-const PROTOCOL: &[u32] = &[0x82];
-const EITHER: &[u32] = &[0x81, 0x82];
+/// Malformed Packet: its bytes are none of the figures of the standard, which is what the standard calls
+/// malformed.
+const MALFORMED: u32 = 0x81;
+/// Protocol Error: it can be read, and is not allowed, there and then or at all (1.2). Where the standard
+/// forbids something and names no code, this is the one. Not 0x90 for a topic with a wildcard: that is
+/// for names that are well formed and not accepted.
+const PROTOCOL: u32 = 0x82;
 
-type Case<'a> = (&'a str, Vec<u8>, &'a [u32]);
+type Case<'a> = (&'a str, Vec<u8>, u32);
 
 /// Sends each case on a connection of its own in `level`, and requires its end.
 fn refuse(level: u8, cases: &[Case<'_>]) {
     let mut scene = Scene::new();
-    for (name, bytes, reasons) in cases {
+    for (name, bytes, wanted) in cases {
         let mut peer = scene.client(level, "CONNECT client_id=bad");
         peer.send_bytes(bytes).expect(name);
         let words = last_words(&mut peer, name);
@@ -25,10 +27,7 @@ fn refuse(level: u8, cases: &[Case<'_>]) {
             (5, Some(words)) => {
                 assert_eq!(words.word(0), "DISCONNECT", "{name}: {words}");
                 let reason = words.number("reason", 0);
-                assert!(
-                    reasons.contains(&reason),
-                    "{name}: {words}, not {reasons:02x?}"
-                );
+                assert_eq!(reason, *wanted, "{name}: {words}");
             }
             (5, None) => panic!("{name}: closed without DISCONNECT"),
             (_, words) => assert_eq!(words, None, "{name}: a word to MQTT 3"),
@@ -38,14 +37,13 @@ fn refuse(level: u8, cases: &[Case<'_>]) {
     assert_eq!(scene.finish().mqtt.peer_errors, cases.len() as u64);
 }
 
-fn cases<'a>(level: u8, lines: &[(&'a str, &'a [u32])]) -> Vec<Case<'a>> {
-    let case = |(text, reasons): &(&'a str, &'a [u32])| (*text, bytes(level, text), *reasons);
+fn cases<'a>(level: u8, lines: &[(&'a str, u32)]) -> Vec<Case<'a>> {
+    let case = |(text, reason): &(&'a str, u32)| (*text, bytes(level, text), *reason);
     lines.iter().map(case).collect()
 }
 
-fn raw<'a>(rows: &[(&'a str, &[u8], &'a [u32])]) -> Vec<Case<'a>> {
-    let case =
-        |(name, bytes, reasons): &(&'a str, &[u8], &'a [u32])| (*name, bytes.to_vec(), *reasons);
+fn raw<'a>(rows: &[(&'a str, &[u8], u32)]) -> Vec<Case<'a>> {
+    let case = |(name, bytes, reason): &(&'a str, &[u8], u32)| (*name, bytes.to_vec(), *reason);
     rows.iter().map(case).collect()
 }
 
@@ -62,33 +60,34 @@ fn wrong_everywhere(level: u8) -> Vec<Case<'static>> {
     all
 }
 
-const WRONG: &[(&str, &[u32])] = &[
+const WRONG: &[(&str, u32)] = &[
     ("CONNECT client_id=bad", PROTOCOL),
     ("CONNACK", PROTOCOL),
     ("SUBACK id=1 code=0", PROTOCOL),
     ("UNSUBACK id=1 code=0", PROTOCOL),
     ("PINGRESP", PROTOCOL),
     ("PUBLISH topic=a qos=3 id=1", MALFORMED),
-    ("PUBLISH topic=a qos=1 id=0", EITHER),
-    ("PUBLISH topic=a qos=2 id=0", EITHER),
-    ("PUBLISH topic=a dup=1", EITHER),
+    ("PUBLISH topic=a qos=1 id=0", PROTOCOL),
+    ("PUBLISH topic=a qos=2 id=0", PROTOCOL),
+    // The flags are one field: DUP 1 is no value of it with QoS 0 (2.1.3).
+    ("PUBLISH topic=a dup=1", MALFORMED),
     ("PUBLISH topic=a dup=1 qos=3 id=1", MALFORMED),
-    ("PUBACK id=0", EITHER),
-    ("PUBREC id=0", EITHER),
-    ("PUBREL id=0", EITHER),
-    ("PUBCOMP id=0", EITHER),
+    ("PUBACK id=0", PROTOCOL),
+    ("PUBREC id=0", PROTOCOL),
+    ("PUBREL id=0", PROTOCOL),
+    ("PUBCOMP id=0", PROTOCOL),
     ("PUBACK id=1 flags=1", MALFORMED),
     ("PUBREC id=1 flags=2", MALFORMED),
     ("PUBCOMP id=1 flags=8", MALFORMED),
     ("PUBLISH topic=%ff", MALFORMED),
     ("PUBLISH topic=a%00b", MALFORMED),
     ("PUBLISH topic=%ed%a0%80", MALFORMED),
-    ("PUBLISH topic=a/+", &[0x81, 0x82, 0x90]),
-    ("PUBLISH topic=#", &[0x81, 0x82, 0x90]),
+    ("PUBLISH topic=a/+", PROTOCOL),
+    ("PUBLISH topic=#", PROTOCOL),
     ("PUBREL id=1 flags=0", MALFORMED),
     ("SUBSCRIBE id=1 filter=a flags=0", MALFORMED),
     ("SUBSCRIBE id=1", PROTOCOL),
-    ("SUBSCRIBE id=0 filter=a", EITHER),
+    ("SUBSCRIBE id=0 filter=a", PROTOCOL),
     ("SUBSCRIBE id=1 filter=a options=3", PROTOCOL),
     ("SUBSCRIBE id=1 filter=a options=0x40", MALFORMED),
     ("SUBSCRIBE id=1 filter=a options=0x80", MALFORMED),
@@ -99,13 +98,13 @@ const WRONG: &[(&str, &[u32])] = &[
     ("UNSUBSCRIBE id=1 filter=a%00", MALFORMED),
     ("UNSUBSCRIBE id=1 filter=a flags=0", MALFORMED),
     ("UNSUBSCRIBE id=1", PROTOCOL),
-    ("UNSUBSCRIBE id=0 filter=a", EITHER),
+    ("UNSUBSCRIBE id=0 filter=a", PROTOCOL),
     ("PINGREQ flags=1", MALFORMED),
     ("DISCONNECT flags=1", MALFORMED),
 ];
 
-const WRONG_BYTES: &[(&str, &[u8], &[u32])] = &[
-    ("packet type 0", b"\x00\x00", EITHER),
+const WRONG_BYTES: &[(&str, &[u8], u32)] = &[
+    ("packet type 0", b"\x00\x00", MALFORMED),
     (
         "a length of five bytes",
         b"\x30\xff\xff\xff\xff\x01",
@@ -152,7 +151,10 @@ fn bad_packets_of_mqtt_5_end_with_their_reason() {
 #[test]
 fn bad_packets_of_mqtt_3_1_1_end_without_a_word() {
     let mut all = wrong_everywhere(4);
-    all.extend(cases(4, &[("AUTH", PROTOCOL), ("PUBLISH topic=", EITHER)]));
+    all.extend(cases(
+        4,
+        &[("AUTH", PROTOCOL), ("PUBLISH topic=", PROTOCOL)],
+    ));
     all.extend(raw(&[
         (
             "a PUBACK of three bytes",
@@ -171,16 +173,16 @@ fn what_only_mqtt_5_has_can_be_wrong_too() {
         5,
         &[
             ("PUBLISH topic=", PROTOCOL),
-            ("PUBLISH topic=a payload_format=2", EITHER),
-            ("PUBLISH topic=a response_topic=a/%23", EITHER),
+            ("PUBLISH topic=a payload_format=2", PROTOCOL),
+            ("PUBLISH topic=a response_topic=a/%23", PROTOCOL),
             ("PUBLISH topic=a response_topic=%ff", MALFORMED),
             ("SUBSCRIBE id=1 filter=a options=0x30", PROTOCOL),
             ("SUBSCRIBE id=1 filter=$share/g/a options=0x04", PROTOCOL),
-            ("PUBACK id=1 reason=0x42", EITHER),
-            ("PUBREC id=1 reason=0x92", EITHER),
-            ("PUBREL id=1 reason=0x10", EITHER),
-            ("PUBCOMP id=1 reason=0x80", EITHER),
-            ("DISCONNECT reason=0x01", EITHER),
+            ("PUBACK id=1 reason=0x42", PROTOCOL),
+            ("PUBREC id=1 reason=0x92", PROTOCOL),
+            ("PUBREL id=1 reason=0x10", PROTOCOL),
+            ("PUBCOMP id=1 reason=0x80", PROTOCOL),
+            ("DISCONNECT reason=0x01", PROTOCOL),
             ("AUTH flags=1", MALFORMED),
             ("AUTH reason=0x18", PROTOCOL),
             ("AUTH reason=0x19 auth_method=x", PROTOCOL),
