@@ -60,7 +60,7 @@ pub const EDGES: [Edge; 7] = [
             "ternmq-client",
             "ternmq-broker",
         ],
-        &[],
+        &["ternmq-test-broker-wire"],
     ),
     Edge::new(
         "ternmq-ffi-c",

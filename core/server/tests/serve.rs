@@ -1,0 +1,350 @@
+//! `ternmq serve` with a configuration, watched by what it tells programs of itself.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use serde_json::{Value, json};
+use ternmq_test_broker_wire::RawPeer;
+
+/// A server with a configuration file, that speaks JSON.
+struct Server {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    address: SocketAddr,
+    /// What it told before it listened.
+    before: Vec<Value>,
+}
+
+impl Server {
+    fn start(folder: &Path, config: &str) -> Self {
+        std::fs::write(folder.join("ternmq.toml"), config).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ternmq"));
+        command.args(["serve", "--config"]).arg("ternmq.toml");
+        Self::spawn(command.current_dir(folder))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        command.args(["--json", "--listen", "127.0.0.1:0"]);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut server = Self {
+            child,
+            stdout,
+            address: SocketAddr::from(([0; 4], 0)),
+            before: Vec::new(),
+        };
+        let listening = loop {
+            match server.event() {
+                event if event["event"] == "listening" => break event,
+                other => server.before.push(other),
+            }
+        };
+        server.address = listening["address"].as_str().unwrap().parse().unwrap();
+        server
+    }
+
+    fn client(&self, client_id: &str) -> RawPeer {
+        let connect = format!("CONNECT client_id={client_id}");
+        RawPeer::introduced(self.address, 5, &connect).unwrap()
+    }
+
+    /// The next thing that it tells.
+    fn event(&mut self) -> Value {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap_or_else(|e| panic!("{line:?}: {e}"))
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(status.unwrap().success());
+    }
+
+    /// What it tells until it has ended.
+    fn rest(mut self) -> Vec<Value> {
+        let mut events = Vec::new();
+        while events
+            .last()
+            .is_none_or(|event: &Value| event["event"] != "stopped")
+        {
+            events.push(self.event());
+        }
+        assert!(self.child.wait().unwrap().success());
+        events
+    }
+
+    fn stop(self) -> Vec<Value> {
+        self.signal("TERM");
+        self.rest()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Already gone in tests that stopped it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn folder(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    // Left over from an earlier run, or not there.
+    let _ = std::fs::remove_dir_all(&path);
+    std::fs::create_dir_all(&path).unwrap();
+    path
+}
+
+/// Members of one group, and what they do with it.
+struct Group {
+    members: Vec<RawPeer>,
+    publishers: Vec<RawPeer>,
+}
+
+/// What a member got: publisher and topic of each message, in order.
+type Got = Vec<(usize, String)>;
+
+impl Group {
+    fn of(server: &Server, share_name: &str) -> Self {
+        let member = |n| {
+            let mut member = server.client(&format!("m{n}"));
+            let filter = format!("$share/{share_name}/t/#");
+            member
+                .send(&format!("SUBSCRIBE id=1 filter={filter} options=1"))
+                .unwrap();
+            member.expect("SUBACK id=1 code=1").unwrap();
+            member
+        };
+        Self {
+            members: (0..3).map(member).collect(),
+            publishers: (0..4).map(|n| server.client(&format!("p{n}"))).collect(),
+        }
+    }
+
+    fn publish(&mut self, publisher: usize, topic: usize) {
+        let peer = &mut self.publishers[publisher];
+        peer.send(&format!(
+            "PUBLISH topic=t/{topic} qos=1 id=1 payload={publisher}"
+        ))
+        .unwrap();
+        peer.expect("PUBACK id=1").unwrap();
+    }
+
+    /// Takes all that has come to a member; with one shard that is all there is.
+    fn take(&mut self, member: usize, acknowledge: bool) -> Got {
+        let peer = &mut self.members[member];
+        peer.send("PINGREQ").unwrap();
+        let mut got = Got::new();
+        loop {
+            let packet = peer.next_packet().unwrap().expect("a connection");
+            if packet.word(0) == "PINGRESP" {
+                return got;
+            }
+            let publisher = packet.number("payload", 0) as usize;
+            got.push((publisher, packet.text("topic", "")));
+            if acknowledge {
+                let id = packet.number("id", 0);
+                peer.send(&format!("PUBACK id={id}")).unwrap();
+            }
+        }
+    }
+}
+
+/// 96 messages of 4 publishers to 24 topics.
+fn shared(server: &Server, share_name: &str) -> [Got; 3] {
+    let mut group = Group::of(server, share_name);
+    for n in 0..96 {
+        group.publish(n % 4, n / 4);
+    }
+    let got = [0, 1, 2].map(|member| group.take(member, true));
+    assert_eq!(got.iter().map(Got::len).sum::<usize>(), 96);
+    got
+}
+
+/// That no two members got the same `what`.
+fn are_apart<T: PartialEq>(got: &[Got; 3], what: impl Fn(&(usize, String)) -> T) -> bool {
+    let has = |member: usize, value: &T| got[member].iter().any(|one| what(one) == *value);
+    let alone = |member: usize, one| (0..3).all(|m| m == member || !has(m, &what(one)));
+    (0..3).all(|member| got[member].iter().all(|one| alone(member, one)))
+}
+
+#[test]
+fn groups_choose_their_members_as_the_configuration_says() {
+    let folder = folder("strategies");
+    let lengths = |got: &[Got; 3]| got.each_ref().map(Vec::len);
+    let by_default = |strategy: &str, check: &dyn Fn(&[Got; 3]) -> bool| {
+        let config = format!(
+            "shards = 1\n[shared_subscriptions]\nstrategy = \"{strategy}\"\n\
+             [[shared_subscriptions.group]]\nname = \"turns\"\nstrategy = \"round_robin\"\n"
+        );
+        let server = Server::start(&folder, &config);
+        let got = shared(&server, "any");
+        assert!(check(&got), "{strategy}: {got:?}");
+        // The group that is named keeps its own, whatever the others have.
+        drop(server);
+        let server = Server::start(&folder, &config);
+        assert_eq!(lengths(&shared(&server, "turns")), [32; 3], "{strategy}");
+    };
+    by_default("round_robin", &|got| lengths(got) == [32; 3]);
+    by_default("random", &|got| {
+        lengths(got).iter().all(|n| *n > 5) && !are_apart(got, |(publisher, _)| *publisher)
+    });
+    by_default("sticky", &|got| lengths(got).contains(&96));
+    by_default("hash_clientid", &|got| {
+        are_apart(got, |(publisher, _)| *publisher)
+    });
+    by_default("hash_topic", &|got| {
+        are_apart(got, |(_, topic)| topic.clone()) && lengths(got).iter().all(|n| *n < 96)
+    });
+}
+
+#[test]
+fn the_member_with_the_least_to_do_gets_the_next_message() {
+    let config = "shards = 1\n[[shared_subscriptions.group]]\nname = \"w\"\n\
+                  strategy = \"least_inflight\"\n";
+    let server = Server::start(&folder("least"), config);
+    let mut group = Group::of(&server, "w");
+    let mut counts = [0; 3];
+    for n in 0..30 {
+        group.publish(0, n);
+        for (member, count) in counts.iter_mut().enumerate() {
+            // The first one never acknowledges what it got.
+            *count += group.take(member, member > 0).len();
+        }
+    }
+    assert_eq!(counts[0], 1);
+    assert_eq!(counts.iter().sum::<usize>(), 30);
+}
+
+#[test]
+fn a_drain_and_a_ban_are_told() {
+    let folder = folder("told");
+    let config = "server_reference = \"other:1883\"\nserver_moved = true\ndrain_rate = 0\n\
+                  [flapping]\nmax = 1\nban_for = 7\n";
+    let mut server = Server::start(&folder, config);
+    let quiet = server.client("quiet");
+    drop(server.client("mad"));
+    let mut again = RawPeer::connect(server.address, 5).unwrap();
+    again.send("CONNECT client_id=mad").unwrap();
+    again.expect_refusal("CONNACK reason=0x8a").unwrap();
+    let banned = server.event();
+    let until = banned["until"].as_str().unwrap();
+    assert!(until.ends_with('Z') && until.contains('T'), "{until}");
+    let reason = "more than 1 connections within 60 s";
+    assert_eq!(
+        banned,
+        json!({ "event": "banned", "who": "client \"mad\"", "reason": reason, "by": "flapping",
+            "until": until })
+    );
+    server.signal("USR1");
+    let draining = json!({ "event": "draining", "server_reference": "other:1883", "moved": true,
+        "rate": 0 });
+    assert_eq!(server.event(), draining);
+    drop(quiet);
+    let [stopping, stopped] = &server.rest()[..] else {
+        panic!("more than an end");
+    };
+    assert_eq!(*stopping, json!({ "event": "stopping", "by": "drained" }));
+    assert_eq!(
+        (&stopped["connections"], &stopped["refused"]),
+        (&json!(3), &json!(1))
+    );
+}
+
+#[test]
+fn what_a_data_folder_gives_back_is_told() {
+    let folder = folder("kept");
+    let spawn = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ternmq"));
+        let command = command
+            .current_dir(&folder)
+            .args(["serve", "--data", "data"]);
+        Server::spawn(command)
+    };
+    let server = spawn();
+    let mut keeper = RawPeer::connect(server.address, 5).unwrap();
+    keeper
+        .send("CONNECT client_id=keeper session_expiry=1000")
+        .unwrap();
+    keeper.expect("CONNACK reason=0").unwrap();
+    keeper
+        .send("PUBLISH topic=a retain=1 qos=1 id=1 payload=x")
+        .unwrap();
+    keeper.expect("PUBACK id=1").unwrap();
+    let [stopping, stopped] = &server.stop()[..] else {
+        panic!("more than an end");
+    };
+    assert_eq!(*stopping, json!({ "event": "stopping", "by": "SIGTERM" }));
+    assert_eq!(stopped["received"], 1);
+    // What is saved at a stop only is said at each start.
+    let server = spawn();
+    let restored = json!({ "event": "restored", "sessions": 1, "retained": 1, "delayed": 0 });
+    let warning = json!({ "event": "warning", "what": "saved_at_stop_only" });
+    assert_eq!(server.before, [restored, warning.clone()]);
+    server.stop();
+    // A file that is cut off in its middle.
+    let data = folder.join("data");
+    let cut = std::fs::read_dir(&data).unwrap().find_map(|entry| {
+        let path = entry.unwrap().path();
+        let bytes = std::fs::read(&path).ok()?;
+        let is_store = path.extension().is_none_or(|e| e != "json") && bytes.len() > 60;
+        is_store.then(|| std::fs::write(&path, &bytes[..bytes.len() - 20]).unwrap())
+    });
+    assert!(cut.is_some(), "nothing is stored in {}", data.display());
+    let server = spawn();
+    let damaged = &server.before[1];
+    assert_eq!(
+        (&damaged["event"], &damaged["what"], &damaged["cut"]),
+        (&json!("warning"), &json!("damaged"), &json!(true)),
+        "{:?}",
+        server.before
+    );
+    assert!(damaged["set_aside"].is_string(), "{damaged}");
+    assert_eq!(server.before[2], warning);
+}
+
+#[test]
+fn the_printed_configuration_is_one() {
+    let folder = folder("printed");
+    let output = Command::new(env!("CARGO_BIN_EXE_ternmq"))
+        .args(["serve", "--print-config"])
+        .output()
+        .unwrap();
+    assert!(output.status.success() && output.stderr.is_empty());
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(printed, include_str!("../src/default.toml"));
+    // As it is, and with everything said that holds anyway.
+    let said = |line: &str| match line.strip_prefix('#') {
+        Some(rest) if !rest.starts_with([' ', '#']) => format!("{rest}\n"),
+        _ => format!("{line}\n"),
+    };
+    for config in [printed.clone(), printed.lines().map(said).collect()] {
+        let server = Server::start(&folder, &config);
+        drop(server.client("anna"));
+        server.stop();
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_limit_of_open_files_is_raised_as_far_as_it_goes() {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -Sn 70 && exec \"$@\"", "sh"]);
+    command.args([env!("CARGO_BIN_EXE_ternmq"), "serve"]);
+    let server = Server::spawn(&mut command);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.child.id())).unwrap();
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let words: Vec<&str> = line.unwrap().split_whitespace().collect();
+    assert_eq!(words[3], words[4], "soft and hard limit");
+    assert_ne!(words[3], "70");
+    // More clients than the lower limit would let in.
+    let clients: Vec<RawPeer> = (0..100).map(|n| server.client(&format!("c{n}"))).collect();
+    assert_eq!(clients.len(), 100);
+    let stopped = server.stop().pop().unwrap();
+    assert_eq!(stopped["refused"], 0);
+}
