@@ -5,7 +5,7 @@ mod support;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, SystemTime};
 
-use support::{ANY_PORT, client, start, subscribe, until};
+use support::{ANY_PORT, client, start, subscribe, until, watched};
 use ternmq_broker::{
     Ban, BanError, BanLimits, Banned, Broker, Config, Event, Flapping, Placement, StartError,
 };
@@ -20,18 +20,6 @@ fn ban(who: Banned) -> Ban {
         reason: "on purpose".into(),
         by: "test".into(),
     }
-}
-
-/// Four shards, and events that can be waited for.
-fn spread() -> (Broker, std::sync::mpsc::Receiver<Event>) {
-    let (sender, events) = sync_channel(100);
-    let config = Config {
-        shards: 4,
-        placement: Placement::ByClientId,
-        events: Some(sender),
-        ..Config::listen(ANY_PORT)
-    };
-    (start(config), events)
 }
 
 /// CONNECT is answered with Banned.
@@ -52,7 +40,7 @@ fn ended(mut peer: RawPeer) {
 
 #[test]
 fn a_banned_client_is_ended_and_refused_on_whichever_shard_it_is() {
-    let (broker, events) = spread();
+    let (broker, events) = watched(4);
     for (n, level) in LEVELS.into_iter().cycle().take(9).enumerate() {
         let id = format!("client-{n}");
         let connect = format!("CONNECT client_id={id}");
@@ -80,7 +68,7 @@ fn a_banned_client_is_ended_and_refused_on_whichever_shard_it_is() {
 
 #[test]
 fn a_banned_user_is_ended_and_refused_whatever_the_client_is_called() {
-    let (broker, _events) = spread();
+    let (broker, _events) = watched(4);
     let address = broker.local_addrs()[0];
     for level in LEVELS {
         let user = format!("user-{level}");
@@ -106,7 +94,7 @@ fn a_banned_user_is_ended_and_refused_whatever_the_client_is_called() {
 // [MQTT-3.1.2-8]
 #[test]
 fn a_ban_keeps_the_session_and_publishes_the_will() {
-    let (broker, _events) = spread();
+    let (broker, _events) = watched(4);
     let mut witness = client(&broker, 5, "witness");
     subscribe(&mut witness, "wills", 0);
     let connect = "CONNECT client_id=c clean_start=0 session_expiry=1000 will_topic=wills \
@@ -128,7 +116,7 @@ fn a_ban_keeps_the_session_and_publishes_the_will() {
 
 #[test]
 fn a_banned_network_is_closed_at_once_and_hears_nothing() {
-    let (broker, _events) = spread();
+    let (broker, _events) = watched(4);
     let there: Vec<RawPeer> = LEVELS
         .map(|level| client(&broker, level, &format!("{level}")))
         .into();

@@ -3,25 +3,13 @@
 mod support;
 
 use std::net::TcpStream;
-use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
-use support::{ANY_PORT, client, silent, start, subscribe, until};
-use ternmq_broker::{Broker, Config, Drain, Event, Placement};
+use support::{client, silent, subscribe, until, watched};
+use ternmq_broker::{Drain, Event};
 use ternmq_test_broker_wire::RawPeer;
 
 const PLACE: &str = "other.example:1883";
-
-fn spread() -> (Broker, Receiver<Event>) {
-    let (sender, events) = sync_channel(100);
-    let config = Config {
-        shards: 4,
-        placement: Placement::ByClientId,
-        events: Some(sender),
-        ..Config::listen(ANY_PORT)
-    };
-    (start(config), events)
-}
 
 fn to(place: &str) -> Drain {
     Drain {
@@ -34,7 +22,7 @@ fn to(place: &str) -> Drain {
 #[test]
 fn clients_are_sent_to_another_server_and_new_ones_too() {
     for (moved, code) in [(false, "0x9C"), (true, "0x9D")] {
-        let (broker, events) = spread();
+        let (broker, events) = watched(4);
         let old: Vec<RawPeer> = (0..6)
             .map(|n| client(&broker, 3 + n % 2, &format!("o{n}")))
             .collect();
@@ -76,7 +64,7 @@ fn clients_are_sent_to_another_server_and_new_ones_too() {
 
 #[test]
 fn without_a_place_clients_are_told_that_the_server_ends() {
-    let (broker, events) = spread();
+    let (broker, events) = watched(4);
     let mut new = client(&broker, 5, "new");
     let mut old = client(&broker, 4, "old");
     let mut mute = silent(&broker, 5);
@@ -98,7 +86,7 @@ fn without_a_place_clients_are_told_that_the_server_ends() {
 // [MQTT-3.1.2-24]
 #[test]
 fn a_place_that_does_not_fit_is_left_out() {
-    let (broker, _events) = spread();
+    let (broker, _events) = watched(4);
     let address = broker.local_addrs()[0];
     let connect =
         |id: usize, most: usize| format!("CONNECT client_id={id} maximum_packet_size={most}");
@@ -122,7 +110,7 @@ fn a_place_that_does_not_fit_is_left_out() {
 // [MQTT-3.1.2-8]
 #[test]
 fn sessions_stay_and_wills_go_out() {
-    let (broker, events) = spread();
+    let (broker, events) = watched(4);
     let address = broker.local_addrs()[0];
     let connect = "CONNECT client_id=c clean_start=0 session_expiry=1000 will_topic=wills will_qos=1 \
                    will_payload=gone";
@@ -141,7 +129,7 @@ fn sessions_stay_and_wills_go_out() {
 
 #[test]
 fn the_rate_is_kept_over_all_shards() {
-    let (broker, events) = spread();
+    let (broker, events) = watched(4);
     let peers: Vec<RawPeer> = (0..30)
         .map(|n| client(&broker, 5, &format!("{n}")))
         .collect();

@@ -1,7 +1,6 @@
 """The shim of aiomqtt, a client of another make; tests/shims/README.md describes the lines."""
 
 import asyncio
-import sys
 
 import aiomqtt
 from line import Line, answer
@@ -9,11 +8,8 @@ from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho_fields import options, properties, property_fields
+from player import Player, play
 
-# Seconds: shorter than the runner's patience, so that the shim can still say what did not come.
-PATIENCE = 10
-# Bytes of the longest line: a large payload with every byte escaped.
-LINE_LIMIT = 1 << 22
 VERSIONS = {
     3: aiomqtt.ProtocolVersion.V31,
     4: aiomqtt.ProtocolVersion.V311,
@@ -21,7 +17,9 @@ VERSIONS = {
 }
 
 
-class Shim:
+class Shim(Player):
+    ERRORS = (aiomqtt.MqttError, ValueError)
+
     def __init__(self) -> None:
         self.client: aiomqtt.Client | None = None
         self.version = 4
@@ -30,19 +28,8 @@ class Shim:
         self.lost: asyncio.Queue[int] = asyncio.Queue(10)
         self.sent: list[asyncio.Task[None]] = []
 
-    async def act(self, line: Line) -> str:
-        step = getattr(self, f"do_{line.verb}", None)
-        if step is None:
-            return answer("failed", ("what", f"unknown verb {line.verb}"))
-        try:
-            async with asyncio.timeout(PATIENCE):
-                return await step(line)
-        except TimeoutError:
-            return "nothing"
-        except aiomqtt.MqttCodeError as error:
-            return answer("refused", ("reason", code_of(error)))
-        except (aiomqtt.MqttError, ValueError) as error:
-            return answer("failed", ("what", repr(error)))
+    def refusal(self, error: Exception) -> int | None:
+        return code_of(error) if isinstance(error, aiomqtt.MqttCodeError) else None
 
     async def do_connects(self, line: Line) -> str:
         self.version = line.number("version")
@@ -143,16 +130,4 @@ def code_of(error: BaseException | None) -> int:
     return getattr(code, "value", code) or 0
 
 
-async def main() -> None:
-    loop = asyncio.get_running_loop()
-    story = asyncio.StreamReader(LINE_LIMIT)
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(story), sys.stdin)
-    shim = Shim()
-    while text := await story.readline():
-        line = Line(text.decode())
-        if line.verb == "connects":
-            shim = Shim()
-        print(await shim.act(line), flush=True)
-
-
-asyncio.run(main())
+play(Shim)

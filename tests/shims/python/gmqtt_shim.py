@@ -2,17 +2,12 @@
 
 import asyncio
 import logging
-import sys
 
 import gmqtt
 from gmqtt.mqtt.handler import MQTTConnectError
 from gmqtt.storage import PersistentStorage
 from line import Line, answer
-
-# Seconds: shorter than the runner's patience, so that the shim can still say what did not come.
-PATIENCE = 10
-# Bytes of the longest line: a large payload with every byte escaped.
-LINE_LIMIT = 1 << 22
+from player import Player, play
 
 # What stories call a property, gmqtt's name for it, and how its value is read.
 PROPERTIES = {
@@ -30,7 +25,9 @@ PROPERTIES = {
 }
 
 
-class Shim:
+class Shim(Player):
+    ERRORS = (MQTTConnectError, OSError, ValueError)
+
     def __init__(self) -> None:
         self.client: gmqtt.Client | None = None
         # Its queue of what is not acknowledged: gmqtt has no completion of a single publish.
@@ -40,19 +37,8 @@ class Shim:
         self.lost: asyncio.Queue = asyncio.Queue(10)
         self.inbox: asyncio.Queue = asyncio.Queue(1000)
 
-    async def act(self, line: Line) -> str:
-        step = getattr(self, f"do_{line.verb}", None)
-        if step is None:
-            return answer("failed", ("what", f"unknown verb {line.verb}"))
-        try:
-            async with asyncio.timeout(PATIENCE):
-                return await step(line)
-        except TimeoutError:
-            return "nothing"
-        except MQTTConnectError as error:
-            return answer("refused", ("reason", error._code))
-        except (OSError, ValueError) as error:
-            return answer("failed", ("what", repr(error)))
+    def refusal(self, error: Exception) -> int | None:
+        return error._code if isinstance(error, MQTTConnectError) else None
 
     async def do_connects(self, line: Line) -> str:
         will = None
@@ -162,17 +148,5 @@ def property_fields(found: dict) -> list[tuple[str, object]]:
     return fields + [("user", f"{k}:{v}") for k, v in found.get("user_property", [])]
 
 
-async def main() -> None:
-    logging.disable()
-    loop = asyncio.get_running_loop()
-    story = asyncio.StreamReader(LINE_LIMIT)
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(story), sys.stdin)
-    shim = Shim()
-    while text := await story.readline():
-        line = Line(text.decode())
-        if line.verb == "connects":
-            shim = Shim()
-        print(await shim.act(line), flush=True)
-
-
-asyncio.run(main())
+logging.disable()
+play(Shim)

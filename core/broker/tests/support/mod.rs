@@ -2,9 +2,10 @@
 #![allow(dead_code)]
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Instant;
 
-use ternmq_broker::{Broker, Config, Placement, Stats};
+use ternmq_broker::{Broker, Config, Event, Placement, Stats};
 use ternmq_test_broker_wire::{PATIENCE, RawPeer};
 
 /// A free port of the loopback interface.
@@ -22,6 +23,18 @@ pub(crate) fn spread(shards: usize) -> Broker {
         placement: Placement::ByClientId,
         ..Config::listen(ANY_PORT)
     })
+}
+
+/// The same, and what it tells, which can be waited for.
+pub(crate) fn watched(shards: usize) -> (Broker, Receiver<Event>) {
+    let (sender, events) = sync_channel(100);
+    let config = Config {
+        shards,
+        placement: Placement::ByClientId,
+        events: Some(sender),
+        ..Config::listen(ANY_PORT)
+    };
+    (start(config), events)
 }
 
 pub(crate) fn start(config: Config) -> Broker {

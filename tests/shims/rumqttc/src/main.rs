@@ -7,7 +7,7 @@ mod v5;
 
 use std::collections::VecDeque;
 use std::io::{BufRead, Write};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 use ternmq_test_broker_wire::Line;
 
@@ -37,6 +37,39 @@ trait Requests {
     fn unsubscribe(&self, filter: String) -> Result<(), String>;
     fn publish(&self, line: &Line) -> Result<(), String>;
     fn disconnect(&self) -> Result<(), String>;
+}
+
+/// Runs a connection on a thread of its own until its first error: to go on would be to connect again.
+fn watch<E: 'static, F: 'static>(
+    mut next: impl FnMut() -> Option<Result<E, F>> + Send + 'static,
+    see: fn(E) -> Option<Seen>,
+    end_of: fn(F) -> Seen,
+) -> Receiver<Seen> {
+    let (tell, seen) = sync_channel(EVENTS);
+    std::thread::spawn(move || {
+        while let Some(event) = next() {
+            let end = event.is_err();
+            let seen = event.map_or_else(|error| Some(end_of(error)), see);
+            if seen.is_some_and(|seen| tell.send(seen).is_err()) || end {
+                return;
+            }
+        }
+    });
+    seen
+}
+
+/// What both versions tell of a message.
+fn delivered(topic: &[u8], payload: &[u8], qos: u8, retain: bool, dup: bool) -> Line {
+    ok().with("topic", topic)
+        .with("payload", payload)
+        .with("qos", qos.to_string())
+        .with("retain", u8::from(retain).to_string())
+        .with("dup", u8::from(dup).to_string())
+}
+
+/// The QoS of a field.
+fn level<T: Copy>(line: &Line, name: &str, levels: [T; 3]) -> T {
+    levels[line.number(name, 0).min(2) as usize]
 }
 
 struct Client {

@@ -1,11 +1,11 @@
 //! rumqttc's client of MQTT 3.1.1.
 
-use crate::{EVENTS, REQUESTS, Requests, Seen, ok};
+use crate::{REQUESTS, Requests, Seen, delivered, level, ok, watch};
 use rumqttc::{
     Client, ConnectionError, Event, LastWill, MqttOptions, Outgoing, Packet, Publish, QoS,
     SubscribeReasonCode,
 };
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 use ternmq_test_broker_wire::Line;
 
@@ -14,19 +14,11 @@ const PACKET_SIZE: usize = 1 << 20;
 
 pub(crate) fn start(line: &Line) -> (Box<dyn Requests>, Receiver<Seen>) {
     let (client, mut connection) = Client::new(options(line), REQUESTS);
-    let (tell, seen) = sync_channel(EVENTS);
-    std::thread::spawn(move || {
-        for event in connection.iter() {
-            let end = event.is_err();
-            let seen = match event {
-                Ok(event) => see(event),
-                Err(error) => Some(end_of(&error)),
-            };
-            if seen.is_some_and(|seen| tell.send(seen).is_err()) || end {
-                return; // to go on would be to connect again
-            }
-        }
-    });
+    let seen = watch(
+        move || connection.iter().next(),
+        see,
+        |error| end_of(&error),
+    );
     (Box::new(V4(client)), seen)
 }
 
@@ -107,17 +99,20 @@ fn end_of(error: &ConnectionError) -> Seen {
 }
 
 fn message(publish: &Publish) -> Line {
-    ok().with("topic", &publish.topic)
-        .with("payload", &publish.payload)
-        .with("qos", (publish.qos as u8).to_string())
-        .with("retain", u8::from(publish.retain).to_string())
-        .with("dup", u8::from(publish.dup).to_string())
+    let Publish { topic, payload, .. } = publish;
+    delivered(
+        topic.as_bytes(),
+        payload,
+        publish.qos as u8,
+        publish.retain,
+        publish.dup,
+    )
 }
 
 fn qos(line: &Line, name: &str) -> QoS {
-    match line.number(name, 0) {
-        0 => QoS::AtMostOnce,
-        1 => QoS::AtLeastOnce,
-        _ => QoS::ExactlyOnce,
-    }
+    level(
+        line,
+        name,
+        [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce],
+    )
 }

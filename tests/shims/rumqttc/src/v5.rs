@@ -1,6 +1,6 @@
 //! rumqttc's client of MQTT 5.0.
 
-use crate::{EVENTS, REQUESTS, Requests, Seen, ok};
+use crate::{REQUESTS, Requests, Seen, delivered, level, ok, watch};
 use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
@@ -9,7 +9,7 @@ use rumqttc::v5::mqttbytes::v5::{
     UnsubAckReason,
 };
 use rumqttc::v5::{Client, ConnectionError, Event, MqttOptions, StateError};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 use ternmq_test_broker_wire::Line;
 
@@ -18,19 +18,11 @@ const PACKET_SIZE: u32 = 1 << 20;
 
 pub(crate) fn start(line: &Line) -> (Box<dyn Requests>, Receiver<Seen>) {
     let (client, mut connection) = Client::new(options(line), REQUESTS);
-    let (tell, seen) = sync_channel(EVENTS);
-    std::thread::spawn(move || {
-        for event in connection.iter() {
-            let end = event.is_err();
-            let seen = match event {
-                Ok(event) => see(event),
-                Err(error) => Some(end_of(&error)),
-            };
-            if seen.is_some_and(|seen| tell.send(seen).is_err()) || end {
-                return; // to go on would be to connect again
-            }
-        }
-    });
+    let seen = watch(
+        move || connection.iter().next(),
+        see,
+        |error| end_of(&error),
+    );
     (Box::new(V5(client)), seen)
 }
 
@@ -176,12 +168,14 @@ fn connected(connack: &ConnAck) -> Line {
 }
 
 fn message(publish: &Publish) -> Line {
-    let mut line = ok()
-        .with("topic", &publish.topic)
-        .with("payload", &publish.payload)
-        .with("qos", (publish.qos as u8).to_string())
-        .with("retain", u8::from(publish.retain).to_string())
-        .with("dup", u8::from(publish.dup).to_string());
+    let Publish { topic, payload, .. } = publish;
+    let mut line = delivered(
+        topic,
+        payload,
+        publish.qos as u8,
+        publish.retain,
+        publish.dup,
+    );
     let Some(properties) = &publish.properties else {
         return line;
     };
@@ -228,9 +222,9 @@ fn users(line: &Line) -> Vec<(String, String)> {
 }
 
 fn qos(line: &Line, name: &str) -> QoS {
-    match line.number(name, 0) {
-        0 => QoS::AtMostOnce,
-        1 => QoS::AtLeastOnce,
-        _ => QoS::ExactlyOnce,
-    }
+    level(
+        line,
+        name,
+        [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce],
+    )
 }
