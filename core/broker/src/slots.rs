@@ -10,8 +10,7 @@ pub(crate) struct Slot {
     pub(crate) generation: u32,
     /// Through which it came in.
     pub(crate) listener: ListenerId,
-    /// In the list of those that have something to read.
-    pub(crate) unread: bool,
+    pub(crate) unread: Unread,
     /// The poller has said that no more will come: read to the end.
     pub(crate) hung_up: bool,
     /// A write has found no room; the poller will tell.
@@ -24,6 +23,16 @@ pub(crate) struct Slot {
     pub(crate) lost: bool,
     /// Something has been sent since closing began: let the peer read it before the socket goes.
     pub(crate) said_goodbye: bool,
+}
+
+/// Whether a connection may have something to read that the poller won't tell of again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unread {
+    No,
+    /// It is in the list of those that are looked at in each turn.
+    Listed,
+    /// It is over its rate: nobody looks before the shard says that it isn't any more.
+    Waits,
 }
 
 /// Slots that an emptied table keeps.
@@ -53,7 +62,7 @@ impl Slots {
             stream,
             generation: self.generation,
             listener,
-            unread: false,
+            unread: Unread::No,
             hung_up: false,
             blocked: false,
             publisher: false,

@@ -67,6 +67,9 @@ pub struct Stats {
     pub groups: u64,
     /// Turns of the shard threads: waits that ended.
     pub turns: u64,
+    /// Connections looked at again, one by one, because they may have something to read that the poller
+    /// does not tell of: they had more than one turn takes, or could not be read when it told.
+    pub looks: u64,
     /// Reads that gave something.
     pub reads: u64,
     /// Bytes read.
@@ -137,6 +140,7 @@ impl Stats {
             (&mut self.closed, other.closed),
             (&mut self.moved, other.moved),
             (&mut self.turns, other.turns),
+            (&mut self.looks, other.looks),
             (&mut self.reads, other.reads),
             (&mut self.bytes_in, other.bytes_in),
             (&mut self.flushes, other.flushes),

@@ -5,8 +5,8 @@ mod support;
 use std::time::Instant;
 
 use support::{ANY_PORT, client, publish, start, subscribe, until};
-use ternmq_broker::{Broker, Config, Rate, Rates};
-use ternmq_test_broker_wire::{Line, packet};
+use ternmq_broker::{Broker, Config, ListenerConfig, Rate, Rates};
+use ternmq_test_broker_wire::{Line, RawPeer, packet};
 
 fn limited(client_rates: Rates, rates: Rates) -> Broker {
     let mut config = Config::listen(ANY_PORT);
@@ -84,4 +84,45 @@ fn messages_to_a_slow_rate_arrive_one_by_one() {
     let stats = until(&broker, |stats| stats.mqtt.queued == 0);
     assert_eq!((stats.mqtt.sent(), stats.mqtt.dropped.total()), (30, 0));
     assert!(stats.mqtt.rate_waits > 0 && stats.mqtt.rate_pauses == 0);
+}
+
+#[test]
+fn clients_over_their_rate_cost_others_nothing_however_many_have_more_to_say() {
+    let rates = Rates {
+        messages_in: Rate {
+            per_second: 5,
+            burst: 1,
+        },
+        ..Rates::UNLIMITED
+    };
+    let mut config = Config::listen(ANY_PORT);
+    config.shards = 1;
+    config.listeners[0].client_rates = rates;
+    config.listeners.push(ListenerConfig::anonymous(ANY_PORT));
+    let broker = start(config);
+    let mut busy =
+        RawPeer::introduced(broker.local_addrs()[1], 4, "CONNECT client_id=busy").expect("CONNACK");
+    let mut paused: Vec<_> = (0..50)
+        .map(|n| client(&broker, 4, &format!("c{n}")))
+        .collect();
+    for peer in &mut paused {
+        peer.send_bytes(&flood(2)).expect("sent");
+    }
+    until(&broker, |stats| stats.mqtt.rate_pauses >= 50);
+    // What comes now stays in the sockets until the rates allow it.
+    for peer in &mut paused {
+        peer.send_bytes(&flood(2)).expect("sent");
+    }
+    let mut stats = broker.stats();
+    while stats.mqtt.received[0] < 200 {
+        busy.send("PINGREQ").expect("sent");
+        busy.expect("PINGRESP").expect("PINGRESP");
+        stats = broker.stats();
+    }
+    assert!(stats.turns > 200, "{stats:?}");
+    assert!(stats.looks <= 200, "{} looks", stats.looks);
+    for peer in &mut paused {
+        peer.send("PINGREQ").expect("sent");
+        peer.expect("PINGRESP").expect("PINGRESP");
+    }
 }

@@ -342,6 +342,8 @@ impl World {
             let closing = std::mem::take(&mut out.closing);
             let dirty = std::mem::take(&mut out.dirty);
             let unfinished = std::mem::take(&mut out.unfinished);
+            // Whoever has something to read is asked in each step here.
+            out.resumed.clear();
             let owed = out.owed.take();
             let letters = std::mem::take(&mut out.letters);
             let gone = std::mem::take(&mut out.groups_gone);

@@ -5,6 +5,7 @@ use std::io;
 use ternmq_protocol::broker::ConnId;
 
 use super::{Driver, TURN_BYTES};
+use crate::slots::Unread;
 
 impl Driver {
     /// Handles what the poller has reported, then those that had more than one turn could take.
@@ -29,10 +30,12 @@ impl Driver {
             }
         }
         self.ready.clear();
+        self.counters.looks += earlier.len() as u64;
         for conn in earlier.drain(..) {
             if let Some(slot) = self.slots.get_mut(conn)
-                && std::mem::take(&mut slot.unread)
+                && slot.unread == Unread::Listed
             {
+                slot.unread = Unread::No;
                 self.read_or_remember(conn);
             }
         }
@@ -71,10 +74,28 @@ impl Driver {
         }
     }
 
+    /// So that very many who are over their rate cost nothing, they are not in the list meanwhile.
     pub(super) fn remember_unread(&mut self, conn: ConnId) {
+        let Some(slot) = self.slots.get_mut(conn) else {
+            return;
+        };
+        if slot.unread == Unread::Listed {
+            return;
+        }
+        if !slot.closing && self.shard.is_paused(conn) {
+            slot.unread = Unread::Waits;
+        } else {
+            slot.unread = Unread::Listed;
+            self.unread.push(conn);
+        }
+    }
+
+    /// A connection may be read again, or its rate does not matter any more.
+    pub(super) fn end_pause(&mut self, conn: ConnId) {
         if let Some(slot) = self.slots.get_mut(conn)
-            && !std::mem::replace(&mut slot.unread, true)
+            && slot.unread == Unread::Waits
         {
+            slot.unread = Unread::Listed;
             self.unread.push(conn);
         }
     }

@@ -133,7 +133,9 @@ impl Driver {
                 continue;
             };
             slot.closing = true;
-            if !slot.blocked {
+            let blocked = slot.blocked;
+            self.end_pause(conn);
+            if !blocked {
                 self.flush(conn);
             }
             // Whoever stops the broker says how long that may take.

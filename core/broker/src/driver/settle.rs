@@ -76,6 +76,9 @@ impl Driver {
                 self.shared.directory.ended(&client_id);
             }
             self.unfinished.append(&mut self.out.unfinished);
+            for conn in std::mem::take(&mut self.out.resumed) {
+                self.end_pause(conn);
+            }
             // Those to be closed first: their last words and what was to be sent before are one write.
             self.close_all();
             self.flush_dirty();

@@ -300,6 +300,7 @@ impl Shard {
             self.ask_for_retained(session, out);
         }
         if reads {
+            out.resumed.push(ConnId(id));
             self.resume(ConnId(id), now, out);
         }
     }

@@ -57,6 +57,10 @@ pub struct Out {
     /// Connections whose input made so much work that the others come first: call
     /// [`Shard::resume`](super::Shard::resume) for each in the next turn.
     pub unfinished: Vec<ConnId>,
+    /// Connections that [were paused](super::Shard::is_paused) because of their rate and aren't any
+    /// more: read what has come in meanwhile, while they
+    /// [want input](super::Shard::wants_input).
+    pub resumed: Vec<ConnId>,
     /// Connections that have something to send, each once until
     /// [`Shard::outbound`](super::Shard::outbound) is called for it: one `writev` each.
     pub dirty: Vec<ConnId>,
@@ -80,6 +84,7 @@ impl Out {
             && self.admissions.is_empty()
             && self.ended.is_empty()
             && self.unfinished.is_empty()
+            && self.resumed.is_empty()
             && self.dirty.is_empty()
             && self.closing.is_empty()
     }

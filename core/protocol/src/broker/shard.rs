@@ -320,6 +320,14 @@ impl Shard {
         })
     }
 
+    /// Whether a connection has sent more than its rate: it need not be asked whether it
+    /// [wants input](Self::wants_input) before it stands in [`Out::resumed`].
+    #[must_use]
+    pub fn is_paused(&self, conn: ConnId) -> bool {
+        let connection = self.links.conns.get(conn.0);
+        connection.is_some_and(Connection::is_paused)
+    }
+
     /// Takes a connection that waits for its admission out, to be adopted by another shard. `None`
     /// when it is gone or does not wait. Its number is free afterwards.
     pub fn release(&mut self, conn: ConnId) -> Option<Parked> {

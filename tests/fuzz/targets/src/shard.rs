@@ -212,6 +212,7 @@ impl Desk {
             for conn in std::mem::take(&mut self.out.unfinished) {
                 self.shard.resume(conn, self.now, &mut self.out);
             }
+            self.out.resumed.clear();
             for conn in std::mem::take(&mut self.out.dirty) {
                 self.flush(conn);
             }

@@ -216,3 +216,23 @@ fn ends_of_paused_and_blocked_clients_leave_nothing_behind() {
     desk.wait(100_000);
     assert_eq!((desk.stats().queued, desk.stats().sessions), (0, 0));
 }
+
+#[test]
+fn a_driver_is_told_when_a_pause_is_over() {
+    let mut desk = Desk::with_rates(messages_in(rate(10, 1)), Rates::UNLIMITED);
+    let fast = desk.client(V3_1_1, "f");
+    assert!(!desk.shard.is_paused(fast));
+    flood(&mut desk, fast, 2, Q0);
+    for pause in 0..2 {
+        assert!(desk.shard.is_paused(fast) && !desk.shard.wants_input(fast));
+        desk.wait(99);
+        assert!(desk.shard.is_paused(fast));
+        desk.now = desk.now.after(1);
+        desk.shard.handle_timeout(desk.now, &mut desk.out);
+        assert_eq!(desk.out.resumed, [fast]);
+        // The message that was held makes the second one.
+        assert_eq!(desk.shard.is_paused(fast), pause == 0);
+        desk.settle();
+    }
+    assert!(desk.shard.wants_input(fast));
+}
