@@ -8,7 +8,7 @@ use std::time::Duration;
 pub use ternmq_protocol::broker::Limits as SessionLimits;
 pub use ternmq_protocol::broker::retained::RetainedLimits;
 pub use ternmq_protocol::broker::{DelayedLimits, ShareStrategies, ShareStrategy, Topics};
-pub use ternmq_protocol::broker::{Latency, Priorities, Rates, SlowLimits};
+pub use ternmq_protocol::broker::{Latency, Priorities, Rates, SlowLimits, SumLimits};
 pub use ternmq_protocol::session::rate::Rate;
 
 use ternmq_protocol::ProtocolVersion;
@@ -263,6 +263,9 @@ impl Config {
             "no time for a CONNECT"
         } else if session.packet_size < MIN_PACKET_SIZE || session.connect_size < MIN_PACKET_SIZE {
             "packets of less than 1 KiB at most"
+        } else if session.sums.input_bytes < session.packet_size.max(session.connect_size) as usize
+        {
+            "a largest packet for which there is no room"
         } else if limits.password_queue == 0 || !(1..=64).contains(&limits.password_threads) {
             "nobody to check passwords, or more than 64 threads"
         } else if session.inflight == 0 || session.receive_maximum == 0 {
@@ -306,7 +309,7 @@ mod tests {
     fn limits_with_which_nothing_works_are_refused() {
         assert!(Config::default().check().is_ok());
         let slow = SlowLimits::default();
-        let breaks: [&dyn Fn(&mut Config); 17] = [
+        let breaks: [&dyn Fn(&mut Config); 18] = [
             &|config: &mut Config| config.shards = MAX_SHARDS + 1,
             &|config: &mut Config| config.limits.connections = 0,
             &|config: &mut Config| config.limits.mailbox_messages = 0,
@@ -318,6 +321,7 @@ mod tests {
             &|config: &mut Config| config.session.connect_timeout_ms = 0,
             &|config: &mut Config| config.session.packet_size = 0,
             &|config: &mut Config| config.session.connect_size = 100,
+            &|config: &mut Config| config.session.sums.input_bytes = 1 << 20,
             &|config: &mut Config| config.session.inflight = 0,
             &|config: &mut Config| config.session.receive_maximum = 0,
             &|config: &mut Config| config.slow = Some(SlowLimits { entries: 0, ..slow }),

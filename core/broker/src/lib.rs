@@ -37,7 +37,8 @@ pub use broker::Broker;
 pub use clients::{ClientCursor, Clients};
 pub use config::{
     Config, DelayedLimits, Latency, Limits, ListenerConfig, Priorities, Rate, Rates,
-    RetainedLimits, SessionLimits, ShareStrategies, ShareStrategy, SlowLimits, Topics, Versions,
+    RetainedLimits, SessionLimits, ShareStrategies, ShareStrategy, SlowLimits, SumLimits, Topics,
+    Versions,
 };
 pub use drain::Drain;
 pub use ending::Ending;

@@ -80,6 +80,9 @@ pub struct Stats {
     pub writes: u64,
     /// Bytes written.
     pub bytes_out: u64,
+    /// Bytes that wait in outbound buffers now, and those of acknowledgements that wait for what they
+    /// promise.
+    pub outbound_bytes: u64,
     /// Writes that found the socket full.
     pub blocked: u64,
     /// Batches of messages mailed from shard to shard.
@@ -146,6 +149,7 @@ impl Stats {
             (&mut self.flushes, other.flushes),
             (&mut self.writes, other.writes),
             (&mut self.bytes_out, other.bytes_out),
+            (&mut self.outbound_bytes, other.outbound_bytes),
             (&mut self.blocked, other.blocked),
             (&mut self.mail_batches, other.mail_batches),
             (&mut self.mail_messages, other.mail_messages),

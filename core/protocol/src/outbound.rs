@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::message::{Delivery, Message};
 use crate::version::ProtocolVersion;
@@ -9,6 +11,30 @@ use crate::version::ProtocolVersion;
 /// Payloads from this size on are not copied into the gathered bytes but sent from the message.
 /// Below it a copy is cheaper than another slice of the `writev`.
 pub const SPLICE_FROM: usize = 4096;
+
+/// Bytes in several buffers together.
+///
+/// Counted by the thread that owns the buffers and by no other, hence without the price of an atomic
+/// addition; anybody may read it.
+#[derive(Clone, Debug, Default)]
+pub struct Tally(Arc<AtomicUsize>);
+
+impl Tally {
+    /// The sum.
+    #[must_use]
+    pub fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, bytes: usize) {
+        self.0.store(self.get() + bytes, Ordering::Relaxed);
+    }
+
+    fn sub(&self, bytes: usize) {
+        debug_assert!(bytes <= self.get());
+        self.0.store(self.get() - bytes, Ordering::Relaxed);
+    }
+}
 
 /// What a connection has to send, in order. Owns no memory when it is empty and fresh.
 #[derive(Debug, Default)]
@@ -23,14 +49,26 @@ pub struct Outbound {
     sent_of_splice: usize,
     /// Bytes not sent yet, payloads included.
     len: usize,
+    /// Counts them with those of other buffers.
+    tally: Option<Tally>,
 }
 
 impl Outbound {
+    /// An empty buffer whose bytes `tally` counts too. Not to be dropped before it is empty or
+    /// [cleared](Self::clear).
+    #[must_use]
+    pub fn counted(tally: &Tally) -> Self {
+        Self {
+            tally: Some(tally.clone()),
+            ..Self::default()
+        }
+    }
+
     /// Appends whatever `write` puts into the buffer, at its end.
     pub fn append<R>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
         let before = self.bytes.len();
         let result = write(&mut self.bytes);
-        self.len += self.bytes.len() - before;
+        self.grow(self.bytes.len() - before);
         result
     }
 
@@ -51,7 +89,7 @@ impl Outbound {
         });
         if spliced {
             self.splices.push_back((self.bytes.len(), message.clone()));
-            self.len += payload.len();
+            self.grow(payload.len());
         }
     }
 
@@ -95,7 +133,7 @@ impl Outbound {
     /// Notes that the first `sent` bytes of what [`Outbound::gather`] gave are sent.
     pub fn advance(&mut self, mut sent: usize) {
         debug_assert!(sent <= self.len);
-        self.len -= sent;
+        self.shrink(sent);
         while let Some((position, message)) = self.splices.front() {
             let before = (*position - self.sent_bytes).min(sent);
             self.sent_bytes += before;
@@ -153,12 +191,26 @@ impl Outbound {
         self.bytes.clear();
         self.splices.clear();
         (self.sent_bytes, self.sent_of_splice) = (0, 0);
-        self.len = 0;
+        self.shrink(self.len);
     }
 
     /// Bytes of memory that an empty buffer would keep.
     pub fn capacity(&self) -> usize {
         self.bytes.capacity() + self.splices.capacity() * size_of::<(usize, Message)>()
+    }
+
+    fn grow(&mut self, bytes: usize) {
+        self.len += bytes;
+        if let Some(tally) = &self.tally {
+            tally.add(bytes);
+        }
+    }
+
+    fn shrink(&mut self, bytes: usize) {
+        self.len -= bytes;
+        if let Some(tally) = &self.tally {
+            tally.sub(bytes);
+        }
     }
 
     /// A slow reader must not make the sent part grow: cut it off once it is the larger half,
@@ -232,5 +284,21 @@ mod tests {
         fill(&mut out, &mut expected);
         out.drain_into(&mut target);
         assert!(target == expected && out.is_empty());
+    }
+
+    #[test]
+    fn a_tally_has_the_bytes_of_all_buffers() {
+        let tally = Tally::default();
+        let [mut a, mut b] = [Outbound::counted(&tally), Outbound::counted(&tally)];
+        let (mut expected, mut target) = (vec![], vec![]);
+        fill(&mut a, &mut expected);
+        fill(&mut b, &mut expected);
+        assert_eq!(tally.get(), expected.len());
+        a.advance(70_001);
+        assert_eq!(tally.get(), a.len() + b.len());
+        a.drain_into(&mut target);
+        assert_eq!(tally.get(), b.len());
+        b.clear();
+        assert_eq!(tally.get(), 0);
     }
 }

@@ -324,6 +324,7 @@ impl Driver {
     fn stats(&self) -> Stats {
         let mut stats = self.counters.clone();
         stats.mqtt = self.shard.stats().clone();
+        stats.outbound_bytes = self.shard.outbound_bytes() as u64;
         stats.ended_clients = self.shard.ended_clients().clone();
         stats
     }

@@ -11,6 +11,7 @@
 use super::connection::Stage;
 use super::out::Out;
 use super::shard::Shard;
+use super::sums::{ALLOWANCE, free};
 use crate::codec::{Packet, PacketType};
 use crate::error::PeerError;
 use crate::reason::ReasonCode;
@@ -48,10 +49,31 @@ enum Answer {
     Packet(Box<Box<[u8]>>),
 }
 
+impl Answer {
+    /// What it counts as against [`Limits::owed_acks`](super::Limits::owed_acks).
+    fn weight(&self) -> u32 {
+        match self {
+            Self::Ack(..) => 1,
+            // No packet is that large.
+            Self::Packet(bytes) => 1 + (bytes.len() / size_of::<Owed>()) as u32,
+        }
+    }
+}
+
 impl Acks {
     fn push(&mut self, owed: Owed, out: &mut Out) {
         self.waiting.push_back(owed);
         out.owed = Some(Ticket(self.completed + self.waiting.len() as u64));
+    }
+
+    /// What those that wait take, counted anew.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        let weights = self
+            .waiting
+            .iter()
+            .map(|owed| owed.answer.weight() as usize);
+        weights.sum::<usize>() * size_of::<Owed>()
     }
 
     /// The next of those that `ticket` covers.
@@ -73,13 +95,15 @@ impl Shard {
     /// meanwhile go nowhere; their clients send again.
     pub fn complete(&mut self, ticket: Ticket, out: &mut Out) {
         while let Some(owed) = self.acks.pop(ticket) {
+            let weight = owed.answer.weight();
+            self.links.owed_bytes -= weight as usize * size_of::<Owed>();
             let Some(conn) = self.links.conns.get_mut(owed.conn) else {
                 continue;
             };
             if conn.serial != owed.serial || conn.stage == Stage::Closing {
                 continue;
             }
-            conn.owed -= 1;
+            conn.owed -= weight;
             self.links.stats.control_sent += 1;
             let pool = &mut self.links.pool;
             match owed.answer {
@@ -92,6 +116,16 @@ impl Shard {
                     .append(|outbound| outbound.extend_from_slice(&bytes)),
             }
         }
+    }
+
+    /// Acknowledgements that one connection may wait for by what all of them leave of
+    /// [`SumLimits::outbound_bytes`](super::SumLimits::outbound_bytes), of which they will be a part.
+    pub(super) fn most_owed(&self) -> u32 {
+        let left = free(
+            self.links.limits.sums.outbound_bytes,
+            self.outbound_bytes() as u64,
+        );
+        u32::try_from(left.max(ALLOWANCE) / size_of::<Owed>()).unwrap_or(u32::MAX)
     }
 
     /// Owes an acknowledgement without properties.
@@ -150,7 +184,9 @@ impl Shard {
 
     fn owe(&mut self, id: u32, answer: Answer, out: &mut Out) {
         let conn = &mut self.links.conns[id];
-        conn.owed += 1;
+        let weight = answer.weight();
+        conn.owed += weight;
+        self.links.owed_bytes += weight as usize * size_of::<Owed>();
         let owed = Owed {
             conn: id,
             serial: conn.serial,

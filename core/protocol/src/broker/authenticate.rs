@@ -244,6 +244,7 @@ impl Shard {
         conn.stage = Stage::Authenticating;
         let early = conn.early.as_mut().map(|early| &mut early.input);
         let input = early.map(std::mem::take).unwrap_or_default();
+        self.links.count_input(id);
         if !input.is_empty() {
             self.handle_input(ConnId(id), now, &input, out);
         }

@@ -10,8 +10,9 @@ use super::rewrite::RewriteOn;
 use super::session::{NEVER_EXPIRES, Session};
 use super::shard::Shard;
 use super::slow::Timing;
+use super::sums::may_hold;
 use super::template::Filling;
-use super::will::StoredWill;
+use super::will::{StoredWill, will_weight};
 use crate::codec::{
     ConnAck, Connect, Frame, MAX_PACKET_SIZE, Packet, PacketType, Properties, PropertiesBuf,
     PropertyId, Value,
@@ -21,6 +22,7 @@ use crate::reason::ReasonCode;
 use crate::session::alias::AliasesOut;
 use crate::time::Time;
 use crate::version::ProtocolVersion;
+use crate::weight::Weight;
 use std::hash::{DefaultHasher, Hasher};
 
 impl Shard {
@@ -46,6 +48,8 @@ impl Shard {
         let connect = match checked {
             Ok(connect) => connect,
             Err(error) => {
+                let over_limit = &mut self.links.stats.over_limit;
+                over_limit.property_bytes += u64::from(error == PROPERTIES);
                 self.links.conns[id].learn_of_broken(frame.body);
                 self.refuse_broken(id, error, out);
                 return Err(error);
@@ -92,7 +96,10 @@ impl Shard {
             return;
         };
         match admission {
-            Admission::Accept => self.accept(conn.0, *early, now, out),
+            Admission::Accept => {
+                self.links.count_input(conn.0);
+                self.accept(conn.0, *early, now, out);
+            }
             Admission::Refuse(reason) => self.refuse_with(conn.0, reason, out),
         }
     }
@@ -119,9 +126,8 @@ impl Shard {
             return;
         }
         let known = self.find_session(&client_id);
-        if known.is_none() && self.links.sessions.len() >= self.links.limits.sessions {
-            let what = "the server keeps as many sessions as it may";
-            self.refuse(id, ReasonCode::SERVER_BUSY, what, out);
+        if let Err(error) = self.check_room(known, &client_id, &connect) {
+            self.refuse(id, error.reason, error.what, out);
             return;
         }
         let assigned_id = assigned.then(|| client_id.clone());
@@ -178,6 +184,38 @@ impl Shard {
         self.topics.check_will(connect)
     }
 
+    /// Whether there is room for a session, its names and its will.
+    fn check_room(
+        &mut self,
+        known: Option<u32>,
+        client_id: &str,
+        connect: &Connect<'_>,
+    ) -> Result<(), PeerError> {
+        let quota = |what| Err(PeerError::new(ReasonCode::QUOTA_EXCEEDED, what));
+        let stats = &mut self.links.stats;
+        let limits = &self.links.limits;
+        if known.is_none() && self.links.sessions.len() >= limits.sessions {
+            stats.over_limit.sessions += 1;
+            let what = "the server keeps as many sessions as it may";
+            return Err(PeerError::new(ReasonCode::SERVER_BUSY, what));
+        }
+        let id = known.map_or(client_id.len(), |_| 0);
+        let names = id + connect.user_name.map_or(0, str::len);
+        if !may_hold(limits.sums.name_bytes, stats.name_bytes, 0, names) {
+            stats.over_limit.shard_name_bytes += 1;
+            return quota("the names of all clients take as much as they may");
+        }
+        // The will that it had gives way to this one.
+        let before = known.and_then(|slot| self.links.sessions[slot].will.as_ref());
+        let others = stats.will_bytes - before.map_or(0, |will| will.weight() as u64);
+        let will = connect.will.as_ref().map_or(0, will_weight);
+        if !may_hold(limits.sums.will_bytes, others, 0, will) {
+            stats.over_limit.shard_will_bytes += 1;
+            return quota("the wills of all clients take as much as they may");
+        }
+        Ok(())
+    }
+
     /// The session for a CONNECT, and whether it was there [MQTT-3.1.2-4] [MQTT-3.1.2-5]
     /// [MQTT-3.1.2-6].
     fn open_session(
@@ -212,7 +250,7 @@ impl Shard {
         // A will that waits for its delay is not sent [MQTT-3.1.3-9]; without a delay the end of
         // the old connection is enough.
         if session.will.as_ref().is_some_and(|will| will.delay > 0) {
-            session.will = None;
+            self.links.set_will(slot, None);
         }
         self.publish_will(slot, now, out);
         (slot, true)
@@ -226,6 +264,7 @@ impl Shard {
         let number = |property| connect.properties.number(property);
         conn.stage = Stage::Connected;
         conn.session = slot;
+        self.links.stats.name_bytes += conn.user.as_ref().map_or(0, |user| user.len() as u64);
         conn.last_packet = now;
         let slow = self.links.slow.as_deref();
         conn.timing = slow.map(|list| Timing::new(list.limits.latency, now));
@@ -243,11 +282,6 @@ impl Shard {
         session.conn = id;
         self.links.stats.connected += 1;
         session.ends_at = Time::NEVER;
-        session.will_at = Time::NEVER;
-        session.will = connect
-            .will
-            .as_ref()
-            .map(|will| Box::new(StoredWill::new(will, self.topics.retain_available)));
         session.expiry = if connect.version.is_v5() {
             number(PropertyId::SessionExpiryInterval).unwrap_or(0)
         } else if connect.clean_start {
@@ -260,10 +294,14 @@ impl Shard {
         session
             .window
             .connected(limits.inflight.min(receive_maximum as u16));
+        let will = connect.will.as_ref();
+        let will = will.map(|will| Box::new(StoredWill::new(will, self.topics.retain_available)));
+        self.links.set_will(slot, will);
     }
 
     pub(super) fn new_session(&mut self, client_id: Box<str>) -> u32 {
         self.last_session += 1;
+        self.links.stats.name_bytes += client_id.len() as u64;
         let hash = self.hash(&client_id);
         let slot = self
             .links
@@ -396,6 +434,12 @@ impl Shard {
     }
 }
 
+/// More properties than [`Limits::property_bytes`](super::limits::Limits::property_bytes).
+pub(super) const PROPERTIES: PeerError = PeerError::new(
+    ReasonCode::QUOTA_EXCEEDED,
+    "the properties take more bytes than they may",
+);
+
 /// What the driver has to know of a client that wants in.
 pub(super) fn admit_request(
     id: u32,
@@ -430,6 +474,12 @@ fn check(connect: &Connect<'_>, limits: &super::limits::Limits) -> Result<(), Pe
                 ReasonCode::CLIENT_IDENTIFIER_NOT_VALID,
                 "an empty client identifier",
             ));
+        }
+    }
+    let of_will = connect.will.map(|will| will.properties);
+    for properties in of_will.iter().chain([&connect.properties]) {
+        if properties.as_bytes().len() > limits.property_bytes {
+            return Err(PROPERTIES);
         }
     }
     let data = connect.properties.binary(PropertyId::AuthenticationData);

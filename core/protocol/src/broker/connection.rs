@@ -8,6 +8,8 @@ use super::meter::{Meter, Way};
 use super::out::{ConnId, Early, ListenerId, Out};
 use super::pool::Pool;
 use super::slow::Timing;
+use super::stats::Stats;
+use super::sums::may_hold;
 use crate::codec::{FrameBuffer, Packet, PacketType, QoS};
 use crate::message::{Delivery, Message, TopicAlias};
 use crate::outbound::Outbound;
@@ -74,7 +76,9 @@ pub(super) struct Connection {
     pub(super) explains: bool,
     /// Tells it from other connections of the same number.
     pub(super) serial: u32,
-    /// Acknowledgements that wait, and the PUBACKs among them.
+    /// What it keeps of its input, as it was counted last.
+    pub(super) input_bytes: u32,
+    /// Acknowledgements that wait, and the PUBACKs among them. Large ones count more in the first.
     pub(super) owed: u32,
     pub(super) owed_pubacks: u32,
     pub(super) timer: Option<Timer>,
@@ -104,6 +108,7 @@ impl Connection {
             dirty: false,
             explains: true,
             serial: 0,
+            input_bytes: 0,
             owed: 0,
             owed_pubacks: 0,
             timer: None,
@@ -146,6 +151,21 @@ impl Connection {
         if let Some(meter) = &mut self.meter {
             meter.charge(Way::Out, now, 1, bytes as u64);
         }
+    }
+
+    /// Bytes that it keeps of what came in. A SUBSCRIBE that waits for the driver is not among it, as
+    /// that is answered before anything else comes in.
+    pub(super) fn input_kept(&self) -> usize {
+        let early = self.early.as_ref().map_or(0, |early| early.bytes());
+        let held = self.held.as_ref().map_or(0, |held| held.bytes());
+        self.frames.capacity() + early + held
+    }
+
+    /// Bytes of the topics behind the aliases of both directions.
+    pub(super) fn alias_bytes(&self) -> usize {
+        let theirs = self.aliases.as_ref().map_or(0, |aliases| aliases.bytes());
+        let ours = self.aliases_out.as_ref().map_or(0, |a| a.bytes());
+        theirs + ours
     }
 
     /// Bytes waiting to be sent.
@@ -208,11 +228,40 @@ impl Connection {
     /// Gives a delivery the topic's alias if there is one. False when the client would not take a
     /// packet of its size [MQTT-3.1.2-24], and then no alias is set either. If true, the delivery
     /// must be written next: what it says about aliases holds from then on.
-    pub(super) fn prepare(&mut self, message: &Message, delivery: &mut Delivery<'_>) -> bool {
+    pub(super) fn prepare(
+        &mut self,
+        message: &Message,
+        delivery: &mut Delivery<'_>,
+        limits: &Limits,
+        stats: &mut Stats,
+    ) -> bool {
+        let before = self.aliases_out.as_ref().map_or(0, |a| a.bytes());
+        let takes = self.try_prepare(message, delivery, limits, stats.alias_bytes);
+        let after = self.aliases_out.as_ref().map_or(0, |a| a.bytes());
+        stats.alias_bytes = stats.alias_bytes + after as u64 - before as u64;
+        takes
+    }
+
+    fn try_prepare(
+        &mut self,
+        message: &Message,
+        delivery: &mut Delivery<'_>,
+        limits: &Limits,
+        all_aliases: u64,
+    ) -> bool {
+        let own = match self.aliases_out {
+            Some(_) => self.alias_bytes(),
+            None => 0,
+        };
         if let Some(aliases) = &mut self.aliases_out
             && message.topic_bytes().len() > ALIAS_LEN
         {
-            delivery.topic_alias = match aliases.form(message.topic()) {
+            let more = message.topic_bytes().len();
+            let form = match may_hold(limits.sums.alias_bytes, all_aliases, own, more) {
+                true => aliases.form(message.topic()),
+                false => aliases.known_form(message.topic()),
+            };
+            delivery.topic_alias = match form {
                 TopicForm::Full => None,
                 TopicForm::FullWithAlias(number) => Some(TopicAlias {
                     number,

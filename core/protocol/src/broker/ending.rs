@@ -111,7 +111,7 @@ impl Shard {
             session.expiry = expiry.min(self.links.limits.session_expiry);
         }
         if disconnect.reason == ReasonCode::NORMAL_DISCONNECTION {
-            session.will = None; // [MQTT-3.14.4-3]
+            self.links.set_will(slot, None); // [MQTT-3.14.4-3]
         }
         self.detach(id, now, out);
         self.close(id, out);
@@ -170,19 +170,24 @@ impl Shard {
         if conn.stage != Stage::Closing {
             conn.stage = Stage::Closing;
             (conn.early, conn.auth, conn.held) = (None, None, None);
+            self.links.stats.alias_bytes -= conn.alias_bytes() as u64;
             (conn.aliases, conn.aliases_out) = (None, None);
             conn.frames = crate::codec::FrameBuffer::default();
             out.closing.push(ConnId(id));
+            self.links.count_input(id);
         }
     }
 
     /// Parts a connection from its session; nothing is decided about either.
     pub(super) fn unlink(&mut self, id: u32) -> Option<u32> {
-        let slot = std::mem::replace(&mut self.links.conns[id].session, NONE);
+        let conn = &mut self.links.conns[id];
+        let slot = std::mem::replace(&mut conn.session, NONE);
+        let user = conn.user.as_ref().map_or(0, |user| user.len());
         let session = self.links.sessions.get_mut(slot)?;
         session.conn = NONE;
         session.window.disconnected();
         self.links.stats.connected -= 1;
+        self.links.stats.name_bytes -= user as u64;
         Some(slot)
     }
 
@@ -201,10 +206,10 @@ impl Shard {
             NEVER_EXPIRES => Time::NEVER,
             seconds => now.after_seconds(seconds.into()),
         };
-        match session.will.as_deref().map(|will| will.delay) {
+        match session.will.as_deref_mut() {
             None => {}
-            Some(0) => self.publish_will(slot, now, out),
-            Some(delay) => session.will_at = now.after_seconds(delay.into()),
+            Some(will) if will.delay == 0 => self.publish_will(slot, now, out),
+            Some(will) => will.due = now.after_seconds(will.delay.into()),
         }
         self.links.rest(slot);
         self.tell_presence(slot, out);
@@ -236,6 +241,9 @@ impl Shard {
         };
         let stats = &mut self.links.stats;
         stats.sessions -= 1;
+        stats.name_bytes -= session.client_id.len() as u64;
+        stats.filter_bytes -= session.filter_bytes as u64;
+        stats.inflight_bytes -= session.inflight_bytes as u64;
         for parcel in session.queue.take() {
             stats.queued -= 1;
             stats.queued_bytes -= parcel.weight() as u64;
@@ -250,7 +258,13 @@ impl Shard {
 
     /// Forgets a connection whose socket is closed.
     pub(super) fn forget(&mut self, id: u32) {
+        if let Some(conn) = self.links.conns.get_mut(id) {
+            (conn.early, conn.held) = (None, None);
+            conn.frames = crate::codec::FrameBuffer::default();
+            self.links.count_input(id);
+        }
         if let Some(mut conn) = self.links.conns.remove(id) {
+            self.links.stats.alias_bytes -= conn.alias_bytes() as u64;
             self.links.timers.cancel(conn.timer.take());
             self.links.stats.connections -= 1;
             if let Some(buffer) = conn.outbound.take() {
@@ -315,7 +329,7 @@ impl Shard {
             self.remove_session(slot, true, now, out);
             return;
         }
-        if session.will_at <= now {
+        if session.will_at() <= now {
             self.publish_will(slot, now, out);
         }
         self.arm_session(slot);

@@ -214,17 +214,24 @@ impl Shard {
     /// The session has subscribed to what was granted.
     pub(super) fn keep_claim(&mut self, slot: u32, filter: &str) {
         if let Some(filter) = self.granted.take(filter) {
-            let session = &mut self.links.sessions[slot];
-            let kept = session.exclusive.get_or_insert_default();
-            self.links.stats.exclusive += u64::from(kept.insert(filter));
+            self.add_claim(slot, filter);
+        }
+    }
+
+    fn add_claim(&mut self, slot: u32, filter: Box<str>) {
+        let session = &mut self.links.sessions[slot];
+        let weight = claim_weight(&filter, &session.client_id);
+        let kept = session.exclusive.get_or_insert_default();
+        if kept.insert(filter) {
+            self.links.stats.exclusive += 1;
+            self.links.add_filter_bytes(slot, weight);
         }
     }
 
     /// A session that was restored has the filter for itself: nobody else could have taken it before.
     pub(super) fn claim_again(&mut self, slot: u32, filter: &str, out: &mut Out) {
-        let session = &mut self.links.sessions[slot];
-        let kept = session.exclusive.get_or_insert_default();
-        self.links.stats.exclusive += u64::from(kept.insert(filter.into()));
+        self.add_claim(slot, filter.into());
+        let session = &self.links.sessions[slot];
         out.claims.push(ClaimOp::Take(ClaimTicket {
             conn: NONE,
             serial: 0,
@@ -243,11 +250,12 @@ impl Shard {
             if kept.is_empty() {
                 session.exclusive = None;
             }
+            let client_id = session.client_id.clone();
             self.links.stats.exclusive -= 1;
-            out.claims.push(ClaimOp::Free {
-                client_id: session.client_id.clone(),
-                filters: vec![filter],
-            });
+            let weight = claim_weight(&filter, &client_id);
+            self.links.remove_filter_bytes(slot, weight);
+            let filters = vec![filter];
+            out.claims.push(ClaimOp::Free { client_id, filters });
         }
     }
 
@@ -273,6 +281,12 @@ impl Shard {
             "not $exclusive/{filter}",
         ))
     }
+}
+
+/// What an exclusive subscription weighs besides the subscription: it stands in the session and in the
+/// table of all.
+pub(super) fn claim_weight(filter: &str, client_id: &str) -> usize {
+    128 + 2 * filter.len() + client_id.len()
 }
 
 /// What a session has for itself.

@@ -61,6 +61,8 @@ impl Shard {
         if self.matched_version != version || self.matched_topic != topic {
             let name = crate::topic::TopicName::assume(topic);
             self.index.matching(name, &mut self.matches);
+            // Each way through the filters counts, whether it led to one or not.
+            self.links.stats.work += self.matches.steps();
             self.matched_version = version;
             self.matched_topic.clear();
             self.matched_topic.push_str(topic);

@@ -27,6 +27,13 @@ pub(super) struct Waiting {
     pub(super) requests: Vec<(Box<str>, SubscriptionOptions)>,
 }
 
+impl Held {
+    /// What the input takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.input.capacity()
+    }
+}
+
 impl Shard {
     /// Whether input of this connection waits its turn. A driver whose peer is gone waits until it does
     /// not before it calls [`handle_closed`](Self::handle_closed), and throws away meanwhile what the
@@ -46,6 +53,7 @@ impl Shard {
             return; // and so a timer runs
         }
         if let Some(held) = connection.held.take_if(|held| !held.asked) {
+            self.links.count_input(conn.0);
             self.handle_input(conn, now, &held.input, out);
         }
     }

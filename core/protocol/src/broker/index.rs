@@ -42,11 +42,27 @@ pub struct Removed {
     pub last: bool,
 }
 
+/// What one subscription to a filter weighs, as if nobody else had the filter: its text, about what
+/// stands for it in the tables of index, session and retained messages, and a node of the trie for
+/// each level.
+#[must_use]
+pub fn filter_weight(filter: TopicFilter<'_>) -> usize {
+    const TABLES: usize = 128;
+    const NODE: usize = 96;
+    let text = filter.as_str();
+    let levels = match filter.is_exact() {
+        true => 0,
+        false => text.split('/').count(),
+    };
+    TABLES + text.len() + NODE * levels
+}
+
 /// The filters that match a topic. Kept and used again for its memory.
 #[derive(Clone, Debug, Default)]
 pub struct Matches {
     filters: Vec<FilterId>,
     walk: Walk,
+    steps: u64,
 }
 
 impl Matches {
@@ -57,6 +73,12 @@ impl Matches {
     #[must_use]
     pub fn filters(&self) -> &[FilterId] {
         &self.filters
+    }
+
+    /// Nodes of the trie that were looked at to find them.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.steps
     }
 }
 
@@ -141,14 +163,19 @@ impl SubscriptionIndex {
     ///
     /// Costs one hash of the topic, and one of each level per way through the trie.
     pub fn matching(&self, topic: TopicName<'_>, matches: &mut Matches) {
-        let Matches { filters, walk } = matches;
+        let Matches {
+            filters,
+            walk,
+            steps,
+        } = matches;
+        *steps = 0;
         filters.clear();
         filters.extend(self.find_exact(topic.as_str()));
         if self.trie.is_empty() {
             return;
         }
-        self.trie.matching(topic.as_str(), walk, |number| {
-            filters.push(FilterId(number))
+        *steps = self.trie.matching(topic.as_str(), walk, |number| {
+            filters.push(FilterId(number));
         });
     }
 

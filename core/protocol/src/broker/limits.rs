@@ -1,6 +1,7 @@
 //! What one shard allows, each limit with its unit and what happens beyond it.
 
 use super::ranking::Priorities;
+use super::sums::SumLimits;
 use crate::session::queue::{OverflowPolicy, QueueLimits};
 
 /// Limits of a shard. All of them hold per shard, the per-session ones for each session.
@@ -38,6 +39,8 @@ pub struct Limits {
     /// Most QoS 1 and 2 messages sent to a client and not acknowledged, or its Receive Maximum if
     /// that is lower. Further ones wait in the session's queue.
     pub inflight: u16,
+    /// Bytes of these messages. Further ones wait in the session's queue; one may always be sent.
+    pub inflight_bytes: usize,
     /// What waits for one session, connected or not. Dropped messages are counted.
     pub queue: QueueLimits,
     /// Which topics come first in it and are dropped last. None by default.
@@ -49,6 +52,15 @@ pub struct Limits {
     pub session_expiry: u32,
     /// Subscriptions of one session. Beyond it: 0x97, before MQTT 5.0 0x80.
     pub subscriptions: usize,
+    /// Bytes of them: of each its filter, 128 for what it takes besides, and 96 for each level of one with
+    /// wildcards; shared and exclusive ones a few hundred more. Beyond it: 0x97, before MQTT 5.0 0x80.
+    pub filter_bytes: usize,
+    /// Topic filters in one SUBSCRIBE or UNSUBSCRIBE, which is not cut in two, so that the others wait
+    /// for all of it. Beyond it the connection is ended: 0x97.
+    pub packet_filters: usize,
+    /// Bytes of the properties of a PUBLISH, or of a CONNECT or its will: each subscriber's copy has
+    /// them. Beyond it: 0x97; a PUBLISH with QoS 0 is dropped and counted.
+    pub property_bytes: usize,
     /// Levels of a topic name or filter.
     pub topic_levels: usize,
     /// Bytes waiting in a connection's outbound buffer from which on messages stay in the session's
@@ -63,12 +75,14 @@ pub struct Limits {
     /// its input waits for the next one. A packet is never cut in two.
     pub turn_work: u64,
     /// Acknowledgements that may wait for one connection until what they promise is kept; then its
-    /// socket is not read until they are written.
+    /// socket is not read until they are written. Large ones count as one for each 24 bytes.
     pub owed_acks: u32,
     /// Bytes of empty buffers kept for the next connection that has something to send.
     pub spare_buffers: usize,
     /// Retained messages asked for at a time for a new subscription.
     pub retained_page: usize,
+    /// What all clients of the shard may hold together.
+    pub sums: SumLimits,
 }
 
 impl Default for Limits {
@@ -86,6 +100,7 @@ impl Default for Limits {
             outgoing_aliases: 32,
             alias_bytes: 256 << 10,
             inflight: 1024,
+            inflight_bytes: 64 << 20,
             queue: QueueLimits {
                 items: 500_000,
                 bytes: 64 << 20,
@@ -95,6 +110,9 @@ impl Default for Limits {
             queue_qos0_offline: false,
             session_expiry: u32::MAX,
             subscriptions: 100_000,
+            filter_bytes: 32 << 20,
+            packet_filters: 262_144,
+            property_bytes: 64 << 10,
             topic_levels: crate::topic::MAX_TOPIC_LEVELS,
             outbound_bytes: 256 << 10,
             early_input: 64 << 10,
@@ -103,6 +121,7 @@ impl Default for Limits {
             owed_acks: 65_536,
             spare_buffers: 32 << 20,
             retained_page: 256,
+            sums: SumLimits::default(),
         }
     }
 }

@@ -5,19 +5,21 @@ use super::arena::Arena;
 use super::clients::ClientCounters;
 use super::connection::Connection;
 use super::frames::Frames;
+use super::intake::Intake;
 use super::limits::Limits;
 use super::meter::Meter;
 use super::out::Out;
 use super::pool::Pool;
 use super::ranking::Ranking;
-use super::session::{Parcel, Session};
+use super::session::{Parcel, Session, parcel_weight};
 use super::slow::{First, SlowLimits, SlowList, Watch};
 use super::source::{Source, write_as_is};
 use super::stats::{Dropped, Stats};
+use super::sums::{ALLOWANCE, free};
 use super::timers::Timers;
 use crate::codec::QoS;
 use crate::message::{Delivery, Message};
-use crate::session::queue::Pushed;
+use crate::session::queue::{OverflowPolicy, Pushed, QueueLimits};
 use crate::session::window::Phase;
 use crate::time::Time;
 use crate::version::ProtocolVersion;
@@ -32,6 +34,9 @@ pub(super) struct Links {
     pub(super) sessions: Arena<Session>,
     pub(super) pool: Pool,
     pub(super) frames: Frames,
+    pub(super) intake: Intake,
+    /// Bytes of acknowledgements that wait.
+    pub(super) owed_bytes: usize,
     pub(super) stats: Stats,
     /// What sessions counted that are over.
     pub(super) ended: ClientCounters,
@@ -66,11 +71,26 @@ impl Links {
             timers: Timers::new(),
             ranking: Ranking::new(&limits.priorities),
             frames: Frames::default(),
+            intake: Intake::default(),
+            owed_bytes: 0,
             stats: Stats::default(),
             ended: ClientCounters::default(),
             slow: slow.map(|limits| Box::new(SlowList::new(limits))),
             limits,
         }
+    }
+
+    /// Bytes in a connection's outbound buffer from which on messages wait in the queue: the limit of
+    /// one, or less while all together have so much that less is left.
+    pub(super) fn outbound_room(&self) -> usize {
+        let Limits {
+            outbound_bytes,
+            sums,
+            ..
+        } = &self.limits;
+        let waiting = self.pool.waiting.get() + self.owed_bytes;
+        let left = free(sums.outbound_bytes, waiting as u64);
+        left.max(ALLOWANCE).min(*outbound_bytes)
     }
 
     /// Sends a copy at once when the client is there, its window and its buffer have room and
@@ -85,6 +105,8 @@ impl Links {
         now: Time,
         out: &mut Out,
     ) {
+        let room = self.outbound_room();
+        let messages = self.stats.queued_bytes + self.stats.inflight_bytes;
         let session = &mut self.sessions[copy.session];
         let id = session.conn;
         let Some(conn) = self.conns.get_mut(id) else {
@@ -95,44 +117,38 @@ impl Links {
             timing.hand(now);
         }
         let before = conn.outbound_len();
-        let direct = before < self.limits.outbound_bytes
+        let direct = before < room
             && match copy.qos {
                 QoS::AtMostOnce => session.queued_qos0 == 0,
-                _ => session.queue.is_empty() && session.window.can_push(),
+                _ => {
+                    let weight = parcel_weight(source.message(), &copy);
+                    session.may_skip_queue(weight, messages, &self.limits)
+                }
             }
             && conn.may_send(now);
         if !direct {
             self.note_blocked(id);
             return self.enqueue(copy, source, now, out);
         }
-        if copy.qos == QoS::AtMostOnce
-            && !copy.retain
-            && copy.ids.is_empty()
-            && conn.aliases_out.is_none()
-            && let Some(body) = source.as_is(conn.version)
-        {
-            // 5 bytes of header at most; who is that close to its limit goes the long way.
-            if body.len() + 5 <= conn.max_packet_size as usize {
-                let (counters, payload) = (&mut session.counters, source.payload_len());
-                counters.count_sent(&mut self.stats, copy.qos, payload);
-                write_as_is(body, conn.writer(id, &mut self.pool, out));
-                conn.charge_sent(before, now);
-                return;
-            }
+        if let Some(body) = body_as_is(&copy, source, conn) {
+            let (counters, payload) = (&mut session.counters, source.payload_len());
+            counters.count_sent(&mut self.stats, copy.qos, payload);
+            write_as_is(body, conn.writer(id, &mut self.pool, out));
+            conn.charge_sent(before, now);
+            return;
         }
         let message = source.message();
         let (version, qos) = (conn.version, copy.qos);
         let mut delivery = delivery(version, message, qos, copy.retain, copy.ids, now);
         // One that is too large counts as sent [MQTT-3.1.2-25].
-        if !conn.prepare(message, &mut delivery) {
+        if !conn.prepare(message, &mut delivery, &self.limits, &mut self.stats) {
             let counters = &mut session.counters;
             counters.count_dropped(&mut self.stats, |dropped| &mut dropped.too_large);
             return;
         }
         if qos != QoS::AtMostOnce {
             let parcel = Parcel::new(message.clone(), &copy, handed);
-            let Ok(packet_id) = session.window.push(awaited(qos), parcel) else {
-                debug_assert!(false, "can_push was asked");
+            let Some(packet_id) = session.launch(awaited(qos), parcel, &mut self.stats) else {
                 return;
             };
             delivery.packet_id = packet_id;
@@ -198,6 +214,7 @@ impl Links {
     /// Puts a parcel behind those of its priority in a session's queue, or does what the limits say. What
     /// has no room and came through a group goes back to it.
     pub(super) fn put_into_queue(&mut self, slot: u32, parcel: Parcel, now: Time, out: &mut Out) {
+        let (share, limits) = self.queue_share(slot, parcel.weight());
         let session = &mut self.sessions[slot];
         let is_qos0 = parcel.qos == QoS::AtMostOnce;
         let stats = &mut self.stats;
@@ -216,7 +233,7 @@ impl Links {
             stats.queued_bytes -= parcel.weight() as u64;
             qos0_gone += u32::from(parcel.qos == QoS::AtMostOnce);
         };
-        let (queue, limits) = (&mut session.queue, &self.limits.queue);
+        let (queue, limits) = (&mut session.queue, &limits);
         // What has expired makes room before anything good has to go.
         let expired = |parcel: &Parcel| parcel.message.as_ref().is_some_and(|m| m.is_expired(now));
         queue.make_room(weight, limits, SWEPT_AT_ONCE, expired, |parcel| {
@@ -226,6 +243,7 @@ impl Links {
         let mut over = Vec::new();
         let pushed = queue.push(parcel, priority, limits, |parcel, overflow| {
             leaves(&parcel, stats);
+            let overflow = if share { overflow.of_share() } else { overflow };
             match parcel.share {
                 0 => counters.count_dropped(stats, Dropped::overflow(overflow)),
                 _ => over.push((parcel, overflow)),
@@ -234,6 +252,7 @@ impl Links {
         if let Pushed::Refused(parcel, overflow) = pushed {
             // There is nobody else to hand it back to: the publisher may be on another shard.
             leaves(&parcel, stats);
+            let overflow = if share { overflow.of_share() } else { overflow };
             over.push((parcel, overflow));
         }
         session.queued_qos0 -= qos0_gone;
@@ -244,6 +263,40 @@ impl Links {
             }
         }
     }
+
+    /// What a session's queue may hold with `weight` more, and whether it is its share of what all may
+    /// hold that says so.
+    ///
+    /// Dropping old messages frees them for all, so that only half of what is too much has to go.
+    fn queue_share(&self, session: u32, weight: usize) -> (bool, QueueLimits) {
+        let session = &self.sessions[session];
+        let limits = self.limits.queue;
+        let total = self.stats.queued_bytes + self.stats.inflight_bytes;
+        let queued = session.queue.bytes() + weight;
+        if queued > limits.bytes || session.has_share(weight, total, &self.limits) {
+            return (false, limits);
+        }
+        let own = session.message_bytes() + weight;
+        let left = free(self.limits.sums.queued_bytes, total + weight as u64);
+        let share = left.max(ALLOWANCE);
+        let surplus = match limits.policy {
+            OverflowPolicy::DropOldest => (own - share).div_ceil(2),
+            _ => own - share,
+        };
+        let bytes = queued.saturating_sub(surplus);
+        (true, QueueLimits { bytes, ..limits })
+    }
+}
+
+/// The body of a PUBLISH that came in, if a client may be given it as it is.
+fn body_as_is<'a>(copy: &Copy<'_>, source: &Source<'a>, conn: &Connection) -> Option<&'a [u8]> {
+    let plain = copy.qos == QoS::AtMostOnce && !copy.retain && copy.ids.is_empty();
+    if !plain || conn.aliases_out.is_some() {
+        return None;
+    }
+    let body = source.as_is(conn.version)?;
+    // 5 bytes of header at most; who is that close to its limit goes the long way.
+    (body.len() + 5 <= conn.max_packet_size as usize).then_some(body)
 }
 
 /// What a message that is sent now waits for.

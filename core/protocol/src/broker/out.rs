@@ -311,6 +311,13 @@ pub(super) struct Early {
     pub(super) assigned: bool,
 }
 
+impl Early {
+    /// What it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.connect.len() + self.input.capacity() + self.client_id.len()
+    }
+}
+
 impl std::fmt::Debug for Early {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // The CONNECT may hold a password.

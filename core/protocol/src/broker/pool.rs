@@ -1,6 +1,6 @@
 //! Outbound buffers between two uses.
 
-use crate::outbound::Outbound;
+use crate::outbound::{Outbound, Tally};
 
 /// Spare buffers, the one used last on top: its memory is the warmest. What they keep is bounded.
 #[derive(Debug)]
@@ -11,14 +11,17 @@ pub(super) struct Pool {
     spare: Vec<Box<Outbound>>,
     bytes: usize,
     limit: usize,
+    /// What waits in all buffers that were taken.
+    pub(super) waiting: Tally,
 }
 
 impl Pool {
-    pub(super) const fn new(limit: usize) -> Self {
+    pub(super) fn new(limit: usize) -> Self {
         Self {
             spare: Vec::new(),
             bytes: 0,
             limit,
+            waiting: Tally::default(),
         }
     }
 
@@ -28,7 +31,7 @@ impl Pool {
                 self.bytes -= cost(&buffer);
                 buffer
             }
-            None => Box::default(),
+            None => Box::new(Outbound::counted(&self.waiting)),
         }
     }
 

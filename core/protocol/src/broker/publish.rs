@@ -1,18 +1,21 @@
 //! PUBLISH from a client, and the acknowledgements of both directions (3.3 to 3.7, 4.3).
 
+use super::connect::PROPERTIES;
 use super::out::Out;
 use super::rewrite::RewriteOn;
 use super::session::Parcel;
 use super::shard::Shard;
 use super::source::Source;
+use super::sums::may_hold;
 use crate::codec::{Ack, PacketType, PropertyId, Publish, QoS};
 use crate::error::PeerError;
 use crate::message::Message;
 use crate::reason::ReasonCode;
-use crate::session::alias::AliasesIn;
+use crate::session::alias::{AliasError, AliasesIn};
 use crate::session::dedupe::Received;
 use crate::session::window::{AckError, Pubrec};
 use crate::time::Time;
+use crate::weight::Weight;
 
 const NOT_FOUND: PeerError = PeerError::new(
     ReasonCode::PACKET_IDENTIFIER_NOT_FOUND,
@@ -102,6 +105,9 @@ impl Shard {
         if is_reserved(topic) {
             return Err(RESERVED);
         }
+        if publish.properties.as_bytes().len() > self.links.limits.property_bytes {
+            return Err(PROPERTIES);
+        }
         self.topics
             .check_payload(publish.properties, publish.payload)?;
         let conn = &self.links.conns[id];
@@ -179,17 +185,14 @@ impl Shard {
                 ));
             }
             if let Some(alias) = publish.properties.number(PropertyId::TopicAlias) {
-                let limits = &self.links.limits;
-                let (maximum, bytes) = (limits.topic_aliases, limits.alias_bytes);
-                let aliases = self.links.conns[id]
-                    .aliases
-                    .get_or_insert_with(|| Box::new(AliasesIn::bounded(maximum, bytes)));
                 if topic.is_empty() {
+                    let aliases = &self.links.conns[id].aliases;
+                    let aliases = aliases.as_ref().ok_or(AliasError::Unset)?;
                     aliased.clear();
                     aliased.push_str(aliases.get(alias as u16)?);
                     topic = aliased;
                 } else {
-                    aliases.set(alias as u16, topic)?;
+                    self.set_alias(id, alias as u16, topic)?;
                 }
             }
         }
@@ -202,6 +205,29 @@ impl Shard {
             ));
         }
         Ok(topic)
+    }
+
+    /// A client gives a topic an alias.
+    fn set_alias(&mut self, id: u32, alias: u16, topic: &str) -> Result<(), PeerError> {
+        let (limits, stats) = (&self.links.limits, &mut self.links.stats);
+        let conn = &mut self.links.conns[id];
+        let own = conn.alias_bytes();
+        let aliases = conn.aliases.get_or_insert_with(|| {
+            Box::new(AliasesIn::bounded(limits.topic_aliases, limits.alias_bytes))
+        });
+        let before = aliases.bytes();
+        if let Err(error) = aliases.set(alias, topic) {
+            stats.over_limit.alias_bytes += u64::from(error == AliasError::TooLong);
+            return Err(error.into());
+        }
+        let (after, total) = (aliases.bytes(), stats.alias_bytes);
+        stats.alias_bytes = total + after as u64 - before as u64;
+        let more = after.saturating_sub(before);
+        if more > 0 && !may_hold(limits.sums.alias_bytes, total, own, more) {
+            stats.over_limit.shard_alias_bytes += 1;
+            return Err(AliasError::TooLong.into());
+        }
+        Ok(())
     }
 
     /// Whether an MQTT 5.0 client keeps to the Receive Maximum with one more QoS 1 message
@@ -265,9 +291,9 @@ impl Shard {
     ) -> Result<(), PeerError> {
         let session = self.links.conns[id].session;
         let keeps = self.links.measures_acks();
-        let window = &mut self.links.sessions[session].window;
+        let found = &mut self.links.sessions[session];
         if ack.reason.is_error() {
-            match window.pubrec_refused(ack.packet_id) {
+            match found.window.pubrec_refused(ack.packet_id) {
                 Ok(parcel) => self.acknowledged(id, ack.packet_id, &parcel, now),
                 Err(AckError::Unknown) => {}
                 Err(AckError::WrongPhase(_)) => {
@@ -276,10 +302,13 @@ impl Shard {
             }
             return Ok(());
         }
-        let reason = match window.pubrec(ack.packet_id) {
+        let reason = match found.window.pubrec(ack.packet_id) {
             Ok(Pubrec::First(parcel)) => {
                 if !keeps {
+                    let weight = parcel.weight();
                     parcel.message = None;
+                    let landed = weight - parcel.weight();
+                    found.landed(landed, &mut self.links.stats);
                 }
                 ReasonCode::SUCCESS
             }
@@ -325,7 +354,10 @@ impl Shard {
 
     /// A client has a QoS 1 or 2 message for good.
     fn acknowledged(&mut self, id: u32, packet_id: u16, parcel: &Parcel, now: Time) {
-        self.links.stats.acknowledged += 1;
-        self.links.completed(id, packet_id, parcel, now);
+        let (links, weight) = (&mut self.links, parcel.weight());
+        links.stats.acknowledged += 1;
+        let session = links.conns[id].session;
+        links.sessions[session].landed(weight, &mut links.stats);
+        links.completed(id, packet_id, parcel, now);
     }
 }

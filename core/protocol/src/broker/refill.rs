@@ -1,16 +1,16 @@
 //! What waits for a session, sent as soon as there is room for it.
 
-use super::clients::Counters;
 use super::connection::Connection;
+use super::limits::Limits;
 use super::links::{Links, awaited, parcel_delivery};
 use super::out::Out;
 use super::pool::Pool;
-use super::session::Parcel;
-use super::slow::{First, Watch};
+use super::session::{Parcel, Session};
+use super::slow::{First, SlowList, Watch};
 use super::stats::Stats;
 use crate::codec::{PacketType, QoS};
 use crate::reason::ReasonCode;
-use crate::session::window::{Phase, SendWindow};
+use crate::session::window::Phase;
 use crate::time::Time;
 use crate::weight::Weight;
 use std::cell::Cell;
@@ -19,50 +19,48 @@ impl Links {
     /// Writes what waits for this session, as far as window and buffer have room: first what was
     /// sent before on an earlier connection, in its order [MQTT-4.6.0-1], then the queue.
     pub(super) fn refill(&mut self, slot: u32, now: Time, out: &mut Out) {
-        self.resend(slot, now, out);
-        let Some(session) = self.sessions.get_mut(slot) else {
+        let room = self.outbound_room();
+        self.resend(slot, room, now, out);
+        let Self {
+            sessions,
+            conns,
+            pool,
+            stats,
+            limits,
+            slow,
+            ..
+        } = self;
+        let Some(session) = sessions.get_mut(slot) else {
             return;
         };
         let id = session.conn;
-        let Some(conn) = self.conns.get_mut(id) else {
+        let Some(conn) = conns.get_mut(id) else {
             return;
         };
-        let room = self.limits.outbound_bytes;
-        while conn.outbound_len() < room {
-            let Some(parcel) = session.queue.front() else {
-                break;
-            };
-            let is_qos0 = parcel.qos == QoS::AtMostOnce;
-            if !is_qos0 && !session.window.can_push() || !conn.may_send(now) {
-                break;
-            }
-            session.queued_qos0 -= u32::from(is_qos0);
+        while conn.outbound_len() < room && session.may_send_next(limits) && conn.may_send(now) {
             let Some(parcel) = session.queue.pop() else {
                 break;
             };
-            let Self {
-                pool, stats, slow, ..
-            } = self;
-            let (client_id, origin) = (&*session.client_id, session.origin);
+            session.queued_qos0 -= u32::from(parcel.qos == QoS::AtMostOnce);
             let mut hand = Hand {
                 conn,
                 id,
-                window: &mut session.window,
-                counters: &mut session.counters,
+                session,
                 pool,
                 stats,
-                watch: Watch::new(slow, client_id, origin),
+                limits,
+                slow,
             };
             hand.send(parcel, now, out);
         }
         if session.queued_qos0 > 0 && conn.outbound_len() < room && conn.may_send(now) {
-            self.pass_qos0(slot, now, out);
+            self.pass_qos0(slot, room, now, out);
         }
         self.note_blocked(id);
     }
 
     /// Sends again what was sent on an earlier connection and not acknowledged [MQTT-4.4.0-1].
-    fn resend(&mut self, slot: u32, now: Time, out: &mut Out) {
+    fn resend(&mut self, slot: u32, room: usize, now: Time, out: &mut Out) {
         let Self {
             sessions,
             conns,
@@ -78,10 +76,8 @@ impl Links {
         let Some(conn) = conns.get_mut(id) else {
             return;
         };
-        while conn.outbound_len() < limits.outbound_bytes
-            && window.has_resend()
-            && conn.may_send(now)
-        {
+        let mut given_up = 0;
+        while conn.outbound_len() < room && window.has_resend() && conn.may_send(now) {
             let before = conn.outbound_len();
             let Some(again) = window.next_resend() else {
                 break;
@@ -102,7 +98,7 @@ impl Links {
             let version = conn.version;
             let mut delivery = parcel_delivery(version, message, parcel, now);
             (delivery.dup, delivery.packet_id) = (true, packet_id);
-            if conn.prepare(message, &mut delivery) {
+            if conn.prepare(message, &mut delivery, limits, stats) {
                 stats.sent_again += 1;
                 stats.sent_payload += message.payload().len() as u64;
                 conn.writer(id, pool, out)
@@ -112,18 +108,20 @@ impl Links {
                 // The client came back with a lower Maximum Packet Size: as if it had completed
                 // [MQTT-3.1.2-25].
                 stats.given_up += 1;
-                let _ = match phase {
+                let gone = match phase {
                     Phase::AwaitPubrec => window.pubrec_refused(packet_id),
                     _ => window.puback(packet_id),
                 };
+                given_up += gone.map_or(0, |parcel| parcel.weight());
             }
         }
+        session.landed(given_up, stats);
     }
 
     /// QoS 0 messages that got into the queue for want of room in the buffer must not wait for
     /// acknowledgements of those before them: takes them out as far as there is room now. Walks over
     /// the whole queue, but each time with a buffer full of messages to show for it.
-    fn pass_qos0(&mut self, slot: u32, now: Time, out: &mut Out) {
+    fn pass_qos0(&mut self, slot: u32, most: usize, now: Time, out: &mut Out) {
         let Self {
             sessions,
             conns,
@@ -134,33 +132,33 @@ impl Links {
             ..
         } = self;
         let session = &mut sessions[slot];
-        let (client_id, origin) = (&*session.client_id, session.origin);
         let id = session.conn;
         let Some(conn) = conns.get_mut(id) else {
             return;
         };
-        let room = |conn: &mut Connection| {
-            conn.outbound_len() < limits.outbound_bytes && conn.may_send(now)
-        };
+        let room = |conn: &mut Connection| conn.outbound_len() < most && conn.may_send(now);
         let more = Cell::new(room(conn));
-        let passed = &mut session.queued_qos0;
+        let mut passed = 0;
+        let mut queue = std::mem::take(&mut session.queue);
         let mut hand = Hand {
             conn,
             id,
-            window: &mut session.window,
-            counters: &mut session.counters,
+            session,
             pool,
             stats,
-            watch: Watch::new(slow, client_id, origin),
+            limits,
+            slow,
         };
-        session.queue.remove_if(
+        queue.remove_if(
             |parcel| parcel.qos == QoS::AtMostOnce && more.get(),
             |parcel| {
-                *passed -= 1;
+                passed += 1;
                 hand.send(parcel, now, out);
                 more.set(room(hand.conn));
             },
         );
+        session.queue = queue;
+        session.queued_qos0 -= passed;
     }
 
     /// Whether [`refill`](Self::refill) would find something to write, given room in the buffer.
@@ -168,9 +166,18 @@ impl Links {
         self.sessions.get(session).is_some_and(|session| {
             let waits = session.window.has_resend()
                 || session.queued_qos0 > 0
-                || !session.queue.is_empty() && session.window.can_push();
+                || session.may_send_next(&self.limits);
             let conn = self.conns.get(session.conn);
             waits && !conn.is_some_and(Connection::is_blocked)
+        })
+    }
+}
+
+impl Session {
+    /// Whether there is a message in the queue that need not wait for acknowledgements.
+    fn may_send_next(&self, limits: &Limits) -> bool {
+        self.queue.front().is_some_and(|parcel| {
+            parcel.qos == QoS::AtMostOnce || self.may_launch(parcel.weight(), limits)
         })
     }
 }
@@ -179,11 +186,11 @@ impl Links {
 struct Hand<'a> {
     conn: &'a mut Connection,
     id: u32,
-    window: &'a mut SendWindow<Parcel>,
-    counters: &'a mut Counters,
+    session: &'a mut Session,
     pool: &'a mut Pool,
     stats: &'a mut Stats,
-    watch: Option<Watch<'a>>,
+    limits: &'a Limits,
+    slow: &'a mut Option<Box<SlowList>>,
 }
 
 impl Hand<'_> {
@@ -195,14 +202,17 @@ impl Hand<'_> {
             return;
         };
         if message.is_expired(now) {
-            let counters = &mut self.counters;
+            let counters = &mut self.session.counters;
             counters.count_dropped(self.stats, |dropped| &mut dropped.expired);
             return;
         }
         let (version, qos, before) = (self.conn.version, parcel.qos, self.conn.outbound_len());
         let mut delivery = parcel_delivery(version, message, &parcel, now);
-        if !self.conn.prepare(message, &mut delivery) {
-            let counters = &mut self.counters;
+        let prepared = self
+            .conn
+            .prepare(message, &mut delivery, self.limits, self.stats);
+        if !prepared {
+            let counters = &mut self.session.counters;
             counters.count_dropped(self.stats, |dropped| &mut dropped.too_large);
             return;
         }
@@ -211,19 +221,19 @@ impl Hand<'_> {
         if qos == QoS::AtMostOnce {
             let writer = self.conn.writer(self.id, self.pool, out);
             writer.publish(version, message, &delivery);
-            if let Some(watch) = &mut self.watch {
+            let session = &*self.session;
+            if let Some(mut watch) = Watch::new(self.slow, &session.client_id, session.origin) {
                 let first = First::new(message, handed, qos);
                 watch.wrote(first, 0, self.conn, now, self.stats);
             }
         } else {
             let topic_alias = delivery.topic_alias;
             // Into the window first, and written from there: no second reference to the message.
-            let pushed = self.window.push(awaited(qos), parcel);
-            let Ok(packet_id) = pushed else {
-                debug_assert!(false, "can_push was asked");
+            let (session, stats) = (&mut *self.session, &mut *self.stats);
+            let Some(packet_id) = session.launch(awaited(qos), parcel, stats) else {
                 return;
             };
-            let Some((_, parcel)) = self.window.get(packet_id) else {
+            let Some((_, parcel)) = self.session.window.get(packet_id) else {
                 return;
             };
             if let Some(message) = &parcel.message {
@@ -231,13 +241,15 @@ impl Hand<'_> {
                 (delivery.packet_id, delivery.topic_alias) = (packet_id, topic_alias);
                 let writer = self.conn.writer(self.id, self.pool, out);
                 writer.publish(version, message, &delivery);
-                if let Some(watch) = &mut self.watch {
+                let (id, origin) = (&*self.session.client_id, self.session.origin);
+                if let Some(mut watch) = Watch::new(self.slow, id, origin) {
                     let first = First::new(message, handed, qos);
                     watch.wrote(first, packet_id, self.conn, now, self.stats);
                 }
             }
         }
         self.conn.charge_sent(before, now);
-        self.counters.count_sent(self.stats, qos, payload);
+        let counters = &mut self.session.counters;
+        counters.count_sent(self.stats, qos, payload);
     }
 }

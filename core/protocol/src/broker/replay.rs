@@ -209,7 +209,7 @@ impl super::links::Links {
             session.replays.as_deref().is_some_and(waits)
                 && session.queue.is_empty()
                 && self.conns.get(session.conn).is_some_and(|conn| {
-                    conn.outbound_len() < self.limits.outbound_bytes && !conn.is_blocked()
+                    conn.outbound_len() < self.outbound_room() && !conn.is_blocked()
                 })
         })
     }

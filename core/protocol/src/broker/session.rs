@@ -4,19 +4,23 @@ use super::arena::NONE;
 use super::clients::Counters;
 use super::exclusive::Exclusive;
 use super::index::FilterId;
+use super::limits::Limits;
 use super::links::Copy;
 use super::record::{Rev, SessKey};
 use super::replay::Replays;
 use super::share::Memberships;
+use super::stats::Stats;
+use super::sums::may_hold;
 use super::will::StoredWill;
 use crate::codec::QoS;
 use crate::message::{Message, Origin};
 use crate::session::dedupe::ReceivedIds;
 use crate::session::priority::PriorityQueue;
-use crate::session::window::SendWindow;
+use crate::session::window::{Phase, SendWindow};
 use crate::time::Time;
 use crate::weight::Weight;
 use crate::wheel::Timer;
+use std::collections::BTreeSet;
 use triomphe::ThinArc;
 
 /// Session Expiry Interval that never ends (3.1.2.11.2).
@@ -34,10 +38,14 @@ pub(super) struct Session {
     pub(super) queue: PriorityQueue<Parcel>,
     /// QoS 0 messages among them.
     pub(super) queued_qos0: u32,
+    /// Bytes of what stands in the window.
+    pub(super) inflight_bytes: u32,
     /// The connection, [`NONE`] while the client is away.
     pub(super) conn: u32,
-    /// The filters subscribed to, sorted.
-    pub(super) filters: Vec<FilterId>,
+    /// The filters subscribed to. A hundred thousand may come and go in one packet, in any order.
+    pub(super) filters: BTreeSet<FilterId>,
+    /// What these, the memberships and the exclusive ones weigh.
+    pub(super) filter_bytes: u32,
     /// The shared subscriptions.
     pub(super) memberships: Option<Box<Memberships>>,
     /// The filters that no other client may have meanwhile.
@@ -47,8 +55,6 @@ pub(super) struct Session {
     pub(super) origin: Origin,
     /// Tells it from other sessions that had or will have its slot.
     pub(super) serial: u64,
-    /// While the client is away: when the will is due.
-    pub(super) will_at: Time,
     /// While the client is away: when the session ends.
     pub(super) ends_at: Time,
     pub(super) timer: Option<Timer>,
@@ -76,12 +82,13 @@ impl Session {
             received: ReceivedIds::new(),
             queue: PriorityQueue::new(),
             queued_qos0: 0,
+            inflight_bytes: 0,
             conn: NONE,
-            filters: Vec::new(),
+            filters: BTreeSet::new(),
+            filter_bytes: 0,
             memberships: None,
             exclusive: None,
             will: None,
-            will_at: Time::NEVER,
             ends_at: Time::NEVER,
             timer: None,
             replays: None,
@@ -104,9 +111,74 @@ impl Session {
         (self.window.len() + self.queue.len()) as u32
     }
 
+    /// Whether a QoS 1 or 2 message of this weight may be sent now.
+    pub(super) fn may_launch(&self, weight: usize, limits: &Limits) -> bool {
+        let most = limits.inflight_bytes.min(u32::MAX as usize);
+        let bytes = (self.inflight_bytes as usize).saturating_add(weight);
+        // One may always be on its way, or a large one never would.
+        self.window.can_push() && (bytes <= most || self.inflight_bytes == 0)
+    }
+
+    /// Whether a QoS 1 or 2 message of this weight need not go through the queue. `total`: what all sessions
+    /// have.
+    pub(super) fn may_skip_queue(&self, weight: usize, total: u64, limits: &Limits) -> bool {
+        self.queue.is_empty()
+            && self.may_launch(weight, limits)
+            && self.has_share(weight, total, limits)
+    }
+
+    /// Whether it may have a message of this weight more, of all that sessions may have of the shard.
+    pub(super) fn has_share(&self, weight: usize, total: u64, limits: &Limits) -> bool {
+        may_hold(
+            limits.sums.queued_bytes,
+            total,
+            self.message_bytes(),
+            weight,
+        )
+    }
+
+    /// Takes a message that is sent now into the window, which [`may_launch`](Self::may_launch) was asked for,
+    /// and gives its Packet Identifier.
+    pub(super) fn launch(
+        &mut self,
+        phase: Phase,
+        parcel: Parcel,
+        stats: &mut Stats,
+    ) -> Option<u16> {
+        let weight = parcel.weight();
+        let pushed = self.window.push(phase, parcel);
+        debug_assert!(pushed.is_ok(), "may_launch was asked");
+        let packet_id = pushed.ok()?;
+        self.launched(weight, stats);
+        Some(packet_id)
+    }
+
+    /// Something of this weight has come into the window.
+    pub(super) fn launched(&mut self, weight: usize, stats: &mut Stats) {
+        // Less than 4 GiB: see `may_launch`, and a packet is no larger than 256 MiB.
+        self.inflight_bytes += weight as u32;
+        stats.inflight_bytes += weight as u64;
+    }
+
+    /// Something of this weight has left it.
+    pub(super) fn landed(&mut self, weight: usize, stats: &mut Stats) {
+        self.inflight_bytes -= weight as u32;
+        stats.inflight_bytes -= weight as u64;
+    }
+
+    /// Bytes of messages that are kept for it: waiting, and sent and not acknowledged.
+    pub(super) fn message_bytes(&self) -> usize {
+        self.queue.bytes() + self.inflight_bytes as usize
+    }
+
+    /// While the client is away: when the will is due.
+    pub(super) fn will_at(&self) -> Time {
+        self.will.as_ref().map_or(Time::NEVER, |will| will.due)
+    }
+
     /// When something is due while the client is away.
     pub(super) fn deadline(&self) -> Option<Time> {
-        let at = self.will_at.min(self.ends_at);
+        let at = self.will_at().min(self.ends_at);
         (self.conn == NONE && at != Time::NEVER).then_some(at)
     }
 }
@@ -191,7 +263,25 @@ impl Parcel {
 
 impl Weight for Parcel {
     fn weight(&self) -> usize {
-        size_of::<Self>() + self.message.as_ref().map_or(0, Message::memory)
+        let message = self.message.as_ref().map_or(0, Message::memory);
+        let ids = self
+            .many
+            .as_ref()
+            .map_or(0, |many| ids_weight(many.slice.len()));
+        size_of::<Self>() + message + ids
+    }
+}
+
+/// What a parcel will weigh.
+pub(super) fn parcel_weight(message: &Message, copy: &Copy<'_>) -> usize {
+    size_of::<Parcel>() + message.memory() + ids_weight(copy.ids.len())
+}
+
+/// What several Subscription Identifiers take.
+const fn ids_weight(ids: usize) -> usize {
+    match ids {
+        0 | 1 => 0,
+        ids => size_of::<u32>() * ids + 2 * size_of::<usize>(),
     }
 }
 

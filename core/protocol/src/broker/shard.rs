@@ -179,9 +179,16 @@ impl Shard {
 
     /// Bytes came in. Handles every whole packet in them and keeps the beginning of one that is not
     /// whole. Whatever is wrong with them ends this connection and nothing else.
+    ///
+    /// What is kept of all connections' input may exceed its limit then, which ends one or more of them.
     pub fn handle_input(&mut self, conn: ConnId, now: Time, input: &[u8], out: &mut Out) {
-        let id = conn.0;
-        let mut input = input;
+        let packets = self.links.stats.packets_received;
+        self.take_input(conn.0, now, input, out);
+        let anew = self.links.stats.packets_received != packets;
+        self.bound_input(conn.0, anew, now, out);
+    }
+
+    fn take_input(&mut self, id: u32, now: Time, mut input: &[u8], out: &mut Out) {
         let enough = self.links.stats.work + self.links.limits.turn_work.max(1);
         while !input.is_empty() {
             let Some(connection) = self.links.conns.get_mut(id) else {
@@ -235,6 +242,7 @@ impl Shard {
                 self.fail(id, error, now, out);
                 return;
             }
+            frames.release();
             let connection = &mut self.links.conns[id];
             connection.frames = frames;
         }
@@ -297,15 +305,15 @@ impl Shard {
         if let Some(buffer) = connection.outbound.take_if(|outbound| outbound.is_empty()) {
             self.links.pool.give(buffer);
         }
-        let room = connection.outbound_len() < self.links.limits.outbound_bytes;
-        let session = connection.session;
-        room && (self.links.has_backlog(session) || self.links.wants_retained(session))
+        let (waits, session) = (connection.outbound_len(), connection.session);
+        waits < self.links.outbound_room()
+            && (self.links.has_backlog(session) || self.links.wants_retained(session))
     }
 
     /// False: don't read this socket now, ask again after a flush or an admission.
     #[must_use]
     pub fn wants_input(&self, conn: ConnId) -> bool {
-        let limits = &self.links.limits;
+        let (limits, room) = (&self.links.limits, self.links.outbound_room());
         self.links.conns.get(conn.0).is_some_and(|connection| {
             let early = connection
                 .early
@@ -315,8 +323,8 @@ impl Shard {
                 && connection.held.is_none()
                 && !connection.is_paused()
                 && early < limits.early_input
-                && connection.outbound_len() < 2 * limits.outbound_bytes
-                && connection.owed < limits.owed_acks
+                && connection.outbound_len() < 2 * room
+                && connection.owed < limits.owed_acks.min(self.most_owed())
         })
     }
 
@@ -372,6 +380,12 @@ impl Shard {
         &self.links.stats
     }
 
+    /// Bytes that wait in outbound buffers now, and those of acknowledgements that are owed.
+    #[must_use]
+    pub fn outbound_bytes(&self) -> usize {
+        self.links.pool.waiting.get() + self.links.owed_bytes
+    }
+
     /// Whether this client has a session here, connected or not.
     #[must_use]
     pub fn has_session(&self, client_id: &str) -> bool {
@@ -422,6 +436,7 @@ impl Shard {
             ..connection
         };
         let id = self.links.conns.insert(connection);
+        self.links.count_input(id);
         self.arm(id);
         Some(ConnId(id))
     }

@@ -11,6 +11,7 @@
 //! it. Otherwise they exchange [`Letter`]s, which keep their order between two shards.
 
 use super::arena::NONE;
+use super::index::filter_weight;
 use super::links::{Copy, Links};
 use super::out::Out;
 use super::session::{Parcel, Session};
@@ -21,7 +22,6 @@ use crate::codec::QoS;
 use crate::codec::subscribe::SubscriptionOptions;
 use crate::error::PeerError;
 use crate::message::Message;
-use crate::reason::ReasonCode;
 use crate::session::window::SendWindow;
 use crate::time::Time;
 use crate::topic::SharedFilter;
@@ -285,7 +285,6 @@ impl Shard {
         let most = self.links.limits.subscriptions.min(MOST_GROUPS);
         let slot = session;
         let session = &mut self.links.sessions[slot];
-        let full = session.subscriptions() >= most;
         let memberships = session.memberships.get_or_insert_default();
         if let Some(place) = memberships.places.get(&*group).copied() {
             if let Some(known) = memberships.get_mut(place) {
@@ -297,12 +296,12 @@ impl Shard {
             self.links.stats.work += session.window.len() as u64;
             memberships.forget_left(&session.window);
         }
-        if full || memberships.is_full() {
-            return Err(PeerError::new(
-                ReasonCode::QUOTA_EXCEEDED,
-                "too many subscriptions",
-            ));
-        }
+        let most = if memberships.is_full() { 0 } else { most };
+        let weight = group_weight(shared);
+        self.links.check_subscription(slot, weight, most)?;
+        self.links.add_filter_bytes(slot, weight);
+        let session = &mut self.links.sessions[slot];
+        let memberships = session.memberships.get_or_insert_default();
         self.last_join = self.last_join.wrapping_add(1);
         let group: Arc<str> = group.into();
         let place = memberships.insert(Membership {
@@ -338,6 +337,7 @@ impl Shard {
             return false;
         };
         self.links.stats.subscriptions -= 1;
+        self.links.remove_filter_bytes(slot, group_weight(shared));
         let member = self.member(slot, place, membership.join);
         let group = membership.group;
         let letter = Letter(Content::Leave(group.clone(), member));
@@ -463,8 +463,13 @@ impl Shard {
         let share = place + 1;
         let mut messages = Vec::new();
         if sent {
+            let mut landed = 0;
             let unacknowledged = session.window.take_unacknowledged(|p| p.share == share);
-            messages.extend(unacknowledged.filter_map(|parcel| parcel.message));
+            messages.extend(unacknowledged.filter_map(|parcel| {
+                landed += parcel.weight();
+                parcel.message
+            }));
+            session.landed(landed, stats);
         }
         let queued_qos0 = &mut session.queued_qos0;
         session.queue.remove_if(
@@ -534,6 +539,16 @@ impl Links {
 
 fn group_name(shared: SharedFilter<'_>) -> String {
     format!("{}/{}", shared.share_name, shared.filter.as_str())
+}
+
+/// What a membership weighs: the name of the group twice, what stands for the filter at its home, and as
+/// much of lists and tables of members as a group of one needs.
+pub(super) fn group_weight(shared: SharedFilter<'_>) -> usize {
+    const GROUP: usize = 384;
+    GROUP
+        + 2 * shared.share_name.len()
+        + shared.filter.as_str().len()
+        + filter_weight(shared.filter)
 }
 
 fn presence(conn: u32) -> Presence {

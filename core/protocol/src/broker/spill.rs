@@ -81,8 +81,12 @@ impl Links {
             return false;
         };
         let (queue, limits) = (&session.queue, &self.limits.queue);
-        let bytes = queue.bytes() + size_of::<Parcel>() + message.memory();
-        session.conn != NONE && queue.len() < limits.items && bytes <= limits.bytes
+        let weight = size_of::<Parcel>() + message.memory();
+        let total = self.stats.queued_bytes + self.stats.inflight_bytes;
+        session.conn != NONE
+            && queue.len() < limits.items
+            && queue.bytes() + weight <= limits.bytes
+            && session.has_share(weight, total, &self.limits)
     }
 
     fn take_spilled(

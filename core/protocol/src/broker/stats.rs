@@ -111,8 +111,23 @@ pub struct Stats {
     pub queued: u64,
     /// Bytes of them.
     pub queued_bytes: u64,
+    /// Bytes of QoS 1 and 2 messages sent and not acknowledged now.
+    pub inflight_bytes: u64,
+    /// Bytes of input that is kept now: beginnings of packets, CONNECTs that are not answered, and what
+    /// waits its turn.
+    pub input_bytes: u64,
+    /// Bytes of subscriptions now, as [`Limits::filter_bytes`](super::Limits::filter_bytes) counts them.
+    pub filter_bytes: u64,
+    /// Bytes of wills now.
+    pub will_bytes: u64,
+    /// Bytes of the client identifiers of sessions, and of the user names of connected clients, now.
+    pub name_bytes: u64,
+    /// Bytes of the topics behind topic aliases now.
+    pub alias_bytes: u64,
     /// Copies that will never be sent.
     pub dropped: Dropped,
+    /// What clients did not get because of a limit.
+    pub over_limit: OverLimit,
 }
 
 /// Counters by reason: one list, so that no reason is left out of the sum, or of what is told.
@@ -150,6 +165,8 @@ by_reason! {
         not_allowed,
         /// The payload is not what its Payload Format Indicator says.
         payload_format,
+        /// Its properties, or something else of it, exceed a limit.
+        quota,
         /// Any other.
         other,
     }
@@ -162,6 +179,8 @@ by_reason! {
         queue_items,
         /// The session's queue was full by bytes.
         queue_bytes,
+        /// The session had its share of what all queues of the shard may hold.
+        queue_share,
         /// QoS 0, and the client was away.
         offline,
         /// The message expired while it waited [MQTT-3.3.2-5].
@@ -175,10 +194,40 @@ by_reason! {
     }
 }
 
+by_reason! {
+    /// What clients asked for and did not get, by the limit that it would have exceeded. Messages are not
+    /// among it: see [`Dropped`] and [`Refused`].
+    OverLimit {
+        /// CONNECTs refused: [`Limits::sessions`](super::Limits::sessions).
+        sessions,
+        /// CONNECTs refused: [`Limits::property_bytes`](super::Limits::property_bytes).
+        property_bytes,
+        /// CONNECTs refused: [`SumLimits::will_bytes`](super::SumLimits::will_bytes).
+        shard_will_bytes,
+        /// CONNECTs refused: [`SumLimits::name_bytes`](super::SumLimits::name_bytes).
+        shard_name_bytes,
+        /// Connections ended: [`SumLimits::input_bytes`](super::SumLimits::input_bytes).
+        shard_input_bytes,
+        /// Connections ended: [`Limits::alias_bytes`](super::Limits::alias_bytes).
+        alias_bytes,
+        /// Connections ended: [`SumLimits::alias_bytes`](super::SumLimits::alias_bytes).
+        shard_alias_bytes,
+        /// Connections ended: [`Limits::packet_filters`](super::Limits::packet_filters).
+        packet_filters,
+        /// Subscriptions refused: [`Limits::subscriptions`](super::Limits::subscriptions).
+        subscriptions,
+        /// Subscriptions refused: [`Limits::filter_bytes`](super::Limits::filter_bytes).
+        filter_bytes,
+        /// Subscriptions refused: [`SumLimits::filter_bytes`](super::SumLimits::filter_bytes).
+        shard_filter_bytes,
+    }
+}
+
 impl Dropped {
     /// The counter of what did not fit into a queue.
     pub(super) fn overflow(overflow: Overflow) -> fn(&mut Self) -> &mut u64 {
         match overflow {
+            Overflow::Share => |dropped| &mut dropped.queue_share,
             Overflow::Items => |dropped| &mut dropped.queue_items,
             Overflow::Bytes => |dropped| &mut dropped.queue_bytes,
         }
@@ -204,6 +253,7 @@ impl Stats {
             received,
             sent,
             dropped,
+            over_limit,
             ..
         } = self;
         for (sum, more) in received.iter_mut().zip(other.received) {
@@ -213,6 +263,7 @@ impl Stats {
             *sum += more;
         }
         dropped.add(&other.dropped);
+        over_limit.add(&other.over_limit);
         self.connections += other.connections;
         self.connections_refused += other.connections_refused;
         self.connects += other.connects;
@@ -259,6 +310,12 @@ impl Stats {
         self.rate_waits += other.rate_waits;
         self.queued += other.queued;
         self.queued_bytes += other.queued_bytes;
+        self.inflight_bytes += other.inflight_bytes;
+        self.input_bytes += other.input_bytes;
+        self.filter_bytes += other.filter_bytes;
+        self.will_bytes += other.will_bytes;
+        self.name_bytes += other.name_bytes;
+        self.alias_bytes += other.alias_bytes;
     }
 
     pub(super) fn count_received(&mut self, qos: QoS, payload: usize) {
@@ -271,6 +328,7 @@ impl Stats {
         match reason {
             ReasonCode::NOT_AUTHORIZED => refused.not_allowed += 1,
             ReasonCode::PAYLOAD_FORMAT_INVALID => refused.payload_format += 1,
+            ReasonCode::QUOTA_EXCEEDED => refused.quota += 1,
             _ => refused.other += 1,
         }
     }

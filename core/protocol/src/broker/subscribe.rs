@@ -1,9 +1,11 @@
 //! SUBSCRIBE and UNSUBSCRIBE (3.8 to 3.11).
 
-use super::index::Subscription;
+use super::index::{Subscription, filter_weight};
+use super::links::Links;
 use super::out::Out;
 use super::rewrite::RewriteOn;
 use super::shard::Shard;
+use super::sums::may_hold;
 use crate::codec::subscribe::{Request, RetainHandling, SubscriptionOptions};
 use crate::codec::{Codes, Packet, Properties, PropertyId, SubAck, Subscribe, Unsubscribe};
 use crate::error::PeerError;
@@ -20,6 +22,7 @@ impl Shard {
         subscribe: &Subscribe<'_>,
         out: &mut Out,
     ) -> Result<(), PeerError> {
+        self.check_packet(subscribe.requests().count())?;
         if self.topics.exclusive && self.ask_for_claims(id, subscribe, out) {
             return Ok(());
         }
@@ -82,6 +85,7 @@ impl Shard {
         unsubscribe: &Unsubscribe<'_>,
         out: &mut Out,
     ) -> Result<(), PeerError> {
+        self.check_packet(unsubscribe.filters().count())?;
         let v5 = self.links.conns[id].version.is_v5();
         let mut codes = std::mem::take(&mut self.scratch);
         codes.clear();
@@ -159,18 +163,12 @@ impl Shard {
         options: SubscriptionOptions,
         identifier: Option<NonZeroU32>,
     ) -> Result<(), PeerError> {
-        let most = self.links.limits.subscriptions;
-        let session = &mut self.links.sessions[session_slot];
-        if session.subscriptions() >= most
-            && self
-                .index
-                .find(filter)
-                .is_none_or(|known| session.filters.binary_search(&known).is_err())
-        {
-            return Err(PeerError::new(
-                ReasonCode::QUOTA_EXCEEDED,
-                "too many subscriptions",
-            ));
+        let session = &self.links.sessions[session_slot];
+        let known = self.index.find(filter);
+        let weight = filter_weight(filter);
+        if !known.is_some_and(|known| session.filters.contains(&known)) {
+            let most = self.links.limits.subscriptions;
+            self.links.check_subscription(session_slot, weight, most)?;
         }
         let inserted = self.index.insert(
             filter,
@@ -181,9 +179,10 @@ impl Shard {
                 options,
             },
         );
-        if let Err(place) = session.filters.binary_search(&inserted.filter) {
-            session.filters.insert(place, inserted.filter);
+        let session = &mut self.links.sessions[session_slot];
+        if session.filters.insert(inserted.filter) {
             self.links.stats.subscriptions += 1;
+            self.links.add_filter_bytes(session_slot, weight);
         }
         let wanted = match options.retain_handling {
             RetainHandling::SendAtSubscribe => true, // [MQTT-3.3.1-9]
@@ -217,19 +216,71 @@ impl Shard {
             };
         }
         let session = &mut self.links.sessions[session_slot];
-        let found = self.index.find(filter).and_then(|known| {
-            let place = session.filters.binary_search(&known).ok()?;
-            Some((known, place))
-        });
-        let Some((known, place)) = found else {
+        let found = self.index.find(filter);
+        let Some(known) = found.filter(|known| session.filters.remove(known)) else {
             return ReasonCode::NO_SUBSCRIPTION_EXISTED;
         };
-        session.filters.remove(place);
         self.index.remove(known, session_slot, None);
         self.links.stats.subscriptions -= 1;
+        let weight = filter_weight(filter);
+        self.links.remove_filter_bytes(session_slot, weight);
         self.cancel_replay(session_slot, known);
         self.free_claim(session_slot, filter.as_str(), out);
         ReasonCode::SUCCESS
+    }
+}
+
+impl Shard {
+    /// Whether a SUBSCRIBE or UNSUBSCRIBE names no more filters than it may.
+    fn check_packet(&mut self, filters: usize) -> Result<(), PeerError> {
+        if filters <= self.links.limits.packet_filters {
+            return Ok(());
+        }
+        self.links.stats.over_limit.packet_filters += 1;
+        let what = "too many topic filters in one packet";
+        Err(PeerError::new(ReasonCode::QUOTA_EXCEEDED, what))
+    }
+}
+
+impl Links {
+    /// Whether a session, which may have `most` subscriptions, may have one more of this weight.
+    pub(super) fn check_subscription(
+        &mut self,
+        session: u32,
+        weight: usize,
+        most: usize,
+    ) -> Result<(), PeerError> {
+        let session = &self.sessions[session];
+        let (limits, total) = (&self.limits, self.stats.filter_bytes);
+        let own = session.filter_bytes as usize;
+        let most_bytes = limits.filter_bytes.min(u32::MAX as usize);
+        let over_limit = &mut self.stats.over_limit;
+        let (counter, what) = if session.subscriptions() >= most {
+            (&mut over_limit.subscriptions, "too many subscriptions")
+        } else if own.saturating_add(weight) > most_bytes {
+            let what = "the topic filters take more bytes than they may";
+            (&mut over_limit.filter_bytes, what)
+        } else if !may_hold(limits.sums.filter_bytes, total, own, weight) {
+            let what = "the topic filters of all clients take as much as they may";
+            (&mut over_limit.shard_filter_bytes, what)
+        } else {
+            return Ok(());
+        };
+        *counter += 1;
+        Err(PeerError::new(ReasonCode::QUOTA_EXCEEDED, what))
+    }
+
+    /// A session has something more of what [`Limits::filter_bytes`](super::limits::Limits) counts.
+    pub(super) fn add_filter_bytes(&mut self, session: u32, bytes: usize) {
+        // Less than 4 GiB: see `check_subscription`.
+        self.sessions[session].filter_bytes += bytes as u32;
+        self.stats.filter_bytes += bytes as u64;
+    }
+
+    /// A session has something less of it.
+    pub(super) fn remove_filter_bytes(&mut self, session: u32, bytes: usize) {
+        self.sessions[session].filter_bytes -= bytes as u32;
+        self.stats.filter_bytes -= bytes as u64;
     }
 }
 

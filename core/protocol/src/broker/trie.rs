@@ -65,13 +65,16 @@ impl Trie {
         }
     }
 
-    /// Pushes the number of each filter that matches `topic` to `found`, in no order, each once.
-    pub(super) fn matching(&self, topic: &str, walk: &mut Walk, mut found: impl FnMut(u32)) {
+    /// Pushes the number of each filter that matches `topic` to `found`, in no order, each once. Returns
+    /// how many nodes it looked at.
+    pub(super) fn matching(&self, topic: &str, walk: &mut Walk, mut found: impl FnMut(u32)) -> u64 {
         // Leading wildcards do not match a name with `$` in front [MQTT-4.7.2-1].
         let reserved = topic.starts_with('$');
+        let mut steps = 0;
         walk.clear();
         walk.push((ROOT, 0));
         while let Some((at, offset)) = walk.pop() {
+            steps += 1;
             let node = &self.nodes[at];
             let wildcards = !(reserved && at == ROOT);
             if node.multi != NONE && wildcards {
@@ -98,6 +101,7 @@ impl Trie {
                 walk.push((child, next));
             }
         }
+        steps
     }
 
     /// The end of `filter`, if its way is in the tree, and the number there or [`NONE`].

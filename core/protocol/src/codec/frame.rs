@@ -134,6 +134,14 @@ impl FrameBuffer {
         !self.used && !self.partial.is_empty()
     }
 
+    /// Frees the packet that was handed out last, which the next call of [`next`](Self::next) would
+    /// do: for who does not know when that will be.
+    pub fn release(&mut self) {
+        if self.used {
+            *self = Self::default();
+        }
+    }
+
     /// Bytes of memory held for an unfinished packet.
     pub fn capacity(&self) -> usize {
         self.partial.capacity()

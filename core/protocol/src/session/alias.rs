@@ -137,8 +137,9 @@ pub enum TopicForm {
 #[derive(Clone, Debug, Default)]
 pub struct AliasesOut {
     aliases: HashMap<Box<str>, u16>,
-    /// Bytes of topics that may still get an alias.
-    bytes_left: usize,
+    /// Bytes of the topics that have an alias, and the most that they may be.
+    bytes: usize,
+    most_bytes: usize,
     maximum: u16,
 }
 
@@ -156,8 +157,24 @@ impl AliasesOut {
     pub fn bounded(maximum: u16, most_bytes: usize) -> Self {
         Self {
             aliases: HashMap::new(),
-            bytes_left: most_bytes,
+            bytes: 0,
+            most_bytes,
             maximum,
+        }
+    }
+
+    /// Bytes of the topics that have an alias.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The same as [`form`](Self::form) for who must not set an alias more.
+    #[must_use]
+    pub fn known_form(&self, topic: &str) -> TopicForm {
+        match self.aliases.get(topic) {
+            Some(alias) => TopicForm::AliasOnly(*alias),
+            None => TopicForm::Full,
         }
     }
 
@@ -171,10 +188,12 @@ impl AliasesOut {
         if let Some(alias) = self.aliases.get(topic) {
             return TopicForm::AliasOnly(*alias);
         }
-        if self.aliases.len() >= usize::from(self.maximum) || topic.len() > self.bytes_left {
+        if self.aliases.len() >= usize::from(self.maximum)
+            || topic.len() > self.most_bytes - self.bytes
+        {
             return TopicForm::Full;
         }
-        self.bytes_left -= topic.len();
+        self.bytes += topic.len();
         let alias = self.aliases.len() as u16 + 1;
         self.aliases.insert(topic.into(), alias);
         TopicForm::FullWithAlias(alias)
@@ -189,7 +208,7 @@ impl AliasesOut {
             .is_some_and(|alias| usize::from(*alias) == self.aliases.len())
         {
             self.aliases.remove(topic);
-            self.bytes_left += topic.len();
+            self.bytes -= topic.len();
         }
     }
 }

@@ -37,6 +37,18 @@ pub enum Overflow {
     Items,
     /// [`QueueLimits::bytes`].
     Bytes,
+    /// What one queue may hold of what several may hold together. Only their owner knows.
+    Share,
+}
+
+impl Overflow {
+    /// The same where the limit of bytes was such a share.
+    pub(crate) fn of_share(self) -> Self {
+        match self {
+            Self::Bytes => Self::Share,
+            other => other,
+        }
+    }
 }
 
 /// What became of a pushed item.

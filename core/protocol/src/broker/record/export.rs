@@ -123,7 +123,7 @@ impl Shard {
 /// When the session ends and when its will is due, if its connection is cut now at the latest.
 fn deadlines(session: &Session, now: Time) -> (Time, Time) {
     if session.conn == NONE {
-        return (session.ends_at, session.will_at);
+        return (session.ends_at, session.will_at());
     }
     let ends_at = match session.expiry {
         NEVER_EXPIRES => Time::NEVER,

@@ -1,7 +1,7 @@
 //! Records back into sessions: as if the connection had been cut when they were written.
 
 use super::super::arena::NONE;
-use super::super::index::Subscription;
+use super::super::index::{Subscription, filter_weight};
 use super::super::links::Copy;
 use super::super::out::Out;
 use super::super::session::{Kept, Parcel};
@@ -11,8 +11,9 @@ use super::SessionRecord;
 use super::session::{CopyRecord, SubscriptionRecord, WillRecord};
 use crate::codec::QoS;
 use crate::session::dedupe::Received;
-use crate::time::Clock;
+use crate::time::{Clock, Time};
 use crate::topic::{SharedFilter, TopicFilter};
+use crate::weight::Weight;
 
 /// What [`Shard::restore`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +47,7 @@ impl Shard {
                 return Restored::Connected;
             }
             // It gives way to its own newer self: this is not its end.
-            session.will = None;
+            self.links.set_will(slot, None);
             self.remove_session(slot, false, clock.now(), out);
         } else if self.links.sessions.len() >= self.links.limits.sessions {
             return Restored::Full;
@@ -60,9 +61,10 @@ impl Shard {
             unknown: record.unknown,
         }));
         if let Some(will) = record.will {
-            session.will_at = clock.time(Some(will.due));
-            session.will = Some(Box::new(stored(will)));
+            let due = clock.time(Some(will.due));
+            self.links.set_will(slot, Some(Box::new(stored(will, due))));
         }
+        let session = &mut self.links.sessions[slot];
         for id in record.received {
             let again = session.received.publish(id, u16::MAX);
             debug_assert_eq!(again, Received::First);
@@ -73,13 +75,18 @@ impl Shard {
             .iter()
             .map(|subscription| self.resubscribe(slot, subscription, out))
             .collect();
-        let window = &mut self.links.sessions[slot].window;
+        let session = &mut self.links.sessions[slot];
         for one in record.in_flight {
             let (id, phase) = (one.packet_id, one.phase());
-            let taken = window.restore(id, phase, parcel(one.copy, &shares));
-            debug_assert!(taken, "records name each Packet Identifier once");
+            let parcel = parcel(one.copy, &shares);
+            let weight = parcel.weight();
+            if session.window.restore(id, phase, parcel) {
+                session.launched(weight, &mut self.links.stats);
+            } else {
+                debug_assert!(false, "records name each Packet Identifier once");
+            }
         }
-        window.skip_to(record.last_packet_id);
+        session.window.skip_to(record.last_packet_id);
         for copy in record.queue {
             self.links.stats.restored += 1;
             self.links
@@ -108,6 +115,7 @@ impl Shard {
                 _ => 0,
             };
         }
+        let weight = filter_weight(filter);
         let inserted = self.index.insert(
             filter,
             Subscription {
@@ -119,11 +127,11 @@ impl Shard {
         );
         let filter = inserted.filter;
         let session = &mut self.links.sessions[slot];
-        let Err(place) = session.filters.binary_search(&filter) else {
+        if !session.filters.insert(filter) {
             return 0;
-        };
-        session.filters.insert(place, filter);
+        }
         self.links.stats.subscriptions += 1;
+        self.links.add_filter_bytes(slot, weight);
         if let Some(cursor) = record.replay.as_deref() {
             let (qos, no_local) = (options.qos, options.no_local);
             self.add_replay_from(cursor.into(), slot, filter, identifier, qos, no_local);
@@ -132,7 +140,7 @@ impl Shard {
     }
 }
 
-fn stored(will: WillRecord) -> StoredWill {
+fn stored(will: WillRecord, due: Time) -> StoredWill {
     StoredWill {
         topic: will.topic,
         payload: will.payload,
@@ -140,6 +148,7 @@ fn stored(will: WillRecord) -> StoredWill {
         qos: will.qos,
         retain: will.retain,
         delay: will.delay,
+        due,
     }
 }
 

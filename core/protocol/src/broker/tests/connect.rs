@@ -106,15 +106,15 @@ fn an_unknown_version_is_told_so() {
     for (level, expected) in [(6, vec![0x20, 3, 0, 0x84, 0]), (2, vec![0x20, 2, 0, 1])] {
         let mut desk = Desk::new();
         let conn = desk.open(if level > 5 { V5_0 } else { V3_1_1 });
-        let (mut shard, mut out) = (desk.shard, desk.out);
+        let (shard, out) = (&mut desk.shard, &mut desk.out);
         let bytes = [
             0x10, 13, 0, 4, b'M', b'Q', b'T', b'T', level, 2, 0, 0, 0, 1, b'c',
         ];
-        shard.handle_input(conn, desk.now, &bytes, &mut out);
+        shard.handle_input(conn, desk.now, &bytes, out);
         let mut sent = Vec::new();
         shard.outbound(conn).unwrap().drain_into(&mut sent);
         assert_eq!(sent, expected);
-        assert_eq!((out.closing, out.admissions.len()), (vec![conn], 0));
+        assert_eq!((&out.closing, out.admissions.len()), (&vec![conn], 0));
     }
 }
 

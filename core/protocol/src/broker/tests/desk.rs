@@ -137,7 +137,7 @@ impl Desk {
         Self::with_all(|_| (), topics)
     }
 
-    fn with_all(change: impl FnOnce(&mut Limits), topics: Topics) -> Self {
+    pub(super) fn with_all(change: impl FnOnce(&mut Limits), topics: Topics) -> Self {
         let mut limits = Limits::default();
         change(&mut limits);
         Self {
@@ -179,6 +179,7 @@ impl Desk {
         let accounted = stats.sent() + stats.queued + stats.dropped.total();
         assert_eq!(stats.copies(), accounted, "{stats:?}");
         self.check_clients();
+        super::sums::check_sums(&self.shard);
     }
 
     /// What the clients count, and those that are gone, is what the shard counts.
@@ -582,6 +583,15 @@ fn reason_string<'a>(packet: &Packet<'a>) -> Option<&'a str> {
         _ => return None,
     };
     properties.text(PropertyId::ReasonString)
+}
+
+/// Whatever a test was about, the sums have to be right at its end.
+impl Drop for Desk {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            super::sums::check_sums(&self.shard);
+        }
+    }
 }
 
 /// A client of MQTT 5.0 with these numbers in its CONNECT is connected, CONNACK read.

@@ -522,8 +522,8 @@ fn a_client_whose_packets_make_much_work_lets_the_others_have_their_turn() {
     handle(&mut desk, busy, &bytes);
     assert_eq!(
         desk.stats().work - before,
-        100,
-        "two messages of 50 filters and 50 subscribers"
+        151,
+        "51 nodes, and then a message of 50 filters and 50 subscribers"
     );
     assert_eq!(desk.out.unfinished, [busy]);
     assert!(!desk.shard.wants_input(busy) && desk.shard.wants_input(other));

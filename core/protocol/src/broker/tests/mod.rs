@@ -21,5 +21,7 @@ mod shared;
 mod slow;
 mod spill;
 mod subscribe;
+mod sums;
+mod sums_model;
 mod topics;
 mod wills;
