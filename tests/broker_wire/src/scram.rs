@@ -1,9 +1,6 @@
 //! The client's side of SCRAM (RFC 5802), for peers that authenticate. Like the packets it shares
 //! nothing with the code under test.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
-
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -71,39 +68,20 @@ impl Scram {
         let header = BASE64_STANDARD.encode(&self.header);
         let without_proof = format!("c={header},r={nonce}");
         let said = format!("{},{asked},{without_proof}", self.bare);
-        let salted = self.salted_password(salt, iterations);
+        let password = self.password.as_bytes();
         let (proof, signature) = if self.sha_512 {
+            let mut salted = [0; 64];
+            pbkdf2::pbkdf2_hmac::<Sha512>(password, &salt, iterations, &mut salted);
             sign::<Hmac<Sha512>, Sha512>(&salted, said.as_bytes())
         } else {
+            let mut salted = [0; 32];
+            pbkdf2::pbkdf2_hmac::<Sha256>(password, &salt, iterations, &mut salted);
             sign::<Hmac<Sha256>, Sha256>(&salted, said.as_bytes())
         };
         (
             format!("{without_proof},p={}", BASE64_STANDARD.encode(proof)),
             format!("v={}", BASE64_STANDARD.encode(signature)),
         )
-    }
-
-    /// RFC 5802's `SaltedPassword`, which takes its time once for each password.
-    fn salted_password(&self, salt: Vec<u8>, iterations: u32) -> Vec<u8> {
-        type Known = BTreeMap<(bool, String, Vec<u8>, u32), Vec<u8>>;
-        static KNOWN: Mutex<Known> = Mutex::new(BTreeMap::new());
-        let key = (self.sha_512, self.password.clone(), salt, iterations);
-        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(salted) = known.get(&key) {
-            return salted.clone();
-        }
-        let (password, salt) = (self.password.as_bytes(), &key.2);
-        let salted = if self.sha_512 {
-            let mut salted = vec![0; 64];
-            pbkdf2::pbkdf2_hmac::<Sha512>(password, salt, iterations, &mut salted);
-            salted
-        } else {
-            let mut salted = vec![0; 32];
-            pbkdf2::pbkdf2_hmac::<Sha256>(password, salt, iterations, &mut salted);
-            salted
-        };
-        known.insert(key, salted.clone());
-        salted
     }
 }
 

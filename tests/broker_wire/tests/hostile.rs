@@ -5,32 +5,8 @@ mod support;
 
 use std::fmt::Write as _;
 use std::time::Duration;
-use support::{Scene, bytes, last_words, nothing_more, subscribe};
+use support::{Scene, bytes, codes, last_words, nothing_more, packet, subscribe};
 use ternmq_broker::Flapping;
-use ternmq_test_broker_wire::RawPeer;
-
-/// One packet: its first byte, then its length, then `body`.
-fn packet(first: u8, body: &[u8]) -> Vec<u8> {
-    let (mut bytes, mut left) = (vec![first], body.len());
-    loop {
-        let more = if left > 127 { 0x80 } else { 0 };
-        bytes.push((left % 128) as u8 | more);
-        left /= 128;
-        if left == 0 {
-            bytes.extend_from_slice(body);
-            return bytes;
-        }
-    }
-}
-
-fn codes(peer: &mut RawPeer, name: &str) -> Vec<String> {
-    let answer = peer.next_packet().expect("a packet").expect("it is open");
-    assert_eq!(answer.word(0), name);
-    let codes = answer.all("code");
-    codes
-        .map(|code| String::from_utf8_lossy(code).into_owned())
-        .collect()
-}
 
 #[test]
 fn a_subscription_bomb_gets_as_many_as_the_limit_and_can_take_them_back() {

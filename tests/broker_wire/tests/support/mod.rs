@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Instant;
 use ternmq_broker::{Broker, Config, Stats};
-use ternmq_test_broker_wire::{Line, PATIENCE, RawPeer, packet};
+use ternmq_test_broker_wire::{Line, PATIENCE, RawPeer, packet as writer};
 
 /// A broker on a free port and two clients that are not to notice anything.
 pub(crate) struct Scene {
@@ -86,6 +86,11 @@ impl Scene {
         stats
     }
 
+    /// The broker itself.
+    pub(crate) fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
     /// The broker's counters.
     pub(crate) fn stats(&self) -> Stats {
         self.broker.stats()
@@ -138,7 +143,31 @@ pub(crate) fn nothing_more(peer: &mut RawPeer) {
 
 /// The bytes of a packet.
 pub(crate) fn bytes(level: u8, text: &str) -> Vec<u8> {
-    packet::encode(level, &Line::parse(text).expect(text))
+    writer::encode(level, &Line::parse(text).expect(text))
+}
+
+/// One packet: its first byte, then its length, then `body`.
+pub(crate) fn packet(first: u8, body: &[u8]) -> Vec<u8> {
+    let (mut bytes, mut left) = (vec![first], body.len());
+    loop {
+        let more = if left > 127 { 0x80 } else { 0 };
+        bytes.push((left % 128) as u8 | more);
+        left /= 128;
+        if left == 0 {
+            bytes.extend_from_slice(body);
+            return bytes;
+        }
+    }
+}
+
+/// The codes of the answer that comes next.
+pub(crate) fn codes(peer: &mut RawPeer, name: &str) -> Vec<String> {
+    let answer = peer.next_packet().expect("a packet").expect("it is open");
+    assert_eq!(answer.word(0), name);
+    let codes = answer.all("code");
+    codes
+        .map(|code| String::from_utf8_lossy(code).into_owned())
+        .collect()
 }
 
 /// What a broker says before it closes: `None` when it closes without a word.
