@@ -72,9 +72,11 @@ pub(crate) fn to_tuple<'py>(py: Python<'py>, event: &Event) -> PyResult<Bound<'p
             (DISCONNECTED, who, reason.0, dict(py, properties)?, what).into_pyobject(py)
         }
         // Messages go to inboxes; the others are not asked for.
-        Event::Message(_) | Event::Authenticate { .. } | Event::Progress(_) => {
-            Ok(PyTuple::empty(py))
-        }
+        Event::Message(_)
+        | Event::Authenticate { .. }
+        | Event::Progress(_)
+        | Event::Sent { .. }
+        | Event::NotSent { .. } => Ok(PyTuple::empty(py)),
     }
 }
 
@@ -113,5 +115,6 @@ const fn dropped(why: DropReason) -> &'static str {
         DropReason::SessionLost => "the server lost the session",
         DropReason::ConnectionLost => "the connection ended before the answer came",
         DropReason::Forgotten => "the session was dropped",
+        DropReason::Overflow => "the outbox was full and a newer message took its place",
     }
 }

@@ -189,5 +189,6 @@ const fn dropped(why: DropReason) -> &'static str {
         DropReason::SessionLost => "the server lost the session",
         DropReason::ConnectionLost => "the connection ended before the answer",
         DropReason::Forgotten => "the session was forgotten",
+        DropReason::Overflow => "the outbox was full and a newer message took its place",
     }
 }

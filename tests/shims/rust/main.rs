@@ -229,7 +229,7 @@ impl Shim {
     fn note(&mut self, event: Event) {
         match event {
             Event::ConnectFailed { error, .. } => self.refused = Some(error),
-            Event::Room => {}
+            Event::Room | Event::RetryDue => {}
             Event::Session(event) => match event {
                 SessionEvent::Connected(connected) => self.connected = Some(connected),
                 SessionEvent::Message(incoming) => self.inbox.push_back(incoming),
@@ -246,7 +246,9 @@ impl Shim {
                 SessionEvent::Disconnected { reason, .. } => self.lost = Some(reason),
                 SessionEvent::Refused { .. }
                 | SessionEvent::Authenticate { .. }
-                | SessionEvent::Progress(_) => {}
+                | SessionEvent::Progress(_)
+                | SessionEvent::Sent { .. }
+                | SessionEvent::NotSent { .. } => {}
             },
         }
     }

@@ -84,7 +84,10 @@ impl World {
             Event::Dropped { token, why } => self.dropped(number, token.0, why),
             Event::Disconnected { cause, reason, .. } => check_ending(cause, reason),
             Event::Refused { reason, .. } => Err(format!("refused: {reason:?}")),
-            Event::Authenticate { .. } | Event::Progress(_) => Err("an event out of place".into()),
+            Event::Authenticate { .. }
+            | Event::Progress(_)
+            | Event::Sent { .. }
+            | Event::NotSent { .. } => Err("an event out of place".into()),
         }
     }
 

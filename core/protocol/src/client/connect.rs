@@ -50,6 +50,9 @@ impl ClientSession {
             self.end_request(id);
             self.drop_operation(Token(id), DropReason::ConnectionLost);
         }
+        if self.link.session_ends && self.options.lost_session == LostSession::Drop {
+            self.session_lost();
+        }
         self.window.disconnected();
         self.unacknowledged.disconnected();
         self.stats.unsent_bytes += self.outbound.len() as u64;
@@ -120,6 +123,27 @@ impl ClientSession {
         reason: ReasonCode,
         properties: Properties<'_>,
     ) -> Result<(), RequestRefused> {
+        self.check_disconnect(reason, properties)?;
+        if matches!(self.state, State::Connecting | State::Connected) {
+            self.write_request(now, &Packet::Disconnect(Disconnect { reason, properties }))?;
+            if let Some(seconds) = properties.number(PropertyId::SessionExpiryInterval) {
+                self.link.session_ends = seconds == 0;
+            }
+            self.end(now, Cause::Local, reason, Properties::EMPTY);
+        }
+        Ok(())
+    }
+
+    /// What [`disconnect`](Self::disconnect) would say of these arguments, but for the size of the
+    /// packet.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check_disconnect(
+        &self,
+        reason: ReasonCode,
+        properties: Properties<'_>,
+    ) -> Result<(), RequestRefused> {
         let invalid = |what| RequestRefused::Encode(EncodeError::Invalid(what));
         if !client_may_send(reason) {
             return Err(invalid("not a reason code of a client's DISCONNECT"));
@@ -130,10 +154,6 @@ impl ClientSession {
             return Err(invalid(
                 "a session that ends with the connection can't be prolonged",
             ));
-        }
-        if matches!(self.state, State::Connecting | State::Connected) {
-            self.write_request(now, &Packet::Disconnect(Disconnect { reason, properties }))?;
-            self.end(now, Cause::Local, reason, Properties::EMPTY);
         }
         Ok(())
     }
@@ -209,6 +229,9 @@ impl ClientSession {
             .topic_alias_maximum
             .min(self.options.max_topic_aliases);
         let quota = server.receive_maximum.min(self.options.max_inflight.max(1));
+        if let Some(seconds) = properties.number(PropertyId::SessionExpiryInterval) {
+            self.link.session_ends = seconds == 0;
+        }
         self.link.keep_alive = ClientKeepAlive::new(keep_alive, self.options.ping_timeout_ms, now);
         self.link.server = server;
         self.link.aliases_out = (aliases > 0).then(|| AliasesOut::new(aliases));
@@ -234,6 +257,9 @@ impl ClientSession {
     fn session_lost(&mut self) {
         self.received.clear();
         self.unacknowledged.clear();
+        if self.options.lost_session == LostSession::Drop {
+            self.window.skip_to(0);
+        }
         let sent: Vec<(u16, Phase)> = self
             .window
             .in_order()

@@ -70,6 +70,20 @@ pub enum Event {
     /// A step inside a QoS 2 exchange, where
     /// [`Options::report_progress`](super::Options::report_progress) asks for them.
     Progress(Progress),
+    /// A QoS 0 message that was published with
+    /// [`publish_noted`](super::ClientSession::publish_noted) was written.
+    Sent {
+        /// What it was published with.
+        note: u32,
+    },
+    /// A QoS 0 message that was published with
+    /// [`publish_noted`](super::ClientSession::publish_noted) has left the outbox unsent.
+    NotSent {
+        /// What it was published with.
+        note: u32,
+        /// Why.
+        why: DropReason,
+    },
     /// An operation ended without an answer of the server: its last event.
     Dropped {
         /// Which one.
@@ -238,17 +252,21 @@ pub enum DropReason {
     ConnectionLost,
     /// [`forget`](super::ClientSession::forget) was called.
     Forgotten,
+    /// The outbox was full, and [`Options::drop_oldest`](super::Options::drop_oldest) made room for a
+    /// newer message.
+    Overflow,
 }
 
 impl DropReason {
     /// All of them.
-    pub const ALL: [DropReason; 6] = [
+    pub const ALL: [DropReason; 7] = [
         Self::Expired,
         Self::TooLarge,
         Self::NotSupported,
         Self::SessionLost,
         Self::ConnectionLost,
         Self::Forgotten,
+        Self::Overflow,
     ];
 }
 

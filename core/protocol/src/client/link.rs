@@ -15,6 +15,8 @@ pub(super) struct Link {
     pub(super) clean_start: bool,
     /// Whether CONNECT asked for a session that outlives the connection (MQTT 5.0).
     pub(super) session_expires_later: bool,
+    /// Whether the session ends with this connection, as far as is known.
+    pub(super) session_ends: bool,
     /// When the connect timeout or the flush timeout strikes.
     pub(super) deadline: Time,
     pub(super) keep_alive: ClientKeepAlive,
@@ -45,11 +47,16 @@ impl Link {
                 .text(PropertyId::AuthenticationMethod),
             false => None,
         };
+        let session_expires_later = options.announced(PropertyId::SessionExpiryInterval, 0) > 0;
         Self {
             version: options.version,
             acknowledge: options.acknowledge,
             clean_start: options.clean_start,
-            session_expires_later: options.announced(PropertyId::SessionExpiryInterval, 0) > 0,
+            session_expires_later,
+            session_ends: match options.version.is_v5() {
+                true => !session_expires_later,
+                false => options.clean_start,
+            },
             deadline: match options.connect_timeout_ms {
                 0 => Time::NEVER,
                 ms => now.after(ms),

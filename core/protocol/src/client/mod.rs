@@ -235,11 +235,15 @@ impl ClientSession {
         for token in tokens {
             self.drop_operation(token, DropReason::Forgotten);
         }
-        for _ in 0..self.outbox_at_most_once {
-            self.stats.count_dropped(DropReason::Forgotten);
+        let why = DropReason::Forgotten;
+        for queued in self.outbox.take().filter(|queued| queued.packet_id == 0) {
+            self.stats.count_dropped(why);
+            if queued.note != 0 {
+                let note = queued.note;
+                self.events.push_back(Event::NotSent { note, why });
+            }
         }
         drop(self.window.clear());
-        drop(self.outbox.take());
         self.outbox_at_most_once = 0;
         self.received.clear();
         self.unacknowledged = Unacknowledged::default();

@@ -45,6 +45,9 @@ pub struct Options {
     /// Most bytes of one packet that comes in; MQTT 5.0 tells it to the server. A Maximum Packet Size
     /// among the properties counts in its place.
     pub max_packet_size: u32,
+    /// What gives way when the outbox is full: its oldest messages, which end with
+    /// [`DropReason::Overflow`](super::DropReason::Overflow), or the new one, which is refused.
+    pub drop_oldest: bool,
     /// Topic aliases to set on outgoing messages, at most the server's Topic Alias Maximum; 0 for
     /// none. Pays when few long topics are published to often.
     pub max_topic_aliases: u16,
@@ -80,7 +83,9 @@ pub enum LostSession {
     /// it lost the session arrives twice, with QoS 2 too.
     #[default]
     Republish,
-    /// They are dropped, each with an event: nothing arrives twice.
+    /// They are dropped, each with an event: nothing arrives twice. Where the session ends with its
+    /// connection, as it does with Clean Session and with a Session Expiry Interval of 0, that is as
+    /// soon as the connection has ended, and packet identifiers begin with 1 again.
     Drop,
 }
 
@@ -115,6 +120,7 @@ impl Default for Options {
             max_inflight: 1024,
             max_queued_messages: 10_000,
             max_queued_bytes: 64 << 20,
+            drop_oldest: false,
             max_packet_size: MAX_PACKET_SIZE,
             max_topic_aliases: 0,
             acknowledge: Acknowledge::Automatic,

@@ -1,6 +1,6 @@
 //! What the user sends: publishes and their outbox, requests.
 
-use super::{ClientSession, DropReason, PublishRefused, RequestRefused, State, Token};
+use super::{ClientSession, DropReason, Event, PublishRefused, RequestRefused, State, Token};
 use crate::codec::{Ack, Packet, Properties, PropertyId, QoS, Request, Subscribe, Unsubscribe};
 use crate::error::EncodeError;
 use crate::message::{Delivery, Message, TopicAlias};
@@ -33,6 +33,8 @@ impl InFlight {
 #[derive(Clone, Debug)]
 pub(super) struct Queued {
     pub(super) packet_id: u16,
+    /// What a QoS 0 message was published with, 0 for nothing.
+    pub(super) note: u32,
     pub(super) message: Message,
 }
 
@@ -52,9 +54,24 @@ impl ClientSession {
     /// # Errors
     /// The message was not taken; see [`PublishRefused`].
     pub fn publish(&mut self, now: Time, message: Message) -> Result<Token, PublishRefused> {
+        self.publish_noted(now, message, 0)
+    }
+
+    /// Publishes like [`publish`](Self::publish), and tells of a QoS 0 message too when it is written
+    /// or dropped, if `note` is not 0: by [`Event::Sent`] or [`Event::NotSent`], which have the note.
+    /// With the other QoS it means nothing.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish).
+    pub fn publish_noted(
+        &mut self,
+        now: Time,
+        message: Message,
+        note: u32,
+    ) -> Result<Token, PublishRefused> {
         let taken = match self.state {
-            State::Connected => self.publish_online(now, message),
-            _ if self.options.publish_offline => self.enqueue(now, message),
+            State::Connected => self.publish_online(now, message, note),
+            _ if self.options.publish_offline => self.enqueue(now, message, note),
             _ => Err(PublishRefused::NotConnected),
         };
         self.stats.publishes_refused += u64::from(taken.is_err());
@@ -163,21 +180,26 @@ impl ClientSession {
         Ok(())
     }
 
-    fn publish_online(&mut self, now: Time, message: Message) -> Result<Token, PublishRefused> {
+    fn publish_online(
+        &mut self,
+        now: Time,
+        message: Message,
+        note: u32,
+    ) -> Result<Token, PublishRefused> {
         self.fits(&message)?;
         if self.outbound.len() > self.options.max_queued_bytes {
             return Err(PublishRefused::Full);
         }
         if message.qos() == QoS::AtMostOnce {
             if self.outbox_at_most_once > 0 {
-                return self.enqueue(now, message);
+                return self.enqueue(now, message, note);
             }
             self.write_publish(now, 0, &message, false);
-            self.stats.messages_sent += 1;
+            self.sent(note);
             return Ok(Token::NONE);
         }
         if !self.can_send() {
-            return self.enqueue(now, message);
+            return self.enqueue(now, message, note);
         }
         let item = InFlight::Message(message.clone());
         let id = self
@@ -185,18 +207,19 @@ impl ClientSession {
             .push(awaited(message.qos()), item)
             .map_err(|_| PublishRefused::NoPacketId)?;
         self.write_publish(now, id, &message, false);
-        self.stats.messages_sent += 1;
+        self.sent(0);
         Ok(Token(id))
     }
 
     /// Puts a message into the outbox, or refuses.
-    fn enqueue(&mut self, now: Time, message: Message) -> Result<Token, PublishRefused> {
-        let limits = QueueLimits {
+    fn enqueue(&mut self, now: Time, message: Message, note: u32) -> Result<Token, PublishRefused> {
+        let mut limits = QueueLimits {
             items: self.options.max_queued_messages,
             bytes: self.options.max_queued_bytes,
             policy: OverflowPolicy::Refuse,
         };
         let at_most_once = message.qos() == QoS::AtMostOnce;
+        let note = if at_most_once { note } else { 0 };
         let packet_id = match at_most_once {
             true => 0,
             false => self
@@ -204,11 +227,27 @@ impl ClientSession {
                 .reserve(InFlight::Message(message.clone()))
                 .map_err(|_| PublishRefused::NoPacketId)?,
         };
-        let queued = Queued { packet_id, message };
+        let queued = Queued {
+            packet_id,
+            note,
+            message,
+        };
         let mut pushed = self.outbox.push(queued, &limits, |_, _| ());
         if let Pushed::Refused(queued, _) = pushed {
             self.drop_expired(now);
-            pushed = self.outbox.push(queued, &limits, |_, _| ());
+            if self.options.drop_oldest {
+                limits.policy = OverflowPolicy::DropOldest;
+            }
+            let mut evicted = Vec::new();
+            pushed = self.outbox.push(queued, &limits, |oldest, _| {
+                evicted.push((oldest.packet_id, oldest.note));
+            });
+            if matches!(pushed, Pushed::Dropped) {
+                evicted.clear(); // larger than the outbox: refused like any other
+            }
+            for (id, note) in evicted {
+                self.drop_queued(id, note, DropReason::Overflow);
+            }
         }
         if !matches!(pushed, Pushed::Queued) {
             self.window.release(packet_id);
@@ -220,10 +259,14 @@ impl ClientSession {
 
     /// Takes the first message of the outbox and sends it, if it still may be.
     fn send_queued(&mut self, now: Time) {
-        let Some(Queued { packet_id, message }) = self.outbox.pop() else {
+        let Some(Queued {
+            packet_id,
+            note,
+            message,
+        }) = self.outbox.pop()
+        else {
             return;
         };
-        self.outbox_at_most_once -= usize::from(packet_id == 0);
         let why = match self.fits(&message) {
             _ if message.is_expired(now) => DropReason::Expired,
             Err(refused) => refused.drop_reason(),
@@ -233,24 +276,40 @@ impl ClientSession {
                     debug_assert!(started, "{packet_id} could not start");
                 }
                 self.write_publish(now, packet_id, &message, false);
-                self.stats.messages_sent += 1;
+                self.outbox_at_most_once -= usize::from(packet_id == 0);
+                self.sent(note);
                 return;
             }
         };
+        self.drop_queued(packet_id, note, why);
+    }
+
+    /// A message was written for the first time.
+    fn sent(&mut self, note: u32) {
+        self.stats.messages_sent += 1;
+        if note != 0 {
+            self.events.push_back(Event::Sent { note });
+        }
+    }
+
+    /// A message has left the outbox unsent.
+    fn drop_queued(&mut self, packet_id: u16, note: u32, why: DropReason) {
+        self.outbox_at_most_once -= usize::from(packet_id == 0);
         self.window.release(packet_id);
         self.drop_operation(Token(packet_id), why);
+        if note != 0 {
+            self.events.push_back(Event::NotSent { note, why });
+        }
     }
 
     fn drop_expired(&mut self, now: Time) {
         let mut expired = Vec::new();
         self.outbox.remove_if(
             |queued| queued.message.is_expired(now),
-            |queued| expired.push(queued.packet_id),
+            |queued| expired.push((queued.packet_id, queued.note)),
         );
-        for id in expired {
-            self.outbox_at_most_once -= usize::from(id == 0);
-            self.window.release(id);
-            self.drop_operation(Token(id), DropReason::Expired);
+        for (id, note) in expired {
+            self.drop_queued(id, note, DropReason::Expired);
         }
     }
 

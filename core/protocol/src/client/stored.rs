@@ -89,7 +89,11 @@ impl ClientSession {
                 let item = InFlight::Message(message.clone());
                 let restored = self.window.restore(packet_id, phase, item);
                 if restored && !sent {
-                    let queued = Queued { packet_id, message };
+                    let queued = Queued {
+                        packet_id,
+                        note: 0,
+                        message,
+                    };
                     let _ = self.outbox.push(queued, &NO_LIMITS, |_, _| ());
                 }
                 restored

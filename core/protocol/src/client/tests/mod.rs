@@ -295,6 +295,8 @@ fn describe_event(event: &Event) -> String {
         }
         Event::Authenticate { reason, .. } => format!("authenticate{}", code(*reason)),
         Event::Progress(step) => format!("progress {step:?}"),
+        Event::Sent { note } => format!("sent {note}"),
+        Event::NotSent { note, why } => format!("not sent {note} {why:?}"),
         Event::Dropped { token, why } => format!("dropped #{} {why:?}", token.0),
         Event::Disconnected { cause, reason, .. } => match cause {
             Cause::Error(_) => format!("disconnected Error{}", code(*reason)),

@@ -225,3 +225,51 @@ fn forget_ends_everything() {
     peer.publish("d", QoS::AtMostOnce).unwrap();
     assert_eq!(peer.sent(), ["PUBLISH d q0"]);
 }
+
+#[test]
+fn a_full_outbox_can_give_up_its_oldest() {
+    let mut few = options(V5);
+    (few.max_queued_messages, few.drop_oldest) = (2, true);
+    let mut peer = Peer::new(few);
+    let now = peer.now;
+    let noted = |peer: &mut Peer, topic, qos, note| {
+        peer.session.publish_noted(now, message(topic, qos), note)
+    };
+    assert_eq!(noted(&mut peer, "a", QoS::AtMostOnce, 7), Ok(Token::NONE));
+    assert_eq!(noted(&mut peer, "b", QoS::AtLeastOnce, 8), Ok(Token(1)));
+    assert_eq!(noted(&mut peer, "c", QoS::AtMostOnce, 9), Ok(Token::NONE));
+    assert_eq!(peer.events(), ["not sent 7 Overflow"]);
+    assert_eq!(noted(&mut peer, "d", QoS::ExactlyOnce, 0), Ok(Token(2)));
+    assert_eq!(peer.events(), ["dropped #1 Overflow"]);
+    assert_eq!(peer.session.stats().dropped(DropReason::Overflow), 2);
+    peer.session.options_mut().max_queued_bytes = 1;
+    assert_eq!(
+        peer.publish("too large", QoS::AtLeastOnce),
+        Err(PublishRefused::Full)
+    );
+    assert_eq!(peer.session.queued().0, 2, "nothing gave way for it");
+    peer.open(false, Properties::EMPTY);
+    assert_eq!(peer.sent(), ["PUBLISH c q0", "PUBLISH d q2 #2"]);
+    assert_eq!(peer.events(), ["sent 9"]);
+}
+
+#[test]
+fn qos_0_with_a_note_is_told_of_once() {
+    let mut peer = Peer::connected(options(V4));
+    let (now, qos) = (peer.now, QoS::AtMostOnce);
+    let sent = peer.session.publish_noted(now, message("a", qos), 5);
+    assert_eq!(
+        (sent, peer.events()),
+        (Ok(Token::NONE), vec!["sent 5".into()])
+    );
+    peer.publish("b", qos).unwrap();
+    assert!(peer.events().is_empty());
+    peer.cut();
+    peer.events();
+    peer.session
+        .publish_noted(now, message("c", qos), 6)
+        .unwrap();
+    assert!(peer.events().is_empty(), "it waits");
+    peer.session.forget();
+    assert_eq!(peer.events(), ["not sent 6 Forgotten"]);
+}

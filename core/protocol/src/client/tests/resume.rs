@@ -64,8 +64,8 @@ fn a_lost_session_publishes_anew() {
 // [MQTT-3.2.2-5] [MQTT-3.1.2-4] in MQTT 3.1.1 [MQTT-3.1.2-6]
 #[test]
 fn a_lost_session_can_drop() {
-    for version in VERSIONS {
-        let mut options = options(version);
+    for version in [V4, V5] {
+        let mut options = keeping(version);
         options.lost_session = LostSession::Drop;
         let mut peer = three_in_flight(options);
         peer.publish("e", QoS::AtLeastOnce).unwrap();
@@ -82,6 +82,57 @@ fn a_lost_session_can_drop() {
         );
         assert_eq!(peer.session.stats().dropped(DropReason::SessionLost), 3);
     }
+}
+
+// In MQTT 3.1.1 [MQTT-3.1.2-6]
+#[test]
+fn a_session_that_ends_with_its_connection_drops_at_once() {
+    for version in VERSIONS {
+        let mut options = options(version);
+        options.lost_session = LostSession::Drop;
+        let mut peer = Peer::connected(options);
+        peer.publish("a", QoS::AtLeastOnce).unwrap();
+        peer.publish("b", QoS::ExactlyOnce).unwrap();
+        peer.publish("c", QoS::ExactlyOnce).unwrap();
+        peer.pubrec(3);
+        peer.sent();
+        peer.cut();
+        let told = [
+            "dropped #1 SessionLost",
+            "dropped #2 SessionLost",
+            "published #3",
+            "disconnected Lost 0x80",
+        ];
+        assert_eq!(peer.events(), told);
+        assert!(peer.session.pending().next().is_none());
+        assert_eq!(peer.publish("e", QoS::AtLeastOnce), Ok(Token(1)));
+        peer.open(false, Properties::EMPTY);
+        assert_eq!(peer.sent(), ["PUBLISH e q1 #1"]);
+    }
+}
+
+#[test]
+fn the_server_or_a_disconnect_may_decide_when_the_session_ends() {
+    let mut options = keeping(V5);
+    options.lost_session = LostSession::Drop;
+    let none = [(PropertyId::SessionExpiryInterval, 0)];
+    let mut peer = Peer::limited(options.clone(), &none);
+    peer.publish("a", QoS::AtLeastOnce).unwrap();
+    peer.cut();
+    assert_eq!(
+        peer.events(),
+        ["dropped #1 SessionLost", "disconnected Lost 0x80"]
+    );
+    let mut peer = Peer::connected(options);
+    peer.publish("a", QoS::AtLeastOnce).unwrap();
+    let (now, normal) = (peer.now, ReasonCode::NORMAL_DISCONNECTION);
+    let disconnected = peer.session.disconnect(now, normal, numbers(&none).get());
+    assert!(disconnected.is_ok());
+    peer.cut();
+    assert_eq!(
+        peer.events(),
+        ["dropped #1 SessionLost", "disconnected Local"]
+    );
 }
 
 // [MQTT-3.2.2-4]
