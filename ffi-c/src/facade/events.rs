@@ -159,6 +159,8 @@ impl Client {
                 Event::ConnectFailed { error, .. } => {
                     state.attempt = Some(Attempt::Failed(error));
                 }
+                // Nothing is connected to again by itself.
+                Event::RetryDue => {}
                 Event::Room => _ = self.room.fetch_add(1, Ordering::Release),
             }
         }

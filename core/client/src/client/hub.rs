@@ -269,6 +269,8 @@ impl State {
                 }
                 return;
             }
+            // A client never asks to be asked.
+            Event::RetryDue => return,
             Event::Room => {
                 self.rooms += 1;
                 woken.append(&mut self.watchers);

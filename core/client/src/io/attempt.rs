@@ -101,6 +101,9 @@ impl IoThread {
                 link.shared.clone().tell(inner);
                 return;
             };
+            // Not one of the endpoints: a server that another one has named.
+            let left = attempt.targets.len() + 1;
+            inner.endpoint = inner.options.endpoints.len().checked_sub(left);
             let now = clock::now();
             attempt.deadline = match clock::millis(inner.options.connect_timeout) {
                 0 => Time::NEVER,

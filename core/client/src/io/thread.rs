@@ -14,7 +14,7 @@ use super::attempt::Attempt;
 use super::{Inbox, Mail};
 use crate::clock;
 use crate::error::ConnectError;
-use crate::link::{Inner, Shared, Status};
+use crate::link::{Event, Inner, Shared, Status};
 
 /// Bytes that one read can bring.
 const SCRATCH: usize = 64 * 1024;
@@ -153,8 +153,13 @@ impl IoThread {
             if inner.session.poll_timeout().is_some_and(|at| at <= now) {
                 inner.session.handle_timeout(now);
             }
+            let asked = retry && inner.asks;
+            if asked {
+                inner.retry_at = None;
+                inner.push(Event::RetryDue);
+            }
             drop(inner);
-            if retry {
+            if retry && !asked {
                 self.begin(slot);
             }
             self.attempt_timeout(slot, now);

@@ -20,6 +20,9 @@ pub enum Event {
         /// When it will be tried again; `None` when it won't.
         retry: Option<Duration>,
     },
+    /// The time for the next attempt has come, and somebody wants to be asked, see
+    /// [`Link::ask_before_retry`](super::Link::ask_before_retry).
+    RetryDue,
     /// Publishing is worth another try: it was refused as
     /// [`Full`](ternmq_protocol::client::PublishRefused::Full) before, and there is room now. Comes
     /// once after each series of refusals.

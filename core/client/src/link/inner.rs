@@ -8,7 +8,7 @@ use ternmq_protocol::client::{
     Cause, ClientSession, Event as SessionEvent, PublishRefused, RequestRefused,
     State as SessionState, Token,
 };
-use ternmq_protocol::codec::{Properties, PropertyId, QoS, Request};
+use ternmq_protocol::codec::{Properties, PropertiesBuf, PropertyId, QoS, Request};
 use ternmq_protocol::{Message, ReasonCode, Time};
 
 use super::event::{Event, Stats};
@@ -32,6 +32,13 @@ pub enum Status {
     Connected,
     /// No connection; the next attempt is planned.
     Waiting,
+}
+
+/// How a connection is to end, and when at the latest.
+pub(crate) struct Farewell {
+    pub(crate) latest: Time,
+    pub(crate) reason: ReasonCode,
+    pub(crate) properties: PropertiesBuf,
 }
 
 /// What the threads of the application ask of the IO thread.
@@ -95,6 +102,12 @@ pub(crate) struct Inner {
     pub(crate) attempts: u32,
     /// The link was closed by hand: nothing is tried again.
     pub(crate) given_up: bool,
+    /// Which of the endpoints is connected to, or was tried last.
+    pub(crate) endpoint: Option<usize>,
+    /// Somebody wants to be asked before an attempt is repeated.
+    pub(crate) asks: bool,
+    /// The connection is to end when nothing is under way any more.
+    pub(crate) farewell: Option<Farewell>,
     /// Where the server has sent us; the next attempt begins there.
     pub(crate) redirect: Vec<Target>,
     /// When the next attempt is planned.
@@ -147,6 +160,9 @@ impl Inner {
             resuming: false,
             attempts: 0,
             given_up: false,
+            endpoint: None,
+            asks: false,
+            farewell: None,
             redirect: Vec::new(),
             retry_at: None,
             orders: Orders::default(),
@@ -161,6 +177,14 @@ impl Inner {
 
     /// Takes over what the session has to tell. After every call that may have made events.
     pub(crate) fn collect(&mut self, now: Time) {
+        self.collect_events(now);
+        if self.farewell.is_some() && self.may_say_farewell(now) {
+            self.say_farewell(now);
+            self.collect_events(now);
+        }
+    }
+
+    fn collect_events(&mut self, now: Time) {
         while let Some(event) = self.session.poll_event() {
             match event {
                 SessionEvent::Connected(connected) => {
@@ -214,8 +238,17 @@ impl Inner {
     }
 
     pub(crate) fn publish(&mut self, now: Time, message: Message) -> Result<Token, PublishRefused> {
+        self.publish_noted(now, message, 0)
+    }
+
+    pub(crate) fn publish_noted(
+        &mut self,
+        now: Time,
+        message: Message,
+        note: u32,
+    ) -> Result<Token, PublishRefused> {
         let at_most_once = message.qos() == QoS::AtMostOnce;
-        let published = self.session.publish(now, message);
+        let published = self.session.publish_noted(now, message, note);
         if published == Err(PublishRefused::Full) {
             self.wants_room = true;
             self.wants_window |= !at_most_once;
@@ -296,7 +329,34 @@ impl Inner {
     /// When the IO thread has something to do for the sake of time.
     pub(crate) fn deadline(&self) -> Time {
         let session = self.session.poll_timeout().unwrap_or(Time::NEVER);
-        session.min(self.retry_at.unwrap_or(Time::NEVER))
+        let farewell = self.farewell.as_ref().map_or(Time::NEVER, |f| f.latest);
+        session
+            .min(self.retry_at.unwrap_or(Time::NEVER))
+            .min(farewell)
+    }
+
+    /// Whether nothing is under way any more, or it has taken too long.
+    fn may_say_farewell(&self, now: Time) -> bool {
+        let late = self.farewell.as_ref().is_some_and(|f| f.latest <= now);
+        late || (self.session.pending_count() == 0 && self.session.queued().0 == 0)
+    }
+
+    fn say_farewell(&mut self, now: Time) {
+        let Some(Farewell {
+            reason, properties, ..
+        }) = self.farewell.take()
+        else {
+            return;
+        };
+        if self
+            .session
+            .disconnect(now, reason, properties.get())
+            .is_err()
+        {
+            // What was possible when it was asked for is not any more: a plain end then.
+            let normal = ReasonCode::NORMAL_DISCONNECTION;
+            let _ = self.session.disconnect(now, normal, Properties::EMPTY);
+        }
     }
 
     fn connected(&mut self) {
@@ -317,10 +377,11 @@ impl Inner {
 
     fn disconnected(&mut self, now: Time, cause: Cause, reason: ReasonCode) {
         self.status = Status::Closed;
+        let own = cause == Cause::Local || self.farewell.take().is_some();
         let backoff = self.options.reconnect;
         let taken_over = reason == ReasonCode::SESSION_TAKEN_OVER && cause == Cause::Server;
         let again = backoff.is_some_and(|b| !taken_over || b.after_takeover);
-        if again && cause != Cause::Local && !self.given_up {
+        if again && !own && !self.given_up {
             self.plan_retry(now);
         } else {
             self.resuming = false;

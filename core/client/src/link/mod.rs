@@ -33,7 +33,7 @@ mod wire;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ternmq_protocol::client::{
     ClientSession, Delivery, PublishRefused, RequestRefused, State as SessionState, Token,
@@ -44,7 +44,7 @@ use ternmq_protocol::{Message, ReasonCode, Time};
 pub use event::{Event, Stats};
 pub use inner::Status;
 
-pub(crate) use inner::{Inner, Orders};
+pub(crate) use inner::{Farewell, Inner, Orders};
 pub(crate) use shared::{Flush, Shared};
 
 use crate::clock;
@@ -150,6 +150,61 @@ impl Link {
         self.with(|now, inner| inner.publish(now, message))
     }
 
+    /// As [`publish`](Self::publish), with a note for a QoS 0 message, see
+    /// [`ClientSession::publish_noted`], and a look at the outcome before any event can tell of it:
+    /// `look` runs under the lock of the link and must not call it.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish).
+    pub fn publish_noted(
+        &self,
+        message: Message,
+        note: u32,
+        look: impl FnOnce(Token),
+    ) -> Result<Token, PublishRefused> {
+        self.with(|now, inner| {
+            let token = inner.publish_noted(now, message, note)?;
+            look(token);
+            Ok(token)
+        })
+    }
+
+    /// As [`subscribe`](Self::subscribe), with a look at the token like
+    /// [`publish_noted`](Self::publish_noted).
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe).
+    pub fn subscribe_noted(
+        &self,
+        requests: &[Request<'_>],
+        properties: Properties<'_>,
+        look: impl FnOnce(Token),
+    ) -> Result<Token, RequestRefused> {
+        self.with(|now, inner| {
+            let token = inner.subscribe(now, requests, properties)?;
+            look(token);
+            Ok(token)
+        })
+    }
+
+    /// As [`unsubscribe`](Self::unsubscribe), with a look at the token like
+    /// [`publish_noted`](Self::publish_noted).
+    ///
+    /// # Errors
+    /// As [`unsubscribe`](Self::unsubscribe).
+    pub fn unsubscribe_noted(
+        &self,
+        filters: &[&str],
+        properties: Properties<'_>,
+        look: impl FnOnce(Token),
+    ) -> Result<Token, RequestRefused> {
+        self.with(|now, inner| {
+            let token = inner.unsubscribe(now, filters, properties)?;
+            look(token);
+            Ok(token)
+        })
+    }
+
     /// Publishes several messages, in order and with one lock; `tokens` gets one per message taken.
     ///
     /// # Errors
@@ -230,6 +285,33 @@ impl Link {
         };
         self.finish(inner, Flush::Auto);
         done
+    }
+
+    /// As [`disconnect`](Self::disconnect), but not before what was published has been acknowledged,
+    /// or `patience` has passed. Returns at once. More may be published meanwhile, and is waited
+    /// for too.
+    ///
+    /// # Errors
+    /// See [`ClientSession::disconnect`]; nothing will happen then.
+    pub fn disconnect_when_done(
+        &self,
+        patience: Duration,
+        reason: ReasonCode,
+        properties: Properties<'_>,
+    ) -> Result<bool, RequestRefused> {
+        let mut inner = self.lock();
+        if inner.session.state() != SessionState::Connected || patience.is_zero() {
+            drop(inner);
+            return self.disconnect(reason, properties);
+        }
+        inner.session.check_disconnect(reason, properties)?;
+        inner.farewell = Some(Farewell {
+            latest: clock::now().after(clock::millis(patience)),
+            reason,
+            properties: properties.into(),
+        });
+        self.finish(inner, Flush::Auto);
+        Ok(true)
     }
 
     /// Ends the connection, an attempt or a wait at once: no DISCONNECT, nothing more is sent. The
@@ -343,6 +425,13 @@ impl Link {
         });
     }
 
+    /// Whether an automatic reconnection asks first: when its time has come there is
+    /// [`Event::RetryDue`] instead of an attempt, which [`connect`](Self::connect) then begins. For
+    /// credentials that have to be fetched anew.
+    pub fn ask_before_retry(&self, ask: bool) {
+        self.lock().asks = ask;
+    }
+
     /// Calls the session itself, for what has no method here: restoring stored messages,
     /// authentication, forgetting. `call` runs under the lock of the link and must not call it. Don't
     /// call the methods that belong to the driver (`handle_*`, `outbound`, `poll_event`).
@@ -371,6 +460,12 @@ impl Link {
     /// Whether the server has accepted, and neither side has ended it.
     pub fn is_connected(&self) -> bool {
         State(&mut self.lock()).is_connected()
+    }
+
+    /// Which of the endpoints in the options is connected to, or was tried last. `None` before the
+    /// first try, and for a server that another one has named.
+    pub fn endpoint(&self) -> Option<usize> {
+        self.lock().endpoint
     }
 
     /// Whether a publish or a request is not complete.
