@@ -2,11 +2,23 @@
 
 /**
  * @file
- * The non-blocking MQTT client: its types and constants.
+ * The non-blocking MQTT client.
  *
- * **Only memory, information and error texts have functions so far.** The calls that create and
- * drive an MQTTAsync are neither declared here nor exported by the library, so a program that uses
- * them fails to compile rather than to run. MQTTClient.h is complete in itself.
+ * Calls return at once: what they return says whether the request was accepted. How it ends is told
+ * later by one call of its onSuccess or its onFailure, and by no more than one. Before the client is
+ * destroyed every request has been told the end of.
+ *
+ * **Threads.** Any function may be called from any thread and inside any callback, that of another
+ * client or its own; a client may destroy itself in one. The callbacks of one client run one at a
+ * time, in the order in which things happened, on threads of the library; those of different clients
+ * run side by side. No lock is held meanwhile, so a callback may take as long as it likes: it holds
+ * up its own client and nobody else. They run with the signal mask of the thread that has created
+ * the client.
+ *
+ * **Handles.** A handle that was destroyed, or was never one, gives MQTTASYNC_FAILURE.
+ *
+ * **Ownership.** What is passed in is copied before a call returns. What a callback is given is valid
+ * until it returns, but for a message that it takes.
  */
 
 #if !defined(MQTTASYNC_H)
@@ -151,7 +163,7 @@ typedef struct
   MQTTAsync_token token;
   /** An MQTTASYNC_* code, or a CONNACK return code. */
   int code;
-  /** Further text, or NULL. */
+  /** What went wrong in words, or NULL. */
   const char* message;
 } MQTTAsync_failureData;
 
@@ -547,6 +559,206 @@ enum MQTTASYNC_TRACE_LEVELS
 
 /** Receives a line of trace, which is valid during the call. */
 typedef void MQTTAsync_traceCallback(enum MQTTASYNC_TRACE_LEVELS level, char* message);
+
+/* ---- Functions: a client ----------------------------------------------------------------- */
+
+/** Nothing has to be set up; accepted for programs that do. May be given NULL. */
+LIBMQTT_API void MQTTAsync_global_init(MQTTAsync_init_options* inits);
+
+/**
+ * Create a client that is not connected.
+ *
+ * @param handle  set to the client
+ * @param serverURI  "tcp://host:port", with the schemes and defaults of MQTTClient_create
+ * @param clientId  UTF-8; may be empty where the server then chooses one
+ * @param persistence_type  MQTTCLIENT_PERSISTENCE_NONE
+ * @param persistence_context  as the type wants it
+ * @return MQTTASYNC_NULL_PARAMETER, MQTTASYNC_BAD_UTF8_STRING, MQTTASYNC_PERSISTENCE_ERROR,
+ *   MQTTASYNC_BAD_PROTOCOL, checked in this order; MQTTASYNC_FAILURE when the library can't start
+ *   its threads
+ */
+LIBMQTT_API int MQTTAsync_create(MQTTAsync* handle, const char* serverURI, const char* clientId,
+    int persistence_type, void* persistence_context);
+
+/**
+ * The same with options, which MQTT 5.0 and buffering need.
+ *
+ * @param options  may be NULL: MQTT 3.1.1, no messages without a connection, and no limit to those
+ *   that wait for the server
+ * @return as MQTTAsync_create, then MQTTASYNC_MAX_BUFFERED, MQTTASYNC_BAD_STRUCTURE
+ */
+LIBMQTT_API int MQTTAsync_createWithOptions(MQTTAsync* handle, const char* serverURI,
+    const char* clientId, int persistence_type, void* persistence_context,
+    MQTTAsync_createOptions* options);
+
+/**
+ * Set all three callbacks, with one context.
+ *
+ * @param cl  the connection is lost; may be NULL
+ * @param ma  a message has arrived
+ * @param dc  a QoS 1 or 2 message has reached the server; may be NULL
+ * @return MQTTASYNC_FAILURE if ma is NULL, or while the client connects
+ */
+LIBMQTT_API int MQTTAsync_setCallbacks(MQTTAsync handle, void* context, MQTTAsync_connectionLost* cl,
+    MQTTAsync_messageArrived* ma, MQTTAsync_deliveryComplete* dc);
+
+/** Set one callback with a context of its own. @return MQTTASYNC_FAILURE while the client connects */
+LIBMQTT_API int MQTTAsync_setConnectionLostCallback(MQTTAsync handle, void* context,
+    MQTTAsync_connectionLost* cl);
+
+/**
+ * Set one callback with a context of its own. Messages that came before there was one wait for it.
+ *
+ * @return MQTTASYNC_FAILURE if ma is NULL, or while the client connects
+ */
+LIBMQTT_API int MQTTAsync_setMessageArrivedCallback(MQTTAsync handle, void* context,
+    MQTTAsync_messageArrived* ma);
+
+/** Set one callback with a context of its own. @return MQTTASYNC_FAILURE while the client connects */
+LIBMQTT_API int MQTTAsync_setDeliveryCompleteCallback(MQTTAsync handle, void* context,
+    MQTTAsync_deliveryComplete* dc);
+
+/**
+ * Set what is called for each connection, those that the client makes by itself included. Its cause is
+ * "connect onSuccess called" or "automatic reconnect".
+ */
+LIBMQTT_API int MQTTAsync_setConnected(MQTTAsync handle, void* context, MQTTAsync_connected* co);
+
+/**
+ * Set what is called when the server ends the connection with a DISCONNECT (MQTT 5.0). Without it,
+ * connectionLost is called then too.
+ */
+LIBMQTT_API int MQTTAsync_setDisconnected(MQTTAsync handle, void* context,
+    MQTTAsync_disconnected* co);
+
+/**
+ * Set what is called right before each automatic reconnect. It is given the credentials in use and may
+ * put others in their place, from MQTTAsync_malloc; they are used if it returns 1, and released
+ * in any case.
+ */
+LIBMQTT_API int MQTTAsync_setUpdateConnectOptions(MQTTAsync handle, void* context,
+    MQTTAsync_updateConnectOptions* co);
+
+/**
+ * Connect to the first server that accepts. With automaticReconnect set, the client connects again by
+ * itself after a loss, and also when this first time fails: after minRetryInterval seconds, then
+ * twice as many and so on up to maxRetryInterval, each lengthened by up to a fifth by chance.
+ * onSuccess or onFailure tells of the first end only. Subscriptions are not made again.
+ *
+ * Where there is a connection already, it stays, onSuccess is called soon, and the options count
+ * from the next connection on.
+ *
+ * @return MQTTASYNC_NULL_PARAMETER, MQTTASYNC_BAD_STRUCTURE, for the will MQTTASYNC_BAD_QOS and
+ *   MQTTASYNC_0_LEN_WILL_TOPIC, MQTTASYNC_WRONG_MQTT_VERSION for MQTT 5.0 with a client that was not
+ *   created for it, MQTTASYNC_BAD_UTF8_STRING, MQTTASYNC_BAD_MQTT_OPTION; MQTTASYNC_COMMAND_IGNORED
+ *   while the client connects or disconnects
+ */
+LIBMQTT_API int MQTTAsync_connect(MQTTAsync handle, const MQTTAsync_connectOptions* options);
+
+/**
+ * Connect again with the options of the last connect. While the client waits before an automatic
+ * reconnect, that happens now. Only the callback of MQTTAsync_setConnected tells of the end.
+ *
+ * @return MQTTASYNC_FAILURE if there was no connect, or if the application has disconnected a client
+ *   that reconnects by itself
+ */
+LIBMQTT_API int MQTTAsync_reconnect(MQTTAsync handle);
+
+/**
+ * Disconnect, once all messages are with the server or options->timeout has passed. Automatic
+ * reconnecting ends too, whatever is returned. connectionLost is not called.
+ *
+ * @return MQTTASYNC_NULL_PARAMETER, MQTTASYNC_BAD_STRUCTURE, MQTTASYNC_DISCONNECTED if there is no
+ *   connection, MQTTASYNC_BAD_MQTT_OPTION
+ */
+LIBMQTT_API int MQTTAsync_disconnect(MQTTAsync handle, const MQTTAsync_disconnectOptions* options);
+
+/** 1 while the server has accepted the client and neither has ended that, else 0. */
+LIBMQTT_API int MQTTAsync_isConnected(MQTTAsync handle);
+
+/**
+ * Release a client and set *handle to NULL. A connection is ended with a DISCONNECT. Requests that have
+ * not ended fail with MQTTASYNC_OPERATION_INCOMPLETE, on this thread, before it returns. A callback
+ * that runs on another thread is waited for.
+ */
+LIBMQTT_API void MQTTAsync_destroy(MQTTAsync* handle);
+
+/* ---- Functions: requests ----------------------------------------------------------------- */
+
+/**
+ * Publish a message. Without a connection it waits for one, if the client was created so. Messages of
+ * more than maxInflight that the server has not acknowledged wait too; maxBufferedMessages counts all
+ * that wait. QoS 0 messages succeed when they are handed to the network.
+ *
+ * @param payload  may be NULL if payloadlen is 0
+ * @param response  may be NULL; its token is set: 1 to 65535, 0 with QoS 0
+ * @return MQTTASYNC_DISCONNECTED, MQTTASYNC_BAD_UTF8_STRING, MQTTASYNC_NULL_PARAMETER,
+ *   MQTTASYNC_BAD_QOS, MQTTASYNC_BAD_MQTT_OPTION for callbacks of the other MQTT version, checked in
+ *   this order; MQTTASYNC_MAX_BUFFERED_MESSAGES, MQTTASYNC_NO_MORE_MSGIDS when 61440 requests have not
+ *   ended; MQTTASYNC_FAILURE for a topic that can't be published to or a packet that is too large
+ */
+LIBMQTT_API int MQTTAsync_send(MQTTAsync handle, const char* destinationName, int payloadlen,
+    const void* payload, int qos, int retained, MQTTAsync_responseOptions* response);
+
+/**
+ * The same with the message in a struct. Its properties count, not those of response.
+ *
+ * @return MQTTASYNC_NULL_PARAMETER, MQTTASYNC_BAD_STRUCTURE for the struct, then as MQTTAsync_send
+ */
+LIBMQTT_API int MQTTAsync_sendMessage(MQTTAsync handle, const char* destinationName,
+    const MQTTAsync_message* msg, MQTTAsync_responseOptions* response);
+
+/**
+ * Subscribe to one topic filter. A refusal by the server is a failure.
+ *
+ * @param response  may be NULL; its token is set
+ * @return MQTTASYNC_DISCONNECTED, MQTTASYNC_BAD_UTF8_STRING, MQTTASYNC_BAD_QOS,
+ *   MQTTASYNC_BAD_MQTT_OPTION, checked in this order; MQTTASYNC_FAILURE for what is no topic filter
+ */
+LIBMQTT_API int MQTTAsync_subscribe(MQTTAsync handle, const char* topic, int qos,
+    MQTTAsync_responseOptions* response);
+
+/**
+ * Subscribe to several topic filters with one request. It succeeds with a code for each, which may be
+ * refusals.
+ *
+ * @return as MQTTAsync_subscribe; MQTTASYNC_BAD_MQTT_OPTION also if subscribeOptionsCount is neither 0
+ *   nor count
+ */
+LIBMQTT_API int MQTTAsync_subscribeMany(MQTTAsync handle, int count, char* const* topic,
+    const int* qos, MQTTAsync_responseOptions* response);
+
+/** End a subscription. @return as MQTTAsync_subscribe */
+LIBMQTT_API int MQTTAsync_unsubscribe(MQTTAsync handle, const char* topic,
+    MQTTAsync_responseOptions* response);
+
+/** End several subscriptions with one request. @return as MQTTAsync_subscribe */
+LIBMQTT_API int MQTTAsync_unsubscribeMany(MQTTAsync handle, int count, char* const* topic,
+    MQTTAsync_responseOptions* response);
+
+/**
+ * The tokens of messages with QoS 1 and 2 that have not ended.
+ *
+ * @param tokens  set to an array that ends with -1, for MQTTAsync_free; NULL if there are none
+ * @return MQTTASYNC_NULL_PARAMETER
+ */
+LIBMQTT_API int MQTTAsync_getPendingTokens(MQTTAsync handle, MQTTAsync_token** tokens);
+
+/**
+ * MQTTASYNC_TRUE if the end of a request has been told, or nobody knows the token; 0 if not. Inside
+ * a callback of this client: if the end has come, as it can't be told meanwhile.
+ */
+LIBMQTT_API int MQTTAsync_isComplete(MQTTAsync handle, MQTTAsync_token token);
+
+/**
+ * Wait until a request is complete as MQTTAsync_isComplete sees it.
+ *
+ * @param timeout  milliseconds
+ * @return MQTTASYNC_SUCCESS also for a token that nobody knows, MQTTASYNC_DISCONNECTED without a
+ *   connection, MQTTASYNC_FAILURE when the time has passed
+ */
+LIBMQTT_API int MQTTAsync_waitForCompletion(MQTTAsync handle, MQTTAsync_token token,
+    unsigned long timeout);
 
 /* ---- Functions: memory and information --------------------------------------------------- */
 

@@ -6,7 +6,10 @@
 //! - `ptr`: the one place that reads what C points to.
 //! - `handle`: the numbers that C holds for clients.
 //! - `options`, `message`, `properties`: C's structs and the client's values, either way.
-//! - `facade`: a client as both Paho APIs need it, over the link of `ternmq-client`.
+//! - `facade`: a client of `MQTTClient.h`, over the link of `ternmq-client`.
+//! - `nonblocking`: a client of `MQTTAsync.h`, over the same.
+//! - `outgoing`: a message to publish, `callback`: a function of the application.
+//! - `process`: what is done once in a process.
 //! - `alloc`: memory that C will free comes from C's `malloc`.
 //! - `signals`: the threads of the library take none.
 //! - `errors`: the return codes and their texts.
@@ -22,11 +25,15 @@ pub mod types;
 
 mod alloc;
 mod boundary;
+mod callback;
 mod errors;
 mod facade;
 mod handle;
 mod message;
+mod nonblocking;
 mod options;
+mod outgoing;
+mod process;
 mod properties;
 mod ptr;
 mod signals;

@@ -1,7 +1,10 @@
-//! The options structs of `MQTTClient.h`, checked and copied into what the client understands.
+//! The options structs, checked and copied into what the client understands: those of `MQTTClient.h`
+//! here, with what they share with those of `MQTTAsync.h` in [`nonblocking`].
 //!
 //! The order of the checks is Paho's, since programs see which one fails first. Members that the
 //! declared `struct_version` does not have are never read.
+
+pub(crate) mod nonblocking;
 
 use std::ffi::{c_char, c_int};
 use std::time::Duration;
@@ -292,6 +295,25 @@ fn connect_timeout(seconds: c_int) -> Duration {
 unsafe fn text<'a>(p: *const c_char) -> Result<Option<&'a str>, c_int> {
     // SAFETY: as the caller promises.
     unsafe { ptr::text(p) }.map_err(|ptr::BadUtf8| MQTTCLIENT_BAD_UTF8_STRING)
+}
+
+/// The strings of a list.
+///
+/// # Errors
+/// `MQTTCLIENT_NULL_PARAMETER`, `MQTTCLIENT_BAD_UTF8_STRING`.
+///
+/// # Safety
+/// The list has `count` entries, which are NULL or end with NUL.
+pub(crate) unsafe fn texts<'a>(
+    list: *const *mut c_char,
+    count: c_int,
+) -> Result<Vec<&'a str>, c_int> {
+    // SAFETY: as the caller promises.
+    let list = unsafe { ptr::slice(list, count) }.ok_or(MQTTCLIENT_NULL_PARAMETER)?;
+    list.iter()
+        // SAFETY: as the caller promises.
+        .map(|&entry| unsafe { text(entry) }?.ok_or(MQTTCLIENT_NULL_PARAMETER))
+        .collect()
 }
 
 /// A copy of bytes with a length; `None` for NULL.

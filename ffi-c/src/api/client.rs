@@ -1,7 +1,7 @@
 //! `MQTTClient.h`: creating, connecting, callbacks, and what needs neither.
 
 use std::ffi::{c_char, c_int, c_ulong, c_void};
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ternmq_protocol::ReasonCode;
@@ -9,13 +9,14 @@ use ternmq_protocol::codec::Place;
 
 use super::response;
 use crate::boundary::guard;
-use crate::facade::{Callback, Client, MIN_COMMAND_TIMEOUT};
+use crate::callback::Callback;
+use crate::facade::{Client, MIN_COMMAND_TIMEOUT};
 use crate::handle::Handles;
 use crate::options::{self, ConnectRequest, Connecting};
 use crate::types::client::*;
 use crate::types::persistence::{MQTTCLIENT_PERSISTENCE_ERROR, MQTTCLIENT_PERSISTENCE_NONE};
 use crate::types::properties::{MQTTProperties, MQTTReasonCodes};
-use crate::{properties, ptr};
+use crate::{process, properties, ptr};
 
 static CLIENTS: Handles<Client> = Handles::new();
 
@@ -114,42 +115,8 @@ unsafe fn create(
         )
     };
     let client = Client::new(options::endpoint(uri)?, client_id, is_v5)?;
-    ignore_broken_pipes();
-    notice_forks();
+    process::prepare();
     Ok(client)
-}
-
-/// Writing to a connection that the server has closed raises SIGPIPE, which would end a process that
-/// has made no choice about it. Rust's own `main` makes that choice; a C program gets it here, at the
-/// first client, as with Paho.
-fn ignore_broken_pipes() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // SAFETY: the calls get valid arguments, and ignoring a signal runs no code. A program that
-        // changes its handler for SIGPIPE at this very moment on another thread is not one that has
-        // made no choice.
-        unsafe {
-            let mut current: libc::sigaction = std::mem::zeroed();
-            let known = libc::sigaction(libc::SIGPIPE, std::ptr::null(), &raw mut current) == 0;
-            if known && current.sa_sigaction == libc::SIG_DFL {
-                libc::signal(libc::SIGPIPE, libc::SIG_IGN);
-            }
-        }
-    });
-}
-
-/// Programs fork after they have created clients: daemons do, and servers with worker processes. The
-/// child has no thread but the one that forked, so the client's must be started again.
-fn notice_forks() {
-    extern "C" fn forked() {
-        ternmq_client::forked();
-    }
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // SAFETY: the function stays in memory as the library does, and only adds to a number. The
-        // call fails without memory, and then a child's clients hang, as without it.
-        unsafe { libc::pthread_atfork(None, None, Some(forked)) };
-    });
 }
 
 #[unsafe(no_mangle)]
@@ -302,7 +269,11 @@ pub extern "C" fn MQTTClient_setCallbacks(
         let set = || {
             let function = ma.ok_or(MQTTCLIENT_FAILURE)?;
             let arrived = Callback { function, context };
-            client(handle)?.set_callbacks(with(cl, context), arrived, with(dc, context))
+            client(handle)?.set_callbacks(
+                Callback::new(cl, context),
+                arrived,
+                Callback::new(dc, context),
+            )
         };
         code(set())
     })
@@ -315,7 +286,7 @@ pub extern "C" fn MQTTClient_setDisconnected(
     co: Option<MQTTClient_disconnected>,
 ) -> c_int {
     guard(MQTTCLIENT_FAILURE, || {
-        code(client(handle).map(|client| client.set_disconnected(with(co, context))))
+        code(client(handle).map(|client| client.set_disconnected(Callback::new(co, context))))
     })
 }
 
@@ -326,7 +297,7 @@ pub extern "C" fn MQTTClient_setPublished(
     co: Option<MQTTClient_published>,
 ) -> c_int {
     guard(MQTTCLIENT_FAILURE, || {
-        code(client(handle).map(|client| client.set_published(with(co, context))))
+        code(client(handle).map(|client| client.set_published(Callback::new(co, context))))
     })
 }
 
@@ -339,8 +310,4 @@ pub extern "C" fn MQTTClient_setCommandTimeout(handle: MQTTClient, milliSeconds:
         }
         code(client(handle).map(|client| client.set_command_timeout(timeout)))
     })
-}
-
-fn with<F>(function: Option<F>, context: *mut c_void) -> Option<Callback<F>> {
-    function.map(|function| Callback { function, context })
 }

@@ -9,6 +9,7 @@
 pub mod client;
 pub mod information;
 pub mod memory;
+pub mod nonblocking;
 pub mod properties;
 pub mod publish;
 pub mod receive;

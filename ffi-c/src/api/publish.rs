@@ -4,15 +4,15 @@ use std::ffi::{c_char, c_int, c_ulong, c_void};
 use std::sync::Arc;
 
 use ternmq_protocol::client::Token;
-use ternmq_protocol::codec::{Place, PropertiesBuf, PropertyId};
 
 use super::client::{client, code, deadline};
 use super::response;
 use crate::boundary::guard;
-use crate::facade::{Client, Outgoing};
+use crate::facade::Client;
+use crate::outgoing::Given;
 use crate::types::client::*;
 use crate::types::properties::MQTTProperties;
-use crate::{alloc, options, properties, ptr};
+use crate::{alloc, ptr};
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn MQTTClient_publish(
@@ -24,7 +24,7 @@ pub unsafe extern "C" fn MQTTClient_publish(
     retained: c_int,
     dt: *mut MQTTClient_deliveryToken,
 ) -> c_int {
-    let message = Publishing {
+    let message = Given {
         topic: topicName,
         payloadlen,
         payload,
@@ -49,7 +49,7 @@ pub unsafe extern "C" fn MQTTClient_publish5(
     properties: *mut MQTTProperties,
     dt: *mut MQTTClient_deliveryToken,
 ) -> MQTTResponse {
-    let message = Publishing {
+    let message = Given {
         topic: topicName,
         payloadlen,
         payload,
@@ -74,7 +74,7 @@ pub unsafe extern "C" fn MQTTClient_publishMessage(
     guard(MQTTCLIENT_FAILURE, || {
         // SAFETY: C passes a string, NULL or a message, and NULL or the address of a token.
         code(unsafe {
-            Publishing::from_message(topicName, msg)
+            Given::from_message(topicName, msg)
                 .and_then(|message| publish_old(&*client(handle)?, &message, dt))
         })
     })
@@ -90,7 +90,7 @@ pub unsafe extern "C" fn MQTTClient_publishMessage5(
     guard(response::code(MQTTCLIENT_FAILURE), || {
         // SAFETY: as above.
         response::code(code(unsafe {
-            Publishing::from_message(topicName, msg)
+            Given::from_message(topicName, msg)
                 .and_then(|message| publish(&*client(handle)?, &message, dt))
         }))
     })
@@ -140,51 +140,11 @@ pub unsafe extern "C" fn MQTTClient_getPendingDeliveryTokens(
     })
 }
 
-/// What the publishing calls are given.
-struct Publishing {
-    topic: *const c_char,
-    payloadlen: c_int,
-    payload: *const c_void,
-    qos: c_int,
-    retained: c_int,
-    properties: *const MQTTProperties,
-}
-
-impl Publishing {
-    /// # Safety
-    /// `message` is NULL or leads to a message, complete up to its version.
-    unsafe fn from_message(
-        topic: *const c_char,
-        message: *const MQTTClient_message,
-    ) -> Result<Self, c_int> {
-        if message.is_null() {
-            return Err(MQTTCLIENT_NULL_PARAMETER);
-        }
-        // SAFETY: as the caller promises, and each member is read only from the version on that has
-        // it.
-        unsafe {
-            let version =
-                ptr::struct_version(message, b"MQTM", 1).ok_or(MQTTCLIENT_BAD_STRUCTURE)?;
-            Ok(Self {
-                topic,
-                payloadlen: ptr::member!(message, payloadlen),
-                payload: ptr::member!(message, payload),
-                qos: ptr::member!(message, qos),
-                retained: ptr::member!(message, retained),
-                properties: match version {
-                    0 => std::ptr::null(),
-                    _ => &raw const (*message).properties,
-                },
-            })
-        }
-    }
-}
-
 /// # Safety
 /// The pointers lead to what C programs put there.
 unsafe fn publish_old(
     client: &Client,
-    message: &Publishing,
+    message: &Given,
     token: *mut MQTTClient_deliveryToken,
 ) -> Result<(), c_int> {
     if client.is_v5 {
@@ -198,11 +158,11 @@ unsafe fn publish_old(
 /// As [`publish_old`].
 unsafe fn publish(
     client: &Client,
-    message: &Publishing,
+    message: &Given,
     token: *mut MQTTClient_deliveryToken,
 ) -> Result<(), c_int> {
     // SAFETY: as the caller promises.
-    let outgoing = unsafe { outgoing(client, message) };
+    let outgoing = unsafe { message.read(client.is_v5) };
     // Without a connection that is what is wrong, whatever else is.
     let outgoing = outgoing.map_err(|code| match client.is_connected() {
         true => code,
@@ -214,36 +174,4 @@ unsafe fn publish(
         unsafe { ptr::put(token, published.0.into()) };
     }
     Ok(())
-}
-
-/// # Safety
-/// As [`publish_old`].
-unsafe fn outgoing<'a>(client: &Client, message: &Publishing) -> Result<Outgoing<'a>, c_int> {
-    // SAFETY: as the caller promises.
-    unsafe {
-        let topic = ptr::text(message.topic).map_err(|_| MQTTCLIENT_BAD_UTF8_STRING)?;
-        let payload = ptr::slice(message.payload.cast::<u8>(), message.payloadlen);
-        Ok(Outgoing {
-            topic: topic.ok_or(MQTTCLIENT_NULL_PARAMETER)?,
-            payload: payload.ok_or(MQTTCLIENT_NULL_PARAMETER)?,
-            qos: options::qos(message.qos)?,
-            retain: message.retained != 0,
-            properties: match client.is_v5 {
-                true => publish_properties(message.properties)?,
-                false => PropertiesBuf::default(),
-            },
-        })
-    }
-}
-
-/// # Safety
-/// `list` is NULL or leads to a list.
-unsafe fn publish_properties(list: *const MQTTProperties) -> Result<PropertiesBuf, c_int> {
-    // SAFETY: as the caller promises.
-    let properties = unsafe { properties::to_wire(list, Place::Publish)? };
-    // Only a server sends this one in a PUBLISH [MQTT-3.3.4-6].
-    match properties.get().number(PropertyId::SubscriptionIdentifier) {
-        Some(_) => Err(MQTTCLIENT_BAD_MQTT_OPTION),
-        None => Ok(properties),
-    }
 }

@@ -169,7 +169,7 @@ unsafe fn subscribe(
     // SAFETY: as the caller promises.
     let (topics, properties) = unsafe {
         let properties = properties::to_wire(properties, Place::Subscribe)?;
-        (texts(topics, count)?, properties)
+        (options::texts(topics, count)?, properties)
     };
     // SAFETY: as the caller promises.
     let qos = unsafe { ptr::slice(qos, count) }.ok_or(MQTTCLIENT_NULL_PARAMETER)?;
@@ -200,23 +200,9 @@ unsafe fn unsubscribe(
     // SAFETY: as the caller promises.
     let (topics, properties) = unsafe {
         let properties = properties::to_wire(properties, Place::Unsubscribe)?;
-        (texts(topics, count)?, properties)
+        (options::texts(topics, count)?, properties)
     };
     client.unsubscribe(&topics, properties.get())
-}
-
-/// # Safety
-/// The list has `count` entries, which are NULL or end with NUL.
-unsafe fn texts<'a>(list: *const *mut c_char, count: c_int) -> Result<Vec<&'a str>, c_int> {
-    // SAFETY: as the caller promises.
-    let list = unsafe { ptr::slice(list, count) }.ok_or(MQTTCLIENT_NULL_PARAMETER)?;
-    list.iter()
-        .map(|&topic| {
-            // SAFETY: as the caller promises.
-            let text = unsafe { ptr::text(topic) }.map_err(|_| MQTTCLIENT_BAD_UTF8_STRING)?;
-            text.ok_or(MQTTCLIENT_NULL_PARAMETER)
-        })
-        .collect()
 }
 
 fn respond(answer: Result<Answer, c_int>) -> MQTTResponse {

@@ -1,6 +1,6 @@
 //! The application's callbacks, run one after the other on the client's strand.
 
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{c_char, c_int};
 use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 
@@ -11,32 +11,13 @@ use ternmq_protocol::{ReasonCode, Time};
 
 use super::events::Upcall;
 use super::{Client, State};
+use crate::callback::{Callback, with_list};
 use crate::message::CMessage;
-use crate::properties;
 use crate::signals;
 use crate::types::client::*;
-use crate::types::properties::MQTTProperties;
 
 /// How long a refused message waits before it is offered again, if nothing else happens before.
 const OFFER_AGAIN: Duration = Duration::from_secs(1);
-
-/// A function of the application with the context it was given.
-pub(crate) struct Callback<F> {
-    pub(crate) function: F,
-    pub(crate) context: *mut c_void,
-}
-
-impl<F: Copy> Clone for Callback<F> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<F: Copy> Copy for Callback<F> {}
-
-// SAFETY: the context is only handed back to the application, which registered it for calls from
-// other threads.
-unsafe impl<F: Send> Send for Callback<F> {}
 
 /// What the application wants to hear of.
 #[derive(Clone, Copy, Default)]
@@ -233,12 +214,4 @@ impl Client {
     pub(super) fn now(&self) -> Time {
         self.link.session(|now, _| now)
     }
-}
-
-/// Calls with the properties as C sees them, and releases them afterwards.
-fn with_list(properties: &PropertiesBuf, call: impl FnOnce(*mut MQTTProperties)) {
-    let mut list = properties::from_wire(properties.get());
-    call(&raw mut list);
-    // SAFETY: the list is ours; the application may have changed it by the rules of the API only.
-    unsafe { properties::free(&mut list) };
 }

@@ -1,4 +1,4 @@
-//! One client as the C functions see it: a link, what came in and is not delivered yet, and the
+//! One client as the functions of `MQTTClient.h` see it: a link, what came in and is not delivered yet, and the
 //! callbacks.
 //!
 //! Two locks, never held together: that of the link, inside its methods, and [`Client::state`]. No
@@ -28,10 +28,10 @@ use ternmq_protocol::client::Options;
 use ternmq_protocol::codec::PropertiesBuf;
 use ternmq_transport::Endpoint;
 
-pub(crate) use callbacks::{Callback, Callbacks};
-pub(crate) use publish::Outgoing;
+pub(crate) use callbacks::Callbacks;
 pub(crate) use receive::Received;
 
+use crate::outgoing::Aliases;
 use crate::signals;
 use crate::types::client::*;
 
@@ -79,7 +79,7 @@ struct State {
     /// The newest end of an attempt to connect, until the connecting thread takes it.
     attempt: Option<connect::Attempt>,
     requests: events::Requests,
-    aliases: publish::Aliases,
+    aliases: Aliases,
     kinds: publish::Kinds,
     command_timeout: Duration,
     /// What `returned.serverURI` points to.
@@ -127,7 +127,7 @@ impl Client {
                 connected: false,
                 attempt: None,
                 requests: events::Requests::default(),
-                aliases: publish::Aliases::default(),
+                aliases: Aliases::default(),
                 kinds: publish::Kinds::default(),
                 command_timeout: COMMAND_TIMEOUT,
                 returned: CString::default(),

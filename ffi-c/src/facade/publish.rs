@@ -1,31 +1,17 @@
 //! Publishing, and what became of it.
 
-use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use ternmq_client::executor::Strand;
 use ternmq_protocol::client::{PublishRefused, Token};
-use ternmq_protocol::codec::{PacketType, PropertiesBuf, PropertyId, QoS};
-use ternmq_protocol::{EncodeError, Message, ReasonCode, Time};
+use ternmq_protocol::codec::{PacketType, QoS};
+use ternmq_protocol::{Message, ReasonCode};
 
 use super::{Client, Code};
+use crate::outgoing::Outgoing;
 use crate::types::client::*;
-
-/// A message to publish, as the application gave it.
-pub(crate) struct Outgoing<'a> {
-    pub(crate) topic: &'a str,
-    pub(crate) payload: &'a [u8],
-    pub(crate) qos: QoS,
-    pub(crate) retain: bool,
-    pub(crate) properties: PropertiesBuf,
-}
-
-/// The topic aliases that the application has set on this connection. The session makes its own, so
-/// a message with an alias and no topic gets its topic back here.
-#[derive(Default)]
-pub(super) struct Aliases(HashMap<u32, String>);
 
 /// Which QoS the publishes have that are not complete: the packet that ends one depends on it. Kept
 /// for MQTT 5.0 only, where the application is told.
@@ -36,21 +22,6 @@ pub(super) struct Kinds {
     beginning: BTreeSet<u64>,
     /// The number of the next publish.
     next: u64,
-}
-
-impl Aliases {
-    pub(super) fn clear(&mut self) {
-        self.0.clear();
-    }
-
-    /// The topic of a message with an alias, which may stand for it.
-    fn resolve(&mut self, alias: u32, topic: &str) -> String {
-        if topic.is_empty() {
-            return self.0.get(&alias).cloned().unwrap_or_default();
-        }
-        self.0.insert(alias, topic.to_owned());
-        topic.to_owned()
-    }
 }
 
 impl Kinds {
@@ -80,7 +51,9 @@ impl Client {
     /// server does not support; `MQTTCLIENT_MAX_MESSAGES_INFLIGHT` when all packet identifiers are
     /// in use; else `MQTTCLIENT_FAILURE`.
     pub(crate) fn publish(&self, outgoing: &Outgoing<'_>) -> Result<Token, Code> {
-        let message = self.message(outgoing).map_err(|_| MQTTCLIENT_FAILURE)?;
+        let aliases = |alias, topic: &str| self.lock().aliases.resolve(alias, topic);
+        let message = outgoing.message(|| self.now(), aliases);
+        let message = message.map_err(|_| MQTTCLIENT_FAILURE)?;
         let noted = self.is_v5 && outgoing.qos != QoS::AtMostOnce;
         loop {
             let room = self.room.load(Ordering::Acquire);
@@ -152,21 +125,6 @@ impl Client {
         }
         self.changed.notify_all();
         published
-    }
-
-    fn message(&self, outgoing: &Outgoing<'_>) -> Result<Message, EncodeError> {
-        let properties = outgoing.properties.get();
-        // The clock is behind a lock, and matters only for a message that expires.
-        let now = match properties.number(PropertyId::MessageExpiryInterval) {
-            Some(_) => self.now(),
-            None => Time::default(),
-        };
-        let topic = match properties.number(PropertyId::TopicAlias) {
-            Some(alias) => Cow::Owned(self.lock().aliases.resolve(alias, outgoing.topic)),
-            None => Cow::Borrowed(outgoing.topic),
-        };
-        let (payload, qos) = (outgoing.payload, outgoing.qos);
-        Message::new(&topic, payload, qos, outgoing.retain, properties, now)
     }
 
     /// Waits until there is more room than at `since`, or no connection.

@@ -50,6 +50,24 @@ pub type MQTTAsync_onFailure =
 pub type MQTTAsync_onFailure5 =
     Option<unsafe extern "C" fn(context: *mut c_void, response: *mut MQTTAsync_failureData5)>;
 
+pub type MQTTAsync_messageArrived = unsafe extern "C" fn(
+    context: *mut c_void,
+    topicName: *mut c_char,
+    topicLen: c_int,
+    message: *mut MQTTAsync_message,
+) -> c_int;
+pub type MQTTAsync_deliveryComplete =
+    unsafe extern "C" fn(context: *mut c_void, token: MQTTAsync_token);
+pub type MQTTAsync_connectionLost = unsafe extern "C" fn(context: *mut c_void, cause: *mut c_char);
+pub type MQTTAsync_connected = unsafe extern "C" fn(context: *mut c_void, cause: *mut c_char);
+pub type MQTTAsync_disconnected = unsafe extern "C" fn(
+    context: *mut c_void,
+    properties: *mut MQTTProperties,
+    reasonCode: MQTTReasonCodes,
+);
+pub type MQTTAsync_updateConnectOptions =
+    unsafe extern "C" fn(context: *mut c_void, data: *mut MQTTAsync_connectData) -> c_int;
+
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct MQTTAsync_connectData {

@@ -71,11 +71,42 @@ fn callbacks_come_as_those_of_paho() {
     compare("callbacks", true, Order::Any);
 }
 
+#[test]
+fn wrong_arguments_and_moments_of_async_calls_give_the_codes_of_paho() {
+    compare("async_checks", false, Order::Exact);
+}
+
+#[test]
+fn async_requests_end_as_those_of_paho() {
+    compare("async_flows", true, Order::Exact);
+}
+
+#[test]
+fn refusals_losses_and_abandoned_async_requests_are_told_as_by_paho() {
+    compare("async_outcomes", false, Order::Exact);
+}
+
+#[test]
+fn async_calls_inside_callbacks_and_dead_handles_do_what_the_header_says() {
+    let (ours, folder) = (installed_library(), Scratch::new());
+    let binary = build_own(&folder, "async_liberties", &ours, &[]);
+    run_with_broker(&binary, &ours.path(""));
+}
+
 /// The address sanitizer of the C compiler sees each block that `malloc` gave, ours included: what is
 /// released twice, used afterwards, or not at all.
 #[test]
 fn nothing_is_leaked_or_used_after_it_was_released() {
-    for program in ["tables", "checks", "flows", "callbacks", "liberties"] {
+    for program in [
+        "tables",
+        "checks",
+        "flows",
+        "callbacks",
+        "liberties",
+        "async_checks",
+        "async_outcomes",
+        "async_liberties",
+    ] {
         let (ours, folder) = (installed_library(), Scratch::new());
         let binary = build_own(&folder, program, &ours, &["-g", "-fsanitize=address"]);
         run_with_broker(&binary, &ours.path(""));
@@ -232,9 +263,19 @@ fn build_with(binary: &Path, source: &Path, library: &Scratch, flags: &[&str]) {
             .arg(source)
             .arg("-L")
             .arg(library.path(""))
-            .args(["-lpaho-mqtt3c", "-o"])
+            .arg(format!("-l{}", name_for(source)))
+            .arg("-o")
             .arg(binary),
     );
+}
+
+/// Programs about MQTTAsync say so in their name.
+fn name_for(source: &Path) -> &'static str {
+    let name = source.file_name().unwrap_or_default().to_string_lossy();
+    match name.starts_with("async_") {
+        true => "paho-mqtt3a",
+        false => "paho-mqtt3c",
+    }
 }
 
 /// Builds one of the programs with our headers and the library there, or with the system's.

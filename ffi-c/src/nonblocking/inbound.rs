@@ -1,0 +1,186 @@
+//! Messages that came in, on their way to `messageArrived`.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use ternmq_client::link::Event;
+use ternmq_protocol::ReasonCode;
+use ternmq_protocol::client::{Delivery, Incoming};
+use ternmq_protocol::codec::QoS;
+
+use super::Client;
+use crate::callback::Callback;
+use crate::message::CMessage;
+use crate::types::async_::MQTTAsync_messageArrived;
+
+/// Messages that may wait because nobody takes them, before the socket is left alone.
+const MAX_WAITING: usize = 65_536;
+/// The same in bytes.
+const MAX_WAITING_BYTES: usize = 16 << 20;
+
+/// How many acknowledgements go out together, and how long the first of them waits at most for a
+/// callback that is slow.
+const ACKNOWLEDGEMENTS: usize = 128;
+const ACKNOWLEDGE_AFTER: Duration = Duration::from_millis(1);
+
+/// What the strand keeps between its runs.
+#[derive(Default)]
+pub(super) struct Inbound {
+    /// Messages that were refused, or for which there is no callback, and those behind them.
+    waiting: VecDeque<Incoming>,
+    waiting_bytes: usize,
+    /// The link was told to pause.
+    paused: bool,
+    /// Before MQTT 5.0: QoS 2 messages whose PUBREL has not come.
+    held: HashMap<u16, Incoming>,
+    /// To be acknowledged.
+    owed: Vec<Delivery>,
+    /// Since when the first of them waits.
+    owed_since: Option<Instant>,
+    /// The memory for taking events.
+    pub(super) batch: Vec<Event>,
+}
+
+impl Inbound {
+    /// The server does not know our session: no PUBREL will come.
+    pub(super) fn forget_session(&mut self) {
+        self.held.clear();
+    }
+
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    fn keep(&mut self, incoming: Incoming) {
+        self.waiting_bytes += incoming.message.memory();
+        self.waiting.push_back(incoming);
+    }
+
+    fn put_back(&mut self, incoming: Incoming) {
+        self.waiting_bytes += incoming.message.memory();
+        self.waiting.push_front(incoming);
+    }
+
+    fn pop(&mut self) -> Option<Incoming> {
+        let incoming = self.waiting.pop_front()?;
+        self.waiting_bytes -= incoming.message.memory();
+        Some(incoming)
+    }
+
+    /// Whether the network is to be left alone, with some distance between stopping and going on.
+    fn wants_pause(&self) -> bool {
+        let share = if self.paused { 2 } else { 1 };
+        self.waiting.len() >= MAX_WAITING / share || self.waiting_bytes >= MAX_WAITING_BYTES / share
+    }
+}
+
+impl Client {
+    /// A message came in.
+    pub(super) fn receive(&self, inbound: &mut Inbound, incoming: Incoming, is_v5: bool) {
+        let delivery = (incoming.qos != QoS::AtMostOnce).then_some(incoming.delivery);
+        if incoming.qos == QoS::ExactlyOnce && !is_v5 {
+            inbound.held.insert(incoming.packet_id, incoming);
+        } else {
+            self.deliver(inbound, incoming);
+        }
+        if let Some(delivery) = delivery {
+            self.owe(inbound, delivery);
+        }
+    }
+
+    /// PUBREL has come for a QoS 2 message.
+    pub(super) fn release(&self, inbound: &mut Inbound, packet_id: u16) {
+        if let Some(incoming) = inbound.held.remove(&packet_id) {
+            self.deliver(inbound, incoming);
+        }
+    }
+
+    /// Offers a message, or has it wait behind others.
+    fn deliver(&self, inbound: &mut Inbound, incoming: Incoming) {
+        let arrived = self.lock().callbacks.arrived;
+        let refused = match arrived {
+            Some(arrived) if !inbound.has_waiting() => self.offer(arrived, incoming, true),
+            _ => Some(incoming),
+        };
+        if let Some(incoming) = refused {
+            inbound.keep(incoming);
+            self.throttle(inbound);
+        }
+    }
+
+    /// Offers what waits again, until one is refused.
+    pub(super) fn offer_again(&self, inbound: &mut Inbound) {
+        while inbound.has_waiting() && !self.has_ended() {
+            // The lock is released before the callback runs.
+            let arrived = self.lock().callbacks.arrived;
+            let Some(arrived) = arrived else {
+                break;
+            };
+            let Some(incoming) = inbound.pop() else {
+                break;
+            };
+            if let Some(refused) = self.offer(arrived, incoming, false) {
+                inbound.put_back(refused);
+                break;
+            }
+        }
+        self.throttle(inbound);
+    }
+
+    /// Offers a message; gives it back when it is refused. `directly`: as it came in, which is when
+    /// Paho tells the length of the topic.
+    fn offer(
+        &self,
+        arrived: Callback<MQTTAsync_messageArrived>,
+        incoming: Incoming,
+        directly: bool,
+    ) -> Option<Incoming> {
+        // Without memory for the copy it is as if the application had none.
+        let now = || self.link.session(|now, _| now);
+        let Some(copy) = CMessage::new(&incoming, now) else {
+            return Some(incoming);
+        };
+        let length = if directly { copy.topic_len } else { 0 };
+        let Callback { function, context } = arrived;
+        // SAFETY: the application registered the function for this; it owns the message once it
+        // returns anything but 0.
+        let taken = unsafe { function(context, copy.topic, length, copy.message) };
+        if taken == 0 {
+            return Some(incoming);
+        }
+        copy.release();
+        None
+    }
+
+    /// Notes that a message is to be acknowledged, and does so with others, soon.
+    fn owe(&self, inbound: &mut Inbound, delivery: Delivery) {
+        let since = *inbound.owed_since.get_or_insert_with(Instant::now);
+        inbound.owed.push(delivery);
+        if inbound.owed.len() >= ACKNOWLEDGEMENTS || since.elapsed() >= ACKNOWLEDGE_AFTER {
+            self.acknowledge(inbound);
+        }
+    }
+
+    /// Acknowledges what was told.
+    pub(super) fn acknowledge(&self, inbound: &mut Inbound) {
+        inbound.owed_since = None;
+        if inbound.owed.is_empty() {
+            return;
+        }
+        self.link.session(|now, session| {
+            for delivery in inbound.owed.drain(..) {
+                // False when the connection has ended: the server sends it again.
+                session.acknowledge(now, delivery, ReasonCode::SUCCESS);
+            }
+        });
+    }
+
+    /// Stops or restarts reading from the network.
+    fn throttle(&self, inbound: &mut Inbound) {
+        let pause = inbound.wants_pause();
+        if pause != inbound.paused {
+            inbound.paused = pause;
+            self.link.pause(pause);
+        }
+    }
+}

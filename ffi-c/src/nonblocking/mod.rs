@@ -1,0 +1,264 @@
+//! One client as the functions of `MQTTAsync.h` see it: a link, the requests whose end is to be told,
+//! and the callbacks.
+//!
+//! Everything that happens comes as an event of the link, and is told on the client's strand
+//! ([`tell`]), one thing at a time and in order. Where the link takes a request, the request is noted
+//! before any event can tell of its end ([`requests`]).
+//!
+//! Locks: that of the link, then [`Client::state`], which is held for moments only and never while the
+//! link is called or a callback runs.
+
+mod connect;
+mod inbound;
+mod outcome;
+mod request;
+mod requests;
+mod tell;
+
+use std::ffi::{CString, c_int};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use ternmq_client::ConnectOptions;
+use ternmq_client::executor::Strand;
+use ternmq_client::link::{Link, Status};
+use ternmq_protocol::ReasonCode;
+use ternmq_protocol::client::Options;
+use ternmq_protocol::codec::Properties;
+use ternmq_transport::Endpoint;
+
+pub(crate) use connect::Farewell;
+pub(crate) use outcome::Response;
+pub(crate) use tell::Callbacks;
+
+use crate::options::nonblocking::{ConnectRequest, Creation};
+use crate::outgoing::Aliases;
+use crate::signals;
+use crate::types::async_::*;
+use connect::Ending;
+use inbound::Inbound;
+use requests::Requests;
+
+/// How long the last DISCONNECT may take to be written when a client is destroyed.
+const CLOSING: Duration = Duration::from_secs(1);
+
+/// A return code of `MQTTAsync.h`.
+pub(crate) type Code = c_int;
+
+/// A client.
+pub(crate) struct Client {
+    pub(crate) creation: Creation,
+    pub(crate) client_id: String,
+    /// The server given at creation.
+    pub(crate) server: Endpoint,
+    /// The same as `serverURI` tells it: without a scheme.
+    server_name: CString,
+    link: Link,
+    /// Runs the callbacks.
+    strand: Strand,
+    state: Mutex<State>,
+    /// A request has ended, or the connection has; told to who waits for a completion.
+    completed: Condvar,
+    /// What came in and is not delivered. Belongs to the strand while that runs.
+    inbound: Mutex<Inbound>,
+    /// The client was destroyed.
+    ended: AtomicBool,
+}
+
+struct State {
+    callbacks: Callbacks,
+    /// The version of the connection, or of the one to come.
+    is_v5: bool,
+    requests: Requests,
+    /// Connects that the application waits for, in order.
+    connects: Vec<Response>,
+    /// Disconnects that it waits for.
+    disconnects: Vec<Response>,
+    /// Connects that found a connection, whose success is to be told.
+    already: Vec<Response>,
+    /// A connect that waits until the connection before it is closed.
+    next: Option<Box<ConnectOptions>>,
+    /// The application has connected, and has not disconnected since.
+    wanted: bool,
+    /// The options of the last connect ask for automatic reconnection.
+    automatic: bool,
+    /// The options of the last connect, for `MQTTAsync_reconnect`.
+    last: Option<Box<ConnectOptions>>,
+    /// The servers as `serverURI` tells them, in the order of the endpoints.
+    names: Vec<CString>,
+    aliases: Aliases,
+    /// Counts the connections that have ended, as far as was told.
+    losses: u64,
+    /// Threads that wait for a completion.
+    waiters: usize,
+}
+
+impl Client {
+    /// A client that is not connected.
+    ///
+    /// # Errors
+    /// `MQTTASYNC_FAILURE` when the library's threads can't be started.
+    pub(crate) fn new(
+        server: Endpoint,
+        server_name: CString,
+        client_id: &str,
+        creation: Creation,
+    ) -> Result<Arc<Self>, Code> {
+        let options = ConnectOptions {
+            session: Options {
+                client_id: client_id.to_owned(),
+                ..creation.session()
+            },
+            ..ConnectOptions::new(Vec::new())
+        };
+        let client: Arc<OnceLock<Weak<Client>>> = Arc::default();
+        let (itself, mask) = (client.clone(), signals::mask());
+        let run = move || {
+            signals::adopt(mask);
+            if let Some(client) = itself.get().and_then(Weak::upgrade) {
+                client.run();
+            }
+        };
+        let strand = signals::blocked(|| Strand::new(run)).map_err(|_| MQTTASYNC_FAILURE)?;
+        let notify = Arc::new(strand.clone());
+        let link =
+            signals::blocked(|| Link::open(options, notify)).map_err(|_| MQTTASYNC_FAILURE)?;
+        let result = Arc::new(Self {
+            client_id: client_id.to_owned(),
+            server,
+            server_name,
+            link,
+            strand,
+            state: Mutex::new(State::new(creation.is_v5)),
+            completed: Condvar::new(),
+            inbound: Mutex::default(),
+            ended: AtomicBool::new(false),
+            creation,
+        });
+        // Nothing has happened yet that could have run it.
+        let _ = client.set(Arc::downgrade(&result));
+        Ok(result)
+    }
+
+    /// Whether the server has accepted, and neither side has ended it.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.link.is_connected()
+    }
+
+    /// Whether the connection, or the one to come, speaks MQTT 5.0.
+    pub(crate) fn is_v5(&self) -> bool {
+        self.lock().is_v5
+    }
+
+    /// Changes the callbacks.
+    ///
+    /// # Errors
+    /// `MQTTASYNC_FAILURE` while a connect goes on, if that is asked to matter.
+    pub(crate) fn set_callbacks(
+        &self,
+        only_at_rest: bool,
+        change: impl FnOnce(&mut Callbacks),
+    ) -> Result<(), Code> {
+        if only_at_rest && self.link.status() == Status::Connecting {
+            return Err(MQTTASYNC_FAILURE);
+        }
+        let mut state = self.lock();
+        change(&mut state.callbacks);
+        let asks = state.callbacks.update.is_some();
+        drop(state);
+        self.link.ask_before_retry(asks);
+        // Messages may have waited for somebody to take them.
+        self.strand.schedule();
+        Ok(())
+    }
+
+    /// Ends everything: the connection with a DISCONNECT, requests with
+    /// `MQTTASYNC_OPERATION_INCOMPLETE`, on this thread. A callback that runs on another thread has
+    /// ended when this returns, so what it uses may go.
+    pub(crate) fn destroy(&self) {
+        self.ended.store(true, Ordering::Release);
+        self.completed.notify_all();
+        // Wakes a strand that waits to offer a message again, too.
+        let said = self.link.disconnect(ReasonCode::SUCCESS, Properties::EMPTY);
+        self.strand.close();
+        if said == Ok(true) {
+            let closed = Some(Instant::now() + CLOSING);
+            self.link.wait(closed, |link| {
+                (link.status() == Status::Closed).then_some(())
+            });
+        }
+        self.link.close();
+        let mut events = Vec::new();
+        self.link.take_events(&mut events);
+        for event in events {
+            self.tell_end(event);
+        }
+        self.abandon();
+    }
+
+    /// Whether the client was destroyed.
+    fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Fails all requests that have not ended.
+    fn abandon(&self) {
+        let mut state = self.lock();
+        state.callbacks = Callbacks::default();
+        let mut endings: Vec<Ending> = Vec::new();
+        endings.extend(state.already.drain(..).map(Ending::connect));
+        endings.extend(state.connects.drain(..).map(Ending::connect));
+        let requests = state.requests.take_all();
+        let disconnects = std::mem::take(&mut state.disconnects);
+        drop(state);
+        for ending in endings {
+            ending.fail(MQTTASYNC_OPERATION_INCOMPLETE);
+        }
+        for (key, request) in requests {
+            request.abandon(key);
+        }
+        for response in disconnects {
+            Ending::connect(response).fail(MQTTASYNC_OPERATION_INCOMPLETE);
+        }
+        self.completed.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn new(is_v5: bool) -> Self {
+        Self {
+            callbacks: Callbacks::default(),
+            is_v5,
+            requests: Requests::default(),
+            connects: Vec::new(),
+            disconnects: Vec::new(),
+            already: Vec::new(),
+            next: None,
+            wanted: false,
+            automatic: false,
+            last: None,
+            names: Vec::new(),
+            aliases: Aliases::default(),
+            losses: 0,
+            waiters: 0,
+        }
+    }
+
+    /// Takes over what a connect asks for.
+    fn note_connect(&mut self, request: ConnectRequest, server_name: &CString) -> ConnectOptions {
+        self.wanted = true;
+        self.is_v5 = request.options.session.version.is_v5();
+        self.automatic = request.options.reconnect.is_some();
+        self.last = Some(Box::new(request.options.clone()));
+        self.names = match request.names.is_empty() {
+            true => vec![server_name.clone()],
+            false => request.names,
+        };
+        request.options
+    }
+}

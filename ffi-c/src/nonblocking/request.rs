@@ -1,0 +1,206 @@
+//! Publishing, subscribing, unsubscribing, and waiting for their ends.
+
+use std::sync::PoisonError;
+use std::time::Instant;
+
+use ternmq_protocol::client::{PublishRefused, RequestRefused, Token};
+use ternmq_protocol::codec::{Properties, QoS, Request as Filter};
+
+use super::outcome::Response;
+use super::requests::{Kind, Request, key_of};
+use super::{Client, Code};
+use crate::outgoing::Outgoing;
+use crate::types::async_::*;
+
+impl Client {
+    /// Whether a message would be taken now, as far as the connection decides.
+    ///
+    /// # Errors
+    /// `MQTTASYNC_DISCONNECTED`.
+    pub(crate) fn may_send(&self) -> Result<(), Code> {
+        let creation = &self.creation;
+        let buffers =
+            creation.send_while_disconnected && (creation.send_at_any_time || self.lock().wanted);
+        match buffers || self.is_connected() {
+            true => Ok(()),
+            false => Err(MQTTASYNC_DISCONNECTED),
+        }
+    }
+
+    /// Publishes, or has the message wait for a connection. Never blocks. The token is told before
+    /// any callback can tell of its end; `tell_token` must not call the client.
+    ///
+    /// # Errors
+    /// `MQTTASYNC_MAX_BUFFERED_MESSAGES` when too much waits, `MQTTASYNC_NO_MORE_MSGIDS` when all
+    /// packet identifiers are in use, `MQTTASYNC_DISCONNECTED` without a connection;
+    /// `MQTTASYNC_BAD_MQTT_OPTION` for what this server does not support; else `MQTTASYNC_FAILURE`.
+    pub(crate) fn send(
+        &self,
+        outgoing: &Outgoing<'_>,
+        response: Response,
+        tell_token: impl FnOnce(Token),
+    ) -> Result<(), Code> {
+        let now = || self.link.session(|now, _| now);
+        let aliases = |alias, topic: &str| self.lock().aliases.resolve(alias, topic);
+        let message = outgoing
+            .message(now, aliases)
+            .map_err(|_| MQTTASYNC_FAILURE)?;
+        let at_most_once = outgoing.qos == QoS::AtMostOnce;
+        let request = Request {
+            response,
+            kind: Kind::Publish(
+                outgoing.qos,
+                response.wants_success().then(|| message.clone()),
+            ),
+        };
+        let sent = if !at_most_once {
+            self.link.publish_noted(message, 0, |token| {
+                tell_token(token);
+                self.lock().requests.insert(key_of(token), request);
+            })
+        } else if response.wants_anything() {
+            tell_token(Token::NONE);
+            let note = self.lock().requests.next_note();
+            self.link.publish_noted(message, note, |_| {
+                self.lock().requests.insert(note, request);
+            })
+        } else {
+            tell_token(Token::NONE);
+            self.link.publish(message)
+        };
+        sent.map(drop).map_err(|refused| match refused {
+            PublishRefused::Full => MQTTASYNC_MAX_BUFFERED_MESSAGES,
+            PublishRefused::NotConnected => MQTTASYNC_DISCONNECTED,
+            PublishRefused::NoPacketId => MQTTASYNC_NO_MORE_MSGIDS,
+            PublishRefused::QosNotSupported | PublishRefused::RetainNotSupported => {
+                MQTTASYNC_BAD_MQTT_OPTION
+            }
+            _ => MQTTASYNC_FAILURE,
+        })
+    }
+
+    /// Asks for subscriptions. `many`: the filters were given as a list, of whatever length.
+    ///
+    /// # Errors
+    /// `MQTTASYNC_DISCONNECTED` without a connection, `MQTTASYNC_NO_MORE_MSGIDS`, or
+    /// `MQTTASYNC_FAILURE` when the request can't be sent.
+    pub(crate) fn subscribe(
+        &self,
+        filters: &[Filter<'_>],
+        many: bool,
+        properties: Properties<'_>,
+        response: Response,
+        tell_token: impl FnOnce(Token),
+    ) -> Result<(), Code> {
+        let kind = Kind::Subscribe(many);
+        let note = |token| {
+            tell_token(token);
+            self.note(token, response, kind);
+        };
+        let sent = self.link.subscribe_noted(filters, properties, note);
+        sent.map(drop).map_err(code)
+    }
+
+    /// Ends subscriptions.
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe).
+    pub(crate) fn unsubscribe(
+        &self,
+        filters: &[&str],
+        properties: Properties<'_>,
+        response: Response,
+        tell_token: impl FnOnce(Token),
+    ) -> Result<(), Code> {
+        let kind = Kind::Unsubscribe;
+        let note = |token| {
+            tell_token(token);
+            self.note(token, response, kind);
+        };
+        let sent = self.link.unsubscribe_noted(filters, properties, note);
+        sent.map(drop).map_err(code)
+    }
+
+    /// Whether the end of a request has been told. Inside a callback, whether it has come.
+    pub(crate) fn is_complete(&self, token: MQTTAsync_token) -> bool {
+        match self.strand.is_current() {
+            true => !self.link.is_pending(as_token(token)),
+            false => !self.lock().requests.is_open(token),
+        }
+    }
+
+    /// Waits until the end of a request has been told.
+    ///
+    /// # Errors
+    /// `MQTTASYNC_DISCONNECTED` without a connection, `MQTTASYNC_FAILURE` when the deadline has
+    /// passed.
+    pub(crate) fn wait_for_completion(
+        &self,
+        token: MQTTAsync_token,
+        deadline: Instant,
+    ) -> Result<(), Code> {
+        if !self.is_connected() {
+            return Err(MQTTASYNC_DISCONNECTED);
+        }
+        match self.strand.is_current() {
+            true => self.await_answer(as_token(token), deadline),
+            false => self.await_end(token, deadline),
+        }
+    }
+
+    /// The publishes that have not ended.
+    pub(crate) fn pending(&self) -> Vec<MQTTAsync_token> {
+        self.lock().requests.publishes()
+    }
+
+    /// Waits inside a callback: ends can't be told before it returns, but answers come in.
+    fn await_answer(&self, token: Token, deadline: Instant) -> Result<(), Code> {
+        self.link
+            .wait(Some(deadline), |link| {
+                if !link.is_connected() {
+                    Some(Err(MQTTASYNC_DISCONNECTED))
+                } else {
+                    (!link.is_pending(token)).then_some(Ok(()))
+                }
+            })
+            .unwrap_or(Err(MQTTASYNC_FAILURE))
+    }
+
+    fn await_end(&self, token: MQTTAsync_token, deadline: Instant) -> Result<(), Code> {
+        let mut state = self.lock();
+        let losses = state.losses;
+        state.waiters += 1;
+        let result = loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if !state.requests.is_open(token) {
+                break Ok(());
+            } else if state.losses != losses || self.has_ended() {
+                break Err(MQTTASYNC_DISCONNECTED);
+            } else if left.is_zero() {
+                break Err(MQTTASYNC_FAILURE);
+            }
+            let waited = self.completed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        };
+        state.waiters -= 1;
+        result
+    }
+
+    fn note(&self, token: Token, response: Response, kind: Kind) {
+        let request = Request { response, kind };
+        self.lock().requests.insert(key_of(token), request);
+    }
+}
+
+fn code(refused: RequestRefused) -> Code {
+    match refused {
+        RequestRefused::NotConnected => MQTTASYNC_DISCONNECTED,
+        RequestRefused::NoPacketId => MQTTASYNC_NO_MORE_MSGIDS,
+        _ => MQTTASYNC_FAILURE,
+    }
+}
+
+/// No request has a token that is out of range.
+fn as_token(token: MQTTAsync_token) -> Token {
+    Token(u16::try_from(token).unwrap_or(0))
+}
