@@ -2,7 +2,8 @@
 
 mod support;
 
-use support::{broker, client, publish, subscribe, until};
+use support::{ANY_PORT, broker, client, publish, start, subscribe, until};
+use ternmq_broker::Config;
 
 const LEVELS: [u8; 3] = [3, 4, 5];
 
@@ -68,6 +69,49 @@ fn what_comes_in_one_segment_goes_out_in_one_write() {
     let (flushes, writes) = (after.flushes - before.flushes, after.writes - before.writes);
     assert!(flushes <= 8, "{flushes} flushes");
     assert_eq!(flushes, writes, "a flush is one write");
+}
+
+#[test]
+fn turns_that_end_early_do_not_flush_every_subscriber_each_time() {
+    const SUBSCRIBERS: u64 = 50;
+    const MESSAGES: u64 = 64;
+    let mut config = Config::listen(ANY_PORT);
+    config.shards = 1;
+    // One message to all of them is all that fits into a turn.
+    config.session.turn_work = SUBSCRIBERS;
+    let broker = start(config);
+    let mut subscribers: Vec<_> = (0..SUBSCRIBERS)
+        .map(|n| {
+            let mut peer = client(&broker, 4, &format!("subscriber-{n}"));
+            subscribe(&mut peer, "t", 0);
+            peer
+        })
+        .collect();
+    let mut publisher = client(&broker, 4, "publisher");
+    let before = broker.stats();
+    let mut segment: Vec<u8> = (0..MESSAGES as u8)
+        .flat_map(|n| [0x30, 0x04, 0x00, 0x01, b't', n])
+        .collect();
+    segment.extend([0xC0, 0x00]);
+    publisher.send_bytes(&segment).expect("sent");
+    publisher.expect("PINGRESP").expect("PINGRESP");
+    for subscriber in &mut subscribers {
+        subscriber.send("PINGREQ").expect("sent");
+        for _ in 0..MESSAGES {
+            subscriber.expect("PUBLISH topic=t").expect("a message");
+        }
+        subscriber.expect("PINGRESP").expect("PINGRESP");
+    }
+    let after = broker.stats();
+    let turns = after.turns - before.turns;
+    assert!(turns >= MESSAGES, "{turns} turns are too few to be fair");
+    // One for what they got by each read of the publisher, one for their own PINGRESP.
+    let reads = after.reads - before.reads - SUBSCRIBERS;
+    let flushes = after.flushes - before.flushes;
+    assert!(
+        flushes <= SUBSCRIBERS * (reads + 1) + reads,
+        "{flushes} flushes for {reads} reads of the publisher"
+    );
 }
 
 #[test]

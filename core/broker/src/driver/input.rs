@@ -49,9 +49,9 @@ impl Driver {
         let unfinished = std::mem::take(&mut self.unfinished);
         for conn in unfinished {
             self.look_at_peers();
-            let before = self.out.publishes.len();
-            self.shard.resume(conn, self.now, &mut self.out);
-            self.note_publisher(conn, before);
+            self.handle(conn, 0, |driver| {
+                driver.shard.resume(conn, driver.now, &mut driver.out);
+            });
         }
     }
 
@@ -130,11 +130,23 @@ impl Driver {
 
     fn take_input(&mut self, conn: ConnId, len: usize) {
         self.look_at_peers();
-        let before = self.out.publishes.len();
-        self.shard
-            .handle_input(conn, self.now, &self.scratch[..len], &mut self.out);
+        self.handle(conn, len, |driver| {
+            let input = &driver.scratch[..len];
+            driver
+                .shard
+                .handle_input(conn, driver.now, input, &mut driver.out);
+        });
         self.unsettled += len;
-        self.note_publisher(conn, before);
+    }
+
+    /// Lets the shard handle so many new bytes of a client, or what is left of earlier ones, and notes
+    /// what comes of it.
+    fn handle(&mut self, conn: ConnId, bytes: usize, handle: impl FnOnce(&mut Self)) {
+        let publishes = self.out.publishes.len();
+        let (dirty, work) = (self.out.dirty.len(), self.shard.stats().work);
+        handle(self);
+        self.note_publisher(conn, publishes);
+        self.gather(conn, dirty, work, bytes);
     }
 
     /// Who has published something for other shards is not read while their mailboxes are full.

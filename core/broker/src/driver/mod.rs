@@ -8,6 +8,7 @@
 mod accept;
 mod authenticate;
 mod drain;
+mod gather;
 mod input;
 mod output;
 mod policy;
@@ -80,6 +81,7 @@ pub(crate) struct Driver {
     unread: Vec<ConnId>,
     /// Connections whose input goes on in the next turn.
     unfinished: Vec<ConnId>,
+    gathered: gather::Gathered,
     goodbyes: output::Goodbyes,
     post: settle::Post,
     policy: policy::Policy,
@@ -131,6 +133,7 @@ impl Driver {
             waiting: Vec::new(),
             unread: Vec::new(),
             unfinished: Vec::new(),
+            gathered: gather::Gathered::default(),
             goodbyes: output::Goodbyes::default(),
             post: settle::Post::new(shards),
             policy: policy::Policy::new(config.flapping, config.limits.flapping_clients),

@@ -57,6 +57,7 @@ impl Driver {
             self.post_again();
             self.complete();
         }
+        self.end_gathering();
         let mut rounds = 0;
         while !self.out.is_empty() && (rounds < ROUNDS || self.names_connections()) {
             rounds += 1;
