@@ -251,6 +251,7 @@ impl Message {
     }
 
     /// The application message itself.
+    #[inline]
     pub fn payload(&self) -> &[u8] {
         &self.0.slice[self.head().payload_at as usize..]
     }
@@ -417,6 +418,7 @@ struct Flags {
 
 /// Whether the body as it came from the wire is the message: nothing in it is a matter of one
 /// delivery, and no field of `publish` was replaced since it was decoded.
+#[inline]
 pub(crate) fn stands_on_the_wire(publish: &Publish<'_>, topic: &str) -> bool {
     let wire = publish.wire().as_ptr_range();
     let payload = publish.payload.as_ptr_range();

@@ -76,17 +76,20 @@ impl Acks {
         weights.sum::<usize>() * size_of::<Owed>()
     }
 
-    /// The next of those that `ticket` covers.
-    fn pop(&mut self, ticket: Ticket) -> Option<Owed> {
-        if self.completed >= ticket.0 {
+    /// The next of those that `ticket` covers, if it is for this connection.
+    fn pop_for(&mut self, conn: u32, serial: u32, ticket: Ticket) -> Option<Answer> {
+        let (next, its) = self.next(ticket)?;
+        if (next, its) != (conn, serial) {
             return None;
         }
-        let owed = self.waiting.pop_front()?;
         self.completed += 1;
-        if self.waiting.is_empty() && self.waiting.capacity() > KEPT {
-            self.waiting = VecDeque::new();
-        }
-        Some(owed)
+        self.waiting.pop_front().map(|owed| owed.answer)
+    }
+
+    /// For whom the next of those is that `ticket` covers.
+    fn next(&self, ticket: Ticket) -> Option<(u32, u32)> {
+        let owed = self.waiting.front()?;
+        (self.completed < ticket.0).then_some((owed.conn, owed.serial))
     }
 }
 
@@ -94,27 +97,35 @@ impl Shard {
     /// What `ticket` covers is kept: writes the acknowledgements. Those of connections that have ended
     /// meanwhile go nowhere; their clients send again.
     pub fn complete(&mut self, ticket: Ticket, out: &mut Out) {
-        while let Some(owed) = self.acks.pop(ticket) {
-            let weight = owed.answer.weight();
-            self.links.owed_bytes -= weight as usize * size_of::<Owed>();
-            let Some(conn) = self.links.conns.get_mut(owed.conn) else {
-                continue;
-            };
-            if conn.serial != owed.serial || conn.stage == Stage::Closing {
-                continue;
-            }
-            conn.owed -= weight;
-            self.links.stats.control_sent += 1;
-            let pool = &mut self.links.pool;
-            match owed.answer {
-                Answer::Ack(kind, packet_id, reason) => {
-                    conn.owed_pubacks -= u32::from(kind == PacketType::PubAck);
-                    conn.send_ack(owed.conn, kind, packet_id, reason, pool, out);
+        let acks = &mut self.acks;
+        let mut done = 0;
+        // A read gives many packets of one client, so those it is owed stand together.
+        while let Some((id, serial)) = acks.next(ticket) {
+            let conn = self.links.conns.get_mut(id);
+            let mut conn = conn.filter(|c| c.serial == serial && c.stage != Stage::Closing);
+            while let Some(answer) = acks.pop_for(id, serial, ticket) {
+                let weight = answer.weight();
+                done += weight as usize;
+                let Some(conn) = &mut conn else {
+                    continue;
+                };
+                conn.owed -= weight;
+                self.links.stats.control_sent += 1;
+                let pool = &mut self.links.pool;
+                match answer {
+                    Answer::Ack(kind, packet_id, reason) => {
+                        conn.owed_pubacks -= u32::from(kind == PacketType::PubAck);
+                        conn.send_ack(id, kind, packet_id, reason, pool, out);
+                    }
+                    Answer::Packet(bytes) => conn
+                        .writer(id, pool, out)
+                        .append(|outbound| outbound.extend_from_slice(&bytes)),
                 }
-                Answer::Packet(bytes) => conn
-                    .writer(owed.conn, pool, out)
-                    .append(|outbound| outbound.extend_from_slice(&bytes)),
             }
+        }
+        self.links.owed_bytes -= done * size_of::<Owed>();
+        if acks.waiting.is_empty() && acks.waiting.capacity() > KEPT {
+            acks.waiting = VecDeque::new();
         }
     }
 

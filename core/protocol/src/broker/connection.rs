@@ -228,6 +228,7 @@ impl Connection {
     /// Gives a delivery the topic's alias if there is one. False when the client would not take a
     /// packet of its size [MQTT-3.1.2-24], and then no alias is set either. If true, the delivery
     /// must be written next: what it says about aliases holds from then on.
+    #[inline]
     pub(super) fn prepare(
         &mut self,
         message: &Message,
@@ -235,24 +236,34 @@ impl Connection {
         limits: &Limits,
         stats: &mut Stats,
     ) -> bool {
+        match &self.aliases_out {
+            None => self.takes(message, delivery),
+            Some(_) => self.prepare_with_alias(message, delivery, limits, stats),
+        }
+    }
+
+    fn prepare_with_alias(
+        &mut self,
+        message: &Message,
+        delivery: &mut Delivery<'_>,
+        limits: &Limits,
+        stats: &mut Stats,
+    ) -> bool {
         let before = self.aliases_out.as_ref().map_or(0, |a| a.bytes());
-        let takes = self.try_prepare(message, delivery, limits, stats.alias_bytes);
+        let takes = self.try_alias(message, delivery, limits, stats.alias_bytes);
         let after = self.aliases_out.as_ref().map_or(0, |a| a.bytes());
         stats.alias_bytes = stats.alias_bytes + after as u64 - before as u64;
         takes
     }
 
-    fn try_prepare(
+    fn try_alias(
         &mut self,
         message: &Message,
         delivery: &mut Delivery<'_>,
         limits: &Limits,
         all_aliases: u64,
     ) -> bool {
-        let own = match self.aliases_out {
-            Some(_) => self.alias_bytes(),
-            None => 0,
-        };
+        let own = self.alias_bytes();
         if let Some(aliases) = &mut self.aliases_out
             && message.topic_bytes().len() > ALIAS_LEN
         {
@@ -286,6 +297,7 @@ impl Connection {
         self.takes(message, delivery)
     }
 
+    #[inline]
     fn takes(&self, message: &Message, delivery: &Delivery<'_>) -> bool {
         if self.max_packet_size == u32::MAX {
             return true;

@@ -102,7 +102,9 @@ impl Shard {
         now: Time,
         out: &mut Out,
     ) -> Result<ReasonCode, PeerError> {
-        if is_reserved(topic) {
+        // Ordinary topics need not be asked what they mean.
+        let special = topic.starts_with('$');
+        if special && is_reserved(topic) {
             return Err(RESERVED);
         }
         if publish.properties.as_bytes().len() > self.links.limits.property_bytes {
@@ -119,7 +121,7 @@ impl Shard {
         } else {
             publish
         };
-        if let Some(delay) = self.topics.delay_of(topic)? {
+        if special && let Some(delay) = self.topics.delay_of(topic)? {
             let origin = self.links.sessions[session].origin;
             let mut scratch = std::mem::take(&mut self.scratch);
             let make = |due| Message::from_publish(publish, delay.topic, due, origin, &mut scratch);

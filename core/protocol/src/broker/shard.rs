@@ -464,25 +464,28 @@ impl Shard {
                 self.links.stats.rate_pauses += 1;
             }
         }
-        match Packet::decode(frame, conn.version)? {
-            Packet::Publish(publish) => self.handle_publish(id, &publish, now, out),
-            Packet::PubAck(ack) => self.handle_puback(id, &ack, now),
-            Packet::PubRec(ack) => self.handle_pubrec(id, &ack, now, out),
-            Packet::PubRel(ack) => {
-                self.handle_pubrel(id, &ack, out);
+        // Looked at where it was made: taking it out of the result would copy as much as the largest
+        // packet has.
+        match &Packet::decode(frame, conn.version) {
+            Ok(Packet::Publish(publish)) => self.handle_publish(id, publish, now, out),
+            Ok(Packet::PubAck(ack)) => self.handle_puback(id, ack, now),
+            Ok(Packet::PubRec(ack)) => self.handle_pubrec(id, ack, now, out),
+            Ok(Packet::PubRel(ack)) => {
+                self.handle_pubrel(id, ack, out);
                 Ok(())
             }
-            Packet::PubComp(ack) => self.handle_pubcomp(id, &ack, now),
-            Packet::PingReq => self.send(id, &Packet::PingResp, out),
-            Packet::Subscribe(subscribe) => self.handle_subscribe(id, &subscribe, out),
-            Packet::Unsubscribe(unsubscribe) => self.handle_unsubscribe(id, &unsubscribe, out),
-            Packet::Disconnect(disconnect) => self.handle_disconnect(id, &disconnect, now, out),
+            Ok(Packet::PubComp(ack)) => self.handle_pubcomp(id, ack, now),
+            Ok(Packet::PingReq) => self.send(id, &Packet::PingResp, out),
+            Ok(Packet::Subscribe(subscribe)) => self.handle_subscribe(id, subscribe, out),
+            Ok(Packet::Unsubscribe(unsubscribe)) => self.handle_unsubscribe(id, unsubscribe, out),
+            Ok(Packet::Disconnect(disconnect)) => self.handle_disconnect(id, disconnect, now, out),
             // [MQTT-3.1.0-2]
-            Packet::Connect(_) => Err(PeerError::protocol("a second CONNECT")),
-            Packet::Auth(auth) => self.handle_auth(id, &auth, out),
-            Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
+            Ok(Packet::Connect(_)) => Err(PeerError::protocol("a second CONNECT")),
+            Ok(Packet::Auth(auth)) => self.handle_auth(id, auth, out),
+            Ok(Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp) => {
                 Err(PeerError::protocol("a packet that only a server sends"))
             }
+            Err(error) => Err(*error),
         }
     }
 

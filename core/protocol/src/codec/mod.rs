@@ -162,23 +162,26 @@ impl<'a> Packet<'a> {
         if version.is_v5() && kind != PacketType::Connect {
             check_length_form(frame)?;
         }
-        Ok(match kind {
-            PacketType::Connect => Self::Connect(decode_connect(frame)?),
-            PacketType::ConnAck => Self::ConnAck(ConnAck::decode(frame.body, version)?),
-            PacketType::Publish => Self::Publish(Publish::decode(frame, version)?),
-            PacketType::PubAck => Self::PubAck(Ack::decode(kind, frame.body, version)?),
-            PacketType::PubRec => Self::PubRec(Ack::decode(kind, frame.body, version)?),
-            PacketType::PubRel => Self::PubRel(Ack::decode(kind, frame.body, version)?),
-            PacketType::PubComp => Self::PubComp(Ack::decode(kind, frame.body, version)?),
-            PacketType::Subscribe => Self::Subscribe(Subscribe::decode(frame.body, version)?),
-            PacketType::SubAck => Self::SubAck(SubAck::decode(kind, frame.body, version)?),
-            PacketType::Unsubscribe => Self::Unsubscribe(Unsubscribe::decode(frame.body, version)?),
-            PacketType::UnsubAck => Self::UnsubAck(SubAck::decode(kind, frame.body, version)?),
-            PacketType::PingReq => empty(frame.body).map(|()| Self::PingReq)?,
-            PacketType::PingResp => empty(frame.body).map(|()| Self::PingResp)?,
-            PacketType::Disconnect => Self::Disconnect(Disconnect::decode(frame.body, version)?),
-            PacketType::Auth => Self::Auth(Auth::decode(frame.body, version)?),
-        })
+        // Each arm makes the result itself: one around them all would copy as much as the largest has.
+        match kind {
+            PacketType::Connect => decode_connect(frame).map(Self::Connect),
+            PacketType::ConnAck => ConnAck::decode(frame.body, version).map(Self::ConnAck),
+            PacketType::Publish => Publish::decode(frame, version).map(Self::Publish),
+            PacketType::PubAck => Ack::decode(kind, frame.body, version).map(Self::PubAck),
+            PacketType::PubRec => Ack::decode(kind, frame.body, version).map(Self::PubRec),
+            PacketType::PubRel => Ack::decode(kind, frame.body, version).map(Self::PubRel),
+            PacketType::PubComp => Ack::decode(kind, frame.body, version).map(Self::PubComp),
+            PacketType::Subscribe => Subscribe::decode(frame.body, version).map(Self::Subscribe),
+            PacketType::SubAck => SubAck::decode(kind, frame.body, version).map(Self::SubAck),
+            PacketType::Unsubscribe => {
+                Unsubscribe::decode(frame.body, version).map(Self::Unsubscribe)
+            }
+            PacketType::UnsubAck => SubAck::decode(kind, frame.body, version).map(Self::UnsubAck),
+            PacketType::PingReq => empty(frame.body).map(|()| Self::PingReq),
+            PacketType::PingResp => empty(frame.body).map(|()| Self::PingResp),
+            PacketType::Disconnect => Disconnect::decode(frame.body, version).map(Self::Disconnect),
+            PacketType::Auth => Auth::decode(frame.body, version).map(Self::Auth),
+        }
     }
 
     /// The type of this packet.

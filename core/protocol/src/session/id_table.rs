@@ -48,6 +48,7 @@ impl<E: Identified> IdTable<E> {
     }
 
     /// Adds an entry whose id must not be there yet.
+    #[inline]
     pub(crate) fn insert(&mut self, entry: E) -> &mut E {
         debug_assert!(
             !self.contains(entry.id()),
