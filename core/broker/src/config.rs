@@ -125,7 +125,8 @@ pub struct Limits {
     /// Exclusive subscriptions of all clients together. One more is refused: 0x97, before MQTT 5.0
     /// 0x80.
     pub exclusive: usize,
-    /// Retained messages. One more is delivered but not kept.
+    /// Retained messages, for as many topics and in as many bytes. One more is delivered but not kept,
+    /// and its publisher told Quota exceeded (0x97), if it speaks MQTT 5.0 and used QoS 1 or 2.
     pub retained: RetainedLimits,
     /// Bytes that an in-process connection holds each way.
     pub pipe_bytes: usize,

@@ -200,9 +200,12 @@ impl Shared {
             let op = if message.payload().is_empty() {
                 RetainedOp::Remove(message.topic().into())
             } else {
-                RetainedOp::Put(message.clone())
+                RetainedOp::Put {
+                    message: message.clone(),
+                    owed: None,
+                }
             };
-            if let Applied::Full(_) = op.apply(&mut self.retained.lock(), now) {
+            if let Applied::Full(..) = op.apply(&mut self.retained.lock(), now) {
                 return Err(PublishError::Full);
             }
         }

@@ -4,6 +4,7 @@ mod support;
 
 use support::{ANY_PORT, broker, client, publish, start, subscribe, until};
 use ternmq_broker::Config;
+use ternmq_broker::RetainedLimits;
 
 const LEVELS: [u8; 3] = [3, 4, 5];
 
@@ -152,6 +153,46 @@ fn retained_messages_are_kept_and_forgotten_on_every_shard() {
     subscribe(&mut subscriber, "kept/#", 0);
     subscriber.send("PINGREQ").expect("sent");
     subscriber.expect("PINGRESP").expect("nothing retained");
+}
+
+#[test]
+fn a_full_retained_store_delivers_without_keeping_and_says_so() {
+    let mut full = Config::listen(ANY_PORT).limits.retained;
+    let by_bytes = RetainedLimits { bytes: 400, ..full };
+    full.messages = 1;
+    for limits in [full, by_bytes] {
+        let mut config = Config::listen(ANY_PORT);
+        config.limits.retained = limits;
+        let broker = start(config);
+        let mut subscriber = client(&broker, 5, "subscriber");
+        subscribe(&mut subscriber, "#", 0);
+        let mut publisher = client(&broker, 5, "publisher");
+        let large = "x".repeat(300);
+        for (topic, payload, code) in [
+            ("kept", "1", 0),
+            ("other", large.as_str(), 0x97),
+            ("kept", "2", 0),
+        ] {
+            publisher
+                .send(&format!(
+                    "PUBLISH topic={topic} qos=1 id=1 retain=1 payload={payload}"
+                ))
+                .expect("sent");
+            publisher
+                .expect(&format!("PUBACK id=1 reason={code}"))
+                .expect("PUBACK");
+            subscriber
+                .expect(&format!("PUBLISH topic={topic} payload={payload}"))
+                .expect("delivered");
+        }
+        let mut late = client(&broker, 4, "late");
+        subscribe(&mut late, "#", 0);
+        late.expect("PUBLISH topic=kept retain=1 payload=2")
+            .expect("the one that is kept");
+        late.send("PINGREQ").expect("sent");
+        late.expect("PINGRESP").expect("nothing else");
+        assert_eq!(broker.stats().retained_refused, 1);
+    }
 }
 
 #[test]

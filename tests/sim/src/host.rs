@@ -424,7 +424,7 @@ impl World {
             }
             match op.apply(&mut self.store, self.now) {
                 Applied::Done => {}
-                Applied::Full(full) => self.note(format_args!("retained store full: {full:?}")),
+                Applied::Full(full, _) => self.note(format_args!("retained store full: {full:?}")),
                 Applied::Page(ticket, page) => pages.push((ticket, page)),
             }
         }

@@ -174,7 +174,7 @@ impl Driver {
         let (mut late, mut pages) = (Vec::new(), Vec::new());
         let mut store = self.shared.retained.lock();
         for (at, op) in ops.into_iter().enumerate() {
-            if let RetainedOp::Put(message) = &op {
+            if let RetainedOp::Put { message, .. } = &op {
                 if at < unsure {
                     late.push(message.clone());
                 }
@@ -184,7 +184,12 @@ impl Driver {
             }
             match op.apply(&mut store, self.now) {
                 Applied::Done => {}
-                Applied::Full(_) => self.counters.retained_refused += 1,
+                Applied::Full(_, owed) => {
+                    self.counters.retained_refused += 1;
+                    if let Some(ticket) = owed {
+                        self.shard.handle_not_retained(ticket);
+                    }
+                }
                 Applied::Page(ticket, page) => pages.push((ticket, page)),
             }
         }

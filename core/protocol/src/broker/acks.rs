@@ -33,6 +33,12 @@ pub(super) struct Acks {
 /// Entries for which an emptied line keeps its memory.
 const KEPT: usize = 8192;
 
+/// Delivered to who is there, and not kept for who comes later.
+const NOT_RETAINED: PeerError = PeerError::new(
+    ReasonCode::QUOTA_EXCEEDED,
+    "delivered, but not retained: the server holds as many retained messages as it may",
+);
+
 #[derive(Debug)]
 struct Owed {
     conn: u32,
@@ -74,6 +80,12 @@ impl Acks {
             .iter()
             .map(|owed| owed.answer.weight() as usize);
         weights.sum::<usize>() * size_of::<Owed>()
+    }
+
+    /// The last of those that `ticket` covers, if it still waits.
+    fn get_mut(&mut self, ticket: Ticket) -> Option<&mut Owed> {
+        let place = ticket.0.checked_sub(self.completed + 1)?;
+        self.waiting.get_mut(place as usize)
     }
 
     /// The next of those that `ticket` covers, if it is for this connection.
@@ -139,6 +151,41 @@ impl Shard {
         u32::try_from(left.max(ALLOWANCE) / size_of::<Owed>()).unwrap_or(u32::MAX)
     }
 
+    /// The message that this acknowledgement is for was published, but the retained store is full: an
+    /// MQTT 5.0 client is told Quota exceeded (0x97), and its exchange is over. Others are acknowledged
+    /// as ever. To be called before [`complete`](Self::complete) of the same ticket.
+    pub fn handle_not_retained(&mut self, ticket: Ticket) {
+        let Some(owed) = self.acks.get_mut(ticket) else {
+            return;
+        };
+        let Answer::Ack(kind, packet_id, reason) = &mut owed.answer else {
+            return;
+        };
+        let (kind, packet_id) = (*kind, *packet_id);
+        let conn = self.links.conns.get_mut(owed.conn);
+        let Some(conn) = conn.filter(|c| c.serial == owed.serial && c.version.is_v5()) else {
+            return;
+        };
+        *reason = NOT_RETAINED.reason;
+        if kind == PacketType::PubRec
+            && let Some(session) = self.links.sessions.get_mut(conn.session)
+        {
+            // A PUBREC that refuses ends the exchange: the identifier is free (4.3.3).
+            session.received.pubrel(packet_id);
+        }
+        if let Some(packet) = conn.explained_ack(kind, packet_id, NOT_RETAINED) {
+            conn.owed_pubacks -= u32::from(kind == PacketType::PubAck);
+            let (before, answer) = (
+                owed.answer.weight(),
+                Answer::Packet(Box::new(packet.into())),
+            );
+            let more = answer.weight() - before;
+            owed.answer = answer;
+            conn.owed += more;
+            self.links.owed_bytes += more as usize * size_of::<Owed>();
+        }
+    }
+
     /// Owes an acknowledgement without properties.
     pub(super) fn answer(
         &mut self,
@@ -177,20 +224,21 @@ impl Shard {
         packet: &Packet<'_>,
         out: &mut Out,
     ) -> Result<(), PeerError> {
-        let conn = &self.links.conns[id];
-        let mut bytes = Vec::new();
-        // What the shard writes by itself can be written, so an error is a packet too large.
-        let fits = packet
-            .encode(conn.version, &mut bytes)
-            .is_ok_and(|len| len <= conn.max_packet_size as usize);
-        if !fits {
-            return Err(PeerError::new(
+        match self.links.conns[id].encoded(packet) {
+            Some(bytes) => {
+                self.answer_encoded(id, bytes, out);
+                Ok(())
+            }
+            None => Err(PeerError::new(
                 ReasonCode::PACKET_TOO_LARGE,
                 "the answer exceeds the client's Maximum Packet Size",
-            ));
+            )),
         }
-        self.owe(id, Answer::Packet(Box::new(bytes.into())), out);
-        Ok(())
+    }
+
+    /// Owes a packet that is encoded.
+    pub(super) fn answer_encoded(&mut self, id: u32, packet: Vec<u8>, out: &mut Out) {
+        self.owe(id, Answer::Packet(Box::new(packet.into())), out);
     }
 
     fn owe(&mut self, id: u32, answer: Answer, out: &mut Out) {

@@ -42,6 +42,41 @@ impl Connection {
         }
         properties
     }
+
+    /// An acknowledgement with a Reason String, encoded; `None` where the client gets none.
+    pub(super) fn explained_ack(
+        &self,
+        kind: PacketType,
+        packet_id: u16,
+        error: PeerError,
+    ) -> Option<Vec<u8>> {
+        let properties = self.explain(error.what);
+        if properties.is_empty() {
+            return None;
+        }
+        let ack = Ack {
+            packet_id,
+            reason: error.reason,
+            properties: properties.get(),
+        };
+        let packet = match kind {
+            PacketType::PubAck => Packet::PubAck(ack),
+            PacketType::PubRec => Packet::PubRec(ack),
+            PacketType::PubRel => Packet::PubRel(ack),
+            _ => Packet::PubComp(ack),
+        };
+        self.encoded(&packet)
+    }
+
+    /// A packet, unless the client would not take one of its size.
+    pub(super) fn encoded(&self, packet: &Packet<'_>) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        // What the shard writes by itself can be written, so an error is a packet too large.
+        let written = packet.encode(self.version, &mut bytes);
+        written
+            .is_ok_and(|len| len <= self.max_packet_size as usize)
+            .then_some(bytes)
+    }
 }
 
 impl Shard {
@@ -91,7 +126,7 @@ impl Shard {
         [all, most]
     }
 
-    /// Writes an acknowledgement that reports a failure. Before MQTT 5.0 it reports nothing.
+    /// Owes an acknowledgement that reports a failure. Before MQTT 5.0 it reports nothing.
     pub(super) fn answer_failure(
         &mut self,
         id: u32,
@@ -100,20 +135,9 @@ impl Shard {
         error: PeerError,
         out: &mut Out,
     ) {
-        let properties = self.links.conns[id].explain(error.what);
-        let ack = Ack {
-            packet_id,
-            reason: error.reason,
-            properties: properties.get(),
-        };
-        let explained = match kind {
-            PacketType::PubAck => Packet::PubAck(ack),
-            PacketType::PubRec => Packet::PubRec(ack),
-            PacketType::PubRel => Packet::PubRel(ack),
-            _ => Packet::PubComp(ack),
-        };
-        if properties.is_empty() || self.answer_with(id, &explained, out).is_err() {
-            self.answer(id, kind, packet_id, error.reason, out);
+        match self.links.conns[id].explained_ack(kind, packet_id, error) {
+            Some(packet) => self.answer_encoded(id, packet, out),
+            None => self.answer(id, kind, packet_id, error.reason, out),
         }
     }
 }

@@ -43,7 +43,10 @@ impl Shard {
             out.retained.push(if message.payload().is_empty() {
                 RetainedOp::Remove(message.topic().into())
             } else {
-                RetainedOp::Put(message.clone())
+                RetainedOp::Put {
+                    message: message.clone(),
+                    owed: None,
+                }
             });
         }
         if self.peers_interested {

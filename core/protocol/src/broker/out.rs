@@ -94,7 +94,12 @@ impl Out {
 #[derive(Debug)]
 pub enum RetainedOp {
     /// Keep this message as its topic's retained message.
-    Put(Message),
+    Put {
+        /// The message.
+        message: Message,
+        /// The acknowledgement that its publisher is owed, if it is one.
+        owed: Option<Ticket>,
+    },
     /// Forget the retained message of this topic.
     Remove(Box<str>),
     /// Find the next messages for a new subscription and answer with
@@ -133,8 +138,10 @@ pub struct Page {
 pub enum Applied {
     /// Kept or removed.
     Done,
-    /// Not kept: the store is full. To be counted; the message itself is published all the same.
-    Full(RetainedFull),
+    /// Not kept: the store is full. To be counted; the message itself is published all the same. With
+    /// a ticket, its publisher is to be told by
+    /// [`Shard::handle_not_retained`](super::Shard::handle_not_retained) before it is completed.
+    Full(RetainedFull, Option<Ticket>),
     /// Found: to be passed to [`Shard::handle_retained`](super::Shard::handle_retained).
     Page(RetainedTicket, Page),
 }
@@ -143,11 +150,11 @@ impl RetainedOp {
     /// Carries the operation out on the store.
     pub fn apply(self, store: &mut Retained<Message>, now: Time) -> Applied {
         match self {
-            Self::Put(message) => {
+            Self::Put { message, owed } => {
                 let (topic, expires) = (message.clone(), message.expires());
                 match store.put(TopicName::assume(topic.topic()), message, expires) {
                     Ok(_) => Applied::Done,
-                    Err(full) => Applied::Full(full),
+                    Err(full) => Applied::Full(full, owed),
                 }
             }
             Self::Remove(topic) => {

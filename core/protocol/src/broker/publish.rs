@@ -1,7 +1,7 @@
 //! PUBLISH from a client, and the acknowledgements of both directions (3.3 to 3.7, 4.3).
 
 use super::connect::PROPERTIES;
-use super::out::Out;
+use super::out::{Out, RetainedOp};
 use super::rewrite::RewriteOn;
 use super::session::Parcel;
 use super::shard::Shard;
@@ -58,6 +58,7 @@ impl Shard {
         let counters = &mut self.links.sessions[session].counters;
         let payload = publish.payload.len();
         counters.count_received(&mut self.links.stats, publish.qos, payload);
+        let puts = out.retained.len();
         let taken = self.take_publish(id, publish, topic, now, out);
         self.aliased = aliased;
         let kind = match publish.qos {
@@ -66,7 +67,15 @@ impl Shard {
             QoS::ExactlyOnce => Some(PacketType::PubRec),
         };
         match (kind, taken) {
-            (Some(kind), Ok(reason)) => self.answer(id, kind, publish.packet_id, reason, out),
+            (Some(kind), Ok(reason)) => {
+                self.answer(id, kind, publish.packet_id, reason, out);
+                // Where it can't be kept, this is the answer that says so.
+                if out.retained.len() > puts
+                    && let Some(RetainedOp::Put { owed, .. }) = out.retained.last_mut()
+                {
+                    *owed = out.owed;
+                }
+            }
             (None, Ok(_)) => {}
             (_, Err(error)) => self.refuse_publish(id, kind, publish.packet_id, error, out),
         }

@@ -457,6 +457,11 @@ impl Desk {
                 }
             }
             self.groups_gone.append(&mut out.groups_gone);
+            for applied in &applied {
+                if let Applied::Full(_, Some(ticket)) = applied {
+                    self.shard.handle_not_retained(*ticket);
+                }
+            }
             if let Some(ticket) = out.owed.take() {
                 self.shard.complete(ticket, &mut self.out);
             }

@@ -1,8 +1,11 @@
 //! Retained messages: kept, replaced, removed, sent to new subscriptions as they can take them.
 
 use super::desk::*;
+use crate::broker::retained::{Retained, RetainedLimits};
+use crate::broker::{Rewrite, RewriteOn, Topics};
 use crate::codec::subscribe::{RetainHandling, SubscriptionOptions};
 use crate::codec::{Packet, PacketType, Properties, PropertiesBuf, PropertyId, Publish};
+use crate::reason::ReasonCode;
 
 // [MQTT-3.3.1-5] [MQTT-3.3.1-6] [MQTT-3.3.1-7] [MQTT-3.3.1-8] in MQTT 3.1.1 [MQTT-3.3.1-10] [MQTT-3.3.1-11]
 // 3.1.1 [MQTT-3.3.1-5] [MQTT-3.3.1-12]
@@ -231,4 +234,90 @@ fn a_hundred_thousand_subscriptions_may_be_made_anew_or_ended_in_one_packet() {
     desk.unsubscribe(client, &filters);
     assert_eq!(desk.shard.subscriptions(), 0);
     desk.check_books();
+}
+
+#[test]
+fn what_is_not_kept_is_delivered_and_its_publisher_told_with_the_reason() {
+    let full = RetainedLimits {
+        messages: 1,
+        bytes: usize::MAX,
+    };
+    let mut desk = Desk::new();
+    desk.store = Retained::new(full);
+    let subscriber = desk.client(V3_1_1, "s");
+    desk.subscribe(subscriber, "#", Q2);
+    let (old, v5) = (desk.client(V3_1_1, "old"), desk.client(V5_0, "new"));
+    let retain = |desk: &mut Desk, from, topic, payload: &[u8], qos, id| {
+        let mut publish = Publish::new(topic, payload);
+        (publish.qos, publish.packet_id, publish.retain) = (qos, id, true);
+        desk.send(from, Packet::Publish(publish));
+    };
+    let quota = ReasonCode::QUOTA_EXCEEDED;
+    let success = ReasonCode::SUCCESS;
+    let answered = |kind, id, reason| vec![Got::Ack(kind, id, reason)];
+    retain(&mut desk, v5, "kept", b"1", Q1, 1);
+    assert_eq!(desk.take_all(v5), answered(PacketType::PubAck, 1, success));
+    for qos in [Q0, Q1, Q2] {
+        retain(&mut desk, v5, "other", b"x", qos, 2 * u16::from(qos != Q0));
+        let (kind, text) = match qos {
+            Q0 => {
+                assert_eq!(desk.take_all(v5), []);
+                continue;
+            }
+            Q1 => (PacketType::PubAck, desk.said.pop()),
+            _ => (PacketType::PubRec, desk.said.pop()),
+        };
+        assert_eq!(desk.take_all(v5), answered(kind, 2, quota));
+        let (of, text) = text.expect("a reason string");
+        assert!(of == kind && text.contains("retained"), "{text}");
+    }
+    // The exchange of QoS 2 is over, so the same identifier is another message.
+    retain(&mut desk, v5, "other", b"x", Q2, 2);
+    assert_eq!(desk.take_all(v5), answered(PacketType::PubRec, 2, quota));
+    // A client that knows no reasons is acknowledged.
+    retain(&mut desk, old, "other", b"x", Q1, 2);
+    assert_eq!(desk.take_all(old), answered(PacketType::PubAck, 2, success));
+    assert_eq!(desk.messages(subscriber).len(), 6);
+    // What is there may be changed, and makes room when it goes.
+    retain(&mut desk, v5, "kept", b"2", Q1, 3);
+    retain(&mut desk, v5, "kept", b"", Q1, 4);
+    retain(&mut desk, v5, "other", b"y", Q1, 5);
+    let acks = desk.take_all(v5);
+    assert!(
+        acks.iter().all(
+            |got| matches!(got, Got::Ack(PacketType::PubAck, _, reason) if *reason == success)
+        ),
+        "{acks:?}"
+    );
+    assert_eq!(acks.len(), 3);
+    desk.subscribe(old, "#", Q0);
+    let kept = desk.messages(old);
+    assert_eq!(kept.len(), 1);
+    assert_eq!((&*kept[0].topic, &*kept[0].payload), ("other", &b"y"[..]));
+}
+
+// [MQTT-3.3.1-6] [MQTT-3.3.1-7]
+#[test]
+fn an_empty_message_deletes_under_the_name_that_a_rule_makes_and_goes_to_groups_as_any_other() {
+    let mut desk = Desk::with_topics(Topics {
+        rewrite: vec![Rewrite::new(RewriteOn::Publish, "old/+", None, "new/$1").unwrap()],
+        ..Topics::default()
+    });
+    let (publisher, member) = (desk.client(V5_0, "p"), desk.client(V5_0, "m"));
+    desk.retain(publisher, "old/a", "kept");
+    desk.retain(publisher, "new/b", "kept too");
+    desk.subscribe(member, "$share/g/new/#", Q1);
+    assert!(desk.messages(member).is_empty(), "none of a group's");
+    let late = desk.client(V3_1_1, "late");
+    desk.subscribe(late, "new/+", Q0);
+    assert_eq!(desk.messages(late).len(), 2);
+    for (deleted, left) in [("old/a", 1), ("old/b", 0)] {
+        desk.retain(publisher, deleted, "");
+        let live = desk.messages(member);
+        assert_eq!(live.len(), 1, "{deleted}");
+        assert!(live[0].payload.is_empty() && !live[0].retain, "{deleted}");
+        desk.take_all(late);
+        desk.subscribe(late, "new/+", Q0);
+        assert_eq!(desk.messages(late).len(), left, "{deleted}");
+    }
 }
