@@ -25,7 +25,7 @@ use crate::mailbox::{MailLimits, Mailbox};
 use crate::placement::Directory;
 use crate::shared::{Parcel, Shared};
 use crate::stats::Stats;
-use crate::store::{Keeper, NODE, Restoration};
+use crate::store::{Keeper, NODE, Periodic, Restoration};
 
 /// A running MQTT broker. Dropping it stops it, as [`Broker::stop`] does.
 ///
@@ -47,6 +47,7 @@ pub struct Broker {
     checkers: Vec<JoinHandle<()>>,
     pipe_bytes: usize,
     keeper: Option<Keeper>,
+    periodic: Option<Periodic>,
 }
 
 impl Broker {
@@ -94,6 +95,7 @@ impl Broker {
             checkers: Vec::new(),
             pipe_bytes: config.limits.pipe_bytes,
             keeper: None,
+            periodic: None,
         };
         let mut passwords = None;
         if has_users {
@@ -107,6 +109,9 @@ impl Broker {
             let listeners = std::mem::take(&mut listeners);
             let thread = broker.spawn(shard, poller, &config, listeners, passwords.clone())?;
             broker.threads.push(thread);
+        }
+        if let (Some(keeper), Some(every)) = (&keeper, config.save_interval) {
+            broker.periodic = Some(keeper.save_every(every, &broker.shared)?);
         }
         // Only now: half a broker must not save what it holds.
         broker.keeper = keeper;
@@ -234,6 +239,9 @@ impl Broker {
     }
 
     fn end(&mut self) -> Result<(), StoreError> {
+        if let Some(periodic) = self.periodic.take() {
+            periodic.end();
+        }
         self.shared.stop();
         // A panic has been caught and noted: that thread has nothing to give.
         let ends = self.threads.drain(..).map(|thread| thread.join().ok()?);

@@ -51,6 +51,9 @@ pub struct Config {
     /// Where sessions and retained messages are kept over a stop and a start; `None`: nowhere. Several
     /// brokers, one after the other, may be given the same store.
     pub store: Option<Arc<dyn Store>>,
+    /// How often all that a [`store`](Self::store) keeps is written while the broker runs; `None`: when
+    /// it stops. A crash loses what came since the last time.
+    pub save_interval: Option<Duration>,
     /// Who is banned from the start.
     pub bans: Vec<Ban>,
     /// Whether clients that connect over and over are banned, `None`: they aren't.
@@ -151,6 +154,7 @@ impl Default for Config {
             stop_grace: Duration::from_secs(2),
             sys_interval: None,
             store: None,
+            save_interval: Some(Duration::from_secs(60)),
             bans: Vec::new(),
             flapping: None,
             slow: None,
@@ -247,6 +251,8 @@ impl Config {
             "a listener that allows no connection"
         } else if self.shards > MAX_SHARDS {
             "more than 256 shards"
+        } else if self.save_interval == Some(Duration::ZERO) {
+            "saving without a pause"
         } else if limits.connections == 0 {
             "no connection is allowed"
         } else if limits.mailbox_messages == 0 || limits.mailbox_bytes == 0 {
@@ -310,7 +316,8 @@ mod tests {
     fn limits_with_which_nothing_works_are_refused() {
         assert!(Config::default().check().is_ok());
         let slow = SlowLimits::default();
-        let breaks: [&dyn Fn(&mut Config); 18] = [
+        let breaks: [&dyn Fn(&mut Config); 19] = [
+            &|config: &mut Config| config.save_interval = Some(Duration::ZERO),
             &|config: &mut Config| config.shards = MAX_SHARDS + 1,
             &|config: &mut Config| config.limits.connections = 0,
             &|config: &mut Config| config.limits.mailbox_messages = 0,

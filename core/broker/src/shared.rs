@@ -30,7 +30,7 @@ use crate::mailbox::{Batch, Mailbox, Offer};
 use crate::placement::{Directory, Key, Load};
 use crate::retained::Store;
 use crate::stats::Stats;
-use crate::store::utc_now;
+use crate::store::{Page, Place, utc_now};
 
 /// Mail that is not a message.
 pub(crate) enum Parcel {
@@ -48,6 +48,8 @@ pub(crate) enum Parcel {
     Ask(Question),
     /// Somebody is banned from now on: end what connections they have.
     Expel(Banned),
+    /// The store wants a page of what the shard holds, from a place on.
+    Page(Place, SyncSender<Page>),
     /// Let go of all clients.
     Drain,
     /// The first shard wants to know the counters, for `$SYS`.
@@ -105,7 +107,22 @@ pub(crate) struct Shared {
     /// Bans that the list had no room for, and events that nobody took in time.
     bans_refused: AtomicU64,
     events_lost: AtomicU64,
+    pub(crate) saves: Saves,
     pub(crate) ending: Ending,
+}
+
+/// How often the store was written while the broker ran.
+#[derive(Default)]
+pub(crate) struct Saves {
+    done: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Saves {
+    pub(crate) fn count(&self, done: bool) {
+        let counter = if done { &self.done } else { &self.failed };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// What waits in the queues of all sessions.
@@ -160,6 +177,7 @@ impl Shared {
             events: config.events.clone(),
             bans_refused: AtomicU64::new(0),
             events_lost: AtomicU64::new(0),
+            saves: Saves::default(),
             ending: Ending::default(),
         }
     }
@@ -275,6 +293,8 @@ impl Shared {
         stats.groups = self.homes.len() as u64;
         stats.bans_refused += self.bans_refused.load(Ordering::Relaxed);
         stats.events_lost += self.events_lost.load(Ordering::Relaxed);
+        stats.saves += self.saves.done.load(Ordering::Relaxed);
+        stats.saves_failed += self.saves.failed.load(Ordering::Relaxed);
     }
 
     /// Runs the thread of a shard; when it fails, the other shards end too. Whether it did.

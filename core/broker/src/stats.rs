@@ -44,6 +44,10 @@ pub struct Stats {
     pub sys_missed: u64,
     /// Events that found no room in [`Config::events`](crate::Config::events).
     pub events_lost: u64,
+    /// Times that all was saved while the broker ran.
+    pub saves: u64,
+    /// Times that this failed.
+    pub saves_failed: u64,
     /// CONNECTs answered with Server busy because of
     /// [`Limits::queued_bytes`](crate::Limits::queued_bytes).
     pub connects_refused_full: u64,

@@ -24,6 +24,8 @@ struct File {
     shards: usize,
     /// Seconds between two publications of `$SYS`; 0 for none.
     sys_interval: Option<u64>,
+    /// Seconds between two times that all is saved with --data; 0 for at the stop only.
+    save_interval: Option<u64>,
     /// Clients let go of in a second; 0 for all at once.
     drain_rate: Option<u32>,
     /// Where they are to go instead.
@@ -183,6 +185,11 @@ fn merge(file: File, listen: &[SocketAddr]) -> Settings {
     let mut config = Config {
         shards: file.shards,
         sys_interval: (!interval.is_zero()).then_some(interval),
+        save_interval: match file.save_interval {
+            None => Config::default().save_interval,
+            Some(0) => None,
+            Some(seconds) => Some(Duration::from_secs(seconds)),
+        },
         flapping: file.flapping.map(Flapping::from),
         slow: file.slow_subscribers.map(Into::into),
         bans: file.ban.into_iter().map(|ban| ban.0).collect(),

@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
-use ternmq_broker::store::Restoration;
+use ternmq_broker::store::{Restoration, Saved};
 use ternmq_broker::{Broker, Config, Drain, Ending, Event, SlowSubscriber, Stats};
 
 use crate::bans;
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Serve) -> Result<ExitCode, String> {
     let broker = Broker::start(config.clone()).map_err(|e| e.to_string())?;
     end_with_the_broker(broker.ending());
     if let Some(restoration) = broker.restoration() {
-        tell_what_is_kept(report, restoration);
+        tell_what_is_kept(report, restoration, config.save_interval);
     }
     announce(report, &config, broker.local_addrs());
     if let Err(error) = descriptors {
@@ -114,7 +114,7 @@ fn listen(
                 continue;
             }
             Told::Event(event) => {
-                bans_changed |= tell_of_a_ban(report, &event);
+                bans_changed |= tell_of(report, &event);
                 continue;
             }
             Told::Signal(SIGINT) => "Ctrl-C",
@@ -151,8 +151,8 @@ fn tell_of_the_drain(report: Report, drain: &Drain) {
     );
 }
 
-/// Whether it is one.
-fn tell_of_a_ban(report: Report, event: &Event) -> bool {
+/// Whether it is about a ban.
+fn tell_of(report: Report, event: &Event) -> bool {
     match event {
         Event::Banned(ban) => report.event(
             &format!("banned {}: {:?}", ban.who, ban.reason),
@@ -163,9 +163,36 @@ fn tell_of_a_ban(report: Report, event: &Event) -> bool {
             &format!("no longer banned: {who}"),
             json!({ "event": "unbanned", "who": who.to_string() }),
         ),
+        Event::Saved { saved, took } => {
+            tell_what_is_saved(report, saved, *took);
+            return false;
+        }
+        Event::NotSaved(error) => {
+            report.warning(
+                &format!("nothing is saved now, a crash would lose what came since: {error}"),
+                json!({ "event": "warning", "what": "not_saved", "error": error.to_string() }),
+            );
+            return false;
+        }
         _ => return false,
     }
     true
+}
+
+fn tell_what_is_saved(report: Report, saved: &Saved, took: Duration) {
+    let Saved {
+        sessions,
+        retained,
+        delayed,
+    } = saved;
+    let ms = took.as_millis() as u64;
+    report.event(
+        &format!(
+            "saved {sessions} sessions, {retained} retained and {delayed} delayed messages in {ms} ms"
+        ),
+        json!({ "event": "saved", "sessions": sessions, "retained": retained,
+            "delayed": delayed, "ms": ms }),
+    );
 }
 
 /// The broker waits for nobody, so that its events have a channel of their own.
@@ -194,7 +221,7 @@ fn pass_signals_on(mut signals: Signals, tell: SyncSender<Told>) {
 }
 
 /// What came back, what did not, and what the folder does not promise.
-fn tell_what_is_kept(report: Report, restoration: &Restoration) {
+fn tell_what_is_kept(report: Report, restoration: &Restoration, interval: Option<Duration>) {
     let Restoration {
         sessions,
         retained,
@@ -235,11 +262,23 @@ fn tell_what_is_kept(report: Report, restoration: &Restoration) {
                 "messages": copies_lost, "cut": cut, "set_aside": set_aside }),
         );
     }
-    report.warning(
-        "sessions and messages are saved when the server stops on SIGTERM or Ctrl-C; whatever ends \
-         it otherwise, a crash or a power cut, loses what has happened since it started",
-        json!({ "event": "warning", "what": "saved_at_stop_only" }),
-    );
+    match interval {
+        Some(interval) => {
+            let seconds = interval.as_secs();
+            report.event(
+                &format!(
+                    "sessions and messages are saved every {seconds} s and at a stop on SIGTERM or \
+                     Ctrl-C; a crash or a power cut loses what came since"
+                ),
+                json!({ "event": "saving", "interval": seconds }),
+            );
+        }
+        None => report.warning(
+            "sessions and messages are saved when the server stops on SIGTERM or Ctrl-C; whatever \
+             ends it otherwise, a crash or a power cut, loses what has happened since it started",
+            json!({ "event": "warning", "what": "saved_at_stop_only" }),
+        ),
+    }
 }
 
 /// What went through, and what didn't: the last chance to learn of drops and refusals.

@@ -279,11 +279,11 @@ fn what_a_data_folder_gives_back_is_told() {
     };
     assert_eq!(*stopping, json!({ "event": "stopping", "by": "SIGTERM" }));
     assert_eq!(stopped["received"], 1);
-    // What is saved at a stop only is said at each start.
+    // When it is saved is said at each start.
     let server = spawn();
     let restored = json!({ "event": "restored", "sessions": 1, "retained": 1, "delayed": 0 });
-    let warning = json!({ "event": "warning", "what": "saved_at_stop_only" });
-    assert_eq!(server.before, [restored, warning.clone()]);
+    let saving = json!({ "event": "saving", "interval": 60 });
+    assert_eq!(server.before, [restored, saving.clone()]);
     server.stop();
     // A file that is cut off in its middle.
     let data = folder.join("data");
@@ -303,7 +303,63 @@ fn what_a_data_folder_gives_back_is_told() {
         server.before
     );
     assert!(damaged["set_aside"].is_string(), "{damaged}");
-    assert_eq!(server.before[2], warning);
+    assert_eq!(server.before[2], saving);
+}
+
+/// A server that keeps its state in a folder, saved so often.
+fn keeping(folder: &Path, save_interval: u64) -> Server {
+    let config = format!("save_interval = {save_interval}\n");
+    std::fs::write(folder.join("ternmq.toml"), config).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ternmq"));
+    command.args(["serve", "--config", "ternmq.toml", "--data", "data"]);
+    Server::spawn(command.current_dir(folder))
+}
+
+#[test]
+fn what_was_saved_while_it_ran_is_there_after_a_kill() {
+    let folder = folder("killed");
+    let mut server = keeping(&folder, 1);
+    let mut reader = RawPeer::connect(server.address, 4).unwrap();
+    reader
+        .send("CONNECT client_id=reader clean_start=0")
+        .unwrap();
+    reader.expect("CONNACK reason=0 session_present=0").unwrap();
+    reader.send("SUBSCRIBE id=1 filter=t options=1").unwrap();
+    reader.expect("SUBACK id=1 code=1").unwrap();
+    drop(reader);
+    let mut publisher = server.client("publisher");
+    publisher
+        .send("PUBLISH topic=t qos=1 id=7 retain=1 payload=waits")
+        .unwrap();
+    publisher.expect("PUBACK id=7").unwrap();
+    // The first save may have begun before.
+    let mut saves = 0;
+    let saved = loop {
+        let event = server.event();
+        saves += u32::from(event["event"] == "saved");
+        if saves == 2 {
+            break event;
+        }
+    };
+    assert_eq!(
+        (&saved["sessions"], &saved["retained"]),
+        (&json!(1), &json!(1))
+    );
+    // Without a chance to do anything.
+    server.child.kill().unwrap();
+    server.child.wait().unwrap();
+    let server = keeping(&folder, 0);
+    let restored = json!({ "event": "restored", "sessions": 1, "retained": 1, "delayed": 0 });
+    let warning = json!({ "event": "warning", "what": "saved_at_stop_only" });
+    assert_eq!(server.before, [restored, warning]);
+    let mut reader = RawPeer::connect(server.address, 4).unwrap();
+    reader
+        .send("CONNECT client_id=reader clean_start=0")
+        .unwrap();
+    reader.expect("CONNACK reason=0 session_present=1").unwrap();
+    reader
+        .expect("PUBLISH topic=t qos=1 payload=waits")
+        .unwrap();
 }
 
 #[test]

@@ -31,6 +31,7 @@ use crate::retained::SWEEP_EVERY_MS;
 use crate::shared::{Parcel, Shared};
 use crate::slots::Slots;
 use crate::stats::Stats;
+use crate::store::Page;
 use crate::sys::Sys;
 
 pub(crate) use accept::Accepting;
@@ -163,6 +164,8 @@ impl Driver {
         let empty = Shard::new(ShardConfig::default());
         let mut mail = std::mem::take(&mut self.mail.items);
         mail.append(&mut self.shared.mailboxes[self.number].close().items);
+        // Whoever asked for anything else is to see that nobody answers.
+        mail.retain(|item| matches!(item, Item::Message(_) | Item::Parcel(Parcel::Letter(_))));
         Remains {
             shard: std::mem::replace(&mut self.shard, empty),
             mail,
@@ -287,6 +290,11 @@ impl Driver {
                 let _ = reply.try_send(self.stats());
             }
             Parcel::Ask(question) => question.answer(&mut self.shard, self.now),
+            Parcel::Page(from, reply) => {
+                let page = Page::of(&mut self.shard, from, self.shared.clock());
+                // The broker may be ending.
+                let _ = reply.try_send(page);
+            }
             Parcel::Expel(who) => self.expel(&who),
             Parcel::Drain => self.begin_drain(),
             Parcel::Report => {

@@ -1,8 +1,10 @@
-//! A running broker's store: read once, written when all is over.
+//! A running broker's store: read once, written now and then and when all is over.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use ternmq_protocol::Time;
 use ternmq_protocol::broker::record::Owner;
@@ -10,7 +12,7 @@ use ternmq_protocol::broker::{Out, Shard, To};
 
 use super::restore::restore;
 use super::save::Saver;
-use super::{Restoration, Store, StoreError};
+use super::{Periodic, Restoration, Store, StoreError};
 use crate::driver::Remains;
 use crate::mailbox::Item;
 use crate::shared::{Parcel, Shared};
@@ -58,6 +60,11 @@ impl Keeper {
         &self.restoration
     }
 
+    /// Begins to save what the shards hold, every so often.
+    pub(crate) fn save_every(&self, every: Duration, shared: &Arc<Shared>) -> io::Result<Periodic> {
+        Periodic::start(self.store.clone(), self.owner, shared.clone(), every)
+    }
+
     /// Saves what the threads of all shards have left, and the retained messages.
     pub(crate) fn save(&self, remains: Vec<Remains>, shared: &Shared) -> Result<(), StoreError> {
         let clock = shared.clock();
@@ -79,8 +86,8 @@ impl Keeper {
         for (number, shard) in shards.iter_mut().enumerate() {
             saver.shard(number as u16, shard)?;
         }
-        saver.retained(&shared.retained.lock())?;
-        saver.commit()
+        saver.retained(&shared.retained)?;
+        saver.commit().map(drop)
     }
 }
 

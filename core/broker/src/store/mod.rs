@@ -1,12 +1,13 @@
 //! Where a broker keeps what outlives it: sessions with all they hold, and retained messages.
 //!
 //! A [`Store`] holds one state of the whole broker, as frames. The broker takes it when it starts,
-//! reads it once, and writes all of it anew when it stops. A call costs a virtual function for each
-//! record, at start and at the end; no message on its way touches a store.
+//! reads it once, and writes all of it anew every [`Config::save_interval`](crate::Config) and when it
+//! stops. A call costs a virtual function for each record; no message on its way touches a store.
 
 mod folder;
 mod keeper;
 mod memory;
+mod periodic;
 mod restore;
 mod save;
 
@@ -21,8 +22,11 @@ pub use crate::error::StoreError;
 pub use folder::FolderStore;
 pub use memory::MemoryStore;
 pub use restore::Restoration;
+pub use save::Saved;
 
 pub(crate) use keeper::Keeper;
+pub(crate) use periodic::Periodic;
+pub(crate) use save::{Page, Place};
 
 /// A place for records.
 ///

@@ -2,19 +2,80 @@
 
 use std::collections::HashMap;
 
-use ternmq_protocol::Message;
-use ternmq_protocol::broker::Shard;
 use ternmq_protocol::broker::record::{
     DelayedRecord, Frame, LogPos, Owner, PARTITIONS, SessKey, SessionRecord, Start, encode_message,
     topic_partition,
 };
-use ternmq_protocol::broker::retained::{Cursor, Retained};
+use ternmq_protocol::broker::retained::Cursor;
+use ternmq_protocol::broker::{DelayedPlace, Shard};
 use ternmq_protocol::time::{Clock, UnixMs};
+use ternmq_protocol::{Message, Time};
 
 use super::{Saving, Store, StoreError};
+use crate::retained::Store as RetainedStore;
 
-/// Sessions exported at a time.
-pub(crate) const PAGE: usize = 256;
+/// Sessions, their subscriptions and messages, retained and delayed messages that are looked up at a
+/// time: what takes a shard, or whoever wants the retained store, in the order of a millisecond.
+pub(crate) const PAGE: usize = 2_048;
+
+/// Where the next page of a shard begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place {
+    /// Behind this message that is to be published later.
+    Delayed(DelayedPlace),
+    /// With the session in this slot.
+    Session(u32),
+}
+
+/// Some of what a shard holds.
+#[derive(Debug, Default)]
+pub(crate) struct Page {
+    sessions: Vec<SessionRecord>,
+    delayed: Vec<(Time, Message)>,
+    /// `None` at the end.
+    pub(crate) next: Option<Place>,
+}
+
+impl Place {
+    /// Before all that a shard holds.
+    pub(crate) const START: Self = Self::Delayed(DelayedPlace::START);
+}
+
+impl Page {
+    /// Looks up to [`PAGE`] of what a shard holds, from a place on.
+    pub(crate) fn of(shard: &mut Shard, from: Place, clock: Clock) -> Self {
+        let mut page = Self::default();
+        match from {
+            Place::Delayed(place) => {
+                let mut last = place;
+                for (place, message) in shard.delayed_behind(place).take(PAGE) {
+                    page.delayed.push((place.due(), message.clone()));
+                    last = place;
+                }
+                page.next = Some(match page.delayed.len() < PAGE {
+                    true => Place::Session(0),
+                    false => Place::Delayed(last),
+                });
+            }
+            Place::Session(slot) => {
+                let next = shard.export(slot, PAGE, clock, &mut page.sessions);
+                page.next = next.map(Place::Session);
+            }
+        }
+        page
+    }
+}
+
+/// What was saved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Saved {
+    /// Sessions.
+    pub sessions: u64,
+    /// Retained messages.
+    pub retained: u64,
+    /// Messages that are to be published later.
+    pub delayed: u64,
+}
 
 /// Saves one state of a broker: sessions and retained messages in any order, each message once.
 pub(crate) struct Saver<'a> {
@@ -26,6 +87,7 @@ pub(crate) struct Saver<'a> {
     /// The next place in each partition.
     next: [u64; PARTITIONS as usize],
     body: Vec<u8>,
+    saved: Saved,
 }
 
 impl<'a> Saver<'a> {
@@ -41,6 +103,7 @@ impl<'a> Saver<'a> {
             places: HashMap::new(),
             next: [0; PARTITIONS as usize],
             body: Vec::new(),
+            saved: Saved::default(),
         };
         let written = clock.utc_now();
         Start { owner, written }.encode(&mut saver.body);
@@ -49,32 +112,40 @@ impl<'a> Saver<'a> {
         Ok(saver)
     }
 
-    /// All sessions of a shard, and the messages that it is to publish later.
+    /// All that a shard holds.
     pub(crate) fn shard(&mut self, number: u16, shard: &mut Shard) -> Result<(), StoreError> {
-        for (at, (due, message)) in shard.delayed().enumerate() {
+        let mut place = Some(Place::START);
+        while let Some(from) = place {
+            let page = Page::of(shard, from, self.clock);
+            place = page.next;
+            self.page(number, page)?;
+        }
+        Ok(())
+    }
+
+    /// Some of what a shard holds.
+    pub(crate) fn page(&mut self, number: u16, page: Page) -> Result<(), StoreError> {
+        for (due, message) in page.delayed {
             let record = DelayedRecord {
-                message: message.clone(),
                 due: self.clock.utc(due).unwrap_or(UnixMs(u64::MAX)),
+                message,
                 home: number,
             };
             self.body.clear();
             record.encode(self.clock, &mut self.body);
-            let frame = Frame::delayed(message.topic(), at as u64, &self.body);
-            self.saving.put(frame)?;
+            let (topic, place) = (record.message.topic(), self.saved.delayed);
+            self.saving.put(Frame::delayed(topic, place, &self.body))?;
+            self.saved.delayed += 1;
             self.frames += 1;
         }
-        let (mut page, mut from) = (Vec::with_capacity(PAGE), Some(0));
-        while let Some(slot) = from {
-            from = shard.export(slot, PAGE, self.clock, &mut page);
-            for record in page.drain(..) {
-                self.session(&record)?;
-            }
+        for record in &page.sessions {
+            self.session(record)?;
         }
         Ok(())
     }
 
     /// A session, behind the messages that nobody before it has had.
-    pub(crate) fn session(&mut self, record: &SessionRecord) -> Result<(), StoreError> {
+    fn session(&mut self, record: &SessionRecord) -> Result<(), StoreError> {
         for message in record.messages() {
             self.message(message)?;
         }
@@ -89,33 +160,48 @@ impl<'a> Saver<'a> {
         record.encode(place, body);
         let key = SessKey::new("", &record.client_id);
         saving.put(Frame::session(key, body))?;
+        self.saved.sessions += 1;
         self.frames += 1;
         Ok(())
     }
 
-    /// All retained messages of a store, but for what the broker tells of itself: the next start has
-    /// its own to tell.
-    pub(crate) fn retained(&mut self, retained: &Retained<Message>) -> Result<(), StoreError> {
+    /// All retained messages, but for what the broker tells of itself: the next start has its own to
+    /// tell. The store is locked for a page at a time; what changes meanwhile is saved in its old state
+    /// or its new one.
+    pub(crate) fn retained(&mut self, retained: &RetainedStore) -> Result<(), StoreError> {
         let mut from = Some(Cursor::default());
-        let now = self.clock.now();
         while let Some(cursor) = from {
-            let mut page = Vec::new();
-            from = retained.walk(&cursor, now, PAGE, |message| page.push(message.clone()));
-            for message in page.into_iter().filter(|m| !m.topic().starts_with("$SYS/")) {
-                self.body.clear();
-                encode_message(&message, self.clock, &mut self.body);
-                let frame = Frame::retained(message.topic(), &self.body);
-                self.saving.put(frame)?;
-                self.frames += 1;
-            }
+            from = self.retained_page(retained, &cursor)?;
         }
         Ok(())
     }
 
+    /// Some of them, and where the next ones begin.
+    pub(crate) fn retained_page(
+        &mut self,
+        retained: &RetainedStore,
+        from: &Cursor,
+    ) -> Result<Option<Cursor>, StoreError> {
+        let (mut page, now) = (Vec::new(), self.clock.now());
+        let next = retained
+            .lock()
+            .walk(from, now, PAGE, |message| page.push(message.clone()));
+        for message in page.iter().filter(|m| !m.topic().starts_with("$SYS/")) {
+            self.body.clear();
+            encode_message(message, self.clock, &mut self.body);
+            let frame = Frame::retained(message.topic(), &self.body);
+            self.saving.put(frame)?;
+            self.saved.retained += 1;
+            self.frames += 1;
+        }
+        Ok(next)
+    }
+
     /// Makes it the state that the next start finds.
-    pub(crate) fn commit(mut self) -> Result<(), StoreError> {
+    pub(crate) fn commit(mut self) -> Result<Saved, StoreError> {
         self.saving.put(Frame::end(self.frames))?;
-        self.saving.commit()
+        self.saving.commit()?;
+        Ok(self.saved)
     }
 
     fn message(&mut self, message: &Message) -> Result<(), StoreError> {

@@ -12,6 +12,7 @@ use crate::time::Time;
 use crate::topic::TopicName;
 use crate::wheel::Timer;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 /// What a topic of a delayed message begins with.
 pub const DELAYED_PREFIX: &str = "$delayed/";
@@ -106,7 +107,33 @@ impl Topics {
     }
 }
 
+/// Where a message stands among those that wait for their time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DelayedPlace(Time, u64);
+
+impl DelayedPlace {
+    /// Before all of them.
+    pub const START: Self = Self(Time(0), 0);
+
+    /// When the message is published.
+    #[must_use]
+    pub const fn due(self) -> Time {
+        self.0
+    }
+}
+
 impl Shard {
+    /// Messages that wait behind a place for their time, in the order in which they will be published.
+    /// Good whatever is published meanwhile.
+    pub fn delayed_behind(
+        &self,
+        place: DelayedPlace,
+    ) -> impl Iterator<Item = (DelayedPlace, &Message)> {
+        let behind = (Bound::Excluded((place.0, place.1)), Bound::Unbounded);
+        let waiting = self.delayed.waiting.range(behind);
+        waiting.map(|((due, number), message)| (DelayedPlace(*due, *number), message))
+    }
+
     /// Messages that wait for their time, with that time, in the order in which they will be
     /// published.
     pub fn delayed(&self) -> impl ExactSizeIterator<Item = (Time, &Message)> {

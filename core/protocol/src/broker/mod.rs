@@ -49,7 +49,7 @@ mod will;
 pub use acks::Ticket;
 pub use auto_subscribe::{AutoSubscription, AutoSubscriptionError};
 pub use clients::{ClientConnection, ClientCounters, ClientInfo, ClientPage};
-pub use delayed::{DELAYED_PREFIX, DelayedLimits};
+pub use delayed::{DELAYED_PREFIX, DelayedLimits, DelayedPlace};
 pub use exclusive::{ClaimOp, ClaimTicket, Claims, EXCLUSIVE_PREFIX};
 pub use group::{ShareStrategies, ShareStrategy};
 pub use limits::Limits;

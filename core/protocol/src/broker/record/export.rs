@@ -12,9 +12,16 @@ use crate::session::window::Phase;
 use crate::time::{Clock, Time, UnixMs};
 use hashbrown::HashMap;
 
+/// Slots looked at for one unit of work, most of which may be empty or of sessions that are not kept.
+const SLOTS_PER_UNIT: usize = 16;
+
 impl Shard {
-    /// Appends the records of up to `max` sessions from slot `from` on, 0 at first, and tells where
-    /// to go on; `None` at the end.
+    /// Appends the records of sessions from slot `from` on, 0 at first, and tells where to go on; `None`
+    /// at the end.
+    ///
+    /// Ends when there are `max` of sessions, their subscriptions and their messages together, so that
+    /// a call takes about as long whatever the sessions hold; a session is never cut in two. A session
+    /// that is there from the first call to the last is in one of them.
     ///
     /// A client that is there is written as if its connection had been cut at the clock's now. A
     /// session that is to end with its connection is written only if that would publish its will:
@@ -26,9 +33,10 @@ impl Shard {
         clock: Clock,
         records: &mut Vec<SessionRecord>,
     ) -> Option<u32> {
-        let end = records.len() + max.max(1);
+        let slots = max.saturating_mul(SLOTS_PER_UNIT).max(1);
+        let mut work = 0;
         for slot in from..self.links.sessions.end() {
-            if records.len() == end {
+            if work >= max.max(1) || (slot - from) as usize >= slots {
                 return Some(slot);
             }
             let Some(session) = self.links.sessions.get_mut(slot) else {
@@ -37,7 +45,9 @@ impl Shard {
             if session.expiry > 0 || session.will.is_some() {
                 let kept = session.kept.get_or_insert_default();
                 kept.rev = Rev(kept.rev.0 + 1);
-                records.push(self.record(slot, clock));
+                let record = self.record(slot, clock);
+                work += 1 + record.subscriptions.len() + record.messages().count();
+                records.push(record);
             }
         }
         None
