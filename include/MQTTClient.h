@@ -417,13 +417,18 @@ LIBMQTT_API int MQTTClient_create(MQTTClient* handle, const char* serverURI, con
  * @param serverURI tcp://host:port or mqtt://host:port; IPv6 addresses in brackets. The scheme and
  *   the port (1883) may be left out.
  * @param clientId UTF-8. If it is empty the server assigns one.
- * @param persistence_type MQTTCLIENT_PERSISTENCE_NONE. There is no message store yet, so the other
- *   types are refused and not quietly ignored.
- * @param persistence_context not used.
+ * @param persistence_type where messages outlive the process, see MQTTClientPersistence.h. What an
+ *   earlier process has left there is taken over: messages in flight are sent again once there is a
+ *   connection, unless that is for a clean session; messages that the application did not take
+ *   arrive.
+ * @param persistence_context the name of a folder, or NULL for the working directory; or the
+ *   address of an MQTTClient_persistence, which is copied.
  * @param options NULL for the versions before MQTT 5.0.
  * @return MQTTCLIENT_SUCCESS; MQTTCLIENT_NULL_PARAMETER; MQTTCLIENT_BAD_UTF8_STRING;
- *   MQTTCLIENT_BAD_STRUCTURE; MQTTCLIENT_PERSISTENCE_ERROR; MQTTCLIENT_BAD_PROTOCOL for any other
- *   scheme, TLS and WebSocket included; MQTTCLIENT_FAILURE for a URI that names no server or when
+ *   MQTTCLIENT_BAD_STRUCTURE; MQTTCLIENT_PERSISTENCE_ERROR for a store that can't be used, one with
+ *   messages in flight of MQTT 5.0 in a client for an older version, or MQTTCLIENT_PERSISTENCE_DEFAULT
+ *   without a client id; any other code that a function of the application's store returned;
+ *   MQTTCLIENT_BAD_PROTOCOL for any other scheme, TLS and WebSocket included; MQTTCLIENT_FAILURE for a URI that names no server or when
  *   no thread can be started.
  */
 LIBMQTT_API int MQTTClient_createWithOptions(MQTTClient* handle, const char* serverURI,

@@ -6,7 +6,12 @@
  *
  * This header holds types only. A store of your own is eight functions and a context in an
  * MQTTClient_persistence, given to create with MQTTCLIENT_PERSISTENCE_USER. Keys are short NUL
- * terminated ASCII strings.
+ * terminated ASCII strings. A publish with QoS 1 or 2 returns once its record is written, and an
+ * incoming message is acknowledged once its is.
+ *
+ * The functions run one at a time for each client, on the thread of the call or on the library's network
+ * thread, which all clients share. They must not call the library. Memory that they give comes from
+ * malloc.
  *
  * All functions return 0 on success and MQTTCLIENT_PERSISTENCE_ERROR on failure.
  */

@@ -10,6 +10,7 @@
 //! - `nonblocking`: a client of `MQTTAsync.h`, over the same.
 //! - `outgoing`: a message to publish, `callback`: a function of the application.
 //! - `process`: what is done once in a process.
+//! - `persistence`: what a client keeps outside of the process.
 //! - `alloc`: memory that C will free comes from C's `malloc`.
 //! - `signals`: the threads of the library take none.
 //! - `errors`: the return codes and their texts.
@@ -33,6 +34,7 @@ mod message;
 mod nonblocking;
 mod options;
 mod outgoing;
+mod persistence;
 mod process;
 mod properties;
 mod ptr;

@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use peer::{Conn, Events, Server, deadline, open};
-use ternmq_client::link::{Event, Link, Status};
+use ternmq_client::link::{Event, Journal, Link, Silent, Status};
 use ternmq_client::{
     Backoff, ConnectError, ConnectOptions, Limits, PropertiesBuf, PropertyId,
     Status as ClientStatus, Value, blocking,
@@ -458,6 +458,70 @@ fn a_full_outbox_refuses_and_tells_when_there_is_room() {
     for _ in 0..5 {
         conn.expect_publish();
     }
+}
+
+/// Says what a link tells its journal; refuses to keep what has no payload.
+struct Notes(std::sync::Arc<std::sync::Mutex<Vec<String>>>);
+
+impl Journal for Notes {
+    fn keep(&mut self, _now: Time, packet_id: u16, message: &Message) -> bool {
+        let kept = !message.payload().is_empty();
+        self.0
+            .lock()
+            .unwrap()
+            .push(format!("keep {packet_id} {kept}"));
+        kept
+    }
+
+    fn withdraw(&mut self, packet_id: u16) {
+        self.0.lock().unwrap().push(format!("withdraw {packet_id}"));
+    }
+
+    fn note(&mut self, _now: Time, event: &SessionEvent) {
+        let note = match event {
+            SessionEvent::Connected(_) => "connected".to_owned(),
+            SessionEvent::Progress(step) => format!("{step:?}"),
+            SessionEvent::Published { token, .. } => format!("published {}", token.0),
+            _ => return,
+        };
+        self.0.lock().unwrap().push(note);
+    }
+}
+
+#[test]
+fn a_journal_keeps_what_is_published_before_it_is_taken() {
+    let server = Server::start();
+    let notes = std::sync::Arc::default();
+    let journal = Box::new(Notes(std::sync::Arc::clone(&notes)));
+    let options = server.options();
+    let link = Link::open_with_journal(options, std::sync::Arc::new(Silent), Some(journal));
+    let link = link.unwrap();
+    // The journal has its say over options that are changed, too.
+    link.reconfigure(|options| options.session.report_progress = false);
+    link.connect().unwrap();
+    let mut conn = server.accept_mqtt(false);
+    wait_for(&link, Status::Connected);
+    let refused = link.publish(message("t", b"", QoS::AtLeastOnce));
+    assert_eq!(refused, Err(PublishRefused::NotKept));
+    link.publish(message("t", b"", QoS::AtMostOnce)).unwrap();
+    let token = link.publish(message("t", b"x", QoS::ExactlyOnce)).unwrap();
+    assert_eq!(conn.expect_publish().2, b"", "QoS 0 is not kept");
+    assert_eq!(conn.expect_publish().2, b"x");
+    conn.send(&[0x50, 2, 0, 1]);
+    conn.next(|packet| assert!(matches!(packet, Packet::PubRel(_))));
+    conn.send(&[0x70, 2, 0, 1]);
+    let done = link.wait(deadline(), |s| (!s.is_pending(token)).then_some(()));
+    assert!(done.is_some());
+    assert_eq!(
+        *notes.lock().unwrap(),
+        [
+            "connected",
+            "keep 1 false",
+            "keep 1 true",
+            "Released(Token(1))",
+            "published 1"
+        ]
+    );
 }
 
 #[test]

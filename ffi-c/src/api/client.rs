@@ -1,6 +1,6 @@
 //! `MQTTClient.h`: creating, connecting, callbacks, and what needs neither.
 
-use std::ffi::{c_char, c_int, c_ulong, c_void};
+use std::ffi::{CString, c_char, c_int, c_ulong, c_void};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,8 +13,9 @@ use crate::callback::Callback;
 use crate::facade::{Client, MIN_COMMAND_TIMEOUT};
 use crate::handle::Handles;
 use crate::options::{self, ConnectRequest, Connecting};
+use crate::persistence::{Opening, Store};
 use crate::types::client::*;
-use crate::types::persistence::{MQTTCLIENT_PERSISTENCE_ERROR, MQTTCLIENT_PERSISTENCE_NONE};
+use crate::types::persistence::{MQTTCLIENT_PERSISTENCE_DEFAULT, MQTTCLIENT_PERSISTENCE_ERROR};
 use crate::types::properties::{MQTTProperties, MQTTReasonCodes};
 use crate::{process, properties, ptr};
 
@@ -71,7 +72,7 @@ pub unsafe extern "C" fn MQTTClient_createWithOptions(
     serverURI: *const c_char,
     clientId: *const c_char,
     persistence_type: c_int,
-    _persistence_context: *mut c_void,
+    persistence_context: *mut c_void,
     options: *mut MQTTClient_createOptions,
 ) -> c_int {
     guard(MQTTCLIENT_FAILURE, || {
@@ -79,7 +80,9 @@ pub unsafe extern "C" fn MQTTClient_createWithOptions(
             return MQTTCLIENT_NULL_PARAMETER;
         }
         // SAFETY: C passes strings, and NULL or options.
-        let created = unsafe { create(serverURI, clientId, persistence_type, options) };
+        let persistence = (persistence_type, persistence_context);
+        // SAFETY: as above; the context is what the type asks for.
+        let created = unsafe { create(serverURI, clientId, persistence, options) };
         match created.and_then(|client| CLIENTS.insert(client).ok_or(MQTTCLIENT_FAILURE)) {
             Ok(new) => {
                 // SAFETY: C passes the address of a handle.
@@ -96,25 +99,30 @@ pub unsafe extern "C" fn MQTTClient_createWithOptions(
 unsafe fn create(
     uri: *const c_char,
     client_id: *const c_char,
-    persistence_type: c_int,
+    (persistence_type, context): (c_int, *mut c_void),
     options: *const MQTTClient_createOptions,
 ) -> Result<Arc<Client>, c_int> {
     // SAFETY: as the caller promises.
-    let (uri, client_id, is_v5) = unsafe {
-        let client_id = ptr::text(client_id).map_err(|_| MQTTCLIENT_BAD_UTF8_STRING)?;
+    let client = unsafe {
+        let id = ptr::text(client_id).map_err(|_| MQTTCLIENT_BAD_UTF8_STRING)?;
+        let id = id.unwrap_or_default();
         let is_v5 = options::create(options)?;
-        if persistence_type != MQTTCLIENT_PERSISTENCE_NONE {
-            // There is no store yet, and one that forgets would be a lie.
+        if id.is_empty() && persistence_type == MQTTCLIENT_PERSISTENCE_DEFAULT {
             return Err(MQTTCLIENT_PERSISTENCE_ERROR);
         }
         let uri = ptr::text(uri).map_err(|_| MQTTCLIENT_BAD_UTF8_STRING)?;
-        (
-            uri.unwrap_or_default(),
-            client_id.unwrap_or_default(),
+        let uri = uri.unwrap_or_default();
+        let server = options::endpoint(uri)?;
+        let without_scheme = uri.split_once("://").map_or(uri, |(_, rest)| rest);
+        let store = Store::open(&Opening {
+            persistence_type,
+            context,
+            client_id: &CString::new(id).unwrap_or_default(),
+            server: &CString::new(without_scheme).unwrap_or_default(),
             is_v5,
-        )
+        })?;
+        Client::new(server, id, is_v5, store)?
     };
-    let client = Client::new(options::endpoint(uri)?, client_id, is_v5)?;
     process::prepare();
     Ok(client)
 }

@@ -187,6 +187,7 @@ impl Client {
             return Some(incoming);
         }
         copy.release();
+        self.taken(&incoming);
         None
     }
 

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use ternmq_client::link::Status;
 use ternmq_client::{ConnectError, ConnectOptions, Target};
-use ternmq_protocol::ReasonCode;
 use ternmq_protocol::client as session;
 use ternmq_protocol::codec::{Properties, PropertiesBuf};
+use ternmq_protocol::{ProtocolVersion, ReasonCode};
 
 use super::{Client, Code};
 use crate::signals;
@@ -103,9 +103,16 @@ impl Client {
         options: &ConnectOptions,
         target: &Target,
     ) -> Result<session::Connected, ConnectError> {
+        let session = &options.session;
+        let version = session.version;
+        if let Some(store) = &self.store {
+            let tells_of_session = version != ProtocolVersion::V3_1;
+            store.connecting(session.clean_start, tells_of_session);
+        }
         let mut state = self.lock();
         state.attempt = None;
         state.aliases.clear();
+        state.clean_start = session.clean_start;
         drop(state);
         self.link.reconfigure(|current| {
             *current = options.clone();

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use ternmq_client::link::Event;
 use ternmq_protocol::ReasonCode;
-use ternmq_protocol::client::{Cause, Event as SessionEvent, Incoming, Token};
+use ternmq_protocol::client::{Cause, Event as SessionEvent, Incoming, Progress, Token};
 use ternmq_protocol::codec::PropertiesBuf;
 
 use super::connect::Attempt;
@@ -176,9 +176,16 @@ impl Client {
         match event {
             SessionEvent::Connected(connected) => {
                 state.connected = true;
+                self.take_in_stored(state);
                 state.attempt = Some(Attempt::Connected(connected));
             }
-            SessionEvent::Message(incoming) => state.inbox.push(Upcall::Message(incoming)),
+            SessionEvent::Message(incoming) => {
+                let store = self.store.as_ref();
+                if !store.is_some_and(|store| store.holds_back(&incoming)) {
+                    state.inbox.push(Upcall::Message(incoming));
+                }
+            }
+            SessionEvent::Progress(Progress::Completed(_)) => self.take_in_released(state),
             SessionEvent::Published {
                 token,
                 reason,
@@ -226,6 +233,24 @@ impl Client {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// There is a connection: the application gets what an earlier process has left, unless that belonged
+    /// to a session that is cleaned now.
+    fn take_in_stored(&self, state: &mut State) {
+        let restored = std::mem::take(&mut state.restored);
+        if !state.clean_start {
+            let upcalls = restored.into_iter().map(Upcall::Message);
+            upcalls.for_each(|upcall| state.inbox.push(upcall));
+        }
+        self.take_in_released(state);
+    }
+
+    /// Takes the messages that are held back no more.
+    fn take_in_released(&self, state: &mut State) {
+        while let Some(incoming) = self.store.as_ref().and_then(|store| store.released()) {
+            state.inbox.push(Upcall::Message(incoming));
         }
     }
 

@@ -22,9 +22,9 @@ use std::time::{Duration, Instant};
 
 use ternmq_client::ConnectOptions;
 use ternmq_client::executor::Strand;
-use ternmq_client::link::{Event, Link, Notify};
+use ternmq_client::link::{Event, Link, Notify, Status};
 use ternmq_protocol::ReasonCode;
-use ternmq_protocol::client::Options;
+use ternmq_protocol::client::{Incoming, Options};
 use ternmq_protocol::codec::PropertiesBuf;
 use ternmq_transport::Endpoint;
 
@@ -32,6 +32,7 @@ pub(crate) use callbacks::Callbacks;
 pub(crate) use receive::Received;
 
 use crate::outgoing::Aliases;
+use crate::persistence::{Keeper, Restored, Store};
 use crate::signals;
 use crate::types::client::*;
 
@@ -51,6 +52,8 @@ pub(crate) struct Client {
     /// The server given at creation.
     pub(crate) server: Endpoint,
     link: Link,
+    /// Where messages outlive the process, if they are to.
+    store: Option<Arc<Store>>,
     state: Mutex<State>,
     /// The state has changed.
     changed: Condvar,
@@ -74,6 +77,10 @@ pub(crate) struct Answer {
 struct State {
     callbacks: Callbacks,
     inbox: events::Inbox,
+    /// Messages that an earlier process has left, until there is a connection.
+    restored: Vec<Incoming>,
+    /// The connection, or the next one, begins without the state of earlier ones.
+    clean_start: bool,
     /// As far as the events tell.
     connected: bool,
     /// The newest end of an attempt to connect, until the connecting thread takes it.
@@ -100,11 +107,17 @@ impl Notify for Doorbell {
 }
 
 impl Client {
-    /// A client that is not connected.
+    /// A client that is not connected, with what its store has from earlier ones.
     ///
     /// # Errors
-    /// `MQTTCLIENT_FAILURE` when the thread that does the network work can't be started.
-    pub(crate) fn new(server: Endpoint, client_id: &str, is_v5: bool) -> Result<Arc<Self>, Code> {
+    /// `MQTTCLIENT_FAILURE` when the thread that does the network work can't be started; what
+    /// [`Store::restore`] says.
+    pub(crate) fn new(
+        server: Endpoint,
+        client_id: &str,
+        is_v5: bool,
+        store: Option<Arc<Store>>,
+    ) -> Result<Arc<Self>, Code> {
         let options = ConnectOptions {
             session: Options {
                 client_id: client_id.to_owned(),
@@ -114,16 +127,24 @@ impl Client {
             ..ConnectOptions::new(Vec::new())
         };
         let doorbell = Arc::new(Doorbell(OnceLock::new()));
-        let opened = signals::blocked(|| Link::open(options, doorbell.clone()));
-        let link = opened.map_err(|_| MQTTCLIENT_FAILURE)?;
+        let journal = store.clone().map(|store| Box::new(Keeper(store)) as _);
+        let open = || Link::open_with_journal(options, doorbell.clone(), journal);
+        let link = signals::blocked(open).map_err(|_| MQTTCLIENT_FAILURE)?;
+        let restored = match &store {
+            Some(store) => restore(store, &link)?,
+            None => Vec::new(),
+        };
         let client = Arc::new_cyclic(|this| Self {
             is_v5,
             client_id: client_id.to_owned(),
             server,
             link,
+            store,
             state: Mutex::new(State {
                 callbacks: Callbacks::default(),
                 inbox: events::Inbox::default(),
+                restored,
+                clean_start: false,
                 connected: false,
                 attempt: None,
                 requests: events::Requests::default(),
@@ -164,6 +185,19 @@ impl Client {
         self.changed.notify_all();
         if let Some(strand) = self.strand.get() {
             strand.close();
+        }
+        if let Some(store) = &self.store {
+            // What is acknowledged until the end is still kept.
+            self.link
+                .wait(None, |link| (link.status() == Status::Closed).then_some(()));
+            store.close();
+        }
+    }
+
+    /// The application has the message.
+    fn taken(&self, incoming: &Incoming) {
+        if let Some(store) = &self.store {
+            store.taken(incoming);
         }
     }
 
@@ -213,4 +247,17 @@ impl Client {
             }
         }
     }
+}
+
+/// Puts back what a store has; gives the messages that are for the application.
+fn restore(store: &Store, link: &Link) -> Result<Vec<Incoming>, Code> {
+    let now = link.session(|now, _| now);
+    let Restored { session, queue } = store.restore(now)?;
+    link.session(|_, into| {
+        for stored in session {
+            let restored = into.restore(stored);
+            debug_assert!(restored, "each packet identifier is there once");
+        }
+    });
+    Ok(queue)
 }

@@ -12,6 +12,7 @@ use ternmq_protocol::{Message, ReasonCode};
 use super::{Client, Code};
 use crate::outgoing::Outgoing;
 use crate::types::client::*;
+use crate::types::persistence::MQTTCLIENT_PERSISTENCE_ERROR;
 
 /// Which QoS the publishes have that are not complete: the packet that ends one depends on it. Kept
 /// for MQTT 5.0 only, where the application is told.
@@ -49,7 +50,7 @@ impl Client {
     /// # Errors
     /// `MQTTCLIENT_DISCONNECTED` without a connection; `MQTTCLIENT_BAD_MQTT_OPTION` for what this
     /// server does not support; `MQTTCLIENT_MAX_MESSAGES_INFLIGHT` when all packet identifiers are
-    /// in use; else `MQTTCLIENT_FAILURE`.
+    /// in use; `MQTTCLIENT_PERSISTENCE_ERROR` when the message can't be stored; else `MQTTCLIENT_FAILURE`.
     pub(crate) fn publish(&self, outgoing: &Outgoing<'_>) -> Result<Token, Code> {
         let aliases = |alias, topic: &str| self.lock().aliases.resolve(alias, topic);
         let message = outgoing.message(|| self.now(), aliases);
@@ -67,6 +68,7 @@ impl Client {
                 Err(PublishRefused::NotConnected) => return Err(MQTTCLIENT_DISCONNECTED),
                 Err(PublishRefused::NoPacketId) => return Err(MQTTCLIENT_MAX_MESSAGES_INFLIGHT),
                 Err(PublishRefused::TooLarge) => return Err(MQTTCLIENT_FAILURE),
+                Err(PublishRefused::NotKept) => return Err(MQTTCLIENT_PERSISTENCE_ERROR),
                 Err(PublishRefused::QosNotSupported | PublishRefused::RetainNotSupported) => {
                     return Err(MQTTCLIENT_BAD_MQTT_OPTION);
                 }

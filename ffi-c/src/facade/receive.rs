@@ -38,7 +38,10 @@ impl Client {
             }
         };
         match CMessage::new(&incoming, || self.now()) {
-            Some(message) => Received::Message(message),
+            Some(message) => {
+                self.taken(&incoming);
+                Received::Message(message)
+            }
             None => {
                 self.lock().inbox.put_back(incoming);
                 Received::Failed(MQTTCLIENT_FAILURE)

@@ -59,3 +59,15 @@ pub struct MQTTClient_persistence {
     pub pclear: Persistence_clear,
     pub pcontainskey: Persistence_containskey,
 }
+
+pub type MQTTPersistence_beforeWrite = unsafe extern "C" fn(
+    context: *mut c_void,
+    bufcount: c_int,
+    buffers: *mut *mut c_char,
+    buflens: *mut c_int,
+) -> c_int;
+pub type MQTTPersistence_afterRead = unsafe extern "C" fn(
+    context: *mut c_void,
+    buffer: *mut *mut c_char,
+    buflen: *mut c_int,
+) -> c_int;

@@ -2,6 +2,9 @@
 //! of its own, and the C compiler.
 #![forbid(unsafe_code)]
 
+pub mod actor;
+pub mod peer;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -12,6 +12,7 @@ use ternmq_protocol::codec::{Properties, PropertiesBuf, PropertyId, QoS, Request
 use ternmq_protocol::{Message, ReasonCode, Time};
 
 use super::event::{Event, Stats};
+use super::journal::Journal;
 use super::subscriptions::Subscriptions;
 use crate::clock;
 use crate::error::ConnectError;
@@ -56,6 +57,8 @@ pub(crate) struct Orders {
 
 pub(crate) struct Inner {
     pub(crate) session: ClientSession,
+    /// Where the session is kept, if anywhere.
+    pub(crate) journal: Option<Box<dyn Journal>>,
     /// `options.session` is empty: the session has it.
     pub(crate) options: ConnectOptions,
     pub(crate) subscriptions: Subscriptions,
@@ -133,9 +136,11 @@ impl Inner {
         session: ClientSession,
         options: ConnectOptions,
         reactor: Arc<Reactor>,
+        journal: Option<Box<dyn Journal>>,
     ) -> Self {
         Self {
             session,
+            journal,
             options,
             subscriptions: Subscriptions::default(),
             stats: Stats::default(),
@@ -186,6 +191,9 @@ impl Inner {
 
     fn collect_events(&mut self, now: Time) {
         while let Some(event) = self.session.poll_event() {
+            if let Some(journal) = &mut self.journal {
+                journal.note(now, &event);
+            }
             match event {
                 SessionEvent::Connected(connected) => {
                     let present = connected.session_present;
@@ -248,10 +256,30 @@ impl Inner {
         note: u32,
     ) -> Result<Token, PublishRefused> {
         let at_most_once = message.qos() == QoS::AtMostOnce;
-        let published = self.session.publish_noted(now, message, note);
+        let published = match self.journal {
+            Some(_) if !at_most_once => self.keep_and_publish(now, message),
+            _ => self.session.publish_noted(now, message, note),
+        };
         if published == Err(PublishRefused::Full) {
             self.wants_room = true;
             self.wants_window |= !at_most_once;
+        }
+        published
+    }
+
+    /// Stores the message, then has the session take it.
+    fn keep_and_publish(&mut self, now: Time, message: Message) -> Result<Token, PublishRefused> {
+        let token = self.session.next_token(&message)?;
+        let Some(journal) = &mut self.journal else {
+            return self.session.publish(now, message);
+        };
+        if !journal.keep(now, token.0, &message) {
+            return Err(PublishRefused::NotKept);
+        }
+        let published = self.session.publish(now, message);
+        debug_assert!(published.is_err() || published == Ok(token));
+        if published.is_err() {
+            journal.withdraw(token.0);
         }
         published
     }

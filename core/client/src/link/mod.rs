@@ -26,6 +26,7 @@
 
 mod event;
 mod inner;
+mod journal;
 mod shared;
 mod subscriptions;
 mod wire;
@@ -43,6 +44,7 @@ use ternmq_protocol::{Message, ReasonCode, Time};
 
 pub use event::{Event, Stats};
 pub use inner::Status;
+pub use journal::Journal;
 
 pub(crate) use inner::{Farewell, Inner, Orders};
 pub(crate) use shared::{Flush, Shared};
@@ -103,14 +105,26 @@ impl Link {
     /// # Errors
     /// [`ConnectError::Options`] when no CONNECT can carry the options, [`ConnectError::Io`] when
     /// the IO thread can't be started.
-    pub fn open(
+    pub fn open(options: ConnectOptions, on_events: Arc<dyn Notify>) -> Result<Self, ConnectError> {
+        Self::open_with_journal(options, on_events, None)
+    }
+
+    /// As [`open`](Self::open), with a store for the session state. What it has from an earlier process
+    /// is put back with [`ClientSession::restore`] by [`session`](Self::session), before the first
+    /// connection.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with_journal(
         mut options: ConnectOptions,
         on_events: Arc<dyn Notify>,
+        journal: Option<Box<dyn Journal>>,
     ) -> Result<Self, ConnectError> {
+        options.session.report_progress |= journal.is_some();
         let session = std::mem::take(&mut options.session);
         let session = ClientSession::new(session).map_err(ConnectError::Options)?;
         let reactor = Reactor::get().map_err(ConnectError::io)?;
-        let inner = Inner::new(session, options, reactor);
+        let inner = Inner::new(session, options, reactor, journal);
         let shared = Arc::new(Shared::new(inner, on_events));
         Ok(Self(Arc::new(Handle { shared })))
     }
@@ -421,6 +435,7 @@ impl Link {
         self.with(|_, inner| {
             std::mem::swap(inner.session.options_mut(), &mut inner.options.session);
             change(&mut inner.options);
+            inner.options.session.report_progress |= inner.journal.is_some();
             std::mem::swap(inner.session.options_mut(), &mut inner.options.session);
         });
     }

@@ -8,7 +8,7 @@ use crate::reason::ReasonCode;
 /// Names a publish, subscribe or unsubscribe until its completion: the Packet Identifier.
 ///
 /// Not given anew before the operation has its completion event, and then only after all others
-/// had their turn.
+/// had their turn; unless nothing is left of a session that was dropped: then they begin with 1 again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(pub u16);
 
@@ -287,6 +287,8 @@ pub enum PublishRefused {
     QosNotSupported,
     /// The server keeps no retained messages [MQTT-3.2.2-14].
     RetainNotSupported,
+    /// The driver's store could not keep it. The session itself never says this.
+    NotKept,
 }
 
 impl PublishRefused {
@@ -326,6 +328,7 @@ impl std::fmt::Display for PublishRefused {
             Self::TooLarge => "the packet exceeds the server's maximum packet size",
             Self::QosNotSupported => "the server does not support this QoS",
             Self::RetainNotSupported => "the server does not support retained messages",
+            Self::NotKept => "the message could not be stored",
         })
     }
 }

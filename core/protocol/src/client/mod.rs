@@ -244,6 +244,7 @@ impl ClientSession {
             }
         }
         drop(self.window.clear());
+        self.window.skip_to(0);
         self.outbox_at_most_once = 0;
         self.received.clear();
         self.unacknowledged = Unacknowledged::default();

@@ -78,6 +78,45 @@ impl ClientSession {
         taken
     }
 
+    /// The token that [`publish`](Self::publish) would give this message now: for a store that keeps a
+    /// message before the session takes it.
+    ///
+    /// # Errors
+    /// What `publish` would say; but it may take a message that is refused as
+    /// [`Full`](PublishRefused::Full) here, because expired ones in the outbox make room.
+    pub fn next_token(&self, message: &Message) -> Result<Token, PublishRefused> {
+        let connected = self.state == State::Connected;
+        if connected {
+            self.fits(message)?;
+            if self.outbound.len() > self.options.max_queued_bytes {
+                return Err(PublishRefused::Full);
+            }
+        } else if !self.options.publish_offline {
+            return Err(PublishRefused::NotConnected);
+        }
+        let at_most_once = message.qos() == QoS::AtMostOnce;
+        let goes_out = match at_most_once {
+            true => connected && self.outbox_at_most_once == 0,
+            false => connected && self.can_send(),
+        };
+        let bytes = self.outbox.bytes() + message.memory();
+        if !goes_out
+            && !self.options.drop_oldest
+            && (self.outbox.len() >= self.options.max_queued_messages
+                || bytes > self.options.max_queued_bytes)
+        {
+            return Err(PublishRefused::Full);
+        }
+        match at_most_once {
+            true => Ok(Token::NONE),
+            false => self
+                .window
+                .next_id()
+                .map(Token)
+                .ok_or(PublishRefused::NoPacketId),
+        }
+    }
+
     /// Asks for subscriptions; the answer is [`Event::Subscribed`](super::Event::Subscribed).
     ///
     /// # Errors

@@ -39,6 +39,12 @@ impl PacketIds {
         None
     }
 
+    /// What [`next`](Self::next) would give.
+    #[must_use]
+    pub fn peek(mut self, used: usize, in_use: impl Fn(u16) -> bool) -> Option<u16> {
+        self.next(used, in_use)
+    }
+
     /// The identifier given out last, 0 before the first.
     #[must_use]
     pub const fn last(self) -> u16 {

@@ -152,6 +152,14 @@ impl<T> SendWindow<T> {
         self.add(Phase::Reserved, Standing::Uncounted, item)
     }
 
+    /// The Packet Identifier that [`push`](Self::push) or [`reserve`](Self::reserve) would give;
+    /// `None` when ids ran out.
+    #[must_use]
+    pub fn next_id(&self) -> Option<u16> {
+        let in_use = |id| self.flights.contains(id);
+        self.ids.peek(self.flights.len(), in_use)
+    }
+
     /// Turns a reserved message into one that is sent now. False, and no change, when
     /// [`can_start`](Self::can_start) is false or `id` is not a reserved one.
     pub fn start(&mut self, id: u16, phase: Phase) -> bool {

@@ -29,6 +29,29 @@ fn offline_messages_go_out_in_order_once_connected() {
 }
 
 #[test]
+fn the_next_token_is_foretold() {
+    let mut small = options(V5);
+    small.max_inflight = 1;
+    small.max_queued_messages = 2;
+    let mut peer = Peer::new(small);
+    let foretold = |peer: &Peer, qos| {
+        let message = Message::new("a", b"", qos, false, Properties::EMPTY, peer.now).unwrap();
+        peer.session.next_token(&message)
+    };
+    peer.open(false, Properties::EMPTY);
+    let qos = [0, 1, 2, 0, 1, 2].map(|qos| QoS::from_bits(qos).unwrap());
+    let mut refused = 0;
+    for qos in qos {
+        let next = foretold(&peer, qos);
+        assert_eq!(next, peer.publish("a", qos));
+        refused += usize::from(next == Err(PublishRefused::Full));
+    }
+    assert_eq!(refused, 1);
+    let at_most_once = foretold(&peer, QoS::AtMostOnce);
+    assert_eq!(at_most_once, Ok(Token::NONE), "QoS 0 waits for nobody here");
+}
+
+#[test]
 fn qos_0_never_overtakes_qos_0() {
     let mut small = options(V5);
     small.max_inflight = 1;

@@ -1,0 +1,232 @@
+//! A server that does what a test says, and no more: which acknowledgements it sends, and what it sends
+//! by itself once a client is connected.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+/// What the server does on connections that are made from now on.
+#[derive(Clone, Debug)]
+pub struct Manners {
+    /// MQTT 5.0 instead of 3.1.1.
+    pub v5: bool,
+    /// Session Present in CONNACK.
+    pub session_present: bool,
+    /// Sent behind CONNACK.
+    pub greeting: Vec<u8>,
+    /// PUBACK is sent.
+    pub puback: bool,
+    /// PUBREC is sent for these payloads.
+    pub pubrec: Option<&'static [&'static str]>,
+    /// PUBREL is sent for PUBREC.
+    pub pubrel: bool,
+    /// PUBCOMP is sent.
+    pub pubcomp: bool,
+}
+
+impl Manners {
+    /// A server that acknowledges everything.
+    pub fn polite(v5: bool) -> Self {
+        Self {
+            v5,
+            session_present: false,
+            greeting: Vec::new(),
+            puback: true,
+            pubrec: None,
+            pubrel: true,
+            pubcomp: true,
+        }
+    }
+
+    /// One that never acknowledges anything.
+    pub fn silent(v5: bool) -> Self {
+        Self {
+            puback: false,
+            pubrec: Some(&[]),
+            pubrel: false,
+            pubcomp: false,
+            ..Self::polite(v5)
+        }
+    }
+}
+
+type Witness = Box<dyn FnMut(&[u8]) + Send>;
+
+/// The server, on a port of its own until it is dropped.
+pub struct Peer {
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+    ended: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct State {
+    manners: Manners,
+    /// Packets that came in, in hexadecimal.
+    seen: Vec<String>,
+    /// Looks at each packet before it is answered.
+    witness: Option<Witness>,
+}
+
+impl Peer {
+    /// Starts it.
+    pub fn start(manners: Manners) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let state = Arc::new(Mutex::new(State {
+            manners,
+            seen: Vec::new(),
+            witness: None,
+        }));
+        let ended = Arc::new(AtomicBool::new(false));
+        let (shared, flag) = (state.clone(), ended.clone());
+        let thread = std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                if flag.load(Ordering::Acquire) {
+                    return;
+                }
+                let shared = shared.clone();
+                std::thread::spawn(move || serve(stream, &shared));
+            }
+        });
+        Self {
+            address,
+            state,
+            ended,
+            thread: Some(thread),
+        }
+    }
+
+    /// The address with the scheme that programs are given.
+    pub fn uri(&self) -> String {
+        format!("tcp://{}", self.address)
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Changes its manners, and forgets what it has seen.
+    pub fn behave(&self, manners: Manners) {
+        let mut state = lock(&self.state);
+        state.manners = manners;
+        state.seen.clear();
+    }
+
+    /// Has somebody look at each packet before it is answered.
+    pub fn watch(&self, witness: impl FnMut(&[u8]) + Send + 'static) {
+        lock(&self.state).witness = Some(Box::new(witness));
+    }
+
+    /// The packets that came in, in hexadecimal.
+    pub fn seen(&self) -> Vec<String> {
+        lock(&self.state).seen.clone()
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Release);
+        // Wakes the thread; without a connection it has ended already.
+        drop(TcpStream::connect(self.address));
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A PUBLISH to the topic `t`, without properties.
+pub fn publish(v5: bool, qos: u8, packet_id: u8, payload: &str) -> Vec<u8> {
+    let mut body = b"\0\x01t".to_vec();
+    if qos > 0 {
+        body.extend([0, packet_id]);
+    }
+    if v5 {
+        body.push(0);
+    }
+    body.extend(payload.as_bytes());
+    let mut packet = vec![0x30 | qos << 1, body.len() as u8];
+    packet.append(&mut body);
+    packet
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn serve(mut stream: TcpStream, state: &Mutex<State>) {
+    while let Ok(packet) = read_packet(&mut stream) {
+        let answer = {
+            let mut state = lock(state);
+            let hex: String = packet.iter().map(|byte| format!("{byte:02x}")).collect();
+            state.seen.push(hex);
+            if let Some(witness) = &mut state.witness {
+                witness(&packet);
+            }
+            answer(&state.manners, &packet)
+        };
+        if stream.write_all(&answer).is_err() {
+            return;
+        }
+    }
+}
+
+fn read_packet(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let mut packet = vec![0];
+    stream.read_exact(&mut packet)?;
+    let mut length = 0;
+    for shift in [0, 7, 14, 21] {
+        let mut byte = [0];
+        stream.read_exact(&mut byte)?;
+        packet.push(byte[0]);
+        length |= usize::from(byte[0] & 0x7f) << shift;
+        if byte[0] < 0x80 {
+            break;
+        }
+    }
+    let begin = packet.len();
+    packet.resize(begin + length, 0);
+    stream.read_exact(&mut packet[begin..])?;
+    Ok(packet)
+}
+
+/// The answer to a packet, whose length needs one byte.
+fn answer(manners: &Manners, packet: &[u8]) -> Vec<u8> {
+    let id = |at: usize| [packet[at], packet[at + 1]];
+    match packet[0] >> 4 {
+        1 => {
+            let present = u8::from(manners.session_present);
+            let connack = match manners.v5 {
+                true => vec![0x20, 3, present, 0, 0],
+                false => vec![0x20, 2, present, 0],
+            };
+            [connack, manners.greeting.clone()].concat()
+        }
+        3 => {
+            let topic_len = usize::from(packet[3]);
+            let [high, low] = id(4 + topic_len);
+            let kept = |texts: &[&str]| texts.iter().any(|text| packet.ends_with(text.as_bytes()));
+            match packet[0] >> 1 & 3 {
+                1 if manners.puback => vec![0x40, 2, high, low],
+                2 if manners.pubrec.is_none_or(kept) => vec![0x50, 2, high, low],
+                _ => Vec::new(),
+            }
+        }
+        5 if manners.pubrel => [&[0x62, 2][..], &id(2)].concat(),
+        6 if manners.pubcomp => [&[0x70, 2][..], &id(2)].concat(),
+        8 => {
+            let properties: &[u8] = if manners.v5 { &[0] } else { &[] };
+            let length = 3 + properties.len() as u8;
+            [&[0x90, length][..], &id(2), properties, &[1]].concat()
+        }
+        10 => match manners.v5 {
+            true => [&[0xb0, 4][..], &id(2), &[0, 0]].concat(),
+            false => [&[0xb0, 2][..], &id(2)].concat(),
+        },
+        12 => vec![0xd0, 0],
+        _ => Vec::new(),
+    }
+}
