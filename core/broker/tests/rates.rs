@@ -126,3 +126,27 @@ fn clients_over_their_rate_cost_others_nothing_however_many_have_more_to_say() {
         peer.expect("PINGRESP").expect("PINGRESP");
     }
 }
+
+#[test]
+fn a_new_connection_of_the_same_client_waits_for_what_the_last_one_used() {
+    let rates = Rates {
+        messages_in: Rate {
+            per_second: 2,
+            burst: 1,
+        },
+        ..Rates::UNLIMITED
+    };
+    let broker = limited(rates, Rates::UNLIMITED);
+    let begun = Instant::now();
+    let mut first = client(&broker, 4, "c");
+    first.send_bytes(&flood(1)).expect("sent");
+    until(&broker, |stats| stats.mqtt.rate_pauses == 1);
+    let mut second = client(&broker, 4, "c");
+    second.send("PINGREQ").expect("sent");
+    let mut other = client(&broker, 4, "other");
+    other.send("PINGREQ").expect("sent");
+    other.expect("PINGRESP").expect("PINGRESP");
+    second.expect("PINGRESP").expect("PINGRESP");
+    assert!(begun.elapsed().as_millis() >= 490, "{:?}", begun.elapsed());
+    first.read_to_end().expect("taken over");
+}

@@ -65,6 +65,7 @@ limits! {
     password_threads: usize => limits.password_threads;
     turn_work: u64 => session.turn_work;
     owed_acks: u32 => session.owed_acks;
+    rate_debts: usize => session.rate_debts;
     spare_buffers: usize => session.spare_buffers;
     shard_input_bytes: usize => session.sums.input_bytes;
     shard_outbound_bytes: usize => session.sums.outbound_bytes;

@@ -119,7 +119,6 @@ impl Shard {
         };
         let conn = &mut self.links.conns[id];
         conn.learn(&connect);
-        conn.meter = Meter::new(self.listeners.get(usize::from(conn.listener.0)));
         let mut text = String::new();
         if let Err(error) = self.rewrite_will(id, &client_id, &mut connect, &mut text) {
             self.refuse(id, error.reason, error.what, out);
@@ -234,7 +233,7 @@ impl Shard {
             // [MQTT-3.1.4-3]
             let reason = ReasonCode::SESSION_TAKEN_OVER;
             self.say_goodbye(old, reason, words_for(reason), out);
-            self.unlink(old);
+            self.unlink(old, now);
             self.close(old, out);
         }
         if connect.clean_start {
@@ -265,6 +264,15 @@ impl Shard {
         conn.stage = Stage::Connected;
         conn.session = slot;
         self.links.stats.name_bytes += conn.user.as_ref().map_or(0, |user| user.len() as u64);
+        let (listener, origin) = (conn.listener, session.origin);
+        let rates = self.listeners.get(usize::from(listener.0));
+        conn.meter = Meter::new(rates);
+        if let Some(meter) = &mut conn.meter
+            && let Some(used) = self.debts.take(origin, listener)
+            && !meter.go_on(used, now)
+        {
+            self.links.stats.rate_pauses += 1;
+        }
         conn.last_packet = now;
         let slow = self.links.slow.as_deref();
         conn.timing = slow.map(|list| Timing::new(list.limits.latency, now));

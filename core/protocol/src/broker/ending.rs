@@ -179,13 +179,22 @@ impl Shard {
     }
 
     /// Parts a connection from its session; nothing is decided about either.
-    pub(super) fn unlink(&mut self, id: u32) -> Option<u32> {
+    pub(super) fn unlink(&mut self, id: u32, now: Time) -> Option<u32> {
         let conn = &mut self.links.conns[id];
         let slot = std::mem::replace(&mut conn.session, NONE);
         let user = conn.user.as_ref().map_or(0, |user| user.len());
         let session = self.links.sessions.get_mut(slot)?;
         session.conn = NONE;
         session.window.disconnected();
+        let conn = &self.links.conns[id];
+        if let Some(meter) = &conn.meter {
+            let (who, most) = (
+                (session.origin, conn.listener),
+                self.links.limits.rate_debts,
+            );
+            self.debts
+                .keep(who, meter, now, most, &mut self.links.stats);
+        }
         self.links.stats.connected -= 1;
         self.links.stats.name_bytes -= user as u64;
         Some(slot)
@@ -194,7 +203,7 @@ impl Shard {
     /// The connection of a session is over: the will is published or waits for its delay, the session
     /// ends or waits for its expiry.
     pub(super) fn detach(&mut self, id: u32, now: Time, out: &mut Out) {
-        let Some(slot) = self.unlink(id) else {
+        let Some(slot) = self.unlink(id, now) else {
             return;
         };
         let session = &mut self.links.sessions[slot];

@@ -77,6 +77,10 @@ pub struct Limits {
     /// Acknowledgements that may wait for one connection until what they promise is kept; then its
     /// socket is not read until they are written. Large ones count as one for each 24 bytes.
     pub owed_acks: u32,
+    /// Clients without a connection of which is remembered, until it is paid for, what they have used of
+    /// their listener's rates for each client. Beyond it those are forgotten that have paid first: their
+    /// next connection has a new burst.
+    pub rate_debts: usize,
     /// Bytes of empty buffers kept for the next connection that has something to send.
     pub spare_buffers: usize,
     /// Retained messages asked for at a time for a new subscription.
@@ -119,6 +123,7 @@ impl Default for Limits {
             auth_data: 4 << 10,
             turn_work: 16_384,
             owed_acks: 65_536,
+            rate_debts: 65_536,
             spare_buffers: 32 << 20,
             retained_page: 256,
             sums: SumLimits::default(),

@@ -74,11 +74,14 @@ pub(super) enum Way {
     Out,
 }
 
+/// What one client has used of its rates: messages and bytes in, messages and bytes out.
+pub(super) type Used = [[Bucket; 2]; 2];
+
 /// What one connection has used of its rates. There only where there are limits.
 #[derive(Debug)]
 pub(super) struct Meter {
     limits: Arc<ListenerLimits>,
-    buckets: [[Bucket; 2]; 2],
+    buckets: Used,
     /// In each direction: until when nothing passes.
     until: [Option<Time>; 2],
     /// A timer is set for the way out.
@@ -90,10 +93,27 @@ impl Meter {
         let limits = limits.filter(|limits| !limits.is_unlimited())?;
         Some(Box::new(Self {
             limits: limits.clone(),
-            buckets: Default::default(),
+            buckets: Used::default(),
             until: [None; 2],
             waits: false,
         }))
+    }
+
+    /// What the client has used.
+    pub(super) fn used(&self) -> Used {
+        self.buckets
+    }
+
+    /// The client has used so much on an earlier connection; false if it has to wait for that.
+    pub(super) fn go_on(&mut self, used: Used, now: Time) -> bool {
+        self.buckets = used;
+        self.is_open(Way::In, now)
+    }
+
+    /// When all that the client has used is paid for.
+    pub(super) fn paid_at(&self) -> Time {
+        let all = self.buckets.as_flattened().iter();
+        all.map(|bucket| bucket.paid_at()).max().unwrap_or_default()
     }
 
     /// Something has passed. Unlimited rates cost a look.

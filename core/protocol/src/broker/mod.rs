@@ -11,6 +11,7 @@ mod auto_subscribe;
 mod clients;
 mod connect;
 mod connection;
+mod debts;
 mod delayed;
 mod ending;
 mod exclusive;

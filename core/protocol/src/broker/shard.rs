@@ -4,6 +4,7 @@ use super::acks::Acks;
 use super::arena::NONE;
 use super::authenticate::Authentication;
 use super::connection::{Connection, Stage};
+use super::debts::Debts;
 use super::delayed::Delayed;
 use super::exclusive::Exclusive;
 use super::fanout::Chosen;
@@ -89,6 +90,7 @@ pub struct Shard {
     pub(super) hasher: SeedableRandomState,
     pub(super) acks: Acks,
     pub(super) listeners: Vec<Arc<ListenerLimits>>,
+    pub(super) debts: Debts,
     pub(super) matches: Matches,
     /// What `matches` are for: this topic, and this version of the index.
     pub(super) matched_topic: String,
@@ -133,6 +135,7 @@ impl Shard {
         Self {
             links: Links::new(number, limits, slow),
             listeners,
+            debts: Debts::default(),
             index: SubscriptionIndex::new(seed),
             topics,
             delayed: Delayed::default(),

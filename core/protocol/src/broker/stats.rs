@@ -107,6 +107,9 @@ pub struct Stats {
     pub rate_pauses: u64,
     /// Times that messages began to wait because their receiver's rate, or its listener's, was used up.
     pub rate_waits: u64,
+    /// Clients that were gone with a rate used up and whose next connection has a new burst, because of
+    /// [`Limits::rate_debts`](super::Limits::rate_debts).
+    pub rate_debts_forgotten: u64,
     /// Copies that wait in sessions' queues now.
     pub queued: u64,
     /// Bytes of them.
@@ -308,6 +311,7 @@ impl Stats {
         self.slow_unlisted += other.slow_unlisted;
         self.rate_pauses += other.rate_pauses;
         self.rate_waits += other.rate_waits;
+        self.rate_debts_forgotten += other.rate_debts_forgotten;
         self.queued += other.queued;
         self.queued_bytes += other.queued_bytes;
         self.inflight_bytes += other.inflight_bytes;

@@ -89,6 +89,12 @@ impl Bucket {
         rate.wait(self.paid, now)
     }
 
+    /// When all that has passed is paid for: from then on it is like a new one.
+    #[must_use]
+    pub const fn paid_at(self) -> Time {
+        Time(self.paid.div_ceil(MS))
+    }
+
     /// So many units have passed.
     pub fn charge(&mut self, rate: Rate, now: Time, units: u64) {
         if !rate.is_unlimited() {

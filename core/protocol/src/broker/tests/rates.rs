@@ -1,9 +1,10 @@
 //! Rate limits: of a client, of a listener, in both directions.
 
 use super::desk::*;
-use crate::broker::{ConnId, Rates};
+use crate::broker::{ConnId, Limits, ListenerLimits, Rates, Shard, ShardConfig};
 use crate::codec::{Connect, Packet, PacketType, QoS};
 use crate::session::rate::Rate;
+use std::sync::Arc;
 
 fn messages_in(rate: Rate) -> Rates {
     Rates {
@@ -206,9 +207,10 @@ fn ends_of_paused_and_blocked_clients_leave_nothing_behind() {
     };
     let mut desk = Desk::with_rates(rates, rates);
     for round in 0..4 {
-        let client = desk.client(V5_0, "c");
+        let client = desk.client(V3_1_1, &format!("c{round}"));
         desk.subscribe(client, "t", Q1);
         flood(&mut desk, client, 5, Q0);
+        assert!(desk.shard.is_paused(client));
         desk.wait(500 * round);
         desk.cut(client);
         desk.check_books();
@@ -235,4 +237,92 @@ fn a_driver_is_told_when_a_pause_is_over() {
         desk.settle();
     }
     assert!(desk.shard.wants_input(fast));
+}
+
+/// So many messages in one read, after which the connection is cut; how many of them were handled.
+fn flood_and_leave(desk: &mut Desk, conn: ConnId, count: usize) -> u64 {
+    let before = desk.stats().received[0];
+    flood(desk, conn, count, Q0);
+    desk.cut(conn);
+    desk.stats().received[0] - before
+}
+
+#[test]
+fn a_reconnection_is_no_way_to_a_new_burst() {
+    let mut desk = Desk::with_rates(messages_in(rate(10, 3)), Rates::UNLIMITED);
+    let first = desk.client(V3_1_1, "f");
+    assert_eq!(flood_and_leave(&mut desk, first, 9), 3);
+    let pauses = desk.stats().rate_pauses;
+    // The session is over, and what it has used is not.
+    let again = desk.client(V3_1_1, "f");
+    assert!(desk.shard.is_paused(again));
+    assert_eq!(desk.stats().rate_pauses, pauses + 1);
+    assert_eq!(flood_and_leave(&mut desk, again, 9), 0);
+    let other = desk.client(V3_1_1, "other");
+    assert_eq!(flood_and_leave(&mut desk, other, 9), 3, "nobody else's");
+    let again = desk.client(V3_1_1, "f");
+    flood(&mut desk, again, 2, Q0);
+    desk.wait(99);
+    assert_eq!(desk.stats().received[0], 6);
+    desk.wait(1);
+    assert_eq!(desk.stats().received[0], 7);
+    desk.cut(again);
+    desk.wait(300);
+    let again = desk.client(V3_1_1, "f");
+    assert_eq!(flood_and_leave(&mut desk, again, 9), 3, "all is paid for");
+}
+
+#[test]
+fn taking_over_ones_own_connection_is_none_either() {
+    let mut desk = Desk::with_rates(messages_in(rate(10, 3)), Rates::UNLIMITED);
+    let (first, _) = desk.durable(V3_1_1, "f");
+    flood(&mut desk, first, 3, Q0);
+    let (second, present) = desk.durable(V3_1_1, "f");
+    assert!(present && desk.shard.is_paused(second));
+    assert_eq!(flood_and_leave(&mut desk, second, 9), 0);
+}
+
+#[test]
+fn what_a_client_was_sent_counts_on_its_next_connection() {
+    let mut desk = Desk::with_rates(messages_out(rate(10, 3)), Rates::UNLIMITED);
+    let (to, _) = desk.durable(V5_0, "to");
+    desk.subscribe(to, "t", Q1);
+    let from = desk.client(V3_1_1, "from");
+    flood(&mut desk, from, 6, Q1);
+    assert_eq!(desk.messages(to).len(), 3);
+    desk.cut(to);
+    let (to, _) = desk.durable(V5_0, "to");
+    assert!(desk.got(to).is_empty());
+    desk.wait(100);
+    assert_eq!(desk.messages(to).len(), 1);
+    desk.wait(1_000);
+    assert_eq!(desk.messages(to).len(), 5, "those sent before come again");
+}
+
+#[test]
+fn only_so_many_that_are_gone_are_remembered_those_with_the_most_to_pay() {
+    let mut desk = Desk::new();
+    let listener = Arc::new(ListenerLimits::new(
+        messages_in(rate(10, 3)),
+        Rates::UNLIMITED,
+    ));
+    let limits = Limits {
+        rate_debts: 2,
+        ..Limits::default()
+    };
+    desk.shard = Shard::new(ShardConfig {
+        limits,
+        listeners: vec![listener; 8],
+        ..ShardConfig::default()
+    });
+    for (name, messages) in [("a", 2), ("b", 3), ("c", 1), ("d", 3)] {
+        let conn = desk.client(V3_1_1, name);
+        flood_and_leave(&mut desk, conn, messages);
+    }
+    assert_eq!(desk.stats().rate_debts_forgotten, 2);
+    for (name, burst) in [("b", 0), ("d", 0), ("a", 3), ("c", 3)] {
+        let conn = desk.client(V3_1_1, name);
+        let passed = flood_and_leave(&mut desk, conn, 9);
+        assert_eq!(passed, burst, "{name}");
+    }
 }
