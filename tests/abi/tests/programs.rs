@@ -106,6 +106,7 @@ fn nothing_is_leaked_or_used_after_it_was_released() {
         "async_checks",
         "async_outcomes",
         "async_liberties",
+        "async_peer",
     ] {
         let (ours, folder) = (installed_library(), Scratch::new());
         let binary = build_own(&folder, program, &ours, &["-g", "-fsanitize=address"]);
@@ -133,6 +134,16 @@ fn members_that_a_struct_version_does_not_have_are_never_read() {
     let binary = build_own(&folder, "older_structs", &ours, &[]);
     let told = run_with_broker(&binary, &ours.path(""));
     assert_eq!(told.lines().count(), 9, "{told}");
+    let binary = build_own(&folder, "async_older_structs", &ours, &[]);
+    let told = run_with_broker(&binary, &ours.path(""));
+    assert_eq!(told.lines().count(), 9, "{told}");
+}
+
+#[test]
+fn async_clients_keep_to_the_header_whatever_the_server_does() {
+    let (ours, folder) = (installed_library(), Scratch::new());
+    let binary = build_own(&folder, "async_peer", &ours, &[]);
+    output(&mut run(&binary, &ours.path("")));
 }
 
 #[test]
