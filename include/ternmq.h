@@ -10,6 +10,8 @@
 #if !defined(TERNMQ_H)
 #define TERNMQ_H
 
+#include <pthread.h>
+
 #include "MQTTExportDeclarations.h"
 
 #if defined(__cplusplus)
@@ -23,6 +25,30 @@ extern "C" {
 
 /** The version of the library that was loaded, "major.minor.patch", as static text. */
 LIBMQTT_API const char* ternmq_version(void);
+
+/* ---- Internals of Paho that some programs import --------------------------------------------
+ *
+ * Its libraries export them without a header; these are here so that such programs find them. New
+ * programs have better ones. The names without Paho_ are those of the older libraries.
+ */
+
+/** Start a thread that nobody can join. @return 0 if there can't be one */
+LIBMQTT_API pthread_t Paho_thread_start(void* (*fn)(void*), void* parameter);
+LIBMQTT_API pthread_t Thread_start(void* (*fn)(void*), void* parameter);
+
+/** The calling thread. */
+LIBMQTT_API pthread_t Paho_thread_getid(void);
+LIBMQTT_API pthread_t Thread_getid(void);
+
+/** A mutex. *rc is set to 0, or to what pthread_mutex_init says; rc may be NULL. */
+LIBMQTT_API pthread_mutex_t* Paho_thread_create_mutex(int* rc);
+LIBMQTT_API pthread_mutex_t* Thread_create_mutex(int* rc);
+
+/** Lock and unlock a mutex. @return 0, or what pthread says */
+LIBMQTT_API int Paho_thread_lock_mutex(pthread_mutex_t* mutex);
+LIBMQTT_API int Thread_lock_mutex(pthread_mutex_t* mutex);
+LIBMQTT_API int Paho_thread_unlock_mutex(pthread_mutex_t* mutex);
+LIBMQTT_API int Thread_unlock_mutex(pthread_mutex_t* mutex);
 
 #if defined(__cplusplus)
 }

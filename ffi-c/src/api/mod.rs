@@ -14,5 +14,6 @@ pub mod properties;
 pub mod publish;
 pub mod receive;
 pub mod subscribe;
+pub mod threads;
 
 mod response;

@@ -161,7 +161,7 @@ impl Client {
     /// Tells of a connection.
     pub(super) fn tell_connected(&self, inbound: &mut Inbound, connected: &Connected) {
         if !connected.session_present {
-            inbound.forget_session();
+            self.session_lost(inbound);
         }
         let mut state = self.lock();
         let callbacks = state.callbacks;

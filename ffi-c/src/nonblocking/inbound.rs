@@ -4,9 +4,9 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use ternmq_client::link::Event;
-use ternmq_protocol::ReasonCode;
 use ternmq_protocol::client::{Delivery, Incoming};
 use ternmq_protocol::codec::QoS;
+use ternmq_protocol::{ProtocolVersion, ReasonCode};
 
 use super::Client;
 use crate::callback::Callback;
@@ -42,11 +42,6 @@ pub(super) struct Inbound {
 }
 
 impl Inbound {
-    /// The server does not know our session: no PUBREL will come.
-    pub(super) fn forget_session(&mut self) {
-        self.held.clear();
-    }
-
     pub(super) fn has_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
@@ -92,6 +87,24 @@ impl Client {
     pub(super) fn release(&self, inbound: &mut Inbound, packet_id: u16) {
         if let Some(incoming) = inbound.held.remove(&packet_id) {
             self.deliver(inbound, incoming);
+        }
+    }
+
+    /// The server does not know our session, so no PUBREL will come. What was asked to be forgotten is;
+    /// of the rest PUBREC has made us the owner. MQTT 3.1 does not tell.
+    pub(super) fn session_lost(&self, inbound: &mut Inbound) {
+        let (clean, version) = self.link.session(|_, session| {
+            let options = session.options();
+            (options.clean_start, options.version)
+        });
+        if clean {
+            inbound.held.clear();
+        } else if version != ProtocolVersion::V3_1 {
+            let mut held: Vec<_> = inbound.held.drain().collect();
+            held.sort_unstable_by_key(|(packet_id, _)| *packet_id);
+            for (_, incoming) in held {
+                self.deliver(inbound, incoming);
+            }
         }
     }
 

@@ -6,6 +6,7 @@
  */
 
 #include "async_story.h"
+#include "ternmq.h"
 
 #define EXPECT(expression, value) expect(#expression, (int)(expression), value, __LINE__)
 
@@ -522,6 +523,36 @@ static void many_threads(const char* uri)
   finish(&shared);
 }
 
+/* What no header of Paho declares, and its libraries export. */
+static pthread_mutex_t* guard;
+static int guarded, threads_ran;
+
+static void* count_guarded(void* rounds)
+{
+  for (int i = 0; i < *(int*)rounds; ++i)
+  {
+    EXPECT(Paho_thread_lock_mutex(guard), 0);
+    ++guarded;
+    EXPECT(Thread_unlock_mutex(guard), 0);
+  }
+  set(&threads_ran);
+  return NULL;
+}
+
+static void threads_of_the_library(void)
+{
+  int rc = -1, rounds = 10000;
+  guard = Thread_create_mutex(&rc);
+  EXPECT(rc, 0);
+  EXPECT(Paho_thread_start(count_guarded, &rounds) != 0, 1);
+  EXPECT(Thread_start(count_guarded, &rounds) != 0, 1);
+  EXPECT(await(&threads_ran, 2), 2);
+  EXPECT(guarded, 2 * rounds);
+  EXPECT(pthread_equal(Thread_getid(), pthread_self()) != 0, 1);
+  EXPECT(Paho_thread_lock_mutex(NULL) != 0, 1);
+  MQTTAsync_free(guard);
+}
+
 /* Clients come and go while their callbacks run. */
 static void come_and_go(const char* uri)
 {
@@ -560,5 +591,6 @@ int main(int argc, char* argv[])
   packet_identifiers_run_out(argv[1]);
   many_threads(argv[1]);
   come_and_go(argv[1]);
+  threads_of_the_library();
   return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -389,6 +389,15 @@ static void qos_2_over_a_loss(void)
   EXPECT(await(&seen.connected, 2), 2);
   SEND(&server, 0x62, 2, 0, 5);
   EXPECT(await(&seen.arrived, 1), 1);
+  /* Where the server has lost the session there will be no PUBREL. */
+  SEND(&server, 0x34, 7, 0, 3, 'o', 'u', 'r', 0, 6);
+  EXPECT(await(&server.seen[5], 2), 2);
+  server_cut(&server);
+  EXPECT(await(&seen.lost, 2), 2);
+  server.present = 0;
+  EXPECT(MQTTAsync_reconnect(client), 0);
+  EXPECT(await(&seen.arrived, 2), 2);
+  EXPECT(strcmp(seen.topic, "our"), 0);
   MQTTAsync_destroy(&client);
 }
 
