@@ -20,8 +20,8 @@ def troupe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Troupe]:
     finally:
         troupe.close()
         sums = broker.stop()
-    # No peer found a packet of ours wrong, and the server none of theirs.
-    assert sums["protocol_errors"] == 0, sums
+    # No peer found a packet of ours wrong, and the server none of theirs, nor a client unwelcome.
+    assert (sums["protocol_errors"], sums["refused"]) == (0, 0), sums
 
 
 @pytest.fixture

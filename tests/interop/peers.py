@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from actors import Actor, Shim
+from actors import Actor, PahoSync, Shim
 from broker import ROOT, Broker
 from mosquitto import Mosquitto
 
@@ -102,7 +102,8 @@ class Troupe:
             shim.version, shim.client_id = about[1:]
             return shim
         command, env = self.command(peer.name)
-        return Shim(command, *about, env=env)
+        shim = PahoSync if peer.name == "paho-c-sync" else Shim
+        return shim(command, *about, env=env)
 
     def end(self, actor: Actor) -> None:
         """After a test: keeps the process for the next one, if it is in order and can do that."""
