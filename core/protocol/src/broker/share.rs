@@ -203,6 +203,28 @@ impl Memberships {
         }
     }
 
+    /// The group that was left with this place.
+    pub(super) fn left_by(&self, place: u16) -> Option<&Arc<str>> {
+        match self.list.get(usize::from(place))? {
+            Place::Left(group) => Some(group),
+            _ => None,
+        }
+    }
+
+    /// A group had been left when the session was written down. Returns its place plus 1, 0 if there
+    /// is none.
+    pub(super) fn leave_again(&mut self, group: &str) -> u16 {
+        let known = self.left().find(|(_, left)| ***left == *group);
+        if let Some((place, _)) = known {
+            return place + 1;
+        }
+        if self.list.len() >= MOST_GROUPS {
+            return 0;
+        }
+        self.list.push(Place::Left(group.into()));
+        self.list.len() as u16
+    }
+
     /// Whether one more would have no place.
     fn is_full(&self) -> bool {
         self.free.is_empty() && self.list.len() >= MOST_GROUPS

@@ -72,7 +72,7 @@ impl Shard {
         record.in_flight = window
             .map(|(packet_id, phase, parcel)| InFlightRecord {
                 packet_id,
-                copy: copy(parcel, &places).filter(|_| phase != Phase::AwaitPubcomp),
+                copy: copy(parcel, session, &places).filter(|_| phase != Phase::AwaitPubcomp),
             })
             .collect();
         record.received = session.received.iter().collect();
@@ -80,7 +80,7 @@ impl Shard {
         let queued = session.queue.iter();
         record.queue = queued
             .filter(|parcel| keeps_qos0 || parcel.qos != QoS::AtMostOnce)
-            .filter_map(|parcel| copy(parcel, &places))
+            .filter_map(|parcel| copy(parcel, session, &places))
             .collect();
         record.last_packet_id = session.window.last_id();
         if let Some(Kept { rev, unknown }) = session.kept.as_deref() {
@@ -156,12 +156,15 @@ fn will_record(will: &StoredWill, due: UnixMs) -> WillRecord {
 }
 
 /// `None` once only PUBREL is owed.
-fn copy(parcel: &Parcel, places: &HashMap<u16, u16>) -> Option<CopyRecord> {
+fn copy(parcel: &Parcel, session: &Session, places: &HashMap<u16, u16>) -> Option<CopyRecord> {
+    let place = parcel.share.wrapping_sub(1);
+    let memberships = session.memberships.as_deref();
     Some(CopyRecord {
         message: parcel.message.clone()?,
         qos: parcel.qos,
         retain: parcel.retain(),
         ids: parcel.subscription_ids().into(),
-        shared: places.get(&parcel.share.wrapping_sub(1)).copied(),
+        shared: places.get(&place).copied(),
+        left: memberships.and_then(|all| Some((&**all.left_by(place)?).into())),
     })
 }

@@ -78,7 +78,15 @@ impl Shard {
         let session = &mut self.links.sessions[slot];
         for one in record.in_flight {
             let (id, phase) = (one.packet_id, one.phase());
-            let parcel = parcel(one.copy, &shares);
+            let group = one.copy.as_ref().and_then(|copy| copy.left.as_deref());
+            let left = group.map_or(0, |group| {
+                let memberships = session.memberships.get_or_insert_default();
+                memberships.leave_again(group)
+            });
+            let mut parcel = parcel(one.copy, &shares);
+            if parcel.share == 0 {
+                parcel.share = left;
+            }
             let weight = parcel.weight();
             if session.window.restore(id, phase, parcel) {
                 session.launched(weight, &mut self.links.stats);

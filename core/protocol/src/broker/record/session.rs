@@ -8,7 +8,7 @@ use crate::codec::{Place, Properties, PropertiesBuf, QoS};
 use crate::message::Message;
 use crate::session::window::Phase;
 use crate::time::UnixMs;
-use crate::topic::{MAX_TOPIC_LEVELS, SharedFilter, TopicFilter, TopicName};
+use crate::topic::{MAX_TOPIC_LEVELS, SHARE_PREFIX, SharedFilter, TopicFilter, TopicName};
 use crate::version::ProtocolVersion;
 use std::collections::HashSet;
 use std::num::NonZeroU32;
@@ -91,6 +91,8 @@ pub struct CopyRecord {
     pub ids: Vec<u32>,
     /// Which of the record's subscriptions it came by, if that is a shared one.
     pub shared: Option<u16>,
+    /// The shared subscription it came by, `NAME/FILTER`, if that has ended since.
+    pub left: Option<Box<str>>,
 }
 
 /// A message on its way.
@@ -151,6 +153,7 @@ mod copy {
     pub(super) const FLAGS: u8 = 3;
     pub(super) const IDS: u8 = 4;
     pub(super) const SHARED: u8 = 5;
+    pub(super) const LEFT: u8 = 6;
 }
 
 impl SessionRecord {
@@ -392,6 +395,11 @@ impl CopyRecord {
         });
         put_number(out, copy::FLAGS, flags(self.qos, self.retain));
         put_option(out, copy::SHARED, self.shared.map(u64::from));
+        put_bytes(
+            out,
+            copy::LEFT,
+            self.left.as_deref().unwrap_or_default().as_bytes(),
+        );
         if !self.ids.is_empty() {
             put(out, copy::IDS, |out| {
                 for id in &self.ids {
@@ -415,7 +423,7 @@ fn read_copy(
     find: &mut dyn FnMut(LogPos) -> Option<Message>,
 ) -> Result<(u16, Copied), RecordError> {
     let (mut packet_id, mut position, mut bits, mut ids) = (0, None, 0, Vec::new());
-    let mut shared = None;
+    let (mut shared, mut left) = (None, None);
     while !fields.is_empty() {
         match fields.field()? {
             (copy::PACKET_ID, field) => packet_id = field.whole()?,
@@ -426,6 +434,7 @@ fn read_copy(
             }
             (copy::FLAGS, field) => bits = field.whole()?,
             (copy::SHARED, field) => shared = Some(field.whole()?),
+            (copy::LEFT, field) => left = Some(read_group(field.text()?)?),
             (copy::IDS, mut field) => {
                 while !field.is_empty() {
                     let id = u32::try_from(field.number()?).map_err(|_| OUT_OF_RANGE)?;
@@ -445,9 +454,21 @@ fn read_copy(
             retain,
             ids,
             shared,
+            left,
         }),
     };
     Ok((packet_id, copied))
+}
+
+/// The name of a group, without the prefix of its filter.
+fn read_group(text: &str) -> Result<Box<str>, RecordError> {
+    let filter = format!("{SHARE_PREFIX}{text}");
+    let damaged = RecordError::Damaged("not a shared subscription");
+    let parsed = TopicFilter::parse(&filter, MAX_TOPIC_LEVELS).map_err(|_| damaged)?;
+    match SharedFilter::parse(parsed) {
+        Ok(Some(_)) => Ok(text.into()),
+        _ => Err(damaged),
+    }
 }
 
 fn read_received(mut field: Reader<'_>) -> Result<Vec<u16>, RecordError> {

@@ -72,6 +72,7 @@ fn copy(message: &Message, qos: QoS, ids: &[u32]) -> CopyRecord {
         retain: ids.len() == 1,
         ids: ids.into(),
         shared: (ids.len() > 1).then_some(1),
+        left: None,
     }
 }
 

@@ -514,3 +514,33 @@ fn a_page_is_as_much_work_whatever_the_sessions_hold_and_however_many_are_not_ke
     assert_eq!(desk.shard.export(6, 1, clock, &mut page), Some(22));
     assert!(page.is_empty());
 }
+
+#[test]
+fn what_a_former_member_owes_its_group_is_owed_after_a_restart_too() {
+    let mut desk = Desk::new();
+    let [(leaver, _), (stays, _)] = ["leaver", "stays"].map(|id| desk.durable(V5_0, id));
+    desk.subscribe(leaver, "$share/g/t", Q1);
+    desk.subscribe(leaver, "$share/h/#", Q1);
+    let publisher = desk.client(V5_0, "p");
+    desk.publish(publisher, "t", "1", Q1, 1);
+    assert_eq!(desk.texts(leaver), ["1", "1"]);
+    for conn in [stays, leaver] {
+        desk.subscribe(conn, "$share/g/t", Q1);
+    }
+    desk.unsubscribe(leaver, &["$share/g/t", "$share/h/#"]);
+    let mut desk = restart(&mut desk, 1_000);
+    let stays = resumed(&mut desk, V5_0, "stays");
+    let leaver = resumed(&mut desk, V5_0, "leaver");
+    assert_eq!(desk.texts(leaver), ["1", "1"]);
+    // And over one more.
+    let mut desk = {
+        desk.take_all(stays);
+        restart(&mut desk, 1_000)
+    };
+    let stays = resumed(&mut desk, V5_0, "stays");
+    // Its session ends: nobody is left in `h`.
+    desk.client(V5_0, "leaver");
+    assert_eq!(desk.texts(stays), ["1"]);
+    assert_eq!(desk.stats().dropped.no_member, 1);
+    desk.check_books();
+}
