@@ -114,9 +114,11 @@ pub struct Limits {
     pub mailbox_messages: usize,
     /// The same in bytes.
     pub mailbox_bytes: usize,
-    /// Bytes that wait in the queues of all sessions together, connected or not. Beyond it CONNECT is
-    /// answered with Server busy (0x89; return code 3 before MQTT 5.0); what each queue may hold is
-    /// in [`SessionLimits`].
+    /// Bytes of messages that are kept for all sessions together, connected or not: in their queues, and
+    /// sent and not acknowledged. A session gets no more than would then still be free for the others, as
+    /// with [`SumLimits::queued_bytes`] of each shard, so that a few don't use up all of it. Where it is
+    /// used up all the same, by very many, CONNECT is answered with Server busy (0x89; return code 3
+    /// before MQTT 5.0).
     pub queued_bytes: usize,
     /// Clients that wait for their password to be checked, 64 KiB of password each at most. Beyond it
     /// CONNECT is answered with Server busy (0x89; return code 3 before MQTT 5.0). One thread checks

@@ -125,18 +125,25 @@ impl Saves {
     }
 }
 
-/// What waits in the queues of all sessions.
+/// What is kept of messages for all sessions.
 pub(crate) struct Queues {
     bytes: Vec<AtomicUsize>,
     limit: usize,
 }
 
 impl Queues {
-    /// The bytes that wait on one shard. Costs a load where nothing has changed.
+    /// The bytes that one shard keeps. Costs a load where nothing has changed.
     pub(crate) fn set(&self, shard: usize, bytes: usize) {
         if self.bytes[shard].load(Ordering::Relaxed) != bytes {
             self.bytes[shard].store(bytes, Ordering::Relaxed);
         }
+    }
+
+    /// What the other shards leave for this one.
+    pub(crate) fn room(&self, shard: usize) -> usize {
+        let others = (self.bytes.iter().enumerate()).filter(|(number, _)| *number != shard);
+        let others = others.map(|(_, bytes)| bytes.load(Ordering::Relaxed));
+        self.limit.saturating_sub(others.sum())
     }
 
     pub(crate) fn are_full(&self) -> bool {

@@ -142,8 +142,11 @@ impl Driver {
             let joined = std::mem::take(&mut self.joined);
             self.shared.joining[self.number].fetch_sub(joined, Ordering::SeqCst);
         }
-        let bytes = self.shard.stats().queued_bytes;
+        let stats = self.shard.stats();
+        let bytes = stats.queued_bytes + stats.inflight_bytes;
         self.shared.queues.set(self.number, bytes as usize);
+        let room = self.shared.queues.room(self.number);
+        self.shard.set_queued_room(room);
     }
 
     /// Lets the acknowledgements go whose messages the other shards have taken, all of them.

@@ -46,7 +46,7 @@ impl Keeper {
         for (number, shard) in shards.iter().enumerate() {
             // What other shards have to know before the first turn of this one.
             shared.subscriptions[number].store(shard.subscriptions(), Ordering::SeqCst);
-            let bytes = shard.stats().queued_bytes;
+            let bytes = shard.stats().queued_bytes + shard.stats().inflight_bytes;
             shared.queues.set(number, bytes as usize);
         }
         Ok(Self {

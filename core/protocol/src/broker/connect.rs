@@ -199,7 +199,7 @@ impl Shard {
             return Err(PeerError::new(ReasonCode::SERVER_BUSY, what));
         }
         let id = known.map_or(client_id.len(), |_| 0);
-        let names = id + connect.user_name.map_or(0, str::len);
+        let names = id + connect.user_name.map_or(0, user_weight);
         if !may_hold(limits.sums.name_bytes, stats.name_bytes, 0, names) {
             stats.over_limit.shard_name_bytes += 1;
             return quota("the names of all clients take as much as they may");
@@ -263,7 +263,7 @@ impl Shard {
         let number = |property| connect.properties.number(property);
         conn.stage = Stage::Connected;
         conn.session = slot;
-        self.links.stats.name_bytes += conn.user.as_ref().map_or(0, |user| user.len() as u64);
+        self.links.stats.name_bytes += conn.user.as_deref().map_or(0, user_weight) as u64;
         let (listener, origin) = (conn.listener, session.origin);
         let rates = self.listeners.get(usize::from(listener.0));
         conn.meter = Meter::new(rates);
@@ -440,6 +440,11 @@ impl Shard {
             }
         }
     }
+}
+
+/// What the user name of a client weighs: the driver keeps it too.
+pub(super) const fn user_weight(user_name: &str) -> usize {
+    2 * user_name.len()
 }
 
 /// More properties than [`Limits::property_bytes`](super::limits::Limits::property_bytes).

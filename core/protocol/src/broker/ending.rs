@@ -1,6 +1,7 @@
 //! How connections and sessions end, for whatever reason.
 
 use super::arena::NONE;
+use super::connect::user_weight;
 use super::connection::Stage;
 use super::explain::words_for;
 use super::meter::Way;
@@ -182,7 +183,7 @@ impl Shard {
     pub(super) fn unlink(&mut self, id: u32, now: Time) -> Option<u32> {
         let conn = &mut self.links.conns[id];
         let slot = std::mem::replace(&mut conn.session, NONE);
-        let user = conn.user.as_ref().map_or(0, |user| user.len());
+        let user = conn.user.as_deref().map_or(0, user_weight);
         let session = self.links.sessions.get_mut(slot)?;
         session.conn = NONE;
         session.window.disconnected();

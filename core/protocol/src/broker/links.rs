@@ -12,6 +12,7 @@ use super::out::Out;
 use super::pool::Pool;
 use super::ranking::Ranking;
 use super::session::{Parcel, Session, parcel_weight};
+use super::shard::Shard;
 use super::slow::{First, SlowLimits, SlowList, Watch};
 use super::source::{Source, write_as_is};
 use super::stats::{Dropped, Stats};
@@ -37,6 +38,8 @@ pub(super) struct Links {
     pub(super) intake: Intake,
     /// Bytes of acknowledgements that wait.
     pub(super) owed_bytes: usize,
+    /// What other shards leave for messages that are kept.
+    queued_room: usize,
     pub(super) stats: Stats,
     /// What sessions counted that are over.
     pub(super) ended: ClientCounters,
@@ -50,6 +53,13 @@ pub(super) struct Links {
 /// Expired messages that are dropped at most to make room for one.
 const SWEPT_AT_ONCE: usize = 64;
 
+/// How much there is of what all share, and how much there may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    pub(super) limit: usize,
+    pub(super) total: u64,
+}
+
 /// One copy of a message: for whom, and how.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Copy<'a> {
@@ -59,6 +69,15 @@ pub(super) struct Copy<'a> {
     pub(super) ids: &'a [u32],
     /// See [`Parcel`].
     pub(super) share: u16,
+}
+
+impl Shard {
+    /// What the other shards leave of a limit that all of them have for messages that are kept: in
+    /// queues, or sent and not acknowledged. [`SumLimits::queued_bytes`](super::SumLimits::queued_bytes)
+    /// holds as well. Without a limit at first.
+    pub fn set_queued_room(&mut self, bytes: usize) {
+        self.links.queued_room = bytes;
+    }
 }
 
 impl Links {
@@ -73,6 +92,7 @@ impl Links {
             frames: Frames::default(),
             intake: Intake::default(),
             owed_bytes: 0,
+            queued_room: usize::MAX,
             stats: Stats::default(),
             ended: ClientCounters::default(),
             slow: slow.map(|limits| Box::new(SlowList::new(limits))),
@@ -93,6 +113,14 @@ impl Links {
         left.max(ALLOWANCE).min(*outbound_bytes)
     }
 
+    /// What all sessions keep of messages, and what they may.
+    pub(super) fn message_room(&self) -> Room {
+        Room {
+            limit: self.limits.sums.queued_bytes.min(self.queued_room),
+            total: self.stats.queued_bytes + self.stats.inflight_bytes,
+        }
+    }
+
     /// Sends a copy at once when the client is there, its window and its buffer have room and
     /// nothing of its kind waits; else queues or drops it.
     ///
@@ -106,7 +134,7 @@ impl Links {
         out: &mut Out,
     ) {
         let room = self.outbound_room();
-        let messages = self.stats.queued_bytes + self.stats.inflight_bytes;
+        let messages = self.message_room();
         let session = &mut self.sessions[copy.session];
         let id = session.conn;
         let Some(conn) = self.conns.get_mut(id) else {
@@ -271,13 +299,13 @@ impl Links {
     fn queue_share(&self, session: u32, weight: usize) -> (bool, QueueLimits) {
         let session = &self.sessions[session];
         let limits = self.limits.queue;
-        let total = self.stats.queued_bytes + self.stats.inflight_bytes;
+        let room = self.message_room();
         let queued = session.queue.bytes() + weight;
-        if queued > limits.bytes || session.has_share(weight, total, &self.limits) {
+        if queued > limits.bytes || session.has_share(weight, room) {
             return (false, limits);
         }
         let own = session.message_bytes() + weight;
-        let left = free(self.limits.sums.queued_bytes, total + weight as u64);
+        let left = free(room.limit, room.total + weight as u64);
         let share = left.max(ALLOWANCE);
         let surplus = match limits.policy {
             OverflowPolicy::DropOldest => (own - share).div_ceil(2),

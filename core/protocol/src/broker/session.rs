@@ -5,7 +5,7 @@ use super::clients::Counters;
 use super::exclusive::Exclusive;
 use super::index::FilterId;
 use super::limits::Limits;
-use super::links::Copy;
+use super::links::{Copy, Room};
 use super::record::{Rev, SessKey};
 use super::replay::Replays;
 use super::share::Memberships;
@@ -119,22 +119,14 @@ impl Session {
         self.window.can_push() && (bytes <= most || self.inflight_bytes == 0)
     }
 
-    /// Whether a QoS 1 or 2 message of this weight need not go through the queue. `total`: what all sessions
-    /// have.
-    pub(super) fn may_skip_queue(&self, weight: usize, total: u64, limits: &Limits) -> bool {
-        self.queue.is_empty()
-            && self.may_launch(weight, limits)
-            && self.has_share(weight, total, limits)
+    /// Whether a QoS 1 or 2 message of this weight need not go through the queue.
+    pub(super) fn may_skip_queue(&self, weight: usize, room: Room, limits: &Limits) -> bool {
+        self.queue.is_empty() && self.may_launch(weight, limits) && self.has_share(weight, room)
     }
 
     /// Whether it may have a message of this weight more, of all that sessions may have of the shard.
-    pub(super) fn has_share(&self, weight: usize, total: u64, limits: &Limits) -> bool {
-        may_hold(
-            limits.sums.queued_bytes,
-            total,
-            self.message_bytes(),
-            weight,
-        )
+    pub(super) fn has_share(&self, weight: usize, room: Room) -> bool {
+        may_hold(room.limit, room.total, self.message_bytes(), weight)
     }
 
     /// Takes a message that is sent now into the window, which [`may_launch`](Self::may_launch) was asked for,

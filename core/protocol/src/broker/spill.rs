@@ -82,11 +82,10 @@ impl Links {
         };
         let (queue, limits) = (&session.queue, &self.limits.queue);
         let weight = size_of::<Parcel>() + message.memory();
-        let total = self.stats.queued_bytes + self.stats.inflight_bytes;
         session.conn != NONE
             && queue.len() < limits.items
             && queue.bytes() + weight <= limits.bytes
-            && session.has_share(weight, total, &self.limits)
+            && session.has_share(weight, self.message_room())
     }
 
     fn take_spilled(

@@ -33,7 +33,7 @@ pub struct SumLimits {
     pub filter_bytes: usize,
     /// Wills. Beyond a client's share CONNECT is refused: 0x97, before MQTT 5.0 return code 3.
     pub will_bytes: usize,
-    /// Client identifiers of sessions and user names of connected clients. Beyond a client's share CONNECT
+    /// Client identifiers of sessions and user names of connected clients, the latter twice. Beyond a client's share CONNECT
     /// is refused: 0x97, before MQTT 5.0 return code 3.
     pub name_bytes: usize,
     /// Topics behind topic aliases, of both directions. A client that sets more than its share is

@@ -2,6 +2,7 @@
 //! hold little.
 
 use super::desk::*;
+use crate::broker::connect::user_weight;
 use crate::broker::exclusive::claim_weight;
 use crate::broker::index::filter_weight;
 use crate::broker::share::group_weight;
@@ -26,7 +27,7 @@ pub(super) fn check_sums(shard: &Shard) {
         outbound += conn.outbound_len();
         aliases += conn.alias_bytes() as u64;
         if links.sessions.get(conn.session).is_some() {
-            names += conn.user.as_ref().map_or(0, |user| user.len() as u64);
+            names += conn.user.as_deref().map_or(0, user_weight) as u64;
         }
     }
     let (mut queued, mut inflight, mut wills, mut filters) = (0, 0, 0, 0);
@@ -374,6 +375,35 @@ fn sessions_share_what_may_wait_and_each_drop_is_counted() {
         assert_eq!(desk.shard.client("bystander").unwrap().queued, 10);
         desk.check_books();
     }
+}
+
+/// Where other shards have used a common limit up, only the allowance is left here.
+#[test]
+fn what_other_shards_hold_is_not_there_twice() {
+    let mut desk = Desk::new();
+    let (away, _) = desk.durable(V3_1_1, "away");
+    desk.subscribe(away, "t", Q1);
+    desk.cut(away);
+    let publisher = desk.client(V3_1_1, "publisher");
+    let payload = "x".repeat(1_000);
+    for (room, most) in [(100_000, 50_000), (20_000, 50_000), (120_000, 60_000)] {
+        desk.shard.set_queued_room(room);
+        for _ in 0..100 {
+            desk.publish(publisher, "t", &payload, Q1, 1);
+        }
+        let queued = desk.stats().queued_bytes;
+        assert!((most - 2_000..=most).contains(&queued), "{room}: {queued}");
+    }
+    desk.shard.set_queued_room(0);
+    let (other, _) = desk.durable(V3_1_1, "other");
+    desk.subscribe(other, "modest", Q1);
+    desk.cut(other);
+    for _ in 0..100 {
+        desk.publish(publisher, "modest", &payload, Q1, 1);
+    }
+    let kept = desk.shard.client("other").unwrap().queued_bytes;
+    assert!((ALLOWANCE - 1_200..=ALLOWANCE).contains(&kept), "{kept}");
+    desk.check_books();
 }
 
 #[test]
