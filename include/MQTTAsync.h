@@ -780,6 +780,14 @@ LIBMQTT_API MQTTAsync_nameValue* MQTTAsync_getVersionInfo(void);
  */
 LIBMQTT_API const char* MQTTAsync_strerror(int code);
 
+/* ---- Functions: trace -------------------------------------------------------------------- */
+
+/** Set the level from which on lines are traced; see MQTTClient_setTraceLevel, of which it is another name. */
+LIBMQTT_API void MQTTAsync_setTraceLevel(enum MQTTASYNC_TRACE_LEVELS level);
+
+/** Set a function that receives the lines, or NULL for none. May be called at any time. */
+LIBMQTT_API void MQTTAsync_setTraceCallback(MQTTAsync_traceCallback* callback);
+
 #if defined(__cplusplus)
 }
 #endif

@@ -393,7 +393,8 @@ enum MQTTCLIENT_TRACE_LEVELS
 };
 
 /**
- * Receives a line of trace, which is valid during the call. Tracing has no functions yet.
+ * Receives a line of trace, which is valid during the call. Runs on a thread of its own, one line at a
+ * time, and may call the library. When 10,000 lines wait for it, more are dropped, which a line tells.
  */
 typedef void MQTTClient_traceCallback(enum MQTTCLIENT_TRACE_LEVELS level, char* message);
 
@@ -688,6 +689,22 @@ LIBMQTT_API MQTTClient_nameValue* MQTTClient_getVersionInfo(void);
  * unknown code on the same thread; all other texts are static.
  */
 LIBMQTT_API const char* MQTTClient_strerror(int code);
+
+/* ---- Functions: trace -------------------------------------------------------------------- */
+
+/**
+ * Set the level from which on lines are traced: MINIMUM unless the environment says otherwise. May be
+ * called at any time; holds for all clients of the process, until the last one is destroyed.
+ *
+ * Lines go where the environment says when the first client is created: MQTT_C_CLIENT_TRACE is ON for
+ * standard output or the name of a file, which becomes NAME.0 after MQTT_C_CLIENT_TRACE_MAX_LINES (1000)
+ * lines; MQTT_C_CLIENT_TRACE_LEVEL is MAXIMUM, MEDIUM, MINIMUM, PROTOCOL or ERROR. Each packet is a line
+ * of level PROTOCOL, with up to 20 bytes of a payload; passwords are never shown.
+ */
+LIBMQTT_API void MQTTClient_setTraceLevel(enum MQTTCLIENT_TRACE_LEVELS level);
+
+/** Set a function that receives the lines, or NULL for none. May be called at any time. */
+LIBMQTT_API void MQTTClient_setTraceCallback(MQTTClient_traceCallback* callback);
 
 #if defined(__cplusplus)
 }

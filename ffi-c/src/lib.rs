@@ -11,6 +11,7 @@
 //! - `outgoing`: a message to publish, `callback`: a function of the application.
 //! - `process`: what is done once in a process.
 //! - `persistence`: what a client keeps outside of the process.
+//! - `trace`: lines that say what happens, for both.
 //! - `alloc`: memory that C will free comes from C's `malloc`.
 //! - `signals`: the threads of the library take none.
 //! - `errors`: the return codes and their texts.
@@ -39,3 +40,4 @@ mod process;
 mod properties;
 mod ptr;
 mod signals;
+mod trace;

@@ -4,16 +4,18 @@
 mod peer;
 
 use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use peer::{Conn, Events, Server, deadline, open};
-use ternmq_client::link::{Event, Journal, Link, Silent, Status};
+use ternmq_client::link::{Event, Journal, Link, Observers, Silent, Status, Tap};
 use ternmq_client::{
     Backoff, ConnectError, ConnectOptions, Limits, PropertiesBuf, PropertyId,
     Status as ClientStatus, Value, blocking,
 };
 use ternmq_protocol::client::{Cause, DropReason, Event as SessionEvent, PublishRefused};
 use ternmq_protocol::codec::{Packet, Properties, QoS, SubscriptionOptions};
+use ternmq_protocol::outbound::Outbound;
 use ternmq_protocol::{Message, ProtocolVersion, ReasonCode, Time};
 
 fn message(topic: &str, payload: &[u8], qos: QoS) -> Message {
@@ -461,7 +463,7 @@ fn a_full_outbox_refuses_and_tells_when_there_is_room() {
 }
 
 /// Says what a link tells its journal; refuses to keep what has no payload.
-struct Notes(std::sync::Arc<std::sync::Mutex<Vec<String>>>);
+struct Notes(Arc<Mutex<Vec<String>>>);
 
 impl Journal for Notes {
     fn keep(&mut self, _now: Time, packet_id: u16, message: &Message) -> bool {
@@ -491,11 +493,12 @@ impl Journal for Notes {
 #[test]
 fn a_journal_keeps_what_is_published_before_it_is_taken() {
     let server = Server::start();
-    let notes = std::sync::Arc::default();
-    let journal = Box::new(Notes(std::sync::Arc::clone(&notes)));
-    let options = server.options();
-    let link = Link::open_with_journal(options, std::sync::Arc::new(Silent), Some(journal));
-    let link = link.unwrap();
+    let notes = Arc::default();
+    let observers = Observers {
+        journal: Some(Box::new(Notes(Arc::clone(&notes)))),
+        tap: None,
+    };
+    let link = Link::open_observed(server.options(), Arc::new(Silent), observers).unwrap();
     // The journal has its say over options that are changed, too.
     link.reconfigure(|options| options.session.report_progress = false);
     link.connect().unwrap();
@@ -522,6 +525,60 @@ fn a_journal_keeps_what_is_published_before_it_is_taken() {
             "published 1"
         ]
     );
+}
+
+/// Collects what passes, and where packets begin.
+#[derive(Default)]
+struct Passing {
+    sent: Mutex<Vec<u8>>,
+    received: Mutex<Vec<(usize, bool)>>,
+}
+
+impl Tap for Passing {
+    fn sending(&self, packets: &Outbound) {
+        let mut slices = [std::io::IoSlice::new(&[]); 8];
+        let count = packets.gather(&mut slices);
+        let mut sent = self.sent.lock().unwrap();
+        slices[..count]
+            .iter()
+            .for_each(|slice| sent.extend_from_slice(slice));
+    }
+
+    fn received(&self, bytes: &[u8], begins: bool) {
+        self.received.lock().unwrap().push((bytes.len(), begins));
+    }
+}
+
+#[test]
+fn a_tap_sees_whole_packets_go_and_knows_where_those_begin_that_come() {
+    let server = Server::start();
+    let tap = Arc::new(Passing::default());
+    let observers = Observers {
+        tap: Some(tap.clone()),
+        ..Observers::default()
+    };
+    let link = Link::open_observed(server.options(), Arc::new(Silent), observers).unwrap();
+    link.connect().unwrap();
+    let mut conn = server.accept_mqtt(false);
+    wait_for(&link, Status::Connected);
+    let big = vec![b'x'; 10_000];
+    link.publish(message("t", &big, QoS::AtMostOnce)).unwrap();
+    assert_eq!(conn.expect_publish().2.len(), big.len());
+    let token = link.publish(message("t", b"", QoS::AtLeastOnce)).unwrap();
+    conn.expect_publish();
+    conn.send(&[0x40, 2]);
+    let half = link.wait(deadline(), |_| {
+        let received = tap.received.lock().unwrap();
+        (received.last() == Some(&(2, true))).then_some(())
+    });
+    assert!(half.is_some());
+    conn.send(&[0, 1]);
+    let done = link.wait(deadline(), |s| (!s.is_pending(token)).then_some(()));
+    assert!(done.is_some());
+    assert_eq!(tap.received.lock().unwrap().last(), Some(&(2, false)));
+    let sent = tap.sent.lock().unwrap();
+    assert!(sent.starts_with(&[0x10]) && sent.ends_with(b"t\0\x01\0"));
+    assert!(sent.windows(big.len()).any(|part| part == big));
 }
 
 #[test]

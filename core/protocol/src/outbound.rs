@@ -103,6 +103,11 @@ impl Outbound {
         self.len == 0
     }
 
+    /// The most slices that [`Outbound::gather`] fills.
+    pub fn slices(&self) -> usize {
+        2 * self.splices.len() + 1
+    }
+
     /// Fills `slices` with what is to be sent next and returns how many it filled.
     pub fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut count = 0;

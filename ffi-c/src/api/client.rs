@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use ternmq_protocol::ReasonCode;
 use ternmq_protocol::codec::Place;
 
-use super::response;
+use super::{information, response};
 use crate::boundary::guard;
 use crate::callback::Callback;
 use crate::facade::{Client, MIN_COMMAND_TIMEOUT};
 use crate::handle::Handles;
 use crate::options::{self, ConnectRequest, Connecting};
 use crate::persistence::{Opening, Store};
+use crate::trace::Traced;
 use crate::types::client::*;
 use crate::types::persistence::{MQTTCLIENT_PERSISTENCE_DEFAULT, MQTTCLIENT_PERSISTENCE_ERROR};
 use crate::types::properties::{MQTTProperties, MQTTReasonCodes};
@@ -113,6 +114,7 @@ unsafe fn create(
         let uri = ptr::text(uri).map_err(|_| MQTTCLIENT_BAD_UTF8_STRING)?;
         let uri = uri.unwrap_or_default();
         let server = options::endpoint(uri)?;
+        let traced = Traced::begin(information::CLIENT_PRODUCT);
         let without_scheme = uri.split_once("://").map_or(uri, |(_, rest)| rest);
         let store = Store::open(&Opening {
             persistence_type,
@@ -121,7 +123,7 @@ unsafe fn create(
             server: &CString::new(without_scheme).unwrap_or_default(),
             is_v5,
         })?;
-        Client::new(server, id, is_v5, store)?
+        Client::new(server, id, is_v5, store, traced)?
     };
     process::prepare();
     Ok(client)

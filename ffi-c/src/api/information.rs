@@ -14,6 +14,9 @@ const VERSION: &CStr =
         Err(_) => panic!("a version holds no NUL"),
     };
 
+pub(super) const CLIENT_PRODUCT: &CStr = c"TernMQ blocking MQTT client library";
+pub(super) const ASYNC_PRODUCT: &CStr = c"TernMQ non-blocking MQTT client library";
+
 #[unsafe(no_mangle)]
 pub extern "C" fn ternmq_version() -> *const c_char {
     VERSION.as_ptr()
@@ -21,13 +24,13 @@ pub extern "C" fn ternmq_version() -> *const c_char {
 
 #[unsafe(no_mangle)]
 pub extern "C" fn MQTTClient_getVersionInfo() -> *mut MQTTClient_nameValue {
-    static INFO: VersionInfo = VersionInfo::new(c"TernMQ blocking MQTT client library");
+    static INFO: VersionInfo = VersionInfo::new(CLIENT_PRODUCT);
     INFO.as_ptr()
 }
 
 #[unsafe(no_mangle)]
 pub extern "C" fn MQTTAsync_getVersionInfo() -> *mut MQTTAsync_nameValue {
-    static INFO: VersionInfo = VersionInfo::new(c"TernMQ non-blocking MQTT client library");
+    static INFO: VersionInfo = VersionInfo::new(ASYNC_PRODUCT);
     INFO.as_ptr()
 }
 

@@ -15,5 +15,6 @@ pub mod publish;
 pub mod receive;
 pub mod subscribe;
 pub mod threads;
+pub mod trace;
 
 mod response;

@@ -22,9 +22,9 @@ use std::time::{Duration, Instant};
 
 use ternmq_client::ConnectOptions;
 use ternmq_client::executor::Strand;
-use ternmq_client::link::{Event, Link, Notify, Status};
+use ternmq_client::link::{Event, Link, Notify, Observers, Status};
 use ternmq_protocol::ReasonCode;
-use ternmq_protocol::client::{Incoming, Options};
+use ternmq_protocol::client::{Incoming, Options, Stored};
 use ternmq_protocol::codec::PropertiesBuf;
 use ternmq_transport::Endpoint;
 
@@ -34,6 +34,7 @@ pub(crate) use receive::Received;
 use crate::outgoing::Aliases;
 use crate::persistence::{Keeper, Restored, Store};
 use crate::signals;
+use crate::trace::{MINIMUM, Packets, Traced, trace};
 use crate::types::client::*;
 
 /// How long subscribing and unsubscribing wait for the server, unless set otherwise.
@@ -54,6 +55,8 @@ pub(crate) struct Client {
     link: Link,
     /// Where messages outlive the process, if they are to.
     store: Option<Arc<Store>>,
+    /// As long as there are clients there is a trace.
+    _traced: Traced,
     state: Mutex<State>,
     /// The state has changed.
     changed: Condvar,
@@ -117,6 +120,7 @@ impl Client {
         client_id: &str,
         is_v5: bool,
         store: Option<Arc<Store>>,
+        traced: Traced,
     ) -> Result<Arc<Self>, Code> {
         let options = ConnectOptions {
             session: Options {
@@ -127,11 +131,14 @@ impl Client {
             ..ConnectOptions::new(Vec::new())
         };
         let doorbell = Arc::new(Doorbell(OnceLock::new()));
-        let journal = store.clone().map(|store| Box::new(Keeper(store)) as _);
-        let open = || Link::open_with_journal(options, doorbell.clone(), journal);
+        let observers = Observers {
+            journal: store.clone().map(|store| Box::new(Keeper(store)) as _),
+            tap: Some(Arc::new(Packets::new(traced.number(), client_id, is_v5))),
+        };
+        let open = || Link::open_observed(options, doorbell.clone(), observers);
         let link = signals::blocked(open).map_err(|_| MQTTCLIENT_FAILURE)?;
         let restored = match &store {
-            Some(store) => restore(store, &link)?,
+            Some(store) => restore(store, &link, client_id)?,
             None => Vec::new(),
         };
         let client = Arc::new_cyclic(|this| Self {
@@ -140,6 +147,7 @@ impl Client {
             server,
             link,
             store,
+            _traced: traced,
             state: Mutex::new(State {
                 callbacks: Callbacks::default(),
                 inbox: events::Inbox::default(),
@@ -250,9 +258,21 @@ impl Client {
 }
 
 /// Puts back what a store has; gives the messages that are for the application.
-fn restore(store: &Store, link: &Link) -> Result<Vec<Incoming>, Code> {
+fn restore(store: &Store, link: &Link, client_id: &str) -> Result<Vec<Incoming>, Code> {
     let now = link.session(|now, _| now);
     let Restored { session, queue } = store.restore(now)?;
+    let is_received = |stored: &&Stored| matches!(stored, Stored::Received { .. });
+    let received = session.iter().filter(is_received).count();
+    trace!(
+        MINIMUM,
+        "{} sent messages and {received} received messages restored for client {client_id}",
+        session.len() - received
+    );
+    trace!(
+        MINIMUM,
+        "{} queued messages restored for client {client_id}",
+        queue.len()
+    );
     link.session(|_, into| {
         for stored in session {
             let restored = into.restore(stored);

@@ -11,6 +11,7 @@ use ternmq_protocol::{Message, ReasonCode};
 
 use super::{Client, Code};
 use crate::outgoing::Outgoing;
+use crate::trace::{MINIMUM, trace};
 use crate::types::client::*;
 use crate::types::persistence::MQTTCLIENT_PERSISTENCE_ERROR;
 
@@ -56,6 +57,7 @@ impl Client {
         let message = outgoing.message(|| self.now(), aliases);
         let message = message.map_err(|_| MQTTCLIENT_FAILURE)?;
         let noted = self.is_v5 && outgoing.qos != QoS::AtMostOnce;
+        let mut blocked = false;
         loop {
             let room = self.room.load(Ordering::Acquire);
             let published = match noted {
@@ -64,7 +66,16 @@ impl Client {
             };
             match published {
                 Ok(token) => return Ok(token),
-                Err(PublishRefused::Full) => self.wait_for_room(room)?,
+                Err(PublishRefused::Full) => {
+                    if !std::mem::replace(&mut blocked, true) {
+                        let client_id = &self.client_id;
+                        trace!(
+                            MINIMUM,
+                            "Blocking publish on queue full for client {client_id}"
+                        );
+                    }
+                    self.wait_for_room(room)?;
+                }
                 Err(PublishRefused::NotConnected) => return Err(MQTTCLIENT_DISCONNECTED),
                 Err(PublishRefused::NoPacketId) => return Err(MQTTCLIENT_MAX_MESSAGES_INFLIGHT),
                 Err(PublishRefused::TooLarge) => return Err(MQTTCLIENT_FAILURE),

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use ternmq_client::ConnectOptions;
 use ternmq_client::executor::Strand;
-use ternmq_client::link::{Link, Status};
+use ternmq_client::link::{Link, Observers, Status};
 use ternmq_protocol::ReasonCode;
 use ternmq_protocol::client::Options;
 use ternmq_protocol::codec::Properties;
@@ -35,6 +35,7 @@ pub(crate) use tell::Callbacks;
 use crate::options::nonblocking::{ConnectRequest, Creation};
 use crate::outgoing::Aliases;
 use crate::signals;
+use crate::trace::{Packets, Traced};
 use crate::types::async_::*;
 use connect::Ending;
 use inbound::Inbound;
@@ -64,6 +65,8 @@ pub(crate) struct Client {
     inbound: Mutex<Inbound>,
     /// The client was destroyed.
     ended: AtomicBool,
+    /// As long as there are clients there is a trace.
+    _traced: Traced,
 }
 
 struct State {
@@ -104,6 +107,7 @@ impl Client {
         server_name: CString,
         client_id: &str,
         creation: Creation,
+        traced: Traced,
     ) -> Result<Arc<Self>, Code> {
         let options = ConnectOptions {
             session: Options {
@@ -122,8 +126,13 @@ impl Client {
         };
         let strand = signals::blocked(|| Strand::new(run)).map_err(|_| MQTTASYNC_FAILURE)?;
         let notify = Arc::new(strand.clone());
-        let link =
-            signals::blocked(|| Link::open(options, notify)).map_err(|_| MQTTASYNC_FAILURE)?;
+        let is_v5 = creation.is_v5;
+        let observers = Observers {
+            tap: Some(Arc::new(Packets::new(traced.number(), client_id, is_v5))),
+            ..Observers::default()
+        };
+        let open = || Link::open_observed(options, notify, observers);
+        let link = signals::blocked(open).map_err(|_| MQTTASYNC_FAILURE)?;
         let result = Arc::new(Self {
             client_id: client_id.to_owned(),
             server,
@@ -134,6 +143,7 @@ impl Client {
             completed: Condvar::new(),
             inbound: Mutex::default(),
             ended: AtomicBool::new(false),
+            _traced: traced,
             creation,
         });
         // Nothing has happened yet that could have run it.

@@ -10,6 +10,7 @@ use super::outcome::Response;
 use super::requests::{Kind, Request, key_of};
 use super::{Client, Code};
 use crate::outgoing::Outgoing;
+use crate::trace::{self, trace};
 use crate::types::async_::*;
 
 impl Client {
@@ -46,6 +47,13 @@ impl Client {
             .message(now, aliases)
             .map_err(|_| MQTTASYNC_FAILURE)?;
         let at_most_once = outgoing.qos == QoS::AtMostOnce;
+        if !at_most_once && trace::wants(trace::MINIMUM) && self.waits_for_window() {
+            let client_id = &self.client_id;
+            trace!(
+                trace::MINIMUM,
+                "Blocking on server receive maximum for client {client_id}"
+            );
+        }
         let request = Request {
             response,
             kind: Kind::Publish(
@@ -77,6 +85,11 @@ impl Client {
             }
             _ => MQTTASYNC_FAILURE,
         })
+    }
+
+    /// Whether a message would wait because of others that the server has not acknowledged.
+    fn waits_for_window(&self) -> bool {
+        self.is_connected() && self.link.session(|_, session| !session.can_send())
     }
 
     /// Asks for subscriptions. `many`: the filters were given as a list, of whatever length.

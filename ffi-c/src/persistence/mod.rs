@@ -42,6 +42,7 @@ use ternmq_protocol::client::{DropReason, Event, Incoming, Progress, Token};
 use ternmq_protocol::codec::QoS;
 use ternmq_protocol::{Message, Time};
 
+use crate::trace::{ERROR, trace};
 use crate::types::persistence::*;
 use keys::Kind;
 pub(crate) use restore::Restored;
@@ -347,7 +348,8 @@ impl Inner {
         }
         let key = kind.key(self.is_v5, number);
         let parts = self.hooks.before_write(parts)?;
-        self.records.put(&key, &parts)
+        let put = self.records.put(&key, &parts);
+        put.inspect_err(|code| trace!(ERROR, "Error {code} writing record {key:?}"))
     }
 
     fn get(&mut self, key: &CStr) -> Result<Vec<u8>, Failed> {
@@ -363,7 +365,9 @@ impl Inner {
 
     /// What can't be removed now is found by the next process, and done again then.
     fn remove(&mut self, key: &CStr) {
-        let _ = self.records.remove(key);
+        if let Err(code) = self.records.remove(key) {
+            trace!(ERROR, "Error {code} removing record {key:?}");
+        }
     }
 }
 

@@ -35,6 +35,11 @@ pub const MQTTASYNC_MAX_BUFFERED: c_int = -19;
 pub type MQTTAsync = *mut c_void;
 pub type MQTTAsync_token = c_int;
 
+/// `enum MQTTASYNC_TRACE_LEVELS`. Any number may come from C, so it is a number here.
+pub type MQTTASYNC_TRACE_LEVELS = c_int;
+pub type MQTTAsync_traceCallback =
+    unsafe extern "C" fn(level: MQTTASYNC_TRACE_LEVELS, message: *mut c_char);
+
 pub type MQTTAsync_init_options = MQTTClient_init_options;
 pub type MQTTAsync_message = MQTTClient_message;
 pub type MQTTAsync_willOptions = MQTTClient_willOptions;

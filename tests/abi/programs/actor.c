@@ -151,6 +151,28 @@ static void on_disconnected(void* context, MQTTProperties* properties, enum MQTT
   count(&lost);
 }
 
+/* Calls into the library from a line of trace, which Paho does not allow. */
+static int calls_inside;
+/* A line with this text ends the program. */
+static char const* last_text;
+
+static void on_trace(enum MQTTCLIENT_TRACE_LEVELS level, char* message)
+{
+  if (calls_inside)
+    say("traced %d connected %d: %s", level, MQTTClient_isConnected(client), message);
+  else
+    say("traced %d: %s", level, message);
+  if (last_text != NULL && strstr(message, last_text) != NULL)
+    _exit(0);
+}
+
+static void listen_(int level, int inside)
+{
+  calls_inside = inside;
+  MQTTClient_setTraceLevel(level);
+  MQTTClient_setTraceCallback(on_trace);
+}
+
 static int is_v5(void)
 {
   return options.MQTTVersion == MQTTVERSION_5;
@@ -299,6 +321,10 @@ static void set_up(char* step[])
     memory_store_holds(step[1], step[2] == NULL ? "" : step[2]);
   else if (is(step[0], "fail"))
     memory_store_fails(step[1], number(step[2]));
+  else if (is(step[0], "quits"))
+    last_text = step[1];
+  else if (is(step[0], "listen"))
+    listen_(number(step[1]), number(step[2]));
   else if (is(step[0], "refuse"))
     refusals = number(step[1]);
   else

@@ -120,6 +120,7 @@ impl Said {
             "lost,",
             "published ",
             "disconnected ",
+            "traced ",
             "  ",
         ];
         let of_step = |line: &&String| !others.iter().any(|other| line.starts_with(other));

@@ -35,9 +35,14 @@ fn witness() -> String {
         ),
         // Rust takes these enumerations as numbers of their names.
         after_includes: Some(
-            ["MQTTPropertyCodes", "MQTTReasonCodes"]
-                .map(|name| format!("#define {name} enum {name}\n"))
-                .concat(),
+            [
+                "MQTTPropertyCodes",
+                "MQTTReasonCodes",
+                "MQTTCLIENT_TRACE_LEVELS",
+                "MQTTASYNC_TRACE_LEVELS",
+            ]
+            .map(|name| format!("#define {name} enum {name}\n"))
+            .concat(),
         ),
         export: ExportConfig {
             item_types: vec![ItemType::Functions],

@@ -255,6 +255,10 @@ impl IoThread {
                     let now = clock::now();
                     inner.stats.reads += 1;
                     inner.stats.bytes_received += count as u64;
+                    if let Some(tap) = &inner.observers.tap {
+                        let begins = !inner.session.is_inside_packet();
+                        tap.received(&self.scratch[..count], begins);
+                    }
                     inner.session.handle_input(now, &self.scratch[..count]);
                     inner.collect(now);
                     shared.tell(inner);

@@ -11,8 +11,8 @@ use ternmq_protocol::client::{
 use ternmq_protocol::codec::{Properties, PropertiesBuf, PropertyId, QoS, Request};
 use ternmq_protocol::{Message, ReasonCode, Time};
 
+use super::Observers;
 use super::event::{Event, Stats};
-use super::journal::Journal;
 use super::subscriptions::Subscriptions;
 use crate::clock;
 use crate::error::ConnectError;
@@ -57,8 +57,8 @@ pub(crate) struct Orders {
 
 pub(crate) struct Inner {
     pub(crate) session: ClientSession,
-    /// Where the session is kept, if anywhere.
-    pub(crate) journal: Option<Box<dyn Journal>>,
+    /// Who keeps the session, and who sees the bytes.
+    pub(crate) observers: Observers,
     /// `options.session` is empty: the session has it.
     pub(crate) options: ConnectOptions,
     pub(crate) subscriptions: Subscriptions,
@@ -136,11 +136,11 @@ impl Inner {
         session: ClientSession,
         options: ConnectOptions,
         reactor: Arc<Reactor>,
-        journal: Option<Box<dyn Journal>>,
+        observers: Observers,
     ) -> Self {
         Self {
             session,
-            journal,
+            observers,
             options,
             subscriptions: Subscriptions::default(),
             stats: Stats::default(),
@@ -191,7 +191,7 @@ impl Inner {
 
     fn collect_events(&mut self, now: Time) {
         while let Some(event) = self.session.poll_event() {
-            if let Some(journal) = &mut self.journal {
+            if let Some(journal) = &mut self.observers.journal {
                 journal.note(now, &event);
             }
             match event {
@@ -256,7 +256,7 @@ impl Inner {
         note: u32,
     ) -> Result<Token, PublishRefused> {
         let at_most_once = message.qos() == QoS::AtMostOnce;
-        let published = match self.journal {
+        let published = match self.observers.journal {
             Some(_) if !at_most_once => self.keep_and_publish(now, message),
             _ => self.session.publish_noted(now, message, note),
         };
@@ -270,7 +270,7 @@ impl Inner {
     /// Stores the message, then has the session take it.
     fn keep_and_publish(&mut self, now: Time, message: Message) -> Result<Token, PublishRefused> {
         let token = self.session.next_token(&message)?;
-        let Some(journal) = &mut self.journal else {
+        let Some(journal) = &mut self.observers.journal else {
             return self.session.publish(now, message);
         };
         if !journal.keep(now, token.0, &message) {

@@ -4,7 +4,7 @@ use ternmq_protocol::client::Event;
 use ternmq_protocol::{Message, Time};
 
 /// A store that follows a session as things happen; given to
-/// [`Link::open_with_journal`](super::Link::open_with_journal).
+/// [`Link::open_observed`](super::Link::open_observed).
 ///
 /// Its methods run under the lock of the link, before anything that depends on them is written to the
 /// socket: a PUBLISH leaves once it is kept, PUBACK, PUBREC and PUBREL once the event that they follow

@@ -29,6 +29,7 @@ mod inner;
 mod journal;
 mod shared;
 mod subscriptions;
+mod tap;
 mod wire;
 
 use std::io;
@@ -45,6 +46,7 @@ use ternmq_protocol::{Message, ReasonCode, Time};
 pub use event::{Event, Stats};
 pub use inner::Status;
 pub use journal::Journal;
+pub use tap::Tap;
 
 pub(crate) use inner::{Farewell, Inner, Orders};
 pub(crate) use shared::{Flush, Shared};
@@ -87,6 +89,15 @@ impl<F: Fn() + Send + Sync> Notify for F {
 #[derive(Clone)]
 pub struct Link(Arc<Handle>);
 
+/// Who follows a link more closely than by its events. Nobody, by default.
+#[derive(Default)]
+pub struct Observers {
+    /// Keeps the session outside of the process.
+    pub journal: Option<Box<dyn Journal>>,
+    /// Sees the bytes.
+    pub tap: Option<Arc<dyn Tap>>,
+}
+
 /// A handle that does not keep the client. What a [`Notify`] may hold.
 #[derive(Clone, Default)]
 pub struct WeakLink(Weak<Handle>);
@@ -106,25 +117,25 @@ impl Link {
     /// [`ConnectError::Options`] when no CONNECT can carry the options, [`ConnectError::Io`] when
     /// the IO thread can't be started.
     pub fn open(options: ConnectOptions, on_events: Arc<dyn Notify>) -> Result<Self, ConnectError> {
-        Self::open_with_journal(options, on_events, None)
+        Self::open_observed(options, on_events, Observers::default())
     }
 
-    /// As [`open`](Self::open), with a store for the session state. What it has from an earlier process
-    /// is put back with [`ClientSession::restore`] by [`session`](Self::session), before the first
-    /// connection.
+    /// As [`open`](Self::open), with a store for the session state or a tap. What a store has from an
+    /// earlier process is put back with [`ClientSession::restore`] by [`session`](Self::session), before
+    /// the first connection.
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub fn open_with_journal(
+    pub fn open_observed(
         mut options: ConnectOptions,
         on_events: Arc<dyn Notify>,
-        journal: Option<Box<dyn Journal>>,
+        observers: Observers,
     ) -> Result<Self, ConnectError> {
-        options.session.report_progress |= journal.is_some();
+        options.session.report_progress |= observers.journal.is_some();
         let session = std::mem::take(&mut options.session);
         let session = ClientSession::new(session).map_err(ConnectError::Options)?;
         let reactor = Reactor::get().map_err(ConnectError::io)?;
-        let inner = Inner::new(session, options, reactor, journal);
+        let inner = Inner::new(session, options, reactor, observers);
         let shared = Arc::new(Shared::new(inner, on_events));
         Ok(Self(Arc::new(Handle { shared })))
     }
@@ -435,7 +446,7 @@ impl Link {
         self.with(|_, inner| {
             std::mem::swap(inner.session.options_mut(), &mut inner.options.session);
             change(&mut inner.options);
-            inner.options.session.report_progress |= inner.journal.is_some();
+            inner.options.session.report_progress |= inner.observers.journal.is_some();
             std::mem::swap(inner.session.options_mut(), &mut inner.options.session);
         });
     }

@@ -135,6 +135,9 @@ impl Shared {
             let mut wire = self.wire();
             if wire.sending.is_empty() && inner.online {
                 std::mem::swap(inner.session.outbound(), &mut wire.sending);
+                if let Some(tap) = &inner.observers.tap {
+                    tap.sending(&wire.sending);
+                }
             }
             inner.unsent = wire.sending.len();
             if inner.unsent == 0 || !inner.online {

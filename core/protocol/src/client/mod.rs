@@ -155,6 +155,11 @@ impl ClientSession {
         })
     }
 
+    /// Whether the input so far has ended inside a packet.
+    pub fn is_inside_packet(&self) -> bool {
+        self.frames.is_partial()
+    }
+
     /// Where the session is in the life of a connection.
     pub fn state(&self) -> State {
         self.state

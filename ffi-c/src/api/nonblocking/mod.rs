@@ -7,11 +7,13 @@ use std::ffi::{c_char, c_int, c_void};
 use std::sync::Arc;
 
 use super::client::code;
+use super::information;
 use crate::boundary::guard;
 use crate::handle::Handles;
 use crate::nonblocking::Client;
 use crate::options::nonblocking::Connecting;
 use crate::options::{self, nonblocking};
+use crate::trace::Traced;
 use crate::types::async_::*;
 use crate::types::persistence::{MQTTCLIENT_PERSISTENCE_ERROR, MQTTCLIENT_PERSISTENCE_NONE};
 use crate::{process, ptr};
@@ -99,6 +101,7 @@ unsafe fn create(
         nonblocking::without_scheme(uri),
         client_id,
         creation,
+        Traced::begin(information::ASYNC_PRODUCT),
     )?;
     process::prepare();
     Ok(client)
