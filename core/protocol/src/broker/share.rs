@@ -27,6 +27,7 @@ use crate::time::Time;
 use crate::topic::SharedFilter;
 use crate::weight::Weight;
 use hashbrown::{HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -138,6 +139,8 @@ pub(super) struct Memberships {
     places: HashMap<Arc<str>, u16>,
     list: Vec<Place>,
     free: Vec<u16>,
+    /// Places of those whose home wants to know the load: only these cost anything with each input.
+    reporting: BTreeSet<u16>,
 }
 
 /// A place among the memberships, by which a copy of a message knows the group that it came through.
@@ -156,8 +159,6 @@ pub(super) struct Membership {
     pub(super) options: SubscriptionOptions,
     pub(super) identifier: Option<NonZeroU32>,
     pub(super) join: u32,
-    /// The home wants to know the load.
-    reports: bool,
 }
 
 impl Memberships {
@@ -249,6 +250,7 @@ impl Memberships {
     /// Ends a membership. Its place is not free yet.
     fn remove(&mut self, group: &str) -> Option<(u16, Membership)> {
         let place = self.places.remove(group)?;
+        self.reporting.remove(&place);
         let left = Place::Left(self.get(place)?.group.clone());
         match std::mem::replace(&mut self.list[usize::from(place)], left) {
             Place::Member(membership) => Some((place, membership)),
@@ -331,7 +333,6 @@ impl Shard {
             options,
             identifier,
             join: self.last_join,
-            reports: false,
         });
         self.links.stats.subscriptions += 1;
         let member = Member {
@@ -419,12 +420,15 @@ impl Shard {
     }
 
     /// Tells the homes that asked how many messages are under way to this session.
-    pub(super) fn report_load(&self, slot: u32, out: &mut Out) {
+    pub(super) fn report_load(&mut self, slot: u32, out: &mut Out) {
         let session = &self.links.sessions[slot];
         let Some(memberships) = &session.memberships else {
             return;
         };
-        for (place, membership) in memberships.iter().filter(|(_, m)| m.reports) {
+        self.links.stats.work += memberships.reporting.len() as u64;
+        let reporting = memberships.reporting.iter();
+        let reporting = reporting.filter_map(|place| Some((*place, memberships.get(*place)?)));
+        for (place, membership) in reporting {
             let group = &membership.group;
             let member = self.member(slot, place, membership.join);
             let content = Content::Load(group.clone(), member, session.load());
@@ -552,9 +556,8 @@ impl Links {
     }
 
     fn ask_for_reports(&mut self, member: Member) {
-        let memberships = self.sessions[member.session].memberships.as_mut();
-        if let Some(membership) = memberships.and_then(|all| all.get_mut(member.place)) {
-            membership.reports = true;
+        if let Some(memberships) = &mut self.sessions[member.session].memberships {
+            memberships.reporting.insert(member.place);
         }
     }
 }

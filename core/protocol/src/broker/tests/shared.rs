@@ -500,6 +500,19 @@ fn the_load_of_a_member_elsewhere_is_reported() {
     publish_many(&mut pair.home, publisher, 3, Q1);
     pair.exchange();
     assert_eq!(counts(&mut pair.away, &[far]), [3]);
+    // Of many memberships only those cost anything with each packet whose load somebody wants to know.
+    for n in 0..50 {
+        pair.away.subscribe(far, &format!("$share/other{n}/t"), Q1);
+    }
+    let before = pair.away.stats().work;
+    pair.away.send(far, Packet::PingReq);
+    assert_eq!(pair.away.stats().work - before, 1);
+    pair.away.take_all(far);
+    let share = "$share/g/t/#";
+    assert_eq!(pair.away.unsubscribe(far, &[share]), [0]);
+    let before = pair.away.stats().work;
+    pair.away.send(far, Packet::PingReq);
+    assert_eq!(pair.away.stats().work, before);
 }
 
 #[test]
