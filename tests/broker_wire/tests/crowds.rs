@@ -234,6 +234,13 @@ fn queues_of_many_are_bounded_and_drops_are_counted_for_each() {
     let dropped = scene.stats().mqtt.dropped;
     assert!(dropped.queue_share > 1_000);
     assert_eq!(dropped.queue_share, dropped.total());
+    let of_each = (0..CROWD).map(|n| {
+        let client = scene.broker().client(&format!("hoarder{n}"));
+        client.expect("it has a session").counters.dropped
+    });
+    let of_each: Vec<u64> = of_each.map(|dropped| dropped.queue_share).collect();
+    assert!(of_each.iter().all(|count| *count > 0), "{of_each:?}");
+    assert_eq!(of_each.iter().sum::<u64>(), dropped.total());
     // Who was away gets all that was for it, in order.
     let mut away = let_in(&scene, 4, &durable(4, "away"), "session_present=1");
     for n in (20..=600).step_by(20) {
