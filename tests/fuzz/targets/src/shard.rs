@@ -187,9 +187,13 @@ impl Desk {
                 }
             }
             for operation in std::mem::take(&mut self.out.retained) {
-                if let Applied::Page(ticket, page) = operation.apply(&mut self.store, self.now) {
-                    let (shard, out) = (&mut self.shard, &mut self.out);
-                    shard.handle_retained(ticket, page, self.now, out);
+                let (shard, out) = (&mut self.shard, &mut self.out);
+                match operation.apply(&mut self.store, self.now) {
+                    Applied::Page(ticket, page) => {
+                        shard.handle_retained(ticket, page, self.now, out);
+                    }
+                    Applied::Full(_, Some(ticket)) => shard.handle_not_retained(ticket),
+                    Applied::Full(_, None) | Applied::Done => {}
                 }
             }
             assert!(self.out.publishes.is_empty(), "there are no other shards");
