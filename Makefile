@@ -8,8 +8,12 @@ PYTHON  ?= python3
 VENV        := target/venv
 VENV_PYTHON := $(VENV)/bin/python
 NODE_FOLDER := target/node
-LIB         := target/release/libternmq.so
+# What is built how and where; `make install BUILD=--profile=dev BUILT=target/debug` is quick and slow.
+BUILD       ?= --release
+BUILT       ?= target/release
 DEST         = $(DESTDIR)$(PREFIX)
+
+VERSION      = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
 # The four names under which programs link with Paho C; ffi-c/paho-names makes the shared ones.
 PAHO_NAMES := libpaho-mqtt3c libpaho-mqtt3cs libpaho-mqtt3a libpaho-mqtt3as
@@ -37,18 +41,23 @@ doc: ## The API documentation, in target/doc
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps
 
 build: ## The release build of the server and the C library
-	$(CARGO) build --release --locked -p ternmq-server -p ternmq-ffi-c
+	$(CARGO) build $(BUILD) --locked -p ternmq-server -p ternmq-ffi-c
 
-install: build ## DIR/bin/ternmq, DIR/lib with the four Paho names, DIR/include
-	install -d '$(DEST)/bin' '$(DEST)/lib' '$(DEST)/include'
-	install -m 755 target/release/ternmq '$(DEST)/bin/ternmq'
-	install -m 755 $(LIB) '$(DEST)/lib/libternmq.so.0'
+install: build ## DIR/bin/ternmq, DIR/lib with the four Paho names, CMake and pkg-config files, DIR/include
+	install -d '$(DEST)/bin' '$(DEST)/include' '$(DEST)/lib/pkgconfig' \
+		'$(DEST)/lib/cmake/eclipse-paho-mqtt-c'
+	install -m 755 $(BUILT)/ternmq '$(DEST)/bin/ternmq'
+	install -m 755 $(BUILT)/libternmq.so '$(DEST)/lib/libternmq.so.0'
 	ln -sf libternmq.so.0 '$(DEST)/lib/libternmq.so'
-	install -m 644 target/release/libternmq.a '$(DEST)/lib/libternmq.a'
+	install -m 644 $(BUILT)/libternmq.a '$(DEST)/lib/libternmq.a'
 	install -m 644 include/*.h '$(DEST)/include/'
+	install -m 644 ffi-c/packaging/*.cmake '$(DEST)/lib/cmake/eclipse-paho-mqtt-c/'
 	ffi-c/paho-names '$(DEST)/lib'
 	for name in $(PAHO_NAMES); do \
 		ln -sf libternmq.a "$(DEST)/lib/$$name.a" || exit 1; done
+	for name in libternmq $(PAHO_NAMES); do \
+		sed "s/@NAME@/$${name#lib}/; s/@VERSION@/$(VERSION)/" ffi-c/packaging/pkg-config.in \
+			> "$(DEST)/lib/pkgconfig/$${name#lib}.pc" || exit 1; done
 
 wheel: tools ## One wheel for CPython 3.11 and later, in target/wheels
 	@rm -f target/wheels/ternmq-*.whl

@@ -137,6 +137,25 @@ LIBMQTT_API int MQTTProperty_getType(enum MQTTPropertyCodes value);
 LIBMQTT_API int MQTTProperties_len(const MQTTProperties* props);
 
 /**
+ * Write a list as packets carry it.
+ *
+ * @param pptr where to, with room for MQTTProperties_len bytes; moved behind them.
+ * @param properties may be NULL, as an empty list.
+ * @return the number of bytes; below 0 for a value that no packet can carry.
+ */
+LIBMQTT_API int MQTTProperties_write(char** pptr, const MQTTProperties* properties);
+
+/**
+ * Read a list as packets carry it.
+ *
+ * @param properties receives it. Release it with MQTTProperties_free.
+ * @param pptr where from; moved behind it.
+ * @param enddata the end of the buffer.
+ * @return 1, or 0 and nothing changed when the bytes are none that a packet may have.
+ */
+LIBMQTT_API int MQTTProperties_read(MQTTProperties* properties, char** pptr, char* enddata);
+
+/**
  * Append a copy of a property. Strings and binary data are copied, so the caller's may go away.
  *
  * @return 0, MQTT_INVALID_PROPERTY_ID for an unknown identifier, or -1 when an argument is NULL, a

@@ -50,6 +50,17 @@ LIBMQTT_API int Thread_lock_mutex(pthread_mutex_t* mutex);
 LIBMQTT_API int Paho_thread_unlock_mutex(pthread_mutex_t* mutex);
 LIBMQTT_API int Thread_unlock_mutex(pthread_mutex_t* mutex);
 
+/** Bytes that the process has from malloc. */
+typedef struct
+{
+  size_t current_size;
+  /** The most that a call has seen. */
+  size_t max_size;
+} heap_info;
+
+/** How much memory is in use; glibc only. Overwritten by the next call on the same thread. */
+LIBMQTT_API heap_info* Heap_get_info(void);
+
 #if defined(__cplusplus)
 }
 #endif

@@ -51,6 +51,13 @@ pub extern "C" fn MQTTReasonCode_toString(value: MQTTReasonCodes) -> *const c_ch
         .map_or(std::ptr::null(), |i| REASONS[i].1.as_ptr())
 }
 
+/// What one finds in a binary with `strings`, to tell what it was linked with.
+#[used]
+static EYECATCHERS: [&str; 2] = [
+    concat!("MQTTClientV3_Version ", env!("CARGO_PKG_VERSION")),
+    concat!("MQTTAsyncV3_Version ", env!("CARGO_PKG_VERSION")),
+];
+
 /// The list that `getVersionInfo` gives out. C sees it as writable, but has no business writing it.
 struct VersionInfo([MQTTClient_nameValue; 4]);
 

@@ -1,5 +1,7 @@
 //! Memory that crosses the border: messages, responses, and what `malloc` gave.
 
+#[cfg(target_env = "gnu")]
+use std::cell::UnsafeCell;
 use std::ffi::c_void;
 
 use crate::boundary::guard;
@@ -59,4 +61,45 @@ pub unsafe extern "C" fn MQTTResponse_free(response: MQTTResponse) {
             alloc::free(response.reasonCodes);
         }
     });
+}
+
+/// What `Heap_get_info` leads to.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct heap_info {
+    pub current_size: libc::size_t,
+    pub max_size: libc::size_t,
+}
+
+/// Paho counts an allocator of its own. Here all memory is the C library's, so that is asked.
+#[cfg(target_env = "gnu")]
+#[unsafe(no_mangle)]
+pub extern "C" fn Heap_get_info() -> *mut heap_info {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    static MOST: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static INFO: UnsafeCell<heap_info> = const {
+            UnsafeCell::new(heap_info {
+                current_size: 0,
+                max_size: 0,
+            })
+        };
+    }
+    guard(std::ptr::null_mut(), || {
+        // SAFETY: the call has no conditions.
+        let info = unsafe { libc::mallinfo2() };
+        let current_size = info.uordblks + info.hblkhd;
+        let max_size = MOST
+            .fetch_max(current_size, Ordering::Relaxed)
+            .max(current_size);
+        INFO.with(|place| {
+            let latest = heap_info {
+                current_size,
+                max_size,
+            };
+            // SAFETY: the struct is this thread's, and no reference to it exists.
+            unsafe { place.get().write(latest) };
+            place.get()
+        })
+    })
 }

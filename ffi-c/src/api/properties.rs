@@ -2,6 +2,8 @@
 
 use std::ffi::{c_char, c_int};
 
+use ternmq_protocol::codec::primitive::write_variable_byte_integer;
+
 use crate::boundary::guard;
 use crate::properties::{self, Refused};
 use crate::ptr;
@@ -24,6 +26,57 @@ pub unsafe extern "C" fn MQTTProperties_len(props: *const MQTTProperties) -> c_i
     guard(1, || {
         // SAFETY: C passes NULL or a list.
         unsafe { ptr::get(props) }.map_or(1, properties::packet_len)
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn MQTTProperties_write(
+    pptr: *mut *mut c_char,
+    properties: *const MQTTProperties,
+) -> c_int {
+    guard(-1, || {
+        // SAFETY: C passes the address of a pointer, and NULL or a list.
+        let (Some(out), Ok(encoded)) =
+            (unsafe { (ptr::get_mut(pptr), properties::encode(properties)) })
+        else {
+            return -1;
+        };
+        let bytes = encoded.get().as_bytes();
+        let mut whole = Vec::with_capacity(4 + bytes.len());
+        write_variable_byte_integer(bytes.len() as u32, &mut whole);
+        whole.extend_from_slice(bytes);
+        // SAFETY: C has made room for what MQTTProperties_len said.
+        unsafe {
+            out.cast::<u8>()
+                .copy_from_nonoverlapping(whole.as_ptr(), whole.len());
+            *out = out.add(whole.len());
+        }
+        whole.len() as c_int
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn MQTTProperties_read(
+    properties: *mut MQTTProperties,
+    pptr: *mut *mut c_char,
+    enddata: *mut c_char,
+) -> c_int {
+    guard(0, || {
+        // SAFETY: C passes the addresses of a list and of a pointer into a buffer, and where that ends.
+        unsafe {
+            let (Some(list), Some(at)) = (ptr::get_mut(properties), ptr::get_mut(pptr)) else {
+                return 0;
+            };
+            let length = enddata.addr().saturating_sub(at.addr());
+            let length = c_int::try_from(length).unwrap_or(c_int::MAX);
+            let bytes = ptr::slice(at.cast_const().cast::<u8>(), length).unwrap_or(&[]);
+            let Some((read, len)) = properties::decode(bytes) else {
+                return 0;
+            };
+            *list = read;
+            *at = at.add(len);
+            1
+        }
     })
 }
 

@@ -9,7 +9,7 @@ use ternmq_protocol::codec::{PropertyId, ValueType};
 use crate::alloc;
 use crate::types::properties::*;
 
-pub(crate) use wire::{from_wire, to_wire};
+pub(crate) use wire::{decode, encode, from_wire, to_wire};
 
 /// What `getNumericValue` answers when the list does not hold the property.
 pub(crate) const ABSENT: i64 = -9_999_999;

@@ -2,6 +2,7 @@
 
 use std::ffi::c_int;
 
+use ternmq_protocol::codec::primitive::read_variable_byte_integer;
 use ternmq_protocol::codec::{Place, Properties, PropertiesBuf, Value as Wire};
 
 use super::{Value, add, id_of, list, value};
@@ -21,6 +22,20 @@ pub(crate) unsafe fn to_wire(
     properties: *const MQTTProperties,
     place: Place,
 ) -> Result<PropertiesBuf, c_int> {
+    // SAFETY: as the caller promises.
+    let buf = unsafe { encode(properties) }?;
+    buf.check(place).map_err(|_| MQTTCLIENT_BAD_MQTT_OPTION)?;
+    Ok(buf)
+}
+
+/// The list as packets carry it, without a look at which of them may.
+///
+/// # Errors
+/// As [`to_wire`].
+///
+/// # Safety
+/// As [`to_wire`].
+pub(crate) unsafe fn encode(properties: *const MQTTProperties) -> Result<PropertiesBuf, c_int> {
     let mut buf = PropertiesBuf::default();
     // SAFETY: as the caller promises.
     let all = unsafe { ptr::get(properties).map_or(&[][..], |all| list(all)) };
@@ -31,9 +46,33 @@ pub(crate) unsafe fn to_wire(
         buf.push(id, value.to_wire()?)
             .map_err(|_| MQTTCLIENT_BAD_MQTT_OPTION)?;
     }
-    buf.check(place).map_err(|_| MQTTCLIENT_BAD_MQTT_OPTION)?;
     Ok(buf)
 }
+
+/// The list that stands at the beginning of `bytes`, with its length before it, and how many bytes that
+/// takes; `None` where there is none that any packet may have.
+pub(crate) fn decode(bytes: &[u8]) -> Option<(MQTTProperties, usize)> {
+    let (length, head) = read_variable_byte_integer(bytes).ok()??;
+    let len = head + length as usize;
+    let encoded = bytes.get(head..len)?;
+    let read = |place: &Place| Properties::parse(encoded, *place).ok();
+    let properties = EVERYWHERE.iter().find_map(read)?;
+    Some((from_wire(properties), len))
+}
+
+/// Where properties may stand.
+const EVERYWHERE: [Place; 10] = [
+    Place::Connect,
+    Place::Will,
+    Place::ConnAck,
+    Place::Publish,
+    Place::Ack,
+    Place::Subscribe,
+    Place::SubAck,
+    Place::Unsubscribe,
+    Place::Disconnect,
+    Place::Auth,
+];
 
 /// A list with copies of what came in a packet. When memory is exhausted the rest is left out.
 pub(crate) fn from_wire(properties: Properties<'_>) -> MQTTProperties {

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "MQTTClient.h"
+#include "ternmq.h"
 
 #define EXPECT(expression, value) expect(#expression, (int)(expression), value, __LINE__)
 
@@ -200,11 +201,62 @@ static void waits_for_a_signal(void)
   end(client);
 }
 
+/* Lists of properties are written and read by wrappers, which import what Paho only declares. */
+static void lists_in_buffers(void)
+{
+  MQTTProperties list = MQTTProperties_initializer, read = MQTTProperties_initializer;
+  MQTTProperty type = { MQTTPROPERTY_CODE_CONTENT_TYPE, { 0 } };
+  MQTTProperty expiry = { MQTTPROPERTY_CODE_MESSAGE_EXPIRY_INTERVAL, { 0 } };
+  char buffer[64], *at = buffer;
+  type.value.data.data = "text";
+  type.value.data.len = 4;
+  expiry.value.integer4 = 70000;
+  EXPECT(MQTTProperties_add(&list, &type), 0);
+  EXPECT(MQTTProperties_add(&list, &expiry), 0);
+  EXPECT(MQTTProperties_write(&at, &list), MQTTProperties_len(&list));
+  EXPECT(at - buffer, MQTTProperties_len(&list));
+  char* end = at;
+  for (int cut = 0; cut < end - buffer; ++cut)
+  {
+    at = buffer;
+    EXPECT(MQTTProperties_read(&read, &at, buffer + cut), 0);
+    EXPECT(at == buffer, 1);
+  }
+  at = buffer;
+  EXPECT(MQTTProperties_read(&read, &at, end), 1);
+  EXPECT(at == end, 1);
+  EXPECT(read.count, 2);
+  EXPECT(read.length, list.length);
+  EXPECT(MQTTProperties_getNumericValue(&read, MQTTPROPERTY_CODE_MESSAGE_EXPIRY_INTERVAL), 70000);
+  MQTTProperties_free(&read);
+  MQTTProperties_free(&list);
+  at = buffer;
+  EXPECT(MQTTProperties_write(&at, NULL), 1);
+  EXPECT(buffer[0], 0);
+  memcpy(buffer, "\x02\xff\xff", 3);
+  at = buffer;
+  EXPECT(MQTTProperties_read(&read, &at, buffer + 3), 0);
+  EXPECT(MQTTProperties_read(NULL, NULL, NULL), 0);
+}
+
+/* Paho's own test programs look for leaks like this. */
+static void memory_is_counted(void)
+{
+  size_t before = Heap_get_info()->current_size;
+  void* much = malloc(1 << 20);
+  memset(much, 1, 1 << 20);
+  EXPECT(Heap_get_info()->current_size >= before + (1 << 20), 1);
+  free(much);
+  EXPECT(Heap_get_info()->max_size >= before + (1 << 20), 1);
+}
+
 int main(int argc, char* argv[])
 {
   if (argc != 2)
     return 2;
   uri = argv[1];
+  lists_in_buffers();
+  memory_is_counted();
   waits_for_a_signal();
   failing_neighbours();
   reliable_publishes();
