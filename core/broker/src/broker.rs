@@ -225,7 +225,7 @@ impl Broker {
     /// gives them [`Config::stop_grace`] to take what is being sent, and returns when every thread
     /// has ended and every descriptor is closed.
     ///
-    /// With a [`Config::store`], sessions and retained messages are saved then. Whoever drops the
+    /// With a [`Config::store`], sessions and retained messages are saved then, whatever was saved before. Whoever drops the
     /// broker instead is not told when that fails.
     ///
     /// # Errors
