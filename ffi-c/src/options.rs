@@ -227,7 +227,7 @@ unsafe fn servers(
         _ => 0,
     };
     if count == 0 {
-        return Ok(vec![Target::Tcp(created_with.clone())]);
+        return Ok(vec![Target::Server(created_with.clone())]);
     }
     // SAFETY: as the caller promises: the list holds that many strings.
     unsafe {
@@ -235,7 +235,7 @@ unsafe fn servers(
         uris.iter()
             .map(|&uri| {
                 let uri = text(uri)?.ok_or(MQTTCLIENT_NULL_PARAMETER)?;
-                Ok(Target::Tcp(endpoint(uri)?))
+                Ok(Target::Server(endpoint(uri)?))
             })
             .collect()
     }

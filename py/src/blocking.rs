@@ -50,7 +50,7 @@ impl BlockingClient {
         let session = SessionOptions::of(options)?.build()?;
         let is_v5 = session.version.is_v5();
         let keeps = keeps_session(&session);
-        let mut options = ConnectOptions::new(vec![Target::Tcp(Endpoint::new(host, port))]);
+        let mut options = ConnectOptions::new(vec![Target::Server(Endpoint::new(host, port))]);
         options.session = session;
         options.session.publish_offline = backoff.is_some();
         options.connect_timeout = seconds(connect_timeout)?.unwrap_or(Duration::ZERO);

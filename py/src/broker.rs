@@ -148,9 +148,10 @@ impl Drop for RunningBroker {
 
 fn start_error(error: StartError) -> PyErr {
     match &error {
-        StartError::Config(_) | StartError::Users(_) | StartError::Ban(..) => {
-            PyValueError::new_err(error.to_string())
-        }
+        StartError::Config(_)
+        | StartError::Users(_)
+        | StartError::Ban(..)
+        | StartError::Tls(..) => PyValueError::new_err(error.to_string()),
         StartError::Listen(_, cause) | StartError::System(cause) => match cause.raw_os_error() {
             // With the number Python makes it the right subclass, such as PermissionError.
             Some(number) => PyOSError::new_err((number, error.to_string())),

@@ -6,7 +6,7 @@ use pyo3::types::PyDict;
 use ternmq_protocol::ProtocolVersion;
 use ternmq_protocol::client::{Acknowledge, Options};
 use ternmq_protocol::codec::{Place, PropertyId, RetainHandling};
-use ternmq_transport::Endpoint;
+use ternmq_transport::{Endpoint, Scheme};
 
 use crate::bytes::Payload;
 use crate::message::Will;
@@ -155,6 +155,11 @@ pub(crate) fn parse_url(url: &str) -> PyResult<Parts> {
         .map_err(|error: ternmq_transport::EndpointError| {
             PyValueError::new_err(error.to_string())
         })?;
+    if endpoint.scheme != Scheme::Tcp {
+        let scheme = endpoint.scheme.name();
+        let hint = format!("{scheme}:// is not supported here; use mqtt:// or tcp://");
+        return Err(PyValueError::new_err(hint));
+    }
     Ok((
         endpoint.host,
         endpoint.port,

@@ -16,7 +16,7 @@ use crate::auth::Users;
 use crate::auth::passwords::Passwords;
 use crate::bans::{Ban, BanError, Banned};
 use crate::config::Config;
-use crate::connections::IN_PROCESS;
+use crate::connections::{Connections, IN_PROCESS};
 use crate::drain::Drain;
 use crate::driver::{Driver, EVENTS, Remains};
 use crate::ending::Ending;
@@ -61,9 +61,9 @@ impl Broker {
         let mut listeners = Vec::with_capacity(config.listeners.len());
         let mut addresses = Vec::with_capacity(config.listeners.len());
         for listener in &config.listeners {
-            let failed = |error| StartError::Listen(listener.address, error);
-            let bound = Listener::bind(listener.address).map_err(failed)?;
-            addresses.push(bound.local_addr().map_err(failed)?);
+            let failed = |error| StartError::Listen(listener.address.clone(), error);
+            let bound = listener.address.bind().map_err(failed)?;
+            addresses.extend(bound.local_addr().map_err(failed)?);
             listeners.push(bound);
         }
         let pollers = (0..config.shard_count())
@@ -71,7 +71,8 @@ impl Broker {
             .collect::<Result<Vec<_>, _>>()?;
         let users = Users::new(&config.users).map_err(StartError::Users)?;
         let has_users = !users.is_empty();
-        let shared = Arc::new(share(&config, &pollers, users));
+        let connections = Connections::new(config.limits.connections, &config.listeners)?;
+        let shared = Arc::new(share(&config, &pollers, users, connections));
         for ban in &config.bans {
             let failed = |error| StartError::Ban(ban.who.clone(), error);
             shared.bans.insert(ban.clone()).map_err(failed)?;
@@ -118,7 +119,8 @@ impl Broker {
         Ok(broker)
     }
 
-    /// The addresses of the listeners, in the order of [`Config::listeners`].
+    /// The addresses of the listeners that have one, in the order of [`Config::listeners`]; Unix sockets
+    /// have none.
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.addresses
     }
@@ -198,6 +200,17 @@ impl Broker {
     pub fn is_drained(&self) -> bool {
         let draining = self.shared.drain.get();
         draining.is_some_and(|draining| draining.is_done())
+    }
+
+    /// Reads the files of every listener's certificates and keys again. Connections from now on get
+    /// what is in them; those that are there go on.
+    ///
+    /// # Errors
+    /// What is wrong with the files of the first listener that can't be changed, by its place in
+    /// [`Config::listeners`]. It goes on with what it had; the others are changed.
+    #[cfg(feature = "tls")]
+    pub fn reload_certificates(&self) -> Result<(), (usize, ternmq_transport::tls::TlsError)> {
+        self.shared.connections.reload_certificates()
     }
 
     /// The time by which this broker counts when messages expire: what
@@ -318,7 +331,7 @@ fn new_shard(
     })
 }
 
-fn share(config: &Config, pollers: &[Poller], users: Users) -> Shared {
+fn share(config: &Config, pollers: &[Poller], users: Users, connections: Connections) -> Shared {
     let limits = MailLimits {
         messages: config.limits.mailbox_messages,
         bytes: config.limits.mailbox_bytes,
@@ -328,7 +341,7 @@ fn share(config: &Config, pollers: &[Poller], users: Users) -> Shared {
         .map(|poller| Mailbox::new(poller.waker(), limits))
         .collect();
     let directory = Directory::new(config.placement, pollers.len());
-    Shared::new(mailboxes, directory, users, config)
+    Shared::new(mailboxes, directory, users, connections, config)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What a broker is started with.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
@@ -13,12 +14,17 @@ pub use ternmq_protocol::session::rate::Rate;
 
 use ternmq_protocol::ProtocolVersion;
 use ternmq_protocol::broker::{ListenerLimits, MAX_SLOW_SUBSCRIBERS};
+#[cfg(feature = "tls")]
+use ternmq_transport::tls::TlsServerOptions;
+#[cfg(feature = "websocket")]
+use ternmq_transport::websocket::WebSocketServer;
 
 use crate::auth::User;
 use crate::bans::{Ban, BanLimits};
 use crate::error::StartError;
 use crate::event::Event;
 use crate::flapping::Flapping;
+use crate::listener::{Address, CertificateUser};
 use crate::placement::Placement;
 use crate::store::Store;
 
@@ -68,10 +74,23 @@ pub struct Config {
 }
 
 /// One address to listen on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerConfig {
-    /// IPv4 or IPv6; port 0 takes a free one.
-    pub address: SocketAddr,
+    /// The socket.
+    pub address: Address,
+    /// TLS above it. Its files are read when the broker starts, and by
+    /// [`Broker::reload_certificates`](crate::Broker::reload_certificates).
+    #[cfg(feature = "tls")]
+    pub tls: Option<TlsServerOptions>,
+    /// A WebSocket above that.
+    #[cfg(feature = "websocket")]
+    pub websocket: Option<WebSocketServer>,
+    /// What a client's certificate says about the user.
+    pub certificate_user: CertificateUser,
+    /// Bytes that a client may send in the handshake of TLS; with more the connection is closed. How
+    /// long all handshakes may take, CONNECT included, is
+    /// [`SessionLimits::connect_timeout_ms`].
+    pub handshake_bytes: usize,
     /// Whether clients are let in that name no user. If not, they are refused: Not authorized (0x87;
     /// return code 5 before MQTT 5.0). Who sends a user name or a password has to be one of
     /// [`Config::users`], else: Bad User Name or Password (0x86; return code 4). Only where there
@@ -190,10 +209,16 @@ impl Default for Limits {
 }
 
 impl ListenerConfig {
-    /// A listener that lets everybody in and has no limits of its own.
+    /// A TCP listener that lets everybody in and has no limits of its own.
     pub const fn anonymous(address: SocketAddr) -> Self {
         Self {
-            address,
+            address: Address::Ip(address),
+            #[cfg(feature = "tls")]
+            tls: None,
+            #[cfg(feature = "websocket")]
+            websocket: None,
+            certificate_user: CertificateUser::Nothing,
+            handshake_bytes: HANDSHAKE_BYTES,
             anonymous: true,
             connections: usize::MAX,
             connection_rate: 0,
@@ -205,6 +230,18 @@ impl ListenerConfig {
 }
 
 impl ListenerConfig {
+    /// The same on a Unix socket.
+    pub fn unix(path: impl Into<PathBuf>, mode: u32) -> Self {
+        let nowhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+        Self {
+            address: Address::Unix {
+                path: path.into(),
+                mode,
+            },
+            ..Self::anonymous(nowhere)
+        }
+    }
+
     pub(crate) fn limits(&self) -> Arc<ListenerLimits> {
         Arc::new(ListenerLimits::new(self.client_rates, self.rates))
     }
@@ -298,6 +335,9 @@ fn is_sound(slow: &SlowLimits) -> bool {
         && slow.threshold_ms > 0
         && slow.expire_ms > 0
 }
+
+/// A chain of long certificates fits; the standard allows for 16 MiB of them.
+const HANDSHAKE_BYTES: usize = 64 * 1024;
 
 /// What every client must be able to send: a CONNECT with a client identifier and a will, a
 /// SUBSCRIBE.

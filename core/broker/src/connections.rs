@@ -1,13 +1,17 @@
 //! Open connections: of the whole broker, and of each listener by itself.
 
+use std::io;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use ternmq_protocol::broker::ListenerId;
 use ternmq_protocol::{ProtocolVersion, Time};
+use ternmq_transport::Stream;
 
 use crate::config::ListenerConfig;
+use crate::error::StartError;
+use crate::listener::Layers;
 use crate::pace::Pace;
 use crate::stats::Stats;
 
@@ -25,6 +29,7 @@ pub(crate) struct Connections {
 /// One listener.
 struct Door {
     config: ListenerConfig,
+    layers: Layers,
     open: AtomicUsize,
     refused_full: AtomicU64,
     refused_rate: AtomicU64,
@@ -33,20 +38,28 @@ struct Door {
 }
 
 impl Connections {
-    pub(crate) fn new(limit: usize, listeners: &[ListenerConfig]) -> Self {
-        let doors = listeners.iter().map(|config| Door {
-            config: *config,
-            open: AtomicUsize::new(0),
-            refused_full: AtomicU64::new(0),
-            refused_rate: AtomicU64::new(0),
-            pace: Pace::per_second(config.connection_rate).map(Mutex::new),
-        });
-        Self {
+    /// # Errors
+    /// [`StartError::Tls`].
+    pub(crate) fn new(limit: usize, listeners: &[ListenerConfig]) -> Result<Self, StartError> {
+        let door = |config: &ListenerConfig| {
+            Ok(Door {
+                layers: Layers::new(config)?,
+                config: config.clone(),
+                open: AtomicUsize::new(0),
+                refused_full: AtomicU64::new(0),
+                refused_rate: AtomicU64::new(0),
+                pace: Pace::per_second(config.connection_rate).map(Mutex::new),
+            })
+        };
+        Ok(Self {
             open: AtomicUsize::new(0),
             limit,
             refused: AtomicU64::new(0),
-            doors: doors.collect(),
-        }
+            doors: listeners
+                .iter()
+                .map(door)
+                .collect::<Result<_, StartError>>()?,
+        })
     }
 
     /// Takes a place for one more, or counts why not. [`Connections::leave`] gives it back.
@@ -72,6 +85,33 @@ impl Connections {
     /// How a listener was configured; `None` for connections made in process.
     pub(crate) fn listener(&self, listener: ListenerId) -> Option<&ListenerConfig> {
         self.door(listener).map(|door| &door.config)
+    }
+
+    /// Reads the files of all certificates again; the first failure.
+    #[cfg(feature = "tls")]
+    pub(crate) fn reload_certificates(
+        &self,
+    ) -> Result<(), (usize, ternmq_transport::tls::TlsError)> {
+        let mut failed = Ok(());
+        for (at, door) in self.doors.iter().enumerate() {
+            if let Err(error) = door.layers.reload()
+                && failed.is_ok()
+            {
+                failed = Err((at, error));
+            }
+        }
+        failed
+    }
+
+    /// Puts above an accepted socket what is spoken at its listener.
+    ///
+    /// # Errors
+    /// TLS can't begin.
+    pub(crate) fn put_on(&self, listener: ListenerId, stream: Stream) -> io::Result<Stream> {
+        match self.door(listener) {
+            Some(door) => door.layers.put_on(stream),
+            None => Ok(stream),
+        }
     }
 
     /// Whether clients of this version may come in there.
@@ -133,7 +173,7 @@ mod tests {
             ..ListenerConfig::anonymous(address)
         };
         let wide = ListenerConfig::anonymous(address);
-        let connections = Connections::new(2, &[narrow, wide]);
+        let connections = Connections::new(2, &[narrow, wide]).unwrap();
         let enter = |door| connections.enter(ListenerId(door), Time(0));
         assert_eq!(
             [enter(0), enter(0), enter(1), enter(1)],

@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use ternmq_protocol::broker::record::RecordError;
 
 use crate::auth::UsersError;
 use crate::bans::{BanError, Banned};
+use crate::listener::Address;
 
 /// Why a broker did not start. Nothing of it is left running.
 #[derive(Debug)]
@@ -20,7 +20,10 @@ pub enum StartError {
     /// The caller's: a ban of the configuration that the list does not take.
     Ban(Banned, BanError),
     /// The environment's: an address can't be listened on.
-    Listen(SocketAddr, io::Error),
+    Listen(Address, io::Error),
+    /// The files of a listener's TLS can't be used.
+    #[cfg(feature = "tls")]
+    Tls(Address, ternmq_transport::tls::TlsError),
     /// The environment's: no more threads or descriptors.
     System(io::Error),
     /// What is kept in the store can't be taken.
@@ -34,6 +37,8 @@ impl fmt::Display for StartError {
             Self::Users(error) => write!(f, "the configuration is not usable: {error}"),
             Self::Ban(who, error) => write!(f, "cannot ban {who}: {error}"),
             Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            #[cfg(feature = "tls")]
+            Self::Tls(address, error) => write!(f, "cannot speak TLS on {address}: {error}"),
             Self::System(error) => write!(f, "cannot start a shard: {error}"),
             Self::Store(error) => error.fmt(f),
         }
@@ -44,6 +49,8 @@ impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Config(_) => None,
+            #[cfg(feature = "tls")]
+            Self::Tls(_, error) => Some(error),
             Self::Users(error) => Some(error),
             Self::Ban(_, error) => Some(error),
             Self::Listen(_, error) | Self::System(error) => Some(error),

@@ -20,6 +20,7 @@ mod error;
 mod event;
 mod flapping;
 mod homes;
+mod listener;
 mod mailbox;
 mod network;
 mod pace;
@@ -45,8 +46,13 @@ pub use ending::Ending;
 pub use error::{Failure, PublishError, StartError, StopError};
 pub use event::Event;
 pub use flapping::Flapping;
+pub use listener::{Address, CertificateUser};
 pub use network::{Network, NetworkError};
 pub use placement::Placement;
 pub use stats::Stats;
 pub use sys::sys_topics;
 pub use ternmq_protocol::broker::{ClientConnection, ClientCounters, ClientInfo, SlowSubscriber};
+#[cfg(feature = "tls")]
+pub use ternmq_transport::tls;
+#[cfg(feature = "websocket")]
+pub use ternmq_transport::websocket;

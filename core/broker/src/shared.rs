@@ -157,6 +157,7 @@ impl Shared {
         mailboxes: Vec<Mailbox<Parcel>>,
         directory: Directory,
         users: Users,
+        connections: Connections,
         config: &Config,
     ) -> Self {
         let limits = &config.limits;
@@ -171,7 +172,7 @@ impl Shared {
             joining: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
             homes: Homes::default(),
             claims: Mutex::new(Claims::new(limits.exclusive)),
-            connections: Connections::new(limits.connections, &config.listeners),
+            connections,
             queues: Queues {
                 bytes: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
                 limit: limits.queued_bytes,

@@ -60,6 +60,15 @@ pub struct Stats {
     pub passwords_wrong: u64,
     /// Times that a connection could not be accepted or watched: out of descriptors or memory.
     pub accept_errors: u64,
+    /// Connections closed because TLS failed, most of them in the handshake: something else was spoken,
+    /// there was nothing in common, a certificate was wrong or missing.
+    pub tls_failed: u64,
+    /// Connections closed because of what came instead of a WebSocket or through it: another request,
+    /// frames of text or beyond
+    /// [`WebSocketServer::frame_bytes`](ternmq_transport::websocket::WebSocketServer::frame_bytes).
+    pub websocket_failed: u64,
+    /// Connections that ended, for whatever reason, before TLS and the WebSocket were there.
+    pub handshakes_unfinished: u64,
     /// Connections closed, by whomever.
     pub closed: u64,
     /// Connections handed to the shard of their session.
@@ -144,6 +153,9 @@ impl Stats {
             (&mut self.passwords_checked, other.passwords_checked),
             (&mut self.passwords_wrong, other.passwords_wrong),
             (&mut self.accept_errors, other.accept_errors),
+            (&mut self.tls_failed, other.tls_failed),
+            (&mut self.websocket_failed, other.websocket_failed),
+            (&mut self.handshakes_unfinished, other.handshakes_unfinished),
             (&mut self.closed, other.closed),
             (&mut self.moved, other.moved),
             (&mut self.turns, other.turns),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ternmq_protocol::client::{DropReason, PublishRefused, RequestRefused};
 use ternmq_protocol::codec::PropertiesBuf;
 use ternmq_protocol::{EncodeError, PeerError, ReasonCode};
-use ternmq_transport::EndpointError;
+use ternmq_transport::{EndpointError, TransportError};
 
 /// Why there is no connection. When several addresses, endpoints or versions were tried, this is
 /// the error of the last one.
@@ -31,6 +31,8 @@ pub enum ConnectError {
     },
     /// The transport could not be opened, or failed before CONNACK.
     Io(Arc<io::Error>),
+    /// The same of what lies above the socket: TLS, the WebSocket, the way through a proxy.
+    Transport(TransportError),
     /// The server closed the connection instead of answering.
     Closed,
     /// The server's answer broke the protocol.
@@ -49,7 +51,10 @@ pub enum ConnectError {
 
 impl ConnectError {
     pub(crate) fn io(error: io::Error) -> Self {
-        Self::Io(Arc::new(error))
+        match TransportError::of(&error) {
+            Some(error) => Self::Transport(error.clone()),
+            None => Self::Io(Arc::new(error)),
+        }
     }
 
     /// The reason code that the server refused with.
@@ -70,6 +75,7 @@ impl fmt::Display for ConnectError {
             Self::Timeout => f.write_str("the connection attempt took too long"),
             Self::Resolve { host, error } => write!(f, "no address for {host:?}: {error}"),
             Self::Io(error) => write!(f, "the connection failed: {error}"),
+            Self::Transport(error) => error.fmt(f),
             Self::Closed => f.write_str("the server closed the connection without an answer"),
             Self::Protocol(error) => write!(f, "the server broke the protocol: {error}"),
             Self::Options(error) => write!(f, "impossible options: {error}"),
@@ -82,6 +88,13 @@ impl fmt::Display for ConnectError {
 }
 
 impl std::error::Error for ConnectError {}
+
+#[cfg(feature = "tls")]
+impl From<ternmq_transport::tls::TlsError> for ConnectError {
+    fn from(error: ternmq_transport::tls::TlsError) -> Self {
+        Self::Transport(TransportError::Tls(error))
+    }
+}
 
 impl From<EndpointError> for ConnectError {
     fn from(error: EndpointError) -> Self {

@@ -30,7 +30,12 @@ pub use client::{
 };
 pub use error::{ConnectError, PublishError, SubscribeError};
 pub use fork::forked;
-pub use options::{Backoff, ConnectOptions, Limits, Target};
+pub use options::{Backoff, ConnectOptions, Limits, Proxies, Target};
 pub use ternmq_protocol::client::{Acknowledge, Will};
 pub use ternmq_protocol::codec::{PropertiesBuf, PropertyId, QoS, RetainHandling, Value};
 pub use ternmq_protocol::{ProtocolVersion, ReasonCode};
+#[cfg(feature = "tls")]
+pub use ternmq_transport::tls;
+#[cfg(feature = "websocket")]
+pub use ternmq_transport::websocket;
+pub use ternmq_transport::{Endpoint, Proxy, Scheme, TransportError};

@@ -7,7 +7,11 @@ use std::time::Duration;
 
 use ternmq_protocol::ProtocolVersion;
 use ternmq_protocol::client::{Options, Will};
-use ternmq_transport::{Endpoint, Stream};
+#[cfg(feature = "tls")]
+use ternmq_transport::tls::{TlsClient, TlsOptions};
+#[cfg(feature = "websocket")]
+use ternmq_transport::websocket::WebSocketOptions;
+use ternmq_transport::{Endpoint, Proxy, Scheme, Stream};
 
 use crate::error::ConnectError;
 
@@ -47,13 +51,31 @@ pub struct ConnectOptions {
     pub follow_redirects: bool,
     /// How much may wait for the application before the socket is left alone.
     pub limits: Limits,
+    /// How TLS is spoken with servers that are reached by `mqtts` or `wss`; `None`: as the defaults of
+    /// [`TlsOptions`] say, with the roots of the system.
+    #[cfg(feature = "tls")]
+    pub tls: Option<TlsClient>,
+    /// What is said to servers that are reached by `ws` or `wss`.
+    #[cfg(feature = "websocket")]
+    pub websocket: WebSocketOptions,
+    /// The HTTP proxies through which servers are reached.
+    pub proxies: Proxies,
+}
+
+/// The HTTP proxies (CONNECT) through which servers are reached; not those of Unix sockets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proxies {
+    /// For `mqtt` and `ws`.
+    pub plain: Option<Proxy>,
+    /// For `mqtts` and `wss`, whose proxy sees nothing but where they go.
+    pub secure: Option<Proxy>,
 }
 
 /// Where a client connects to.
 #[derive(Clone)]
 pub enum Target {
-    /// A TCP server.
-    Tcp(Endpoint),
+    /// A server, reached as its scheme says.
+    Server(Endpoint),
     /// A broker in this process: called on the IO thread for a new connection, must not block.
     InProcess(Arc<dyn Fn() -> io::Result<Stream> + Send + Sync>),
 }
@@ -106,17 +128,23 @@ impl ConnectOptions {
             resubscribe: true,
             follow_redirects: false,
             limits: Limits::default(),
+            #[cfg(feature = "tls")]
+            tls: None,
+            #[cfg(feature = "websocket")]
+            websocket: WebSocketOptions::default(),
+            proxies: Proxies::default(),
         }
     }
 
-    /// Options for one server: `mqtt://[user[:password]@]host[:port]`, `tcp://...` or `host[:port]`.
+    /// Options for one server: `mqtt://[user[:password]@]host[:port]` (or `tcp`), `mqtts` (or `ssl`,
+    /// `tls`), `ws` and `wss` with a path, `unix:///path`, or `host[:port]`.
     ///
     /// # Errors
     /// [`ConnectError::Uri`].
     pub fn from_uri(uri: &str) -> Result<Self, ConnectError> {
         let mut endpoint: Endpoint = uri.parse()?;
         let (user_name, password) = (endpoint.user_name.take(), endpoint.password.take());
-        let mut options = Self::new(vec![Target::Tcp(endpoint)]);
+        let mut options = Self::new(vec![Target::Server(endpoint)]);
         options.session.user_name = user_name;
         options.session.password = password;
         Ok(options)
@@ -132,7 +160,7 @@ impl ConnectOptions {
     /// # Errors
     /// [`ConnectError::Uri`].
     pub fn or_uri(mut self, uri: &str) -> Result<Self, ConnectError> {
-        self.endpoints.push(Target::Tcp(uri.parse()?));
+        self.endpoints.push(Target::Server(uri.parse()?));
         Ok(self)
     }
 
@@ -191,11 +219,69 @@ impl ConnectOptions {
         self
     }
 
+    /// How TLS is spoken. Reads the files that are named in it.
+    ///
+    /// # Errors
+    /// [`ConnectError::Transport`] with what is wrong with them.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: &TlsOptions) -> Result<Self, ConnectError> {
+        self.tls = Some(tls.build()?);
+        Ok(self)
+    }
+
+    /// A header line for the opening of WebSockets.
+    #[cfg(feature = "websocket")]
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.websocket.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Reach every server through this proxy: `http://[user[:password]@]host[:port]`.
+    ///
+    /// # Errors
+    /// [`ConnectError::Uri`].
+    pub fn proxy(mut self, uri: &str) -> Result<Self, ConnectError> {
+        let proxy: Proxy = uri.parse()?;
+        self.proxies = Proxies {
+            plain: Some(proxy.clone()),
+            secure: Some(proxy),
+        };
+        Ok(self)
+    }
+
     /// Connect again after a connection was lost.
     #[must_use]
     pub fn reconnect(mut self, backoff: Backoff) -> Self {
         self.reconnect = Some(backoff);
         self
+    }
+}
+
+impl ConnectOptions {
+    /// Has TLS with the system's roots at hand, if that is what will be spoken: they are read from
+    /// files, which is nothing for the IO thread.
+    ///
+    /// # Errors
+    /// The system has none.
+    #[cfg(feature = "tls")]
+    pub(crate) fn prepare(&mut self) -> Result<(), ConnectError> {
+        let secure = |target: &Target| matches!(target, Target::Server(e) if e.scheme.is_secure());
+        if self.tls.is_none() && self.endpoints.iter().any(secure) {
+            self.tls = Some(TlsClient::system()?);
+        }
+        Ok(())
+    }
+}
+
+impl Proxies {
+    /// The one for this endpoint.
+    pub(crate) fn of(&self, endpoint: &Endpoint) -> Option<&Proxy> {
+        match endpoint.scheme {
+            Scheme::Unix => None,
+            scheme if scheme.is_secure() => self.secure.as_ref(),
+            _ => self.plain.as_ref(),
+        }
     }
 }
 
@@ -239,7 +325,7 @@ impl Default for Limits {
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp(endpoint) => endpoint.fmt(f),
+            Self::Server(endpoint) => endpoint.fmt(f),
             Self::InProcess(_) => f.write_str("InProcess"),
         }
     }

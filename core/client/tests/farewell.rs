@@ -102,7 +102,7 @@ fn a_reconnection_asks_first_and_tells_where_it_went() {
     let server = Server::start();
     let mut options = server.options().reconnect(retrying());
     let nobody = "127.0.0.1:1".parse().unwrap();
-    options.endpoints.insert(0, Target::Tcp(nobody));
+    options.endpoints.insert(0, Target::Server(nobody));
     let (link, _) = open(options);
     let mut events = Events::of(&link);
     link.ask_before_retry(true);

@@ -5,15 +5,14 @@ use std::time::Duration;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use ternmq_client::blocking::Client;
-use ternmq_client::{ConnectOptions, Target};
+use ternmq_client::tls::{Identity, Roots, TlsOptions, Verify};
+use ternmq_client::{ConnectOptions, Endpoint, Scheme, Target};
 use ternmq_protocol::client::Will;
 use ternmq_protocol::codec::{PropertiesBuf, PropertyId, QoS, Value};
-use ternmq_transport::Endpoint;
 
-use crate::cli::{Connection, Version};
+use crate::cli::{Connection, Tls, Version};
 
 const DEFAULT_HOST: &str = "localhost";
-const DEFAULT_PORT: u16 = 1883;
 
 /// Connects, and arranges that Ctrl-C or SIGTERM disconnects: whatever waits on the client ends then.
 pub(crate) fn connect(args: &Connection) -> Result<Client, String> {
@@ -37,14 +36,25 @@ pub(crate) fn at_signal(end: impl FnOnce() + Send + 'static) -> Result<(), Strin
 
 /// What the command line says of the connection.
 pub(crate) fn options(args: &Connection) -> Result<ConnectOptions, String> {
+    let tls = tls(&args.tls)?;
     let mut options = match &args.url {
         // Without the URL itself: a password may stand in it.
         Some(url) => ConnectOptions::from_uri(url).map_err(|e| format!("--url: {e}"))?,
-        None => ConnectOptions::new(vec![Target::Tcp(Endpoint::new(
-            args.host.as_deref().unwrap_or(DEFAULT_HOST),
-            args.port.unwrap_or(DEFAULT_PORT),
-        ))]),
+        None => ConnectOptions::new(vec![Target::Server(server(args, tls.is_some()))]),
     };
+    if let Some(tls) = tls {
+        let secure = |t: &Target| matches!(t, Target::Server(e) if e.scheme.is_secure());
+        if !options.endpoints.iter().all(secure) {
+            return Err("the options for TLS need a server with mqtts:// or wss://".to_owned());
+        }
+        options = options.tls(&tls).map_err(|e| e.to_string())?;
+    }
+    if let Some(proxy) = &args.proxy {
+        options = options.proxy(proxy).map_err(|e| format!("--proxy: {e}"))?;
+    }
+    for (name, value) in &args.header {
+        options = options.header(name, value);
+    }
     let v5 = args.protocol_version == Version::V5_0;
     options = options
         .version(args.protocol_version.into())
@@ -78,6 +88,52 @@ pub(crate) fn options(args: &Connection) -> Result<ConnectOptions, String> {
         });
     }
     Ok(options)
+}
+
+/// The server by its parts.
+fn server(args: &Connection, secure: bool) -> Endpoint {
+    if let Some(path) = &args.unix {
+        return Endpoint::unix(path);
+    }
+    let scheme = if secure { Scheme::Tls } else { Scheme::Tcp };
+    let port = args.port.unwrap_or(scheme.default_port());
+    let host = args.host.as_deref().unwrap_or(DEFAULT_HOST);
+    Endpoint {
+        scheme,
+        ..Endpoint::new(host, port)
+    }
+}
+
+/// What the command line says of TLS; `None` when it says nothing.
+fn tls(args: &Tls) -> Result<Option<TlsOptions>, String> {
+    let mut tls = TlsOptions::default();
+    let files = args.cafile.iter().map(|path| Roots::File(path.clone()));
+    let folders = args.capath.iter().map(|path| Roots::Folder(path.clone()));
+    let named: Vec<Roots> = files.chain(folders).collect();
+    if !named.is_empty() {
+        let system = args.tls_use_os_certs.then_some(Roots::System);
+        tls.roots = named.into_iter().chain(system).collect();
+    }
+    if let (Some(cert), Some(key)) = (&args.cert, &args.key) {
+        tls.identity = Some(Identity::files(cert, key));
+    }
+    if args.insecure {
+        tls.verify = Verify::Chain;
+    }
+    tls.alpn = args
+        .tls_alpn
+        .iter()
+        .map(|name| name.clone().into_bytes())
+        .collect();
+    if let Some(version) = args.tls_version {
+        (tls.min_version, tls.max_version) = (version.0, version.0);
+    }
+    for name in args.ciphers.iter().flat_map(|names| names.split(':')) {
+        tls.cipher_suites
+            .push(name.parse().map_err(|e| format!("--ciphers: {e}"))?);
+    }
+    let said = tls != TlsOptions::default() || args.tls_use_os_certs;
+    Ok(said.then_some(tls))
 }
 
 /// MQTT 3.1 knows no empty client identifier, so we make one up there as the server would.

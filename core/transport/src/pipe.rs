@@ -20,7 +20,7 @@ pub fn pipe(capacity: usize) -> (Stream, Stream) {
     let end = |side| {
         Stream::Pipe(PipeEnd {
             shared: shared.clone(),
-            side,
+            second: side == 1,
         })
     };
     (end(0), end(1))
@@ -30,7 +30,8 @@ pub fn pipe(capacity: usize) -> (Stream, Stream) {
 #[derive(Debug)]
 pub struct PipeEnd {
     shared: Arc<Shared>,
-    side: usize,
+    /// Which of the two it is; a `bool`, so that [`Stream`] finds room for its tag here.
+    second: bool,
 }
 
 #[derive(Debug)]
@@ -89,21 +90,21 @@ impl std::fmt::Debug for ReadyList {
 impl PipeEnd {
     pub(crate) fn register(&mut self, list: &Arc<ReadyList>, token: usize) {
         let mut sides = self.lock();
-        sides[self.side].reports_to = Some((list.clone(), token));
-        let readable = !sides[self.side].incoming.is_empty();
-        let closed = sides[1 - self.side].closed;
-        let writable = sides[1 - self.side].incoming.len() < self.shared.capacity;
-        report(&sides[self.side], readable || closed, writable, closed);
+        sides[self.side()].reports_to = Some((list.clone(), token));
+        let readable = !sides[self.side()].incoming.is_empty();
+        let closed = sides[1 - self.side()].closed;
+        let writable = sides[1 - self.side()].incoming.len() < self.shared.capacity;
+        report(&sides[self.side()], readable || closed, writable, closed);
     }
 
     pub(crate) fn deregister(&mut self) {
-        self.lock()[self.side].reports_to = None;
+        self.lock()[self.side()].reports_to = None;
     }
 
     pub(crate) fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
         let mut sides = self.lock();
-        let other_closed = sides[1 - self.side].closed;
-        let incoming = &mut sides[self.side].incoming;
+        let other_closed = sides[1 - self.side()].closed;
+        let incoming = &mut sides[self.side()].incoming;
         if incoming.is_empty() && !target.is_empty() {
             return if other_closed {
                 Ok(0)
@@ -116,7 +117,7 @@ impl PipeEnd {
             // An idle pipe owns nothing. The allocator keeps such small blocks at hand.
             *incoming = VecDeque::new();
         }
-        let other = &mut sides[1 - self.side];
+        let other = &mut sides[1 - self.side()];
         if read > 0 && std::mem::take(&mut other.waits_for_room) {
             report(other, false, true, false);
         }
@@ -125,10 +126,10 @@ impl PipeEnd {
 
     pub(crate) fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut sides = self.lock();
-        if sides[self.side].closed || (sides[1 - self.side].closed && self.peer_is_gone()) {
+        if sides[self.side()].closed || (sides[1 - self.side()].closed && self.peer_is_gone()) {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        let other = &mut sides[1 - self.side];
+        let other = &mut sides[1 - self.side()];
         let was_empty = other.incoming.is_empty();
         let mut room = self.shared.capacity.saturating_sub(other.incoming.len());
         let mut written = 0;
@@ -145,7 +146,7 @@ impl PipeEnd {
             report(other, true, false, false);
         }
         if room == 0 {
-            sides[self.side].waits_for_room = true;
+            sides[self.side()].waits_for_room = true;
         }
         if written == 0 && slices.iter().any(|s| !s.is_empty()) {
             return Err(io::ErrorKind::WouldBlock.into());
@@ -155,9 +156,13 @@ impl PipeEnd {
 
     pub(crate) fn shutdown_write(&mut self) {
         let mut sides = self.lock();
-        if !std::mem::replace(&mut sides[self.side].closed, true) {
-            report(&sides[1 - self.side], true, true, true);
+        if !std::mem::replace(&mut sides[self.side()].closed, true) {
+            report(&sides[1 - self.side()], true, true, true);
         }
+    }
+
+    fn side(&self) -> usize {
+        usize::from(self.second)
     }
 
     /// The other end has been dropped, and not only shut down for writing.
@@ -178,7 +183,7 @@ impl Drop for PipeEnd {
         self.deregister();
         self.shutdown_write();
         let mut sides = self.lock();
-        sides[self.side].incoming = VecDeque::new();
+        sides[self.side()].incoming = VecDeque::new();
     }
 }
 

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use mio::{Events, Interest, Poll, Token};
 
+use crate::listener::Listener;
 use crate::pipe::ReadyList;
-use crate::stream::{Listener, Stream};
+use crate::stream::Stream;
 
 /// Token of the waker, which no stream may have.
 const WAKER: Token = Token(usize::MAX);
@@ -87,10 +88,18 @@ impl Poller {
                 .poll
                 .registry()
                 .register(tcp, stream_token(token)?, both),
+            Stream::Unix(unix) => self
+                .poll
+                .registry()
+                .register(unix, stream_token(token)?, both),
             Stream::Pipe(pipe) => {
                 pipe.register(&self.pipes, token);
                 Ok(())
             }
+            layer => match layer.below_mut() {
+                Some(below) => self.register(below, token),
+                None => Ok(()),
+            },
         }
     }
 
@@ -101,10 +110,15 @@ impl Poller {
     pub fn deregister(&self, stream: &mut Stream) -> io::Result<()> {
         match stream {
             Stream::Tcp(tcp) => self.poll.registry().deregister(tcp),
+            Stream::Unix(unix) => self.poll.registry().deregister(unix),
             Stream::Pipe(pipe) => {
                 pipe.deregister();
                 Ok(())
             }
+            layer => match layer.below_mut() {
+                Some(below) => self.deregister(below),
+                None => Ok(()),
+            },
         }
     }
 
@@ -113,10 +127,11 @@ impl Poller {
     /// # Errors
     /// As [`Poller::register`].
     pub fn register_listener(&self, listener: &mut Listener, token: usize) -> io::Result<()> {
-        let token = stream_token(token)?;
-        self.poll
-            .registry()
-            .register(&mut listener.0, token, Interest::READABLE)
+        let (registry, token) = (self.poll.registry(), stream_token(token)?);
+        match listener {
+            Listener::Tcp(tcp) => registry.register(tcp, token, Interest::READABLE),
+            Listener::Unix(unix) => registry.register(&mut unix.socket, token, Interest::READABLE),
+        }
     }
 
     /// Waits until a stream is ready, the waker is used or `timeout` has passed, and appends what

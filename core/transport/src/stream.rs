@@ -1,19 +1,47 @@
-//! A stream of bytes to a peer, and the listener that accepts them.
+//! A stream of bytes to a peer, whatever lies below it.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::path::Path;
 
 use crate::pipe::PipeEnd;
+use crate::proxy::Tunnel;
+#[cfg(feature = "tls")]
+use crate::tls::TlsStream;
+#[cfg(feature = "websocket")]
+use crate::websocket::WebSocketStream;
 
 /// A connection to a peer. Reading and writing never block: [`io::ErrorKind::WouldBlock`] says that
 /// the [`Poller`](crate::Poller) will tell when to try again.
+///
+/// A layer (TLS, WebSocket, a proxy's tunnel) is a stream above another one, in a box of its own: a
+/// plain connection pays nothing for what it doesn't use. Three things hold for every kind:
+///
+/// - After a read, [`Stream::is_drained`] says whether the poller will tell of more.
+/// - What a write has taken may still be held back by a layer. When the poller says that there is
+///   room, the driver writes on or, if it has nothing more to say, calls [`Stream::flush`].
+/// - The handshakes of the layers happen as bytes come and go: in [`Stream::connected`] where we
+///   connect, in [`Stream::read`] where we accept.
 #[derive(Debug)]
 pub enum Stream {
     /// A TCP socket, with TCP_NODELAY: the drivers gather what belongs together.
     Tcp(mio::net::TcpStream),
+    /// A Unix socket.
+    Unix(mio::net::UnixStream),
     /// One end of an in-process pipe.
     Pipe(PipeEnd),
+    /// A way through an HTTP proxy that is being opened.
+    Tunnel(Box<Tunnel>),
+    /// TLS above another stream.
+    #[cfg(feature = "tls")]
+    Tls(Box<TlsStream>),
+    /// A WebSocket above another stream.
+    #[cfg(feature = "websocket")]
+    WebSocket(Box<WebSocketStream>),
 }
+
+// Every idle connection holds one.
+const _: () = assert!(cfg!(debug_assertions) || size_of::<Stream>() <= 16);
 
 impl Stream {
     /// Begins to connect. The stream is writable when the attempt has ended;
@@ -27,39 +55,52 @@ impl Stream {
         Ok(Self::Tcp(tcp))
     }
 
-    /// How the connection attempt stands: `true` connected, `false` still trying.
+    /// Begins to connect to the Unix socket with this file.
     ///
     /// # Errors
-    /// Why it failed.
-    pub fn connected(&self) -> io::Result<bool> {
+    /// No descriptor, no such socket, or nobody who listens there.
+    pub fn connect_unix(path: &Path) -> io::Result<Self> {
+        mio::net::UnixStream::connect(path).map(Self::Unix)
+    }
+
+    /// How the connection attempt stands, the handshakes of all layers included: `true` connected,
+    /// `false` still trying. To be called whenever the poller has news.
+    ///
+    /// # Errors
+    /// Why it failed; [`TransportError::of`](crate::TransportError::of) finds what a layer says.
+    pub fn connected(&mut self) -> io::Result<bool> {
         match self {
-            Self::Tcp(tcp) => {
-                if let Some(error) = tcp.take_error()? {
-                    return Err(error);
-                }
-                match tcp.peer_addr() {
-                    Ok(_) => Ok(true),
-                    Err(e) if e.kind() == io::ErrorKind::NotConnected => Ok(false),
-                    Err(e) => Err(e),
-                }
-            }
+            Self::Tcp(tcp) => connected(tcp.take_error()?, tcp.peer_addr().map(drop)),
+            Self::Unix(unix) => connected(unix.take_error()?, unix.peer_addr().map(drop)),
             Self::Pipe(_) => Ok(true),
+            Self::Tunnel(tunnel) => {
+                let open = tunnel.connected()?;
+                if let Some(through) = open {
+                    *self = through;
+                    return Ok(true);
+                }
+                Ok(false)
+            }
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.connected(),
+            #[cfg(feature = "websocket")]
+            Self::WebSocket(websocket) => websocket.connected(),
         }
     }
 
-    /// The peer's address, `None` in process.
+    /// The peer's address; `None` in process and for a Unix socket.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(tcp) => tcp.peer_addr().ok(),
-            Self::Pipe(_) => None,
+            other => other.below()?.peer_addr(),
         }
     }
 
-    /// Our own address, `None` in process.
+    /// Our own address; `None` in process and for a Unix socket.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(tcp) => tcp.local_addr().ok(),
-            Self::Pipe(_) => None,
+            other => other.below()?.local_addr(),
         }
     }
 
@@ -70,78 +111,144 @@ impl Stream {
     pub fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
         retry(|| match self {
             Self::Tcp(tcp) => tcp.read(target),
+            Self::Unix(unix) => unix.read(target),
             Self::Pipe(pipe) => pipe.read(target),
+            Self::Tunnel(_) => Err(io::ErrorKind::NotConnected.into()),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.read(target),
+            #[cfg(feature = "websocket")]
+            Self::WebSocket(websocket) => websocket.read(target),
         })
     }
 
-    /// Writes as much of `slices` as there is room for, as one piece, and returns how much.
+    /// Whether the read that has just given `read` of `asked` bytes took all there was, so that the
+    /// poller will tell of more. A socket is drained when it gives less than asked, which saves the
+    /// system call that would say so; a layer knows what it still has.
+    pub fn is_drained(&self, read: usize, asked: usize) -> bool {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) | Self::Pipe(_) | Self::Tunnel(_) => read < asked,
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.is_drained(),
+            #[cfg(feature = "websocket")]
+            Self::WebSocket(websocket) => websocket.is_drained(),
+        }
+    }
+
+    /// Writes as much of `slices` as there is room for, as one piece, and returns how much. When it
+    /// is less than all, the poller tells of room. What was taken may be held back by a layer:
+    /// [`Stream::flush`].
     ///
     /// # Errors
     /// `WouldBlock` when there is no room; otherwise the connection has failed.
     pub fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         retry(|| match self {
             Self::Tcp(tcp) => tcp.write_vectored(slices),
+            Self::Unix(unix) => unix.write_vectored(slices),
             Self::Pipe(pipe) => pipe.write_vectored(slices),
+            Self::Tunnel(_) => Err(io::ErrorKind::NotConnected.into()),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.write_vectored(slices),
+            #[cfg(feature = "websocket")]
+            Self::WebSocket(websocket) => websocket.write_vectored(slices),
         })
     }
 
-    /// Says that nothing more will be written. What was written still arrives.
+    /// Writes what layers hold back. Costs nothing where there are none.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is no room for all of it; otherwise the connection has failed.
+    pub fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) | Self::Pipe(_) | Self::Tunnel(_) => Ok(()),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.flush(),
+            #[cfg(feature = "websocket")]
+            Self::WebSocket(websocket) => websocket.flush(),
+        }
+    }
+
+    /// Says that nothing more will be written. What was written still arrives; where there is no
+    /// room for that yet, [`Stream::flush`] goes on with it.
     ///
     /// # Errors
     /// The connection has failed already.
     pub fn shutdown_write(&mut self) -> io::Result<()> {
         match self {
             Self::Tcp(tcp) => tcp.shutdown(Shutdown::Write),
+            Self::Unix(unix) => unix.shutdown(Shutdown::Write),
             Self::Pipe(pipe) => {
                 pipe.shutdown_write();
                 Ok(())
             }
+            Self::Tunnel(_) => Err(io::ErrorKind::NotConnected.into()),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.shutdown_write(),
+            #[cfg(feature = "websocket")]
+            Self::WebSocket(websocket) => websocket.shutdown_write(),
+        }
+    }
+
+    /// Whether something lies between the socket and whoever drives it.
+    pub fn is_layered(&self) -> bool {
+        self.below().is_some()
+    }
+
+    /// Whether all handshakes are over. `true` for sockets, once they are connected.
+    pub fn is_established(&self) -> bool {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) | Self::Pipe(_) => true,
+            Self::Tunnel(_) => false,
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.is_established(),
+            #[cfg(feature = "websocket")]
+            Self::WebSocket(websocket) => websocket.is_established(),
+        }
+    }
+
+    /// Whether a way through a proxy is being opened.
+    pub fn is_tunnelling(&self) -> bool {
+        matches!(self, Self::Tunnel(_)) || self.below().is_some_and(Self::is_tunnelling)
+    }
+
+    /// The TLS layer, if there is one.
+    #[cfg(feature = "tls")]
+    pub fn tls(&self) -> Option<&TlsStream> {
+        match self {
+            Self::Tls(tls) => Some(tls),
+            other => other.below()?.tls(),
+        }
+    }
+
+    /// The stream below a layer.
+    fn below(&self) -> Option<&Self> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) | Self::Pipe(_) => None,
+            Self::Tunnel(tunnel) => Some(&tunnel.below),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => Some(tls.below()),
+            #[cfg(feature = "websocket")]
+            Self::WebSocket(websocket) => Some(websocket.below()),
+        }
+    }
+
+    pub(crate) fn below_mut(&mut self) -> Option<&mut Self> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) | Self::Pipe(_) => None,
+            Self::Tunnel(tunnel) => Some(&mut tunnel.below),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => Some(tls.below_mut()),
+            #[cfg(feature = "websocket")]
+            Self::WebSocket(websocket) => Some(websocket.below_mut()),
         }
     }
 }
 
-/// A TCP socket that accepts connections.
-#[derive(Debug)]
-pub struct Listener(pub(crate) mio::net::TcpListener);
-
-impl Listener {
-    /// Listens on `address`; port 0 takes a free one. An address that a stopped listener has just
-    /// left can be taken at once (SO_REUSEADDR).
-    ///
-    /// # Errors
-    /// The address is in use, not ours, or not allowed.
-    pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        mio::net::TcpListener::bind(address).map(Self)
-    }
-
-    /// The address it listens on, with the port it got.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
-    }
-
-    /// The next connection that waits, `None` when none does.
-    ///
-    /// # Errors
-    /// The process or system is out of descriptors or memory: connections go on waiting, and nothing
-    /// will be reported for them again, so try later.
-    pub fn accept(&self) -> io::Result<Option<(Stream, SocketAddr)>> {
-        loop {
-            match self.0.accept() {
-                Ok((tcp, address)) => {
-                    // A connection that is gone by now shows when it is read.
-                    let _ = tcp.set_nodelay(true);
-                    return Ok(Some((Stream::Tcp(tcp), address)));
-                }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-                // The connection went away while it waited; the next one may not have.
-                Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
+fn connected(error: Option<io::Error>, peer: io::Result<()>) -> io::Result<bool> {
+    match (error, peer) {
+        (Some(error), _) => Err(error),
+        (None, Ok(())) => Ok(true),
+        (None, Err(e)) if e.kind() == io::ErrorKind::NotConnected => Ok(false),
+        (None, Err(e)) => Err(e),
     }
 }
 

@@ -1,35 +1,18 @@
 //! Streams and the poller, over real sockets and pipes alike.
 
+mod support;
+
 use std::io::{ErrorKind, IoSlice};
 use std::time::Duration;
 
-use ternmq_transport::{Listener, Poller, Ready, Stream, pipe};
-
-const SECONDS: Option<Duration> = Some(Duration::from_secs(10));
-
-fn tcp() -> (Stream, Stream) {
-    let mut poller = Poller::new(8).unwrap();
-    let mut listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    poller.register_listener(&mut listener, 0).unwrap();
-    let mut client = Stream::connect(listener.local_addr().unwrap()).unwrap();
-    poller.register(&mut client, 1).unwrap();
-    let mut server = None;
-    let mut ready = Vec::new();
-    while server.is_none() || !client.connected().unwrap() {
-        poller.wait(SECONDS, &mut ready).unwrap();
-        if let Some((stream, _)) = listener.accept().unwrap() {
-            server = Some(stream);
-        }
-    }
-    poller.deregister(&mut client).unwrap();
-    (client, server.unwrap())
-}
+use support::{SECONDS, every_kind};
+use ternmq_transport::{Listener, Poller, Ready, Stream};
 
 fn both(test: impl Fn(Stream, Stream)) {
-    let (a, b) = tcp();
-    test(a, b);
-    let (a, b) = pipe(64 * 1024);
-    test(a, b);
+    for (name, a, b) in every_kind() {
+        println!("{name}");
+        test(a, b);
+    }
 }
 
 fn wait_for(poller: &mut Poller, what: impl Fn(&Ready) -> bool) -> Ready {
@@ -80,7 +63,10 @@ fn a_full_stream_blocks_and_reports_when_there_is_room() {
         while read < written {
             match b.read(&mut buffer) {
                 Ok(n) => read += n,
-                Err(e) => assert_eq!(e.kind(), ErrorKind::WouldBlock),
+                Err(e) => {
+                    assert_eq!(e.kind(), ErrorKind::WouldBlock);
+                    let _ = a.flush(); // what a layer has taken and not passed on
+                }
             }
         }
         wait_for(&mut poller, |r| r.token == 1 && r.writable);
@@ -105,6 +91,9 @@ fn closing_is_reported_and_what_was_written_still_arrives() {
 #[test]
 fn half_closing_lets_the_other_direction_go_on() {
     both(|mut a, mut b| {
+        if format!("{a:?}").starts_with("WebSocket") {
+            return; // it ends for both at once
+        }
         a.shutdown_write().unwrap();
         assert_eq!(b.write_vectored(&[IoSlice::new(b"still")]).unwrap(), 5);
         let mut poller = Poller::new(8).unwrap();
@@ -132,7 +121,7 @@ fn a_waker_ends_the_wait_and_rings_once() {
 #[test]
 fn a_refused_connection_says_so() {
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let address = listener.local_addr().unwrap();
+    let address = listener.local_addr().unwrap().unwrap();
     drop(listener);
     let mut poller = Poller::new(8).unwrap();
     let mut stream = Stream::connect(address).unwrap();
@@ -140,4 +129,29 @@ fn a_refused_connection_says_so() {
     wait_for(&mut poller, |r| r.writable || r.closed);
     let error = stream.connected().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+}
+
+#[test]
+fn a_unix_socket_belongs_to_one_and_leaves_no_file() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = std::env::temp_dir().join(format!("ternmq-unix-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("socket");
+    let listener = Listener::bind_unix(&path, 0o620).unwrap();
+    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o620);
+    let taken = Listener::bind_unix(&path, 0o620).unwrap_err();
+    assert_eq!(taken.kind(), ErrorKind::AddrInUse);
+    drop(listener);
+    assert!(!path.exists());
+    // As a crash leaves it: a file that nobody listens at.
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    assert!(path.exists());
+    drop(Listener::bind_unix(&path, 0o600).unwrap());
+    std::fs::write(&path, "precious").unwrap();
+    let other = Listener::bind_unix(&path, 0o600).unwrap_err();
+    assert_eq!(other.kind(), ErrorKind::AlreadyExists);
+    assert_eq!(std::fs::read(&path).unwrap(), b"precious");
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(Stream::connect_unix(&path).is_err());
 }

@@ -132,10 +132,10 @@ impl Client {
 
     fn established(&self, target: &Target, connected: session::Connected) -> Established {
         let server = match target {
-            Target::Tcp(endpoint) if endpoint.host.contains(':') => {
+            Target::Server(endpoint) if endpoint.host.contains(':') => {
                 format!("[{}]:{}", endpoint.host, endpoint.port)
             }
-            Target::Tcp(endpoint) => format!("{}:{}", endpoint.host, endpoint.port),
+            Target::Server(endpoint) => format!("{}:{}", endpoint.host, endpoint.port),
             Target::InProcess(_) => String::new(),
         };
         let version = self.link.session(|_, session| session.options().version);

@@ -422,7 +422,7 @@ unsafe fn servers(
         _ => 0,
     };
     if count == 0 {
-        return Ok((vec![Target::Tcp(created_with.clone())], Vec::new()));
+        return Ok((vec![Target::Server(created_with.clone())], Vec::new()));
     }
     let (mut targets, mut names) = (Vec::new(), Vec::new());
     // SAFETY: as the caller promises: the list holds that many strings.
@@ -431,7 +431,7 @@ unsafe fn servers(
     for &uri in uris {
         // SAFETY: as above.
         let uri = unsafe { text(uri) }?.ok_or(MQTTASYNC_NULL_PARAMETER)?;
-        targets.push(Target::Tcp(endpoint(uri)?));
+        targets.push(Target::Server(endpoint(uri)?));
         names.push(CString::new(uri).unwrap_or_default());
     }
     Ok((targets, names))

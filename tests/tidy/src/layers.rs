@@ -41,16 +41,20 @@ pub struct Storey {
 /// whoever adds a crate says where it stands.
 pub const EDGES: [Edge; 7] = [
     Edge::new("ternmq-protocol", &[], &[]),
-    Edge::new("ternmq-transport", &[], &[]),
+    Edge::new("ternmq-transport", &[], &["ternmq-test-certificates"]),
     Edge::new(
         "ternmq-client",
         &["ternmq-protocol", "ternmq-transport"],
-        &["ternmq-broker"],
+        &["ternmq-broker", "ternmq-test-certificates"],
     ),
     Edge::new(
         "ternmq-broker",
         &["ternmq-protocol", "ternmq-transport"],
-        &["ternmq-client", "ternmq-test-broker-wire"],
+        &[
+            "ternmq-client",
+            "ternmq-test-broker-wire",
+            "ternmq-test-certificates",
+        ],
     ),
     Edge::new(
         "ternmq-server",
@@ -60,7 +64,7 @@ pub const EDGES: [Edge; 7] = [
             "ternmq-client",
             "ternmq-broker",
         ],
-        &["ternmq-test-broker-wire"],
+        &["ternmq-test-broker-wire", "ternmq-test-certificates"],
     ),
     Edge::new(
         "ternmq-ffi-c",

@@ -91,11 +91,11 @@ impl Driver {
                     self.counters.accepted += 1;
                     let listener = ListenerId(number as u16);
                     // An IPv4 address is one, whichever socket it came in through.
-                    let peer = address.ip().to_canonical();
-                    if self.shared.bans.keep_out_address(peer) {
+                    let peer = address.map(|address| address.ip().to_canonical());
+                    if peer.is_some_and(|peer| self.shared.bans.keep_out_address(peer)) {
                         self.counters.connections_refused_banned += 1;
                     } else if self.shared.connections.enter(listener, self.now) {
-                        self.open(stream, listener, Some(peer));
+                        self.raise(stream, listener, peer);
                     }
                 }
                 Ok(None) => return false,
@@ -107,6 +107,17 @@ impl Driver {
             }
         }
         true
+    }
+
+    /// Puts above an accepted socket what is spoken at its listener.
+    fn raise(&mut self, stream: Stream, listener: ListenerId, peer: Option<IpAddr>) {
+        match self.shared.connections.put_on(listener, stream) {
+            Ok(stream) => self.open(stream, listener, peer),
+            Err(_) => {
+                self.counters.tls_failed += 1;
+                self.shared.connections.leave(listener);
+            }
+        }
     }
 
     /// Gives a stream that has entered the count of connections to the shard.
@@ -144,6 +155,10 @@ impl Driver {
             self.shared.directory.arrived(key, false);
             return;
         };
+        if let Some(user) = &user_name {
+            // It may be another one than CONNECT says: that of a certificate.
+            self.shard.set_user(conn, user.clone());
+        }
         self.counters.moved += 1;
         let peer = stream.peer_addr();
         self.hold(conn, stream, listener);
@@ -168,6 +183,9 @@ impl Driver {
             // The kernel has no room for one more watch: as good as no descriptor.
             self.counters.accept_errors += 1;
             self.close(conn);
+        } else if slot.stream.is_layered() {
+            // A layer may have read on before the connection moved here.
+            self.remember_unread(conn);
         }
     }
 }

@@ -84,6 +84,26 @@ impl Driver {
         Ok(AuthAnswer::Success { user, data })
     }
 
+    /// Takes the user from the client's certificate, where that says who it is. False when it should and
+    /// doesn't. Who has shown otherwise to be somebody is that one.
+    pub(super) fn look_at_certificate(&mut self, request: &mut AdmitRequest) -> bool {
+        let listener = self.shared.connections.listener(request.listener);
+        let slot = self.slots.get(request.conn);
+        let (Some(listener), Some(slot), false) = (listener, slot, request.authenticated) else {
+            return true;
+        };
+        match listener.user_of(&slot.stream) {
+            Ok(None) => true,
+            Ok(Some(user)) => {
+                self.shard.set_user(request.conn, user.clone());
+                (request.user_name, request.password) = (Some(user), None);
+                request.authenticated = true;
+                true
+            }
+            Err(()) => false,
+        }
+    }
+
     /// Lets a client in that nothing else speaks against, if need be after its password.
     pub(super) fn identify(&mut self, request: AdmitRequest) {
         let conn = request.conn;

@@ -3,6 +3,7 @@
 use std::io;
 
 use ternmq_protocol::broker::ConnId;
+use ternmq_transport::TransportError;
 
 use super::{Driver, TURN_BYTES};
 use crate::slots::Unread;
@@ -22,8 +23,12 @@ impl Driver {
                 continue;
             };
             slot.hung_up |= ready.closed;
-            if ready.writable && std::mem::take(&mut slot.blocked) {
-                self.flush(conn);
+            if ready.writable {
+                if std::mem::take(&mut slot.blocked) {
+                    self.flush(conn);
+                } else if slot.stream.is_layered() {
+                    self.flush_layers(conn);
+                }
             }
             if ready.readable || ready.closed {
                 self.read_or_remember(conn);
@@ -112,7 +117,7 @@ impl Driver {
                 self.close(conn);
             }
             Ok(n) => {
-                let more = n == self.scratch.len() || slot.hung_up;
+                let more = !slot.stream.is_drained(n, self.scratch.len()) || slot.hung_up;
                 self.counters.reads += 1;
                 self.counters.bytes_in += n as u64;
                 if !slot.closing {
@@ -124,7 +129,21 @@ impl Driver {
             }
             // Whatever was reported, it was not this connection's.
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => slot.hung_up = false,
-            Err(_) => self.close(conn),
+            Err(error) => {
+                self.count_failure(&error);
+                self.close(conn);
+            }
+        }
+    }
+
+    /// What goes wrong in a layer says more about the peer than a connection that is lost.
+    fn count_failure(&mut self, error: &io::Error) {
+        match TransportError::of(error) {
+            #[cfg(feature = "tls")]
+            Some(TransportError::Tls(_)) => self.counters.tls_failed += 1,
+            #[cfg(feature = "websocket")]
+            Some(TransportError::WebSocket(_)) => self.counters.websocket_failed += 1,
+            _ => {}
         }
     }
 

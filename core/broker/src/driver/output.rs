@@ -91,6 +91,16 @@ impl Driver {
         }
     }
 
+    /// The socket has room: writes what the layers above it hold back.
+    pub(super) fn flush_layers(&mut self, conn: ConnId) {
+        let flushed = self.slots.get_mut(conn).map(|slot| slot.stream.flush());
+        if let Some(Err(error)) = flushed
+            && error.kind() != io::ErrorKind::WouldBlock
+        {
+            self.close(conn);
+        }
+    }
+
     /// Whether all is written; if not, the poller will tell when to go on.
     fn write_all(&mut self, conn: ConnId) -> io::Result<bool> {
         let (Some(slot), Some(outbound)) = (self.slots.get_mut(conn), self.shard.outbound(conn))
@@ -149,11 +159,15 @@ impl Driver {
         }
     }
 
-    /// All is said. Who was told something gets the time to read it.
+    /// All is said. Who was told something gets the time to read it, and who speaks TLS or a WebSocket
+    /// the time to end that too.
     fn finish_closing(&mut self, conn: ConnId) {
         let stopping = self.stops_at.is_some();
         let waits = self.slots.get_mut(conn).is_some_and(|slot| {
-            slot.said_goodbye && !stopping && slot.stream.shutdown_write().is_ok()
+            let layered = slot.stream.is_layered();
+            let told = (layered || (slot.said_goodbye && !stopping))
+                && slot.stream.shutdown_write().is_ok();
+            told && !stopping
         });
         if waits {
             self.remember_unread(conn);
@@ -169,6 +183,7 @@ impl Driver {
         if let Some(slot) = self.slots.remove(conn) {
             self.shared.connections.leave(slot.listener);
             self.counters.closed += 1;
+            self.counters.handshakes_unfinished += u64::from(!slot.stream.is_established());
             self.policy.leaves(conn);
         }
         // There may be a will, and somebody elsewhere who waits for it.

@@ -297,7 +297,10 @@ impl Driver {
         }
     }
 
-    fn answer(&mut self, request: AdmitRequest) {
+    fn answer(&mut self, mut request: AdmitRequest) {
+        if !self.look_at_certificate(&mut request) {
+            return self.refuse(request.conn, ReasonCode::NOT_AUTHORIZED);
+        }
         if let Some(reason) = self.refusal(&request) {
             return self.refuse(request.conn, reason);
         }

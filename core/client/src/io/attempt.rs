@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 
 use ternmq_protocol::{ProtocolVersion, Time};
-use ternmq_transport::Stream;
+use ternmq_transport::{Endpoint, Proxy, ProxyError, Scheme, Stream, TransportError};
 
+use super::layers::Layers;
 use super::thread::{IoThread, Source};
 use crate::clock;
 use crate::error::ConnectError;
@@ -20,6 +22,9 @@ const STAGGER_MS: u64 = 250;
 /// How often servers may name other servers in one attempt. Two that name each other end here.
 const REDIRECTIONS: u32 = 4;
 
+/// How long a proxy may take to open a way; the server behind it has the rest of its time.
+const PROXY_MS: u64 = 10_000;
+
 /// One attempt, from `connect` or the end of a wait until CONNACK or the last failure.
 pub(super) struct Attempt {
     /// Endpoints not tried yet.
@@ -28,6 +33,10 @@ pub(super) struct Attempt {
     redirections: u32,
     /// The name being looked up, for the error.
     host: String,
+    /// What is put above the sockets to the current endpoint; `None` in process.
+    layers: Option<Layers>,
+    /// While a proxy opens a way: when its time is over.
+    proxy_until: Time,
     /// When the endpoint's time is over.
     deadline: Time,
     /// Distinguishes the lookups of a link, so that a late answer is known as such.
@@ -51,7 +60,7 @@ impl Attempt {
     /// timeout counts.
     pub(super) fn due(&self) -> Time {
         if self.resolving || !self.opening.is_empty() {
-            self.deadline.min(self.next_at)
+            self.deadline.min(self.next_at).min(self.proxy_until)
         } else {
             Time::NEVER
         }
@@ -72,6 +81,8 @@ impl IoThread {
             targets: targets.into(),
             redirections: REDIRECTIONS,
             host: String::new(),
+            layers: None,
+            proxy_until: Time::NEVER,
             deadline: Time::NEVER,
             lookup: clock::nanos(),
             resolving: false,
@@ -110,15 +121,39 @@ impl IoThread {
                 ms => now.after(ms),
             };
             attempt.next_at = Time::NEVER;
-            drop(inner);
+            attempt.layers = None;
             let begun = match target {
-                Target::Tcp(endpoint) => self.try_host(slot, endpoint.host, endpoint.port),
-                Target::InProcess(connect) => self.try_pipe(slot, &*connect),
+                Target::InProcess(connect) => {
+                    drop(inner);
+                    self.try_stream(slot, &*connect)
+                }
+                Target::Server(endpoint) => {
+                    inner.scheme = endpoint.scheme;
+                    let proxy = inner.options.proxies.of(&endpoint).cloned();
+                    drop(inner);
+                    self.try_server(slot, endpoint, proxy)
+                }
             };
             if begun {
                 return;
             }
         }
+    }
+
+    /// Begins to connect to a server, or to the proxy before it.
+    fn try_server(&mut self, slot: usize, endpoint: Endpoint, proxy: Option<Proxy>) -> bool {
+        if endpoint.scheme == Scheme::Unix {
+            let path = endpoint.path;
+            return self.try_stream(slot, &|| Stream::connect_unix(Path::new(&path)));
+        }
+        let (host, port) = match proxy {
+            Some(proxy) => (proxy.host, proxy.port),
+            None => (endpoint.host.clone(), endpoint.port),
+        };
+        if let Some(attempt) = &mut self.links[slot].attempt {
+            attempt.layers = Some(Layers::new(endpoint));
+        }
+        self.try_host(slot, host, port)
     }
 
     /// Begins to connect to a host. False when all its addresses failed at once.
@@ -139,7 +174,8 @@ impl IoThread {
         true
     }
 
-    fn try_pipe(&mut self, slot: usize, connect: &dyn Fn() -> io::Result<Stream>) -> bool {
+    /// Takes a stream that is connected as soon as it is there.
+    fn try_stream(&mut self, slot: usize, connect: &dyn Fn() -> io::Result<Stream>) -> bool {
         // Not our code: a panic there ends this attempt, not the thread.
         let connected = std::panic::catch_unwind(std::panic::AssertUnwindSafe(connect));
         let connected = connected.unwrap_or_else(|_| Err(io::Error::other("connecting panicked")));
@@ -217,6 +253,7 @@ impl IoThread {
             match opened {
                 Ok(stream) => {
                     self.sources.insert(Source::Opening { slot, stream });
+                    attempt.layers.iter_mut().for_each(Layers::take_off);
                     attempt.opening.push((token, address));
                     attempt.next_at = match attempt.addresses.is_empty() {
                         true => Time::NEVER,
@@ -231,12 +268,16 @@ impl IoThread {
 
     /// The poller has news of a connection being made.
     pub(super) fn opening_ready(&mut self, token: usize) {
-        let Some(Source::Opening { slot, stream }) = self.sources.get(token) else {
+        let Some(Source::Opening { slot, stream }) = self.sources.get_mut(token) else {
             return;
         };
         let slot = *slot;
-        match stream.connected() {
-            Ok(false) => return,
+        let mut connected = stream.connected();
+        if matches!(connected, Ok(true)) {
+            connected = self.raise(slot, token);
+        }
+        match connected {
+            Ok(false) => self.note_tunnel(slot, token),
             Ok(true) => self.opened(slot, token),
             Err(error) => {
                 self.sources.remove(token);
@@ -252,6 +293,51 @@ impl IoThread {
             }
         }
         self.settle(slot);
+    }
+
+    /// A socket is connected: puts on it what belongs above it, and begins with that. The other
+    /// addresses are out of the race; what goes wrong from here on would with them too. Whether the
+    /// connection is made.
+    fn raise(&mut self, slot: usize, token: usize) -> io::Result<bool> {
+        let link = &mut self.links[slot];
+        let Some(attempt) = &mut link.attempt else {
+            return Ok(true);
+        };
+        let Some(layers) = attempt.layers.as_mut().filter(|layers| !layers.are_on()) else {
+            return Ok(true);
+        };
+        attempt.addresses.clear();
+        attempt.next_at = Time::NEVER;
+        let lost: Vec<usize> = attempt.opening.iter().map(|(t, _)| *t).collect();
+        attempt.opening.retain(|(t, _)| *t == token);
+        for other in lost.into_iter().filter(|other| *other != token) {
+            self.sources.remove(other);
+        }
+        let online = Source::Online { slot };
+        let Source::Opening { stream, .. } = std::mem::replace(&mut self.sources[token], online)
+        else {
+            return Ok(true);
+        };
+        let put_on = layers.put_on(stream, &link.shared.lock().options);
+        let (mut stream, any) = put_on?;
+        let connected = if any { stream.connected()? } else { true };
+        self.sources[token] = Source::Opening { slot, stream };
+        Ok(connected)
+    }
+
+    /// Sees to the time of a proxy that is opening a way.
+    fn note_tunnel(&mut self, slot: usize, token: usize) {
+        let Some(Source::Opening { stream, .. }) = self.sources.get(token) else {
+            return;
+        };
+        let tunnelling = stream.is_tunnelling();
+        if let Some(attempt) = &mut self.links[slot].attempt {
+            attempt.proxy_until = match (tunnelling, attempt.proxy_until) {
+                (false, _) => Time::NEVER,
+                (true, Time::NEVER) => clock::now().after(PROXY_MS),
+                (true, until) => until,
+            };
+        }
     }
 
     /// The first connection that was made is the one.
@@ -335,6 +421,9 @@ impl IoThread {
         if attempt.deadline <= now {
             attempt.error = ConnectError::Timeout;
             self.next_endpoint(slot);
+        } else if attempt.proxy_until <= now {
+            attempt.error = ConnectError::Transport(TransportError::Proxy(ProxyError::Timeout));
+            self.next_endpoint(slot);
         } else if !self.try_addresses(slot) {
             self.next_endpoint(slot);
         }
@@ -350,6 +439,7 @@ impl IoThread {
         self.drop_opening(slot);
         if let Some(attempt) = &mut self.links[slot].attempt {
             attempt.resolving = false;
+            attempt.proxy_until = Time::NEVER;
             attempt.addresses.clear();
         }
         self.try_endpoint(slot);

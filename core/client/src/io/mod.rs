@@ -6,6 +6,7 @@
 //! that is held during more than a system call.
 
 mod attempt;
+mod layers;
 mod thread;
 
 use std::io;

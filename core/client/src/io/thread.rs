@@ -55,6 +55,8 @@ pub(super) struct Attended {
     readable: bool,
     /// The peer has closed: read to the end, the poller will not tell again.
     ending: bool,
+    /// There are layers above the socket, which may hold something back.
+    layered: bool,
 }
 
 /// What a token of the poller stands for.
@@ -116,6 +118,10 @@ impl IoThread {
                     let mut inner = link.shared.lock();
                     inner.writable = true;
                     inner.blocked = inner.blocked && inner.broken.is_some();
+                    drop(inner);
+                    if link.layered {
+                        link.shared.flush_layers();
+                    }
                 }
                 self.read(slot);
                 self.settle(slot);
@@ -249,8 +255,8 @@ impl IoThread {
             }
             let read = shared.read(&mut self.scratch);
             match read {
-                Some(Ok(count)) if count > 0 => {
-                    link.readable = count == self.scratch.len() || link.ending;
+                Some(Ok((count, drained))) if count > 0 => {
+                    link.readable = !drained || link.ending;
                     let mut inner = shared.lock();
                     let now = clock::now();
                     inner.stats.reads += 1;
@@ -370,6 +376,7 @@ impl IoThread {
         let link = &mut self.links[slot];
         link.online = Some(token);
         (link.readable, link.ending) = (true, false);
+        link.layered = stream.is_layered();
         link.shared.clone().open(stream, clock::now());
         // What came in before this moment was reported while the connection was being made.
         self.again.push(slot);
@@ -380,6 +387,8 @@ impl IoThread {
         let Some(Source::Lingering { stream, .. }) = self.sources.get_mut(token) else {
             return;
         };
+        // Layers may have their last words still to say.
+        let _ = stream.flush();
         for _ in 0..READS_PER_TURN {
             match stream.read(&mut self.scratch) {
                 Ok(count) if count > 0 => {}
@@ -424,6 +433,7 @@ impl Attended {
             fell_back: false,
             readable: false,
             ending: false,
+            layered: false,
         }
     }
 }

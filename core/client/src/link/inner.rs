@@ -18,6 +18,7 @@ use crate::clock;
 use crate::error::ConnectError;
 use crate::io::Reactor;
 use crate::options::{ConnectOptions, Target};
+use ternmq_transport::{Endpoint, Scheme};
 
 /// Servers taken from one Server Reference.
 const SERVERS_IN_REFERENCE: usize = 8;
@@ -113,6 +114,8 @@ pub(crate) struct Inner {
     pub(crate) farewell: Option<Farewell>,
     /// Where the server has sent us; the next attempt begins there.
     pub(crate) redirect: Vec<Target>,
+    /// How the server is reached with which we talk.
+    pub(crate) scheme: Scheme,
     /// When the next attempt is planned.
     pub(crate) retry_at: Option<Time>,
 
@@ -169,6 +172,7 @@ impl Inner {
             asks: false,
             farewell: None,
             redirect: Vec::new(),
+            scheme: Scheme::Tcp,
             retry_at: None,
             orders: Orders::default(),
             slot: None,
@@ -416,8 +420,9 @@ impl Inner {
         }
     }
 
-    /// Notes where the server wants the client to go (section 4.11). What can't be understood of it is
-    /// passed over: the client's own endpoints remain.
+    /// Notes where the server wants the client to go (section 4.11), to be reached like this one where
+    /// it doesn't say how. What can't be understood of it is passed over, and so is a way without TLS
+    /// from a server with it: the client's own endpoints remain.
     fn note_redirect(&mut self, reason: ReasonCode, properties: Properties<'_>) {
         let elsewhere = [ReasonCode::USE_ANOTHER_SERVER, ReasonCode::SERVER_MOVED];
         if !self.options.follow_redirects || !elsewhere.contains(&reason) {
@@ -426,8 +431,8 @@ impl Inner {
         let reference = properties.text(PropertyId::ServerReference).unwrap_or("");
         let servers = reference.split_ascii_whitespace();
         self.redirect = servers
-            .filter_map(|server| server.parse().ok())
-            .map(Target::Tcp)
+            .filter_map(|server| elsewhere_from(self.scheme, server))
+            .map(Target::Server)
             .take(SERVERS_IN_REFERENCE)
             .collect();
     }
@@ -476,6 +481,14 @@ impl Inner {
     }
 }
 
+fn elsewhere_from(here: Scheme, server: &str) -> Option<Endpoint> {
+    let endpoint: Endpoint = match server.contains("://") {
+        true => server.parse().ok()?,
+        false => format!("{}://{server}", here.name()).parse().ok()?,
+    };
+    (endpoint.scheme.is_secure() || !here.is_secure()).then_some(endpoint)
+}
+
 /// What the loss of a connection means for the attempt to make it.
 fn before_connack(cause: Cause) -> ConnectError {
     match cause {
@@ -491,4 +504,27 @@ fn before_connack(cause: Cause) -> ConnectError {
 fn random() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(clock::nanos())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirection_keeps_the_scheme_and_never_gives_up_tls() {
+        let shown = |here, server| elsewhere_from(here, server).map(|e| e.to_string());
+        let is = |text: &str| Some(text.to_owned());
+        assert_eq!(shown(Scheme::Tcp, "other"), is("mqtt://other:1883"));
+        assert_eq!(shown(Scheme::Tls, "other:1"), is("mqtts://other:1"));
+        assert_eq!(
+            shown(Scheme::SecureWebSocket, "other/x"),
+            is("wss://other:443/x")
+        );
+        assert_eq!(
+            shown(Scheme::Tcp, "mqtts://other"),
+            is("mqtts://other:8883")
+        );
+        assert_eq!(shown(Scheme::Tls, "mqtt://other"), None);
+        assert_eq!(shown(Scheme::Tls, "unix:///x"), None);
+    }
 }

@@ -146,7 +146,8 @@ impl Link {
     ///
     /// # Errors
     /// [`ConnectError::Busy`] while there is a connection or an attempt, [`ConnectError::Io`] when
-    /// this process is a fork and can't start an IO thread.
+    /// this process is a fork and can't start an IO thread, [`ConnectError::Transport`] when TLS is
+    /// to be spoken with the system's roots and there are none.
     pub fn connect(&self) -> Result<(), ConnectError> {
         let mut inner = self.lock();
         match inner.status {
@@ -157,6 +158,8 @@ impl Link {
         if !inner.reactor.is_here() {
             return Err(ConnectError::io(io::Error::other("no IO thread")));
         }
+        #[cfg(feature = "tls")]
+        inner.options.prepare()?;
         inner.status = Status::Connecting;
         inner.error = None;
         inner.orders.connect = true;

@@ -174,10 +174,25 @@ impl Shared {
         inner
     }
 
-    /// Reads once. `None` when there is no transport.
-    pub(crate) fn read(&self, target: &mut [u8]) -> Option<io::Result<usize>> {
+    /// Reads once; how much, and whether the poller will tell of more. `None` when there is no
+    /// transport.
+    pub(crate) fn read(&self, target: &mut [u8]) -> Option<io::Result<(usize, bool)>> {
         let mut wire = self.wire();
-        wire.stream.as_mut().map(|stream| stream.read(target))
+        let stream = wire.stream.as_mut()?;
+        let read = stream.read(target);
+        Some(read.map(|count| (count, stream.is_drained(count, target.len()))))
+    }
+
+    /// The socket has room: writes what the layers above it hold back.
+    pub(crate) fn flush_layers(&self) {
+        let flushed = self.wire().stream.as_mut().map(Stream::flush);
+        if let Some(Err(error)) = flushed
+            && error.kind() != io::ErrorKind::WouldBlock
+        {
+            let mut inner = self.lock();
+            inner.broken.get_or_insert(ConnectError::io(error));
+            inner.blocked = true;
+        }
     }
 
     /// The transport is open: CONNECT goes out.

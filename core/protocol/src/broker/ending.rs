@@ -63,6 +63,14 @@ impl Shard {
         }
     }
 
+    /// The client of this connection is known to be this user, whatever name it sent: it waits for its
+    /// admission, and the driver knows by other means.
+    pub fn set_user(&mut self, conn: ConnId, user: Box<str>) {
+        if let Some(conn) = self.links.conns.get_mut(conn.0) {
+            conn.user = Some(user);
+        }
+    }
+
     /// The client identifier of a connection that CONNACK has let in.
     #[must_use]
     pub fn connected_client(&self, conn: ConnId) -> Option<&str> {

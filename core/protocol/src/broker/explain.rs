@@ -13,7 +13,10 @@ impl Connection {
     /// What CONNECT says about the answers that the client takes.
     pub(super) fn learn(&mut self, connect: &Connect<'_>) {
         self.version = connect.version;
-        self.user = connect.user_name.map(Into::into);
+        // Read once more at the admission: the driver may know better by then.
+        if self.user.is_none() {
+            self.user = connect.user_name.map(Into::into);
+        }
         self.learn_of_answers(connect.properties);
     }
 

@@ -1,0 +1,174 @@
+//! What lies between a listener's sockets and MQTT.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+#[cfg(feature = "tls")]
+use ternmq_transport::tls::{TlsError, TlsServer};
+#[cfg(feature = "websocket")]
+use ternmq_transport::websocket::WebSocketServer;
+use ternmq_transport::{Listener, Scheme, Stream};
+
+use crate::config::ListenerConfig;
+use crate::error::StartError;
+
+/// Where a listener listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// IPv4 or IPv6; port 0 takes a free one.
+    Ip(SocketAddr),
+    /// A Unix socket.
+    Unix {
+        /// Its file. One that a crash has left behind is replaced.
+        path: PathBuf,
+        /// Its permissions, as in 0o660: who may write the file may connect.
+        mode: u32,
+    },
+}
+
+/// What a client's certificate says about the user. Certificates are shown only where
+/// [`TlsServerOptions::clients`](ternmq_transport::tls::TlsServerOptions) asks for them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum CertificateUser {
+    /// Nothing: user names and passwords count as anywhere else.
+    #[default]
+    Nothing,
+    /// The common name of its subject is the user name, whatever CONNECT says, and needs no password.
+    /// A certificate that has none is refused: Not authorized (0x87; return code 5 before MQTT 5.0).
+    CommonName,
+    /// The same with the whole name of its subject, as RFC 4514 writes it.
+    DistinguishedName,
+}
+
+impl Address {
+    /// The IP address, if it is one.
+    pub const fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Ip(address) => Some(address.ip()),
+            Self::Unix { .. } => None,
+        }
+    }
+
+    pub(crate) fn bind(&self) -> io::Result<Listener> {
+        match self {
+            Self::Ip(address) => Listener::bind(*address),
+            Self::Unix { path, mode } => Listener::bind_unix(path, *mode),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Unix { path, .. } => write!(f, "unix://{}", path.display()),
+        }
+    }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        Self::Ip(address)
+    }
+}
+
+/// What is put above accepted sockets, ready for use.
+pub(crate) struct Layers {
+    #[cfg(feature = "tls")]
+    tls: Option<TlsServer>,
+    #[cfg(feature = "tls")]
+    handshake_bytes: usize,
+    #[cfg(feature = "websocket")]
+    websocket: Option<WebSocketServer>,
+}
+
+impl Layers {
+    /// # Errors
+    /// Something is wrong with the files of TLS.
+    pub(crate) fn new(config: &ListenerConfig) -> Result<Self, StartError> {
+        #[cfg(not(any(feature = "tls", feature = "websocket")))]
+        let _ = config;
+        Ok(Self {
+            #[cfg(feature = "tls")]
+            tls: match &config.tls {
+                None => None,
+                Some(options) => {
+                    let built = options.clone().build();
+                    Some(built.map_err(|e| StartError::Tls(config.address.clone(), e))?)
+                }
+            },
+            #[cfg(feature = "tls")]
+            handshake_bytes: config.handshake_bytes,
+            #[cfg(feature = "websocket")]
+            websocket: config.websocket.clone(),
+        })
+    }
+
+    /// Puts them above a socket.
+    ///
+    /// # Errors
+    /// TLS can't begin.
+    pub(crate) fn put_on(&self, stream: Stream) -> io::Result<Stream> {
+        #[cfg(feature = "tls")]
+        let stream = match &self.tls {
+            Some(tls) => tls.accept(stream, self.handshake_bytes)?,
+            None => stream,
+        };
+        #[cfg(feature = "websocket")]
+        let stream = match &self.websocket {
+            Some(websocket) => websocket.accept(stream),
+            None => stream,
+        };
+        Ok(stream)
+    }
+
+    /// Reads the files of TLS again.
+    #[cfg(feature = "tls")]
+    pub(crate) fn reload(&self) -> Result<(), TlsError> {
+        self.tls.as_ref().map_or(Ok(()), TlsServer::reload)
+    }
+}
+
+impl ListenerConfig {
+    /// How a URL of this listener begins.
+    pub fn scheme(&self) -> Scheme {
+        #[cfg(feature = "tls")]
+        let secure = self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        let secure = false;
+        #[cfg(feature = "websocket")]
+        let websocket = self.websocket.is_some();
+        #[cfg(not(feature = "websocket"))]
+        let websocket = false;
+        match (secure, websocket) {
+            (false, false) if self.address.ip().is_none() => Scheme::Unix,
+            (false, false) => Scheme::Tcp,
+            (true, false) => Scheme::Tls,
+            (false, true) => Scheme::WebSocket,
+            (true, true) => Scheme::SecureWebSocket,
+        }
+    }
+
+    /// The user that a client has shown to be by its certificate: `None` where that says nothing, and
+    /// `Err` where it should and doesn't.
+    pub(crate) fn user_of(&self, stream: &Stream) -> Result<Option<Box<str>>, ()> {
+        #[cfg(feature = "tls")]
+        if self.certificate_user != CertificateUser::Nothing
+            && let Some(certificate) = stream.tls().and_then(|tls| tls.peer_certificate())
+        {
+            let names = ternmq_transport::tls::CertificateNames::of(certificate).ok_or(())?;
+            let name = match self.certificate_user {
+                CertificateUser::CommonName => names.common_name.ok_or(())?,
+                _ => names.distinguished_name,
+            };
+            return match name.is_empty() {
+                true => Err(()),
+                false => Ok(Some(name.into())),
+            };
+        }
+        let _ = stream;
+        Ok(None)
+    }
+}

@@ -1,0 +1,95 @@
+//! What has to be put above a socket before MQTT is spoken.
+
+use std::io;
+
+use ternmq_transport::{Endpoint, Scheme, Stream};
+
+use crate::options::ConnectOptions;
+
+/// The layers to one server.
+pub(super) struct Layers {
+    endpoint: Endpoint,
+    /// They are on.
+    on: bool,
+}
+
+impl Layers {
+    pub(super) fn new(endpoint: Endpoint) -> Self {
+        Self {
+            endpoint,
+            on: false,
+        }
+    }
+
+    /// A new socket is bare.
+    pub(super) fn take_off(&mut self) {
+        self.on = false;
+    }
+
+    pub(super) fn are_on(&self) -> bool {
+        self.on
+    }
+
+    /// Puts them above a socket that is connected to the server or to its proxy. True when there are
+    /// any: then the connection is made once they say so.
+    ///
+    /// # Errors
+    /// TLS or the WebSocket can't be set up, or this build has none.
+    pub(super) fn put_on(
+        &mut self,
+        mut stream: Stream,
+        options: &ConnectOptions,
+    ) -> io::Result<(Stream, bool)> {
+        self.on = true;
+        let endpoint = &self.endpoint;
+        let mut any = false;
+        if let Some(proxy) = options.proxies.of(endpoint) {
+            stream = proxy.connect(stream, &endpoint.authority());
+            any = true;
+        }
+        if endpoint.scheme.is_secure() {
+            stream = secure(stream, options, &endpoint.host)?;
+            any = true;
+        }
+        if endpoint.scheme.is_websocket() {
+            stream = websocket(stream, options, endpoint)?;
+            any = true;
+        }
+        Ok((stream, any))
+    }
+}
+
+#[cfg(feature = "tls")]
+fn secure(stream: Stream, options: &ConnectOptions, host: &str) -> io::Result<Stream> {
+    use ternmq_transport::tls::TlsClient;
+    match &options.tls {
+        Some(tls) => tls.connect(stream, host),
+        // Only a redirection leads here: otherwise it was seen to before the attempt.
+        None => TlsClient::system()?.connect(stream, host),
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+fn secure(_: Stream, _: &ConnectOptions, _: &str) -> io::Result<Stream> {
+    Err(unsupported("TLS"))
+}
+
+#[cfg(feature = "websocket")]
+fn websocket(stream: Stream, options: &ConnectOptions, endpoint: &Endpoint) -> io::Result<Stream> {
+    let secure = endpoint.scheme == Scheme::SecureWebSocket;
+    let authority = endpoint.authority();
+    options
+        .websocket
+        .connect(stream, secure, &authority, &endpoint.path)
+}
+
+#[cfg(not(feature = "websocket"))]
+fn websocket(_: Stream, _: &ConnectOptions, _: &Endpoint) -> io::Result<Stream> {
+    Err(unsupported("WebSockets"))
+}
+
+#[cfg(not(all(feature = "tls", feature = "websocket")))]
+fn unsupported(what: &str) -> io::Error {
+    let why = format!("this build has no {what}");
+    io::Error::new(io::ErrorKind::Unsupported, why)
+}

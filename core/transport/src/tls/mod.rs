@@ -1,0 +1,24 @@
+//! TLS 1.2 and 1.3 above a stream, by rustls.
+//!
+//! [`TlsOptions`] and [`TlsServerOptions`] say what is wanted and are built once; [`TlsClient`] and
+//! [`TlsServer`] put a layer above each stream. A connection in rest owns the keys and no buffer:
+//! records are read into a scratch that the connections of a thread share, and only what is left of
+//! a begun record, or finds no room in the socket, is kept.
+
+mod client;
+mod error;
+mod layer;
+mod names;
+mod pem;
+mod server;
+mod suites;
+mod verify;
+
+pub use client::{TlsClient, TlsOptions};
+pub use error::{CertificateProblem, TlsError};
+pub use layer::{TlsInfo, TlsStream};
+pub use names::CertificateNames;
+pub use pem::{Identity, KeySource, PemSource, Roots};
+pub use server::{ClientCertificates, TlsServer, TlsServerOptions};
+pub use suites::{CipherSuite, TlsVersion};
+pub use verify::Verify;

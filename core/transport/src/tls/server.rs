@@ -1,0 +1,151 @@
+//! TLS as servers set it up.
+
+use std::fmt;
+use std::io;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rustls::ServerConfig;
+use rustls::crypto::ring::Ticketer;
+use rustls::server::{NoServerSessionStorage, UnbufferedServerConnection, WebPkiClientVerifier};
+
+use super::error::TlsError;
+use super::layer::{Session, TlsStream};
+use super::pem::{Identity, Roots, trusted};
+use super::suites::{CipherSuite, TlsVersion, spoken};
+use crate::stream::Stream;
+
+/// How a server speaks TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsServerOptions {
+    /// The server's certificate and key.
+    pub identity: Identity,
+    /// Whether clients show certificates, and who is trusted to sign them.
+    pub clients: ClientCertificates,
+    /// The protocols that are spoken (ALPN, RFC 7301). A client that offers some and none of these is
+    /// refused, as the RFC wants it; one that offers none is welcome. Empty looks at none.
+    pub alpn: Vec<Vec<u8>>,
+    /// The lowest version.
+    pub min_version: TlsVersion,
+    /// The highest version.
+    pub max_version: TlsVersion,
+    /// The cipher suites, the preferred one first. A version of which none is named offers all of its.
+    pub cipher_suites: Vec<CipherSuite>,
+    /// Give out tickets, with which clients that come back are spared the expensive part of the
+    /// handshake. The key that they are encrypted with is new every six hours and known to this
+    /// process alone.
+    pub tickets: bool,
+}
+
+/// Whether clients show certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientCertificates {
+    /// Nobody is asked.
+    None,
+    /// Who has one shows it. A wrong one is refused, none is not.
+    Optional(Vec<Roots>),
+    /// Who has none is refused.
+    Required(Vec<Roots>),
+}
+
+/// TLS for servers, ready for use and for a change of its files.
+pub struct TlsServer {
+    options: TlsServerOptions,
+    config: RwLock<Arc<ServerConfig>>,
+}
+
+impl TlsServerOptions {
+    /// No client certificates, protocol `mqtt`, TLS 1.2 and 1.3, tickets.
+    pub fn new(identity: Identity) -> Self {
+        Self {
+            identity,
+            clients: ClientCertificates::None,
+            alpn: vec![b"mqtt".to_vec()],
+            min_version: TlsVersion::V1_2,
+            max_version: TlsVersion::V1_3,
+            cipher_suites: Vec::new(),
+            tickets: true,
+        }
+    }
+
+    /// Reads all files and checks that everything fits together.
+    ///
+    /// # Errors
+    /// What can't be read, is missing or doesn't fit.
+    pub fn build(self) -> Result<TlsServer, TlsError> {
+        let config = RwLock::new(Arc::new(config(&self)?));
+        Ok(TlsServer {
+            options: self,
+            config,
+        })
+    }
+}
+
+impl TlsServer {
+    /// Reads the files again: connections from now on get what is in them, those that are there go on.
+    /// Tickets given out before are of no use any more.
+    ///
+    /// # Errors
+    /// As [`TlsServerOptions::build`]; then nothing has changed.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        let new = Arc::new(config(&self.options)?);
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = new;
+        Ok(())
+    }
+
+    /// Puts TLS above an accepted stream. The handshake happens while it is read; it may take
+    /// `handshake_bytes` of the client's, and then the stream fails.
+    ///
+    /// # Errors
+    /// The configuration's.
+    pub fn accept(&self, below: Stream, handshake_bytes: usize) -> io::Result<Stream> {
+        let config = self.config.read().unwrap_or_else(PoisonError::into_inner);
+        let session = UnbufferedServerConnection::new(config.clone()).map_err(TlsError::from)?;
+        let stream = TlsStream::new(below, Session::Server(session), Some(handshake_bytes));
+        Ok(Stream::Tls(Box::new(stream)))
+    }
+}
+
+impl fmt::Debug for TlsServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.options.fmt(f)
+    }
+}
+
+fn config(options: &TlsServerOptions) -> Result<ServerConfig, TlsError> {
+    let spoken = spoken(
+        options.min_version,
+        options.max_version,
+        &options.cipher_suites,
+    )?;
+    let (chain, key) = options.identity.read()?;
+    let builder = ServerConfig::builder_with_provider(spoken.provider.clone())
+        .with_protocol_versions(&spoken.versions)
+        .map_err(|_| TlsError::NothingToOffer("no version of TLS is left"))?;
+    let builder = match &options.clients {
+        ClientCertificates::None => builder.with_no_client_auth(),
+        ClientCertificates::Optional(roots) | ClientCertificates::Required(roots) => {
+            let roots = Arc::new(trusted(roots)?.store);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, spoken.provider);
+            let verifier = match options.clients {
+                ClientCertificates::Optional(_) => verifier.allow_unauthenticated(),
+                _ => verifier,
+            };
+            let verifier = verifier
+                .build()
+                .map_err(|error| TlsError::Identity(error.to_string()))?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let mut config = builder
+        .with_single_cert(chain, key)
+        .map_err(|error| TlsError::Identity(error.to_string()))?;
+    config.alpn_protocols.clone_from(&options.alpn);
+    // Tickets need no memory here, whoever gets one.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    if options.tickets {
+        config.ticketer = Ticketer::new().map_err(TlsError::from)?;
+        config.send_tls13_tickets = 1;
+    }
+    Ok(config)
+}

@@ -1,0 +1,442 @@
+//! The layer itself: frames off what is read, frames around what is written.
+
+use std::fmt;
+use std::io::{self, IoSlice};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
+use super::error::WebSocketError;
+use super::frame::{BINARY, CLOSE, Decoder, PONG, head, mask};
+use super::handshake::{WebSocketOptions, WebSocketServer, answer, check_answer, refusal, request};
+use crate::held::Held;
+use crate::http::{Head, HeadError, send};
+use crate::stream::Stream;
+
+/// Bytes of one frame that a client masks, which takes a copy.
+const CHUNK: usize = 64 * 1024;
+
+/// Slices of one write below: those of a driver, and a head.
+const SLICES: usize = 65;
+
+/// Reads that bring nothing but control frames before others have their turn.
+const ROUNDS: usize = 16;
+
+/// Masks made from one call to the system's randomness.
+const MASKS: usize = 64;
+
+/// One end of a WebSocket above another stream.
+pub struct WebSocketStream {
+    below: Stream,
+    /// Until the WebSocket is open.
+    opening: Option<Box<Opening>>,
+    decoder: Decoder,
+    /// Came behind the head of the opening.
+    early: Held,
+    /// Heads, control frames, and a client's masked payload, not written yet.
+    out: Held,
+    /// Payload that was announced to the peer and is to come from the next writes.
+    announced: usize,
+    /// To be answered between two frames.
+    pong: Option<Vec<u8>>,
+    /// A client's.
+    masks: Option<Box<Masks>>,
+    drained: bool,
+    peer_closed: bool,
+    /// Nothing more is written.
+    ended: bool,
+    /// What comes after what has been read.
+    failed: Option<io::Error>,
+}
+
+struct Opening {
+    role: Role,
+    /// Of the other end.
+    head: Head,
+    limit: usize,
+}
+
+enum Role {
+    /// The key of the question; whether the stream below is connected.
+    Client {
+        key: String,
+        connected: bool,
+    },
+    Server(WebSocketServer),
+}
+
+/// Numbers that a script in a browser can't foresee, so that it can't make a client write what looks
+/// like something else to a proxy (RFC 6455 section 10.3).
+struct Masks {
+    bytes: [u8; 4 * MASKS],
+    used: usize,
+}
+
+impl WebSocketOptions {
+    /// Opens a WebSocket above a stream that is being connected; [`Stream::connected`] tells when it is
+    /// open. `authority` is host and port, an IPv6 address in brackets; `secure` says whether there
+    /// is TLS below.
+    ///
+    /// # Errors
+    /// [`WebSocketError::Header`], [`WebSocketError::Randomness`].
+    pub fn connect(
+        &self,
+        below: Stream,
+        secure: bool,
+        authority: &str,
+        path: &str,
+    ) -> io::Result<Stream> {
+        let mut key = [0; 16];
+        getrandom::fill(&mut key).map_err(|_| WebSocketError::Randomness)?;
+        let key = BASE64_STANDARD.encode(key);
+        let request = request(self, secure, authority, path, &key)?;
+        let opening = Opening {
+            role: Role::Client {
+                key,
+                connected: false,
+            },
+            head: Head::default(),
+            limit: self.head_bytes,
+        };
+        let mut stream =
+            WebSocketStream::new(below, opening, Decoder::new(false, self.frame_bytes));
+        stream.out.extend(&request);
+        stream.masks = Some(Box::new(Masks {
+            bytes: [0; 4 * MASKS],
+            used: MASKS,
+        }));
+        Ok(Stream::WebSocket(Box::new(stream)))
+    }
+}
+
+impl WebSocketServer {
+    /// Expects the opening of a WebSocket from an accepted stream, while that is read.
+    pub fn accept(&self, below: Stream) -> Stream {
+        let opening = Opening {
+            role: Role::Server(self.clone()),
+            head: Head::default(),
+            limit: self.head_bytes,
+        };
+        let decoder = Decoder::new(true, self.frame_bytes);
+        Stream::WebSocket(Box::new(WebSocketStream::new(below, opening, decoder)))
+    }
+}
+
+impl WebSocketStream {
+    fn new(below: Stream, opening: Opening, decoder: Decoder) -> Self {
+        Self {
+            below,
+            opening: Some(Box::new(opening)),
+            decoder,
+            early: Held::default(),
+            out: Held::default(),
+            announced: 0,
+            pong: None,
+            masks: None,
+            drained: false,
+            peer_closed: false,
+            ended: false,
+            failed: None,
+        }
+    }
+
+    pub(crate) fn is_established(&self) -> bool {
+        self.opening.is_none()
+    }
+
+    pub(crate) fn is_drained(&self) -> bool {
+        self.drained
+    }
+
+    pub(crate) fn below(&self) -> &Stream {
+        &self.below
+    }
+
+    pub(crate) fn below_mut(&mut self) -> &mut Stream {
+        &mut self.below
+    }
+
+    pub(crate) fn connected(&mut self) -> io::Result<bool> {
+        let Some(opening) = &mut self.opening else {
+            return Ok(true);
+        };
+        if let Role::Client { connected, .. } = &mut opening.role {
+            *connected = *connected || self.below.connected()?;
+            if !*connected {
+                return Ok(false);
+            }
+        }
+        match self.open() {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            opened => opened.map(|()| true),
+        }
+    }
+
+    pub(crate) fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
+        self.drained = false;
+        if self.opening.is_some() {
+            match self.open() {
+                Err(_) if self.peer_closed => return Ok(0),
+                opened => opened?,
+            }
+        }
+        for _ in 0..ROUNDS {
+            if let Some(failed) = self.failed.take() {
+                return Err(failed);
+            }
+            if self.peer_closed {
+                return Ok(0);
+            }
+            let early = !self.early.is_empty();
+            let read = match early {
+                true => self.early.take(target),
+                false => self.below.read(target)?,
+            };
+            if read == 0 {
+                self.peer_closed = true;
+                return Ok(0);
+            }
+            let (data, end) = self.decoder.decode(&mut target[..read]);
+            self.respond();
+            if let Err(error) = end {
+                self.say_close(error.close_code());
+                self.failed = Some(error.into());
+            }
+            if data > 0 {
+                let more = early || self.peer_closed || self.failed.is_some();
+                self.drained = !more && self.below.is_drained(read, target.len());
+                return Ok(data);
+            }
+        }
+        // Whoever sends so much of nothing is asked again when more comes.
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    pub(crate) fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        if self.opening.is_some() || self.ended {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        self.flush()?;
+        let wrote = match self.masks.is_some() {
+            true => self.write_masked(slices),
+            false => self.write_plain(slices),
+        };
+        match wrote {
+            (taken, Err(e)) if taken > 0 && e.kind() == io::ErrorKind::WouldBlock => Ok(taken),
+            (_, Err(e)) => Err(e),
+            (taken, Ok(())) => Ok(taken),
+        }
+    }
+
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.out.write_to(&mut self.below)?;
+        if self.announced == 0
+            && let Some(payload) = self.pong.take()
+        {
+            self.put(PONG, payload);
+            self.out.write_to(&mut self.below)?;
+        }
+        self.below.flush()
+    }
+
+    /// Ends the WebSocket with a Close frame, not the stream below: the peer answers with its own, and
+    /// then the connection is over (RFC 6455 section 7.1.1).
+    pub(crate) fn shutdown_write(&mut self) -> io::Result<()> {
+        if self.opening.is_some() {
+            self.ended = true;
+            return self.below.shutdown_write();
+        }
+        self.say_close(1000);
+        match self.flush() {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            flushed => flushed,
+        }
+    }
+
+    /// Goes on with the opening.
+    fn open(&mut self) -> io::Result<()> {
+        let Some(opening) = &mut self.opening else {
+            return Ok(());
+        };
+        if !send(&mut self.out, &mut self.below)? {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let end = match opening.head.read(&mut self.below, opening.limit) {
+            Ok(end) => end,
+            Err(HeadError::Io(error)) => return Err(error),
+            Err(HeadError::Closed) => {
+                self.peer_closed = true;
+                return Err(WebSocketError::Closed.into());
+            }
+            Err(HeadError::TooLarge) => return Err(self.refuse(WebSocketError::HeadTooLarge)),
+        };
+        let head = &opening.head.as_slice()[..end];
+        match &opening.role {
+            Role::Client { key, .. } => check_answer(head, key)?,
+            Role::Server(server) => match answer(head, server) {
+                (answer, Ok(())) => self.out.extend(&answer),
+                (_, Err(error)) => return Err(self.refuse(error)),
+            },
+        }
+        if let Some(opening) = self.opening.take() {
+            self.early.extend(&opening.head.into_rest(end));
+        }
+        match self.flush() {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            flushed => flushed,
+        }
+    }
+
+    /// Tells a client what is wrong with its request, as far as there is room.
+    fn refuse(&mut self, error: WebSocketError) -> io::Error {
+        let serves =
+            matches!(&self.opening, Some(opening) if matches!(opening.role, Role::Server(_)));
+        if serves && !self.ended {
+            self.out.extend(&refusal(&error));
+            let _ = self.flush();
+            let _ = self.below.shutdown_write();
+            self.ended = true;
+        }
+        error.into()
+    }
+
+    /// Does what the peer's control frames ask for.
+    fn respond(&mut self) {
+        if let Some(code) = self.decoder.wishes.close.take() {
+            // A status that only says that there was none is not for the wire.
+            self.say_close(if code == 1005 { 1000 } else { code });
+            self.peer_closed = true;
+        }
+        if let Some(payload) = self.decoder.wishes.pong.take() {
+            self.pong = Some(payload);
+            // What has no room goes with the next write or flush.
+            let _ = self.flush();
+        }
+    }
+
+    /// Says that nothing more will come; not in the middle of a frame, where there is no place for it.
+    fn say_close(&mut self, code: u16) {
+        if !std::mem::replace(&mut self.ended, true) && self.announced == 0 {
+            self.pong = None;
+            self.put(CLOSE, code.to_be_bytes().to_vec());
+            let _ = self.flush();
+        }
+    }
+
+    /// Puts a control frame behind what is to be written.
+    fn put(&mut self, kind: u8, mut payload: Vec<u8>) {
+        let key = self.masks.as_mut().map(|masks| masks.next());
+        let (head, len) = head(kind, payload.len(), key);
+        if let Some(key) = key {
+            mask(&mut payload, key, 0);
+        }
+        self.out.extend(&head[..len]);
+        self.out.extend(&payload);
+    }
+
+    /// A server's frames: each holds what one write has, from where it lies.
+    fn write_plain(&mut self, slices: &[IoSlice<'_>]) -> (usize, io::Result<()>) {
+        let total: usize = slices.iter().map(|slice| slice.len()).sum();
+        let mut taken = 0;
+        while taken < total {
+            let (mut frame, mut frame_len) = ([0; 14], 0);
+            if self.announced == 0 {
+                (frame, frame_len) = head(BINARY, total - taken, None);
+                self.announced = total - taken;
+            }
+            let mut parts = [IoSlice::new(&[]); SLICES];
+            parts[0] = IoSlice::new(&frame[..frame_len]);
+            let wanted = frame_len + gather(slices, taken, self.announced, &mut parts[1..]);
+            let wrote = match self.below.write_vectored(&parts) {
+                Ok(wrote) => wrote,
+                Err(error) => {
+                    self.out.extend(&frame[..frame_len]);
+                    return (taken, Err(error));
+                }
+            };
+            if wrote < frame_len {
+                self.out.extend(&frame[wrote..frame_len]);
+            }
+            let payload = wrote.saturating_sub(frame_len);
+            taken += payload;
+            self.announced -= payload;
+            if wrote < wanted {
+                return (taken, Err(io::ErrorKind::WouldBlock.into()));
+            }
+        }
+        (taken, Ok(()))
+    }
+
+    /// A client's frames, masked in a copy.
+    fn write_masked(&mut self, slices: &[IoSlice<'_>]) -> (usize, io::Result<()>) {
+        let mut rest: usize = slices.iter().map(|slice| slice.len()).sum();
+        let mut taken = 0;
+        while rest > 0 {
+            let mut parts = [IoSlice::new(&[]); SLICES];
+            let len = gather(slices, taken, CHUNK, &mut parts);
+            let mut payload = Vec::with_capacity(len);
+            parts
+                .iter()
+                .for_each(|part| payload.extend_from_slice(part));
+            self.put(BINARY, payload);
+            (taken, rest) = (taken + len, rest - len);
+            if let Err(error) = self.flush() {
+                return (taken, Err(error));
+            }
+        }
+        (taken, Ok(()))
+    }
+}
+
+impl Masks {
+    fn next(&mut self) -> [u8; 4] {
+        if self.used == MASKS {
+            self.used = 0;
+            if getrandom::fill(&mut self.bytes).is_err() {
+                // Masks protect badly built proxies from scripts in a browser, which this is not: the
+                // ones from before will do.
+                self.bytes.rotate_left(1);
+            }
+        }
+        let at = self.used * 4;
+        self.used += 1;
+        [
+            self.bytes[at],
+            self.bytes[at + 1],
+            self.bytes[at + 2],
+            self.bytes[at + 3],
+        ]
+    }
+}
+
+/// Slices of what comes behind the first `skip` bytes, up to `limit` bytes; how many those are.
+fn gather<'a>(
+    slices: &'a [IoSlice<'a>],
+    mut skip: usize,
+    limit: usize,
+    parts: &mut [IoSlice<'a>],
+) -> usize {
+    let mut gathered = 0;
+    let mut parts = parts.iter_mut();
+    for slice in slices {
+        let from = skip.min(slice.len());
+        skip -= from;
+        let slice = &slice[from..];
+        let slice = &slice[..slice.len().min(limit - gathered)];
+        if slice.is_empty() {
+            continue;
+        }
+        let Some(part) = parts.next() else {
+            break;
+        };
+        *part = IoSlice::new(slice);
+        gathered += slice.len();
+    }
+    gathered
+}
+
+impl fmt::Debug for WebSocketStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("WebSocket").field(&self.below).finish()
+    }
+}
