@@ -10,6 +10,8 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, value_parser};
 use ternmq_protocol::ProtocolVersion;
 use ternmq_protocol::codec::QoS;
 
+use crate::listeners::TlsVersionName;
+
 /// MQTT 3.1, 3.1.1 and 5.0: server and command line client.
 #[derive(Debug, Parser)]
 #[command(name = "ternmq", version)]
@@ -22,6 +24,7 @@ pub(crate) struct Cli {
 const SIGNALS: &str = "\
 Signals:
   SIGINT, SIGTERM  stop; a second one ends at once
+  SIGHUP           read the files of all certificates and keys again; connections go on
   SIGUSR1          drain: let no client in any more and let go of those that are here, with
                    `server_reference` and at the `drain_rate` of the configuration, then stop";
 
@@ -95,7 +98,7 @@ pub(crate) struct Serve {
 pub(crate) struct Connection {
     /// Server as URL
     #[arg(
-        help = "Server as URL: mqtt://[user[:password]@]host[:port]",
+        help = "Server as URL: mqtt://[user[:password]@]host[:port], or mqtts, ws, wss (with a path), unix:///path",
         short = 'L',
         long,
         value_name = "URL",
@@ -106,9 +109,23 @@ pub(crate) struct Connection {
     /// Server host [default: localhost]
     #[arg(short = 'h', long, help_heading = "Connection")]
     pub(crate) host: Option<String>,
-    /// Server port [default: 1883]
+    /// Server port [default: 1883, with TLS 8883]
     #[arg(short, long, help_heading = "Connection")]
     pub(crate) port: Option<u16>,
+    /// Unix socket of the server
+    #[arg(
+        long,
+        value_name = "PATH",
+        conflicts_with_all = ["url", "host", "port"],
+        help_heading = "Connection"
+    )]
+    pub(crate) unix: Option<String>,
+    /// Reach the server through this HTTP proxy: http://[user[:password]@]host[:port]
+    #[arg(long, value_name = "URL", help_heading = "Connection")]
+    pub(crate) proxy: Option<String>,
+    /// Header line for the opening of a WebSocket; repeatable
+    #[arg(long, value_parser = header, value_name = "NAME: VALUE", help_heading = "Connection")]
+    pub(crate) header: Vec<(String, String)>,
     /// Protocol version
     #[arg(
         short = 'V',
@@ -151,6 +168,8 @@ pub(crate) struct Connection {
         help_heading = "Connection"
     )]
     pub(crate) connect_timeout: u64,
+    #[command(flatten)]
+    pub(crate) tls: Tls,
     /// Topic of the will message
     #[arg(long, value_name = "TOPIC", help_heading = "Will")]
     pub(crate) will_topic: Option<String>,
@@ -172,6 +191,40 @@ pub(crate) struct Connection {
     /// Print help
     #[arg(long, action = ArgAction::Help)]
     help: Option<bool>,
+}
+
+/// How TLS is spoken. Any of these without --url means TLS.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "TLS")]
+pub(crate) struct Tls {
+    /// PEM file with the authorities that are trusted, in place of the system's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cafile: Option<PathBuf>,
+    /// Folder with PEM files of such
+    #[arg(long, value_name = "DIR")]
+    pub(crate) capath: Option<PathBuf>,
+    /// Trust the system's authorities, as without --cafile and --capath, or besides them
+    #[arg(long)]
+    pub(crate) tls_use_os_certs: bool,
+    /// PEM file with our certificate, for servers that ask for one
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) cert: Option<PathBuf>,
+    /// PEM file with its private key
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+    /// Accept a certificate that is for another host: whoever has one of the same authority can play
+    /// the server
+    #[arg(long)]
+    pub(crate) insecure: bool,
+    /// Protocol to ask for (ALPN)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tls_alpn: Option<String>,
+    /// This version alone: tlsv1.2 or tlsv1.3
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) tls_version: Option<TlsVersionName>,
+    /// Cipher suites by their names in the IANA registry or OpenSSL's, separated by colons
+    #[arg(long, value_name = "NAMES")]
+    pub(crate) ciphers: Option<String>,
 }
 
 /// Options of `ternmq pub`.
@@ -310,6 +363,13 @@ fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
         None => Err("expected NAME=VALUE".to_owned()),
+    }
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    match text.split_once(':') {
+        Some((name, value)) => Ok((name.to_owned(), value.trim().to_owned())),
+        None => Err("expected NAME: VALUE".to_owned()),
     }
 }
 

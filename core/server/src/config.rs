@@ -4,14 +4,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use clap::ValueEnum;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
-use ternmq_broker::{Config, Drain, Flapping, ListenerConfig, Versions};
+use ternmq_broker::{Config, Drain, Flapping};
 use ternmq_protocol::topic::TopicFilter;
 
-use crate::cli::{Serve, Version};
+use crate::cli::Serve;
 use crate::limits::Limits;
+use crate::listeners::{Listener, listener};
 
 /// Where the server listens when nobody says anything.
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1883);
@@ -42,29 +42,6 @@ struct File {
     user: Vec<crate::users::Line>,
     shared_subscriptions: crate::shares::Table,
     slow_subscribers: Option<crate::slow::Table>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Listener {
-    /// IP address and port; port 0 takes a free one.
-    #[serde(deserialize_with = "address")]
-    address: SocketAddr,
-    /// Let clients in that don't authenticate. Without this line: yes on a loopback address, no on
-    /// any other.
-    anonymous: Option<bool>,
-    /// Open connections.
-    connections: Option<usize>,
-    /// New connections a second.
-    #[serde(default)]
-    connection_rate: u32,
-    /// Of each client, and of all together.
-    #[serde(default)]
-    client_rates: crate::rates::Table,
-    #[serde(default)]
-    rates: crate::rates::Table,
-    #[serde(default = "all_versions", deserialize_with = "versions")]
-    versions: Versions,
 }
 
 /// A topic filter that could be read, and the priority of what it matches.
@@ -123,34 +100,10 @@ const SYS_INTERVAL: u64 = 10;
 /// Clients let go of in a second.
 const DRAIN_RATE: u32 = 100;
 
-fn address<'de, D: Deserializer<'de>>(source: D) -> Result<SocketAddr, D::Error> {
-    let text = String::deserialize(source)?;
-    crate::cli::address(&text).map_err(D::Error::custom)
-}
-
 fn filter<'de, D: Deserializer<'de>>(source: D) -> Result<Box<str>, D::Error> {
     let text = String::deserialize(source)?;
     TopicFilter::parse(&text, usize::MAX).map_err(D::Error::custom)?;
     Ok(text.into())
-}
-
-const fn all_versions() -> Versions {
-    Versions::ALL
-}
-
-fn versions<'de, D: Deserializer<'de>>(source: D) -> Result<Versions, D::Error> {
-    let mut versions = Versions::NONE;
-    for text in Vec::<String>::deserialize(source)? {
-        let version = Version::from_str(&text, false).map_err(|_| {
-            D::Error::custom(format!("{text:?} is none of \"3.1\", \"3.1.1\", \"5\""))
-        })?;
-        match version {
-            Version::V3_1 => versions.v3_1 = true,
-            Version::V3_1_1 => versions.v3_1_1 = true,
-            Version::V5_0 => versions.v5_0 = true,
-        }
-    }
-    Ok(versions)
 }
 
 /// The configuration from the file, if there is one, and the command line, which wins.
@@ -201,7 +154,10 @@ fn merge(file: File, listen: &[SocketAddr]) -> Settings {
     } else if file.listener.is_empty() {
         vec![listener(DEFAULT_LISTEN, None)]
     } else {
-        file.listener.iter().map(Listener::config).collect()
+        file.listener
+            .into_iter()
+            .map(|listener| listener.0)
+            .collect()
     };
     file.limits.apply(&mut config);
     let priorities = file.priority.into_iter();
@@ -218,38 +174,18 @@ fn merge(file: File, listen: &[SocketAddr]) -> Settings {
     }
 }
 
-impl Listener {
-    fn config(&self) -> ListenerConfig {
-        ListenerConfig {
-            connections: self.connections.unwrap_or(usize::MAX),
-            connection_rate: self.connection_rate,
-            client_rates: self.client_rates.into(),
-            rates: self.rates.into(),
-            versions: self.versions,
-            ..listener(self.address, self.anonymous)
-        }
-    }
-}
-
-fn listener(address: SocketAddr, anonymous: Option<bool>) -> ListenerConfig {
-    ListenerConfig {
-        anonymous: anonymous.unwrap_or(address.ip().is_loopback()),
-        ..ListenerConfig::anonymous(address)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ternmq_broker::{Latency, SlowLimits};
+    use ternmq_broker::{Address, Latency, SlowLimits};
 
     #[test]
     fn without_anything_it_listens_on_loopback_and_lets_everybody_in() {
         let config = merge(File::default(), &[]).broker;
-        let [only] = config.listeners[..] else {
+        let [only] = &config.listeners[..] else {
             panic!("one listener, not {:?}", config.listeners);
         };
-        assert_eq!(only.address, "127.0.0.1:1883".parse().unwrap());
+        assert_eq!(only.address, Address::Ip(DEFAULT_LISTEN));
         assert!(only.anonymous);
     }
 
@@ -269,10 +205,13 @@ mod tests {
         let configs: Vec<_> = texts
             .map(|text| merge(parse(text).unwrap(), &[]).broker)
             .collect();
-        let [open, topics] = &configs[..] else {
+        let [open, tls, topics] = &configs[..] else {
             panic!("{} files in the README", configs.len());
         };
-        assert!(open.listeners[0].anonymous && !open.listeners[0].address.ip().is_loopback());
+        assert!(
+            open.listeners[0].anonymous && !open.listeners[0].address.ip().unwrap().is_loopback()
+        );
+        assert!(tls.listeners[0].tls.is_some() && !tls.listeners[0].anonymous);
         assert!(topics.topics.exclusive && topics.topics.delayed.is_some());
         assert_eq!(topics.topics.auto_subscribe.len(), 1);
     }
@@ -281,8 +220,15 @@ mod tests {
     fn the_command_line_replaces_the_listeners_of_the_file() {
         let file = parse("shards = 3\n[[listener]]\naddress = '127.0.0.1:1'").unwrap();
         let config = merge(file, &["127.0.0.1:2".parse().unwrap()]).broker;
-        let ports: Vec<u16> = config.listeners.iter().map(|l| l.address.port()).collect();
-        assert_eq!((ports, config.shards), (vec![2], 3));
+        let addresses: Vec<String> = config
+            .listeners
+            .iter()
+            .map(|l| l.address.to_string())
+            .collect();
+        assert_eq!(
+            (&*addresses[0], addresses.len(), config.shards),
+            ("127.0.0.1:2", 1, 3)
+        );
     }
 
     #[test]
@@ -506,7 +452,7 @@ mod tests {
         let text = "[[listener]]\naddress = '127.0.0.1:0'\nconnections = 5\nconnection_rate = 6\n\
             versions = ['3.1.1', '5']";
         let config = merge(parse(text).unwrap(), &[]).broker;
-        let only = config.listeners[0];
+        let only = &config.listeners[0];
         assert_eq!((only.connections, only.connection_rate), (5, 6));
         assert!(!only.versions.v3_1 && only.versions.v3_1_1 && only.versions.v5_0);
     }

@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -36,12 +35,12 @@ impl DataFolder {
     }
 
     /// Writes the URLs of the listeners, one a line. A reader sees all of them or none.
-    pub(crate) fn write_listeners(&self, addresses: &[SocketAddr]) -> Result<(), String> {
+    pub(crate) fn write_listeners(&self, urls: &[String]) -> Result<(), String> {
         let write = || {
             let new = self.path().join("listeners.new");
             let mut file = File::create(&new)?;
-            for address in addresses {
-                writeln!(file, "{}", url(*address))?;
+            for url in urls {
+                writeln!(file, "{url}")?;
             }
             fs::rename(new, self.path().join(LISTENERS))
         };
@@ -54,9 +53,4 @@ impl Drop for DataFolder {
         // Whoever finds the file must be able to trust it. If it can't be removed, it is stale.
         let _ = fs::remove_file(self.path().join(LISTENERS));
     }
-}
-
-/// The URL of a listener.
-pub(crate) fn url(address: SocketAddr) -> String {
-    format!("mqtt://{address}")
 }

@@ -8,6 +8,7 @@ mod config;
 mod connection;
 mod data;
 mod limits;
+mod listeners;
 mod passwd;
 mod publish;
 mod rates;

@@ -1,20 +1,20 @@
 //! `ternmq serve`: the broker as a process.
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use ternmq_broker::store::{Restoration, Saved};
-use ternmq_broker::{Broker, Config, Drain, Ending, Event, SlowSubscriber, Stats};
+use ternmq_broker::{Broker, CertificateUser, Config, Drain, Ending, Event, SlowSubscriber, Stats};
 
 use crate::bans;
 use crate::cli::Serve;
 use crate::config::{self, Settings};
-use crate::data::{DataFolder, url};
+use crate::data::DataFolder;
+use crate::listeners::urls;
 use crate::report::Report;
 use crate::slow;
 
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &Serve) -> Result<ExitCode, String> {
         drain,
     } = config::load(args)?;
     // Before the broker starts: from its first line on it can be stopped cleanly.
-    let signals = Signals::new([SIGINT, SIGTERM, SIGUSR1])
+    let signals = Signals::new([SIGHUP, SIGINT, SIGTERM, SIGUSR1])
         .map_err(|e| format!("cannot wait for signals: {e}"))?;
     let data = args.data.as_deref().map(DataFolder::open).transpose()?;
     let now = SystemTime::now();
@@ -61,7 +61,8 @@ pub(crate) fn run(args: &Serve) -> Result<ExitCode, String> {
     if let Some(restoration) = broker.restoration() {
         tell_what_is_kept(report, restoration, config.save_interval);
     }
-    announce(report, &config, broker.local_addrs());
+    let urls = urls(&config.listeners, broker.local_addrs());
+    announce(report, &config, &urls);
     if let Err(error) = descriptors {
         report.warning(
             &format!("the limit of open files can't be raised: {error}"),
@@ -69,9 +70,9 @@ pub(crate) fn run(args: &Serve) -> Result<ExitCode, String> {
         );
     }
     if let Some(data) = &data {
-        data.write_listeners(broker.local_addrs())?;
+        data.write_listeners(&urls)?;
     }
-    let by = listen(report, &broker, data.as_ref(), drain, &told)?;
+    let by = listen(report, &broker, &urls, data.as_ref(), drain, &told)?;
     report.event(
         &format!("{by}: stopping; once more ends at once"),
         json!({ "event": "stopping", "by": by }),
@@ -88,6 +89,7 @@ pub(crate) fn run(args: &Serve) -> Result<ExitCode, String> {
 fn listen(
     report: Report,
     broker: &Broker,
+    urls: &[String],
     data: Option<&DataFolder>,
     drain: Drain,
     told: &Receiver<Told>,
@@ -106,6 +108,10 @@ fn listen(
                 if broker.drain(drain.clone()) {
                     tell_of_the_drain(report, &drain);
                 }
+                continue;
+            }
+            Told::Signal(SIGHUP) => {
+                reload_certificates(report, broker, urls);
                 continue;
             }
             Told::Event(Event::Drained) => "drained",
@@ -136,6 +142,28 @@ fn save_bans(report: Report, broker: &Broker, data: Option<&DataFolder>) {
             &format!("{error}: new bans end with this server"),
             json!({ "event": "warning", "what": "bans_not_saved", "error": error }),
         );
+    }
+}
+
+/// Certificates that can't be read must not end a server that has some.
+fn reload_certificates(report: Report, broker: &Broker, urls: &[String]) {
+    match broker.reload_certificates() {
+        Ok(()) => report.event(
+            "SIGHUP: certificates are read again",
+            json!({ "event": "certificates_reloaded" }),
+        ),
+        Err((at, error)) => {
+            let url = urls.get(at);
+            let error = error.to_string();
+            report.warning(
+                &format!(
+                    "SIGHUP: {} goes on with the certificate it had: {error}",
+                    url.map_or("a listener", String::as_str)
+                ),
+                json!({ "event": "warning", "what": "certificates_not_reloaded", "url": url,
+                    "error": error }),
+            );
+        }
     }
 }
 
@@ -213,7 +241,7 @@ fn pass_events_on(tell: SyncSender<Told>) -> SyncSender<Event> {
 fn pass_signals_on(mut signals: Signals, tell: SyncSender<Told>) {
     std::thread::spawn(move || {
         for signal in signals.forever() {
-            if tell.send(Told::Signal(signal)).is_err() && signal != SIGUSR1 {
+            if tell.send(Told::Signal(signal)).is_err() && ![SIGHUP, SIGUSR1].contains(&signal) {
                 std::process::exit(128 + signal);
             }
         }
@@ -315,17 +343,22 @@ fn tell_the_sums(report: Report, stats: &Stats, slow: &[SlowSubscriber]) {
     );
 }
 
-fn announce(report: Report, config: &Config, addresses: &[SocketAddr]) {
-    for (address, listener) in addresses.iter().zip(&config.listeners) {
-        let url = url(*address);
+fn announce(report: Report, config: &Config, urls: &[String]) {
+    for (url, listener) in urls.iter().zip(&config.listeners) {
         if report.json {
-            let event = json!({ "event": "listening", "url": url, "address": address.to_string(),
+            let rest = url.split_once("://").map_or(&**url, |(_, rest)| rest);
+            let address = match listener.address.ip() {
+                Some(_) => rest.split('/').next().unwrap_or(rest),
+                None => rest,
+            };
+            let event = json!({ "event": "listening", "url": url, "address": address,
                 "anonymous": listener.anonymous });
             crate::report::line(&event.to_string());
         } else {
             crate::report::line(&format!("listening on {url}"));
         }
-        if !listener.anonymous && config.users.is_empty() {
+        let certificates = listener.certificate_user != CertificateUser::Nothing;
+        if !listener.anonymous && config.users.is_empty() && !certificates {
             report.warning(
                 &format!(
                     "{url} refuses every client, because there are no users; make some with \

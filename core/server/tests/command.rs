@@ -125,7 +125,7 @@ fn subscribed(server: &Server, args: &[&str]) -> (Child, BufReader<ChildStdout>)
 #[test]
 fn a_password_in_a_url_is_never_quoted() {
     for url in [
-        "mqtts://u:secret@h",
+        "http://u:secret@h",
         "mqtt://u:secret#1@h:x",
         "mqtt://u:secret@127.0.0.1:0/",
     ] {

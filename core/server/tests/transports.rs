@@ -1,0 +1,237 @@
+//! The command over TLS, WebSockets and Unix sockets, as its flags and its file say it.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+use ternmq_test_certificates::{Authority, authority};
+
+struct Server {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    stderr: BufReader<std::process::ChildStderr>,
+    urls: Vec<String>,
+}
+
+impl Server {
+    fn start(config: &Path, listeners: usize) -> Self {
+        let mut child = ternmq(&["serve", "--config", config.to_str().unwrap()])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let urls = (0..listeners)
+            .map(|_| {
+                let line = line(&mut stdout);
+                line.strip_prefix("listening on ")
+                    .expect("a URL")
+                    .to_owned()
+            })
+            .collect();
+        Self {
+            child,
+            stdout,
+            stderr,
+            urls,
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn line(from: &mut impl BufRead) -> String {
+    let mut line = String::new();
+    from.read_line(&mut line).unwrap();
+    line.trim_end().to_owned()
+}
+
+fn ternmq(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ternmq"));
+    command
+        .args(args)
+        .env_remove("TERNMQ_PASSWORD")
+        .stdin(Stdio::null());
+    command
+}
+
+fn folder(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    // Left over from an earlier run, or not there.
+    let _ = std::fs::remove_dir_all(&path);
+    std::fs::create_dir_all(&path).unwrap();
+    path
+}
+
+/// Publishes a retained message and reads it back.
+fn round_trip(args: &[&str]) -> Result<(), String> {
+    let both: [&[&str]; 2] = [
+        &["pub", "-t", "here", "-m", "there", "-r", "-q", "1"],
+        &["sub", "-t", "here", "-C", "1", "-W", "20"],
+    ];
+    let mut last = None;
+    for which in both {
+        let output: Output = ternmq(which).args(args).output().unwrap();
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+        }
+        last = Some(output.stdout);
+    }
+    assert_eq!(last.as_deref(), Some(&b"there\n"[..]));
+    Ok(())
+}
+
+/// A server with a listener of every type, and one that asks for certificates; its folder.
+fn everywhere(name: &str) -> (Server, PathBuf) {
+    let folder = folder(name);
+    let at = |name: &str| path(&folder, name);
+    authority()
+        .issue(&["localhost", "127.0.0.1"])
+        .write(&folder, "server");
+    let clients = Authority::new("clients");
+    clients.client("thermometer").write(&folder, "client");
+    std::fs::write(at("ca.pem"), authority().pem()).unwrap();
+    std::fs::write(at("clients.pem"), clients.pem()).unwrap();
+    let tls = format!(
+        "certificate = '{}'\nkey = '{}'",
+        at("server.pem"),
+        at("server.key")
+    );
+    let address = "address = '127.0.0.1:0'";
+    let config = format!(
+        "[[listener]]\ntype = 'tls'\n{address}\n{tls}\n\
+         [[listener]]\ntype = 'ws'\n{address}\n\
+         [[listener]]\ntype = 'wss'\n{address}\n{tls}\nwebsocket_path = '/x'\n\
+         [[listener]]\ntype = 'unix'\npath = '{}'\n\
+         [[listener]]\ntype = 'tls'\n{address}\nanonymous = false\n{tls}\nclient_ca = '{}'\n",
+        at("socket"),
+        at("clients.pem"),
+    );
+    std::fs::write(at("ternmq.toml"), config).unwrap();
+    (Server::start(&folder.join("ternmq.toml"), 5), folder)
+}
+
+fn path(folder: &Path, name: &str) -> String {
+    folder.join(name).to_str().unwrap().to_owned()
+}
+
+#[test]
+fn every_type_of_listener_is_reached_by_flags() {
+    let (server, folder) = everywhere("every_type");
+    let at = |name: &str| path(&folder, name);
+    let [tls, ws, wss, unix, mutual] = &server.urls[..] else {
+        panic!("{:?}", server.urls);
+    };
+    let (ca, cert, key) = (at("ca.pem"), at("client.pem"), at("client.key"));
+    round_trip(&["--url", tls, "--cafile", &ca]).unwrap();
+    let (host, port) = tls
+        .strip_prefix("mqtts://")
+        .unwrap()
+        .split_once(':')
+        .unwrap();
+    round_trip(&[
+        "-h",
+        host,
+        "-p",
+        port,
+        "--cafile",
+        &ca,
+        "--tls-version",
+        "tlsv1.2",
+    ])
+    .unwrap();
+    let suite = "ECDHE-ECDSA-AES128-GCM-SHA256:TLS_AES_128_GCM_SHA256";
+    round_trip(&[
+        "--url",
+        tls,
+        "--cafile",
+        &ca,
+        "--ciphers",
+        suite,
+        "--tls-alpn",
+        "mqtt",
+    ])
+    .unwrap();
+    round_trip(&["--url", ws]).unwrap();
+    assert!(wss.ends_with("/x"), "{wss}");
+    round_trip(&["--url", wss, "--cafile", &ca, "--header", "X-Own: y"]).unwrap();
+    round_trip(&["--unix", &at("socket")]).unwrap();
+    round_trip(&["--url", unix]).unwrap();
+    round_trip(&[
+        "--url", mutual, "--cafile", &ca, "--cert", &cert, "--key", &key,
+    ])
+    .unwrap();
+
+    let refused = |args: &[&str]| round_trip(args).unwrap_err();
+    assert!(refused(&["--url", tls]).contains("unknown issuer"));
+    assert!(refused(&["--url", mutual, "--cafile", &ca]).contains("certificate required"));
+    assert!(refused(&["--url", ws, "--cafile", &ca]).contains("need a server with mqtts://"));
+    assert!(refused(&["--url", tls, "--cafile", &key]).contains("no certificate in"));
+    let other_name = "mqtts://[::ffff:127.0.0.1]:".to_owned() + port;
+    assert!(refused(&["--url", &other_name, "--cafile", &ca]).contains("it is not for"));
+    round_trip(&["--url", &other_name, "--cafile", &ca, "--insecure"]).unwrap();
+}
+
+#[test]
+fn sighup_reads_certificates_again() {
+    let folder = folder("sighup");
+    let at = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    authority().issue(&["127.0.0.1"]).write(&folder, "server");
+    let other = Authority::new("another authority");
+    std::fs::write(at("ca.pem"), other.pem()).unwrap();
+    let config = format!(
+        "[[listener]]\ntype = 'tls'\naddress = '127.0.0.1:0'\ncertificate = '{}'\nkey = '{}'\n",
+        at("server.pem"),
+        at("server.key")
+    );
+    std::fs::write(at("ternmq.toml"), config).unwrap();
+    let mut server = Server::start(Path::new(&at("ternmq.toml")), 1);
+    let url = server.urls[0].clone();
+    let args = ["--url", &url, "--cafile", &at("ca.pem")];
+    assert!(round_trip(&args).unwrap_err().contains("unknown issuer"));
+    other.issue(&["127.0.0.1"]).write(&folder, "server");
+    let pid = server.child.id().to_string();
+    let hang_up = || {
+        Command::new("kill")
+            .args(["-s", "HUP", &pid])
+            .status()
+            .unwrap()
+    };
+    assert!(hang_up().success());
+    let said = line(&mut server.stderr);
+    assert!(said.contains("certificates are read again"), "{said}");
+    round_trip(&args).unwrap();
+    std::fs::remove_file(at("server.key")).unwrap();
+    assert!(hang_up().success());
+    let said = line(&mut server.stderr);
+    assert!(
+        said.contains("goes on with") && said.contains("server.key"),
+        "{said}"
+    );
+    round_trip(&args).unwrap();
+    let _ = &server.stdout;
+}
+
+#[test]
+fn a_certificate_that_is_not_there_ends_the_start() {
+    let folder = folder("missing");
+    let config = folder.join("ternmq.toml");
+    let text = "[[listener]]\ntype = 'tls'\naddress = '127.0.0.1:0'\ncertificate = '/no/such'\n\
+                key = '/no/such'\n";
+    std::fs::write(&config, text).unwrap();
+    let output = ternmq(&["serve", "--config", config.to_str().unwrap()])
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !output.status.success() && error.contains("/no/such"),
+        "{error}"
+    );
+}
