@@ -11,6 +11,7 @@ pub(crate) struct Held {
     /// Gone already.
     start: usize,
     /// Something was held once.
+    #[cfg(feature = "tls")]
     touched: bool,
 }
 
@@ -24,6 +25,7 @@ impl Held {
     }
 
     /// Whether nothing was ever held.
+    #[cfg(feature = "tls")]
     pub(crate) fn is_untouched(&self) -> bool {
         !self.touched
     }
@@ -33,7 +35,10 @@ impl Held {
     }
 
     pub(crate) fn extend(&mut self, bytes: &[u8]) {
-        self.touched = true;
+        #[cfg(feature = "tls")]
+        {
+            self.touched = true;
+        }
         self.bytes.extend_from_slice(bytes);
     }
 
@@ -54,6 +59,7 @@ impl Held {
     }
 
     /// Takes bytes from the front, as many as `target` has room for.
+    #[cfg(any(feature = "tls", feature = "websocket"))]
     pub(crate) fn take(&mut self, target: &mut [u8]) -> usize {
         let count = self.len().min(target.len());
         target[..count].copy_from_slice(&self.as_slice()[..count]);

@@ -1,6 +1,6 @@
 //! Heads of HTTP/1.1 messages, as far as opening a WebSocket or a proxy's tunnel needs them.
 
-use std::io::{self, IoSlice};
+use std::io;
 
 use crate::held::Held;
 use crate::stream::Stream;
@@ -54,6 +54,7 @@ impl Head {
     }
 
     /// What came after the head that ends at `end`.
+    #[cfg(feature = "websocket")]
     pub(crate) fn into_rest(mut self, end: usize) -> Vec<u8> {
         self.bytes.drain(..end);
         self.bytes
@@ -69,12 +70,9 @@ impl Head {
 
 /// Writes what is held, as far as there is room. Whether all is written.
 pub(crate) fn send(held: &mut Held, stream: &mut Stream) -> io::Result<bool> {
-    while !held.is_empty() {
-        match stream.write_vectored(&[IoSlice::new(held.as_slice())]) {
-            Ok(written) => held.advance(written),
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-            Err(e) => return Err(e),
-        }
+    match held.write_to(stream) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        Err(e) => Err(e),
     }
-    Ok(true)
 }

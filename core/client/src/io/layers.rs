@@ -2,7 +2,7 @@
 
 use std::io;
 
-use ternmq_transport::{Endpoint, Scheme, Stream};
+use ternmq_transport::{Endpoint, Stream};
 
 use crate::options::ConnectOptions;
 
@@ -76,7 +76,7 @@ fn secure(_: Stream, _: &ConnectOptions, _: &str) -> io::Result<Stream> {
 
 #[cfg(feature = "websocket")]
 fn websocket(stream: Stream, options: &ConnectOptions, endpoint: &Endpoint) -> io::Result<Stream> {
-    let secure = endpoint.scheme == Scheme::SecureWebSocket;
+    let secure = endpoint.scheme.is_secure();
     let authority = endpoint.authority();
     options
         .websocket
