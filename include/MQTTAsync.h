@@ -571,10 +571,12 @@ LIBMQTT_API void MQTTAsync_global_init(MQTTAsync_init_options* inits);
  * @param handle  set to the client
  * @param serverURI  "tcp://host:port", with the schemes and defaults of MQTTClient_create
  * @param clientId  UTF-8; may be empty where the server then chooses one
- * @param persistence_type  MQTTCLIENT_PERSISTENCE_NONE
- * @param persistence_context  as the type wants it
+ * @param persistence_type  MQTTCLIENT_PERSISTENCE_*: messages that wait, are in flight, or were refused
+ *   by messageArrived outlive the process, but for NONE
+ * @param persistence_context  as the type wants it, see MQTTClientPersistence.h
  * @return MQTTASYNC_NULL_PARAMETER, MQTTASYNC_BAD_UTF8_STRING, MQTTASYNC_PERSISTENCE_ERROR,
- *   MQTTASYNC_BAD_PROTOCOL, checked in this order; MQTTASYNC_FAILURE when the library can't start
+ *   MQTTASYNC_BAD_PROTOCOL, checked in this order; MQTTASYNC_PERSISTENCE_ERROR or what the
+ *   application's store says when it can't be used; MQTTASYNC_FAILURE when the library can't start
  *   its threads
  */
 LIBMQTT_API int MQTTAsync_create(MQTTAsync* handle, const char* serverURI, const char* clientId,
@@ -639,6 +641,20 @@ LIBMQTT_API int MQTTAsync_setDisconnected(MQTTAsync handle, void* context,
 LIBMQTT_API int MQTTAsync_setUpdateConnectOptions(MQTTAsync handle, void* context,
     MQTTAsync_updateConnectOptions* co);
 
+#if !defined(NO_PERSISTENCE)
+/**
+ * Set what sees each record before it goes to the store, to encrypt it say. Nothing is set where there
+ * is no store. Records are read at the first connect, send or getPendingTokens, so whatever is set
+ * right after the creation sees all of them.
+ */
+LIBMQTT_API int MQTTAsync_setBeforePersistenceWrite(MQTTAsync handle, void* context,
+    MQTTPersistence_beforeWrite* co);
+
+/** Set what sees each record after it was read from the store. */
+LIBMQTT_API int MQTTAsync_setAfterPersistenceRead(MQTTAsync handle, void* context,
+    MQTTPersistence_afterRead* co);
+#endif
+
 /**
  * Connect to the first server that accepts. With automaticReconnect set, the client connects again by
  * itself after a loss, and also when this first time fails: after minRetryInterval seconds, then
@@ -695,7 +711,7 @@ LIBMQTT_API void MQTTAsync_destroy(MQTTAsync* handle);
  * @return MQTTASYNC_DISCONNECTED, MQTTASYNC_BAD_UTF8_STRING, MQTTASYNC_NULL_PARAMETER,
  *   MQTTASYNC_BAD_QOS, MQTTASYNC_BAD_MQTT_OPTION for callbacks of the other MQTT version, checked in
  *   this order; MQTTASYNC_MAX_BUFFERED_MESSAGES, MQTTASYNC_NO_MORE_MSGIDS when 61440 requests have not
- *   ended; MQTTASYNC_FAILURE for a topic that can't be published to or a packet that is too large
+ *   ended, MQTTASYNC_PERSISTENCE_ERROR when it can't be stored; MQTTASYNC_FAILURE for a topic that can't be published to or a packet that is too large
  */
 LIBMQTT_API int MQTTAsync_send(MQTTAsync handle, const char* destinationName, int payloadlen,
     const void* payload, int qos, int retained, MQTTAsync_responseOptions* response);

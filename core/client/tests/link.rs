@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use peer::{Conn, Events, Server, deadline, open};
-use ternmq_client::link::{Event, Journal, Link, Observers, Silent, Status, Tap};
+use ternmq_client::link::{Event, Journal, Link, Name, Observers, Silent, Status, Tap};
 use ternmq_client::{
     Backoff, ConnectError, ConnectOptions, Limits, PropertiesBuf, PropertyId,
     Status as ClientStatus, Value, blocking,
@@ -466,17 +466,21 @@ fn a_full_outbox_refuses_and_tells_when_there_is_room() {
 struct Notes(Arc<Mutex<Vec<String>>>);
 
 impl Journal for Notes {
-    fn keep(&mut self, _now: Time, packet_id: u16, message: &Message) -> bool {
+    fn keep(&mut self, _now: Time, name: Name, message: &Message) -> bool {
         let kept = !message.payload().is_empty();
-        self.0
-            .lock()
-            .unwrap()
-            .push(format!("keep {packet_id} {kept}"));
+        let Name {
+            packet_id,
+            note,
+            waits,
+        } = name;
+        let waits = if waits { ", waits" } else { "" };
+        let text = format!("keep {} {kept}{waits}", u32::from(packet_id) + note);
+        self.0.lock().unwrap().push(text);
         kept
     }
 
-    fn withdraw(&mut self, packet_id: u16) {
-        self.0.lock().unwrap().push(format!("withdraw {packet_id}"));
+    fn withdraw(&mut self, name: Name) {
+        self.0.lock().unwrap().push(format!("withdraw {name:?}"));
     }
 
     fn note(&mut self, _now: Time, event: &SessionEvent) {
@@ -484,6 +488,7 @@ impl Journal for Notes {
             SessionEvent::Connected(_) => "connected".to_owned(),
             SessionEvent::Progress(step) => format!("{step:?}"),
             SessionEvent::Published { token, .. } => format!("published {}", token.0),
+            SessionEvent::Sent { note } => format!("sent {note}"),
             _ => return,
         };
         self.0.lock().unwrap().push(note);
@@ -579,6 +584,37 @@ fn a_tap_sees_whole_packets_go_and_knows_where_those_begin_that_come() {
     let sent = tap.sent.lock().unwrap();
     assert!(sent.starts_with(&[0x10]) && sent.ends_with(b"t\0\x01\0"));
     assert!(sent.windows(big.len()).any(|part| part == big));
+}
+
+#[test]
+fn a_journal_hears_when_what_waited_is_sent() {
+    let server = Server::start();
+    let notes = Arc::default();
+    let observers = Observers {
+        journal: Some(Box::new(Notes(Arc::clone(&notes)))),
+        ..Observers::default()
+    };
+    let link = Link::open_observed(server.options(), Arc::new(Silent), observers).unwrap();
+    let noted = |payload, qos, note| link.publish_noted(message("t", payload, qos), note, |_| ());
+    noted(b"1", QoS::AtLeastOnce, 0).unwrap();
+    noted(b"2", QoS::AtMostOnce, 70_000).unwrap();
+    noted(b"", QoS::AtMostOnce, 70_001).unwrap_err();
+    link.connect().unwrap();
+    let mut conn = server.accept_mqtt(false);
+    wait_for(&link, Status::Connected);
+    assert_eq!(conn.expect_publish().2, b"1");
+    assert_eq!(conn.expect_publish().2, b"2");
+    noted(b"3", QoS::AtMostOnce, 70_002).unwrap();
+    let told = [
+        "keep 1 true, waits",
+        "keep 70000 true, waits",
+        "keep 70001 false, waits",
+        "connected",
+        "Started(Token(1))",
+        "sent 70000",
+        "sent 70002",
+    ];
+    assert_eq!(*notes.lock().unwrap(), told);
 }
 
 #[test]

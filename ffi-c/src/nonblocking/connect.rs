@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use ternmq_client::link::Status;
 use ternmq_client::{ConnectError, ConnectOptions};
-use ternmq_protocol::ReasonCode;
 use ternmq_protocol::client::{Cause, Connected, State as SessionState};
 use ternmq_protocol::codec::{PacketType, PropertiesBuf};
+use ternmq_protocol::{ProtocolVersion, ReasonCode};
 
 use super::inbound::Inbound;
 use super::outcome::{Failure, Response, Success};
@@ -55,6 +55,7 @@ impl Client {
     /// `MQTTASYNC_COMMAND_IGNORED` while an attempt goes on, or the wait before a disconnect;
     /// `MQTTASYNC_FAILURE` when the library's threads can't be started.
     pub(crate) fn connect(&self, mut request: ConnectRequest) -> Result<(), Code> {
+        self.restore()?;
         // In a child made by fork, the first look at the link starts its network thread.
         let status = signals::blocked(|| self.link.status());
         let session = self.link.session(|_, session| session.state());
@@ -151,6 +152,10 @@ impl Client {
 
     /// An attempt begins with these options.
     fn begin(&self, options: ConnectOptions) -> Result<(), Code> {
+        if let Some(store) = &self.store {
+            let tells_of_session = options.session.version != ProtocolVersion::V3_1;
+            store.connecting(options.session.clean_start, tells_of_session);
+        }
         self.link.reconfigure(|current| *current = options);
         self.link.connect().map_err(|error| match error {
             ConnectError::Busy => MQTTASYNC_COMMAND_IGNORED,
@@ -163,6 +168,7 @@ impl Client {
         if !connected.session_present {
             self.session_lost(inbound);
         }
+        self.use_leftover(inbound);
         let mut state = self.lock();
         let callbacks = state.callbacks;
         let response = match state.connects.is_empty() {

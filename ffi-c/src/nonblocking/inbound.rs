@@ -46,7 +46,8 @@ impl Inbound {
         !self.waiting.is_empty()
     }
 
-    fn keep(&mut self, incoming: Incoming) {
+    /// A message waits to be offered.
+    pub(super) fn keep(&mut self, incoming: Incoming) {
         self.waiting_bytes += incoming.message.memory();
         self.waiting.push_back(incoming);
     }
@@ -74,7 +75,10 @@ impl Client {
     pub(super) fn receive(&self, inbound: &mut Inbound, incoming: Incoming, is_v5: bool) {
         let delivery = (incoming.qos != QoS::AtMostOnce).then_some(incoming.delivery);
         if incoming.qos == QoS::ExactlyOnce && !is_v5 {
-            inbound.held.insert(incoming.packet_id, incoming);
+            // A store holds it back itself.
+            if self.store.is_none() {
+                inbound.held.insert(incoming.packet_id, incoming);
+            }
         } else {
             self.deliver(inbound, incoming);
         }
@@ -88,6 +92,7 @@ impl Client {
         if let Some(incoming) = inbound.held.remove(&packet_id) {
             self.deliver(inbound, incoming);
         }
+        self.deliver_released(inbound);
     }
 
     /// The server does not know our session, so no PUBREL will come. What was asked to be forgotten is;
@@ -109,13 +114,17 @@ impl Client {
     }
 
     /// Offers a message, or has it wait behind others.
-    fn deliver(&self, inbound: &mut Inbound, incoming: Incoming) {
+    pub(super) fn deliver(&self, inbound: &mut Inbound, incoming: Incoming) {
         let arrived = self.lock().callbacks.arrived;
         let refused = match arrived {
             Some(arrived) if !inbound.has_waiting() => self.offer(arrived, incoming, true),
             _ => Some(incoming),
         };
         if let Some(incoming) = refused {
+            if let Some(store) = &self.store {
+                let now = self.link.session(|now, _| now);
+                store.refused(now, &incoming);
+            }
             inbound.keep(incoming);
             self.throttle(inbound);
         }
@@ -162,6 +171,9 @@ impl Client {
             return Some(incoming);
         }
         copy.release();
+        if let Some(store) = &self.store {
+            store.taken(&incoming);
+        }
         None
     }
 

@@ -13,6 +13,7 @@ mod inbound;
 mod outcome;
 mod request;
 mod requests;
+mod store;
 mod tell;
 
 use std::ffi::{CString, c_int};
@@ -34,12 +35,14 @@ pub(crate) use tell::Callbacks;
 
 use crate::options::nonblocking::{ConnectRequest, Creation};
 use crate::outgoing::Aliases;
+use crate::persistence::{Keeper, Store};
 use crate::signals;
 use crate::trace::{Packets, Traced};
 use crate::types::async_::*;
 use connect::Ending;
 use inbound::Inbound;
 use requests::Requests;
+use store::Leftover;
 
 /// How long the last DISCONNECT may take to be written when a client is destroyed.
 const CLOSING: Duration = Duration::from_secs(1);
@@ -56,6 +59,9 @@ pub(crate) struct Client {
     /// The same as `serverURI` tells it: without a scheme.
     server_name: CString,
     link: Link,
+    /// Where messages outlive the process, if they are to.
+    store: Option<Arc<Store>>,
+    leftover: Mutex<Leftover>,
     /// Runs the callbacks.
     strand: Strand,
     state: Mutex<State>,
@@ -107,6 +113,7 @@ impl Client {
         server_name: CString,
         client_id: &str,
         creation: Creation,
+        store: Option<Arc<Store>>,
         traced: Traced,
     ) -> Result<Arc<Self>, Code> {
         let options = ConnectOptions {
@@ -128,8 +135,8 @@ impl Client {
         let notify = Arc::new(strand.clone());
         let is_v5 = creation.is_v5;
         let observers = Observers {
+            journal: store.clone().map(|store| Box::new(Keeper(store)) as _),
             tap: Some(Arc::new(Packets::new(traced.number(), client_id, is_v5))),
-            ..Observers::default()
         };
         let open = || Link::open_observed(options, notify, observers);
         let link = signals::blocked(open).map_err(|_| MQTTASYNC_FAILURE)?;
@@ -138,6 +145,8 @@ impl Client {
             server,
             server_name,
             link,
+            store,
+            leftover: Mutex::default(),
             strand,
             state: Mutex::new(State::new(creation.is_v5)),
             completed: Condvar::new(),
@@ -154,6 +163,11 @@ impl Client {
     /// Whether the server has accepted, and neither side has ended it.
     pub(crate) fn is_connected(&self) -> bool {
         self.link.is_connected()
+    }
+
+    /// Where messages outlive the process.
+    pub(crate) fn store(&self) -> Option<&Store> {
+        self.store.as_deref()
     }
 
     /// Whether the connection, or the one to come, speaks MQTT 5.0.
@@ -199,6 +213,12 @@ impl Client {
             });
         }
         self.link.close();
+        if let Some(store) = &self.store {
+            // What is acknowledged until the end is still kept.
+            self.link
+                .wait(None, |link| (link.status() == Status::Closed).then_some(()));
+            store.close();
+        }
         let mut events = Vec::new();
         self.link.take_events(&mut events);
         for event in events {

@@ -34,13 +34,15 @@ impl Client {
     /// # Errors
     /// `MQTTASYNC_MAX_BUFFERED_MESSAGES` when too much waits, `MQTTASYNC_NO_MORE_MSGIDS` when all
     /// packet identifiers are in use, `MQTTASYNC_DISCONNECTED` without a connection;
-    /// `MQTTASYNC_BAD_MQTT_OPTION` for what this server does not support; else `MQTTASYNC_FAILURE`.
+    /// `MQTTASYNC_BAD_MQTT_OPTION` for what this server does not support; `MQTTASYNC_PERSISTENCE_ERROR`
+    /// when it can't be stored; else `MQTTASYNC_FAILURE`.
     pub(crate) fn send(
         &self,
         outgoing: &Outgoing<'_>,
         response: Response,
         tell_token: impl FnOnce(Token),
     ) -> Result<(), Code> {
+        self.restore()?;
         let now = || self.link.session(|now, _| now);
         let aliases = |alias, topic: &str| self.lock().aliases.resolve(alias, topic);
         let message = outgoing
@@ -66,7 +68,7 @@ impl Client {
                 tell_token(token);
                 self.lock().requests.insert(key_of(token), request);
             })
-        } else if response.wants_anything() {
+        } else if response.wants_anything() || self.store.is_some() {
             tell_token(Token::NONE);
             let note = self.lock().requests.next_note();
             self.link.publish_noted(message, note, |_| {
@@ -80,6 +82,7 @@ impl Client {
             PublishRefused::Full => MQTTASYNC_MAX_BUFFERED_MESSAGES,
             PublishRefused::NotConnected => MQTTASYNC_DISCONNECTED,
             PublishRefused::NoPacketId => MQTTASYNC_NO_MORE_MSGIDS,
+            PublishRefused::NotKept => MQTTASYNC_PERSISTENCE_ERROR,
             PublishRefused::QosNotSupported | PublishRefused::RetainNotSupported => {
                 MQTTASYNC_BAD_MQTT_OPTION
             }
@@ -162,8 +165,12 @@ impl Client {
     }
 
     /// The publishes that have not ended.
-    pub(crate) fn pending(&self) -> Vec<MQTTAsync_token> {
-        self.lock().requests.publishes()
+    ///
+    /// # Errors
+    /// What the store said, if there is one and it was not read before.
+    pub(crate) fn pending(&self) -> Result<Vec<MQTTAsync_token>, Code> {
+        self.restore()?;
+        Ok(self.lock().requests.publishes())
     }
 
     /// Waits inside a callback: ends can't be told before it returns, but answers come in.

@@ -31,6 +31,10 @@ pub(crate) struct Creation {
     pub(crate) send_at_any_time: bool,
     max_buffered: usize,
     delete_oldest: bool,
+    /// What an earlier process has left waiting is sent.
+    pub(crate) restores: bool,
+    /// Waiting messages of QoS 0 are stored.
+    pub(crate) keeps_qos_0: bool,
 }
 
 impl Creation {
@@ -66,6 +70,8 @@ pub(crate) unsafe fn create(p: *const MQTTAsync_createOptions) -> Result<Creatio
             send_at_any_time: false,
             max_buffered: usize::MAX,
             delete_oldest: false,
+            restores: true,
+            keeps_qos_0: true,
         });
     }
     // SAFETY: as the caller promises, and each member is read only from the version on that has it.
@@ -81,6 +87,8 @@ pub(crate) unsafe fn create(p: *const MQTTAsync_createOptions) -> Result<Creatio
             send_at_any_time: version >= 2 && member!(p, allowDisconnectedSendAtAnyTime) != 0,
             max_buffered,
             delete_oldest: version >= 2 && member!(p, deleteOldestMessages) != 0,
+            restores: version < 2 || member!(p, restoreMessages) != 0,
+            keeps_qos_0: version < 2 || member!(p, persistQoS0) != 0,
         })
     }
 }

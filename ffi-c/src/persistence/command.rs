@@ -1,6 +1,5 @@
 //! Commands of the non-blocking client that were accepted and not sent yet, and the building blocks
 //! that their records share with those of messages.
-#![allow(dead_code)] // until the non-blocking client keeps its commands
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -8,23 +7,10 @@ use std::collections::BTreeMap;
 use ternmq_protocol::codec::primitive::{read_variable_byte_integer, write_variable_byte_integer};
 use ternmq_protocol::codec::{PacketType, Place, Properties, PropertiesBuf};
 
-use super::keys::{self, Kind};
+use super::keys::Kind;
 use super::{Failed, Inner, Parts, Store};
 
 impl Store {
-    /// Keeps a command until it was sent; gives its number.
-    ///
-    /// # Errors
-    /// What the store said.
-    pub(crate) fn keep_command(&self, command: &Command) -> Result<u32, Failed> {
-        let mut inner = self.lock();
-        let is_v5 = inner.is_v5;
-        inner.last_command = keys::next(inner.last_command);
-        let number = inner.last_command;
-        inner.put(Kind::Command, number, command.encode(is_v5))?;
-        Ok(number)
-    }
-
     /// A command was sent, or is given up.
     pub(crate) fn forget_command(&self, number: u32) {
         self.lock().forget(Kind::Command, number);

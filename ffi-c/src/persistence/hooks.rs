@@ -1,27 +1,17 @@
 //! Functions of the application that see records on their way, to encrypt them say.
 
 use std::borrow::Cow;
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{c_char, c_int};
 
 use super::{Failed, Parts, Store};
+use crate::callback::Callback;
 use crate::types::persistence::*;
 use crate::{alloc, ptr};
 
-/// A function with its context.
-#[derive(Clone, Copy)]
-pub(crate) struct Hook<F> {
-    pub(crate) function: F,
-    pub(crate) context: *mut c_void,
-}
-
-// SAFETY: the context is only handed back to the application, which registered it for calls from
-// other threads.
-unsafe impl<F: Send> Send for Hook<F> {}
-
 /// Sees the pieces of a record, and may change them or point to others.
-pub(crate) type BeforeWrite = Hook<MQTTPersistence_beforeWrite>;
+pub(crate) type BeforeWrite = Callback<MQTTPersistence_beforeWrite>;
 /// Sees a record, and may change it or put another one in its place.
-pub(crate) type AfterRead = Hook<MQTTPersistence_afterRead>;
+pub(crate) type AfterRead = Callback<MQTTPersistence_afterRead>;
 
 #[derive(Default)]
 pub(super) struct Hooks {
@@ -29,7 +19,6 @@ pub(super) struct Hooks {
     pub(super) after_read: Option<AfterRead>,
 }
 
-#[allow(dead_code)] // until the non-blocking client has its setters
 impl Store {
     /// Sets the function that sees records before they are written; `None` for none.
     pub(crate) fn set_before_write(&self, function: Option<BeforeWrite>) {

@@ -43,6 +43,11 @@ impl Kind {
         Some((kind, v5, number.parse().ok()?))
     }
 
+    /// Part of a message in flight.
+    pub(super) fn is_flight(self) -> bool {
+        matches!(self, Self::Sent | Self::Released | Self::Received)
+    }
+
     fn prefix(self) -> &'static str {
         match self {
             Self::Sent => "s",

@@ -31,13 +31,14 @@ mod packet;
 mod queue;
 mod restore;
 mod user;
+mod waiting;
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ternmq_client::link::Journal;
+use ternmq_client::link::{Journal, Name};
 use ternmq_protocol::client::{DropReason, Event, Incoming, Progress, Token};
 use ternmq_protocol::codec::QoS;
 use ternmq_protocol::{Message, Time};
@@ -80,6 +81,10 @@ struct Inner {
     /// The number given out last.
     last_queued: u32,
     last_command: u32,
+    /// Whose store it is, if it is one of the non-blocking client.
+    nonblocking: Option<waiting::NonBlocking>,
+    /// Its messages that wait to be sent, by token or note.
+    waiting: HashMap<u32, waiting::Waiting>,
     /// Messages of QoS 2 that wait for their PUBREL.
     held: HashMap<u16, Incoming>,
     /// Messages whose PUBREL came, or never will, until the facade fetches them.
@@ -139,6 +144,8 @@ impl Store {
             queued: HashMap::new(),
             last_queued: 0,
             last_command: 0,
+            nonblocking: None,
+            waiting: HashMap::new(),
             held: HashMap::new(),
             released: VecDeque::new(),
             clean: false,
@@ -198,14 +205,19 @@ impl Store {
 }
 
 impl Journal for Keeper {
-    fn keep(&mut self, now: Time, packet_id: u16, message: &Message) -> bool {
+    fn keep(&mut self, now: Time, name: Name, message: &Message) -> bool {
         let mut inner = self.0.lock();
-        let kept = inner.keep_sent(now, packet_id, message);
+        let kept = match name.waits {
+            true => inner.keep_waiting(now, name, message),
+            false => inner.keep_sent(now, name.packet_id, message),
+        };
         kept.is_ok()
     }
 
-    fn withdraw(&mut self, packet_id: u16) {
-        self.0.lock().done(packet_id);
+    fn withdraw(&mut self, name: Name) {
+        let mut inner = self.0.lock();
+        inner.waits_no_more(waiting::key(name));
+        inner.done(name.packet_id);
     }
 
     fn note(&mut self, now: Time, event: &Event) {
@@ -243,7 +255,12 @@ impl Inner {
             } if self.sent.contains(&token.0) && self.ends_with_connection() => {
                 self.session_ends(true);
             }
-            Event::Published { token, .. } | Event::Dropped { token, .. } => self.done(token.0),
+            Event::Progress(Progress::Started(Token(id))) => self.started(now, *id),
+            Event::Sent { note } | Event::NotSent { note, .. } => self.waits_no_more(*note),
+            Event::Published { token, .. } | Event::Dropped { token, .. } => {
+                self.waits_no_more(token.0.into());
+                self.done(token.0);
+            }
             _ => {}
         }
     }
@@ -295,6 +312,8 @@ impl Inner {
                 self.held.insert(incoming.packet_id, incoming.clone());
                 return;
             }
+        } else if self.nonblocking.is_some() {
+            return; // the server sends it again, or never would
         }
         self.enqueue(now, incoming);
     }
@@ -328,12 +347,20 @@ impl Inner {
         }
     }
 
-    /// The session begins anew.
+    /// The session begins anew. What waits in a non-blocking client is no part of it.
     fn clear(&mut self) {
         self.sent.clear();
-        self.queued.clear();
         self.held.clear();
         self.released.clear();
+        if self.nonblocking.is_some() {
+            for key in self.records.keys().unwrap_or_default() {
+                if Kind::of(&key).is_some_and(|(kind, ..)| kind.is_flight()) {
+                    self.remove(&key);
+                }
+            }
+            return;
+        }
+        self.queued.clear();
         if self.records.clear().is_err() {
             // What is left would come back as messages in flight.
             for key in self.records.keys().unwrap_or_default() {

@@ -9,8 +9,8 @@ use ternmq_protocol::codec::{Properties, PropertiesBuf, QoS};
 use ternmq_protocol::{Message, Time};
 
 use super::command::{Command, Subscription};
-use super::hooks::Hook;
 use super::*;
+use crate::callback::Callback;
 
 /// A folder that goes away with the value.
 struct Scratch(PathBuf);
@@ -60,6 +60,24 @@ fn subscribe(topic: &str) -> Command {
     }
 }
 
+/// What a message is known by that is sent at once.
+fn sent(packet_id: u16) -> Name {
+    Name {
+        packet_id,
+        note: 0,
+        waits: false,
+    }
+}
+
+/// The same of one that waits.
+fn waits(packet_id: u16, note: u32) -> Name {
+    Name {
+        packet_id,
+        note,
+        waits: true,
+    }
+}
+
 fn message() -> Message {
     let (qos, none) = (QoS::AtLeastOnce, Properties::EMPTY);
     Message::new("t", b"secret", qos, false, none, Time(0)).unwrap()
@@ -72,7 +90,7 @@ fn commands_come_back_in_their_order_until_they_are_forgotten() {
         let store = folder.open(is_v5);
         let commands: Vec<Command> = (0..12).map(|n| subscribe(&n.to_string())).collect();
         for command in &commands {
-            store.keep_command(command).unwrap();
+            store.lock().keep_command(command).unwrap();
         }
         store.forget_command(1);
         store.close();
@@ -80,7 +98,7 @@ fn commands_come_back_in_their_order_until_they_are_forgotten() {
         let left = store.commands().unwrap();
         assert!(left.iter().map(|(number, _)| *number).eq(2..=12));
         assert!(left.iter().map(|(_, command)| command).eq(&commands[1..]));
-        assert_eq!(store.keep_command(&commands[0]), Ok(13));
+        assert_eq!(store.lock().keep_command(&commands[0]), Ok(13));
         (2..=13).for_each(|number| store.forget_command(number));
     }
     assert!(Path::new(&folder.0).join("client-host-1883").is_dir());
@@ -138,18 +156,18 @@ unsafe extern "C" fn turn_back(
 fn functions_of_the_application_see_records_on_their_way() {
     let folder = Scratch::new("hooks");
     let (mut written, mut read) = (0u32, 0u32);
-    let before = Hook {
+    let before = Callback {
         function: turn as MQTTPersistence_beforeWrite,
         context: (&raw mut written).cast(),
     };
-    let after = Hook {
+    let after = Callback {
         function: turn_back as MQTTPersistence_afterRead,
         context: (&raw mut read).cast(),
     };
     let store = folder.open(false);
     store.set_before_write(Some(before));
-    assert!(Keeper(store.clone()).keep(Time(0), 9, &message()));
-    store.keep_command(&subscribe("a")).unwrap();
+    assert!(Keeper(store.clone()).keep(Time(0), sent(9), &message()));
+    store.lock().keep_command(&subscribe("a")).unwrap();
     store.close();
     let record = folder.record("s-9").unwrap();
     assert!(!record.windows(6).any(|bytes| bytes == b"secret"));
@@ -168,20 +186,20 @@ fn a_disk_that_fails_is_told_of_and_leaves_no_half_record() {
     let mut keeper = Keeper(store.clone());
     let inside = folder.0.join("client-host-1883/path");
     std::fs::create_dir(inside.join("s-1.msg")).unwrap();
-    assert!(!keeper.keep(Time(0), 1, &message()));
-    assert!(keeper.keep(Time(0), 2, &message()));
-    keeper.withdraw(2);
+    assert!(!keeper.keep(Time(0), sent(1), &message()));
+    assert!(keeper.keep(Time(0), sent(2), &message()));
+    keeper.withdraw(sent(2));
     assert!(folder.record("s-2").is_none());
     std::fs::remove_dir_all(&inside).unwrap();
-    assert!(!keeper.keep(Time(0), 3, &message()));
+    assert!(!keeper.keep(Time(0), sent(3), &message()));
     assert_eq!(
-        store.keep_command(&subscribe("a")),
+        store.lock().keep_command(&subscribe("a")),
         Err(MQTTCLIENT_PERSISTENCE_ERROR)
     );
     assert!(store.restore(Time(0)).is_err());
     store.close();
     assert!(
-        !keeper.keep(Time(0), 4, &message()),
+        !keeper.keep(Time(0), sent(4), &message()),
         "a closed store keeps nothing"
     );
 }
@@ -262,4 +280,59 @@ fn broken_records_are_read_without_harm() {
             let _ = Command::decode(&record, is_v5);
         }
     }
+}
+
+#[test]
+fn what_waits_is_a_command_until_it_is_sent_or_given_up() {
+    let folder = Scratch::new("waiting");
+    let store = folder.open(false);
+    store.serves_nonblocking(true);
+    let mut keeper = Keeper(store.clone());
+    assert!(keeper.keep(Time(0), waits(7, 0), &message()));
+    assert!(keeper.keep(Time(0), waits(8, 0), &message()));
+    let at_most_once = Message::new("t", b"", QoS::AtMostOnce, false, Properties::EMPTY, Time(0));
+    let at_most_once = at_most_once.unwrap();
+    assert!(keeper.keep(Time(0), waits(0, 70_000), &at_most_once));
+    assert!(keeper.keep(Time(0), waits(0, 70_001), &at_most_once));
+    assert_eq!(store.commands().unwrap().len(), 4);
+    keeper.note(Time(0), &Event::Progress(Progress::Started(Token(7))));
+    keeper.note(Time(0), &Event::Sent { note: 70_000 });
+    keeper.note(
+        Time(0),
+        &Event::NotSent {
+            note: 70_001,
+            why: DropReason::Overflow,
+        },
+    );
+    assert!(folder.record("s-7").is_some() && folder.record("s-8").is_none());
+    let [(_, left)] = &store.commands().unwrap()[..] else {
+        panic!("one message waits");
+    };
+    assert!(matches!(left, Command::Publish { token: 8, .. }));
+    keeper.note(
+        Time(0),
+        &Event::Dropped {
+            token: Token(8),
+            why: DropReason::Overflow,
+        },
+    );
+    assert!(store.commands().unwrap().is_empty());
+}
+
+#[test]
+fn a_clean_session_leaves_what_waits_in_a_nonblocking_client() {
+    let folder = Scratch::new("clean-waiting");
+    let store = folder.open(false);
+    store.serves_nonblocking(false);
+    store.connecting(true, true);
+    let mut keeper = Keeper(store.clone());
+    assert!(keeper.keep(Time(0), sent(1), &message()));
+    assert!(keeper.keep(Time(0), waits(2, 0), &message()));
+    let nothing = Message::new("t", b"", QoS::AtMostOnce, false, Properties::EMPTY, Time(0));
+    assert!(keeper.keep(Time(0), waits(0, 70_000), &nothing.unwrap()));
+    store.lock().clear();
+    assert!(folder.record("s-1").is_none());
+    assert_eq!(store.commands().unwrap().len(), 1, "QoS 0 is not kept here");
+    store.forget_waiting().unwrap();
+    assert!(store.commands().unwrap().is_empty());
 }

@@ -13,6 +13,7 @@ use ternmq_protocol::{Message, ReasonCode, Time};
 
 use super::Observers;
 use super::event::{Event, Stats};
+use super::journal::Name;
 use super::subscriptions::Subscriptions;
 use crate::clock;
 use crate::error::ConnectError;
@@ -261,7 +262,7 @@ impl Inner {
     ) -> Result<Token, PublishRefused> {
         let at_most_once = message.qos() == QoS::AtMostOnce;
         let published = match self.observers.journal {
-            Some(_) if !at_most_once => self.keep_and_publish(now, message),
+            Some(_) if !at_most_once || note != 0 => self.keep_and_publish(now, message, note),
             _ => self.session.publish_noted(now, message, note),
         };
         if published == Err(PublishRefused::Full) {
@@ -272,18 +273,30 @@ impl Inner {
     }
 
     /// Stores the message, then has the session take it.
-    fn keep_and_publish(&mut self, now: Time, message: Message) -> Result<Token, PublishRefused> {
+    fn keep_and_publish(
+        &mut self,
+        now: Time,
+        message: Message,
+        note: u32,
+    ) -> Result<Token, PublishRefused> {
         let token = self.session.next_token(&message)?;
-        let Some(journal) = &mut self.observers.journal else {
-            return self.session.publish(now, message);
+        let name = Name {
+            packet_id: token.0,
+            note,
+            waits: self.session.would_wait(message.qos()),
         };
-        if !journal.keep(now, token.0, &message) {
+        let journal = match &mut self.observers.journal {
+            // What is sent at once with QoS 0 is done with.
+            Some(journal) if token != Token::NONE || name.waits => journal,
+            _ => return self.session.publish_noted(now, message, note),
+        };
+        if !journal.keep(now, name, &message) {
             return Err(PublishRefused::NotKept);
         }
-        let published = self.session.publish(now, message);
+        let published = self.session.publish_noted(now, message, note);
         debug_assert!(published.is_err() || published == Ok(token));
         if published.is_err() {
-            journal.withdraw(token.0);
+            journal.withdraw(name);
         }
         published
     }

@@ -45,7 +45,7 @@ use ternmq_protocol::{Message, ReasonCode, Time};
 
 pub use event::{Event, Stats};
 pub use inner::Status;
-pub use journal::Journal;
+pub use journal::{Journal, Name};
 pub use tap::Tap;
 
 pub(crate) use inner::{Farewell, Inner, Orders};

@@ -102,10 +102,12 @@ pub enum Event {
     },
 }
 
-/// Steps of QoS 2 that change the session state and concern nobody but a store. To lose and repeat
+/// Steps that change the session state and concern nobody but a store. To lose and repeat
 /// nothing over a crash, store them before sending what is in the outbound buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
+    /// This publish has waited in the outbox and was written for the first time.
+    Started(Token),
     /// PUBREC has come: of this publish only PUBREL is sent again.
     Released(Token),
     /// PUBREL has come for the incoming message with this Packet Identifier: it is free again.

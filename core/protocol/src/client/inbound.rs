@@ -184,7 +184,7 @@ impl ClientSession {
         Ok(())
     }
 
-    fn progress(&mut self, step: Progress) {
+    pub(super) fn progress(&mut self, step: Progress) {
         if self.options.report_progress {
             self.events.push_back(Event::Progress(step));
         }

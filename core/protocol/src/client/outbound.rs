@@ -1,6 +1,8 @@
 //! What the user sends: publishes and their outbox, requests.
 
-use super::{ClientSession, DropReason, Event, PublishRefused, RequestRefused, State, Token};
+use super::{
+    ClientSession, DropReason, Event, Progress, PublishRefused, RequestRefused, State, Token,
+};
 use crate::codec::{Ack, Packet, Properties, PropertyId, QoS, Request, Subscribe, Unsubscribe};
 use crate::error::EncodeError;
 use crate::message::{Delivery, Message, TopicAlias};
@@ -95,12 +97,8 @@ impl ClientSession {
             return Err(PublishRefused::NotConnected);
         }
         let at_most_once = message.qos() == QoS::AtMostOnce;
-        let goes_out = match at_most_once {
-            true => connected && self.outbox_at_most_once == 0,
-            false => connected && self.can_send(),
-        };
         let bytes = self.outbox.bytes() + message.memory();
-        if !goes_out
+        if self.would_wait(message.qos())
             && !self.options.drop_oldest
             && (self.outbox.len() >= self.options.max_queued_messages
                 || bytes > self.options.max_queued_bytes)
@@ -115,6 +113,15 @@ impl ClientSession {
                 .map(Token)
                 .ok_or(PublishRefused::NoPacketId),
         }
+    }
+
+    /// Whether a message of this QoS would wait in the outbox now.
+    pub fn would_wait(&self, qos: QoS) -> bool {
+        let goes_out = match qos {
+            QoS::AtMostOnce => self.outbox_at_most_once == 0,
+            _ => self.can_send(),
+        };
+        !goes_out || self.state != State::Connected
     }
 
     /// Asks for subscriptions; the answer is [`Event::Subscribed`](super::Event::Subscribed).
@@ -313,6 +320,7 @@ impl ClientSession {
                 if packet_id != 0 {
                     let started = self.window.start(packet_id, awaited(message.qos()));
                     debug_assert!(started, "{packet_id} could not start");
+                    self.progress(Progress::Started(Token(packet_id)));
                 }
                 self.write_publish(now, packet_id, &message, false);
                 self.outbox_at_most_once -= usize::from(packet_id == 0);

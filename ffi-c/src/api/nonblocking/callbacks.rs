@@ -7,7 +7,9 @@ use crate::api::client::code;
 use crate::boundary::guard;
 use crate::callback::Callback;
 use crate::nonblocking::Callbacks;
+use crate::persistence::Store;
 use crate::types::async_::*;
+use crate::types::persistence::{MQTTPersistence_afterRead, MQTTPersistence_beforeWrite};
 
 /// Changes the callbacks of a client; `only_at_rest`: not while it connects.
 fn set(handle: MQTTAsync, only_at_rest: bool, change: impl FnOnce(&mut Callbacks)) -> c_int {
@@ -100,5 +102,38 @@ pub extern "C" fn MQTTAsync_setUpdateConnectOptions(
 ) -> c_int {
     set(handle, false, |callbacks| {
         callbacks.update = Callback::new(co, context);
+    })
+}
+
+/// The store of a client, if it has one.
+fn with_store(handle: MQTTAsync, set: impl FnOnce(&Store)) -> c_int {
+    guard(MQTTASYNC_FAILURE, || {
+        code(client(handle).map(|client| {
+            if let Some(store) = client.store() {
+                set(store);
+            }
+        }))
+    })
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn MQTTAsync_setBeforePersistenceWrite(
+    handle: MQTTAsync,
+    context: *mut c_void,
+    co: Option<MQTTPersistence_beforeWrite>,
+) -> c_int {
+    with_store(handle, |store| {
+        store.set_before_write(Callback::new(co, context));
+    })
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn MQTTAsync_setAfterPersistenceRead(
+    handle: MQTTAsync,
+    context: *mut c_void,
+    co: Option<MQTTPersistence_afterRead>,
+) -> c_int {
+    with_store(handle, |store| {
+        store.set_after_read(Callback::new(co, context));
     })
 }

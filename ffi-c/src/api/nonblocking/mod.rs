@@ -3,7 +3,7 @@
 pub mod callbacks;
 pub mod request;
 
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{CString, c_char, c_int, c_void};
 use std::sync::Arc;
 
 use super::client::code;
@@ -11,11 +11,12 @@ use super::information;
 use crate::boundary::guard;
 use crate::handle::Handles;
 use crate::nonblocking::Client;
-use crate::options::nonblocking::Connecting;
+use crate::options::nonblocking::{Connecting, Creation};
 use crate::options::{self, nonblocking};
+use crate::persistence::{Opening, Store};
 use crate::trace::Traced;
 use crate::types::async_::*;
-use crate::types::persistence::{MQTTCLIENT_PERSISTENCE_ERROR, MQTTCLIENT_PERSISTENCE_NONE};
+use crate::types::persistence::{MQTTCLIENT_PERSISTENCE_DEFAULT, MQTTCLIENT_PERSISTENCE_ERROR};
 use crate::{process, ptr};
 
 static CLIENTS: Handles<Client> = Handles::new();
@@ -55,15 +56,16 @@ pub unsafe extern "C" fn MQTTAsync_createWithOptions(
     serverURI: *const c_char,
     clientId: *const c_char,
     persistence_type: c_int,
-    _persistence_context: *mut c_void,
+    persistence_context: *mut c_void,
     options: *mut MQTTAsync_createOptions,
 ) -> c_int {
     guard(MQTTASYNC_FAILURE, || {
         if handle.is_null() || serverURI.is_null() || clientId.is_null() {
             return MQTTASYNC_NULL_PARAMETER;
         }
-        // SAFETY: C passes strings, and NULL or options.
-        let created = unsafe { create(serverURI, clientId, persistence_type, options) };
+        let persistence = (persistence_type, persistence_context);
+        // SAFETY: C passes strings, NULL or options, and the context that the type asks for.
+        let created = unsafe { create(serverURI, clientId, persistence, options) };
         match created.and_then(|client| CLIENTS.insert(client).ok_or(MQTTASYNC_FAILURE)) {
             Ok(new) => {
                 // SAFETY: C passes the address of a handle.
@@ -80,31 +82,55 @@ pub unsafe extern "C" fn MQTTAsync_createWithOptions(
 unsafe fn create(
     uri: *const c_char,
     client_id: *const c_char,
-    persistence_type: c_int,
+    (persistence_type, context): (c_int, *mut c_void),
     options: *const MQTTAsync_createOptions,
 ) -> Result<Arc<Client>, c_int> {
     // SAFETY: as the caller promises.
     let (uri, client_id) = unsafe {
         let client_id = ptr::text(client_id).map_err(|_| MQTTASYNC_BAD_UTF8_STRING)?;
-        if persistence_type != MQTTCLIENT_PERSISTENCE_NONE {
-            // There is no store yet, and one that forgets would be a lie.
+        let client_id = client_id.unwrap_or_default();
+        if client_id.is_empty() && persistence_type == MQTTCLIENT_PERSISTENCE_DEFAULT {
             return Err(MQTTCLIENT_PERSISTENCE_ERROR);
         }
         let uri = ptr::text(uri).map_err(|_| MQTTASYNC_BAD_UTF8_STRING)?;
-        (uri.unwrap_or_default(), client_id.unwrap_or_default())
+        (uri.unwrap_or_default(), client_id)
     };
     let server = options::endpoint(uri)?;
     // SAFETY: as the caller promises.
     let creation = unsafe { nonblocking::create(options) }?;
-    let client = Client::new(
-        server,
-        nonblocking::without_scheme(uri),
-        client_id,
-        creation,
-        Traced::begin(information::ASYNC_PRODUCT),
-    )?;
+    let server_name = nonblocking::without_scheme(uri);
+    let opening = Opening {
+        persistence_type,
+        context,
+        client_id: &CString::new(client_id).unwrap_or_default(),
+        server: &server_name,
+        is_v5: creation.is_v5,
+    };
+    // SAFETY: as the caller promises.
+    let store = unsafe { open(&opening, &creation) }?;
+    let traced = Traced::begin(information::ASYNC_PRODUCT);
+    let client = Client::new(server, server_name, client_id, creation, store, traced)?;
     process::prepare();
     Ok(client)
+}
+
+/// Opens the store of a client, and looks whether it may be used.
+///
+/// # Safety
+/// As [`Store::open`].
+unsafe fn open(opening: &Opening<'_>, creation: &Creation) -> Result<Option<Arc<Store>>, c_int> {
+    // SAFETY: as the caller promises.
+    let Some(store) = (unsafe { Store::open(opening) })? else {
+        return Ok(None);
+    };
+    store.serves_nonblocking(creation.keeps_qos_0);
+    if store.has_newer_flights()? {
+        return Err(MQTTCLIENT_PERSISTENCE_ERROR);
+    }
+    if !creation.restores {
+        store.forget_waiting()?;
+    }
+    Ok(Some(store))
 }
 
 #[unsafe(no_mangle)]

@@ -223,8 +223,8 @@ pub unsafe extern "C" fn MQTTAsync_getPendingTokens(
             return MQTTASYNC_NULL_PARAMETER;
         };
         *out = std::ptr::null_mut();
-        let mut pending = match client(handle) {
-            Ok(client) => client.pending(),
+        let mut pending = match client(handle).and_then(|client| client.pending()) {
+            Ok(pending) => pending,
             Err(code) => return code,
         };
         if pending.is_empty() {
