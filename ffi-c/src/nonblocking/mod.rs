@@ -224,6 +224,7 @@ impl Client {
         for event in events {
             self.tell_end(event);
         }
+        self.finished();
         self.abandon();
     }
 

@@ -44,9 +44,10 @@ impl Client {
             for event in batch.drain(..) {
                 match self.has_ended() {
                     false => self.tell(&mut inbound, event),
-                    true => self.tell_end(event),
+                    true => _ = self.tell_end(event),
                 }
             }
+            self.finished();
             self.acknowledge(&mut inbound);
             if std::mem::take(&mut offer) {
                 self.offer_again(&mut inbound);
@@ -65,6 +66,15 @@ impl Client {
 
     /// Tells one thing.
     fn tell(&self, inbound: &mut Inbound, event: Event) {
+        if let Some(event) = self.tell_end(event) {
+            // The end that was told last is not to wait for what comes now.
+            self.finished();
+            self.tell_other(inbound, event);
+        }
+    }
+
+    /// Tells of anything but the end of a request.
+    fn tell_other(&self, inbound: &mut Inbound, event: Event) {
         match event {
             Event::Session(SessionEvent::Message(incoming)) => {
                 self.receive(inbound, incoming, self.is_v5());
@@ -82,14 +92,16 @@ impl Client {
             }) => self.tell_disconnected(cause, reason, &properties),
             Event::ConnectFailed { error, .. } => self.tell_connect_failed(&error),
             Event::RetryDue => self.tell_retry_due(),
-            other => self.tell_end(other),
+            _ => {}
         }
     }
 
-    /// Tells of the end of a request, and of nothing else.
-    pub(super) fn tell_end(&self, event: Event) {
-        let Event::Session(event) = event else {
-            return;
+    /// Tells of the end of a request; gives back anything else. [`finished`](Self::finished) must
+    /// follow.
+    pub(super) fn tell_end(&self, event: Event) -> Option<Event> {
+        let event = match event {
+            Event::Session(event) => event,
+            other => return Some(other),
         };
         match event {
             SessionEvent::Published {
@@ -118,8 +130,9 @@ impl Client {
             SessionEvent::Dropped { token, why } => self.end(key_of(token), |request, key| {
                 request.drop_with(key, dropped(why));
             }),
-            _ => {}
+            other => return Some(Event::Session(other)),
         }
+        None
     }
 
     fn tell_published(&self, token: Token, reason: ReasonCode, properties: &PropertiesBuf) {
@@ -127,6 +140,9 @@ impl Client {
         let mut state = self.lock();
         let request = state.requests.finish(key);
         let delivered = state.callbacks.delivered;
+        if state.waiters > 0 {
+            self.completed.notify_all();
+        }
         drop(state);
         if let Some(Callback { function, context }) = delivered {
             // SAFETY: the application registered the function for this.
@@ -135,20 +151,23 @@ impl Client {
         if let Some(request) = request {
             request.published(key, reason, properties);
         }
-        self.finished();
     }
 
-    /// Ends a request, if there is one.
+    /// Ends a request, if there is one. The one before has been told, which costs no lock of its own.
     fn end(&self, key: Key, tell: impl FnOnce(&Request, Key)) {
-        let request = self.lock().requests.finish(key);
+        let mut state = self.lock();
+        let request = state.requests.finish(key);
+        if state.waiters > 0 {
+            self.completed.notify_all();
+        }
+        drop(state);
         if let Some(request) = request {
             tell(&request, key);
         }
-        self.finished();
     }
 
     /// The end of a request has been told.
-    fn finished(&self) {
+    pub(super) fn finished(&self) {
         let mut state = self.lock();
         state.requests.finished();
         if state.waiters > 0 {

@@ -138,6 +138,9 @@ impl Shared {
                 if let Some(tap) = &inner.observers.tap {
                     tap.sending(&wire.sending);
                 }
+                if inner.session.outbound_taken() {
+                    inner.collect(clock::now());
+                }
             }
             inner.unsent = wire.sending.len();
             if inner.unsent == 0 || !inner.online {

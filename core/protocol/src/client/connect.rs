@@ -53,6 +53,10 @@ impl ClientSession {
         if self.link.session_ends && self.options.lost_session == LostSession::Drop {
             self.session_lost();
         }
+        for note in std::mem::take(&mut self.noted) {
+            let why = DropReason::ConnectionLost;
+            self.events.push_back(Event::NotSent { note, why });
+        }
         self.window.disconnected();
         self.unacknowledged.disconnected();
         self.stats.unsent_bytes += self.outbound.len() as u64;

@@ -71,13 +71,14 @@ pub enum Event {
     /// [`Options::report_progress`](super::Options::report_progress) asks for them.
     Progress(Progress),
     /// A QoS 0 message that was published with
-    /// [`publish_noted`](super::ClientSession::publish_noted) was written.
+    /// [`publish_noted`](super::ClientSession::publish_noted) was written, and taken by the driver.
     Sent {
         /// What it was published with.
         note: u32,
     },
     /// A QoS 0 message that was published with
-    /// [`publish_noted`](super::ClientSession::publish_noted) has left the outbox unsent.
+    /// [`publish_noted`](super::ClientSession::publish_noted) has left the outbox unsent, or was lost
+    /// with the connection before the driver has taken it.
     NotSent {
         /// What it was published with.
         note: u32,

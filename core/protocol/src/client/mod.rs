@@ -126,6 +126,8 @@ pub struct ClientSession {
     outbound: Outbound,
     frames: FrameBuffer,
     events: VecDeque<Event>,
+    /// Notes of QoS 0 messages in the outbound buffer.
+    noted: Vec<u32>,
     scratch: Vec<u8>,
     stats: Stats,
 }
@@ -150,6 +152,7 @@ impl ClientSession {
             outbound: Outbound::default(),
             frames: FrameBuffer::default(),
             events: VecDeque::new(),
+            noted: Vec::new(),
             scratch: Vec::new(),
             stats: Stats::default(),
         })
@@ -168,6 +171,15 @@ impl ClientSession {
     /// What is to be sent. The driver takes from it with `gather` and `advance`, or `read`.
     pub fn outbound(&mut self) -> &mut Outbound {
         &mut self.outbound
+    }
+
+    /// Everything that was in [`outbound`](Self::outbound) has been taken and is being sent: what was
+    /// published with a note is told of now, many at once. True if there was any.
+    pub fn outbound_taken(&mut self) -> bool {
+        let any = !self.noted.is_empty();
+        let notes = self.noted.drain(..);
+        self.events.extend(notes.map(|note| Event::Sent { note }));
+        any
     }
 
     /// Whether the connection is over: send what is left in [`outbound`](Self::outbound), close the

@@ -61,6 +61,7 @@ impl ClientSession {
 
     /// Publishes like [`publish`](Self::publish), and tells of a QoS 0 message too when it is written
     /// or dropped, if `note` is not 0: by [`Event::Sent`] or [`Event::NotSent`], which have the note.
+    /// The driver says by [`outbound_taken`](Self::outbound_taken) when it was.
     /// With the other QoS it means nothing.
     ///
     /// # Errors
@@ -335,7 +336,7 @@ impl ClientSession {
     fn sent(&mut self, note: u32) {
         self.stats.messages_sent += 1;
         if note != 0 {
-            self.events.push_back(Event::Sent { note });
+            self.noted.push(note);
         }
     }
 

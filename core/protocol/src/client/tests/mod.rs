@@ -157,6 +157,7 @@ impl Peer {
     fn sent_bytes(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         self.session.outbound().drain_into(&mut bytes);
+        self.session.outbound_taken();
         bytes
     }
 
