@@ -307,17 +307,15 @@ typedef struct MQTTAsync_responseOptions
   char struct_id[4];
   /** 0: without MQTT 5.0 members, 1 */
   int struct_version;
-  /** Before MQTT 5.0. */
+  /** Before MQTT 5.0, both. */
   MQTTAsync_onSuccess* onSuccess;
-  /** Before MQTT 5.0. */
   MQTTAsync_onFailure* onFailure;
   /** First argument of the callbacks. */
   void* context;
   /** Written by the call. */
   MQTTAsync_token token;
-  /** MQTT 5.0. */
+  /** MQTT 5.0, both. */
   MQTTAsync_onSuccess5* onSuccess5;
-  /** MQTT 5.0. */
   MQTTAsync_onFailure5* onFailure5;
   MQTTProperties properties;
   /** Subscribe to one topic. */
@@ -450,9 +448,8 @@ typedef struct
   int retryInterval;
   /** 1: TLS settings, needed for a URI that asks for TLS. */
   MQTTAsync_SSLOptions* ssl;
-  /** Before MQTT 5.0. */
+  /** Before MQTT 5.0, both. */
   MQTTAsync_onSuccess* onSuccess;
-  /** Before MQTT 5.0. */
   MQTTAsync_onFailure* onFailure;
   /** First argument of the callbacks. */
   void* context;
@@ -480,9 +477,8 @@ typedef struct
   MQTTProperties* connectProperties;
   /** 6: properties of the will message, or NULL. */
   MQTTProperties* willProperties;
-  /** 6: MQTT 5.0. */
+  /** 6: MQTT 5.0, both. */
   MQTTAsync_onSuccess5* onSuccess5;
-  /** 6: MQTT 5.0. */
   MQTTAsync_onFailure5* onFailure5;
   /** 7: further headers of a WebSocket handshake; must stay valid while the client is in use. */
   const MQTTAsync_nameValue* httpHeaders;
@@ -502,7 +498,7 @@ typedef struct
   { {'M', 'Q', 'T', 'C'}, 8, 60, 0, 65535, NULL, NULL, NULL, 30, 0, NULL, NULL, NULL, NULL, 0, \
     NULL, MQTTVERSION_5, 0, 1, 60, { 0, NULL }, 1, NULL, NULL, NULL, NULL, NULL, NULL, NULL }
 
-/** For the versions before 5.0 over WebSocket, whose proxies close idle connections sooner. */
+/** Before 5.0 over WebSocket, whose proxies close idle connections sooner. */
 #define MQTTAsync_connectOptions_initializer_ws \
   { {'M', 'Q', 'T', 'C'}, 8, 45, 1, 65535, NULL, NULL, NULL, 30, 0, NULL, NULL, NULL, NULL, 0, \
     NULL, MQTTVERSION_DEFAULT, 0, 1, 60, { 0, NULL }, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL }
@@ -521,9 +517,8 @@ typedef struct
   int struct_version;
   /** Milliseconds that messages in flight may take to complete first. */
   int timeout;
-  /** Before MQTT 5.0. */
+  /** Before MQTT 5.0, both. */
   MQTTAsync_onSuccess* onSuccess;
-  /** Before MQTT 5.0. */
   MQTTAsync_onFailure* onFailure;
   /** First argument of the callbacks. */
   void* context;
@@ -531,9 +526,8 @@ typedef struct
   MQTTProperties properties;
   /** 1: why. */
   enum MQTTReasonCodes reasonCode;
-  /** 1: MQTT 5.0. */
+  /** 1: MQTT 5.0, both. */
   MQTTAsync_onSuccess5* onSuccess5;
-  /** 1: MQTT 5.0. */
   MQTTAsync_onFailure5* onFailure5;
 } MQTTAsync_disconnectOptions;
 
@@ -608,15 +602,11 @@ LIBMQTT_API int MQTTAsync_setCallbacks(MQTTAsync handle, void* context, MQTTAsyn
 LIBMQTT_API int MQTTAsync_setConnectionLostCallback(MQTTAsync handle, void* context,
     MQTTAsync_connectionLost* cl);
 
-/**
- * Set one callback with a context of its own. Messages that came before there was one wait for it.
- *
- * @return MQTTASYNC_FAILURE if ma is NULL, or while the client connects
- */
+/** As MQTTAsync_setConnectionLostCallback, but NULL is refused. Messages wait until there is one. */
 LIBMQTT_API int MQTTAsync_setMessageArrivedCallback(MQTTAsync handle, void* context,
     MQTTAsync_messageArrived* ma);
 
-/** Set one callback with a context of its own. @return MQTTASYNC_FAILURE while the client connects */
+/** As MQTTAsync_setConnectionLostCallback. */
 LIBMQTT_API int MQTTAsync_setDeliveryCompleteCallback(MQTTAsync handle, void* context,
     MQTTAsync_deliveryComplete* dc);
 
@@ -717,8 +707,7 @@ LIBMQTT_API int MQTTAsync_send(MQTTAsync handle, const char* destinationName, in
     const void* payload, int qos, int retained, MQTTAsync_responseOptions* response);
 
 /**
- * The same with the message in a struct. Its properties count, not those of response.
- *
+ * The same with the message in a struct, whose properties count, not those of response.
  * @return MQTTASYNC_NULL_PARAMETER, MQTTASYNC_BAD_STRUCTURE for the struct, then as MQTTAsync_send
  */
 LIBMQTT_API int MQTTAsync_sendMessage(MQTTAsync handle, const char* destinationName,
@@ -754,7 +743,6 @@ LIBMQTT_API int MQTTAsync_unsubscribeMany(MQTTAsync handle, int count, char* con
 
 /**
  * The tokens of messages with QoS 1 and 2 that have not ended.
- *
  * @param tokens  set to an array that ends with -1, for MQTTAsync_free; NULL if there are none
  * @return MQTTASYNC_NULL_PARAMETER
  */
@@ -762,13 +750,12 @@ LIBMQTT_API int MQTTAsync_getPendingTokens(MQTTAsync handle, MQTTAsync_token** t
 
 /**
  * MQTTASYNC_TRUE if the end of a request has been told, or nobody knows the token; 0 if not. Inside
- * a callback of this client: if the end has come, as it can't be told meanwhile.
+ * a callback of this client: if it has come, as it can't be told meanwhile.
  */
 LIBMQTT_API int MQTTAsync_isComplete(MQTTAsync handle, MQTTAsync_token token);
 
 /**
  * Wait until a request is complete as MQTTAsync_isComplete sees it.
- *
  * @param timeout  milliseconds
  * @return MQTTASYNC_SUCCESS also for a token that nobody knows, MQTTASYNC_DISCONNECTED without a
  *   connection, MQTTASYNC_FAILURE when the time has passed
