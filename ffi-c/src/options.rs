@@ -86,6 +86,7 @@ pub(crate) unsafe fn connect(
             client_id: by.client_id.to_owned(),
             clean_start: clean,
             keep_alive: keep_alive(member!(p, keepAliveInterval))?,
+            ping_timeout_ms: ping_timeout(member!(p, keepAliveInterval)),
             user_name: user_name.map(str::to_owned),
             password: match password {
                 Some(password) => Some(password.as_bytes().to_vec()),
@@ -280,6 +281,11 @@ fn lost_session(clean: bool) -> LostSession {
 
 fn keep_alive(seconds: c_int) -> Result<u16, c_int> {
     u16::try_from(seconds).map_err(|_| MQTTCLIENT_BAD_MQTT_OPTION)
+}
+
+/// How long PINGRESP may take, in milliseconds: half as long again as the Keep Alive.
+fn ping_timeout(keep_alive: c_int) -> u64 {
+    u64::try_from(keep_alive).unwrap_or(0) * 1_500
 }
 
 /// No time at all would mean for ever to the client, so it becomes the shortest.

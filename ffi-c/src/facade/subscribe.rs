@@ -1,11 +1,14 @@
 //! Subscribing and unsubscribing: a request and the wait for its answer.
 
+use std::sync::MutexGuard;
 use std::time::Instant;
 
+use ternmq_protocol::ReasonCode;
 use ternmq_protocol::client::{RequestRefused, Token};
 use ternmq_protocol::codec::{Properties, Request};
 
-use super::{Answer, Client, Code};
+use super::events::Upcall;
+use super::{Answer, Client, Code, State};
 use crate::types::client::*;
 
 impl Client {
@@ -50,6 +53,18 @@ impl Client {
         answer
     }
 
+    /// A server that does not answer is left, as with Paho: the application is told that the connection is
+    /// lost.
+    fn give_up_connection(&self, mut state: MutexGuard<'_, State>) {
+        if state.connected && state.callbacks.want_lost() {
+            state.inbox.push(Upcall::Lost);
+        }
+        drop(state);
+        // With no properties there is nothing that a DISCONNECT can't carry.
+        let _ = self.link.disconnect(ReasonCode::SUCCESS, Properties::EMPTY);
+        self.schedule_callbacks();
+    }
+
     fn answer(&self, token: Token, deadline: Instant) -> Result<Answer, Code> {
         let mut state = self.lock();
         loop {
@@ -60,6 +75,7 @@ impl Client {
             (state, in_time) = self.wait(state, Some(deadline));
             if !in_time {
                 state.requests.abandon(token);
+                self.give_up_connection(state);
                 return Err(MQTTCLIENT_FAILURE);
             }
         }

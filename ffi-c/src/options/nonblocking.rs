@@ -9,7 +9,9 @@ use ternmq_protocol::client::{Acknowledge, LostSession, Options};
 use ternmq_protocol::codec::{Place, Request};
 use ternmq_transport::Endpoint;
 
-use super::{binary, connect_timeout, endpoint, keep_alive, protocol, subscription, text, will};
+use super::{
+    binary, connect_timeout, endpoint, keep_alive, ping_timeout, protocol, subscription, text, will,
+};
 use crate::nonblocking::{Farewell, Response};
 use crate::properties;
 use crate::ptr::{self, member};
@@ -336,6 +338,7 @@ unsafe fn complete(
     // SAFETY: as the caller promises.
     unsafe {
         session.keep_alive = keep_alive(member!(p, keepAliveInterval))?;
+        session.ping_timeout_ms = ping_timeout(member!(p, keepAliveInterval));
         session.max_inflight = u16::try_from(member!(p, maxInflight).max(1)).unwrap_or(u16::MAX);
         if !session.version.is_v5() {
             session.clean_start = member!(p, cleansession) != 0;

@@ -18,7 +18,7 @@ enum { ARGUMENTS = 6 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
-static int arrived, delivered, lost, refusals;
+static int arrived, delivered, lost, refusals, connects_again;
 
 static MQTTClient client;
 static MQTTClient_connectOptions options = MQTTClient_connectOptions_initializer;
@@ -48,6 +48,20 @@ void say_bytes(char const* what, void const* bytes, int count)
   putchar('\n');
   fflush(stdout);
   funlockfile(stdout);
+}
+
+static int is_v5(void)
+{
+  return options.MQTTVersion == MQTTVERSION_5;
+}
+
+static MQTTResponse connect_once(void)
+{
+  MQTTResponse response = MQTTResponse_initializer;
+  if (is_v5())
+    return MQTTClient_connect5(client, &options, NULL, NULL);
+  response.reasonCode = MQTTClient_connect(client, &options);
+  return response;
 }
 
 static void count(int* what)
@@ -135,6 +149,8 @@ static void on_delivered(void* context, MQTTClient_deliveryToken token)
 static void on_lost(void* context, char* cause)
 {
   say("%s, cause %s", context == &arrived ? "lost" : "?", cause == NULL ? "NULL" : cause);
+  if (connects_again)
+    say("lost, connect again: %d", connect_once().reasonCode);
   count(&lost);
 }
 
@@ -173,11 +189,6 @@ static void listen_(int level, int inside)
   MQTTClient_setTraceCallback(on_trace);
 }
 
-static int is_v5(void)
-{
-  return options.MQTTVersion == MQTTVERSION_5;
-}
-
 static void create(char const* uri)
 {
   MQTTClient_createOptions how = MQTTClient_createOptions_initializer;
@@ -187,16 +198,11 @@ static void create(char const* uri)
 
 static void connect_(void)
 {
-  if (is_v5())
-  {
-    MQTTResponse response = MQTTClient_connect5(client, &options, NULL, NULL);
-    say("connect: %d", response.reasonCode);
-    if (response.properties != NULL)
-      show_properties(response.properties);
-    MQTTResponse_free(response);
-  }
-  else
-    say("connect: %d", MQTTClient_connect(client, &options));
+  MQTTResponse response = connect_once();
+  say("connect: %d", response.reasonCode);
+  if (response.properties != NULL)
+    show_properties(response.properties);
+  MQTTResponse_free(response);
 }
 
 static void publish(char const* topic, char const* payload, int qos, int retained)
@@ -313,6 +319,10 @@ static void set_up(char* step[])
     *(is_v5() ? &options.cleanstart : &options.cleansession) = number(step[1]);
   else if (is(step[0], "inflight"))
     options.maxInflightMessages = number(step[1]);
+  else if (is(step[0], "keepalive"))
+    options.keepAliveInterval = number(step[1]);
+  else if (is(step[0], "reconnects"))
+    connects_again = 1;
   else if (is(step[0], "id"))
     client_id = step[1];
   else if (is(step[0], "store"))
@@ -362,6 +372,8 @@ static int perform(char* uri, char* step[])
     await("lost", &lost, number(step[1]));
   else if (is(step[0], "connected"))
     say("connected: %d", MQTTClient_isConnected(client));
+  else if (is(step[0], "timeout"))
+    say("timeout %s: %d", step[1], MQTTClient_setCommandTimeout(client, number(step[1])));
   else if (is(step[0], "disconnect"))
     say("disconnect: %d", MQTTClient_disconnect(client, number(step[1])));
   else if (is(step[0], "destroy"))

@@ -4,8 +4,9 @@
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// What the server does on connections that are made from now on.
 #[derive(Clone, Debug)]
@@ -24,6 +25,12 @@ pub struct Manners {
     pub pubrel: bool,
     /// PUBCOMP is sent.
     pub pubcomp: bool,
+    /// SUBACK is sent.
+    pub suback: bool,
+    /// PINGRESP is sent.
+    pub pingresp: bool,
+    /// A PUBLISH with this payload ends the connection.
+    pub hangs_up_at: Option<&'static str>,
 }
 
 impl Manners {
@@ -37,6 +44,9 @@ impl Manners {
             pubrec: None,
             pubrel: true,
             pubcomp: true,
+            suback: true,
+            pingresp: true,
+            hangs_up_at: None,
         }
     }
 
@@ -52,15 +62,27 @@ impl Manners {
     }
 }
 
+impl Manners {
+    fn hangs_up(&self, packet: &[u8]) -> bool {
+        let ends = |text: &str| packet[0] >> 4 == 3 && packet.ends_with(text.as_bytes());
+        self.hangs_up_at.is_some_and(ends)
+    }
+}
+
 type Witness = Box<dyn FnMut(&[u8]) + Send>;
 
 /// The server, on a port of its own until it is dropped.
 pub struct Peer {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
+    /// A connection was closed.
+    closed: Arc<Condvar>,
     ended: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
+
+/// How long connections may take to close once their program has ended.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 struct State {
     manners: Manners,
@@ -68,6 +90,8 @@ struct State {
     seen: Vec<String>,
     /// Looks at each packet before it is answered.
     witness: Option<Witness>,
+    /// Connections.
+    open: usize,
 }
 
 impl Peer {
@@ -79,21 +103,29 @@ impl Peer {
             manners,
             seen: Vec::new(),
             witness: None,
+            open: 0,
         }));
+        let closed = Arc::new(Condvar::new());
         let ended = Arc::new(AtomicBool::new(false));
-        let (shared, flag) = (state.clone(), ended.clone());
+        let (shared, flag, told) = (state.clone(), ended.clone(), closed.clone());
         let thread = std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 if flag.load(Ordering::Acquire) {
                     return;
                 }
-                let shared = shared.clone();
-                std::thread::spawn(move || serve(stream, &shared));
+                lock(&shared).open += 1;
+                let (shared, told) = (shared.clone(), told.clone());
+                std::thread::spawn(move || {
+                    serve(stream, &shared);
+                    lock(&shared).open -= 1;
+                    told.notify_all();
+                });
             }
         });
         Self {
             address,
             state,
+            closed,
             ended,
             thread: Some(thread),
         }
@@ -121,9 +153,17 @@ impl Peer {
         lock(&self.state).witness = Some(Box::new(witness));
     }
 
-    /// The packets that came in, in hexadecimal.
+    /// The packets that came in, in hexadecimal, once the clients are gone; so after the programs have
+    /// ended.
     pub fn seen(&self) -> Vec<String> {
-        lock(&self.state).seen.clone()
+        let state = lock(&self.state);
+        let open = |state: &mut State| state.open > 0;
+        let waited = self.closed.wait_timeout_while(state, PATIENCE, open);
+        waited
+            .unwrap_or_else(PoisonError::into_inner)
+            .0
+            .seen
+            .clone()
     }
 }
 
@@ -166,6 +206,9 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>) {
             if let Some(witness) = &mut state.witness {
                 witness(&packet);
             }
+            if state.manners.hangs_up(&packet) {
+                return;
+            }
             answer(&state.manners, &packet)
         };
         if stream.write_all(&answer).is_err() {
@@ -206,18 +249,17 @@ fn answer(manners: &Manners, packet: &[u8]) -> Vec<u8> {
             [connack, manners.greeting.clone()].concat()
         }
         3 => {
-            let topic_len = usize::from(packet[3]);
-            let [high, low] = id(4 + topic_len);
+            let id_at = 4 + usize::from(packet[3]);
             let kept = |texts: &[&str]| texts.iter().any(|text| packet.ends_with(text.as_bytes()));
             match packet[0] >> 1 & 3 {
-                1 if manners.puback => vec![0x40, 2, high, low],
-                2 if manners.pubrec.is_none_or(kept) => vec![0x50, 2, high, low],
+                1 if manners.puback => [&[0x40, 2][..], &id(id_at)].concat(),
+                2 if manners.pubrec.is_none_or(kept) => [&[0x50, 2][..], &id(id_at)].concat(),
                 _ => Vec::new(),
             }
         }
         5 if manners.pubrel => [&[0x62, 2][..], &id(2)].concat(),
         6 if manners.pubcomp => [&[0x70, 2][..], &id(2)].concat(),
-        8 => {
+        8 if manners.suback => {
             let properties: &[u8] = if manners.v5 { &[0] } else { &[] };
             let length = 3 + properties.len() as u8;
             [&[0x90, length][..], &id(2), properties, &[1]].concat()
@@ -226,7 +268,7 @@ fn answer(manners: &Manners, packet: &[u8]) -> Vec<u8> {
             true => [&[0xb0, 4][..], &id(2), &[0, 0]].concat(),
             false => [&[0xb0, 2][..], &id(2)].concat(),
         },
-        12 => vec![0xd0, 0],
+        12 if manners.pingresp => vec![0xd0, 0],
         _ => Vec::new(),
     }
 }
