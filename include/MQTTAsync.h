@@ -625,8 +625,8 @@ LIBMQTT_API int MQTTAsync_setDisconnected(MQTTAsync handle, void* context,
 
 /**
  * Set what is called right before each automatic reconnect. It is given the credentials in use and may
- * put others in their place, from MQTTAsync_malloc; they are used if it returns 1, and released
- * in any case.
+ * put others in their place, from MQTTAsync_malloc; if it returns 1 they are used, and the
+ * library's to release.
  */
 LIBMQTT_API int MQTTAsync_setUpdateConnectOptions(MQTTAsync handle, void* context,
     MQTTAsync_updateConnectOptions* co);

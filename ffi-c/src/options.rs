@@ -6,7 +6,7 @@
 
 pub(crate) mod nonblocking;
 
-use std::ffi::{c_char, c_int};
+use std::ffi::{CString, c_char, c_int};
 use std::time::Duration;
 
 use ternmq_client::{ConnectOptions, Target};
@@ -130,6 +130,12 @@ pub(crate) fn endpoint(uri: &str) -> Result<Endpoint, c_int> {
         return Err(MQTTCLIENT_BAD_PROTOCOL);
     }
     uri.parse().map_err(|_| MQTTCLIENT_FAILURE)
+}
+
+/// The server of a creation as programs and stores know it.
+pub(crate) fn without_scheme(uri: &str) -> CString {
+    let name = uri.split_once("://").map_or(uri, |(_, name)| name);
+    CString::new(name).unwrap_or_default()
 }
 
 /// The `MQTTVersion` that a client is created for: whether it is MQTT 5.0.

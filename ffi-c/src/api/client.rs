@@ -115,12 +115,11 @@ unsafe fn create(
         let uri = uri.unwrap_or_default();
         let server = options::endpoint(uri)?;
         let traced = Traced::begin(information::CLIENT_PRODUCT);
-        let without_scheme = uri.split_once("://").map_or(uri, |(_, rest)| rest);
         let store = Store::open(&Opening {
             persistence_type,
             context,
             client_id: &CString::new(id).unwrap_or_default(),
-            server: &CString::new(without_scheme).unwrap_or_default(),
+            server: &options::without_scheme(uri),
             is_v5,
         })?;
         Client::new(server, id, is_v5, store, traced)?

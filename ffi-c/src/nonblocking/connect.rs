@@ -307,9 +307,9 @@ impl Client {
             // SAFETY: the application registered the function for this; the data is valid during the
             // call.
             let changed = unsafe { function(context, &raw mut data) } != 0;
-            // SAFETY: what was put in place of ours came from MQTTAsync_malloc.
-            let credentials = unsafe { Credentials::taken(&data, &given) };
             if changed {
+                // SAFETY: what was put in place of ours came from MQTTAsync_malloc.
+                let credentials = unsafe { Credentials::taken(&data, &given) };
                 self.link.reconfigure(|options| credentials.set(options));
                 if let Some(last) = &mut self.lock().last {
                     credentials.set(last);

@@ -300,12 +300,6 @@ pub(crate) unsafe fn subscriptions<'a>(
         .collect()
 }
 
-/// The server of the creation as `serverURI` tells it.
-pub(crate) fn without_scheme(uri: &str) -> CString {
-    let name = uri.split_once("://").map_or(uri, |(_, name)| name);
-    CString::new(name).unwrap_or_default()
-}
-
 /// User name and password.
 ///
 /// # Safety

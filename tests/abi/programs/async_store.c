@@ -8,12 +8,14 @@
  * - secret: as waits, with records that are changed on their way; looks must not find the payload.
  * - tells: as sends, with the way back.
  * - forgets: a client that wants nothing restored.
+ * - refuses: messages that come are not taken.
+ * - takes: a client of the same name connects and takes what comes.
  */
 
 #include "async_story.h"
 
 static MQTTAsync client;
-static int is_connected, delivered_count;
+static int is_connected, delivered_count, taken, refuses, queued;
 
 static void turn(char* bytes, int length)
 {
@@ -36,6 +38,17 @@ static int after_read(void* context, char** buffer, int* length)
   return 0;
 }
 
+/* The record of a message for the application comes in eight pieces, the others in fewer. */
+static int count_queued(void* context, int count, char* buffers[], int lengths[])
+{
+  (void)context;
+  (void)buffers;
+  (void)lengths;
+  if (count == 8)
+    set(&queued);
+  return 0;
+}
+
 static void connected(void* context, char* cause)
 {
   (void)context;
@@ -54,8 +67,13 @@ static int arrived(void* context, char* topic, int length, MQTTAsync_message* me
 {
   (void)context;
   (void)length;
+  if (refuses)
+    return 0;
+  printf("took %.*s on %s, qos %d\n", message->payloadlen, (char*)message->payload, topic,
+      message->qos);
   MQTTAsync_freeMessage(&message);
   MQTTAsync_free(topic);
+  set(&taken);
   return 1;
 }
 
@@ -108,6 +126,40 @@ static void send_what_is_left(const char* uri, const char* folder, int secret)
   MQTTAsync_destroy(&client);
 }
 
+static void refuse(const char* uri, const char* folder)
+{
+  MQTTAsync_connectOptions options = MQTTAsync_connectOptions_initializer;
+  options.cleansession = 0;
+  refuses = 1;
+  if (create(uri, folder, 1, 0) != 0)
+    exit(3);
+  MQTTAsync_setBeforePersistenceWrite(client, NULL, count_queued);
+  printf("connect %d\n", MQTTAsync_connect(client, &options));
+  await(&is_connected, 1);
+  printf("subscribe %d\n", MQTTAsync_subscribe(client, "store/refused", 2, NULL));
+  printf("send %d\n", MQTTAsync_send(client, "store/refused", 5, "first", 1, 0, NULL));
+  await(&queued, 1);
+  /* The second one waits behind it. */
+  printf("send %d\n", MQTTAsync_send(client, "store/refused", 6, "second", 2, 0, NULL));
+  await(&queued, 2);
+  MQTTAsync_destroy(&client);
+}
+
+static void take(const char* uri, const char* folder)
+{
+  MQTTAsync_connectOptions options = MQTTAsync_connectOptions_initializer;
+  MQTTAsync_disconnectOptions end = MQTTAsync_disconnectOptions_initializer;
+  options.cleansession = 0;
+  end.timeout = 1000;
+  if (create(uri, folder, 1, 0) != 0)
+    exit(3);
+  printf("connect %d\n", MQTTAsync_connect(client, &options));
+  await(&is_connected, 1);
+  await(&taken, 2);
+  printf("disconnect %d\n", MQTTAsync_disconnect(client, &end));
+  MQTTAsync_destroy(&client);
+}
+
 int main(int argc, char* argv[])
 {
   if (argc != 4)
@@ -121,6 +173,10 @@ int main(int argc, char* argv[])
     send_what_is_left(argv[2], argv[3], 0);
   else if (strcmp(argv[1], "tells") == 0)
     send_what_is_left(argv[2], argv[3], 1);
+  else if (strcmp(argv[1], "refuses") == 0)
+    refuse(argv[2], argv[3]);
+  else if (strcmp(argv[1], "takes") == 0)
+    take(argv[2], argv[3]);
   else if (strcmp(argv[1], "forgets") == 0)
   {
     printf("create %d\n", create(argv[2], argv[3], 0, 0));

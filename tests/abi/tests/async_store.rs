@@ -97,6 +97,25 @@ fn either_library_sends_what_the_other_has_left_waiting() {
     assert!(left.iter().all(|records| *records == left[0]));
 }
 
+/// What was refused was acknowledged, so nobody else has it.
+#[test]
+fn a_refused_message_outlives_the_process() {
+    let scene = Scene::new();
+    let ours = scene.ours.path("");
+    scene.run(&ours, "refuses", "refused");
+    let names: Vec<String> = scene.records("refused").into_keys().collect();
+    assert_eq!(names, ["q-1.msg", "q-2.msg"]);
+    let said = scene.run(&ours, "takes", "refused");
+    let mut lines: Vec<&str> = said.lines().collect();
+    lines.retain(|line| line.starts_with("took"));
+    let took = [
+        "took first on store/refused, qos 1",
+        "took second on store/refused, qos 2",
+    ];
+    assert_eq!(lines, took, "{said}");
+    assert!(scene.records("refused").is_empty());
+}
+
 #[test]
 fn records_are_changed_on_their_way_and_back() {
     let scene = Scene::new();

@@ -104,6 +104,7 @@ fn nothing_is_leaked_or_used_after_it_was_released() {
         "callbacks",
         "liberties",
         "async_checks",
+        "async_flows",
         "async_outcomes",
         "async_liberties",
         "async_peer",

@@ -98,7 +98,7 @@ unsafe fn create(
     let server = options::endpoint(uri)?;
     // SAFETY: as the caller promises.
     let creation = unsafe { nonblocking::create(options) }?;
-    let server_name = nonblocking::without_scheme(uri);
+    let server_name = options::without_scheme(uri);
     let opening = Opening {
         persistence_type,
         context,
