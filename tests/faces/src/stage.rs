@@ -8,6 +8,24 @@ use std::net::SocketAddr;
 use ternmq_test_broker_wire::line::Bindings;
 use ternmq_test_broker_wire::{Line, Listener, RawPeer};
 
+/// Where the clients of a story go in.
+#[derive(Clone, Debug)]
+pub struct Door {
+    /// The broker.
+    pub address: SocketAddr,
+    /// Fields of `connects` that say how: `scheme`, and `cafile` for TLS. None for plain TCP.
+    pub fields: Vec<(&'static str, String)>,
+}
+
+impl From<SocketAddr> for Door {
+    fn from(address: SocketAddr) -> Self {
+        Self {
+            address,
+            fields: Vec::new(),
+        }
+    }
+}
+
 /// Performs `story`; the clients connect to `broker` unless the story has a raw peer.
 ///
 /// # Errors
@@ -16,20 +34,20 @@ pub fn perform(
     story: &Story,
     version: Version,
     face: &Face,
-    broker: Option<SocketAddr>,
+    broker: Option<Door>,
 ) -> Result<(), String> {
     let listener = match story.has_peer() {
         true => Some(Listener::bind().map_err(|e| e.to_string())?),
         false => None,
     };
-    let address = match &listener {
-        Some(listener) => listener.address().map_err(|e| e.to_string())?,
+    let door = match &listener {
+        Some(listener) => listener.address().map_err(|e| e.to_string())?.into(),
         None => broker.ok_or("the story needs a broker")?,
     };
     let mut stage = Stage {
         face,
         version,
-        address,
+        door,
         listener,
         peer: None,
         actors: BTreeMap::new(),
@@ -46,7 +64,7 @@ pub fn perform(
 struct Stage<'a> {
     face: &'a Face,
     version: Version,
-    address: SocketAddr,
+    door: Door,
     listener: Option<Listener>,
     peer: Option<RawPeer>,
     actors: BTreeMap<String, Actor>,
@@ -138,10 +156,13 @@ impl Stage<'_> {
 
     /// Adds where to connect and in which version, and the actor's name as client id.
     fn complete_connect(&self, request: Line, name: &str) -> Line {
-        let request = request
-            .with("host", self.address.ip().to_string())
-            .with("port", self.address.port().to_string())
+        let mut request = request
+            .with("host", self.door.address.ip().to_string())
+            .with("port", self.door.address.port().to_string())
             .with("version", self.version.level().to_string());
+        for (field, value) in &self.door.fields {
+            request = request.with(field, value);
+        }
         match request.get("client_id") {
             Some(_) => request,
             None => request.with("client_id", name),

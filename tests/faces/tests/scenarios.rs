@@ -6,11 +6,14 @@ use std::collections::BTreeMap;
 use std::env;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
-use ternmq_broker::{Broker, Config, Placement};
+use ternmq_broker::tls::{Identity, TlsServerOptions};
+use ternmq_broker::websocket::WebSocketServer;
+use ternmq_broker::{Broker, Config, ListenerConfig, Placement};
+use ternmq_test_certificates::authority;
 use ternmq_test_faces::face::{self, Face, plays};
 use ternmq_test_faces::normative::Statements;
 use ternmq_test_faces::report::{self, Gap};
-use ternmq_test_faces::stage;
+use ternmq_test_faces::stage::{self, Door};
 use ternmq_test_faces::story::{Story, Version};
 use ternmq_test_faces::workspace_root;
 
@@ -34,7 +37,75 @@ fn main() {
             }
         }
     }
+    trials.extend(over_transports(&stories));
     libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// The stories with a broker once more by the Rust face, over everything that can lie below MQTT.
+fn over_transports(stories: &Arc<Vec<Story>>) -> Vec<Trial> {
+    let face: SharedFace = Arc::new(OnceLock::new());
+    let mut trials = Vec::new();
+    for scheme in ["mqtts", "ws", "wss"] {
+        for (at, story) in stories.iter().enumerate().filter(|s| !s.1.has_peer()) {
+            for &version in &story.versions {
+                let (stories, face) = (Arc::clone(stories), Arc::clone(&face));
+                let title = format!("rust-over-{scheme}::{}::{version}", story.name);
+                let body = move || {
+                    let shim = env!("CARGO_BIN_EXE_shim-rust").as_ref();
+                    let face = face.get_or_init(|| Face::prepare("rust", shim));
+                    let face = face.as_ref().map_err(Clone::clone)?;
+                    Ok(play_over(scheme, &stories[at], version, face)?)
+                };
+                trials.push(Trial::test(title, body));
+            }
+        }
+    }
+    trials
+}
+
+fn play_over(
+    scheme: &'static str,
+    story: &Story,
+    version: Version,
+    face: &Face,
+) -> Result<(), String> {
+    let mut listener = ListenerConfig::anonymous(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    let mut fields = vec![("scheme", scheme.to_owned())];
+    if scheme != "ws" {
+        let issued = authority().issue(&["127.0.0.1"]);
+        let mut tls = TlsServerOptions::new(Identity::pem(issued.chain, issued.key));
+        tls.alpn.clear();
+        listener.tls = Some(tls);
+        fields.push(("cafile", cafile()?));
+    }
+    if scheme != "mqtts" {
+        listener.websocket = Some(WebSocketServer::default());
+    }
+    let config = Config {
+        listeners: vec![listener],
+        ..two_shards()
+    };
+    let broker = Broker::start(config).map_err(|e| e.to_string())?;
+    let address = broker.local_addrs()[0];
+    stage::perform(story, version, face, Some(Door { address, fields }))?;
+    let stats = broker.stats();
+    match (broker.failure(), stats.tls_failed + stats.websocket_failed) {
+        (None, 0) => Ok(()),
+        (failure, failed) => Err(format!(
+            "the broker failed: {failure:?}, {failed} connections"
+        )),
+    }
+}
+
+/// The authority's certificate as a file, for the shim.
+fn cafile() -> Result<String, String> {
+    static FILE: OnceLock<Result<String, String>> = OnceLock::new();
+    let write = || {
+        let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("authority.pem");
+        std::fs::write(&path, authority().pem()).map_err(|e| e.to_string())?;
+        Ok(path.display().to_string())
+    };
+    FILE.get_or_init(write).clone()
 }
 
 type SharedFace = Arc<OnceLock<Result<Face, String>>>;
@@ -57,18 +128,23 @@ fn perform(
 /// Plays against a fresh broker with clients on several shards, unless the story has a raw peer.
 fn play(story: &Story, version: Version, face: &Face) -> Result<(), String> {
     if story.has_peer() || outside_broker().is_some() {
-        return stage::perform(story, version, face, outside_broker());
+        let broker = outside_broker().map(Door::from);
+        return stage::perform(story, version, face, broker);
     }
-    let config = Config {
-        shards: 2,
-        placement: Placement::ByClientId,
-        ..Config::listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
-    };
+    let config = two_shards();
     let broker = Broker::start(config).map_err(|e| e.to_string())?;
-    stage::perform(story, version, face, Some(broker.local_addrs()[0]))?;
+    stage::perform(story, version, face, Some(broker.local_addrs()[0].into()))?;
     match broker.failure() {
         None => Ok(()),
         Some(failure) => Err(format!("the broker failed: {failure:?}")),
+    }
+}
+
+fn two_shards() -> Config {
+    Config {
+        shards: 2,
+        placement: Placement::ByClientId,
+        ..Config::listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
     }
 }
 

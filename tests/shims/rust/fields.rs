@@ -3,6 +3,7 @@
 use crate::failed;
 use std::time::Duration;
 use ternmq_client::ConnectOptions;
+use ternmq_client::tls::{Roots, TlsOptions};
 use ternmq_protocol::ProtocolVersion;
 use ternmq_protocol::client::Will;
 use ternmq_protocol::codec::{
@@ -13,7 +14,12 @@ use ternmq_test_broker_wire::{Line, property};
 
 /// What `connects` asks for.
 pub(crate) fn options(line: &Line) -> Result<ConnectOptions, Line> {
-    let uri = format!("mqtt://{}:{}", line.text("host", ""), line.text("port", ""));
+    let scheme = line.text("scheme", "mqtt");
+    let uri = format!(
+        "{scheme}://{}:{}",
+        line.text("host", ""),
+        line.text("port", "")
+    );
     let version = match line.number("version", 5) {
         3 => ProtocolVersion::V3_1,
         4 => ProtocolVersion::V3_1_1,
@@ -25,6 +31,13 @@ pub(crate) fn options(line: &Line) -> Result<ConnectOptions, Line> {
         .version(version)
         .clean_start(line.number("clean_start", 1) == 1)
         .keep_alive(Duration::from_secs(line.number("keep_alive", 60).into()));
+    if line.get("cafile").is_some() {
+        let tls = TlsOptions {
+            roots: vec![Roots::File(line.text("cafile", "").into())],
+            ..TlsOptions::default()
+        };
+        options = options.tls(&tls).map_err(failed)?;
+    }
     options.session.user_name = line.get("username").map(|_| line.text("username", ""));
     options.session.password = line.get("password").map(<[u8]>::to_vec);
     options.session.properties = properties(line, "")?;

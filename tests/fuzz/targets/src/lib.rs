@@ -16,6 +16,7 @@ mod scram;
 mod settings;
 mod shard;
 mod topic;
+mod websocket;
 
 pub use client::client;
 pub use frame::frame;
@@ -27,12 +28,13 @@ pub use scram::scram;
 pub use settings::settings;
 pub use shard::shard;
 pub use topic::topic;
+pub use websocket::websocket;
 
 /// A target: its name, which is also the folder of its seeds, and its body.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     ("client", client),
     ("frame", frame),
     ("packet", packet),
@@ -43,6 +45,7 @@ pub const TARGETS: [Target; 10] = [
     ("settings", settings),
     ("shard", shard),
     ("topic", topic),
+    ("websocket", websocket),
 ];
 
 const VERSIONS: [ProtocolVersion; 3] = [

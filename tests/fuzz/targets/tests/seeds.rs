@@ -57,6 +57,11 @@ fn shard_holds_over_its_seeds() {
 }
 
 #[test]
+fn websocket_holds_over_its_seeds() {
+    run("websocket");
+}
+
+#[test]
 fn topic_holds_over_its_seeds() {
     run("topic");
 }
