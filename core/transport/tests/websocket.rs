@@ -72,6 +72,12 @@ fn a_server_selects_mqtt() {
     );
     let answer = String::from_utf8(read(&mut raw)).unwrap();
     assert!(answer.contains(SELECTED), "{answer}");
+    // Who knows no other name is of MQTT 3.1, which no standard binds.
+    let (mut raw, below) = pipe(1 << 20);
+    let mut server = WebSocketServer::default().accept(below);
+    let request = REQUEST.replace("Protocol: mqtt", "Protocol: mqttv3.1");
+    write(&mut raw, request.as_bytes());
+    assert!(server.read(&mut [0]).is_err() && server.is_established());
 }
 
 #[test]

@@ -7,8 +7,11 @@ use sha1::{Digest, Sha1};
 use super::error::WebSocketError;
 use crate::http::HEADERS;
 
-/// The only subprotocol that there is for MQTT (section 6 of MQTT 5.0).
+/// The subprotocol of MQTT (section 6 of MQTT 5.0).
 const SUBPROTOCOL: &str = "mqtt";
+
+/// What clients of MQTT 3.1 offered before the standard, and some still offer alone.
+const SUBPROTOCOL_3_1: &str = "mqttv3.1";
 
 /// What both ends put behind the key before they hash it.
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -155,10 +158,10 @@ pub(super) fn answer(
     server: &WebSocketServer,
 ) -> (Vec<u8>, Result<(), WebSocketError>) {
     match accepted(head, server) {
-        Ok(accept) => {
+        Ok((accept, subprotocol)) => {
             let answer = format!(
                 "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                 Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: {SUBPROTOCOL}\r\n\r\n"
+                 Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: {subprotocol}\r\n\r\n"
             );
             (answer.into_bytes(), Ok(()))
         }
@@ -195,7 +198,11 @@ pub(super) fn refusal(error: &WebSocketError) -> Vec<u8> {
     .into_bytes()
 }
 
-fn accepted(head: &[u8], server: &WebSocketServer) -> Result<String, WebSocketError> {
+/// What proves that the request was read, and the subprotocol.
+fn accepted(
+    head: &[u8],
+    server: &WebSocketServer,
+) -> Result<(String, &'static str), WebSocketError> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
     let mut request = httparse::Request::new(&mut headers);
     complete(request.parse(head))?;
@@ -221,15 +228,17 @@ fn accepted(head: &[u8], server: &WebSocketServer) -> Result<String, WebSocketEr
             return refuse(403, "scripts of this web site may not connect");
         }
     }
-    if !has_word(headers, "Sec-WebSocket-Protocol", SUBPROTOCOL) {
+    let mut subprotocols = [SUBPROTOCOL, SUBPROTOCOL_3_1].into_iter();
+    let offered = |name: &&str| has_word(headers, "Sec-WebSocket-Protocol", name);
+    let Some(subprotocol) = subprotocols.find(offered) else {
         return refuse(400, "the subprotocol mqtt is not offered");
-    }
+    };
     let key = value(headers, "Sec-WebSocket-Key").and_then(|key| str::from_utf8(key).ok());
     let key = key.filter(|key| BASE64_STANDARD.decode(key).is_ok_and(|key| key.len() == 16));
-    key.map_or_else(
-        || refuse(400, "no key, or none of 16 bytes"),
-        |key| Ok(accept(key)),
-    )
+    match key {
+        Some(key) => Ok((accept(key), subprotocol)),
+        None => refuse(400, "no key, or none of 16 bytes"),
+    }
 }
 
 fn complete(parsed: httparse::Result<usize>) -> Result<(), WebSocketError> {
@@ -260,7 +269,7 @@ fn has_word(headers: &[httparse::Header<'_>], name: &str, word: &str) -> bool {
     let mut words = lines
         .flat_map(|h| h.value.split(|b| *b == b','))
         .map(<[u8]>::trim_ascii);
-    words.any(|other| match word == SUBPROTOCOL {
+    words.any(|other| match word.starts_with(SUBPROTOCOL) {
         true => other == word.as_bytes(),
         false => other.eq_ignore_ascii_case(word.as_bytes()),
     })
@@ -344,7 +353,7 @@ mod tests {
             ("Version: 13", "Version: 8", 426),
             ("http://h", "http://evil", 403),
             (": mqtt", ": MQTT", 400),
-            (": mqtt", ": mqttv3.1", 400),
+            (": mqtt", ": mqttv5", 400),
             ("dGhl", "dGh", 400),
         ] {
             let refused = asks(|text| text.replacen(from, to, 1));
