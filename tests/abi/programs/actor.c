@@ -196,10 +196,14 @@ static void create(char const* uri)
   say("create: %d", MQTTClient_createWithOptions(&client, uri, client_id, store_type, store_context, &how));
 }
 
-static void connect_(void)
+static void connect_(char const* uri)
 {
   MQTTResponse response = connect_once();
   say("connect: %d", response.reasonCode);
+  if (response.reasonCode == 0)
+    say("returned version %d, session %d, server %s", options.returned.MQTTVersion,
+        options.returned.sessionPresent,
+        strcmp(options.returned.serverURI, uri + strlen("tcp://")) == 0 ? "as given" : options.returned.serverURI);
   if (response.properties != NULL)
     show_properties(response.properties);
   MQTTResponse_free(response);
@@ -351,7 +355,7 @@ static int perform(char* uri, char* step[])
     say("callbacks5: %d %d", MQTTClient_setPublished(client, &arrived, on_published),
         MQTTClient_setDisconnected(client, &arrived, on_disconnected));
   else if (is(step[0], "connect"))
-    connect_();
+    connect_(uri);
   else if (is(step[0], "publish"))
     publish(step[1], step[2], number(step[3]), number(step[4]));
   else if (is(step[0], "subscribe"))

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::{Scratch, compiler, output, root, system_paho};
 
@@ -20,6 +23,8 @@ pub enum Library {
 pub struct Actor {
     folder: Scratch,
     ours: Scratch,
+    /// The process that runs, or ran last.
+    process: Arc<AtomicU32>,
 }
 
 /// What a run said, line by line.
@@ -41,7 +46,22 @@ impl Actor {
                 .args(["-lpaho-mqtt3c", "-o"])
                 .arg(folder.path("actor")),
         );
-        Self { folder, ours }
+        Self {
+            folder,
+            ours,
+            process: Arc::default(),
+        }
+    }
+
+    /// Kills the program that runs, once, from whatever thread.
+    pub fn killer(&self) -> impl Fn() + Send + 'static {
+        let process = self.process.clone();
+        move || {
+            let id = process.swap(0, Ordering::AcqRel);
+            if id != 0 {
+                output(Command::new("kill").args(["-KILL", &id.to_string()]));
+            }
+        }
     }
 
     /// An empty folder for a run.
@@ -77,9 +97,10 @@ impl Actor {
             .stdout(Stdio::piped())
             .spawn()
             .expect("the actor");
+        self.process.store(child.id(), Ordering::Release);
         let said = listen(&mut child);
         let status = child.wait().expect("its end");
-        let killed = said.0.iter().any(|line| line == "paused");
+        let killed = status.signal() == Some(9);
         assert!(
             status.success() || killed,
             "{library:?} {steps}: {status}\n{said}"
@@ -97,7 +118,7 @@ fn listen(child: &mut Child) -> Said {
         let paused = line == "paused";
         lines.push(line);
         if paused {
-            child.kill().expect("it runs");
+            child.kill().expect("a child");
         }
     }
     Said(lines)
@@ -121,6 +142,7 @@ impl Said {
             "published ",
             "disconnected ",
             "traced ",
+            "returned ",
             "  ",
         ];
         let of_step = |line: &&String| !others.iter().any(|other| line.starts_with(other));

@@ -15,6 +15,8 @@ pub struct Manners {
     pub v5: bool,
     /// Session Present in CONNACK.
     pub session_present: bool,
+    /// The code of CONNACK; `None` for none at all.
+    pub connack: Option<u8>,
     /// Sent behind CONNACK.
     pub greeting: Vec<u8>,
     /// PUBACK is sent.
@@ -39,6 +41,7 @@ impl Manners {
         Self {
             v5,
             session_present: false,
+            connack: Some(0),
             greeting: Vec::new(),
             puback: true,
             pubrec: None,
@@ -241,10 +244,13 @@ fn answer(manners: &Manners, packet: &[u8]) -> Vec<u8> {
     let id = |at: usize| [packet[at], packet[at + 1]];
     match packet[0] >> 4 {
         1 => {
+            let Some(code) = manners.connack else {
+                return Vec::new();
+            };
             let present = u8::from(manners.session_present);
             let connack = match manners.v5 {
-                true => vec![0x20, 3, present, 0, 0],
-                false => vec![0x20, 2, present, 0],
+                true => vec![0x20, 3, present, code, 0],
+                false => vec![0x20, 2, present, code],
             };
             [connack, manners.greeting.clone()].concat()
         }

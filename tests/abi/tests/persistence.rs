@@ -361,3 +361,104 @@ fn messages_are_sent_again_in_their_order() {
         "{ours:?}"
     );
 }
+
+/// A moment of death: the server sees a packet of this type, and kills the client before it answers.
+/// Whichever library begins and whichever goes on, QoS 1 arrives, and QoS 2 arrives once.
+#[test]
+fn whenever_the_process_is_killed_nothing_is_lost_and_qos_2_comes_once() {
+    const PACKETS: [u8; 5] = [3, 4, 5, 6, 7];
+    let actor = Actor::build();
+    for packet_type in PACKETS {
+        for (before, after) in [(Ours, Ours), (Paho, Ours), (Ours, Paho)] {
+            let case = format!("{before:?} to {after:?}, killed at packet {packet_type}");
+            let folder = actor.folder(&format!("killed-{packet_type}-{before:?}-{after:?}"));
+            survive(&actor, packet_type, before, after, &folder, &case);
+        }
+    }
+}
+
+fn survive(
+    actor: &Actor,
+    packet_type: u8,
+    before: Library,
+    after: Library,
+    folder: &Path,
+    case: &str,
+) {
+    let peer = Peer::start(Manners {
+        greeting: [publish(false, 1, 7, "x"), publish(false, 2, 8, "y")].concat(),
+        ..Manners::polite(false)
+    });
+    let kill = actor.killer();
+    peer.watch(move |packet| {
+        if packet[0] >> 4 == packet_type {
+            kill();
+        }
+    });
+    let store = format!("clean:0 store:files:{} create callbacks", folder.display());
+    let steps = format!(
+        "{store} connect publish:a:one:1 publish:a:two:2 delivered:2 arrived:2 disconnect:1000"
+    );
+    let first = actor.run(before, &peer.uri(), &steps);
+    let seen = peer.seen();
+    let owed = owed_after(&seen);
+    peer.watch(|_| ());
+    peer.behave(Manners {
+        session_present: true,
+        greeting: owed,
+        ..Manners::polite(false)
+    });
+    // Acknowledgements have Paho hand out what waits.
+    let steps = format!(
+        "{store} pending connect publish:a:end:2 publish:a:end:1 wait:1:5000 wait:2:5000 wait:3:5000 \
+         wait:4:5000 pending disconnect:2000 destroy"
+    );
+    let second = actor.run(after, &peer.uri(), &steps);
+    assert!(
+        second.steps().contains("pending 0:; disconnect: 0; end"),
+        "{case}: {second}"
+    );
+    let arrived = |payload: &str| {
+        let line = format!("arrived t (0) {payload} ");
+        first.lines(&line).len() + second.lines(&line).len()
+    };
+    assert!(arrived("x") >= 1, "{case}: x\n{first}\n{second}");
+    assert_eq!(arrived("y"), 1, "{case}: y\n{first}\n{second}");
+    let said_of_first = first.steps();
+    for (token, payload) in [(1, "one"), (2, "two")] {
+        // Accepted is what publish has returned for.
+        if said_of_first.contains(&format!("publish a: 0, token {token}")) {
+            let sent: Vec<String> = seen.iter().cloned().chain(peer.seen()).collect();
+            let hex: String = payload.bytes().map(|byte| format!("{byte:02x}")).collect();
+            assert!(
+                sent.iter().any(|packet| packet.ends_with(&hex)),
+                "{case}: {payload} {sent:?}"
+            );
+        }
+    }
+    if seen.contains(&"62020002".to_owned()) {
+        let sent_again = peer.seen().iter().any(|packet| packet.ends_with("74776f"));
+        assert!(!sent_again, "{case}: two after its PUBREL");
+    }
+}
+
+/// What a server still owes by what it has seen of the client.
+fn owed_after(seen: &[String]) -> Vec<u8> {
+    let got = |packet: &str| seen.iter().any(|seen| seen == packet);
+    let mut owed = Vec::new();
+    if !got("40020007") {
+        owed.extend(again(publish(false, 1, 7, "x")));
+    }
+    match (got("50020008"), got("70020008")) {
+        (_, true) => {}
+        (true, _) => owed.extend([0x62, 2, 0, 8]),
+        (false, _) => owed.extend(again(publish(false, 2, 8, "y"))),
+    }
+    owed
+}
+
+/// A PUBLISH with DUP.
+fn again(mut packet: Vec<u8>) -> Vec<u8> {
+    packet[0] |= 8;
+    packet
+}

@@ -11,7 +11,7 @@ use ternmq_test_abi::peer::{Manners, Peer, publish};
 #[derive(Debug, PartialEq)]
 struct Seen {
     steps: String,
-    /// Callbacks in the order of each kind: threads may interleave kinds.
+    /// Callbacks in the order of each kind, for threads may interleave kinds, and what `returned` says.
     callbacks: Vec<String>,
     /// What the server got, sorted: acknowledgements may go out earlier or later.
     packets: Vec<String>,
@@ -31,7 +31,11 @@ fn observe(actor: &Actor, library: Library, v5: bool, manners: &Manners, steps: 
         "  ",
     ];
     let callbacks = kinds.iter().flat_map(|kind| said.lines(kind));
-    let callbacks = callbacks.map(str::to_owned).collect();
+    let mut callbacks: Vec<String> = callbacks.map(str::to_owned).collect();
+    if !v5 {
+        // Of MQTT 5.0 Paho never says that there was a session.
+        callbacks.extend(said.lines("returned").into_iter().map(str::to_owned));
+    }
     let mut packets = peer.seen();
     packets.sort();
     Seen {
@@ -195,7 +199,10 @@ fn a_message_that_is_refused_comes_again_unchanged() {
     let seen = observe(&actor, Ours, false, &manners, steps);
     let message = |payload, id| format!("arrived t (0) {payload} qos 1 retained 0 dup 0 id {id}");
     let x = message('x', 7);
-    assert_eq!(seen.callbacks, [x.clone(), x.clone(), x, message('y', 8)]);
+    assert_eq!(
+        seen.callbacks[..4],
+        [x.clone(), x.clone(), x, message('y', 8)]
+    );
 }
 
 #[test]
@@ -245,5 +252,28 @@ fn a_program_may_connect_again_when_it_is_told_of_the_loss() {
                 .contains(&"lost, connect again: 0".to_owned()),
             "{seen:?}"
         );
+    }
+}
+
+/// Without a version, 3.1.1 is tried and then 3.1, in the time of one connect.
+#[test]
+fn the_version_falls_back_as_with_paho() {
+    for connack in [Some(0), Some(1), Some(5), None] {
+        let manners = Manners {
+            connack,
+            ..Manners::polite(false)
+        };
+        same(
+            false,
+            manners,
+            "version:0 create connect connected disconnect:10 destroy",
+        );
+    }
+    for connack in [Some(0x80), Some(0x8a)] {
+        let manners = Manners {
+            connack,
+            ..Manners::polite(true)
+        };
+        same(true, manners, "create connect connected destroy");
     }
 }

@@ -125,7 +125,7 @@ impl ClientSession {
         !goes_out || self.state != State::Connected
     }
 
-    /// Asks for subscriptions; the answer is [`Event::Subscribed`](super::Event::Subscribed).
+    /// Asks for subscriptions; the answer is [`Event::Subscribed`].
     ///
     /// # Errors
     /// Nothing was sent: no connection, an invalid filter, properties that SUBSCRIBE may not carry,
@@ -155,7 +155,7 @@ impl ClientSession {
         })
     }
 
-    /// Ends subscriptions; the answer is [`Event::Unsubscribed`](super::Event::Unsubscribed).
+    /// Ends subscriptions; the answer is [`Event::Unsubscribed`].
     ///
     /// # Errors
     /// Nothing was sent: no connection, an invalid filter, or properties that UNSUBSCRIBE may not
