@@ -10,7 +10,8 @@
  * incoming message is acknowledged once its is.
  *
  * The functions run one at a time for each client, on the thread of the call or on the library's network
- * thread, which all clients share. They must not call the library. Memory that they give comes from
+ * thread, which all clients share. They must not call the library: calls with
+ * a client fail there. Memory that they give comes from
  * malloc.
  *
  * All functions return 0 on success and MQTTCLIENT_PERSISTENCE_ERROR on failure.

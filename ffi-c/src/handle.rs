@@ -6,6 +6,8 @@
 use std::ffi::c_void;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use crate::persistence;
+
 /// Half of a pointer's bits tell the slot, the other half the generation.
 const SLOT_BITS: u32 = usize::BITS / 2;
 const SLOT_MASK: usize = (1 << SLOT_BITS) - 1;
@@ -61,8 +63,12 @@ impl<T> Handles<T> {
         Some(std::ptr::without_provenance_mut(handle))
     }
 
-    /// The value of a handle; `None` for one that is NULL, made up or destroyed.
+    /// The value of a handle; `None` for one that is NULL, made up or destroyed, and for any inside a
+    /// function of a store, which the library must not be called from.
     pub(crate) fn get(&self, handle: *mut c_void) -> Option<Arc<T>> {
+        if persistence::is_inside() {
+            return None;
+        }
         let slots = self.read();
         let slot = slots.slots.get(index(handle))?;
         if slot.generation != generation(handle) {
@@ -73,6 +79,9 @@ impl<T> Handles<T> {
 
     /// Makes the handle invalid and gives back its value.
     pub(crate) fn remove(&self, handle: *mut c_void) -> Option<Arc<T>> {
+        if persistence::is_inside() {
+            return None;
+        }
         let mut slots = self.write();
         let slot = slots.slots.get_mut(index(handle))?;
         if slot.generation != generation(handle) {

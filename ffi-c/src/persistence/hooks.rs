@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ffi::{c_char, c_int};
 
-use super::{Failed, Parts, Store};
+use super::{Failed, Parts, Store, inside};
 use crate::callback::Callback;
 use crate::types::persistence::*;
 use crate::{alloc, ptr};
@@ -44,14 +44,14 @@ impl Hooks {
         let mut lengths: Vec<c_int> = own.iter().map(|part| part.len() as c_int).collect();
         // SAFETY: the application gave the function for this; it may write the buffers, and point to
         // others, which stay its own.
-        let code = unsafe {
+        let code = inside(|| unsafe {
             (hook.function)(
                 hook.context,
                 own.len() as c_int,
                 buffers.as_mut_ptr(),
                 lengths.as_mut_ptr(),
             )
-        };
+        });
         if code != 0 {
             return Err(code);
         }
@@ -78,7 +78,7 @@ impl Hooks {
         // SAFETY: the application gave the function for this; it may free the buffer and put another
         // one in its place, which is ours then.
         unsafe {
-            let code = (hook.function)(hook.context, &raw mut buffer, &raw mut length);
+            let code = inside(|| (hook.function)(hook.context, &raw mut buffer, &raw mut length));
             let record = ptr::slice(buffer.cast::<u8>(), length).map(<[u8]>::to_vec);
             alloc::free(buffer);
             match code {

@@ -34,6 +34,7 @@ mod user;
 mod waiting;
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -47,6 +48,24 @@ use crate::trace::{ERROR, trace};
 use crate::types::persistence::*;
 use keys::Kind;
 pub(crate) use restore::Restored;
+
+thread_local! {
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the calling thread is inside a function of a store. The lock of a link is held then, so a
+/// call of the library would wait for itself.
+pub(crate) fn is_inside() -> bool {
+    INSIDE.get()
+}
+
+/// Calls a function of the application.
+fn inside<R>(call: impl FnOnce() -> R) -> R {
+    INSIDE.set(true);
+    let result = call();
+    INSIDE.set(false);
+    result
+}
 
 /// What a function of a store said when it failed.
 type Failed = c_int;

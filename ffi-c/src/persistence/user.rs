@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 
-use super::{Failed, Opening, Records};
+use super::{Failed, Opening, Records, inside};
 use crate::types::persistence::*;
 use crate::{alloc, ptr};
 
@@ -42,14 +42,14 @@ impl User {
         let open = open.ok_or(MQTTCLIENT_PERSISTENCE_ERROR)?;
         let mut handle = std::ptr::null_mut();
         // SAFETY: see `User`.
-        let code = unsafe {
+        let code = inside(|| unsafe {
             open(
                 &raw mut handle,
                 opening.client_id.as_ptr(),
                 opening.server.as_ptr(),
                 functions.context,
             )
-        };
+        });
         done(code)?;
         Ok(Self { functions, handle })
     }
@@ -66,7 +66,7 @@ impl Records for User {
             .collect();
         let mut lengths: Vec<c_int> = parts.iter().map(|part| part.len() as c_int).collect();
         // SAFETY: see `User`; the buffers are read only, which C has no word for here.
-        done(unsafe {
+        done(inside(|| unsafe {
             put(
                 self.handle,
                 key.as_ptr().cast_mut(),
@@ -74,7 +74,7 @@ impl Records for User {
                 buffers.as_mut_ptr(),
                 lengths.as_mut_ptr(),
             )
-        })
+        }))
     }
 
     fn get(&mut self, key: &CStr) -> Result<Vec<u8>, Failed> {
@@ -84,7 +84,9 @@ impl Records for User {
         let (mut buffer, mut length) = (std::ptr::null_mut(), 0);
         let key = key.as_ptr().cast_mut();
         // SAFETY: see `User`.
-        done(unsafe { get(self.handle, key, &raw mut buffer, &raw mut length) })?;
+        done(inside(|| unsafe {
+            get(self.handle, key, &raw mut buffer, &raw mut length)
+        }))?;
         // SAFETY: on success the buffer has that many bytes and is ours, from `malloc`.
         unsafe {
             let record = ptr::slice(buffer.cast::<u8>(), length).map(<[u8]>::to_vec);
@@ -97,7 +99,7 @@ impl Records for User {
         let remove = self.functions.premove;
         // SAFETY: see `User`.
         remove.map_or(Ok(()), |remove| unsafe {
-            done(remove(self.handle, key.as_ptr().cast_mut()))
+            done(inside(|| remove(self.handle, key.as_ptr().cast_mut())))
         })
     }
 
@@ -107,7 +109,9 @@ impl Records for User {
         };
         let (mut list, mut count) = (std::ptr::null_mut(), 0);
         // SAFETY: see `User`.
-        done(unsafe { keys(self.handle, &raw mut list, &raw mut count) })?;
+        done(inside(|| unsafe {
+            keys(self.handle, &raw mut list, &raw mut count)
+        }))?;
         // SAFETY: on success the list has that many strings, and all of it is ours, from `malloc`.
         unsafe {
             let strings = ptr::slice(list, count).unwrap_or(&[]);
@@ -131,13 +135,15 @@ impl Records for User {
     fn clear(&mut self) -> Result<(), Failed> {
         let clear = self.functions.pclear;
         // SAFETY: see `User`.
-        clear.map_or(Ok(()), |clear| unsafe { done(clear(self.handle)) })
+        clear.map_or(Ok(()), |clear| unsafe {
+            done(inside(|| clear(self.handle)))
+        })
     }
 
     fn close(&mut self) {
         if let Some(close) = self.functions.pclose {
             // SAFETY: see `User`. What it returns changes nothing any more.
-            unsafe { close(self.handle) };
+            inside(|| unsafe { close(self.handle) });
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::io::IoSlice;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use ternmq_client::link::Tap;
@@ -20,13 +21,13 @@ pub(crate) struct Packets {
     number: u64,
     client_id: String,
     state: Mutex<State>,
+    /// What came in before belongs to what is kept of it.
+    in_step: AtomicBool,
 }
 
 struct State {
     version: ProtocolVersion,
     incoming: FrameBuffer,
-    /// What came in before belongs to what is kept of it.
-    in_step: bool,
 }
 
 impl Packets {
@@ -40,8 +41,8 @@ impl Packets {
                     false => ProtocolVersion::V3_1_1,
                 },
                 incoming: FrameBuffer::default(),
-                in_step: false,
             }),
+            in_step: AtomicBool::new(false),
         }
     }
 
@@ -87,16 +88,17 @@ impl Tap for Packets {
     }
 
     fn received(&self, bytes: &[u8], begins: bool) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if !wants(PROTOCOL) {
-            state.in_step = false;
+            self.in_step.store(false, Ordering::Relaxed);
             return;
         }
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if begins {
-            (state.incoming, state.in_step) = (FrameBuffer::default(), true);
+            state.incoming = FrameBuffer::default();
+            self.in_step.store(true, Ordering::Relaxed);
         }
         // The trace was switched on inside a packet: it begins with the next one that begins a read.
-        if state.in_step {
+        if self.in_step.load(Ordering::Relaxed) {
             let mut incoming = std::mem::take(&mut state.incoming);
             self.tell_all("<-", &mut state, &mut incoming, bytes);
             state.incoming = incoming;

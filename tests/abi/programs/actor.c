@@ -254,6 +254,12 @@ static void unsubscribe(char const* topic)
     say("unsubscribe %s: %d", topic, MQTTClient_unsubscribe(client, topic));
 }
 
+void intrude(void)
+{
+  say("traced inside the store: connected %d, publish %d, disconnect %d", MQTTClient_isConnected(client),
+      MQTTClient_publish(client, "a", 1, "x", 1, 0, NULL), MQTTClient_disconnect(client, 0));
+}
+
 static void show_pending(void)
 {
   MQTTClient_deliveryToken* tokens = NULL;
@@ -339,6 +345,8 @@ static void set_up(char* step[])
     last_text = step[1];
   else if (is(step[0], "listen"))
     listen_(number(step[1]), number(step[2]));
+  else if (is(step[0], "intrudes"))
+    memory_store_intrudes = 1;
   else if (is(step[0], "refuse"))
     refusals = number(step[1]);
   else

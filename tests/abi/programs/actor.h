@@ -18,6 +18,12 @@ extern MQTTClient_persistence memory_store;
 /* From now on the function with this name (put, get, remove, keys, open, clear) returns `code`. */
 void memory_store_fails(char const* function, int code);
 
+/* From now on the functions call the library, which they must not. */
+extern int memory_store_intrudes;
+
+/* Calls the library, and says what came of it. */
+void intrude(void);
+
 /* Puts a record there, given in hexadecimal. */
 void memory_store_holds(char const* key, char const* hexadecimal);
 

@@ -24,8 +24,12 @@ static struct
 
 static int handle;
 
+int memory_store_intrudes;
+
 static int failure(char const* function)
 {
+  if (memory_store_intrudes)
+    intrude();
   for (int i = 0; i < FUNCTIONS; ++i)
     if (strcmp(failures[i].name, function) == 0)
       return failures[i].code;

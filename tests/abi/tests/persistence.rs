@@ -462,3 +462,22 @@ fn again(mut packet: Vec<u8>) -> Vec<u8> {
     packet[0] |= 8;
     packet
 }
+
+/// The library must not be called from a store, for locks are held there; it says so and does not hang.
+#[test]
+fn calls_inside_a_store_fail() {
+    let actor = Actor::build();
+    let peer = Peer::start(polite(false));
+    let steps = "store:memory intrudes create callbacks connect arrived:3 publish:a:one:1 delivered:1 \
+        disconnect:1000 destroy";
+    let said = actor.run(Ours, &peer.uri(), steps);
+    let inside = said.lines("traced inside");
+    assert!(inside.len() > 5, "{said}");
+    let refused = "traced inside the store: connected 0, publish -1, disconnect -1";
+    assert!(inside.iter().all(|line| *line == refused), "{said}");
+    assert!(
+        said.steps()
+            .ends_with("publish a: 0, token 1; disconnect: 0; end"),
+        "{said}"
+    );
+}
