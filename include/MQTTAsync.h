@@ -217,7 +217,7 @@ typedef struct
   } alt;
 } MQTTAsync_successData;
 
-/** A request of MQTT 5.0 succeeded. Valid during the callback. */
+/** A request of MQTT 5.0 succeeded. Valid during the callback. For a publish reasonCode is 0. */
 typedef struct
 {
   /** "MQSD" */
@@ -482,7 +482,7 @@ typedef struct
   MQTTAsync_onFailure5* onFailure5;
   /** 7: further headers of a WebSocket handshake; must stay valid while the client is in use. */
   const MQTTAsync_nameValue* httpHeaders;
-  /** 8: HTTP proxy for connections without TLS. */
+  /** 8: HTTP proxy for connections without TLS. Refused for now, like the one below. */
   const char* httpProxy;
   /** 8: HTTP proxy for connections with TLS. */
   const char* httpsProxy;

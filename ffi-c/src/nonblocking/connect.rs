@@ -1,6 +1,7 @@
 //! Connecting, connecting again, disconnecting, and what becomes of it.
 
 use std::ffi::{CStr, CString, c_int};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ternmq_client::link::Status;
@@ -60,10 +61,12 @@ impl Client {
         let status = signals::blocked(|| self.link.status());
         let session = self.link.session(|_, session| session.state());
         let response = std::mem::take(&mut request.response);
+        let is_v5 = request.options.session.version.is_v5();
         let mut state = self.lock();
         match status {
             Status::Connecting => return Err(MQTTASYNC_COMMAND_IGNORED),
             Status::Connected if session == SessionState::Closing => {
+                self.is_v5.store(is_v5, Ordering::Relaxed);
                 let options = state.note_connect(request, &self.server_name);
                 state.connects.push(response);
                 state.next = Some(Box::new(options));
@@ -83,6 +86,7 @@ impl Client {
             }
             Status::Closed | Status::Waiting => {}
         }
+        self.is_v5.store(is_v5, Ordering::Relaxed);
         let options = state.note_connect(request, &self.server_name);
         state.connects.push(response);
         state.aliases.clear();
@@ -220,7 +224,6 @@ impl Client {
             return;
         }
         let response = state.connects.remove(0);
-        let is_v5 = state.is_v5;
         drop(state);
         let message = CString::new(error.to_string()).unwrap_or_default();
         let nothing = PropertiesBuf::default();
@@ -234,7 +237,7 @@ impl Client {
         };
         if let ConnectError::Refused { reason, properties } = error {
             let old = reason.to_connect_return_code().map(|code| code as c_int);
-            failure.code = match is_v5 {
+            failure.code = match self.is_v5() {
                 true => reason.0.into(),
                 false => old.unwrap_or(MQTTASYNC_FAILURE),
             };

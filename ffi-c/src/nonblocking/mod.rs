@@ -69,6 +69,8 @@ pub(crate) struct Client {
     completed: Condvar,
     /// What came in and is not delivered. Belongs to the strand while that runs.
     inbound: Mutex<Inbound>,
+    /// The version of the connection, or of the one to come, is MQTT 5.0.
+    is_v5: AtomicBool,
     /// The client was destroyed.
     ended: AtomicBool,
     /// As long as there are clients there is a trace.
@@ -77,8 +79,6 @@ pub(crate) struct Client {
 
 struct State {
     callbacks: Callbacks,
-    /// The version of the connection, or of the one to come.
-    is_v5: bool,
     requests: Requests,
     /// Connects that the application waits for, in order.
     connects: Vec<Response>,
@@ -148,9 +148,10 @@ impl Client {
             store,
             leftover: Mutex::default(),
             strand,
-            state: Mutex::new(State::new(creation.is_v5)),
+            state: Mutex::new(State::new()),
             completed: Condvar::new(),
             inbound: Mutex::default(),
+            is_v5: AtomicBool::new(is_v5),
             ended: AtomicBool::new(false),
             _traced: traced,
             creation,
@@ -172,7 +173,7 @@ impl Client {
 
     /// Whether the connection, or the one to come, speaks MQTT 5.0.
     pub(crate) fn is_v5(&self) -> bool {
-        self.lock().is_v5
+        self.is_v5.load(Ordering::Relaxed)
     }
 
     /// Changes the callbacks.
@@ -261,10 +262,9 @@ impl Client {
 }
 
 impl State {
-    fn new(is_v5: bool) -> Self {
+    fn new() -> Self {
         Self {
             callbacks: Callbacks::default(),
-            is_v5,
             requests: Requests::default(),
             connects: Vec::new(),
             disconnects: Vec::new(),
@@ -283,7 +283,6 @@ impl State {
     /// Takes over what a connect asks for.
     fn note_connect(&mut self, request: ConnectRequest, server_name: &CString) -> ConnectOptions {
         self.wanted = true;
-        self.is_v5 = request.options.session.version.is_v5();
         self.automatic = request.options.reconnect.is_some();
         self.last = Some(Box::new(request.options.clone()));
         self.names = match request.names.is_empty() {

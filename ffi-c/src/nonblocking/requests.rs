@@ -136,6 +136,11 @@ impl Request {
                 message: None,
             });
         } else if let Some(message) = message {
+            // As with Paho: programs take any other reason code for an error, and find the properties
+            // of their message here. Those of the server go before.
+            let reason = ReasonCode::SUCCESS;
+            let own = properties.is_empty().then(|| message.properties().into());
+            let properties = own.as_ref().unwrap_or(properties);
             let success = Success::Published(message);
             self.response
                 .succeed(token_of(key), reason, properties, &success);

@@ -140,6 +140,9 @@ pub(crate) unsafe fn connect(
         let (protocol, version_fallback) =
             protocol(wanted).map_err(|_| MQTTASYNC_BAD_MQTT_OPTION)?;
         check_mixture(p, version, protocol.is_v5())?;
+        if version >= 8 && !(member!(p, httpProxy).is_null() && member!(p, httpsProxy).is_null()) {
+            return Err(MQTTASYNC_BAD_MQTT_OPTION);
+        }
         let session = Options {
             version: protocol,
             client_id: by.client_id.to_owned(),
@@ -190,15 +193,17 @@ pub(crate) unsafe fn disconnect(
                 ..Response::default()
             },
         };
-        if version >= 1 {
+        // Paho reads these whatever the version, and its C++ interface says 0 where it sets them. Who
+        // speaks MQTT 5.0 was compiled with headers that have them.
+        if version >= 1 || is_v5 {
             farewell.response.on_success5 = member!(p, onSuccess5);
             farewell.response.on_failure5 = member!(p, onFailure5);
-            if is_v5 {
-                let list = &raw const (*p).properties;
-                farewell.properties = properties::to_wire(list, Place::Disconnect)?;
-                let reason = u8::try_from(member!(p, reasonCode));
-                farewell.reason = ReasonCode(reason.map_err(|_| MQTTASYNC_BAD_MQTT_OPTION)?);
-            }
+        }
+        if version >= 1 && is_v5 {
+            let list = &raw const (*p).properties;
+            farewell.properties = properties::to_wire(list, Place::Disconnect)?;
+            let reason = u8::try_from(member!(p, reasonCode));
+            farewell.reason = ReasonCode(reason.map_err(|_| MQTTASYNC_BAD_MQTT_OPTION)?);
         }
         Ok(farewell)
     }

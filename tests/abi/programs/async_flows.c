@@ -133,9 +133,9 @@ static void succeeded5(void* context, MQTTAsync_successData5* data)
         (int)data->alt.unsub.reasonCodes[0], (int)data->alt.unsub.reasonCodes[1]);
   else if (kind == PUBLISH)
     describe(more, sizeof more, &data->alt.pub.message, data->alt.pub.destinationName);
-  /* Paho drops the reason code of a PUBACK. */
-  TELL("  %s succeeded: %.4s %d, token %s, reason %d, %s\n", NAMES[kind], data->struct_id,
-      data->struct_version, is_set(data->token), kind == PUBLISH ? 0 : (int)data->reasonCode, more);
+  TELL("  %s succeeded: %.4s %d, token %s, reason %d, %s%s\n", NAMES[kind], data->struct_id,
+      data->struct_version, is_set(data->token), (int)data->reasonCode,
+      data->properties.count > 0 && kind != CONNECT ? "properties " : "", more);
 }
 
 static void failed5(void* context, MQTTAsync_failureData5* data)

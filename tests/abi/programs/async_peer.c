@@ -309,6 +309,47 @@ static void a_disconnect_ends_the_waiting(void)
   MQTTAsync_destroy(&client);
 }
 
+/* Connecting again where a loss or a failure is told, as programs without automatic reconnect do. */
+static MQTTAsync stubborn;
+static int tries;
+
+static void try_again(void* context, MQTTAsync_failureData* data)
+{
+  MQTTAsync_connectOptions o = options();
+  (void)context;
+  EXPECT(data->code, 2);
+  EXPECT(MQTTAsync_isConnected(stubborn), 0);
+  if (get(&tries) == 2)
+    server.connack = 0;
+  set(&tries);
+  o.onFailure = try_again;
+  EXPECT(MQTTAsync_connect(stubborn, &o), 0);
+}
+
+static void come_back(void* context, char* cause)
+{
+  MQTTAsync_connectOptions o = options();
+  (void)context;
+  (void)cause;
+  server.connack = 2;
+  o.onFailure = try_again;
+  EXPECT(MQTTAsync_connect(stubborn, &o), 0);
+}
+
+static void connecting_in_callbacks(void)
+{
+  MQTTAsync_connectOptions o = options();
+  reset();
+  stubborn = create(MQTTVERSION_3_1_1, NULL);
+  EXPECT(MQTTAsync_setConnectionLostCallback(stubborn, NULL, come_back), 0);
+  connect_it(stubborn, &o);
+  server_cut(&server);
+  EXPECT(await(&seen.connected, 2), 2);
+  EXPECT(get(&tries), 3);
+  EXPECT(MQTTAsync_isConnected(stubborn), 1);
+  MQTTAsync_destroy(&stubborn);
+}
+
 /* A client destroyed where its loss is told. */
 static MQTTAsync doomed;
 
@@ -531,6 +572,74 @@ static void waiting_over_a_loss(void)
   MQTTAsync_destroy(&waited_for);
 }
 
+/* Threads send while the connection is cut over and over: each message ends once, and well. */
+#define CROWD 4
+#define EACH 300
+#define CUTS 12
+
+static MQTTAsync torn;
+static int torn_done, torn_failed;
+static unsigned char ended[CROWD * EACH];
+
+static void count_once(void* context, MQTTAsync_successData* data)
+{
+  (void)data;
+  ++*(unsigned char*)context;
+  set(&torn_done);
+}
+
+static void count_failure(void* context, MQTTAsync_failureData* data)
+{
+  (void)context;
+  fprintf(stderr, "failed: %d\n", data->code);
+  set(&torn_failed);
+}
+
+static void* send_each(void* numbers)
+{
+  unsigned char* mine = numbers;
+  for (int i = 0; i < EACH; ++i)
+  {
+    MQTTAsync_responseOptions r = MQTTAsync_responseOptions_initializer;
+    r.onSuccess = count_once;
+    r.onFailure = count_failure;
+    r.context = mine + i;
+    EXPECT(MQTTAsync_send(torn, "t", 1, "x", 1, 0, &r), 0);
+  }
+  return NULL;
+}
+
+static void torn_connections(void)
+{
+  pthread_t threads[CROWD];
+  MQTTAsync_createOptions c = MQTTAsync_createOptions_initializer;
+  MQTTAsync_connectOptions o = options();
+  reset();
+  ANSWER(&server, 3, 0x40, 2, 0, 0);
+  c.sendWhileDisconnected = 1;
+  c.maxBufferedMessages = CROWD * EACH;
+  o.cleansession = 0;
+  torn = create(MQTTVERSION_3_1_1, &c);
+  connect_it(torn, &o);
+  server.present = 1;
+  for (int i = 0; i < CROWD; ++i)
+    pthread_create(&threads[i], NULL, send_each, ended + i * EACH);
+  for (int cut = 1; cut <= CUTS; ++cut)
+  {
+    server_cut(&server);
+    EXPECT(await(&seen.lost, cut), cut);
+    EXPECT(MQTTAsync_reconnect(torn), 0);
+    EXPECT(await(&seen.connected, cut + 1), cut + 1);
+  }
+  for (int i = 0; i < CROWD; ++i)
+    pthread_join(threads[i], NULL);
+  EXPECT(await(&torn_done, CROWD * EACH), CROWD * EACH);
+  EXPECT(get(&torn_failed), 0);
+  for (int i = 0; i < CROWD * EACH; ++i)
+    EXPECT(ended[i], 1);
+  MQTTAsync_destroy(&torn);
+}
+
 int main(void)
 {
   server_start(&server, uri, sizeof uri);
@@ -541,6 +650,7 @@ int main(void)
   reconnecting();
   a_first_connect_is_repeated();
   a_disconnect_ends_the_waiting();
+  connecting_in_callbacks();
   destroyed_where_the_loss_is_told();
   acknowledged_after_the_callback();
   qos_2_before_5();
@@ -551,5 +661,6 @@ int main(void)
   messages_in_flight();
   tokens_begin_anew();
   waiting_over_a_loss();
+  torn_connections();
   return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
