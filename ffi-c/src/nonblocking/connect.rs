@@ -12,7 +12,7 @@ use ternmq_protocol::{ProtocolVersion, ReasonCode};
 
 use super::inbound::Inbound;
 use super::outcome::{Failure, Response, Success};
-use super::{Client, Code};
+use super::{Callbacks, Client, Code};
 use crate::callback::{Callback, with_list};
 use crate::options::nonblocking::ConnectRequest;
 use crate::signals;
@@ -27,26 +27,6 @@ pub(crate) struct Farewell {
     pub(crate) reason: ReasonCode,
     pub(crate) properties: PropertiesBuf,
     pub(crate) response: Response,
-}
-
-/// The end of a connect or a disconnect, which have no token.
-pub(super) struct Ending(Response);
-
-impl Ending {
-    pub(super) fn connect(response: Response) -> Self {
-        Self(response)
-    }
-
-    pub(super) fn fail(&self, code: c_int) {
-        self.0.fail(&Failure {
-            token: 0,
-            code,
-            reason: ReasonCode::SUCCESS,
-            packet: None,
-            properties: &PropertiesBuf::default(),
-            message: None,
-        });
-    }
 }
 
 impl Client {
@@ -169,10 +149,6 @@ impl Client {
 
     /// Tells of a connection.
     pub(super) fn tell_connected(&self, inbound: &mut Inbound, connected: &Connected) {
-        if !connected.session_present {
-            self.session_lost(inbound);
-        }
-        self.use_leftover(inbound);
         let mut state = self.lock();
         let callbacks = state.callbacks;
         let response = match state.connects.is_empty() {
@@ -190,6 +166,13 @@ impl Client {
             // whatever the type says.
             unsafe { function(context, cause.as_ptr().cast_mut()) };
         }
+        if self.has_ended() {
+            return;
+        }
+        if !connected.session_present {
+            self.session_lost(inbound);
+        }
+        self.use_leftover(inbound);
     }
 
     /// Tells those who have connected what was connected already.
@@ -267,16 +250,8 @@ impl Client {
             response.succeed(0, ReasonCode::SUCCESS, &nothing, &Success::Nothing);
         }
         let own = cause == Cause::Local || !asked.is_empty();
-        if own || self.has_ended() {
-        } else if let (Cause::Server, Some(told)) = (cause, callbacks.disconnected) {
-            with_list(properties, |list| {
-                // SAFETY: the application registered the function for this; the list is valid during
-                // the call.
-                unsafe { (told.function)(told.context, list, reason.0.into()) };
-            });
-        } else if let Some(lost) = callbacks.lost {
-            // SAFETY: the application registered the function for this.
-            unsafe { (lost.function)(lost.context, std::ptr::null_mut()) };
+        if !own && !self.has_ended() {
+            tell_loss(&callbacks, cause, reason, properties);
         }
         if let Some(options) = next
             && !self.has_ended()
@@ -326,11 +301,26 @@ impl Client {
     }
 
     /// Waits until there is something to tell, or a while has passed.
-    pub(super) fn wait_for_events(&self, while_: Duration) {
-        let deadline = std::time::Instant::now() + while_;
+    pub(super) fn wait_for_events(&self, patience: Duration) {
+        let deadline = std::time::Instant::now() + patience;
         self.link.wait(Some(deadline), |link| {
             (link.has_events() || self.has_ended()).then_some(())
         });
+    }
+}
+
+/// Tells of the end of a connection that the application has not asked for: by `disconnected` where the
+/// server has said so and somebody listens, else as a loss.
+fn tell_loss(callbacks: &Callbacks, cause: Cause, reason: ReasonCode, properties: &PropertiesBuf) {
+    if let (Cause::Server, Some(told)) = (cause, callbacks.disconnected) {
+        with_list(properties, |list| {
+            // SAFETY: the application registered the function for this; the list is valid during the
+            // call.
+            unsafe { (told.function)(told.context, list, reason.0.into()) };
+        });
+    } else if let Some(lost) = callbacks.lost {
+        // SAFETY: the application registered the function for this.
+        unsafe { (lost.function)(lost.context, std::ptr::null_mut()) };
     }
 }
 

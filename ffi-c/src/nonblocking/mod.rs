@@ -39,7 +39,6 @@ use crate::persistence::{Keeper, Store};
 use crate::signals;
 use crate::trace::{Packets, Traced};
 use crate::types::async_::*;
-use connect::Ending;
 use inbound::Inbound;
 use requests::Requests;
 use store::Leftover;
@@ -238,20 +237,19 @@ impl Client {
     fn abandon(&self) {
         let mut state = self.lock();
         state.callbacks = Callbacks::default();
-        let mut endings: Vec<Ending> = Vec::new();
-        endings.extend(state.already.drain(..).map(Ending::connect));
-        endings.extend(state.connects.drain(..).map(Ending::connect));
+        let mut connects = std::mem::take(&mut state.already);
+        connects.append(&mut state.connects);
         let requests = state.requests.take_all();
         let disconnects = std::mem::take(&mut state.disconnects);
         drop(state);
-        for ending in endings {
-            ending.fail(MQTTASYNC_OPERATION_INCOMPLETE);
+        for response in connects {
+            response.fail_with(0, MQTTASYNC_OPERATION_INCOMPLETE);
         }
         for (key, request) in requests {
             request.abandon(key);
         }
         for response in disconnects {
-            Ending::connect(response).fail(MQTTASYNC_OPERATION_INCOMPLETE);
+            response.fail_with(0, MQTTASYNC_OPERATION_INCOMPLETE);
         }
         self.completed.notify_all();
     }

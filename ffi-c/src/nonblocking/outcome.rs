@@ -70,6 +70,18 @@ impl Response {
         self.wants_success() || self.on_failure.is_some() || self.on_failure5.is_some()
     }
 
+    /// Tells of a failure that no server has part in.
+    pub(super) fn fail_with(&self, token: MQTTAsync_token, code: c_int) {
+        self.fail(&Failure {
+            token,
+            code,
+            reason: ReasonCode::SUCCESS,
+            packet: None,
+            properties: &PropertiesBuf::default(),
+            message: None,
+        });
+    }
+
     /// Tells of a failure. The callback of MQTT 5.0 goes before, where both are set.
     pub(super) fn fail(&self, failure: &Failure<'_>) {
         let message = failure.message.map_or(std::ptr::null(), CStr::as_ptr);

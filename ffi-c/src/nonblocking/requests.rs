@@ -174,14 +174,7 @@ impl Request {
 
     /// The request ends without an answer.
     pub(super) fn drop_with(&self, key: Key, code: i32) {
-        self.response.fail(&Failure {
-            token: token_of(key),
-            code,
-            reason: ReasonCode::SUCCESS,
-            packet: None,
-            properties: &PropertiesBuf::default(),
-            message: None,
-        });
+        self.response.fail_with(token_of(key), code);
     }
 
     /// The client ends before the request.

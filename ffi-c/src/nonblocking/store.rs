@@ -65,6 +65,7 @@ impl Client {
         for incoming in messages {
             inbound.keep(incoming);
         }
+        self.offer_again(inbound);
         for (number, command) in requests {
             self.send_again(&command);
             store.forget_command(number);
