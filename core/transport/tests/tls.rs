@@ -494,6 +494,24 @@ fn a_handshake_without_end_ends_at_its_limit() {
 }
 
 #[test]
+fn a_reader_with_little_room_gets_everything_in_order() {
+    let (mut a, mut b) = shaken(tls(tcp()));
+    let bytes: Vec<u8> = (0..50_000u32).map(|n| (n * 7 % 251) as u8).collect();
+    assert_eq!(
+        a.write_vectored(&[IoSlice::new(&bytes)]).unwrap(),
+        bytes.len()
+    );
+    let (mut got, mut room) = (Vec::new(), [0; 7]);
+    while got.len() < bytes.len() {
+        match b.read(&mut room) {
+            Ok(n) => got.extend_from_slice(&room[..n]),
+            Err(e) => assert_eq!(e.kind(), ErrorKind::WouldBlock),
+        }
+    }
+    assert!(got == bytes);
+}
+
+#[test]
 fn the_end_of_tls_is_the_end_of_the_stream() {
     let (mut a, mut b) = shaken(tls(tcp()));
     a.write_vectored(&[IoSlice::new(b"bye")]).unwrap();

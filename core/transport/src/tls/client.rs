@@ -9,8 +9,9 @@ use rustls::client::{Resumption, UnbufferedClientConnection};
 use rustls::pki_types::ServerName;
 
 use super::error::TlsError;
-use super::layer::{Session, TlsStream};
+use super::layer::TlsStream;
 use super::pem::{Identity, Roots, trusted};
+use super::session::Session;
 use super::suites::{CipherSuite, TlsVersion, spoken};
 use super::verify::{Verifier, Verify};
 use crate::stream::Stream;

@@ -4,24 +4,16 @@ use std::cell::Cell;
 use std::fmt;
 use std::io::{self, IoSlice};
 
-use rustls::client::UnbufferedClientConnection;
-use rustls::server::UnbufferedServerConnection;
-use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
-use rustls::{CommonState, HandshakeKind, ProtocolVersion};
+use rustls::{HandshakeKind, ProtocolVersion};
 
 use super::error::TlsError;
+use super::session::{Plain, RECORD, Session};
 use super::suites::TlsVersion;
 use crate::held::Held;
 use crate::stream::Stream;
 
 /// Bytes that one read asks of the stream below.
 const READ: usize = 64 * 1024;
-
-/// What a record holds at most (RFC 8446 section 5.1).
-const RECORD: usize = 16 * 1024;
-
-/// More than encryption adds to a record: header, nonce, tag, content type.
-const OVERHEAD: usize = 64;
 
 /// Bytes encrypted before they are written below.
 const CHUNK: usize = 4 * RECORD;
@@ -67,11 +59,6 @@ enum End {
     Said,
     /// Everything is written: the stream below knows too.
     Done,
-}
-
-pub(super) enum Session {
-    Client(UnbufferedClientConnection),
-    Server(UnbufferedServerConnection),
 }
 
 /// What a conversation has agreed on.
@@ -147,10 +134,10 @@ impl TlsStream {
             if !self.below.connected()? {
                 return Ok(false);
             }
-            self.advance(&mut [])?;
+            self.advance(&mut [], &mut Plain::kept(&mut Held::default()))?;
         }
         while !self.is_established() {
-            match self.receive() {
+            match self.receive(&mut [], &mut 0) {
                 Ok(0) => return Err(TlsError::Truncated.into()),
                 Ok(_) => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(false),
@@ -179,7 +166,7 @@ impl TlsStream {
             }
             let end = match self.failed.take() {
                 Some(failed) => failed,
-                None => match self.receive() {
+                None => match self.receive(target, &mut filled) {
                     // With a word of TLS or without: what is sent by MQTT has an end of its own, so
                     // that nobody is deceived by one that is cut off, and many peers just close.
                     Ok(0) => {
@@ -280,15 +267,24 @@ impl TlsStream {
         self.sealed.is_untouched()
     }
 
-    /// Reads once from below and takes in what that brings. 0 when the stream below has ended.
-    fn receive(&mut self) -> io::Result<usize> {
+    /// Reads once from below and takes in what that brings, into `target` behind what fills it already;
+    /// what finds no room there is kept. 0 when the stream below has ended.
+    fn receive(&mut self, target: &mut [u8], filled: &mut usize) -> io::Result<usize> {
         let mut scratch = SCRATCH.take();
-        let received = self.receive_into(&mut scratch);
+        let mut kept = std::mem::take(&mut self.plain);
+        let mut plain = Plain {
+            target,
+            filled: *filled,
+            kept: &mut kept,
+        };
+        let received = self.receive_by(&mut scratch, &mut plain);
+        *filled = plain.filled;
+        self.plain = kept;
         SCRATCH.set(scratch);
         received
     }
 
-    fn receive_into(&mut self, scratch: &mut Vec<u8>) -> io::Result<usize> {
+    fn receive_by(&mut self, scratch: &mut Vec<u8>, plain: &mut Plain<'_>) -> io::Result<usize> {
         let begun = self.begun.len();
         let wanted = begun + READ;
         if scratch.len() < wanted {
@@ -304,7 +300,7 @@ impl TlsStream {
             let left = self.handshake_left.checked_sub(read);
             self.handshake_left = left.ok_or(TlsError::HandshakeTooLarge)?;
         }
-        let used = self.advance(&mut scratch[..begun + read])?;
+        let used = self.advance(&mut scratch[..begun + read], plain)?;
         self.begun.clear();
         self.begun.extend_from_slice(&scratch[used..begun + read]);
         if self.begun.is_empty() {
@@ -314,11 +310,8 @@ impl TlsStream {
     }
 
     /// Takes in records and says what is to be said to them. Returns how much of `records` is used up.
-    fn advance(&mut self, records: &mut [u8]) -> io::Result<usize> {
-        match self
-            .session
-            .advance(records, &mut self.plain, &mut self.sealed)
-        {
+    fn advance(&mut self, records: &mut [u8], plain: &mut Plain<'_>) -> io::Result<usize> {
+        match self.session.advance(records, plain, &mut self.sealed) {
             Ok((used, closed)) => {
                 self.peer_closed |= closed;
                 let unread = self.sealed.len();
@@ -333,7 +326,7 @@ impl TlsStream {
                 self.dead = true;
                 // The peer shall know why: an alert, if there is room for it.
                 let _ = self.flush();
-                if self.plain.is_empty() {
+                if plain.is_empty() {
                     return Err(error.into());
                 }
                 self.failed = Some(error.into());
@@ -346,209 +339,5 @@ impl TlsStream {
 impl fmt::Debug for TlsStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Tls").field(&self.below).finish()
-    }
-}
-
-/// What one step of the session came to.
-enum Step {
-    Goes,
-    /// Nothing more without more input.
-    Rests,
-    Closed,
-}
-
-impl Session {
-    pub(super) fn state(&self) -> &CommonState {
-        match self {
-            Self::Client(session) => session,
-            Self::Server(session) => session,
-        }
-    }
-
-    /// Takes in records. Returns how much is used up and whether the peer has ended the conversation.
-    fn advance(
-        &mut self,
-        records: &mut [u8],
-        plain: &mut Held,
-        sealed: &mut Held,
-    ) -> Result<(usize, bool), TlsError> {
-        let (mut used, mut closed) = (0, false);
-        loop {
-            let rest = &mut records[used..];
-            let (discard, step) = match self {
-                Self::Client(session) => step(session.process_tls_records(rest), plain, sealed),
-                Self::Server(session) => step(session.process_tls_records(rest), plain, sealed),
-            };
-            used += discard;
-            match step {
-                Ok(Step::Goes) => {}
-                Ok(Step::Rests) => return Ok((used, closed)),
-                Ok(Step::Closed) => closed = true,
-                Err(error) => {
-                    self.take_alert(&mut records[used..], sealed);
-                    return Err(error.into());
-                }
-            }
-        }
-    }
-
-    /// After an error: what the session still has to say. Asked once more than that it would look at
-    /// its input again, which it does not expect after an error.
-    fn take_alert(&mut self, rest: &mut [u8], sealed: &mut Held) {
-        let mut nothing = Held::default();
-        while self.state().wants_write() {
-            let (_, step) = match self {
-                Self::Client(session) => {
-                    step(session.process_tls_records(rest), &mut nothing, sealed)
-                }
-                Self::Server(session) => {
-                    step(session.process_tls_records(rest), &mut nothing, sealed)
-                }
-            };
-            if !matches!(step, Ok(Step::Goes)) {
-                return;
-            }
-        }
-    }
-
-    /// Encrypts bytes of the application.
-    fn seal(&mut self, bytes: &[u8], begun: &mut [u8], sealed: &mut Held) -> io::Result<()> {
-        for record in bytes.chunks(RECORD) {
-            self.write(begun, sealed, Some(record))?;
-        }
-        Ok(())
-    }
-
-    /// Says that nothing more will come.
-    fn end(&mut self, begun: &mut [u8], sealed: &mut Held) -> io::Result<()> {
-        self.write(begun, sealed, None)
-    }
-
-    /// Encrypts one record, or the end. The session looks at what has begun to come in again before it
-    /// writes, and finds it as incomplete as before.
-    fn write(
-        &mut self,
-        begun: &mut [u8],
-        sealed: &mut Held,
-        record: Option<&[u8]>,
-    ) -> io::Result<()> {
-        let room = record.map_or(0, <[u8]>::len) + OVERHEAD;
-        let mut nothing = Held::default();
-        loop {
-            let done = match self {
-                Self::Client(session) => write(
-                    session.process_tls_records(begun),
-                    &mut nothing,
-                    sealed,
-                    record,
-                    room,
-                ),
-                Self::Server(session) => write(
-                    session.process_tls_records(begun),
-                    &mut nothing,
-                    sealed,
-                    record,
-                    room,
-                ),
-            };
-            if done? {
-                return Ok(());
-            }
-        }
-    }
-}
-
-fn step<D>(
-    status: UnbufferedStatus<'_, '_, D>,
-    plain: &mut Held,
-    sealed: &mut Held,
-) -> (usize, Result<Step, rustls::Error>) {
-    let mut discard = status.discard;
-    let step = match status.state {
-        Err(error) => Err(error),
-        Ok(state) => follow(state, &mut discard, plain, sealed),
-    };
-    (discard, step)
-}
-
-fn follow<D>(
-    state: ConnectionState<'_, '_, D>,
-    discard: &mut usize,
-    plain: &mut Held,
-    sealed: &mut Held,
-) -> Result<Step, rustls::Error> {
-    match state {
-        ConnectionState::ReadTraffic(mut traffic) => {
-            while let Some(record) = traffic.next_record() {
-                let record = record?;
-                *discard += record.discard;
-                plain.extend(record.payload);
-            }
-            Ok(Step::Goes)
-        }
-        ConnectionState::EncodeTlsData(mut encode) => {
-            let mut room = 512;
-            loop {
-                let target = sealed.room(room);
-                match encode.encode(target) {
-                    Ok(written) => {
-                        sealed.grown(room, written);
-                        return Ok(Step::Goes);
-                    }
-                    Err(EncodeError::InsufficientSize(needs)) => {
-                        sealed.grown(room, 0);
-                        room = needs.required_size;
-                    }
-                    Err(EncodeError::AlreadyEncoded) => {
-                        sealed.grown(room, 0);
-                        return Ok(Step::Goes);
-                    }
-                }
-            }
-        }
-        ConnectionState::TransmitTlsData(transmit) => {
-            transmit.done(); // it is in `sealed`, in its order
-            Ok(Step::Goes)
-        }
-        ConnectionState::PeerClosed => Ok(Step::Closed),
-        // Early data is never allowed; the rest waits for input.
-        _ => Ok(Step::Rests),
-    }
-}
-
-/// One step towards writing; whether it is done.
-fn write<D>(
-    status: UnbufferedStatus<'_, '_, D>,
-    plain: &mut Held,
-    sealed: &mut Held,
-    record: Option<&[u8]>,
-    room: usize,
-) -> io::Result<bool> {
-    let mut discard = status.discard;
-    match status.state.map_err(TlsError::from)? {
-        ConnectionState::WriteTraffic(mut traffic) => {
-            let target = sealed.room(room);
-            let written = match record {
-                Some(record) => traffic.encrypt(record, target),
-                None => traffic.queue_close_notify(target),
-            };
-            let failed = match &written {
-                Ok(_) => None,
-                Err(EncryptError::InsufficientSize(_)) => Some("no room for a record"),
-                Err(EncryptError::EncryptExhausted) => Some("the key is used up"),
-            };
-            sealed.grown(room, written.unwrap_or(0));
-            match failed {
-                None => Ok(true),
-                Some(why) => Err(TlsError::Protocol(why.to_owned()).into()),
-            }
-        }
-        ConnectionState::BlockedHandshake | ConnectionState::Closed => {
-            Err(io::ErrorKind::NotConnected.into())
-        }
-        other => {
-            follow(other, &mut discard, plain, sealed).map_err(TlsError::from)?;
-            Ok(false)
-        }
     }
 }

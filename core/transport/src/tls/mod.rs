@@ -11,6 +11,7 @@ mod layer;
 mod names;
 mod pem;
 mod server;
+mod session;
 mod suites;
 mod verify;
 

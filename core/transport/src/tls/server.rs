@@ -9,8 +9,9 @@ use rustls::crypto::ring::Ticketer;
 use rustls::server::{NoServerSessionStorage, UnbufferedServerConnection, WebPkiClientVerifier};
 
 use super::error::TlsError;
-use super::layer::{Session, TlsStream};
+use super::layer::TlsStream;
 use super::pem::{Identity, Roots, trusted};
+use super::session::Session;
 use super::suites::{CipherSuite, TlsVersion, spoken};
 use crate::stream::Stream;
 
