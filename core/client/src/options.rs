@@ -221,6 +221,18 @@ impl ConnectOptions {
 
     /// How TLS is spoken. Reads the files that are named in it.
     ///
+    /// ```no_run
+    /// use ternmq_client::ConnectOptions;
+    /// use ternmq_client::tls::{Identity, Roots, TlsOptions};
+    /// let tls = TlsOptions {
+    ///     roots: vec![Roots::File("ca.pem".into())],
+    ///     identity: Some(Identity::files("me.pem", "me.key")),
+    ///     ..TlsOptions::default()
+    /// };
+    /// let options = ConnectOptions::from_uri("mqtts://broker.example")?.tls(&tls)?;
+    /// # Ok::<(), ternmq_client::ConnectError>(())
+    /// ```
+    ///
     /// # Errors
     /// [`ConnectError::Transport`] with what is wrong with them.
     #[cfg(feature = "tls")]

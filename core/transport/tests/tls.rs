@@ -271,6 +271,27 @@ fn a_client_that_comes_back_resumes() {
 }
 
 #[test]
+fn a_ticket_stands_for_the_certificate_that_was_shown() {
+    let clients = Authority::new("clients");
+    let known = TlsOptions {
+        identity: Some(identity(clients.client("thermometer"))),
+        ..client_options()
+    };
+    let (client, with) = (known.build().unwrap(), requires(roots(&clients)));
+    let with = with.build().unwrap();
+    for resumed in [false, true] {
+        let (a, b) = tcp();
+        let a = client.connect(a, "localhost").unwrap();
+        let (mut a, mut b) = shaken((a, with.accept(b, HANDSHAKE_BYTES).unwrap()));
+        assert_eq!(send(&mut b, &mut a, b"hello"), b"hello");
+        let tls = b.tls().unwrap();
+        assert_eq!(tls.info().unwrap().resumed, resumed);
+        let names = CertificateNames::of(tls.peer_certificate().unwrap()).unwrap();
+        assert_eq!(names.common_name.as_deref(), Some("thermometer"));
+    }
+}
+
+#[test]
 fn files_can_change_and_connections_go_on() {
     let folder = std::env::temp_dir().join(format!("ternmq-tls-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
