@@ -25,6 +25,9 @@
 pub mod api;
 pub mod types;
 
+#[doc(hidden)]
+pub use persistence::read_and_write;
+
 mod alloc;
 mod boundary;
 mod callback;

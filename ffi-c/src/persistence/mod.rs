@@ -223,6 +223,35 @@ impl Store {
     }
 }
 
+/// Reads a record as each kind there is, and writes what was read: for the fuzzer, which has no other way
+/// in. Of each kind that the bytes are, what was written, and what is written after that was read again.
+pub fn read_and_write(record: &[u8], v5: bool) -> Vec<[Vec<u8>; 2]> {
+    let now = Time(0);
+    let packet = |record: &[u8]| match packet::decode(record, v5, now)? {
+        packet::Record::Publish(incoming) => {
+            Some(packet::received(&incoming, v5, now, &mut Vec::new()).concat())
+        }
+        packet::Record::Pubrel(id) => Some(packet::pubrel(id).concat()),
+    };
+    let queued = |record: &[u8]| {
+        let incoming = queue::decode(record, v5, now)?;
+        Some(queue::encode(&incoming, v5, now).concat())
+    };
+    let command = |record: &[u8]| {
+        let command = command::Command::decode(record, v5)?;
+        Some(command.encode(v5).concat())
+    };
+    let twice = |read: &dyn Fn(&[u8]) -> Option<Vec<u8>>| {
+        let first = read(record)?;
+        let second = read(&first).unwrap_or_default();
+        Some([first, second])
+    };
+    [twice(&packet), twice(&queued), twice(&command)]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
 impl Journal for Keeper {
     fn keep(&mut self, now: Time, name: Name, message: &Message) -> bool {
         let mut inner = self.0.lock();

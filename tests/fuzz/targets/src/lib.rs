@@ -9,6 +9,7 @@ use ternmq_protocol::ProtocolVersion;
 mod client;
 mod frame;
 mod packet;
+mod paho_record;
 mod properties;
 mod record;
 mod rules;
@@ -21,6 +22,7 @@ mod websocket;
 pub use client::client;
 pub use frame::frame;
 pub use packet::packet;
+pub use paho_record::paho_record;
 pub use properties::properties;
 pub use record::record;
 pub use rules::rules;
@@ -34,10 +36,11 @@ pub use websocket::websocket;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     ("client", client),
     ("frame", frame),
     ("packet", packet),
+    ("paho_record", paho_record),
     ("properties", properties),
     ("record", record),
     ("rules", rules),

@@ -27,6 +27,11 @@ fn packet_holds_over_its_seeds() {
 }
 
 #[test]
+fn paho_record_holds_over_its_seeds() {
+    run("paho_record");
+}
+
+#[test]
 fn properties_hold_over_their_seeds() {
     run("properties");
 }
