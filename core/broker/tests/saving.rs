@@ -3,6 +3,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -168,4 +169,16 @@ fn a_save_that_fails_is_told_and_tried_again() {
     assert!(broker.stats().saves_failed > 0);
     let next = after_a_crash(&own, "gone-crash");
     assert_eq!(next.restoration().expect("a store").sessions, 1);
+}
+
+#[test]
+fn nobody_but_the_owner_reads_what_was_saved() {
+    let own = folder("private");
+    let (broker, told) = on(&own, OFTEN);
+    saved(&told);
+    let mode = fs::metadata(own.join("records")).expect("there").mode();
+    assert_eq!(mode & 0o777, 0o600);
+    broker.stop().expect("saved");
+    let mode = fs::metadata(own.join("records")).expect("there").mode();
+    assert_eq!(mode & 0o777, 0o600);
 }

@@ -1,7 +1,8 @@
 //! A store in a folder: one file with the whole state, replaced as a whole.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -22,8 +23,8 @@ const CHUNK: usize = 256 << 10;
 ///
 /// `records` holds the state that was saved last: frames from a
 /// [`Start`](ternmq_protocol::broker::record::Start) to an end. A new state is written beside it,
-/// synced and renamed over it, so that whatever happens one of the two is there. `epoch` holds the
-/// number of the last start as text.
+/// synced and renamed over it, so that whatever happens one of the two is there. Only the owner of the
+/// file can read it. `epoch` holds the number of the last start as text.
 #[derive(Debug)]
 pub struct FolderStore {
     path: PathBuf,
@@ -154,7 +155,7 @@ impl Store for FolderStore {
             return Err(StoreError::Fenced);
         }
         let path = self.path.join(beside(RECORDS));
-        let file = File::create(&path).map_err(at(&path, "write"))?;
+        let file = create_private(&path).map_err(at(&path, "write"))?;
         Ok(Box::new(InFolder {
             store: self,
             owner,
@@ -252,6 +253,13 @@ impl Input {
 }
 
 /// The name under which a file is written before it takes its place.
+/// A new file that its owner alone can read: it is going to hold what clients have said.
+fn create_private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options.open(path)
+}
+
 fn beside(name: &str) -> String {
     format!("{name}.new")
 }
