@@ -3,6 +3,7 @@
 mod support;
 
 use support::{client, publish, silent, spread, subscribe};
+use ternmq_broker::{Broker, Config, Placement};
 use ternmq_test_broker_wire::packet;
 use ternmq_test_broker_wire::{Line, RawPeer};
 
@@ -161,6 +162,71 @@ fn a_small_mailbox_slows_publishers_down_and_loses_nothing() {
     let stats = broker.stats();
     assert_eq!(stats.mqtt.dropped.total() + stats.mail_lost, 0);
     assert!(stats.stalls > 0, "no mailbox was ever nearly full");
+}
+
+/// A session whose subscriptions make work for each message of [`BUSY`].
+fn busy(broker: &Broker, client_id: &str) -> RawPeer {
+    let mut peer = client(broker, 4, client_id);
+    for mask in 0..1024u32 {
+        let level = |at: u32| if (mask >> at) & 1 == 1 { "+" } else { "a" };
+        let filter = (0..10).map(level).collect::<Vec<_>>().join("/");
+        subscribe(&mut peer, &filter, 0);
+    }
+    peer
+}
+
+const BUSY: &str = "a/a/a/a/a/a/a/a/a/a";
+
+/// Of three groups of messages one may be in the mailbox and one in hand when the last acknowledgement
+/// is there; before that the other shard must have been through with them. Pings of the subscriber's
+/// ask how far it is.
+#[test]
+fn no_acknowledgement_comes_before_the_other_shard_has_the_message() {
+    const ROUNDS: usize = 12;
+    /// So many that two groups don't fit into the mailbox and one leaves it less than nearly full: then
+    /// its publisher is still read.
+    const EACH: usize = 64;
+    let mut config = Config {
+        shards: 2,
+        placement: Placement::ByClientId,
+        ..Config::listen(support::ANY_PORT)
+    };
+    config.limits.mailbox_messages = 2 * EACH - 1;
+    let broker = support::start(config);
+    let mut publisher = client(&broker, 4, "publisher");
+    let mut crosses = |name: &String| {
+        let mut peer = client(&broker, 4, name);
+        subscribe(&mut peer, "where", 0);
+        let before = broker.stats().mail_messages;
+        publish(&mut publisher, "where", 1, "here");
+        broker.stats().mail_messages > before
+    };
+    let names = (0..64).map(|n| format!("subscriber-{n}"));
+    let name = names.into_iter().find(&mut crosses);
+    let mut subscriber = busy(&broker, &name.expect("one on the other shard"));
+    let publishes: Vec<String> = (1..=EACH)
+        .map(|id| format!("PUBLISH topic={BUSY} qos=1 id={id}"))
+        .collect();
+    let publishes: Vec<&str> = publishes.iter().map(String::as_str).collect();
+    let segment = bytes(4, &publishes);
+    for _ in 0..ROUNDS {
+        publisher.send_bytes(&segment).expect("sent");
+        for id in 1..=EACH {
+            publisher.expect(&format!("PUBACK id={id}")).expect("it");
+        }
+        subscriber.send("PINGREQ").expect("sent");
+    }
+    let (mut come, mut pongs) = (0, 0);
+    while pongs < ROUNDS || come < ROUNDS * EACH {
+        let packet = subscriber.next_packet().expect("a packet").expect("open");
+        match packet.word(0) {
+            "PUBLISH" => come += 1,
+            _ => pongs += 1,
+        }
+        let done = pongs.saturating_sub(2) * EACH;
+        assert!(come >= done, "{come} have come before answer {pongs}");
+    }
+    assert!(broker.stats().stalls > 0, "it was never busy");
 }
 
 #[test]

@@ -66,6 +66,25 @@ fn retain_handling_says_when_they_are_sent() {
     }
 }
 
+// [MQTT-3.8.3-3]
+#[test]
+fn with_no_local_nobody_gets_their_own() {
+    let mut desk = Desk::new();
+    let (own, other) = (desk.client(V5_0, "own"), desk.client(V5_0, "other"));
+    desk.retain(own, "t/own", "own");
+    desk.retain(other, "t/other", "other");
+    desk.take_all(other);
+    let options = SubscriptionOptions {
+        no_local: true,
+        ..SubscriptionOptions::default()
+    };
+    for (client, texts) in [(own, ["other"]), (other, ["own"])] {
+        desk.subscribe_with(client, &[("t/+", options)], Properties::EMPTY);
+        assert_eq!(desk.texts(client), texts);
+    }
+    desk.check_books();
+}
+
 #[test]
 fn they_carry_identifier_qos_and_what_is_left_of_their_life() {
     let mut desk = Desk::new();

@@ -93,6 +93,25 @@ fn disconnect_can_change_the_expiry() {
     assert_eq!((desk.stats().sessions, desk.ended.len()), (0, 1));
 }
 
+#[test]
+fn disconnect_cannot_raise_the_expiry_beyond_the_limit() {
+    let mut desk = Desk::with(|limits| limits.session_expiry = 60);
+    let client = client_with(&mut desk, "c", &[(PropertyId::SessionExpiryInterval, 10)]);
+    let mut properties = PropertiesBuf::default();
+    properties.push_number(PropertyId::SessionExpiryInterval, u32::MAX);
+    desk.send(
+        client,
+        Packet::Disconnect(Disconnect {
+            reason: ReasonCode::NORMAL_DISCONNECTION,
+            properties: properties.get(),
+        }),
+    );
+    desk.wait(59_999);
+    assert_eq!(desk.stats().sessions, 1);
+    desk.wait(1);
+    assert_eq!((desk.stats().sessions, desk.ended.len()), (0, 1));
+}
+
 /// A publisher sends 4 messages of QoS 1 and 2; the subscriber is cut off after `cut` packets of the
 /// exchange, comes back and finishes. Returns what it got and how many were new.
 fn exchange_with_cut(version: ProtocolVersion, cut: usize) -> (Vec<Delivered>, Vec<String>) {
