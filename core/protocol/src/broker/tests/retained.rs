@@ -85,6 +85,25 @@ fn with_no_local_nobody_gets_their_own() {
     desk.check_books();
 }
 
+// [MQTT-3.3.1-13]
+#[test]
+fn of_overlapping_subscriptions_one_that_keeps_the_flag_is_enough() {
+    for keeps in ["t", "+", "#"] {
+        let mut desk = Desk::new();
+        let client = desk.client(V5_0, "c");
+        for filter in ["t", "+", "#"] {
+            let options = SubscriptionOptions {
+                retain_as_published: filter == keeps,
+                ..SubscriptionOptions::default()
+            };
+            desk.subscribe_with(client, &[(filter, options)], Properties::EMPTY);
+        }
+        desk.retain(client, "t", "x");
+        let got = desk.messages(client);
+        assert_eq!((got.len(), got[0].retain), (1, true), "{keeps}");
+    }
+}
+
 #[test]
 fn they_carry_identifier_qos_and_what_is_left_of_their_life() {
     let mut desk = Desk::new();
