@@ -8,7 +8,28 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// State that a panic could leave half changed sits behind locks that recover by taking the value as
 /// it is, so asserting unwind safety is right.
 pub(crate) fn guard<R>(on_panic: R, body: impl FnOnce() -> R) -> R {
+    let body = || {
+        #[cfg(debug_assertions)]
+        injected::panic_if_asked();
+        body()
+    };
     catch_unwind(AssertUnwindSafe(body)).unwrap_or(on_panic)
+}
+
+/// A panic in every exported function, for the test that none of them lets it out. Builds without debug
+/// assertions have no such thing.
+#[cfg(debug_assertions)]
+mod injected {
+    use std::sync::LazyLock;
+
+    /// With this variable in its environment every call of a process panics.
+    const VARIABLE: &str = "TERNMQ_TEST_PANIC_IN_EVERY_CALL";
+
+    static ASKED: LazyLock<bool> = LazyLock::new(|| std::env::var_os(VARIABLE).is_some());
+
+    pub(super) fn panic_if_asked() {
+        assert!(!*ASKED, "injected by {VARIABLE}");
+    }
 }
 
 #[cfg(test)]

@@ -46,9 +46,11 @@ pub extern "C" fn MQTTAsync_strerror(code: c_int) -> *const c_char {
 
 #[unsafe(no_mangle)]
 pub extern "C" fn MQTTReasonCode_toString(value: MQTTReasonCodes) -> *const c_char {
-    REASONS
-        .binary_search_by_key(&value, |row| row.0)
-        .map_or(std::ptr::null(), |i| REASONS[i].1.as_ptr())
+    guard(std::ptr::null(), || {
+        REASONS
+            .binary_search_by_key(&value, |row| row.0)
+            .map_or(std::ptr::null(), |i| REASONS[i].1.as_ptr())
+    })
 }
 
 /// What one finds in a binary with `strings`, to tell what it was linked with.
