@@ -20,12 +20,34 @@
 #define SHARED 8
 #define CALLS 40
 
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static const char* uri;
 static atomic_int failures, arrived_count, lost_count, accepted, told, dead_calls;
 /* Where a handle lives for its callbacks, which may run before create and connect have returned to others. */
 typedef _Atomic(void*) home;
 
 static home shared[SHARED], homes[THREADS][ROUNDS];
+
+/* Something that threads wait for has happened, perhaps. */
+static void stir(void)
+{
+  pthread_mutex_lock(&mutex);
+  pthread_cond_broadcast(&changed);
+  pthread_mutex_unlock(&mutex);
+}
+
+/* Waits until it is so, or the patience is over. */
+static void await(int (*is_so)(void*), void* about, int seconds)
+{
+  struct timespec end;
+  clock_gettime(CLOCK_REALTIME, &end);
+  end.tv_sec += seconds;
+  pthread_mutex_lock(&mutex);
+  while (!is_so(about) && pthread_cond_timedwait(&changed, &mutex, &end) == 0)
+    ;
+  pthread_mutex_unlock(&mutex);
+}
 
 static void check(const char* what, int code)
 {
@@ -43,6 +65,7 @@ static void succeeded(void* context, MQTTAsync_successData* data)
   (void)context;
   (void)data;
   atomic_fetch_add(&told, 1);
+  stir();
 }
 
 static void failed(void* context, MQTTAsync_failureData* data)
@@ -50,6 +73,7 @@ static void failed(void* context, MQTTAsync_failureData* data)
   (void)context;
   (void)data;
   atomic_fetch_add(&told, 1);
+  stir();
 }
 
 static void request(const char* what, int code)
@@ -86,7 +110,15 @@ static int arrived(void* context, char* topic, int topic_len, MQTTAsync_message*
   MQTTAsync_freeMessage(&message);
   MQTTAsync_free(topic);
   atomic_fetch_add(&arrived_count, 1);
+  stir();
   return 1;
+}
+
+static void connected(void* context, MQTTAsync_successData* data)
+{
+  (void)context;
+  (void)data;
+  stir();
 }
 
 static void connect_it(MQTTAsync client)
@@ -94,7 +126,8 @@ static void connect_it(MQTTAsync client)
   MQTTAsync_connectOptions o = MQTTAsync_connectOptions_initializer;
   o.MQTTVersion = MQTTVERSION_3_1_1;
   o.cleansession = 1;
-  /* Not told of: the callbacks of a connect may be replaced by those of the next. */
+  /* Not counted: the callbacks of a connect may be replaced by those of the next. */
+  o.onSuccess = connected;
   check("connect", MQTTAsync_connect(client, &o));
 }
 
@@ -105,6 +138,11 @@ static void lost(void* context, char* cause)
     connect_it(atomic_load((home*)context));
 }
 
+static int is_connected(void* client)
+{
+  return MQTTAsync_isConnected(client);
+}
+
 static MQTTAsync created(const char* id, home* place)
 {
   MQTTAsync client = NULL;
@@ -112,9 +150,7 @@ static MQTTAsync created(const char* id, home* place)
   atomic_store(place, client);
   check("setCallbacks", MQTTAsync_setCallbacks(client, place, lost, arrived, NULL));
   connect_it(client);
-  struct timespec moment = {0, 1000000};
-  for (int i = 0; i < 2000 && !MQTTAsync_isConnected(client); ++i)
-    nanosleep(&moment, NULL);
+  await(is_connected, client, 2);
   return client;
 }
 
@@ -183,11 +219,21 @@ static void* run(void* argument)
   return NULL;
 }
 
+static int all_told(void* unused)
+{
+  (void)unused;
+  return told >= accepted;
+}
+
+static int more_arrived(void* before)
+{
+  return atomic_load(&arrived_count) > *(int*)before;
+}
+
 int main(int argc, char* argv[])
 {
   pthread_t threads[THREADS];
   static home after;
-  struct timespec moment = {0, 1000000};
   if (argc != 2)
     return 2;
   uri = argv[1];
@@ -201,8 +247,7 @@ int main(int argc, char* argv[])
     void* last = atomic_load(&shared[i]);
     MQTTAsync_destroy(&last);
   }
-  for (int i = 0; i < 20000 && told < accepted; ++i)
-    nanosleep(&moment, NULL);
+  await(all_told, NULL, 20);
   printf("accepted %d, told %d, dead %d, lost %d\n", accepted, told, dead_calls, lost_count);
   if (told != accepted)
     return 4;
@@ -213,8 +258,7 @@ int main(int argc, char* argv[])
   int before = atomic_load(&arrived_count);
   if (MQTTAsync_send(client, "after", 1, "x", 2, 0, &o) || MQTTAsync_waitForCompletion(client, o.token, 20000))
     return 6;
-  for (int i = 0; i < 20000 && atomic_load(&arrived_count) == before; ++i)
-    nanosleep(&moment, NULL);
+  await(more_arrived, &before, 20);
   MQTTAsync_destroy(&client);
   return failures || arrived_count == before || !accepted || !dead_calls;
 }

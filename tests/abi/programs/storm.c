@@ -19,12 +19,34 @@
 #define SHARED 8
 #define CALLS 40
 
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static const char* uri;
 static atomic_int failures, arrived_count, lost_count, dead_calls, live_calls;
 /* Where a handle lives for its callbacks, which may run before create and connect have returned to others. */
 typedef _Atomic(void*) home;
 
 static home shared[SHARED], homes[THREADS][ROUNDS];
+
+/* Something that threads wait for has happened, perhaps. */
+static void stir(void)
+{
+  pthread_mutex_lock(&mutex);
+  pthread_cond_broadcast(&changed);
+  pthread_mutex_unlock(&mutex);
+}
+
+/* Waits until it is so, or the patience is over. */
+static void await(int (*is_so)(void*), void* about, int seconds)
+{
+  struct timespec end;
+  clock_gettime(CLOCK_REALTIME, &end);
+  end.tv_sec += seconds;
+  pthread_mutex_lock(&mutex);
+  while (!is_so(about) && pthread_cond_timedwait(&changed, &mutex, &end) == 0)
+    ;
+  pthread_mutex_unlock(&mutex);
+}
 
 static void check(const char* what, int code)
 {
@@ -53,6 +75,7 @@ static int arrived(void* context, char* topic, int topic_len, MQTTClient_message
   MQTTClient_freeMessage(&message);
   MQTTClient_free(topic);
   atomic_fetch_add(&arrived_count, 1);
+  stir();
   return 1;
 }
 
@@ -152,6 +175,11 @@ static void* run(void* argument)
   return NULL;
 }
 
+static int more_arrived(void* before)
+{
+  return atomic_load(&arrived_count) > *(int*)before;
+}
+
 int main(int argc, char* argv[])
 {
   pthread_t threads[THREADS];
@@ -178,9 +206,7 @@ int main(int argc, char* argv[])
       || MQTTClient_publish(client, "after", 1, "x", 2, 0, &token)
       || MQTTClient_waitForCompletion(client, token, 20000))
     return 4;
-  struct timespec moment = {0, 1000000};
-  for (int i = 0; i < 20000 && atomic_load(&arrived_count) == before; ++i)
-    nanosleep(&moment, NULL);
+  await(more_arrived, &before, 20);
   MQTTClient_disconnect(client, 1000);
   MQTTClient_destroy(&client);
   printf("live %d, dead %d, lost %d\n", live_calls, dead_calls, lost_count);

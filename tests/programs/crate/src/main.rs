@@ -2,6 +2,7 @@
 //! come in, and says good-bye.
 //!
 //! Usage: `paho-crate URI TOPIC`
+#![forbid(unsafe_code)]
 
 use std::time::Duration;
 
@@ -18,7 +19,9 @@ fn main() -> mqtt::Result<()> {
         .finalize();
     let client = mqtt::AsyncClient::new(created)?;
     let incoming = client.start_consuming();
-    let options = mqtt::ConnectOptionsBuilder::new_v5().clean_start(true).finalize();
+    let options = mqtt::ConnectOptionsBuilder::new_v5()
+        .clean_start(true)
+        .finalize();
     let connected = client.connect(options).wait()?;
     let said = connected.connect_response().expect("what CONNACK says");
     assert_eq!((said.mqtt_version, said.session_present), (5, false));
@@ -39,12 +42,27 @@ fn main() -> mqtt::Result<()> {
         client.publish(message).wait_for(Duration::from_secs(20))?;
     }
     for _ in 0..3 {
-        let message = incoming.recv_timeout(Duration::from_secs(20)).expect("a message");
+        let message = incoming
+            .recv_timeout(Duration::from_secs(20))
+            .expect("a message");
         let message = message.expect("not a loss");
-        let (name, value) = message.properties().get_string_pair(mqtt::PropertyCode::UserProperty).expect("a pair");
-        println!("came {} with QoS {}, {name}={value}", message.payload_str(), message.qos() as i32);
+        let (name, value) = message
+            .properties()
+            .get_string_pair(mqtt::PropertyCode::UserProperty)
+            .expect("a pair");
+        println!(
+            "came {} with QoS {}, {name}={value}",
+            message.payload_str(),
+            message.qos() as i32
+        );
     }
-    client.publish(mqtt::Message::new(format!("{topic}/out/end"), "good-bye", 1)).wait()?;
+    client
+        .publish(mqtt::Message::new(
+            format!("{topic}/out/end"),
+            "good-bye",
+            1,
+        ))
+        .wait()?;
     client.disconnect(None).wait()?;
     Ok(())
 }
