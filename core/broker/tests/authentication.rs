@@ -93,7 +93,9 @@ fn anna() -> Scram {
 #[test]
 fn users_come_in_by_scram_wherever_their_session_lives() {
     let broker = broker();
-    for n in 0..8 {
+    // The shards of sessions are chosen by a seed of the broker: until some moved and some stayed.
+    let mut n = 0;
+    let stats = loop {
         let scram = match n % 3 {
             0 => anna(),
             1 => Scram::sha_512("anna", "secret", "fyko"),
@@ -102,10 +104,14 @@ fn users_come_in_by_scram_wherever_their_session_lives() {
         let mut peer = entered(&broker, &format!("c{n}"), &scram);
         subscribe(&mut peer, "t", 1);
         publish(&mut peer, "u", 2, "x");
-    }
-    let stats = broker.stats();
-    assert_eq!(stats.mqtt.authentications, 8);
-    assert!(stats.moved > 0 && stats.moved < 8, "{}", stats.moved);
+        n += 1;
+        let stats = broker.stats();
+        if n >= 8 && stats.moved > 0 && stats.moved < n {
+            break stats;
+        }
+        assert!(n < 64, "{} of {n} moved", stats.moved);
+    };
+    assert_eq!(stats.mqtt.authentications, n);
     assert_eq!(stats.passwords_checked, 0);
 }
 
