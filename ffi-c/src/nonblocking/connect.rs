@@ -50,7 +50,8 @@ impl Client {
                 let options = state.note_connect(request, &self.server_name);
                 state.connects.push(response);
                 state.next = Some(Box::new(options));
-                return Ok(());
+                drop(state);
+                return self.begin_next_if_closed();
             }
             Status::Connected if !state.disconnects.is_empty() => {
                 return Err(MQTTASYNC_COMMAND_IGNORED);
@@ -73,6 +74,19 @@ impl Client {
         drop(state);
         self.begin(options)
             .inspect_err(|_| _ = self.lock().connects.pop())
+    }
+
+    /// Begins what waits for the end of a connection, where that end has come and been told of before
+    /// anything waited for it.
+    fn begin_next_if_closed(&self) -> Result<(), Code> {
+        if self.link.status() != Status::Closed {
+            return Ok(());
+        }
+        let next = self.lock().next.take();
+        next.map_or(Ok(()), |options| {
+            self.begin(*options)
+                .inspect_err(|_| _ = self.lock().connects.pop())
+        })
     }
 
     /// Connects again as the last time, or ends the wait for an automatic reconnection. Only
