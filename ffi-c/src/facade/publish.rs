@@ -55,7 +55,11 @@ impl Client {
     pub(crate) fn publish(&self, outgoing: &Outgoing<'_>) -> Result<Token, Code> {
         let aliases = |alias, topic: &str| self.lock().aliases.resolve(alias, topic);
         let message = outgoing.message(|| self.now(), aliases);
-        let message = message.map_err(|_| MQTTCLIENT_FAILURE)?;
+        let message = message.map_err(|_| match self.is_connected() {
+            true => MQTTCLIENT_FAILURE,
+            // As Paho has it, this comes before what is wrong with the message.
+            false => MQTTCLIENT_DISCONNECTED,
+        })?;
         let noted = self.is_v5 && outgoing.qos != QoS::AtMostOnce;
         let mut blocked = false;
         loop {

@@ -47,7 +47,7 @@ impl Client {
         let aliases = |alias, topic: &str| self.lock().aliases.resolve(alias, topic);
         let message = outgoing
             .message(now, aliases)
-            .map_err(|_| MQTTASYNC_FAILURE)?;
+            .map_err(|_| self.may_send().err().unwrap_or(MQTTASYNC_FAILURE))?;
         let at_most_once = outgoing.qos == QoS::AtMostOnce;
         if !at_most_once && trace::wants(trace::MINIMUM) && self.waits_for_window() {
             let client_id = &self.client_id;
