@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
-use ternmq_broker::{Ban, Banned, Network};
+use ternmq_broker::{Ban, Banned, Event, Network};
 use toml::value::Datetime;
 
 /// What the data folder knows.
@@ -147,6 +147,27 @@ pub(crate) fn write(folder: &Path, mut bans: Vec<Ban>) -> Result<(), String> {
         File::open(folder)?.sync_all()
     };
     write().map_err(|e| format!("cannot write {}: {e}", folder.join(FILE).display()))
+}
+
+/// Does to a list what a broker has done to its own; whether that changes it.
+pub(crate) fn follow(bans: &mut Vec<Ban>, event: Event) -> bool {
+    match event {
+        Event::Banned(ban) => {
+            let known = bans.iter().position(|known| known.who == ban.who);
+            match known {
+                Some(at) if bans[at] == ban => return false,
+                Some(at) => bans[at] = ban,
+                None => bans.push(ban),
+            }
+            true
+        }
+        Event::Unbanned(who) => {
+            let before = bans.len();
+            bans.retain(|ban| ban.who != who);
+            bans.len() != before
+        }
+        _ => false,
+    }
 }
 
 /// The bans to start with: those of the configuration, and those of the folder that say something

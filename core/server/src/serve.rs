@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use ternmq_broker::store::{Restoration, Saved};
-use ternmq_broker::{Broker, CertificateUser, Config, Drain, Ending, Event, SlowSubscriber, Stats};
+use ternmq_broker::{
+    Ban, Broker, CertificateUser, Config, Drain, Ending, Event, SlowSubscriber, Stats,
+};
 
 use crate::bans;
 use crate::cli::Serve;
@@ -25,6 +27,8 @@ const WAITING: usize = 1024;
 enum Told {
     Signal(i32),
     Event(Event),
+    /// The broker has ended, and all its events have been told.
+    Over,
 }
 
 /// Runs until a signal.
@@ -53,10 +57,14 @@ pub(crate) fn run(args: &Serve) -> Result<ExitCode, String> {
         bans::join(&mut config.bans, kept);
     }
     let (tell, told) = sync_channel(WAITING);
-    config.events = Some(pass_events_on(tell.clone()));
+    let events = Some(pass_events_on(tell.clone()));
     pass_signals_on(signals, tell);
     let descriptors = rlimit::increase_nofile_limit(u64::MAX);
-    let broker = Broker::start(config.clone()).map_err(|e| e.to_string())?;
+    let watched = Config {
+        events,
+        ..config.clone()
+    };
+    let broker = Broker::start(watched).map_err(|e| e.to_string())?;
     end_with_the_broker(broker.ending());
     if let Some(restoration) = broker.restoration() {
         tell_what_is_kept(report, restoration, config.save_interval);
@@ -77,12 +85,44 @@ pub(crate) fn run(args: &Serve) -> Result<ExitCode, String> {
         &format!("{by}: stopping; once more ends at once"),
         json!({ "event": "stopping", "by": by }),
     );
-    // From now on signals find nobody.
-    drop(told);
     let (stats, slow) = (broker.stats(), broker.slow_subscribers());
-    broker.stop().map_err(|failure| failure.to_string())?;
+    stop(report, broker, data.as_ref(), &told)?;
     tell_the_sums(report, &stats, &slow);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Stops the broker, and tells what had happened before: events come by another thread than signals, so
+/// that some may still be on their way. The next signal is from whoever loses patience with clients that
+/// don't take their last messages.
+fn stop(
+    report: Report,
+    broker: Broker,
+    data: Option<&DataFolder>,
+    told: &Receiver<Told>,
+) -> Result<(), String> {
+    let mut bans = broker.bans();
+    // At once, for who loses patience: whatever has been decided stands in the list, told or not.
+    save_bans(report, bans.clone(), data);
+    let stopping = std::thread::spawn(move || broker.stop());
+    let mut bans_changed = false;
+    loop {
+        match told.recv() {
+            Ok(Told::Event(event)) => {
+                tell_of(report, &event);
+                bans_changed |= bans::follow(&mut bans, event);
+            }
+            Ok(Told::Signal(SIGHUP | SIGUSR1)) => {}
+            Ok(Told::Signal(signal)) => std::process::exit(128 + signal),
+            Ok(Told::Over) | Err(_) => break,
+        }
+    }
+    if bans_changed {
+        save_bans(report, bans, data);
+    }
+    match stopping.join() {
+        Ok(stopped) => stopped.map_err(|failure| failure.to_string()),
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
 }
 
 /// Tells what happens and keeps the bans, until something ends the server: its name.
@@ -99,7 +139,7 @@ fn listen(
         let next = told.try_recv().or_else(|_| {
             // Written once for all that came together.
             if std::mem::take(&mut bans_changed) {
-                save_bans(report, broker, data);
+                save_bans(report, broker.bans(), data);
             }
             told.recv()
         });
@@ -115,28 +155,22 @@ fn listen(
                 continue;
             }
             Told::Event(Event::Drained) => "drained",
-            Told::Event(Event::SlowSubscriber(subscriber)) => {
-                slow::tell(report, &subscriber);
-                continue;
-            }
             Told::Event(event) => {
                 bans_changed |= tell_of(report, &event);
                 continue;
             }
             Told::Signal(SIGINT) => "Ctrl-C",
             Told::Signal(_) => "SIGTERM",
+            Told::Over => "the broker has ended",
         };
-        if bans_changed {
-            save_bans(report, broker, data);
-        }
         return Ok(by);
     }
 }
 
 /// A folder that can't be written must not end a server that can go on without it.
-fn save_bans(report: Report, broker: &Broker, data: Option<&DataFolder>) {
+fn save_bans(report: Report, bans: Vec<Ban>, data: Option<&DataFolder>) {
     if let Some(data) = data
-        && let Err(error) = bans::write(data.path(), broker.bans())
+        && let Err(error) = bans::write(data.path(), bans)
     {
         report.warning(
             &format!("{error}: new bans end with this server"),
@@ -191,6 +225,10 @@ fn tell_of(report: Report, event: &Event) -> bool {
             &format!("no longer banned: {who}"),
             json!({ "event": "unbanned", "who": who.to_string() }),
         ),
+        Event::SlowSubscriber(subscriber) => {
+            slow::tell(report, subscriber);
+            return false;
+        }
         Event::Saved { saved, took } => {
             tell_what_is_saved(report, saved, *took);
             return false;
@@ -232,17 +270,17 @@ fn pass_events_on(tell: SyncSender<Told>) -> SyncSender<Event> {
                 return;
             }
         }
+        // Nobody may be there any more who wants to know.
+        let _ = tell.send(Told::Over);
     });
     sender
 }
 
-/// Once nobody listens any more, the server is stopping: the next signal is from whoever loses patience
-/// with clients that don't take their last messages.
 fn pass_signals_on(mut signals: Signals, tell: SyncSender<Told>) {
     std::thread::spawn(move || {
         for signal in signals.forever() {
-            if tell.send(Told::Signal(signal)).is_err() && ![SIGHUP, SIGUSR1].contains(&signal) {
-                std::process::exit(128 + signal);
+            if tell.send(Told::Signal(signal)).is_err() {
+                return;
             }
         }
     });

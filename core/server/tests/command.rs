@@ -500,6 +500,49 @@ fn a_ban_is_there_again_after_a_restart() {
     );
 }
 
+/// Events and signals reach the server's main thread by different threads, so that it learns of the
+/// signal while many bans are still to be told.
+#[test]
+fn what_was_decided_before_a_stop_is_told_and_kept() {
+    let folder = folder("many-bans");
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("ternmq.toml");
+    std::fs::write(&file, "[flapping]\nmax = 1\n").unwrap();
+    let (config, data) = (file.to_str().unwrap(), folder.join("data"));
+    let data = data.to_str().unwrap();
+    let args = [
+        "--listen",
+        "127.0.0.1:0",
+        "--data",
+        data,
+        "--config",
+        config,
+    ];
+    let server = Server::start(&args);
+    for n in 0..300 {
+        let id = format!("mad-{n:03}");
+        assert_eq!(connect_as(&server.url, &id), 0);
+        assert_eq!(connect_as(&server.url, &id), 0x8a);
+    }
+    let (status, said) = server.stop("TERM");
+    assert!(status.success(), "{said}");
+    assert_eq!(said.matches("banned client \"mad-").count(), 300, "{said}");
+    let kept = std::fs::read_to_string(folder.join("data/bans.json")).unwrap();
+    assert_eq!(kept.matches("\"client_id\": \"mad-").count(), 300, "{kept}");
+}
+
+/// The reason code of the CONNACK for a client with a name of 7 bytes.
+fn connect_as(url: &str, client_id: &str) -> u8 {
+    let address = url.strip_prefix("mqtt://").unwrap();
+    let mut socket = std::net::TcpStream::connect(address).unwrap();
+    let connect = [
+        b"\x10\x14\0\x04MQTT\x05\x02\0\0\0\0\x07",
+        client_id.as_bytes(),
+    ];
+    socket.write_all(&connect.concat()).unwrap();
+    packet(&mut socket)[3]
+}
+
 /// A client that gets a message and acknowledges it 50 ms later.
 fn be_late(url: &str) {
     let mut client = raw_client(url);
