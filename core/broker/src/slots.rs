@@ -33,6 +33,8 @@ pub(crate) enum Unread {
     Listed,
     /// It is over its rate: nobody looks before the shard says that it isn't any more.
     Waits,
+    /// It publishes, and another shard's mailbox is full: nobody looks before all have room.
+    Stalled,
 }
 
 /// Slots that an emptied table keeps.

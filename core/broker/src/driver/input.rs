@@ -79,7 +79,8 @@ impl Driver {
         }
     }
 
-    /// So that very many who are over their rate cost nothing, they are not in the list meanwhile.
+    /// So that very many who are over their rate, or publish while a mailbox is full, cost nothing, they
+    /// are not in the list meanwhile.
     pub(super) fn remember_unread(&mut self, conn: ConnId) {
         let Some(slot) = self.slots.get_mut(conn) else {
             return;
@@ -89,16 +90,33 @@ impl Driver {
         }
         if !slot.closing && self.shard.is_paused(conn) {
             slot.unread = Unread::Waits;
+        } else if !slot.closing && slot.publisher && self.post.is_stalled() {
+            if slot.unread != Unread::Stalled {
+                slot.unread = Unread::Stalled;
+                self.post.hold_back(conn, &self.slots);
+            }
         } else {
             slot.unread = Unread::Listed;
             self.unread.push(conn);
         }
     }
 
-    /// A connection may be read again, or its rate does not matter any more.
+    /// Every mailbox has room again: publishers are read on.
+    pub(super) fn end_stall(&mut self) {
+        for conn in self.post.held_back() {
+            if let Some(slot) = self.slots.get_mut(conn)
+                && slot.unread == Unread::Stalled
+            {
+                slot.unread = Unread::Listed;
+                self.unread.push(conn);
+            }
+        }
+    }
+
+    /// A connection may be read again, or what has kept it from that does not matter any more.
     pub(super) fn end_pause(&mut self, conn: ConnId) {
         if let Some(slot) = self.slots.get_mut(conn)
-            && slot.unread == Unread::Waits
+            && (slot.unread == Unread::Waits || slot.closing && slot.unread == Unread::Stalled)
         {
             slot.unread = Unread::Listed;
             self.unread.push(conn);

@@ -13,6 +13,7 @@ use crate::mailbox::{Batch, Offer};
 use crate::placement::Key;
 use crate::retained::SWEEP_EVERY_MS;
 use crate::shared::{Moved, Parcel};
+use crate::slots::{Slots, Unread};
 
 /// Rounds of one settling: a fast reader with a long queue is refilled a few times at once, then the
 /// others have their turn.
@@ -23,6 +24,8 @@ const ROUNDS: usize = 4;
 pub(crate) struct Post {
     pub(super) kept: Vec<Batch<Parcel>>,
     stalled: bool,
+    /// Publishers that had something to read meanwhile, some of which may be gone.
+    held_back: Vec<ConnId>,
     /// Acknowledgements for what is kept.
     owed: Option<Ticket>,
     /// What the shard was told last.
@@ -36,6 +39,7 @@ impl Post {
         Self {
             kept: (0..shards).map(|_| Batch::default()).collect(),
             stalled: false,
+            held_back: Vec::new(),
             owed: None,
             others_subscribe: false,
             not_offered: 0,
@@ -45,6 +49,25 @@ impl Post {
     /// Whether publishers are to wait.
     pub(super) fn is_stalled(&self) -> bool {
         self.stalled
+    }
+
+    /// A publisher waits. Those that are gone are sorted out when they are the larger part.
+    pub(super) fn hold_back(&mut self, conn: ConnId, slots: &Slots) {
+        if self.held_back.len() > 2 * slots.len() {
+            let waits = |conn: &ConnId| {
+                let slot = slots.get(*conn);
+                slot.is_some_and(|slot| slot.unread == Unread::Stalled)
+            };
+            self.held_back.retain(waits);
+            self.held_back.sort_unstable();
+            self.held_back.dedup();
+        }
+        self.held_back.push(conn);
+    }
+
+    /// The publishers that waited, none of which does any more.
+    pub(super) fn held_back(&mut self) -> Vec<ConnId> {
+        std::mem::take(&mut self.held_back)
     }
 }
 
@@ -281,6 +304,9 @@ impl Driver {
             } else if !self.shared.mailboxes[shard].has_room(self.number) {
                 self.post.stalled = true;
             }
+        }
+        if !self.post.stalled {
+            self.end_stall();
         }
     }
 
