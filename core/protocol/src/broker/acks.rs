@@ -8,7 +8,7 @@
 //! to that one. So the order of the answers is that of the packets [MQTT-4.6.0-2], a full mailbox or
 //! a slow disk holds acknowledgements back, and the machine does not know which of them it was.
 
-use super::connection::Stage;
+use super::connection::{Connection, Stage, write_ack};
 use super::out::Out;
 use super::shard::Shard;
 use super::sums::{ALLOWANCE, free};
@@ -64,6 +64,23 @@ impl Answer {
             Self::Packet(bytes) => 1 + (bytes.len() / size_of::<Owed>()) as u32,
         }
     }
+
+    fn write(self, with_reason: bool, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Ack(kind, packet_id, reason) => {
+                write_ack(kind, packet_id, reason, with_reason, bytes);
+            }
+            Self::Packet(packet) => bytes.extend_from_slice(&packet),
+        }
+    }
+}
+
+/// Several answers to one connection.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sum {
+    count: u64,
+    weight: u32,
+    pubacks: u32,
 }
 
 impl Acks {
@@ -88,14 +105,26 @@ impl Acks {
         self.waiting.get_mut(place as usize)
     }
 
-    /// The next of those that `ticket` covers, if it is for this connection.
-    fn pop_for(&mut self, conn: u32, serial: u32, ticket: Ticket) -> Option<Answer> {
-        let (next, its) = self.next(ticket)?;
-        if (next, its) != (conn, serial) {
-            return None;
+    /// Takes out the next ones, as far as they are for this connection and `ticket` covers them.
+    fn take_for(
+        &mut self,
+        conn: u32,
+        serial: u32,
+        ticket: Ticket,
+        mut take: impl FnMut(Answer),
+    ) -> Sum {
+        let mut sum = Sum::default();
+        while self.next(ticket) == Some((conn, serial)) {
+            let Some(owed) = self.waiting.pop_front() else {
+                break;
+            };
+            self.completed += 1;
+            sum.count += 1;
+            sum.weight += owed.answer.weight();
+            sum.pubacks += u32::from(matches!(owed.answer, Answer::Ack(PacketType::PubAck, ..)));
+            take(owed.answer);
         }
-        self.completed += 1;
-        self.waiting.pop_front().map(|owed| owed.answer)
+        sum
     }
 
     /// For whom the next of those is that `ticket` covers.
@@ -113,27 +142,24 @@ impl Shard {
         let mut done = 0;
         // A read gives many packets of one client, so those it is owed stand together.
         while let Some((id, serial)) = acks.next(ticket) {
-            let conn = self.links.conns.get_mut(id);
-            let mut conn = conn.filter(|c| c.serial == serial && c.stage != Stage::Closing);
-            while let Some(answer) = acks.pop_for(id, serial, ticket) {
-                let weight = answer.weight();
-                done += weight as usize;
-                let Some(conn) = &mut conn else {
-                    continue;
-                };
-                conn.owed -= weight;
-                self.links.stats.control_sent += 1;
-                let pool = &mut self.links.pool;
-                match answer {
-                    Answer::Ack(kind, packet_id, reason) => {
-                        conn.owed_pubacks -= u32::from(kind == PacketType::PubAck);
-                        conn.send_ack(id, kind, packet_id, reason, pool, out);
-                    }
-                    Answer::Packet(bytes) => conn
-                        .writer(id, pool, out)
-                        .append(|outbound| outbound.extend_from_slice(&bytes)),
+            let links = &mut self.links;
+            let conn = links.conns.get_mut(id);
+            let conn = conn.filter(|c| c.serial == serial && c.stage != Stage::Closing);
+            let written = match conn {
+                Some(conn) => {
+                    let explains = conn.takes_reasons();
+                    let writer = conn.writer(id, &mut links.pool, out);
+                    let written = writer.append(|bytes| {
+                        acks.take_for(id, serial, ticket, |answer| answer.write(explains, bytes))
+                    });
+                    conn.owed -= written.weight;
+                    conn.owed_pubacks -= written.pubacks;
+                    links.stats.control_sent += written.count;
+                    written
                 }
-            }
+                None => acks.take_for(id, serial, ticket, drop),
+            };
+            done += written.weight as usize;
         }
         self.links.owed_bytes -= done * size_of::<Owed>();
         if acks.waiting.is_empty() && acks.waiting.capacity() > KEPT {
@@ -195,8 +221,10 @@ impl Shard {
         reason: ReasonCode,
         out: &mut Out,
     ) {
-        self.links.conns[id].owed_pubacks += u32::from(kind == PacketType::PubAck);
-        self.owe(id, Answer::Ack(kind, packet_id, reason), out);
+        let conn = &mut self.links.conns[id];
+        conn.owed_pubacks += u32::from(kind == PacketType::PubAck);
+        let answer = Answer::Ack(kind, packet_id, reason);
+        conn.owe(id, answer, &mut self.acks, &mut self.links.owed_bytes, out);
     }
 
     /// Owes the first of these packets that the client's Maximum Packet Size lets through, the one
@@ -238,20 +266,31 @@ impl Shard {
 
     /// Owes a packet that is encoded.
     pub(super) fn answer_encoded(&mut self, id: u32, packet: Vec<u8>, out: &mut Out) {
-        self.owe(id, Answer::Packet(Box::new(packet.into())), out);
-    }
-
-    fn owe(&mut self, id: u32, answer: Answer, out: &mut Out) {
+        let answer = Answer::Packet(Box::new(packet.into()));
         let conn = &mut self.links.conns[id];
+        conn.owe(id, answer, &mut self.acks, &mut self.links.owed_bytes, out);
+    }
+}
+
+impl Connection {
+    #[inline]
+    fn owe(
+        &mut self,
+        id: u32,
+        answer: Answer,
+        acks: &mut Acks,
+        owed_bytes: &mut usize,
+        out: &mut Out,
+    ) {
         let weight = answer.weight();
-        conn.owed += weight;
-        self.links.owed_bytes += weight as usize * size_of::<Owed>();
+        self.owed += weight;
+        *owed_bytes += weight as usize * size_of::<Owed>();
         let owed = Owed {
             conn: id,
-            serial: conn.serial,
+            serial: self.serial,
             answer,
         };
-        self.acks.push(owed, out);
+        acks.push(owed, out);
     }
 }
 

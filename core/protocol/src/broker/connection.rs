@@ -212,17 +212,14 @@ impl Connection {
         pool: &mut Pool,
         out: &mut Out,
     ) {
-        let with_reason =
-            self.version.is_v5() && reason != ReasonCode::SUCCESS && self.max_packet_size >= 5;
-        let first = (kind as u8) << 4 | u8::from(kind == PacketType::PubRel) << 1;
-        let [high, low] = packet_id.to_be_bytes();
-        self.writer(id, pool, out).append(|bytes| {
-            if with_reason {
-                bytes.extend_from_slice(&[first, 3, high, low, reason.0]);
-            } else {
-                bytes.extend_from_slice(&[first, 2, high, low]);
-            }
-        });
+        let with_reason = self.takes_reasons();
+        self.writer(id, pool, out)
+            .append(|bytes| write_ack(kind, packet_id, reason, with_reason, bytes));
+    }
+
+    /// Whether acknowledgements to it may have the fifth byte, for a reason.
+    pub(super) fn takes_reasons(&self) -> bool {
+        self.version.is_v5() && self.max_packet_size >= 5
     }
 
     /// Gives a delivery the topic's alias if there is one. False when the client would not take a
@@ -242,6 +239,7 @@ impl Connection {
         }
     }
 
+    #[inline(never)]
     fn prepare_with_alias(
         &mut self,
         message: &Message,
@@ -299,9 +297,11 @@ impl Connection {
 
     #[inline]
     fn takes(&self, message: &Message, delivery: &Delivery<'_>) -> bool {
-        if self.max_packet_size == u32::MAX {
-            return true;
-        }
+        self.max_packet_size == u32::MAX || self.takes_len(message, delivery)
+    }
+
+    #[inline(never)]
+    fn takes_len(&self, message: &Message, delivery: &Delivery<'_>) -> bool {
         // The identifier is given later; any number is as long.
         let packet_id = u16::from(delivery.qos != QoS::AtMostOnce);
         let sized = Delivery {
@@ -331,5 +331,23 @@ impl Connection {
             }
             Stage::Closing => None,
         }
+    }
+}
+
+/// Writes an acknowledgement without properties: 4 bytes, and one more for a reason if there may be one.
+#[inline]
+pub(super) fn write_ack(
+    kind: PacketType,
+    packet_id: u16,
+    reason: ReasonCode,
+    with_reason: bool,
+    bytes: &mut Vec<u8>,
+) {
+    let first = (kind as u8) << 4 | u8::from(kind == PacketType::PubRel) << 1;
+    let [high, low] = packet_id.to_be_bytes();
+    if with_reason && reason != ReasonCode::SUCCESS {
+        bytes.extend_from_slice(&[first, 3, high, low, reason.0]);
+    } else {
+        bytes.extend_from_slice(&[first, 2, high, low]);
     }
 }

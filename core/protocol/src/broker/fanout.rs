@@ -135,7 +135,7 @@ fn deliver_one(
         share: 0,
     };
     links.stats.matched += 1;
-    links.deliver(copy, source, now, out);
+    links.pass_on(copy, source, now, out);
 }
 
 impl Chosen {
@@ -202,7 +202,7 @@ impl Chosen {
                 ids: &self.list,
                 share: 0,
             };
-            links.deliver(copy, source, now, out);
+            links.pass_on(copy, source, now, out);
         }
     }
 

@@ -3,7 +3,6 @@
 use super::connect::PROPERTIES;
 use super::out::{Out, RetainedOp};
 use super::rewrite::RewriteOn;
-use super::session::Parcel;
 use super::shard::Shard;
 use super::source::Source;
 use super::sums::may_hold;
@@ -15,7 +14,6 @@ use crate::session::alias::{AliasError, AliasesIn};
 use crate::session::dedupe::Received;
 use crate::session::window::{AckError, Pubrec};
 use crate::time::Time;
-use crate::weight::Weight;
 
 const NOT_FOUND: PeerError = PeerError::new(
     ReasonCode::PACKET_IDENTIFIER_NOT_FOUND,
@@ -282,9 +280,12 @@ impl Shard {
         ack: &Ack<'_>,
         now: Time,
     ) -> Result<(), PeerError> {
-        let session = self.links.conns[id].session;
-        match self.links.sessions[session].window.puback(ack.packet_id) {
-            Ok(parcel) => self.acknowledged(id, ack.packet_id, &parcel, now),
+        let (session, stats) = self.links.session_of(id);
+        match session.window.puback(ack.packet_id) {
+            Ok(parcel) => {
+                session.acknowledged(&parcel, stats);
+                self.links.completed(id, ack.packet_id, &parcel, now);
+            }
             Err(AckError::Unknown) => {}
             Err(AckError::WrongPhase(_)) => {
                 return Err(PeerError::protocol("PUBACK for a QoS 2 message"));
@@ -300,12 +301,14 @@ impl Shard {
         now: Time,
         out: &mut Out,
     ) -> Result<(), PeerError> {
-        let session = self.links.conns[id].session;
         let keeps = self.links.measures_acks();
-        let found = &mut self.links.sessions[session];
+        let (session, stats) = self.links.session_of(id);
         if ack.reason.is_error() {
-            match found.window.pubrec_refused(ack.packet_id) {
-                Ok(parcel) => self.acknowledged(id, ack.packet_id, &parcel, now),
+            match session.window.pubrec_refused(ack.packet_id) {
+                Ok(parcel) => {
+                    session.acknowledged(&parcel, stats);
+                    self.links.completed(id, ack.packet_id, &parcel, now);
+                }
                 Err(AckError::Unknown) => {}
                 Err(AckError::WrongPhase(_)) => {
                     return Err(PeerError::protocol("PUBREC for another kind of message"));
@@ -313,13 +316,10 @@ impl Shard {
             }
             return Ok(());
         }
-        let reason = match found.window.pubrec(ack.packet_id) {
+        let reason = match session.window.pubrec(ack.packet_id) {
             Ok(Pubrec::First(parcel)) => {
-                if !keeps {
-                    let weight = parcel.weight();
-                    parcel.message = None;
-                    let landed = weight - parcel.weight();
-                    found.landed(landed, &mut self.links.stats);
+                if !keeps && let Some(message) = parcel.message.take() {
+                    session.landed(message.memory(), stats);
                 }
                 ReasonCode::SUCCESS
             }
@@ -352,23 +352,17 @@ impl Shard {
         ack: &Ack<'_>,
         now: Time,
     ) -> Result<(), PeerError> {
-        let session = self.links.conns[id].session;
-        match self.links.sessions[session].window.pubcomp(ack.packet_id) {
-            Ok(parcel) => self.acknowledged(id, ack.packet_id, &parcel, now),
+        let (session, stats) = self.links.session_of(id);
+        match session.window.pubcomp(ack.packet_id) {
+            Ok(parcel) => {
+                session.acknowledged(&parcel, stats);
+                self.links.completed(id, ack.packet_id, &parcel, now);
+            }
             Err(AckError::Unknown) => {}
             Err(AckError::WrongPhase(_)) => {
                 return Err(PeerError::protocol("PUBCOMP before PUBREL"));
             }
         }
         Ok(())
-    }
-
-    /// A client has a QoS 1 or 2 message for good.
-    fn acknowledged(&mut self, id: u32, packet_id: u16, parcel: &Parcel, now: Time) {
-        let (links, weight) = (&mut self.links, parcel.weight());
-        links.stats.acknowledged += 1;
-        let session = links.conns[id].session;
-        links.sessions[session].landed(weight, &mut links.stats);
-        links.completed(id, packet_id, parcel, now);
     }
 }

@@ -196,8 +196,9 @@ struct Hand<'a> {
 impl Hand<'_> {
     /// Writes one message that came out of the queue, unless it expired meanwhile or is too large.
     fn send(&mut self, parcel: Parcel, now: Time, out: &mut Out) {
+        let weight = parcel.weight();
         self.stats.queued -= 1;
-        self.stats.queued_bytes -= parcel.weight() as u64;
+        self.stats.queued_bytes -= weight as u64;
         let Some(message) = &parcel.message else {
             return;
         };
@@ -221,8 +222,9 @@ impl Hand<'_> {
         if qos == QoS::AtMostOnce {
             let writer = self.conn.writer(self.id, self.pool, out);
             writer.publish(version, message, &delivery);
-            let session = &*self.session;
-            if let Some(mut watch) = Watch::new(self.slow, &session.client_id, session.origin) {
+            if let Some(list) = self.slow {
+                let session = &*self.session;
+                let mut watch = Watch::new(list, &session.client_id, session.origin);
                 let first = First::new(message, handed, qos);
                 watch.wrote(first, 0, self.conn, now, self.stats);
             }
@@ -230,7 +232,7 @@ impl Hand<'_> {
             let topic_alias = delivery.topic_alias;
             // Into the window first, and written from there: no second reference to the message.
             let (session, stats) = (&mut *self.session, &mut *self.stats);
-            let Some(packet_id) = session.launch(awaited(qos), parcel, stats) else {
+            let Some(packet_id) = session.launch(awaited(qos), parcel, weight, stats) else {
                 return;
             };
             let Some((_, parcel)) = self.session.window.get(packet_id) else {
@@ -241,8 +243,9 @@ impl Hand<'_> {
                 (delivery.packet_id, delivery.topic_alias) = (packet_id, topic_alias);
                 let writer = self.conn.writer(self.id, self.pool, out);
                 writer.publish(version, message, &delivery);
-                let (id, origin) = (&*self.session.client_id, self.session.origin);
-                if let Some(mut watch) = Watch::new(self.slow, id, origin) {
+                if let Some(list) = self.slow {
+                    let (id, origin) = (&*self.session.client_id, self.session.origin);
+                    let mut watch = Watch::new(list, id, origin);
                     let first = First::new(message, handed, qos);
                     watch.wrote(first, packet_id, self.conn, now, self.stats);
                 }

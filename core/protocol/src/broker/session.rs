@@ -121,7 +121,10 @@ impl Session {
 
     /// Whether a QoS 1 or 2 message of this weight need not go through the queue.
     pub(super) fn may_skip_queue(&self, weight: usize, room: Room, limits: &Limits) -> bool {
-        self.queue.is_empty() && self.may_launch(weight, limits) && self.has_share(weight, room)
+        let own = self.inflight_bytes as usize;
+        self.queue.is_empty()
+            && self.may_launch(weight, limits)
+            && may_hold(room.limit, room.total, own, weight)
     }
 
     /// Whether it may have a message of this weight more, of all that sessions may have of the shard.
@@ -129,15 +132,16 @@ impl Session {
         may_hold(room.limit, room.total, self.message_bytes(), weight)
     }
 
-    /// Takes a message that is sent now into the window, which [`may_launch`](Self::may_launch) was asked for,
-    /// and gives its Packet Identifier.
+    /// Takes a message of this weight that is sent now into the window, which
+    /// [`may_launch`](Self::may_launch) was asked for, and gives its Packet Identifier.
     pub(super) fn launch(
         &mut self,
         phase: Phase,
         parcel: Parcel,
+        weight: usize,
         stats: &mut Stats,
     ) -> Option<u16> {
-        let weight = parcel.weight();
+        debug_assert_eq!(weight, parcel.weight());
         let pushed = self.window.push(phase, parcel);
         debug_assert!(pushed.is_ok(), "may_launch was asked");
         let packet_id = pushed.ok()?;
@@ -150,6 +154,12 @@ impl Session {
         // Less than 4 GiB: see `may_launch`, and a packet is no larger than 256 MiB.
         self.inflight_bytes += weight as u32;
         stats.inflight_bytes += weight as u64;
+    }
+
+    /// The client has a QoS 1 or 2 message for good.
+    pub(super) fn acknowledged(&mut self, parcel: &Parcel, stats: &mut Stats) {
+        stats.acknowledged += 1;
+        self.landed(parcel.weight(), stats);
     }
 
     /// Something of this weight has left it.

@@ -151,7 +151,14 @@ impl Shard {
 
 impl Links {
     /// A delivery is complete: a QoS 1 or 2 message was acknowledged in full.
+    #[inline]
     pub(super) fn completed(&mut self, conn: u32, packet_id: u16, parcel: &Parcel, now: Time) {
+        if self.slow.is_some() {
+            self.measure(conn, packet_id, parcel, now);
+        }
+    }
+
+    fn measure(&mut self, conn: u32, packet_id: u16, parcel: &Parcel, now: Time) {
         let Some(list) = self.slow.as_deref_mut() else {
             return;
         };
@@ -275,17 +282,12 @@ impl<'a> First<'a> {
 }
 
 impl<'a> Watch<'a> {
-    pub(super) fn new(
-        list: &'a mut Option<Box<SlowList>>,
-        client_id: &'a str,
-        origin: Origin,
-    ) -> Option<Self> {
-        let list = list.as_deref_mut()?;
-        Some(Self {
+    pub(super) fn new(list: &'a mut SlowList, client_id: &'a str, origin: Origin) -> Self {
+        Self {
             list,
             client_id,
             origin,
-        })
+        }
     }
 
     /// `packet_id`: 0 with QoS 0.

@@ -87,6 +87,7 @@ impl<'a> Source<'a> {
     }
 
     /// Bytes of the payload.
+    #[inline]
     pub(super) fn payload_len(&self) -> usize {
         match &self.body {
             Body::Made(message) => message.payload().len(),
@@ -103,6 +104,7 @@ impl<'a> Source<'a> {
     }
 
     /// The message to keep; made by the first who asks.
+    #[inline]
     pub(super) fn message(&mut self) -> &Message {
         let origin = self.origin;
         match &mut self.body {
@@ -125,6 +127,7 @@ impl<'a> Source<'a> {
 }
 
 /// Appends a QoS 0 PUBLISH with this body.
+#[inline]
 pub(super) fn write_as_is(body: &[u8], outbound: &mut Outbound) {
     outbound.append(|bytes| {
         bytes.push(first_byte(false, QoS::AtMostOnce, false));

@@ -1,12 +1,14 @@
 //! A table keyed by Packet Identifier that costs one pointer while nobody uses it.
 
 use hashbrown::HashTable;
+use std::convert::Infallible;
 
-/// Entries for which an emptied table keeps its memory.
+/// Entries for which an emptied table keeps its memory: 2 KiB of messages in flight.
 ///
 /// Freeing at once would cost an allocation per message of a session that has one in flight at a
-/// time; keeping all would let one burst pin its peak for ever.
-const KEPT_CAPACITY: usize = 14;
+/// time, and growing again step by step for one that fills a window of some dozens and empties it;
+/// keeping all would let one burst pin its peak for ever.
+const KEPT_CAPACITY: usize = 56;
 
 /// What can be found by its Packet Identifier.
 pub(crate) trait Identified {
@@ -62,13 +64,26 @@ impl<E: Identified> IdTable<E> {
     }
 
     pub(crate) fn remove(&mut self, id: u16) -> Option<E> {
+        self.remove_unless(id, |_| None::<Infallible>)?.ok()
+    }
+
+    /// Takes an entry out, unless there is something to say against it.
+    #[inline]
+    pub(crate) fn remove_unless<R>(
+        &mut self,
+        id: u16,
+        reason: impl FnOnce(&E) -> Option<R>,
+    ) -> Option<Result<E, R>> {
         let table = self.0.as_mut()?;
         let found = table.find_entry(hash(id), |entry| entry.id() == id).ok()?;
+        if let Some(reason) = reason(found.get()) {
+            return Some(Err(reason));
+        }
         let entry = found.remove().0;
         if table.is_empty() && table.capacity() > KEPT_CAPACITY {
             self.0 = None;
         }
-        Some(entry)
+        Some(Ok(entry))
     }
 
     /// Gives the spare memory of an empty table back.

@@ -160,8 +160,25 @@ impl<T: Weight> PriorityQueue<T> {
             };
             dropped(victim, overflow);
         }
-        self.lane(priority).append(item);
+        self.lane(priority).append(item, weight);
         Pushed::Queued
+    }
+
+    /// Puts `item` behind those of its priority if that needs no room made; else it comes back.
+    #[inline]
+    pub fn push_into_room(
+        &mut self,
+        item: T,
+        weight: usize,
+        priority: u8,
+        limits: &QueueLimits,
+    ) -> Result<(), T> {
+        debug_assert_eq!(weight, item.weight());
+        if self.overflow(weight, limits).is_some() {
+            return Err(item);
+        }
+        self.lane(priority).append(item, weight);
+        Ok(())
     }
 
     /// Takes out what gives room to an item of this weight, but only items at the front of a lane for

@@ -183,8 +183,8 @@ impl<T: Weight> BoundedQueue<T> {
     }
 
     /// Appends an item whatever the limits are: the caller has asked.
-    pub(super) fn append(&mut self, item: T) {
-        self.bytes += item.weight();
+    pub(super) fn append(&mut self, item: T, weight: usize) {
+        self.bytes += weight;
         self.items.push_back(item);
     }
 

@@ -134,6 +134,7 @@ impl<T> SendWindow<T> {
     /// Takes a message that is sent now, waiting in `phase`, and gives its Packet Identifier.
     ///
     /// Hands the item back where [`can_push`](Self::can_push) is false.
+    #[inline]
     pub fn push(&mut self, phase: Phase, item: T) -> Result<u16, T> {
         debug_assert!(matches!(phase, Phase::AwaitPuback | Phase::AwaitPubrec));
         if !self.can_push() {
@@ -358,6 +359,7 @@ impl<T> SendWindow<T> {
         self.flights.release_spare();
     }
 
+    #[inline]
     fn add(&mut self, phase: Phase, standing: Standing, item: T) -> Result<u16, T> {
         let Self { ids, flights, .. } = self;
         match ids.next(flights.len(), |id| flights.contains(id)) {
@@ -369,6 +371,7 @@ impl<T> SendWindow<T> {
         }
     }
 
+    #[inline]
     fn insert(&mut self, id: u16, phase: Phase, standing: Standing, item: T) {
         let sequence = self.sequence;
         self.sequence = sequence.wrapping_add(1);
@@ -381,13 +384,15 @@ impl<T> SendWindow<T> {
         });
     }
 
+    #[inline]
     fn finish(&mut self, id: u16, phase: Phase) -> Result<T, AckError> {
-        match self.flights.get(id).map(|flight| flight.phase) {
-            Some(found) if found == phase => {}
-            Some(Phase::Reserved) | None => return Err(AckError::Unknown),
-            Some(found) => return Err(AckError::WrongPhase(found)),
-        }
-        let flight = self.flights.remove(id).ok_or(AckError::Unknown)?;
+        let unfit = |flight: &Flight<T>| match flight.phase {
+            found if found == phase => None,
+            Phase::Reserved => Some(AckError::Unknown),
+            found => Some(AckError::WrongPhase(found)),
+        };
+        let removed = self.flights.remove_unless(id, unfit);
+        let flight = removed.unwrap_or(Err(AckError::Unknown))?;
         self.quota = self
             .quota
             .saturating_add(u16::from(flight.standing == Standing::Counted));
