@@ -37,6 +37,7 @@ const OWN: &[(&str, &str)] = &[
     ("MQTTProperties_hasProperty", "0"),
     ("MQTTProperties_len", "1"),
     ("MQTTProperties_propertyCount", "0"),
+    ("MQTTProperties_read", "0"),
 ];
 
 #[test]
