@@ -58,6 +58,11 @@ impl Replays {
         self.list.first_entry().map(|entry| entry.into_mut())
     }
 
+    fn get_mut(&mut self, filter: FilterId) -> Option<&mut Replay> {
+        let number = self.numbers.get(&filter)?;
+        self.list.get_mut(number)
+    }
+
     /// Takes a filter's replay out; true when it was the first one.
     fn remove(&mut self, filter: FilterId) -> bool {
         let Some(number) = self.numbers.remove(&filter) else {
@@ -183,6 +188,22 @@ impl Shard {
             qos,
             no_local,
         });
+    }
+
+    /// A subscription was replaced and its retained messages are not due again: what is still due of
+    /// them is for the new one [MQTT-3.8.4-3], with the QoS that it grants [MQTT-3.8.4-8].
+    pub(super) fn change_replay(
+        &mut self,
+        session: u32,
+        filter: FilterId,
+        identifier: Option<NonZeroU32>,
+        qos: QoS,
+        no_local: bool,
+    ) {
+        let replays = self.links.sessions[session].replays.as_deref_mut();
+        if let Some(replay) = replays.and_then(|replays| replays.get_mut(filter)) {
+            (replay.identifier, replay.qos, replay.no_local) = (identifier, qos, no_local);
+        }
     }
 
     /// A subscription is no more [MQTT-3.10.4-2], or is made anew.

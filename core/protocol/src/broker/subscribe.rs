@@ -189,9 +189,11 @@ impl Shard {
             RetainHandling::SendIfNew => inserted.previous.is_none(), // [MQTT-3.3.1-10]
             RetainHandling::DoNotSend => false,      // [MQTT-3.3.1-11]
         };
+        let (filter, qos, no_local) = (inserted.filter, options.qos, options.no_local);
         if wanted {
-            let (qos, no_local) = (options.qos, options.no_local);
-            self.add_replay(session_slot, inserted.filter, identifier, qos, no_local);
+            self.add_replay(session_slot, filter, identifier, qos, no_local);
+        } else {
+            self.change_replay(session_slot, filter, identifier, qos, no_local);
         }
         Ok(())
     }

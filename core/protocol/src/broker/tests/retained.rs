@@ -251,6 +251,43 @@ fn subscriptions_made_anew_while_retained_messages_are_due_get_them_once_and_in_
     assert_eq!(topics, ["c", "a", "b"]);
 }
 
+/// What is still due of the first subscription is for the one that replaces it [MQTT-3.8.4-3], with the
+/// QoS that this one grants [MQTT-3.8.4-8] and its identifier.
+#[test]
+fn retained_messages_that_are_still_due_follow_a_subscription_that_is_replaced() {
+    let mut desk = Desk::with(|limits| (limits.retained_page, limits.inflight) = (1, 1));
+    let publisher = desk.client(V5_0, "p");
+    for topic in ["a", "b", "c", "d"] {
+        let mut publish = Publish::new(topic, b"x");
+        (publish.retain, publish.qos, publish.packet_id) = (true, Q1, 1);
+        desk.send(publisher, Packet::Publish(publish));
+    }
+    let client = desk.client(V5_0, "c");
+    let options = |qos, retain_handling| SubscriptionOptions {
+        qos,
+        retain_handling,
+        ..SubscriptionOptions::default()
+    };
+    let first = options(Q1, RetainHandling::SendAtSubscribe);
+    desk.subscribe_with(client, &[("#", first)], Properties::EMPTY);
+    let sent = desk.messages(client);
+    assert_eq!(sent.len(), 1, "the others wait for its acknowledgement");
+    let second = options(Q0, RetainHandling::SendIfNew);
+    let mut id = PropertiesBuf::default();
+    id.push_number(PropertyId::SubscriptionIdentifier, 7);
+    desk.subscribe_with(client, &[("#", second)], id.get());
+    desk.ack(client, PacketType::PubAck, sent[0].id);
+    let rest = desk.messages(client);
+    let rest: Vec<_> = rest
+        .iter()
+        .map(|m| (&*m.topic, m.qos, m.subscription_ids()))
+        .collect();
+    let waited = ("b", Q1, vec![]);
+    let new = |topic| (topic, Q0, vec![7]);
+    assert_eq!(rest, [waited, new("c"), new("d")]);
+    desk.check_books();
+}
+
 /// Each of them once cost a walk over all others of the packet: minutes in which nobody else was
 /// served.
 #[test]
