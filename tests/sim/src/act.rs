@@ -1,15 +1,20 @@
 //! What clients do, and what is done to them.
 
+use ternmq_protocol::broker::EXCLUSIVE_PREFIX;
 use ternmq_protocol::client::{Options, State};
 use ternmq_protocol::codec::{
     Properties, PropertiesBuf, PropertyId, QoS, Request, RetainHandling, SubscriptionOptions,
 };
 use ternmq_protocol::{Message, ProtocolVersion, ReasonCode, Time};
 
+use crate::intake::is_exclusive;
 use crate::ledger::{Note, Record, is_lossy, is_shared, payload};
 use crate::peer::{Peer, Pending, message_properties, push};
-use crate::plan::LARGEST;
+use crate::plan::{LARGEST, REWRITTEN};
 use crate::world::World;
+
+/// Topics that clients want to have for themselves.
+const ALONE: [&str; 2] = ["x/1", "x/2"];
 
 const QOS: [QoS; 3] = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
 
@@ -42,12 +47,12 @@ impl World {
     }
 
     fn publish(&mut self, number: usize) -> Result<(), String> {
-        let mut topic = self.random.topic();
+        let mut topic = self.any_topic();
         let mut qos = self.random.pick(&QOS);
         let burst = self.random.one_in(2);
         for _ in 0..1 + self.random.below(4) {
             if !burst {
-                (topic, qos) = (self.random.topic(), self.random.pick(&QOS));
+                (topic, qos) = (self.any_topic(), self.random.pick(&QOS));
             }
             let note = self.ledger.notes.len() as u32;
             let v5 = self.peers[number].version().is_v5();
@@ -62,23 +67,29 @@ impl World {
                 0 => self.random.between(4_000, LARGEST as u64) as usize,
                 _ => 8 + self.random.below(60),
             };
+            let delay = match self.plan.delayed {
+                Some(_) if !clears && self.random.one_in(6) => {
+                    Some(self.random.pick(&[0, 1, 3, 60]))
+                }
+                _ => None,
+            };
             let made = Note {
-                publisher: number,
-                topic: topic.clone(),
-                qos,
                 retain,
                 properties: properties.get().as_bytes().to_vec(),
                 expiry: expiry.filter(|_| !clears),
-                len,
-                published: None,
-                accepted: 0,
-                accepted_in: 0,
-                republished: false,
-                retained_until: None,
+                delay,
+                ..Note::new(number, topic.clone(), qos, len)
             };
             self.send(number, note, made, properties)?;
         }
         Ok(())
+    }
+
+    fn any_topic(&mut self) -> String {
+        match self.plan.exclusive && self.random.one_in(6) {
+            true => String::from(self.random.pick(&ALONE)),
+            false => self.random.topic(),
+        }
     }
 
     fn send(
@@ -96,22 +107,21 @@ impl World {
             push(&mut properties, PropertyId::MessageExpiryInterval, expiry);
         }
         let properties = properties.get();
-        let message = Message::new(
-            &made.topic,
-            &bytes,
-            made.qos,
-            made.retain,
-            properties,
-            self.now,
-        )
-        .map_err(|error| format!("{made:?}: {error:?}"))?;
+        let named = match self.plan.rewrites && self.random.one_in(4) {
+            true => made.named(REWRITTEN),
+            false => made.named(""),
+        };
+        let message = Message::new(&named, &bytes, made.qos, made.retain, properties, self.now)
+            .map_err(|error| format!("{made:?}: {error:?}"))?;
         self.note(format_args!(
             "client {number}: publishes message {note} {made:?}"
         ));
         self.ledger.notes.push(made);
         match self.peers[number].session.publish(self.now, message) {
             Ok(token) => {
-                self.ledger.publish(note, self.step);
+                if self.ledger.note(note)?.delay.is_none() {
+                    self.ledger.publish(note, self.step);
+                }
                 if token.0 != 0 {
                     let old = self.peers[number]
                         .pending
@@ -130,8 +140,11 @@ impl World {
     fn free_filters(&mut self, number: usize, most: usize) -> Vec<String> {
         let mut filters: Vec<String> = Vec::new();
         for _ in 0..1 + self.random.below(most) {
-            let filter = match self.random.one_in(2) {
+            let filter = match self.plan.shares.is_some() && self.random.one_in(2) {
                 true => self.random.shared_filter(),
+                false if self.plan.exclusive && self.random.one_in(4) => {
+                    format!("{EXCLUSIVE_PREFIX}{}", self.random.pick(&ALONE))
+                }
                 false => self.random.filter(),
             };
             let busy = self.peers[number].pending.values().any(|p| match p {
@@ -162,9 +175,11 @@ impl World {
         if let Some(id) = id {
             push(&mut properties, PropertyId::SubscriptionIdentifier, id);
         }
+        let named: Vec<String> = filters.iter().map(|filter| self.written(filter)).collect();
         let requests: Vec<Request<'_>> = filters
             .iter()
-            .map(|filter| (filter.as_str(), self.options_for(filter, v5)))
+            .zip(&named)
+            .map(|(filter, named)| (named.as_str(), self.options_for(filter, v5)))
             .collect();
         if requests.is_empty() {
             return Ok(());
@@ -175,17 +190,26 @@ impl World {
             .subscribe(self.now, &requests, properties.get());
         let token = sent.map_err(|error| format!("client {number}: {error}"))?;
         let mut records = Vec::new();
-        for (filter, options) in requests {
+        for (filter, (_, options)) in filters.iter().zip(requests) {
             self.note(format_args!(
                 "client {number}: subscribes to {filter:?} {options:?}"
             ));
-            let record = Record::new(filter.to_owned(), options, id, self.step);
+            let record = Record::new(filter.clone(), options, id, self.step);
             let at = self.ledger.subscribe(epoch, record);
-            records.push((at, options.qos, filter.to_owned()));
+            records.push((at, options.qos, filter.clone()));
         }
         let pending = Pending::Subscribe(records);
         self.peers[number].pending.insert(token.0, pending);
         Ok(())
+    }
+
+    /// What a filter is called when the server is to rewrite it, now and then.
+    fn written(&mut self, filter: &str) -> String {
+        let plain = !is_shared(filter) && !is_exclusive(filter);
+        match plain && self.plan.rewrites && self.random.one_in(4) {
+            true => format!("{REWRITTEN}{filter}"),
+            false => filter.to_owned(),
+        }
     }
 
     fn options_for(&mut self, filter: &str, v5: bool) -> SubscriptionOptions {
@@ -244,7 +268,9 @@ impl World {
             return Ok(());
         }
         let epoch = self.links[link].epoch;
-        let refs: Vec<&str> = filters.iter().map(String::as_str).collect();
+        let named: Vec<String> = filters.iter().map(|filter| self.written(filter)).collect();
+        let refs: Vec<&str> = named.iter().map(String::as_str).collect();
+        let peer = &mut self.peers[number];
         let sent = peer.session.unsubscribe(self.now, &refs, Properties::EMPTY);
         let token = sent.map_err(|error| format!("client {number}: {error}"))?;
         self.note(format_args!(

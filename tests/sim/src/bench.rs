@@ -1,16 +1,13 @@
 //! The simulated broker for raw clients, whose bytes somebody else writes and reads: shards, mail
 //! between them and the network, without the clients and models of a run.
 
-use std::collections::BTreeMap;
-
 use ternmq_broker::{Config, Drain};
 use ternmq_protocol::broker::Claims;
 use ternmq_protocol::broker::retained::Retained;
-use ternmq_protocol::codec::FrameBuffer;
 use ternmq_protocol::{ProtocolVersion, Time};
 
 use crate::door::Door;
-use crate::pipe::Pipe;
+use crate::fault::Faults;
 use crate::plan::Plan;
 use crate::random::Random;
 use crate::trace::Trace;
@@ -44,7 +41,7 @@ impl Bench {
         let mut random = Random::new(seed);
         let plan = Plan::bench(&mut random, config);
         let door = Door::new(config)?;
-        let mut world = World::bare(seed, random, plan, Trace::new(traced));
+        let mut world = World::bare(seed, random, plan, Faults::new(None, 0), Trace::new(traced));
         world.scripted = true;
         world.door = door;
         world.claims = Claims::new(config.limits.exclusive);
@@ -65,26 +62,9 @@ impl Bench {
         let world = &mut self.world;
         let arrives = world.later();
         let number = world.links.len();
-        world.links.push(Link {
-            peer: number,
-            up: Pipe::new(world.plan.pipe),
-            down: Pipe::new(world.plan.pipe),
-            server: End::Arriving(arrives),
-            client_open: true,
-            to_flush: false,
-            accepted: world.now,
-            version: ProtocolVersion::V5_0,
-            admitted: false,
-            epoch: 0,
-            present: false,
-            keep_alive: 0,
-            last_in: world.now,
-            ending: false,
-            held: Vec::new(),
-            tap_up: FrameBuffer::default(),
-            tap_down: FrameBuffer::default(),
-            aliases: BTreeMap::new(),
-        });
+        let (now, pipe) = (world.now, world.plan.pipe);
+        let link = Link::new(number, ProtocolVersion::V5_0, now, arrives, pipe);
+        world.links.push(link);
         world.live.push(number);
         world.note(format_args!("link {number} opens"));
         number

@@ -3,6 +3,7 @@
 use ternmq_protocol::ReasonCode;
 use ternmq_protocol::client::{Cause, DropReason, Event, Token};
 
+use crate::intake::is_exclusive;
 use crate::peer::Pending;
 use crate::world::World;
 
@@ -50,7 +51,9 @@ impl World {
                 Ok(())
             }
             Event::Message(incoming) => {
-                if let Some(collected) = &mut self.peers[number].collected {
+                if let Some(collected) = &mut self.peers[number].collected
+                    && incoming.retain
+                {
                     let note = crate::ledger::note_of(incoming.message.payload());
                     let topic = incoming.message.topic().to_owned();
                     collected.push((topic, note.unwrap_or(u32::MAX)));
@@ -65,6 +68,13 @@ impl World {
                             || reason == ReasonCode::PACKET_IDENTIFIER_NOT_FOUND =>
                     {
                         self.completed(note)
+                    }
+                    // More were to be published later than the server takes.
+                    Some(Pending::Publish(note))
+                        if reason == ReasonCode::QUOTA_EXCEEDED
+                            && self.ledger.note(note)?.delay.is_some() =>
+                    {
+                        Ok(())
                     }
                     other => Err(format!("{token:?} {reason:?} for {other:?}")),
                 }
@@ -102,7 +112,11 @@ impl World {
         let Some(Pending::Subscribe(records)) = pending else {
             return Err(format!("SUBACK for {token:?}, {pending:?}"));
         };
-        for ((at, qos, _), code) in records.into_iter().zip(codes) {
+        for ((at, qos, filter), code) in records.into_iter().zip(codes) {
+            if is_exclusive(&filter) && code.is_error() {
+                self.ledger.refused(epoch, at, self.step);
+                continue;
+            }
             if code.0 != qos as u8 {
                 return Err(format!("{code:?} granted for {qos:?}"));
             }
@@ -113,7 +127,7 @@ impl World {
 
     fn completed(&mut self, note: u32) -> Result<(), String> {
         let note = self.ledger.note(note)?;
-        match note.accepted == 0 && note.len > 0 {
+        match note.accepted.max(note.delayed) == 0 && note.len > 0 {
             true => Err(format!("{note:?} is complete and was never accepted")),
             false => Ok(()),
         }

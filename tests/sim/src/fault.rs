@@ -27,11 +27,37 @@ pub enum Fault {
     ForgetClose,
     /// A shard is not told that a deadline has passed.
     SkipTimeouts,
+    /// The second half of a batch of messages for another shard is lost.
+    LoseSplit,
+    /// What is for a full mailbox gets in before what was kept for it.
+    PassKept,
+    /// A client is told that it has a subscription alone which another one has.
+    GrantAll,
+    /// Shards don't know how much a queue may hold.
+    ForgetQueueLimit,
+    /// Shards don't know how fast clients may be.
+    ForgetRates,
+    /// Shards don't know which topics come first.
+    ForgetPriorities,
+    /// Shards don't know how many messages may be on their way to a client.
+    ForgetInflight,
+    /// Shards don't know how many topic aliases they may set.
+    ForgetAliases,
+    /// Shards don't know that a topic has another name.
+    ForgetRewrite,
+    /// The clock of a shard is ahead of all others when a deadline has passed.
+    FastClock,
+    /// A PUBLISH with QoS 0 vanishes between a shard and the network.
+    StealMessage,
+    /// What came in from a hostile client is taken for that of another one.
+    BlameNeighbour,
+    /// Shards don't know how large the packets are that clients take.
+    ForgetPacketSize,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 12] = [
+    pub const ALL: [Fault; 25] = [
         Self::DropMail,
         Self::DuplicateMail,
         Self::ReorderMail,
@@ -44,6 +70,19 @@ impl Fault {
         Self::MisplaceSession,
         Self::ForgetClose,
         Self::SkipTimeouts,
+        Self::LoseSplit,
+        Self::PassKept,
+        Self::GrantAll,
+        Self::ForgetQueueLimit,
+        Self::ForgetRates,
+        Self::ForgetPriorities,
+        Self::ForgetInflight,
+        Self::ForgetAliases,
+        Self::ForgetRewrite,
+        Self::FastClock,
+        Self::StealMessage,
+        Self::BlameNeighbour,
+        Self::ForgetPacketSize,
     ];
 
     /// `drop-mail` for [`Fault::DropMail`].
@@ -103,6 +142,13 @@ impl Faults {
                 false
             }
         }
+    }
+
+    /// Whether this is the fault of the run, which is there from the beginning.
+    pub(crate) fn begins(&mut self, fault: Fault) -> bool {
+        let begins = self.fault == Some(fault);
+        self.has_struck |= begins;
+        begins
     }
 
     /// Whether the fault of the run has happened.

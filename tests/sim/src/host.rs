@@ -1,18 +1,18 @@
-//! The broker around the shards: placement, mail between shards, the retained store. It stands in
-//! for the real driver, with chance where that one has threads.
+//! The broker around the shards: placement, sockets, the retained store. It stands in for the real
+//! driver, with chance where that one has threads.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::IoSlice;
-use std::sync::Arc;
 
+use ternmq_protocol::Time;
 use ternmq_protocol::broker::{
-    self, Admission, AdmitRequest, Applied, ConnId, ListenerId, Out, Page, Parked, RetainedOp,
-    RetainedTicket, Shard, ShardConfig, SlowLimits, To,
+    Admission, AdmitRequest, Applied, ClaimOp, ConnId, ListenerId, Out, Page, RetainedOp,
+    RetainedTicket, Shard, ShardConfig, Ticket,
 };
-use ternmq_protocol::{Message, Time};
+use ternmq_protocol::outbound::Outbound;
 
 use crate::fault::Fault;
-use crate::plan::Plan;
+use crate::mail::{Kept, Letter};
 use crate::world::{End, World};
 
 /// Most bytes of one read from a socket.
@@ -25,58 +25,12 @@ pub(crate) struct Host {
     out: Out,
     /// Links by connection number.
     pub(crate) conns: BTreeMap<u32, usize>,
-}
-
-/// What one shard sends another, in order.
-#[derive(Debug)]
-pub(crate) enum Letter {
-    Publishes(Vec<Message>),
-    Share(broker::Letter),
-    Move(Box<Parked>, usize),
-}
-
-/// Letters under way between two shards, with the time they arrive.
-pub(crate) type Mail = VecDeque<(Time, Letter)>;
-
-/// Where groups are at home.
-#[derive(Debug, Default)]
-pub(crate) struct Homes {
-    /// Shard, and members that have joined by a letter and not left by one.
-    homes: BTreeMap<Arc<str>, (usize, i32)>,
-    /// By shard: members on their way there, and when the last of them arrives.
-    joining: BTreeMap<usize, (usize, Time)>,
-}
-
-impl Homes {
-    pub(crate) fn len(&self) -> usize {
-        self.homes.len()
-    }
-
-    /// Groups at home on a shard, or about to be.
-    pub(crate) fn on(&self, shard: usize) -> u64 {
-        self.homes.values().filter(|(at, _)| *at == shard).count() as u64
-    }
-
-    fn find(&mut self, group: &Arc<str>, members: i32, asks: usize) -> usize {
-        match self.homes.get_mut(group) {
-            Some((shard, count)) => {
-                *count += members;
-                *shard
-            }
-            None => {
-                if members > 0 {
-                    self.homes.insert(group.clone(), (asks, members));
-                }
-                asks
-            }
-        }
-    }
-
-    fn gone(&mut self, group: &str) {
-        if self.homes.get(group).is_some_and(|(_, count)| *count <= 0) {
-            self.homes.remove(group);
-        }
-    }
+    /// By shard, what its mailbox has no room for.
+    pub(crate) kept: BTreeMap<usize, Kept>,
+    /// Acknowledgements for what is kept.
+    pub(crate) owed: Option<Ticket>,
+    /// Links whose SUBSCRIBE waits for an answer of the table of exclusive subscriptions.
+    asking: VecDeque<Option<usize>>,
 }
 
 /// Where sessions live.
@@ -109,25 +63,14 @@ impl Directory {
 }
 
 impl Host {
-    pub(crate) fn new(number: usize, seed: u64, plan: &Plan) -> Self {
-        let number = number as u16;
+    pub(crate) fn new(config: ShardConfig) -> Self {
         Self {
-            shard: Shard::new(ShardConfig {
-                number,
-                seed,
-                limits: plan.limits.clone(),
-                shares: plan.shares.clone(),
-                topics: plan.topics.clone(),
-                // Every other world knows who is late, and is the same but for that.
-                slow: seed.is_multiple_of(2).then(|| SlowLimits {
-                    threshold_ms: 1,
-                    entries: 2,
-                    ..SlowLimits::default()
-                }),
-                ..ShardConfig::default()
-            }),
+            shard: Shard::new(config),
             out: Out::default(),
             conns: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            owed: None,
+            asking: VecDeque::new(),
         }
     }
 }
@@ -139,16 +82,40 @@ impl World {
         shard: usize,
         call: impl FnOnce(&mut Shard, Time, &mut Out) -> R,
     ) -> Result<R, String> {
-        let result = self.call_unsettled(shard, call);
+        let result = self.call_unsettled(shard, None, call)?;
         self.settle(shard)?;
         Ok(result)
     }
 
-    fn call_unsettled<R>(
+    /// The same without what follows. Packets that the shard handles are of this link.
+    pub(crate) fn call_unsettled<R>(
+        &mut self,
+        shard: usize,
+        link: Option<usize>,
+        call: impl FnOnce(&mut Shard, Time, &mut Out) -> R,
+    ) -> Result<R, String> {
+        let (result, packets, closing) = self.call_unnoticed(shard, call);
+        self.learn(shard, link, packets, &closing)?;
+        self.note_claims(shard, link);
+        Ok(result)
+    }
+
+    /// A SUBSCRIBE of this link may wait for the table of exclusive subscriptions now.
+    fn note_claims(&mut self, shard: usize, link: Option<usize>) {
+        let Host { out, asking, .. } = &mut self.hosts[shard];
+        let takes = out
+            .claims
+            .iter()
+            .filter(|op| matches!(op, ClaimOp::Take(_)));
+        asking.resize(takes.count(), link);
+    }
+
+    /// A call; how many packets were handled, and which connections are to be closed.
+    fn call_unnoticed<R>(
         &mut self,
         shard: usize,
         call: impl FnOnce(&mut Shard, Time, &mut Out) -> R,
-    ) -> R {
+    ) -> (R, u64, Vec<ConnId>) {
         let others = self.hosts.iter().enumerate();
         let interested = others
             .filter(|(other, _)| *other != shard)
@@ -162,16 +129,40 @@ impl World {
             ..
         } = &mut self.hosts[shard];
         machine.set_peers_interested(interested);
-        call(machine, self.now, out)
+        let (packets, closing) = (machine.stats().packets_received, out.closing.len());
+        let result = call(machine, self.now, out);
+        let packets = machine.stats().packets_received - packets;
+        (result, packets, out.closing[closing..].to_vec())
     }
 
     /// What is due in a shard comes before anything else that happens to it now.
     pub(crate) fn pass_time(&mut self, shard: usize) -> Result<(), String> {
-        self.truth.pass(shard, self.now);
-        self.apply_news();
         let due = self.hosts[shard].shard.poll_timeout();
         if due.is_some_and(|at| at <= self.now) && !self.faults.has_struck(Fault::SkipTimeouts) {
-            self.call(shard, |shard, now, out| shard.handle_timeout(now, out))?;
+            let ahead = match self.faults.strikes(Fault::FastClock) {
+                true => 1_500,
+                false => 0,
+            };
+            let (_, packets, closing) = self.call_unnoticed(shard, |shard, now, out| {
+                shard.handle_timeout(now.after(ahead), out);
+            });
+            // Of several things that were due at once nobody can say which came first.
+            let due = self.truth.due(shard, self.now) + closing.len() + usize::from(packets > 0);
+            self.certain = due <= 1;
+            self.pass_truth(shard);
+            let mut links = self.hosts[shard].conns.values().copied();
+            let held = links
+                .find(|link| self.is_held(*link))
+                .filter(|_| packets > 0);
+            self.learn(shard, held, packets, &closing)?;
+            self.note_claims(shard, held);
+            // Some may have been for now.
+            self.certain = false;
+            self.pass_truth_to(shard);
+            self.be_certain();
+            self.settle(shard)?;
+        } else {
+            self.pass_truth(shard);
         }
         self.check_overdue(shard)?;
         self.check_books(shard)
@@ -181,7 +172,9 @@ impl World {
     pub(crate) fn accept(&mut self, link: usize) -> Result<(), String> {
         let shard = self.random.below(self.hosts.len());
         self.pass_time(shard)?;
-        let conn = self.call_unsettled(shard, |shard, now, _| shard.open(now, ListenerId(0), None));
+        let conn = self.call_unsettled(shard, None, |shard, now, _| {
+            shard.open(now, ListenerId(0), None)
+        })?;
         let Some(conn) = conn else {
             return Err("a connection was refused though the limit is far".into());
         };
@@ -200,14 +193,9 @@ impl World {
             return Ok(());
         };
         debug_assert_eq!(conn, conn_now);
-        let most = match self.random.one_in(3) {
-            true => 1 + self.random.below(16),
-            false => SCRATCH,
-        };
-        let now = self.now;
-        let input = self.links[link].up.read(now, most);
+        let input = self.read(link, shard);
         if input.is_empty() {
-            if self.links[link].up.at_end(now) {
+            if self.links[link].up.at_end(self.now) {
                 self.note(format_args!("server: end of link {link}"));
                 self.let_members_in(shard)?;
                 return self.server_close(link);
@@ -219,10 +207,42 @@ impl World {
         let End::Open(shard, conn) = self.links[link].server else {
             return Ok(());
         };
-        self.tap_up(link, &input)?;
-        self.call(shard, |shard, now, out| {
+        self.tap_up(link, &input);
+        let conn = self.neighbour(link, shard).unwrap_or(conn);
+        self.call_unsettled(shard, Some(link), |shard, now, out| {
             shard.handle_input(conn, now, &input, out);
-        })
+        })?;
+        self.settle(shard)
+    }
+
+    /// The innocent connection that a fault takes a hostile one for.
+    fn neighbour(&mut self, link: usize, shard: usize) -> Option<ConnId> {
+        let mut conns = self.hosts[shard].conns.iter();
+        let found = conns.find(|(_, other)| {
+            let other = &self.links[**other];
+            other.is_honest() && other.admitted
+        });
+        let conn = ConnId(*found.filter(|_| self.links[link].hostile)?.0);
+        self.faults.strikes(Fault::BlameNeighbour).then_some(conn)
+    }
+
+    /// Bytes that a shard reads. Where rates hold packets back, at most one link of a shard has some
+    /// held, so that it is known whose they are when they are handled.
+    fn read(&mut self, link: usize, shard: usize) -> Vec<u8> {
+        let mut most = match self.random.one_in(3) {
+            true => 1 + self.random.below(16),
+            false => SCRATCH,
+        };
+        let mut conns = self.hosts[shard].conns.values();
+        let found = &self.links[link];
+        if found.is_honest()
+            && self.plan.rates.is_some()
+            && (!found.admitted || conns.any(|other| self.is_held(*other)))
+        {
+            most = most.min(missing(&found.unhandled));
+        }
+        let now = self.now;
+        self.links[link].up.read(now, most)
     }
 
     /// A shard takes its mail before it reads: whoever was told to be a member of a group is one.
@@ -258,44 +278,6 @@ impl World {
         Ok(())
     }
 
-    /// The first letter from one shard to another arrives.
-    pub(crate) fn deliver_mail(&mut self, from: usize, to: usize) -> Result<(), String> {
-        self.pass_time(to)?;
-        let Some((_, letter)) = self.mail[from][to].pop_front() else {
-            return Ok(());
-        };
-        match letter {
-            Letter::Publishes(messages) => {
-                self.note(format_args!(
-                    "mail {from} to {to}: {} messages",
-                    messages.len()
-                ));
-                self.call(to, |shard, now, out| {
-                    shard.handle_publishes(now, &messages, out);
-                })
-            }
-            Letter::Share(letter) => {
-                self.note(format_args!("mail {from} to {to}: {letter:?}"));
-                if letter.members() > 0
-                    && let Some((count, _)) = self.homes.joining.get_mut(&to)
-                {
-                    *count -= 1;
-                }
-                self.call(to, |shard, now, out| shard.handle_letter(letter, now, out))
-            }
-            Letter::Move(parked, link) => {
-                self.note(format_args!("link {link} moves from {from} to {to}"));
-                let id = parked.client_id().to_owned();
-                let adopted = self.call_unsettled(to, |shard, now, _| shard.adopt(now, *parked));
-                let Some(conn) = adopted else {
-                    return Err("a connection was not adopted though the limit is far".into());
-                };
-                self.attach(link, to, conn);
-                self.admit(link, to, conn, &id)
-            }
-        }
-    }
-
     /// Closes the server's end of a link, whatever is still to be said.
     fn server_close(&mut self, link: usize) -> Result<(), String> {
         let End::Open(shard, conn) = self.links[link].server else {
@@ -305,6 +287,8 @@ impl World {
         if self.faults.strikes(Fault::ForgetClose) {
             return Ok(());
         }
+        let lost = self.hosts[shard].shard.outbound(conn).map(drain);
+        self.tap_lost(link, shard, &lost.unwrap_or_default())?;
         let arrives = self.later();
         let link = &mut self.links[link];
         link.server = End::Closed;
@@ -314,7 +298,7 @@ impl World {
         self.call(shard, |shard, now, out| shard.handle_closed(conn, now, out))
     }
 
-    fn attach(&mut self, link: usize, shard: usize, conn: ConnId) {
+    pub(crate) fn attach(&mut self, link: usize, shard: usize, conn: ConnId) {
         self.note(format_args!(
             "link {link} is connection {} of {shard}",
             conn.0
@@ -324,14 +308,14 @@ impl World {
     }
 
     /// Carries out what a shard asks for, in the order of its manual.
-    fn settle(&mut self, shard: usize) -> Result<(), String> {
+    pub(crate) fn settle(&mut self, shard: usize) -> Result<(), String> {
         loop {
             let out = &mut self.hosts[shard].out;
             if out.is_empty() {
                 break;
             }
             if !out.claims.is_empty() {
-                self.settle_claims(shard);
+                self.settle_claims(shard)?;
                 continue;
             }
             let retained = std::mem::take(&mut out.retained);
@@ -348,24 +332,20 @@ impl World {
             let letters = std::mem::take(&mut out.letters);
             let gone = std::mem::take(&mut out.groups_gone);
             let pages = self.keep_retained(retained);
-            self.hand_out(shard, letters);
+            self.hand_out(shard, letters)?;
             for group in gone {
                 self.homes.gone(&group);
             }
             self.post(shard, publishes);
-            if let Some(ticket) = owed {
-                self.call_unsettled(shard, |shard, _, out| shard.complete(ticket, out));
-            }
-            for (ticket, page) in pages {
-                self.call_unsettled(shard, |shard, now, out| {
-                    shard.handle_retained(ticket, page, now, out);
-                });
+            self.complete(shard, owed)?;
+            for (filter, ticket, page) in pages {
+                self.replay(shard, &filter, ticket, page)?;
             }
             for request in authentications {
                 let answer = self.door.hear(shard, &request, &mut self.random);
-                self.call_unsettled(shard, |shard, now, out| {
+                self.call_unsettled(shard, None, |shard, now, out| {
                     shard.authenticate(request.conn, now, answer, out);
-                });
+                })?;
             }
             for request in admissions {
                 self.answer(shard, &request)?;
@@ -376,7 +356,8 @@ impl World {
                 });
             }
             for conn in unfinished {
-                self.call_unsettled(shard, |shard, now, out| shard.resume(conn, now, out));
+                let link = self.hosts[shard].conns.get(&conn.0).copied();
+                self.call_unsettled(shard, link, |shard, now, out| shard.resume(conn, now, out))?;
             }
             self.close_all(shard, &closing)?;
             for conn in dirty {
@@ -385,16 +366,11 @@ impl World {
                 }
             }
         }
+        self.meter_all()?;
         self.check_books(shard)
     }
 
     fn close_all(&mut self, shard: usize, closing: &[ConnId]) -> Result<(), String> {
-        // Several may end in one turn, and the shard has published the wills of all of them.
-        for conn in closing {
-            if let Some(link) = self.hosts[shard].conns.get(&conn.0) {
-                self.truth_closed(*link)?;
-            }
-        }
         for conn in closing {
             let Some(link) = self.hosts[shard].conns.get(&conn.0).copied() else {
                 return Err(format!("shard {shard} closes {conn:?}, which is not open"));
@@ -406,109 +382,56 @@ impl World {
         Ok(())
     }
 
-    fn settle_claims(&mut self, shard: usize) {
-        for op in std::mem::take(&mut self.hosts[shard].out.claims) {
-            if let Some((ticket, granted)) = self.claims.apply(op) {
-                self.call_unsettled(shard, |shard, now, out| {
-                    shard.handle_claims(ticket, &granted, now, out);
-                });
+    fn settle_claims(&mut self, shard: usize) -> Result<(), String> {
+        let host = &mut self.hosts[shard];
+        let mut asking = std::mem::take(&mut host.asking);
+        for op in std::mem::take(&mut host.out.claims) {
+            let Some((ticket, mut granted)) = self.claims.apply(op) else {
+                continue;
+            };
+            if granted.contains(&false) && self.faults.strikes(Fault::GrantAll) {
+                granted.fill(true);
             }
+            let link = asking.pop_front().flatten();
+            let (_, packets, closing) = self.call_unnoticed(shard, |shard, now, out| {
+                shard.handle_claims(ticket, &granted, now, out);
+            });
+            if let Some(link) = link {
+                self.take_claims(link, &granted)?;
+            }
+            self.learn(shard, link, packets, &closing)?;
+            self.note_claims(shard, link);
         }
+        Ok(())
     }
 
-    fn keep_retained(&mut self, ops: Vec<RetainedOp>) -> Vec<(RetainedTicket, Page)> {
+    /// The pages that were asked for, each with the filter it is for.
+    fn keep_retained(&mut self, ops: Vec<RetainedOp>) -> Vec<(Box<str>, RetainedTicket, Page)> {
         let mut pages = Vec::new();
         for op in ops {
+            let asked = match &op {
+                RetainedOp::Page { filter, .. } => filter.clone(),
+                _ => Box::default(),
+            };
             if !matches!(op, RetainedOp::Page { .. }) && self.faults.strikes(Fault::LoseRetained) {
                 continue;
             }
             match op.apply(&mut self.store, self.now) {
                 Applied::Done => {}
                 Applied::Full(full, _) => self.note(format_args!("retained store full: {full:?}")),
-                Applied::Page(ticket, page) => pages.push((ticket, page)),
+                Applied::Page(ticket, page) => pages.push((asked, ticket, page)),
             }
         }
         pages
-    }
-
-    /// Brings letters on their way, those of the shard to itself at once.
-    fn hand_out(&mut self, from: usize, letters: Vec<(To, broker::Letter)>) {
-        for (to, letter) in letters {
-            let to = match to {
-                To::Shard(number) => usize::from(number),
-                To::Home(group) => {
-                    let home = self.homes.find(&group, letter.members(), from);
-                    let astray = home != from && self.faults.strikes(Fault::MisplaceLetter);
-                    if astray { from } else { home }
-                }
-            };
-            if to == from {
-                self.call_unsettled(from, |shard, now, out| {
-                    shard.handle_letter(letter, now, out)
-                });
-                continue;
-            }
-            if self.faults.strikes(Fault::LoseLetter) {
-                continue;
-            }
-            let joins = letter.members() > 0;
-            self.send_letter(from, to, Letter::Share(letter));
-            if joins {
-                let arrives = self.mail[from][to].back().map_or(self.now, |(at, _)| *at);
-                let (count, last) = self.homes.joining.entry(to).or_default();
-                (*count, *last) = (*count + 1, arrives.max(*last));
-            }
-        }
-    }
-
-    /// Offers messages to the other shards that have subscriptions.
-    fn post(&mut self, from: usize, messages: Vec<Message>) {
-        if messages.is_empty() {
-            return;
-        }
-        for to in 0..self.hosts.len() {
-            let joining = self
-                .homes
-                .joining
-                .get(&to)
-                .is_some_and(|(count, _)| *count > 0);
-            if to == from || (self.hosts[to].shard.subscriptions() == 0 && !joining) {
-                continue;
-            }
-            if self.faults.strikes(Fault::DropMail) {
-                continue;
-            }
-            self.send_letter(from, to, Letter::Publishes(messages.clone()));
-            if self.faults.strikes(Fault::DuplicateMail) {
-                self.send_letter(from, to, Letter::Publishes(messages.clone()));
-            }
-            let mail = &mut self.mail[from][to];
-            let last = mail.len() - 1;
-            if last > 0 && self.faults.strikes(Fault::ReorderMail) {
-                mail.swap(last - 1, last);
-            }
-        }
-    }
-
-    fn send_letter(&mut self, from: usize, to: usize, letter: Letter) {
-        let mut arrives = self.later();
-        if let (Letter::Publishes(_), Some((_, joined))) = (&letter, self.homes.joining.get(&to)) {
-            // Who has joined before this was sent is a member when it arrives, whoever sent it: the
-            // mailbox of a shard is one line.
-            arrives = arrives.max(joined.after(1));
-        }
-        let mail = &mut self.mail[from][to];
-        let last = mail.back().map_or(Time(0), |(at, _)| *at);
-        mail.push_back((arrives.max(last), letter));
     }
 
     /// Finds the shard of a client and brings it there.
     fn answer(&mut self, shard: usize, request: &AdmitRequest) -> Result<(), String> {
         if let Some(reason) = self.door.refuses(request) {
             let refusal = Admission::Refuse(reason);
-            self.call_unsettled(shard, |shard, now, out| {
+            self.call_unsettled(shard, None, |shard, now, out| {
                 shard.admit(request.conn, now, refusal, out);
-            });
+            })?;
             return Ok(());
         }
         let id = String::from(&*request.client_id);
@@ -527,7 +450,7 @@ impl World {
         if home == shard {
             return self.admit(link, shard, request.conn, &id);
         }
-        let parked = self.call_unsettled(shard, |shard, _, _| shard.release(request.conn));
+        let parked = self.call_unsettled(shard, None, |shard, _, _| shard.release(request.conn))?;
         let Some(parked) = parked else {
             return Err(format!("{request:?} could not be released"));
         };
@@ -545,14 +468,20 @@ impl World {
         }
     }
 
-    fn admit(&mut self, link: usize, shard: usize, conn: ConnId, id: &str) -> Result<(), String> {
+    pub(crate) fn admit(
+        &mut self,
+        link: usize,
+        shard: usize,
+        conn: ConnId,
+        id: &str,
+    ) -> Result<(), String> {
         let before = self.hosts[shard].shard.has_session(id);
         self.truth_admit(link, shard)?;
         let ended = self.hosts[shard].out.ended.len();
         let answer = self.door.admission();
-        self.call_unsettled(shard, |shard, now, out| {
+        self.call_unsettled(shard, Some(link), |shard, now, out| {
             shard.admit(conn, now, answer, out);
-        });
+        })?;
         // A session that gave way to a new one of the same client counts as the same.
         self.hosts[shard].out.ended.truncate(ended);
         let after = self.hosts[shard].shard.has_session(id);
@@ -594,6 +523,10 @@ impl World {
                 "server: sends {} bytes on link {link}",
                 bytes.len()
             ));
+            let small = (3..128).contains(&bytes.len()) && bytes.len() == usize::from(bytes[1]) + 2;
+            if small && bytes[0] >> 1 == 0x18 && self.faults.strikes(Fault::StealMessage) {
+                continue;
+            }
             self.tap_down(link, &bytes)?;
             if self.faults.strikes(Fault::DamageByte)
                 && let Some(byte) = bytes.last_mut()
@@ -604,4 +537,24 @@ impl World {
             self.links[link].down.send(arrives, &bytes);
         }
     }
+}
+
+/// Takes all out that a connection had to send.
+fn drain(outbound: &mut Outbound) -> Vec<u8> {
+    let mut bytes = vec![0; outbound.len()];
+    let read = outbound.read(&mut bytes);
+    bytes.truncate(read);
+    bytes
+}
+
+/// How many bytes to read at most so that no more than one packet is whole.
+fn missing(bytes: &[u8]) -> usize {
+    let mut len = 0;
+    for (at, byte) in bytes.iter().skip(1).take(4).enumerate() {
+        len |= usize::from(byte & 0x7F) << (7 * at);
+        if byte & 0x80 == 0 {
+            return (2 + at + len).saturating_sub(bytes.len()).max(1);
+        }
+    }
+    1
 }

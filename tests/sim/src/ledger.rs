@@ -7,9 +7,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ternmq_protocol::broker::DELAYED_PREFIX;
 use ternmq_protocol::client::Incoming;
 use ternmq_protocol::codec::{QoS, RetainHandling, SubscriptionOptions};
 use ternmq_protocol::topic::{TopicFilter, TopicName};
+
+use crate::intake::bare;
 
 /// A message, from the call of publish on.
 #[derive(Clone, Debug)]
@@ -32,6 +35,44 @@ pub(crate) struct Note {
     pub(crate) republished: bool,
     /// Step at which it was retained no more.
     pub(crate) retained_until: Option<u64>,
+    /// Seconds after which it is published.
+    pub(crate) delay: Option<u32>,
+    /// How often a shard took it to be published later, or would not because it had too many.
+    pub(crate) delayed: u32,
+    /// How often it had too many.
+    pub(crate) declined: u32,
+}
+
+impl Note {
+    /// A message that is not retained, lives for ever and is published at once.
+    pub(crate) fn new(publisher: usize, topic: String, qos: QoS, len: usize) -> Self {
+        Self {
+            publisher,
+            topic,
+            qos,
+            retain: false,
+            properties: Vec::new(),
+            expiry: None,
+            len,
+            published: None,
+            accepted: 0,
+            accepted_in: 0,
+            republished: false,
+            retained_until: None,
+            delay: None,
+            delayed: 0,
+            declined: 0,
+        }
+    }
+
+    /// The topic that its publisher names; `prefix` is for the server to take off.
+    pub(crate) fn named(&self, prefix: &str) -> String {
+        let topic = &self.topic;
+        match self.delay {
+            None => format!("{prefix}{topic}"),
+            Some(seconds) => format!("{DELAYED_PREFIX}{seconds}/{prefix}{topic}"),
+        }
+    }
 }
 
 /// One subscription as it was asked for.
@@ -105,7 +146,7 @@ pub(crate) fn note_of(payload: &[u8]) -> Option<u32> {
 }
 
 /// What a shared subscription's filter begins with.
-pub(crate) const SHARE: &str = "$share/";
+const SHARE: &str = "$share/";
 
 pub(crate) fn is_shared(filter: &str) -> bool {
     filter.starts_with(SHARE)
@@ -116,7 +157,8 @@ pub(crate) fn is_lossy(filter: &str) -> bool {
     filter.starts_with("$share/lossy/")
 }
 
-fn matches(filter: &str, topic: &str) -> bool {
+pub(crate) fn matches(filter: &str, topic: &str) -> bool {
+    let filter = bare(filter);
     let shared = filter.strip_prefix(SHARE);
     let filter = shared
         .and_then(|rest| rest.split_once('/'))
@@ -167,7 +209,8 @@ impl Ledger {
     /// A message was published: notes who must get it.
     pub(crate) fn publish(&mut self, number: u32, step: u64) {
         let note = &mut self.notes[number as usize];
-        note.published = Some(step);
+        // Some are published later, and again if their publisher's session was lost.
+        note.published.get_or_insert(step);
         self.offer(number);
         let note = &self.notes[number as usize];
         if note.expiry.is_some() || note.len == 0 {
@@ -216,6 +259,18 @@ impl Ledger {
         view.certain.insert(filter, vec![at]);
     }
 
+    /// SUBACK has come and says no.
+    pub(crate) fn refused(&mut self, epoch: u64, at: usize, step: u64) {
+        let Some(view) = self.views.get_mut(&epoch) else {
+            return;
+        };
+        view.records[at].to.get_or_insert(step);
+        for possible in view.certain.values_mut() {
+            possible.retain(|other| *other != at);
+        }
+        view.certain.retain(|_, possible| !possible.is_empty());
+    }
+
     /// UNSUBSCRIBE is about to go out.
     pub(crate) fn unsubscribe(&mut self, epoch: u64, filter: &str) {
         if let Some(view) = self.views.get_mut(&epoch) {
@@ -261,12 +316,13 @@ impl Ledger {
         view.check_wanted(number, note, incoming)?;
         let replays = view.replays(note).count() as u32;
         let arrivals = self.arrivals.entry((epoch, number)).or_default();
-        arrivals.all += u32::from(incoming.qos == QoS::ExactlyOnce || !incoming.dup);
         let groups = view.groups(note);
         let copies = note.accepted * (1 + groups.len() as u32);
         // What a member has not acknowledged may be given to another one, and come back to it.
         let again = !groups.is_empty() && incoming.qos == QoS::AtLeastOnce;
-        if arrivals.all > copies + replays && !again {
+        let new = incoming.qos == QoS::ExactlyOnce || !incoming.dup;
+        arrivals.all += u32::from(new && !again);
+        if arrivals.all > copies + replays {
             return Err(format!(
                 "message {number} arrived {} times in session {epoch}; it was accepted {} times \
                  and may have been replayed {replays} times",
@@ -275,7 +331,12 @@ impl Ledger {
         }
         arrivals.live += u32::from(live);
         self.dues.remove(&(epoch, number));
-        let ordered = live && arrivals.live == 1 && note.accepted == 1 && groups.is_empty();
+        let ordered = live
+            && note.delay.is_none()
+            && !note.topic.starts_with("will/")
+            && arrivals.live == 1
+            && note.accepted == 1
+            && groups.is_empty();
         let only = view.only_by(note);
         for group in groups {
             let share = self.shared.get_mut(&group).and_then(|g| g.get_mut(&number));
@@ -291,37 +352,34 @@ impl Ledger {
         }
         if ordered {
             let lane = (note.accepted_in, note.topic.clone(), note.qos, incoming.qos);
-            let last = self.lanes.entry((epoch, lane)).or_insert(number);
-            if *last > number {
-                return Err(format!(
-                    "message {number} arrived first after the later {last} in session {epoch}"
-                ));
-            }
-            *last = number;
+            return self.check_lane(epoch, lane, number);
         }
         Ok(())
     }
 
-    /// What should have arrived and has not.
-    pub(crate) fn check_all_arrived(&self) -> Result<(), String> {
-        for (group, messages) in &self.shared {
-            if let Some((number, _)) = messages.iter().find(|(_, share)| share.due) {
-                return Err(format!(
-                    "message {number} {:?} has reached no member of {group}",
-                    self.notes[*number as usize]
-                ));
-            }
+    /// The first arrival of a message comes behind those of all that were published before it.
+    fn check_lane(&mut self, epoch: u64, lane: Lane, number: u32) -> Result<(), String> {
+        let last = self.lanes.entry((epoch, lane)).or_insert(number);
+        if *last > number {
+            return Err(format!(
+                "message {number} arrived first after the later {last} in session {epoch}"
+            ));
         }
-        match self.dues.first() {
-            None => Ok(()),
-            Some((epoch, number)) => Err(format!(
-                "{} deliveries are missing, the first: message {number} {:?} for session {epoch} \
-                 of client {:?}",
-                self.dues.len(),
-                self.notes[*number as usize],
-                self.views.get(epoch).map(|view| view.client),
-            )),
-        }
+        *last = number;
+        Ok(())
+    }
+
+    /// Sessions and messages that should have arrived in them and have not.
+    pub(crate) fn dues(&self) -> impl Iterator<Item = (u64, u32)> {
+        self.dues.iter().copied()
+    }
+
+    /// Groups and messages that should have arrived at a member and have not.
+    pub(crate) fn shared_dues(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.shared.iter().flat_map(|(group, messages)| {
+            let due = messages.iter().filter(|(_, share)| share.due);
+            due.map(move |(number, _)| (group.as_str(), *number))
+        })
     }
 
     /// A message is published: enters it for each group that has a member for certain.
@@ -416,12 +474,15 @@ impl View {
             })
     }
 
-    /// Requests for which this message may have been sent as a retained one.
+    /// Requests for which this message may have been sent as a retained one. What is still due when a
+    /// subscription is replaced is for the new one.
     fn replays(&self, note: &Note) -> impl Iterator<Item = &Record> {
-        self.records.iter().filter(|record| {
+        let wanted = |record: &Record| record.options.retain_handling != RetainHandling::DoNotSend;
+        self.records.iter().filter(move |record| {
+            let mut same = self.records.iter().filter(|r| r.filter == record.filter);
             note.retain
                 && !is_shared(&record.filter)
-                && record.options.retain_handling != RetainHandling::DoNotSend
+                && same.any(wanted)
                 && note.retained_until.is_none_or(|until| until >= record.from)
                 && matches(&record.filter, &note.topic)
         })

@@ -5,25 +5,38 @@
 //! links that delay, fragment, stall, break in the middle of a packet or fall silent. Nothing waits
 //! for a clock: when nothing more can happen now, time jumps to the next deadline.
 //!
-//! Everything is checked against two models that know nothing of the code under test: the ledger
-//! sees what clients published, subscribed to and received; the truth sees the packets that went
-//! into each shard. A [`Fault`] puts a bug into the simulated driver, which shows that the models
-//! notice.
+//! What goes on in a run, its plan says: small queues with each policy, priorities, rates, small
+//! packets, few aliases, delayed messages, groups, exclusive subscriptions, full mailboxes, hostile
+//! clients, a clock that jumps.
+//!
+//! Everything is checked against models that know nothing of the code under test. The ledger sees what
+//! clients published, subscribed to and received; the truth sees the packets that a shard has handled.
+//! The books say how many copies each session was due, message by message: after every step a session's
+//! copies are sent, queued or dropped for a counted reason, and their number is that of the books; when
+//! nothing waits any more, what was not seen on the wire is what the counters say was dropped. The audit
+//! holds each shard against its limits after every step. A [`Fault`] puts a bug into the simulated
+//! driver, or lets the shards forget a limit, which shows that the models notice.
 #![forbid(unsafe_code)]
 
 mod act;
+mod audit;
 mod bench;
+mod books;
 mod door;
 mod event;
 mod fault;
 mod finale;
 mod flow;
 mod host;
+mod hostile;
+mod intake;
 mod ledger;
+mod mail;
 mod peer;
 mod pipe;
 mod plan;
 mod random;
+mod rates;
 mod tap;
 mod trace;
 mod truth;
@@ -32,6 +45,7 @@ mod world;
 pub use bench::{Arrival, Bench};
 pub use fault::Fault;
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use trace::Trace;
@@ -48,6 +62,8 @@ pub struct Report {
     pub steps: u64,
     /// Messages that arrived and were checked.
     pub delivered: u64,
+    /// Copies that shards counted as dropped, by reason.
+    pub dropped: BTreeMap<&'static str, u64>,
     /// Milliseconds of virtual time.
     pub milliseconds: u64,
     /// What went wrong, with the last lines of the trace.
@@ -92,6 +108,7 @@ fn play(mut world: World) -> Report {
         hash: world.trace.hash(),
         steps: world.step,
         delivered: world.ledger.delivered,
+        dropped: world.dropped_by_reason(),
         milliseconds: world.now.0,
         failure: failure.map(|failure| {
             let trace = world.trace.tail();

@@ -9,7 +9,7 @@ use ternmq_protocol::{ProtocolVersion, Time};
 use crate::fault::Fault;
 use crate::flow::Flow;
 use crate::ledger::{Note, payload};
-use crate::pipe::Pipe;
+use crate::plan::Plan;
 use crate::random::Random;
 use crate::tap::read_packets;
 use crate::world::{End, Link, World};
@@ -38,6 +38,8 @@ pub(crate) struct Peer {
     tap_out: FrameBuffer,
     /// The session that it was connected to last.
     pub(crate) epoch: u64,
+    /// Its Maximum Packet Size, if it has one.
+    pub(crate) max_packet: Option<u32>,
     /// It connects once, under the name of another client.
     pub(crate) rogue: bool,
     /// The messages that it got, for the audit.
@@ -45,7 +47,7 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn new(number: usize, random: &mut Random) -> Self {
+    pub(crate) fn new(number: usize, random: &mut Random, plan: &Plan) -> Self {
         let version = random.pick(&[
             ProtocolVersion::V3_1,
             ProtocolVersion::V3_1_1,
@@ -71,12 +73,23 @@ impl Peer {
                 let maximum = random.pick(&[1, 2, 5, 30]);
                 push(properties, PropertyId::ReceiveMaximum, maximum);
             }
+            if random.one_in(2) {
+                let maximum = random.pick(&[1, 2, 30]);
+                push(properties, PropertyId::TopicAliasMaximum, maximum);
+            }
+            if plan.small_packets && random.one_in(2) {
+                let maximum = random.pick(&[70, 100, 5_000]);
+                push(properties, PropertyId::MaximumPacketSize, maximum);
+            }
         }
         Self::with(options)
     }
 
     pub(crate) fn with(options: Options) -> Self {
+        let properties = options.properties.get();
+        let max_packet = properties.number(PropertyId::MaximumPacketSize);
         Self {
+            max_packet,
             id: options.client_id.clone(),
             session: ClientSession::new(options).expect("valid options"),
             link: None,
@@ -133,26 +146,7 @@ impl World {
         let peer = &mut self.peers[number];
         peer.session.options_mut().will = will;
         peer.session.handle_open(self.now);
-        let link = Link {
-            peer: number,
-            up: Pipe::new(capacity),
-            down: Pipe::new(capacity),
-            server: End::Arriving(arrives),
-            client_open: true,
-            to_flush: false,
-            accepted: self.now,
-            version: peer.version(),
-            admitted: false,
-            epoch: 0,
-            present: false,
-            keep_alive: 0,
-            last_in: self.now,
-            ending: false,
-            held: Vec::new(),
-            tap_up: FrameBuffer::default(),
-            tap_down: FrameBuffer::default(),
-            aliases: BTreeMap::new(),
-        };
+        let link = Link::new(number, peer.version(), self.now, arrives, capacity);
         (peer.tap_in, peer.tap_out) = (FrameBuffer::default(), FrameBuffer::default());
         let at = self.links.len();
         peer.link = Some(at);
@@ -173,21 +167,13 @@ impl World {
             let delay = self.random.pick(&[1, 3, 10]);
             push(&mut properties, PropertyId::WillDelayInterval, delay);
         }
+        let qos = self
+            .random
+            .pick(&[QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce]);
+        let len = 8 + self.random.below(30);
         let note = Note {
-            publisher: number,
-            topic: format!("will/{number}"),
-            qos: self
-                .random
-                .pick(&[QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce]),
             retain: self.random.one_in(3),
-            properties: Vec::new(),
-            expiry: None,
-            len: 8 + self.random.below(30),
-            published: None,
-            accepted: 0,
-            accepted_in: 0,
-            republished: false,
-            retained_until: None,
+            ..Note::new(number, format!("will/{number}"), qos, len)
         };
         let will = Will {
             topic: note.topic.clone(),
@@ -215,7 +201,7 @@ impl World {
         if !bytes.is_empty() {
             let mut frames = std::mem::take(&mut peer.tap_out);
             let (version, flow) = (peer.version(), &mut peer.flow);
-            read_packets(&mut frames, &bytes, version, |packet| flow.sent(packet))
+            read_packets(&mut frames, &bytes, version, |packet, _| flow.sent(packet))
                 .map_err(|error| format!("client {number}: {error}"))?;
             peer.tap_out = frames;
             self.note(format_args!("client {number}: sends {read} bytes"));
@@ -262,7 +248,7 @@ impl World {
         let mut frames = std::mem::take(&mut peer.tap_in);
         let (version, flow) = (peer.version(), &mut peer.flow);
         let resumable = version == ProtocolVersion::V3_1 && !peer.session.options().clean_start;
-        read_packets(&mut frames, &input, version, |packet| {
+        read_packets(&mut frames, &input, version, |packet, _| {
             if let ternmq_protocol::codec::Packet::ConnAck(connack) = packet {
                 let maximum = connack.properties.number(PropertyId::ReceiveMaximum);
                 let resumed = connack.session_present || resumable;

@@ -3,12 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ternmq_protocol::codec::Connect;
-use ternmq_protocol::codec::PropertyId;
+use ternmq_protocol::codec::{Connect, PropertyId, SubscriptionOptions};
 use ternmq_protocol::{ProtocolVersion, Time};
 
 use crate::flow::Flow;
-use crate::ledger::{SHARE, note_of};
+use crate::ledger::{is_shared, note_of};
 
 /// Session Expiry Interval that never ends.
 const NEVER: u32 = u32::MAX;
@@ -20,7 +19,7 @@ pub(crate) struct Session {
     pub(crate) shard: usize,
     pub(crate) expiry: u32,
     pub(crate) link: Option<usize>,
-    pub(crate) filters: BTreeSet<String>,
+    pub(crate) filters: BTreeMap<String, SubscriptionOptions>,
     /// QoS 2 messages received and not released.
     pub(crate) received: BTreeSet<u16>,
     /// What the server sends in it.
@@ -40,10 +39,31 @@ pub(crate) struct Will {
 /// What follows from what happened to a session.
 #[derive(Debug)]
 pub(crate) enum News {
-    /// A session is no more.
-    Ended(u64),
-    /// A will is published.
-    Will { note: u32, epoch: u64 },
+    /// The session of this client is no more.
+    Ended(String, Session),
+    /// A will is published, on this shard.
+    Will { note: u32, epoch: u64, shard: usize },
+}
+
+/// A message that waits for its time on a shard.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Delayed {
+    pub(crate) due: Time,
+    pub(crate) note: u32,
+    /// The session it was published from.
+    pub(crate) epoch: u64,
+    /// Seconds that it lives from when it is due.
+    pub(crate) expiry: Option<u32>,
+}
+
+/// What became of delayed messages on a shard.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Delays {
+    /// In the order in which they came.
+    pub(crate) waiting: Vec<Delayed>,
+    pub(crate) published: u64,
+    pub(crate) expired: u64,
+    pub(crate) refused: u64,
 }
 
 /// The sessions by client identifier.
@@ -53,6 +73,8 @@ pub(crate) struct Truth {
     pub(crate) news: Vec<News>,
     /// Wills published, by shard.
     pub(crate) wills: Vec<u64>,
+    /// Delayed messages, by shard.
+    pub(crate) delays: Vec<Delays>,
     /// Retained messages: number and expiry.
     pub(crate) retained: BTreeMap<String, (u32, Time)>,
     last_epoch: u64,
@@ -64,6 +86,7 @@ impl Truth {
             sessions: BTreeMap::new(),
             news: Vec::new(),
             wills: vec![0; shards],
+            delays: vec![Delays::default(); shards],
             retained: BTreeMap::new(),
             last_epoch: 0,
         }
@@ -95,7 +118,7 @@ impl Truth {
                 shard,
                 expiry: 0,
                 link: None,
-                filters: BTreeSet::new(),
+                filters: BTreeMap::new(),
                 received: BTreeSet::new(),
                 flow: Flow::default(),
                 will: None,
@@ -122,7 +145,7 @@ impl Truth {
                 delay: delay.unwrap_or(0),
             })
         });
-        let shares = session.filters.iter().any(|f| f.starts_with(SHARE));
+        let shares = session.filters.keys().any(|f| is_shared(f));
         let maximum = number(PropertyId::ReceiveMaximum, u16::MAX.into());
         session
             .flow
@@ -163,32 +186,50 @@ impl Truth {
         }
     }
 
-    /// What the time has come for on one shard.
-    pub(crate) fn pass(&mut self, shard: usize, now: Time) {
-        let ids: Vec<String> = self.sessions.keys().cloned().collect();
-        for id in ids {
-            let session = &self.sessions[&id];
-            if session.shard != shard {
-                continue;
-            }
-            if session.ends_at <= now {
-                self.remove(&id);
-            } else if session.will_at <= now {
-                self.publish_will(&id);
-            }
+    /// How much the time has come for on one shard.
+    pub(crate) fn due(&self, shard: usize, now: Time) -> usize {
+        let sessions = self.sessions.values().filter(|s| s.shard == shard);
+        let sessions = sessions.filter(|s| s.ends_at <= now || s.will_at <= now);
+        let delayed = self.delays[shard].waiting.iter();
+        sessions.count() + delayed.filter(|delayed| delayed.due <= now).count()
+    }
+
+    /// Ends the next session of a shard that the time has come for, or publishes its will; false when
+    /// there is none.
+    pub(crate) fn pass(&mut self, shard: usize, now: Time) -> bool {
+        let mut sessions = self.sessions.iter();
+        let due = sessions.find(|(_, session)| {
+            session.shard == shard && (session.ends_at <= now || session.will_at <= now)
+        });
+        let Some((id, session)) = due else {
+            return false;
+        };
+        let (id, ends) = (id.clone(), session.ends_at <= now);
+        match ends {
+            true => self.remove(&id),
+            false => self.publish_will(&id),
         }
+        true
+    }
+
+    /// Takes the next delayed message out that the time has come for.
+    pub(crate) fn take_delayed(&mut self, shard: usize, now: Time) -> Option<Delayed> {
+        let waiting = &mut self.delays[shard].waiting;
+        let places = 0..waiting.len();
+        let first = places.min_by_key(|at| waiting[*at].due)?;
+        (waiting[first].due <= now).then(|| waiting.remove(first))
     }
 
     /// Sessions of a shard, their subscriptions, and how many of these are shared ones.
     pub(crate) fn count(&self, shard: usize) -> (u64, u64, u64) {
-        let here = || self.sessions.values().filter(|s| s.shard == shard);
-        let filters = || here().flat_map(|session| &session.filters);
-        let shared = filters().filter(|filter| filter.starts_with(SHARE));
-        (
-            here().count() as u64,
-            filters().count() as u64,
-            shared.count() as u64,
-        )
+        let here = self.sessions.values().filter(|s| s.shard == shard);
+        let (mut sessions, mut filters, mut shared) = (0, 0, 0);
+        for session in here {
+            sessions += 1;
+            filters += session.filters.len() as u64;
+            shared += session.filters.keys().filter(|f| is_shared(f)).count() as u64;
+        }
+        (sessions, filters, shared)
     }
 
     /// The client came back: a will that waits is not sent [MQTT-3.1.3-9], but the end of the old
@@ -206,7 +247,7 @@ impl Truth {
     fn remove(&mut self, id: &str) {
         self.publish_will(id);
         if let Some(session) = self.sessions.remove(id) {
-            self.news.push(News::Ended(session.epoch));
+            self.news.push(News::Ended(id.to_owned(), session));
         }
     }
 
@@ -217,8 +258,8 @@ impl Truth {
         session.will_at = Time::NEVER;
         if let Some(will) = session.will.take() {
             self.wills[session.shard] += 1;
-            let (note, epoch) = (will.note, session.epoch);
-            self.news.push(News::Will { note, epoch });
+            let (note, epoch, shard) = (will.note, session.epoch, session.shard);
+            self.news.push(News::Will { note, epoch, shard });
         }
     }
 }

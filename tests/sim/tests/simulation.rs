@@ -5,6 +5,9 @@
 
 use ternmq_test_sim::{Fault, replay, run};
 
+/// Seeds in which a fault must be noticed twice: not every run has what it could be noticed by.
+const FAULTY_SEEDS: u64 = 120;
+
 /// Seeds that are played here; the suite `simulate` plays 10,000.
 const SEEDS: u64 = 20;
 
@@ -42,13 +45,13 @@ fn the_same_seed_is_the_same_run() {
 fn every_fault_is_noticed() {
     for fault in Fault::ALL {
         let (mut struck, mut noticed) = (0, 0);
-        for seed in 0..40 {
+        for seed in 0..FAULTY_SEEDS {
             if noticed == 2 {
                 break;
             }
             let report = run(seed, Some(fault));
             struck += u32::from(report.struck);
-            noticed += u32::from(report.failure.is_some());
+            noticed += u32::from(report.struck && report.failure.is_some());
         }
         println!("{fault:?}: struck in {struck} runs, noticed in {noticed}");
         assert!(

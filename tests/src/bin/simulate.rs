@@ -1,6 +1,7 @@
 //! `simulate`: many runs of the simulation, or one of them again with its trace.
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write, stderr, stdout};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -51,6 +52,7 @@ struct Sums {
     steps: u64,
     delivered: u64,
     milliseconds: u64,
+    dropped: BTreeMap<&'static str, u64>,
     struck: u64,
     failures: Vec<Report>,
 }
@@ -125,6 +127,9 @@ impl Sums {
         self.steps += report.steps;
         self.delivered += report.delivered;
         self.milliseconds += report.milliseconds;
+        for (reason, count) in &report.dropped {
+            *self.dropped.entry(reason).or_default() += count;
+        }
         self.struck += u64::from(report.struck);
         if report.failure.is_some() {
             self.failures.push(report);
@@ -144,7 +149,7 @@ fn tell(arguments: &Arguments, sums: &Sums, seconds: f64) {
             .map(|report| serde_json::json!({ "seed": report.seed, "why": report.failure }))
             .collect();
         let line = serde_json::json!({ "runs": sums.runs, "steps": sums.steps,
-            "delivered": sums.delivered, "virtual_ms": sums.milliseconds, "struck": sums.struck,
+            "delivered": sums.delivered, "dropped": sums.dropped, "virtual_ms": sums.milliseconds, "struck": sums.struck,
             "seconds": seconds, "failures": failures });
         drop(writeln!(stdout(), "{line}"));
         return;
@@ -162,13 +167,19 @@ fn tell(arguments: &Arguments, sums: &Sums, seconds: f64) {
         Some(fault) => format!(", {} struck in {}", fault.name(), sums.struck),
         None => String::new(),
     };
+    let dropped: Vec<String> = sums
+        .dropped
+        .iter()
+        .map(|(why, n)| format!("{n} {why}"))
+        .collect();
     drop(writeln!(
         out,
-        "{} runs, {} failed{struck}: {} steps, {} deliveries, {} h of virtual time in {seconds:.1} s",
+        "{} runs, {} failed{struck}: {} steps, {} deliveries, dropped {}, {} h of virtual time in {seconds:.1} s",
         sums.runs,
         sums.failures.len(),
         sums.steps,
         sums.delivered,
+        dropped.join(", "),
         sums.milliseconds / 3_600_000,
     ));
 }
