@@ -19,7 +19,6 @@ mod ending;
 mod error;
 mod event;
 mod flapping;
-mod homes;
 mod listener;
 mod mailbox;
 mod network;

@@ -4,11 +4,11 @@
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use ternmq_protocol::broker::{
-    Applied, Claims, Letter, ListenerId, Parked, RetainedOp, SlowLimits,
+    Applied, Claims, Homes, Letter, ListenerId, Parked, RetainedOp, SlowLimits,
 };
 use ternmq_protocol::time::Clock;
 use ternmq_protocol::weight::Weight;
@@ -25,7 +25,6 @@ use crate::drain::{Drain, Draining};
 use crate::ending::Ending;
 use crate::error::PublishError;
 use crate::event::Event;
-use crate::homes::Homes;
 use crate::mailbox::{Batch, Mailbox, Offer};
 use crate::placement::{Directory, Key, Load};
 use crate::retained::Store;
@@ -91,7 +90,7 @@ pub(crate) struct Shared {
     /// Members of shared subscriptions on their way to their home, which counts as subscribed from the
     /// moment they are sent.
     pub(crate) joining: Vec<AtomicUsize>,
-    pub(crate) homes: Homes,
+    homes: Mutex<Homes>,
     /// Who has which exclusive subscription. Touched by those who ask for one or give it up.
     pub(crate) claims: Mutex<Claims>,
     pub(crate) connections: Connections,
@@ -170,7 +169,7 @@ impl Shared {
             loads: (0..shards).map(|_| Load::default()).collect(),
             subscriptions: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
             joining: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
-            homes: Homes::default(),
+            homes: Mutex::default(),
             claims: Mutex::new(Claims::new(limits.exclusive)),
             connections,
             queues: Queues {
@@ -295,10 +294,15 @@ impl Shared {
         }
     }
 
+    /// Where groups are at home.
+    pub(crate) fn homes(&self) -> MutexGuard<'_, Homes> {
+        self.homes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What is counted here.
     pub(crate) fn count(&self, stats: &mut Stats) {
         self.connections.count(stats);
-        stats.groups = self.homes.len() as u64;
+        stats.groups = self.homes().len() as u64;
         stats.bans_refused += self.bans_refused.load(Ordering::Relaxed);
         stats.events_lost += self.events_lost.load(Ordering::Relaxed);
         stats.saves += self.saves.done.load(Ordering::Relaxed);

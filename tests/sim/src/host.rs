@@ -120,7 +120,7 @@ impl World {
         let interested = others
             .filter(|(other, _)| *other != shard)
             .any(|(other, host)| {
-                let joining = self.homes.joining.get(&other);
+                let joining = self.joining.get(&other);
                 host.shard.subscriptions() > 0 || joining.is_some_and(|(count, _)| *count > 0)
             });
         let Host {
@@ -333,8 +333,8 @@ impl World {
             let gone = std::mem::take(&mut out.groups_gone);
             let pages = self.keep_retained(retained);
             self.hand_out(shard, letters)?;
-            for group in gone {
-                self.homes.gone(&group);
+            for gone in gone {
+                self.homes.gone(&gone);
             }
             self.post(shard, publishes);
             self.complete(shard, owed)?;

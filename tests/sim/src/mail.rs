@@ -2,7 +2,6 @@
 //! another keeps its order; between senders there is none.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
 use ternmq_protocol::broker::{self, Parked, Ticket, To};
 use ternmq_protocol::{Message, Time};
@@ -30,46 +29,8 @@ pub(crate) struct Kept {
     messages: Vec<Message>,
 }
 
-/// Where groups are at home.
-#[derive(Debug, Default)]
-pub(crate) struct Homes {
-    /// Shard, and members that have joined by a letter and not left by one.
-    homes: BTreeMap<Arc<str>, (usize, i32)>,
-    /// By shard: members on their way there, and when the last of them arrives.
-    pub(crate) joining: BTreeMap<usize, (usize, Time)>,
-}
-
-impl Homes {
-    pub(crate) fn len(&self) -> usize {
-        self.homes.len()
-    }
-
-    /// Groups at home on a shard, or about to be.
-    pub(crate) fn on(&self, shard: usize) -> u64 {
-        self.homes.values().filter(|(at, _)| *at == shard).count() as u64
-    }
-
-    pub(crate) fn find(&mut self, group: &Arc<str>, members: i32, asks: usize) -> usize {
-        match self.homes.get_mut(group) {
-            Some((shard, count)) => {
-                *count += members;
-                *shard
-            }
-            None => {
-                if members > 0 {
-                    self.homes.insert(group.clone(), (asks, members));
-                }
-                asks
-            }
-        }
-    }
-
-    pub(crate) fn gone(&mut self, group: &str) {
-        if self.homes.get(group).is_some_and(|(_, count)| *count <= 0) {
-            self.homes.remove(group);
-        }
-    }
-}
+/// Members of groups on their way to a shard, and when the last of them arrives.
+pub(crate) type Joining = BTreeMap<usize, (usize, Time)>;
 
 impl World {
     /// The first letter from one shard to another arrives.
@@ -93,7 +54,7 @@ impl World {
             Letter::Share(letter) => {
                 self.note(format_args!("mail {from} to {to}: {letter:?}"));
                 if letter.members() > 0
-                    && let Some((count, _)) = self.homes.joining.get_mut(&to)
+                    && let Some((count, _)) = self.joining.get_mut(&to)
                 {
                     *count -= 1;
                 }
@@ -123,7 +84,7 @@ impl World {
             let to = match to {
                 To::Shard(number) => usize::from(number),
                 To::Home(group) => {
-                    let home = self.homes.find(&group, letter.members(), from);
+                    let home = self.homes.find(&group, &letter, from);
                     let astray = home != from && self.faults.strikes(Fault::MisplaceLetter);
                     if astray { from } else { home }
                 }
@@ -138,7 +99,7 @@ impl World {
                 continue;
             }
             if letter.members() > 0 {
-                self.homes.joining.entry(to).or_default().0 += 1;
+                self.joining.entry(to).or_default().0 += 1;
             }
             match self.keeps(from, to) {
                 true => self.kept_for(from, to).letters.push(letter),
@@ -153,7 +114,7 @@ impl World {
         self.send_letter(from, to, Letter::Share(letter));
         if joins {
             let arrives = self.mail[from][to].back().map_or(self.now, |(at, _)| *at);
-            let (_, last) = self.homes.joining.entry(to).or_default();
+            let (_, last) = self.joining.entry(to).or_default();
             *last = arrives.max(*last);
         }
     }
@@ -212,11 +173,7 @@ impl World {
             return;
         }
         for to in 0..self.hosts.len() {
-            let joining = self
-                .homes
-                .joining
-                .get(&to)
-                .is_some_and(|(count, _)| *count > 0);
+            let joining = self.joining.get(&to).is_some_and(|(count, _)| *count > 0);
             let subscribes = self.hosts[to].shard.subscriptions() > 0 || joining;
             if to == from || !(subscribes || self.hosts[from].kept.contains_key(&to)) {
                 continue;
@@ -265,7 +222,7 @@ impl World {
 
     pub(crate) fn send_letter(&mut self, from: usize, to: usize, letter: Letter) {
         let mut arrives = self.later();
-        if let (Letter::Publishes(_), Some((_, joined))) = (&letter, self.homes.joining.get(&to)) {
+        if let (Letter::Publishes(_), Some((_, joined))) = (&letter, self.joining.get(&to)) {
             // Who has joined before this was sent is a member when it arrives, whoever sent it: the
             // mailbox of a shard is one line.
             arrives = arrives.max(joined.after(1));

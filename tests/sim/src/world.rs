@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Arguments;
 
 use ternmq_protocol::broker::retained::{Retained, RetainedLimits};
-use ternmq_protocol::broker::{Claims, ConnId, Limits, Priorities};
+use ternmq_protocol::broker::{Claims, ConnId, Homes, Limits, Priorities};
 use ternmq_protocol::codec::{FrameBuffer, PropertyId, SubscriptionOptions};
 use ternmq_protocol::{Message, ProtocolVersion, Time};
 
@@ -14,7 +14,7 @@ use crate::fault::{Fault, Faults};
 use crate::host::{Directory, Host};
 use crate::hostile::Hostile;
 use crate::ledger::Ledger;
-use crate::mail::{Homes, Mail};
+use crate::mail::{Joining, Mail};
 use crate::peer::Peer;
 use crate::pipe::Pipe;
 use crate::plan::Plan;
@@ -146,6 +146,7 @@ pub(crate) struct World {
     pub(crate) store: Retained<Message>,
     pub(crate) directory: Directory,
     pub(crate) homes: Homes,
+    pub(crate) joining: Joining,
     pub(crate) claims: Claims,
     pub(crate) door: Door,
     pub(crate) links: Vec<Link>,
@@ -220,6 +221,7 @@ impl World {
             store: Retained::new(no_limits),
             directory: Directory::default(),
             homes: Homes::default(),
+            joining: Joining::new(),
             claims: Claims::new(100),
             door: Door::default(),
             links: Vec::new(),

@@ -233,7 +233,7 @@ impl Driver {
             for (to, letter) in std::mem::take(&mut self.out.letters) {
                 let shard = match &to {
                     To::Shard(number) => usize::from(*number),
-                    To::Home(group) => self.shared.homes.find(group, &letter, self.number),
+                    To::Home(group) => self.shared.homes().find(group, &letter, self.number),
                 };
                 if shard == self.number {
                     self.shard.handle_letter(letter, self.now, &mut self.out);
@@ -245,8 +245,8 @@ impl Driver {
                 self.post.kept[shard].parcels.push(Parcel::Letter(letter));
             }
         }
-        for group in self.out.groups_gone.drain(..) {
-            self.shared.homes.gone(&group);
+        for gone in self.out.groups_gone.drain(..) {
+            self.shared.homes().gone(&gone);
         }
     }
 

@@ -123,12 +123,12 @@ fn hand_out(
     for (to, letter) in out.letters.drain(..) {
         let shard = match &to {
             To::Shard(number) => usize::from(*number),
-            To::Home(group) => shared.homes.find(group, &letter, from),
+            To::Home(group) => shared.homes().find(group, &letter, from),
         };
         mail.push_back((shard, Item::Parcel(Parcel::Letter(letter))));
     }
-    for group in out.groups_gone.drain(..) {
-        shared.homes.gone(&group);
+    for gone in out.groups_gone.drain(..) {
+        shared.homes().gone(&gone);
     }
     let mut claims = shared.claims.lock().unwrap_or_else(PoisonError::into_inner);
     for op in out.claims.drain(..) {

@@ -1,5 +1,6 @@
 //! The home's side of shared subscriptions: who is in a group, and who gets the next message.
 
+use super::homes::GroupGone;
 use super::index::{FilterId, Subscription, SubscriptionIndex};
 use super::links::Links;
 use super::out::Out;
@@ -84,6 +85,8 @@ struct Group {
     /// Whose turn is next.
     next: usize,
     favourite: Option<Member>,
+    /// Letters by which it has got and lost members.
+    letters: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -295,6 +298,7 @@ impl Groups {
             places: HashMap::new(),
             next: 0,
             favourite: None,
+            letters: 0,
         });
         let inserted = index.insert(
             filter,
@@ -310,17 +314,23 @@ impl Groups {
         id
     }
 
-    /// Forgets a group that nobody is in any more.
+    /// Forgets a group that nobody is in any more, or has been for all that is known here.
     fn close_if_empty(&mut self, name: &Arc<str>, index: &mut SubscriptionIndex, out: &mut Out) {
+        // The one that has just come.
+        let mut letters = 1;
         if let Some(id) = self.by_name.get(name).copied() {
             if !self.table[id].members.is_empty() {
+                self.table[id].letters += 1;
                 return;
             }
             index.remove(self.table[id].filter, NONE, NonZeroU32::new(id + 1));
-            self.table.remove(id);
+            letters += self.table.remove(id).map_or(0, |group| group.letters);
             self.by_name.remove(name);
         }
-        out.groups_gone.push(name.clone());
+        out.groups_gone.push(GroupGone {
+            group: name.clone(),
+            letters,
+        });
     }
 
     /// Somebody is there again, and nobody was before: asks those who are away for what they hold.
@@ -352,6 +362,7 @@ impl Shard {
         out: &mut Out,
     ) {
         let id = self.groups.open(name, &mut self.index);
+        self.groups.table[id].letters += 1;
         self.groups.table[id].add(member);
         self.set_presence(id, member, presence, out);
     }

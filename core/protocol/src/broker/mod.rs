@@ -20,6 +20,7 @@ mod fanout;
 mod frames;
 mod group;
 mod held;
+mod homes;
 mod intake;
 mod limits;
 mod links;
@@ -53,6 +54,7 @@ pub use clients::{ClientConnection, ClientCounters, ClientInfo, ClientPage};
 pub use delayed::{DELAYED_PREFIX, DelayedLimits, DelayedPlace};
 pub use exclusive::{ClaimOp, ClaimTicket, Claims, EXCLUSIVE_PREFIX};
 pub use group::{ShareStrategies, ShareStrategy};
+pub use homes::{GroupGone, Homes};
 pub use limits::Limits;
 pub use meter::{ListenerLimits, Rates};
 pub use out::{

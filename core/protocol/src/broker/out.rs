@@ -3,6 +3,7 @@
 use super::acks::Ticket;
 use super::authenticate::Authentication;
 use super::exclusive::ClaimOp;
+use super::homes::GroupGone;
 use super::retained::{Cursor, Retained, RetainedFull};
 use super::share::{Letter, To};
 use crate::message::Message;
@@ -11,7 +12,6 @@ use crate::time::Time;
 use crate::topic::{TopicFilter, TopicName};
 use crate::version::ProtocolVersion;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 /// A connection of a shard. The number is a slot: dense, and used again once
 /// [`Shard::handle_closed`](super::Shard::handle_closed) was called for it, so a driver can keep its
@@ -38,9 +38,8 @@ pub struct Out {
     pub publishes: Vec<Message>,
     /// Letters to other shards, or to this one, in this order. The driver finds the home of a group.
     pub letters: Vec<(To, Letter)>,
-    /// Groups that nobody is in any more: their home is forgotten, unless somebody has joined
-    /// meanwhile.
-    pub groups_gone: Vec<Arc<str>>,
+    /// Groups that nobody is in any more: each is for [`Homes::gone`](super::Homes::gone).
+    pub groups_gone: Vec<GroupGone>,
     /// Acknowledgements are owed for what stands above: once the retained operations are carried out and
     /// every other shard has taken the publishes and letters, call
     /// [`Shard::complete`](super::Shard::complete) with this. Until then they wait, and nothing else

@@ -34,8 +34,7 @@ use std::sync::Arc;
 /// Where a [`Letter`] goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum To {
-    /// The home of this group, `SHARE_NAME/FILTER`. The driver keeps it: the shard that asks first,
-    /// until the home says in [`Out::groups_gone`] that nobody is left.
+    /// The home of this group, `SHARE_NAME/FILTER`, which [`Homes::find`](super::Homes::find) knows.
     Home(Arc<str>),
     /// The shard of this number.
     Shard(u16),
@@ -110,7 +109,7 @@ pub(super) enum Taken {
 }
 
 impl Letter {
-    /// Members that the group has more with this letter: what the driver counts for the group's home.
+    /// Members that the group has more with this letter.
     #[must_use]
     pub fn members(&self) -> i32 {
         match self.0 {

@@ -2,8 +2,8 @@
 
 use crate::broker::retained::{Retained, RetainedLimits};
 use crate::broker::{
-    Admission, Applied, AuthAnswer, AuthRequest, Claims, ClientCounters, ConnId, Letter, Limits,
-    ListenerId, ListenerLimits, Out, Rates, Shard, ShardConfig, Stats, To, Topics,
+    Admission, Applied, AuthAnswer, AuthRequest, Claims, ClientCounters, ConnId, GroupGone, Letter,
+    Limits, ListenerId, ListenerLimits, Out, Rates, Shard, ShardConfig, Stats, To, Topics,
 };
 use crate::codec::{
     Ack, ConnAck, Connect, Disconnect, FrameBuffer, MAX_PACKET_SIZE, Packet, PacketType,
@@ -99,7 +99,7 @@ pub(super) struct Desk {
     pub(super) posted: Vec<(To, Letter)>,
     /// Groups are at home on another shard.
     pub(super) home_is_elsewhere: bool,
-    pub(super) groups_gone: Vec<Arc<str>>,
+    pub(super) groups_gone: Vec<GroupGone>,
     /// Where the next client is.
     pub(super) peer: Option<IpAddr>,
     pub(super) admission: Option<Admission>,

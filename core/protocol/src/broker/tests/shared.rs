@@ -1,12 +1,15 @@
 //! Shared subscriptions (4.8.2): who gets a message, and what becomes of it when its member leaves.
 
 use super::desk::*;
-use crate::broker::{ConnId, Limits, Shard, ShardConfig, ShareStrategies, ShareStrategy, To};
+use crate::broker::{
+    ConnId, Homes, Limits, Shard, ShardConfig, ShareStrategies, ShareStrategy, To,
+};
 use crate::codec::subscribe::SubscriptionOptions;
 use crate::codec::{
     Packet, PacketType, Properties, PropertiesBuf, PropertyId, Publish, QoS, Subscribe,
 };
 use crate::reason::ReasonCode;
+use std::sync::Arc;
 
 /// A desk whose groups choose by this strategy.
 fn desk_of(strategy: ShareStrategy) -> Desk {
@@ -478,8 +481,58 @@ fn a_group_spans_shards() {
     pair.away.cut(far);
     pair.away.client(V5_0, "m0");
     pair.exchange();
-    assert!(pair.home.groups_gone.contains(&"g/t/#".into()));
+    assert!(
+        pair.home
+            .groups_gone
+            .iter()
+            .any(|gone| *gone.group == *"g/t/#")
+    );
     assert_eq!(pair.home.shard.subscriptions(), 0);
+}
+
+// Somebody joins and leaves elsewhere while the last member leaves: the home opens the group once more
+// for that, and would share it with another home if it had been forgotten meanwhile.
+#[test]
+fn a_group_has_one_home_until_all_letters_to_it_are_handled() {
+    const ELSEWHERE: usize = NUMBER as usize + 2;
+    let group: Arc<str> = "g/t/#".into();
+    let mut homes = Homes::default();
+    let mut pair = Pair::new(ShareStrategy::RoundRobin);
+    pair.home.home_is_elsewhere = true;
+    let near = members(&mut pair.home, 1, Q1)[0];
+    let far = members(&mut pair.away, 1, Q1)[0];
+    pair.home.unsubscribe(near, &["$share/g/t/#"]);
+    pair.away.unsubscribe(far, &["$share/g/t/#"]);
+    let mut posted = std::mem::take(&mut pair.home.posted);
+    posted.append(&mut pair.away.posted);
+    for (_, letter) in &posted {
+        assert_eq!(
+            homes.find(&group, letter, NUMBER.into()),
+            usize::from(NUMBER)
+        );
+    }
+    assert_eq!(
+        (posted.len(), homes.len(), homes.on(NUMBER.into())),
+        (4, 1, 1)
+    );
+    let mut letters = posted.into_iter().map(|(_, letter)| letter);
+    for left in [1, 0] {
+        for letter in letters.by_ref().take(2) {
+            let (now, out) = (pair.home.now, &mut pair.home.out);
+            pair.home.shard.handle_letter(letter, now, out);
+        }
+        pair.home.settle();
+        assert_eq!(pair.home.shard.subscriptions(), 0);
+        for gone in std::mem::take(&mut pair.home.groups_gone) {
+            homes.gone(&gone);
+        }
+        assert_eq!(homes.len(), left);
+    }
+    // Now anybody may be the next home, also for a letter about somebody who is not known there.
+    members(&mut pair.away, 1, Q1);
+    for (_, letter) in std::mem::take(&mut pair.away.posted) {
+        assert_eq!(homes.find(&group, &letter, ELSEWHERE), ELSEWHERE);
+    }
 }
 
 #[test]
