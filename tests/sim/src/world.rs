@@ -304,9 +304,11 @@ impl World {
         Ok(true)
     }
 
-    /// The machine wakes up late.
+    /// The machine wakes up late. Not while a member is on its way to a group: a shard of the real driver
+    /// takes its mail before it looks what is due, here what is due comes first.
     fn jump(&mut self) {
-        if self.plan.jumps && self.acts_left > 0 && self.random.one_in(200) {
+        let wakes = self.plan.jumps && self.acts_left > 0 && self.random.one_in(200);
+        if wakes && self.joining.values().all(|(members, _)| *members == 0) {
             let late = self.random.pick(&[1_000, 30_000, 600_000, 4_000_000]);
             self.note(format_args!("the clock jumps by {late} ms"));
             self.now = self.now.after(late);
