@@ -60,25 +60,7 @@ impl World {
                 }
                 self.ledger.arrive(epoch, &incoming)
             }
-            Event::Published { token, reason, .. } => {
-                match self.peers[number].pending.remove(&token.0) {
-                    // The answer to a PUBREL that is sent again: the first PUBCOMP was lost.
-                    Some(Pending::Publish(note))
-                        if !reason.is_error()
-                            || reason == ReasonCode::PACKET_IDENTIFIER_NOT_FOUND =>
-                    {
-                        self.completed(note)
-                    }
-                    // More were to be published later than the server takes.
-                    Some(Pending::Publish(note))
-                        if reason == ReasonCode::QUOTA_EXCEEDED
-                            && self.ledger.note(note)?.delay.is_some() =>
-                    {
-                        Ok(())
-                    }
-                    other => Err(format!("{token:?} {reason:?} for {other:?}")),
-                }
-            }
+            Event::Published { token, reason, .. } => self.answered(number, token, reason),
             Event::Subscribed { token, codes, .. } => self.granted(number, epoch, token, &codes),
             Event::Unsubscribed { token, .. } => {
                 let Some(Pending::Unsubscribe(filters)) =
@@ -98,6 +80,26 @@ impl World {
             | Event::Progress(_)
             | Event::Sent { .. }
             | Event::NotSent { .. } => Err("an event out of place".into()),
+        }
+    }
+
+    /// A server has answered a PUBLISH for the last time.
+    fn answered(&mut self, number: usize, token: Token, reason: ReasonCode) -> Result<(), String> {
+        match self.peers[number].pending.remove(&token.0) {
+            // The answer to a PUBREL that is sent again: the first PUBCOMP was lost.
+            Some(Pending::Publish(note))
+                if !reason.is_error() || reason == ReasonCode::PACKET_IDENTIFIER_NOT_FOUND =>
+            {
+                self.completed(note)
+            }
+            // More were to be published later than the server takes.
+            Some(Pending::Publish(note))
+                if reason == ReasonCode::QUOTA_EXCEEDED
+                    && self.ledger.note(note)?.delay.is_some() =>
+            {
+                Ok(())
+            }
+            other => Err(format!("{token:?} {reason:?} for {other:?}")),
         }
     }
 
