@@ -89,7 +89,8 @@ impl Plan {
             exclusive: random.one_in(4),
             rates,
             small_packets: random.one_in(4),
-            jumps: random.one_in(3),
+            // Whether what waited for its rate or what was due came first, a jump leaves open.
+            jumps: random.one_in(3) && rates.is_none(),
             full_mailboxes: random.one_in(3),
             // Whose packets a shard held back for their rate is known of the others only.
             hostiles: match rates.is_none() && random.one_in(4) {
