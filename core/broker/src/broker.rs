@@ -312,7 +312,7 @@ impl std::fmt::Debug for Broker {
     }
 }
 
-fn new_shard(
+pub(crate) fn new_shard(
     number: u16,
     owner: Owner,
     listeners: &[Arc<ListenerLimits>],
@@ -331,7 +331,12 @@ fn new_shard(
     })
 }
 
-fn share(config: &Config, pollers: &[Poller], users: Users, connections: Connections) -> Shared {
+pub(crate) fn share(
+    config: &Config,
+    pollers: &[Poller],
+    users: Users,
+    connections: Connections,
+) -> Shared {
     let limits = MailLimits {
         messages: config.limits.mailbox_messages,
         bytes: config.limits.mailbox_bytes,

@@ -179,25 +179,32 @@ impl Driver {
     /// The poller's: without it the shard can't go on.
     pub(crate) fn run(&mut self) -> io::Result<()> {
         while !self.is_done() {
-            let timeout = self.timeout();
-            self.busy.sleeps(timeout);
-            let rung = self.poller.wait(timeout, &mut self.ready)?;
-            let at = self.busy.wakes();
-            self.now = self.shared.time(at);
-            self.counters.turns += 1;
-            self.rung |= rung;
-            if self.has_mail() {
-                self.take_mail();
-            }
-            self.handle_ready();
-            self.resume_unfinished();
-            self.handle_deadlines();
+            let at = self.work()?;
             self.settle();
             if let Some(percent) = self.busy.measured(at) {
                 self.shared.loads[self.number].set(percent, self.now);
             }
         }
         Ok(())
+    }
+
+    /// The first half of a turn: waits, reads and lets the shard work. What it asks for stands in `out`
+    /// then, apart from what was too much to wait for the second half. Returns when the turn began.
+    fn work(&mut self) -> io::Result<Instant> {
+        let timeout = self.timeout();
+        self.busy.sleeps(timeout);
+        let rung = self.poller.wait(timeout, &mut self.ready)?;
+        let at = self.busy.wakes();
+        self.now = self.shared.time(at);
+        self.counters.turns += 1;
+        self.rung |= rung;
+        if self.has_mail() {
+            self.take_mail();
+        }
+        self.handle_ready();
+        self.resume_unfinished();
+        self.handle_deadlines();
+        Ok(at)
     }
 
     fn is_done(&self) -> bool {

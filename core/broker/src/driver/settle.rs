@@ -425,3 +425,117 @@ impl Driver {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::IoSlice;
+    use std::sync::Arc;
+
+    use ternmq_protocol::broker::record::Owner;
+    use ternmq_transport::{Poller, Stream, pipe};
+
+    use super::*;
+    use crate::auth::Users;
+    use crate::broker::{new_shard, share};
+    use crate::config::Config;
+    use crate::connections::{Connections, IN_PROCESS};
+    use crate::driver::EVENTS;
+    use crate::placement::Placement;
+
+    /// Two shards that take their turns when they are told to.
+    fn drivers() -> [Driver; 2] {
+        let config = Config {
+            shards: 2,
+            placement: Placement::ByClientId,
+            ..Config::default()
+        };
+        let pollers = [0, 1].map(|_| Poller::new(EVENTS).unwrap());
+        let users = Users::new(&config.users).unwrap();
+        let connections = Connections::new(config.limits.connections, &[]).unwrap();
+        let shared = Arc::new(share(&config, &pollers, users, connections));
+        let mut number = 0..;
+        pollers.map(|poller| {
+            let number = number.next().unwrap();
+            let shard = new_shard(number, Owner::default(), &[], &config);
+            Driver::new(number.into(), shared.clone(), shard, poller, &config, None)
+        })
+    }
+
+    fn turn(driver: &mut Driver) {
+        driver.work().unwrap();
+        driver.settle();
+    }
+
+    fn write(stream: &mut Stream, bytes: &[u8]) {
+        let written = stream.write_vectored(&[IoSlice::new(bytes)]).unwrap();
+        assert_eq!(written, bytes.len());
+    }
+
+    /// What comes next; the shard takes turns until the last packet has the end that is expected.
+    fn expect(driver: &mut Driver, stream: &mut Stream, expected: &[u8]) {
+        let (mut got, mut scratch) = (Vec::new(), [0; 256]);
+        while !got.ends_with(&expected[expected.len() - 2..]) {
+            match stream.read(&mut scratch) {
+                Ok(n) => {
+                    assert_ne!(n, 0, "closed after {got:x?}");
+                    got.extend_from_slice(&scratch[..n]);
+                }
+                Err(_) => turn(driver),
+            }
+        }
+        assert_eq!(got, expected);
+    }
+
+    /// A client whose session lives on this shard.
+    fn client(driver: &mut Driver) -> Stream {
+        let directory = &driver.shared.directory;
+        let lives_here = |id: &String| directory.place_restored(id, 0) == driver.number;
+        let id = (0..).map(|n| format!("{n:03}")).find(lives_here).unwrap();
+        let (mut client, server) = pipe(4096);
+        assert!(driver.shared.connections.enter(IN_PROCESS, driver.now));
+        driver.open(server, IN_PROCESS, None);
+        write(&mut client, b"\x10\x0f\0\x04MQTT\x04\x02\0\0\0\x03");
+        write(&mut client, id.as_bytes());
+        expect(driver, &mut client, b"\x20\x02\0\0");
+        client
+    }
+
+    /// Has the first shard read a retained message for `t` and not settle yet.
+    fn read_retained(driver: &mut Driver, publisher: &mut Stream, payload: u8) {
+        let before = driver.out.retained.len();
+        write(publisher, &[0x31, 4, 0, 1, b't', payload]);
+        driver.work().unwrap();
+        assert_eq!(driver.out.retained.len(), before + 1);
+    }
+
+    fn subscribe(driver: &mut Driver, subscriber: &mut Stream) {
+        write(subscriber, b"\x82\x06\0\x01\0\x01t\0");
+        // The store has nothing for it.
+        expect(driver, subscriber, b"\x90\x03\0\x01\0");
+    }
+
+    #[test]
+    fn who_subscribes_between_a_retained_message_and_the_store_is_offered_it() {
+        let [mut first, mut second] = drivers();
+        let (mut publisher, mut subscriber) = (client(&mut first), client(&mut second));
+        read_retained(&mut first, &mut publisher, b'1');
+        subscribe(&mut second, &mut subscriber);
+        first.settle();
+        write(&mut subscriber, b"\xc0\0");
+        let all = b"\x30\x04\0\x01t1\xd0\0";
+        expect(&mut second, &mut subscriber, all);
+    }
+
+    #[test]
+    fn what_came_after_the_subscription_was_known_is_offered_once() {
+        let [mut first, mut second] = drivers();
+        let (mut publisher, mut subscriber) = (client(&mut first), client(&mut second));
+        read_retained(&mut first, &mut publisher, b'1');
+        subscribe(&mut second, &mut subscriber);
+        read_retained(&mut first, &mut publisher, b'2');
+        first.settle();
+        write(&mut subscriber, b"\xc0\0");
+        let all = b"\x30\x04\0\x01t1\x30\x04\0\x01t2\xd0\0";
+        expect(&mut second, &mut subscriber, all);
+    }
+}

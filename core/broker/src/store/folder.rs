@@ -252,7 +252,6 @@ impl Input {
     }
 }
 
-/// The name under which a file is written before it takes its place.
 /// A new file that its owner alone can read: it is going to hold what clients have said.
 fn create_private(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
@@ -260,6 +259,7 @@ fn create_private(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
+/// The name under which a file is written before it takes its place.
 fn beside(name: &str) -> String {
     format!("{name}.new")
 }
