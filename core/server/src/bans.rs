@@ -1,7 +1,8 @@
 //! Bans in files: `[[ban]]` in the configuration, and `bans.json` in the data folder.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -131,14 +132,24 @@ pub fn read_text(text: &str, now: SystemTime) -> Result<Vec<Ban>, String> {
 }
 
 /// Writes the bans that are not those of the configuration. Whoever reads the file, also after a crash,
-/// finds the old list or the new one.
+/// finds the old list or the new one. Its owner alone can read it: it names clients and users.
 pub(crate) fn write(folder: &Path, mut bans: Vec<Ban>) -> Result<(), String> {
     bans.retain(|ban| ban.by != CONFIGURATION);
     bans.sort_by(|a, b| a.who.cmp(&b.who));
     let lines: Vec<Line<String>> = bans.iter().map(line).collect();
     let write = || -> io::Result<()> {
         let new = folder.join("bans.json.new");
-        let mut file = File::create(&new)?;
+        // One that a crash has left may be open to others.
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut options = OpenOptions::new();
+        let mut file = options
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&new)?;
         file.write_all(&serde_json::to_vec_pretty(&lines)?)?;
         file.write_all(b"\n")?;
         file.sync_all()?;
@@ -181,6 +192,7 @@ pub(crate) fn join(configured: &mut Vec<Ban>, kept: Vec<Ban>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
     use std::time::Duration;
 
     fn folder(name: &str) -> std::path::PathBuf {
@@ -221,6 +233,23 @@ mod tests {
         let later = now + Duration::from_secs(2000);
         written.retain(|ban| ban.until.is_none());
         assert_eq!(read(&folder, later).unwrap(), written);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn its_owner_alone_can_read_the_file() {
+        let folder = folder("private");
+        for name in [FILE, "bans.json.new"] {
+            // As an older server and a crash may have left them.
+            fs::write(folder.join(name), "[]").unwrap();
+            fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o644)).unwrap();
+        }
+        write(&folder, bans(SystemTime::now())).unwrap();
+        let mode = fs::metadata(folder.join(FILE))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
         fs::remove_dir_all(folder).unwrap();
     }
 
