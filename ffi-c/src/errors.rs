@@ -30,7 +30,7 @@ pub(crate) fn async_text(code: c_int) -> *const c_char {
     text.as_ptr()
 }
 
-const TLS_MISSING: &CStr = c"TLS is not supported";
+const TLS_MISSING: &CStr = c"TLS with pre-shared keys is not supported";
 
 /// The texts of the codes that mean the same in both headers.
 fn common_text(code: c_int) -> *const c_char {

@@ -10,6 +10,7 @@
 //! - `nonblocking`: a client of `MQTTAsync.h`, over the same.
 //! - `outgoing`: a message to publish, `callback`: a function of the application.
 //! - `process`: what is done once in a process.
+//! - `tls`: what stays of TLS from one connect to the next.
 //! - `persistence`: what a client keeps outside of the process.
 //! - `trace`: lines that say what happens, for both.
 //! - `alloc`: memory that C will free comes from C's `malloc`.
@@ -43,4 +44,5 @@ mod process;
 mod properties;
 mod ptr;
 mod signals;
+mod tls;
 mod trace;

@@ -5,6 +5,8 @@
 //! declared `struct_version` does not have are never read.
 
 pub(crate) mod nonblocking;
+mod reach;
+mod tls;
 
 use std::ffi::{CString, c_char, c_int};
 use std::time::Duration;
@@ -17,6 +19,7 @@ use ternmq_transport::Endpoint;
 
 use crate::properties;
 use crate::ptr::{self, member};
+use crate::tls::TlsRequest;
 use crate::types::client::*;
 use crate::types::properties::MQTTProperties;
 use crate::types::subscribe::MQTTSubscribe_options;
@@ -24,9 +27,14 @@ use crate::types::subscribe::MQTTSubscribe_options;
 /// Messages in flight when `reliable` is 0 and `maxInflightMessages` does not say otherwise.
 const INFLIGHT: u16 = 10;
 
+/// In small letters only, as with Paho.
+const SCHEMES: [&str; 8] = ["tcp", "mqtt", "ssl", "mqtts", "tls", "ws", "wss", "unix"];
+
 /// What an `MQTTClient_connectOptions` asks for.
 pub(crate) struct ConnectRequest {
     pub(crate) options: ConnectOptions,
+    /// Where a server is reached by TLS. The options lack it so far.
+    pub(crate) tls: Option<TlsRequest>,
     /// Whether the struct has room for `returned`.
     pub(crate) has_returned: bool,
 }
@@ -58,9 +66,11 @@ pub(crate) unsafe fn connect(
     // SAFETY: as the caller promises, and each member is read only from the version on that has it.
     unsafe {
         let version = ptr::struct_version(p, b"MQTC", 8).ok_or(MQTTCLIENT_BAD_STRUCTURE)?;
+        let reach = reach::reach!(p, version);
+        reach.check_presence(by.server)?;
         let mut will = will(member!(p, will))?;
-        let user_name = text(member!(p, username))?;
-        let password = text(member!(p, password))?;
+        reach.check_struct()?;
+        let (user_name, password) = credentials(p, version)?;
         let wanted = if version >= 3 {
             member!(p, MQTTVersion)
         } else {
@@ -74,7 +84,7 @@ pub(crate) unsafe fn connect(
             true => protocol.is_v5() && !clean_session,
             false => !protocol.is_v5() && !clean_start && !has_properties,
         };
-        if !fits || (version >= 8 && !member!(p, httpProxy).is_null()) {
+        if !fits {
             return Err(MQTTCLIENT_BAD_MQTT_OPTION);
         }
         if let Some(will) = &mut will {
@@ -87,14 +97,8 @@ pub(crate) unsafe fn connect(
             clean_start: clean,
             keep_alive: keep_alive(member!(p, keepAliveInterval))?,
             ping_timeout_ms: ping_timeout(member!(p, keepAliveInterval)),
-            user_name: user_name.map(str::to_owned),
-            password: match password {
-                Some(password) => Some(password.as_bytes().to_vec()),
-                None if version >= 5 => {
-                    binary(member!(p, binarypwd.len), member!(p, binarypwd.data))?
-                }
-                None => None,
-            },
+            user_name,
+            password,
             will,
             properties: properties::to_wire(by.properties, Place::Connect)?,
             max_inflight: max_inflight(p, version),
@@ -105,15 +109,17 @@ pub(crate) unsafe fn connect(
             lost_session: lost_session(clean),
             ..Options::default()
         };
-        let options = ConnectOptions {
+        let mut options = ConnectOptions {
             session,
             connect_timeout: connect_timeout(member!(p, connectTimeout)),
             version_fallback,
             resubscribe: false,
             ..ConnectOptions::new(servers(p, version, by.server)?)
         };
+        let tls = reach.complete(&mut options, MQTTCLIENT_SSL_NOT_SUPPORTED)?;
         Ok(ConnectRequest {
             options,
+            tls,
             has_returned: version >= 4,
         })
     }
@@ -126,7 +132,9 @@ pub(crate) unsafe fn connect(
 /// text that names no server.
 pub(crate) fn endpoint(uri: &str) -> Result<Endpoint, c_int> {
     let scheme = uri.split_once("://").map(|(scheme, _)| scheme);
-    if !matches!(scheme, None | Some("tcp" | "mqtt")) {
+    if let Some(scheme) = scheme
+        && !SCHEMES.contains(&scheme)
+    {
         return Err(MQTTCLIENT_BAD_PROTOCOL);
     }
     uri.parse().map_err(|_| MQTTCLIENT_FAILURE)
@@ -218,6 +226,26 @@ unsafe fn will(p: *const MQTTClient_willOptions) -> Result<Option<Will>, c_int> 
             retain: member!(p, retained) != 0,
             properties: PropertiesBuf::default(),
         }))
+    }
+}
+
+/// User name and password.
+///
+/// # Safety
+/// `p` leads to options of this version.
+unsafe fn credentials(
+    p: *const MQTTClient_connectOptions,
+    version: c_int,
+) -> Result<(Option<String>, Option<Vec<u8>>), c_int> {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let user_name = text(member!(p, username))?.map(str::to_owned);
+        let password = match text(member!(p, password))? {
+            Some(password) => Some(password.as_bytes().to_vec()),
+            None if version >= 5 => binary(member!(p, binarypwd.len), member!(p, binarypwd.data))?,
+            None => None,
+        };
+        Ok((user_name, password))
     }
 }
 

@@ -11,7 +11,7 @@ use ternmq_protocol::client::{Options, Will};
 use ternmq_transport::tls::{TlsClient, TlsOptions};
 #[cfg(feature = "websocket")]
 use ternmq_transport::websocket::WebSocketOptions;
-use ternmq_transport::{Endpoint, Proxy, Scheme, Stream};
+use ternmq_transport::{Endpoint, Proxy, Scheme, Stream, bypasses_proxy};
 
 use crate::error::ConnectError;
 
@@ -69,6 +69,9 @@ pub struct Proxies {
     pub plain: Option<Proxy>,
     /// For `mqtts` and `wss`, whose proxy sees nothing but where they go.
     pub secure: Option<Proxy>,
+    /// Hosts that are reached without one, as the environment variable `no_proxy` lists them
+    /// ([`bypasses_proxy`]); empty: none.
+    pub bypass: String,
 }
 
 /// Where a client connects to.
@@ -258,6 +261,7 @@ impl ConnectOptions {
         self.proxies = Proxies {
             plain: Some(proxy.clone()),
             secure: Some(proxy),
+            ..Proxies::default()
         };
         Ok(self)
     }
@@ -291,6 +295,7 @@ impl Proxies {
     pub(crate) fn of(&self, endpoint: &Endpoint) -> Option<&Proxy> {
         match endpoint.scheme {
             Scheme::Unix => None,
+            _ if bypasses_proxy(&self.bypass, &endpoint.host, endpoint.port) => None,
             scheme if scheme.is_secure() => self.secure.as_ref(),
             _ => self.plain.as_ref(),
         }
@@ -364,6 +369,17 @@ mod tests {
             assert!(wait <= Duration::from_millis(2400), "{wait:?}");
         }
         assert!(backoff.delay(1, u64::MAX) > Duration::from_millis(2399));
+    }
+
+    #[test]
+    fn hosts_on_the_list_are_reached_without_a_proxy() {
+        let options = ConnectOptions::from_uri("mqtt://localhost").unwrap();
+        let mut proxies = options.proxy("http://proxy").unwrap().proxies;
+        let is_used = |proxies: &Proxies, uri: &str| proxies.of(&uri.parse().unwrap()).is_some();
+        assert!(is_used(&proxies, "mqtt://a.example") && is_used(&proxies, "wss://a.example"));
+        assert!(!is_used(&proxies, "unix:///a"));
+        proxies.bypass = "example:8883".to_owned();
+        assert!(is_used(&proxies, "mqtt://a.example") && !is_used(&proxies, "mqtts://a.example"));
     }
 
     #[test]

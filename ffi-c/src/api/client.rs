@@ -197,12 +197,13 @@ unsafe fn connect(
     let request = unsafe { options::connect(p, &connecting) };
     let ConnectRequest {
         options,
+        tls,
         has_returned,
     } = match request {
         Ok(request) => request,
         Err(code) => return response::code(code),
     };
-    match client.connect(&options) {
+    match client.connect(options, tls) {
         Ok(established) => {
             if has_returned {
                 let returned = MQTTClient_connectReturned {

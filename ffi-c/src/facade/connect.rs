@@ -4,13 +4,14 @@ use std::ffi::{CString, c_char, c_int};
 use std::time::{Duration, Instant};
 
 use ternmq_client::link::Status;
-use ternmq_client::{ConnectError, ConnectOptions, Target};
+use ternmq_client::{ConnectError, ConnectOptions, Scheme, Target};
 use ternmq_protocol::client as session;
 use ternmq_protocol::codec::{Properties, PropertiesBuf};
 use ternmq_protocol::{ProtocolVersion, ReasonCode};
 
 use super::{Client, Code};
 use crate::signals;
+use crate::tls::{self, TlsRequest};
 use crate::types::client::*;
 
 /// How long a connection may take to close after its DISCONNECT was written.
@@ -42,15 +43,25 @@ impl Client {
     ///
     /// # Errors
     /// What the last server said, or `MQTTCLIENT_FAILURE`.
-    pub(crate) fn connect(&self, options: &ConnectOptions) -> Result<Established, Refused> {
+    pub(crate) fn connect(
+        &self,
+        mut options: ConnectOptions,
+        tls: Option<TlsRequest>,
+    ) -> Result<Established, Refused> {
         let Ok(_connecting) = self.connecting.try_lock() else {
             return Err(MQTTCLIENT_FAILURE.into());
         };
         // In a child made by fork, the first look at the link starts its network thread.
         signals::blocked(|| self.link.is_connected());
         self.disconnect(Instant::now(), ReasonCode::SUCCESS, Properties::EMPTY)?;
+        let mut listener = None;
+        if let Some(request) = tls {
+            listener = request.listener;
+            let built = request.options.and_then(|asked| self.tls.client(asked));
+            options.tls = Some(built.map_err(|error| self.refused(listener, error.into()))?);
+        }
         self.await_answer(true);
-        let result = self.try_servers(options);
+        let result = self.try_servers(&options, listener);
         self.await_answer(false);
         result
     }
@@ -87,12 +98,16 @@ impl Client {
         Ok(())
     }
 
-    fn try_servers(&self, options: &ConnectOptions) -> Result<Established, Refused> {
+    fn try_servers(
+        &self,
+        options: &ConnectOptions,
+        listener: Option<tls::Listener>,
+    ) -> Result<Established, Refused> {
         let mut last = MQTTCLIENT_FAILURE.into();
         for target in &options.endpoints {
             match self.try_server(options, target) {
                 Ok(connected) => return Ok(self.established(target, connected)),
-                Err(error) => last = self.refused(error),
+                Err(error) => last = self.refused(listener, error),
             }
         }
         Err(last)
@@ -132,10 +147,8 @@ impl Client {
 
     fn established(&self, target: &Target, connected: session::Connected) -> Established {
         let server = match target {
-            Target::Server(endpoint) if endpoint.host.contains(':') => {
-                format!("[{}]:{}", endpoint.host, endpoint.port)
-            }
-            Target::Server(endpoint) => format!("{}:{}", endpoint.host, endpoint.port),
+            Target::Server(endpoint) if endpoint.scheme == Scheme::Unix => endpoint.path.clone(),
+            Target::Server(endpoint) => endpoint.authority(),
             Target::InProcess(_) => String::new(),
         };
         let version = self.link.session(|_, session| session.options().version);
@@ -149,7 +162,8 @@ impl Client {
         }
     }
 
-    fn refused(&self, error: ConnectError) -> Refused {
+    fn refused(&self, listener: Option<tls::Listener>, error: ConnectError) -> Refused {
+        tls::tell(listener, &error);
         match error {
             ConnectError::Refused { reason, properties } => Refused {
                 code: match self.is_v5 {

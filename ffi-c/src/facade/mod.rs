@@ -34,6 +34,7 @@ pub(crate) use receive::Received;
 use crate::outgoing::Aliases;
 use crate::persistence::{Keeper, Restored, Store};
 use crate::signals;
+use crate::tls::LastTls;
 use crate::trace::{MINIMUM, Packets, Traced, trace};
 use crate::types::client::*;
 
@@ -68,6 +69,7 @@ pub(crate) struct Client {
     room: AtomicU64,
     /// Held while a connect goes on.
     connecting: Mutex<()>,
+    tls: LastTls,
     this: Weak<Client>,
 }
 
@@ -167,6 +169,7 @@ impl Client {
             tidings: AtomicUsize::new(0),
             room: AtomicU64::new(0),
             connecting: Mutex::new(()),
+            tls: LastTls::default(),
             this: this.clone(),
         });
         // Nothing has happened yet that could ring.

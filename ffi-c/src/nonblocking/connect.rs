@@ -16,6 +16,7 @@ use super::{Callbacks, Client, Code};
 use crate::callback::{Callback, with_list};
 use crate::options::nonblocking::ConnectRequest;
 use crate::signals;
+use crate::tls::{self, TlsRequest};
 use crate::types::async_::*;
 use crate::types::client::{Bytes, MQTTClient_connectReturned};
 use crate::{alloc, ptr};
@@ -42,6 +43,14 @@ impl Client {
         let session = self.link.session(|_, session| session.state());
         let response = std::mem::take(&mut request.response);
         let is_v5 = request.options.session.version.is_v5();
+        if status != Status::Connecting
+            && let Err(error) = self.prepare_tls(&mut request)
+        {
+            // As with Paho the call is right, and the connection fails.
+            self.lock().unprepared.push((response, error));
+            self.strand.schedule();
+            return Ok(());
+        }
         let mut state = self.lock();
         match status {
             Status::Connecting => return Err(MQTTASYNC_COMMAND_IGNORED),
@@ -87,6 +96,17 @@ impl Client {
             self.begin(*options)
                 .inspect_err(|_| _ = self.lock().connects.pop())
         })
+    }
+
+    /// Completes the options where servers are reached by TLS.
+    fn prepare_tls(&self, request: &mut ConnectRequest) -> Result<(), ConnectError> {
+        let Some(TlsRequest { options, listener }) = request.tls.take() else {
+            return Ok(());
+        };
+        self.lock().tls_listener = listener;
+        let built = options.and_then(|asked| self.tls.client(asked));
+        request.options.tls = Some(built?);
+        Ok(())
     }
 
     /// Connects again as the last time, or ends the wait for an automatic reconnection. Only
@@ -189,9 +209,18 @@ impl Client {
         self.use_leftover(inbound);
     }
 
-    /// Tells those who have connected what was connected already.
+    /// Tells of connects that have ended before an attempt: what was connected already, what could not
+    /// be tried.
     pub(super) fn tell_already(&self) {
-        let waiting = std::mem::take(&mut self.lock().already);
+        let mut state = self.lock();
+        let waiting = std::mem::take(&mut state.already);
+        let unprepared = std::mem::take(&mut state.unprepared);
+        let listener = state.tls_listener;
+        drop(state);
+        for (response, error) in unprepared {
+            tls::tell(listener, &error);
+            self.tell_failed(&response, &error);
+        }
         for response in waiting {
             self.tell_established(&response, false, &PropertiesBuf::default());
         }
@@ -214,14 +243,19 @@ impl Client {
         response.succeed(0, ReasonCode::SUCCESS, properties, &success);
     }
 
-    /// Tells of an attempt that has failed, if the application waits for it.
+    /// Tells of an attempt that has failed: of TLS in any case, of the end if the application waits for it.
     pub(super) fn tell_connect_failed(&self, error: &ConnectError) {
         let mut state = self.lock();
-        if state.connects.is_empty() {
-            return;
-        }
-        let response = state.connects.remove(0);
+        let listener = state.tls_listener;
+        let response = (!state.connects.is_empty()).then(|| state.connects.remove(0));
         drop(state);
+        tls::tell(listener, error);
+        if let Some(response) = response {
+            self.tell_failed(&response, error);
+        }
+    }
+
+    fn tell_failed(&self, response: &Response, error: &ConnectError) {
         let message = CString::new(error.to_string()).unwrap_or_default();
         let nothing = PropertiesBuf::default();
         let mut failure = Failure {

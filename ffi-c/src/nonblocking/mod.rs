@@ -21,9 +21,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use ternmq_client::ConnectOptions;
 use ternmq_client::executor::Strand;
 use ternmq_client::link::{Link, Observers, Status};
+use ternmq_client::{ConnectError, ConnectOptions};
 use ternmq_protocol::ReasonCode;
 use ternmq_protocol::client::Options;
 use ternmq_protocol::codec::Properties;
@@ -37,6 +37,7 @@ use crate::options::nonblocking::{ConnectRequest, Creation};
 use crate::outgoing::Aliases;
 use crate::persistence::{Keeper, Store};
 use crate::signals;
+use crate::tls::{self, LastTls};
 use crate::trace::{Packets, Traced};
 use crate::types::async_::*;
 use inbound::Inbound;
@@ -68,6 +69,7 @@ pub(crate) struct Client {
     completed: Condvar,
     /// What came in and is not delivered. Belongs to the strand while that runs.
     inbound: Mutex<Inbound>,
+    tls: LastTls,
     /// The version of the connection, or of the one to come, is MQTT 5.0.
     is_v5: AtomicBool,
     /// The client was destroyed.
@@ -85,6 +87,10 @@ struct State {
     disconnects: Vec<Response>,
     /// Connects that found a connection, whose success is to be told.
     already: Vec<Response>,
+    /// Connects whose options for TLS have something wrong, which is to be told.
+    unprepared: Vec<(Response, ConnectError)>,
+    /// Who is told of what goes wrong with TLS.
+    tls_listener: Option<tls::Listener>,
     /// A connect that waits until the connection before it is closed.
     next: Option<Box<ConnectOptions>>,
     /// The application has connected, and has not disconnected since.
@@ -150,6 +156,7 @@ impl Client {
             state: Mutex::new(State::new()),
             completed: Condvar::new(),
             inbound: Mutex::default(),
+            tls: LastTls::default(),
             is_v5: AtomicBool::new(is_v5),
             ended: AtomicBool::new(false),
             _traced: traced,
@@ -239,6 +246,8 @@ impl Client {
         state.callbacks = Callbacks::default();
         let mut connects = std::mem::take(&mut state.already);
         connects.append(&mut state.connects);
+        let unprepared = std::mem::take(&mut state.unprepared);
+        connects.extend(unprepared.into_iter().map(|(response, _)| response));
         let requests = state.requests.take_all();
         let disconnects = std::mem::take(&mut state.disconnects);
         drop(state);
@@ -267,6 +276,8 @@ impl State {
             connects: Vec::new(),
             disconnects: Vec::new(),
             already: Vec::new(),
+            unprepared: Vec::new(),
+            tls_listener: None,
             next: None,
             wanted: false,
             automatic: false,

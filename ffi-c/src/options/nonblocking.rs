@@ -9,12 +9,14 @@ use ternmq_protocol::client::{Acknowledge, LostSession, Options};
 use ternmq_protocol::codec::{Place, Request};
 use ternmq_transport::Endpoint;
 
+use super::reach::reach;
 use super::{
     binary, connect_timeout, endpoint, keep_alive, ping_timeout, protocol, subscription, text, will,
 };
 use crate::nonblocking::{Farewell, Response};
 use crate::properties;
 use crate::ptr::{self, member};
+use crate::tls::TlsRequest;
 use crate::types::async_::*;
 use crate::types::client::*;
 use crate::types::properties::MQTTProperties;
@@ -98,6 +100,8 @@ pub(crate) unsafe fn create(p: *const MQTTAsync_createOptions) -> Result<Creatio
 /// What an `MQTTAsync_connectOptions` asks for.
 pub(crate) struct ConnectRequest {
     pub(crate) options: ConnectOptions,
+    /// Where a server is reached by TLS. The options lack it so far.
+    pub(crate) tls: Option<TlsRequest>,
     /// The servers as they are listed; empty where the one of the creation counts.
     pub(crate) names: Vec<CString>,
     pub(crate) response: Response,
@@ -125,10 +129,10 @@ pub(crate) unsafe fn connect(
     // SAFETY: as the caller promises, and each member is read only from the version on that has it.
     unsafe {
         let version = ptr::struct_version(p, b"MQTC", 8).ok_or(MQTTASYNC_BAD_STRUCTURE)?;
+        let reach = reach!(p, version);
+        reach.check_presence(by.server)?;
         let will = will(member!(p, will))?;
-        if version >= 1 && !member!(p, ssl).is_null() {
-            ptr::struct_version(member!(p, ssl), b"MQTS", 5).ok_or(MQTTASYNC_BAD_STRUCTURE)?;
-        }
+        reach.check_struct()?;
         let wanted = match version {
             3.. => member!(p, MQTTVersion),
             _ => MQTTVERSION_DEFAULT,
@@ -140,9 +144,6 @@ pub(crate) unsafe fn connect(
         let (protocol, version_fallback) =
             protocol(wanted).map_err(|_| MQTTASYNC_BAD_MQTT_OPTION)?;
         check_mixture(p, version, protocol.is_v5())?;
-        if version >= 8 && !(member!(p, httpProxy).is_null() && member!(p, httpsProxy).is_null()) {
-            return Err(MQTTASYNC_BAD_MQTT_OPTION);
-        }
         let session = Options {
             version: protocol,
             client_id: by.client_id.to_owned(),
@@ -152,15 +153,18 @@ pub(crate) unsafe fn connect(
             ..by.creation.session()
         };
         let (endpoints, names) = servers(p, version, by.server)?;
+        let mut options = ConnectOptions {
+            session: complete(session, p, version)?,
+            connect_timeout: connect_timeout(member!(p, connectTimeout)),
+            version_fallback,
+            reconnect: backoff(p, version),
+            resubscribe: false,
+            ..ConnectOptions::new(endpoints)
+        };
+        let tls = reach.complete(&mut options, MQTTASYNC_SSL_NOT_SUPPORTED)?;
         Ok(ConnectRequest {
-            options: ConnectOptions {
-                session: complete(session, p, version)?,
-                connect_timeout: connect_timeout(member!(p, connectTimeout)),
-                version_fallback,
-                reconnect: backoff(p, version),
-                resubscribe: false,
-                ..ConnectOptions::new(endpoints)
-            },
+            options,
+            tls,
             names,
             response: connect_response(p, version),
         })

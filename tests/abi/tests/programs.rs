@@ -281,12 +281,14 @@ fn build_with(binary: &Path, source: &Path, library: &Scratch, flags: &[&str]) {
     );
 }
 
-/// Programs about MQTTAsync say so in their name.
+/// Programs about MQTTAsync say so in their name. Those that look at codes do so with TLS at hand.
 fn name_for(source: &Path) -> &'static str {
-    let name = source.file_name().unwrap_or_default().to_string_lossy();
-    match name.starts_with("async_") {
-        true => "paho-mqtt3a",
-        false => "paho-mqtt3c",
+    let name = source.file_stem().unwrap_or_default().to_string_lossy();
+    match &*name {
+        "checks" => "paho-mqtt3cs",
+        "async_checks" => "paho-mqtt3as",
+        _ if name.starts_with("async_") => "paho-mqtt3a",
+        _ => "paho-mqtt3c",
     }
 }
 

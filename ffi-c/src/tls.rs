@@ -1,0 +1,63 @@
+//! TLS between the options of a connect and its end: what stays from one connect to the next, and who
+//! is told of errors.
+
+use std::ffi::{CString, c_char, c_int, c_void};
+use std::sync::{Mutex, PoisonError};
+
+use ternmq_client::tls::{Roots, TlsClient, TlsError, TlsOptions};
+use ternmq_client::{ConnectError, TransportError};
+
+use crate::callback::Callback;
+
+/// The function `ssl_error_cb` of the application.
+pub(crate) type Listener =
+    Callback<unsafe extern "C" fn(*const c_char, libc::size_t, *mut c_void) -> c_int>;
+
+/// What a connect asks of TLS.
+pub(crate) struct TlsRequest {
+    /// Files are read by now. What is wrong with them is no wrong call but a connection that fails.
+    pub(crate) options: Result<TlsOptions, TlsError>,
+    pub(crate) listener: Option<Listener>,
+}
+
+/// The newest TLS of a client. Who connects again with the same options and the same contents of files
+/// goes on with the server's tickets.
+#[derive(Default)]
+pub(crate) struct LastTls(Mutex<Option<(TlsOptions, TlsClient)>>);
+
+impl LastTls {
+    /// TLS as these options say.
+    ///
+    /// # Errors
+    /// What is missing or does not fit.
+    pub(crate) fn client(&self, options: TlsOptions) -> Result<TlsClient, TlsError> {
+        // What is in a folder is not known before it was read.
+        let folder = |root: &Roots| matches!(root, Roots::Folder(_));
+        if options.roots.iter().any(folder) {
+            return options.build();
+        }
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, client)) = &*last
+            && *known == options
+        {
+            return Ok(client.clone());
+        }
+        let client = options.build()?;
+        *last = Some((options, client.clone()));
+        Ok(client)
+    }
+}
+
+/// Tells the application why a connection has failed, if TLS is the reason. As from OpenSSL the text is
+/// a line with its end.
+pub(crate) fn tell(listener: Option<Listener>, error: &ConnectError) {
+    let (Some(Callback { function, context }), ConnectError::Transport(error)) = (listener, error)
+    else {
+        return;
+    };
+    if let TransportError::Tls(error) = error {
+        let line = CString::new(format!("{error}\n")).unwrap_or_default();
+        // SAFETY: the application gave the function for this; the text is valid during the call.
+        unsafe { function(line.as_ptr(), line.as_bytes().len(), context) };
+    }
+}
