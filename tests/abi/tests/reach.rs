@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Duration;
 
 use ternmq_broker::tls::{ClientCertificates, Identity, Roots, TlsServerOptions};
 use ternmq_broker::websocket::WebSocketServer;
@@ -376,11 +378,20 @@ fn members_behind_the_declared_version_are_not_read() {
     assert_eq!(said.texts, "text: told 0");
 }
 
-/// A proxy that opens ways, and counts them.
-fn proxy() -> (u16, Arc<AtomicUsize>) {
+/// A proxy that opens ways.
+struct Proxy {
+    port: u16,
+    /// Ways that were opened.
+    opened: Arc<AtomicUsize>,
+    /// The bytes that a server has sent, once its way is closed.
+    sent: Receiver<u64>,
+}
+
+fn proxy() -> Proxy {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let count = Arc::new(AtomicUsize::new(0));
+    let (closed, sent) = sync_channel(1000);
     let opened = count.clone();
     std::thread::spawn(move || {
         for mut client in listener.incoming().map_while(Result::ok) {
@@ -394,28 +405,53 @@ fn proxy() -> (u16, Arc<AtomicUsize>) {
                 continue;
             };
             let server = TcpStream::connect(target).unwrap();
-            opened.fetch_add(1, Ordering::AcqRel);
+            count.fetch_add(1, Ordering::AcqRel);
             client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
-            let ends = [
-                (client.try_clone(), server.try_clone()),
-                (Ok(server), Ok(client)),
-            ];
-            for (from, to) in ends {
-                let (mut from, mut to) = (from.unwrap(), to.unwrap());
-                std::thread::spawn(move || {
-                    let _ = std::io::copy(&mut from, &mut to);
-                    let _ = to.shutdown(std::net::Shutdown::Write);
-                });
-            }
+            let (from, to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+            let closed = closed.clone();
+            std::thread::spawn(move || closed.try_send(pass(from, to)));
+            std::thread::spawn(move || pass(client, server));
         }
     });
-    (port, count)
+    Proxy { port, opened, sent }
+}
+
+/// Passes on what comes, and how it ends; how much it was.
+fn pass(mut from: TcpStream, mut to: TcpStream) -> u64 {
+    let (mut passed, mut buffer) = (0, [0; 4096]);
+    while let Ok(read @ 1..) = from.read(&mut buffer) {
+        if to.write_all(&buffer[..read]).is_err() {
+            break;
+        }
+        passed += read as u64;
+    }
+    let _ = to.shutdown(std::net::Shutdown::Write);
+    passed
+}
+
+/// The certificate, by far the longest that the server says, is shown the first time only.
+#[test]
+fn who_keeps_the_session_goes_on_with_that_of_tls() {
+    let (bench, proxy) = (Bench::start(), proxy());
+    for (clean, resumes) in [(0, true), (1, false)] {
+        let arguments = format!(
+            "trust=@/ca.pem secure_proxy=http://127.0.0.1:{} clean={clean}",
+            proxy.port
+        );
+        bench.works(&bench.uri("ssl", At::Tls), &arguments);
+        // Either API has connected twice.
+        for api in 0..2 {
+            let sent = || proxy.sent.recv_timeout(Duration::from_secs(20)).unwrap();
+            let (first, second) = (sent(), sent());
+            assert_eq!(second + 300 < first, resumes, "{api} {first} {second}");
+        }
+    }
 }
 
 #[test]
 fn proxies_of_the_options_and_of_the_environment_are_used() {
     let bench = Bench::start();
-    let (port, opened) = proxy();
+    let Proxy { port, opened, .. } = proxy();
     let address = format!("http://127.0.0.1:{port}");
     let (plain, secure) = (bench.uri("tcp", At::Plain), bench.uri("ssl", At::Tls));
     let ways = || opened.swap(0, Ordering::AcqRel);
