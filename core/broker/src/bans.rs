@@ -80,6 +80,17 @@ impl fmt::Display for BanError {
 
 impl std::error::Error for BanError {}
 
+/// What [`Broker::replace_bans`](crate::Broker::replace_bans) has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BanChanges {
+    /// Who is banned now and was not.
+    pub banned: usize,
+    /// Who was banned and is not now.
+    pub lifted: usize,
+    /// Bans that have stayed because they were to be kept.
+    pub kept: usize,
+}
+
 /// The ban list of a broker. While it is empty, asking costs one load.
 pub(crate) struct Bans {
     table: Mutex<Table>,
@@ -129,14 +140,40 @@ impl Bans {
 
     /// Those that hold now, in no particular order.
     pub(crate) fn list(&self) -> Vec<Ban> {
-        self.change(SystemTime::now(), |table| {
-            let bans = table.bans.iter().map(|(who, terms)| Ban {
-                who: who.clone(),
-                until: terms.until,
-                reason: terms.reason.clone(),
-                by: terms.by.clone(),
-            });
-            bans.collect()
+        self.change(SystemTime::now(), |table| table.list().collect())
+    }
+
+    /// Makes `bans` the list, and keeps what `keep` wants of those who are not named there. Those that are
+    /// over are left out. All or nothing.
+    pub(crate) fn replace(
+        &self,
+        bans: Vec<Ban>,
+        keep: impl Fn(&Ban) -> bool,
+    ) -> Result<BanChanges, BanError> {
+        let now = SystemTime::now();
+        self.change(now, |table| {
+            let mut new = Table::default();
+            let holds = |ban: &Ban| ban.until.is_none_or(|until| until > now);
+            for ban in bans.into_iter().filter(holds) {
+                new.insert(ban, self.limits)?;
+            }
+            let named = new.bans.len();
+            for ban in table.list().filter(|ban| keep(ban)) {
+                if !new.bans.contains_key(&ban.who) {
+                    new.insert(ban, self.limits)?;
+                }
+            }
+            let missing = |from: &Table, of: &Table| {
+                let of = of.bans.keys();
+                of.filter(|who| !from.bans.contains_key(*who)).count()
+            };
+            let changes = BanChanges {
+                banned: missing(table, &new),
+                lifted: missing(&new, table),
+                kept: new.bans.len() - named,
+            };
+            *table = new;
+            Ok(changes)
         })
     }
 
@@ -178,6 +215,15 @@ impl Bans {
 }
 
 impl Table {
+    fn list(&self) -> impl Iterator<Item = Ban> {
+        self.bans.iter().map(|(who, terms)| Ban {
+            who: who.clone(),
+            until: terms.until,
+            reason: terms.reason.clone(),
+            by: terms.by.clone(),
+        })
+    }
+
     fn insert(&mut self, ban: Ban, limits: BanLimits) -> Result<(), BanError> {
         let Ban {
             who,

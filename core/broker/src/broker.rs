@@ -14,7 +14,7 @@ use ternmq_transport::{Listener, Poller, Stream, pipe};
 
 use crate::auth::Users;
 use crate::auth::passwords::Passwords;
-use crate::bans::{Ban, BanError, Banned};
+use crate::bans::{Ban, BanChanges, BanError, Banned};
 use crate::config::Config;
 use crate::connections::{Connections, IN_PROCESS};
 use crate::drain::Drain;
@@ -178,6 +178,21 @@ impl Broker {
     /// Lifts a ban; false when there is none.
     pub fn unban(&self, who: &Banned) -> bool {
         self.shared.unban(who)
+    }
+
+    /// Makes `bans` the list, at once, and ends the connections of who is on it. Of those who are banned
+    /// now and not named in `bans`, the ones that `keep` wants stay; it must not ask the broker anything.
+    /// Of two bans of the same the later one counts, and those that are over are left out. No
+    /// [`Event`](crate::Event) tells of the changes.
+    ///
+    /// # Errors
+    /// [`BanError::Full`]: then nothing has changed.
+    pub fn replace_bans(
+        &self,
+        bans: Vec<Ban>,
+        keep: impl Fn(&Ban) -> bool,
+    ) -> Result<BanChanges, BanError> {
+        self.shared.replace_bans(bans, keep)
     }
 
     /// The bans that hold now, in no particular order.

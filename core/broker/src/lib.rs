@@ -32,7 +32,7 @@ mod stats;
 pub mod store;
 mod sys;
 
-pub use bans::{Ban, BanError, BanLimits, Banned};
+pub use bans::{Ban, BanChanges, BanError, BanLimits, Banned};
 pub use broker::Broker;
 pub use clients::{ClientCursor, Clients};
 pub use config::{

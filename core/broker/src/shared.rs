@@ -17,7 +17,7 @@ use ternmq_transport::Stream;
 
 use crate::auth::Users;
 use crate::auth::passwords::Checked;
-use crate::bans::{Ban, BanError, Banned, Bans};
+use crate::bans::{Ban, BanChanges, BanError, Banned, Bans};
 use crate::clients::Question;
 use crate::config::Config;
 use crate::connections::Connections;
@@ -47,6 +47,8 @@ pub(crate) enum Parcel {
     Ask(Question),
     /// Somebody is banned from now on: end what connections they have.
     Expel(Banned),
+    /// The list is another one: end the connections of all who are on it.
+    ExpelBanned,
     /// The store wants a page of what the shard holds, from a place on.
     Page(Place, SyncSender<Page>),
     /// Let go of all clients.
@@ -263,6 +265,22 @@ impl Shared {
         }
         self.tell(Event::Banned(ban));
         Ok(())
+    }
+
+    /// Makes another list, all or nothing: first the list, then whoever is there already.
+    pub(crate) fn replace_bans(
+        &self,
+        bans: Vec<Ban>,
+        keep: impl Fn(&Ban) -> bool,
+    ) -> Result<BanChanges, BanError> {
+        let changes = self.bans.replace(bans, keep).inspect_err(|_| {
+            self.bans_refused.fetch_add(1, Ordering::Relaxed);
+        })?;
+        for mailbox in self.mailboxes.iter().filter(|_| changes.banned > 0) {
+            // A shard that has ended has no connections.
+            let _ = mailbox.send(Parcel::ExpelBanned);
+        }
+        Ok(changes)
     }
 
     /// Lifts a ban.

@@ -239,3 +239,37 @@ fn what_nobody_takes_is_lost_and_counted() {
     drop(broker);
     assert_eq!(events.iter().count(), 1);
 }
+
+#[test]
+fn another_list_holds_at_once_or_not_at_all() {
+    let mut config = Config::listen(ANY_PORT);
+    (config.shards, config.placement) = (4, Placement::ByClientId);
+    config.limits.bans.entries = 2;
+    let broker = start(config);
+    let of = |id: &str| ban(Banned::ClientId(id.into()));
+    broker.ban(of("old")).expect("room");
+    broker.ban(of("kept")).expect("room");
+    let there: Vec<RawPeer> = (0..8)
+        .map(|n| client(&broker, 5, &format!("c{n}")))
+        .collect();
+    let three = ["c0", "c1", "c2"].map(of).to_vec();
+    assert_eq!(broker.replace_bans(three, |_| false), Err(BanError::Full));
+    assert_eq!(broker.bans().len(), 2);
+    refused(&broker, 5, "CONNECT client_id=old");
+
+    let everybody = ban(Banned::address([127, 0, 0, 1].into()));
+    let kept = |ban: &Ban| ban.who == Banned::ClientId("kept".into());
+    let over = Ban {
+        until: Some(SystemTime::UNIX_EPOCH),
+        ..of("over")
+    };
+    let changes = broker
+        .replace_bans(vec![over, everybody], kept)
+        .expect("room");
+    assert_eq!((changes.banned, changes.lifted, changes.kept), (1, 1, 1));
+    there.into_iter().for_each(ended);
+
+    broker.replace_bans(Vec::new(), |_| false).expect("room");
+    assert!(broker.bans().is_empty());
+    client(&broker, 5, "kept");
+}

@@ -1,13 +1,14 @@
 //! Bans in files: `[[ban]]` in the configuration, and `bans.json` in the data folder.
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
-use ternmq_broker::{Ban, Banned, Event, Network};
+use ternmq_broker::{Ban, BanChanges, Banned, Broker, Event, Network};
 use toml::value::Datetime;
 
 /// What the data folder knows.
@@ -103,16 +104,81 @@ fn line(ban: &Ban) -> Line<String> {
     line
 }
 
-/// The bans of a data folder that are not over, none if it has no file. A file that is no list of bans
+/// The file of a data folder that the bans are kept in, which the operator may change too.
+pub(crate) struct BanFile {
+    folder: PathBuf,
+    configured: Vec<Ban>,
+    /// What it held when it was last read or written here.
+    known: Option<String>,
+}
+
+impl BanFile {
+    /// Reads the file, and adds what it says to the bans of the configuration.
+    pub(crate) fn open(
+        folder: &Path,
+        configured: &mut Vec<Ban>,
+        now: SystemTime,
+    ) -> Result<Self, String> {
+        let (known, kept) = read(folder, now)?;
+        let file = Self {
+            folder: folder.to_owned(),
+            configured: configured.clone(),
+            known,
+        };
+        join(configured, kept);
+        Ok(file)
+    }
+
+    /// Writes the bans that hold. A file that somebody else has changed is left as it is until it is read
+    /// again: that is an error.
+    pub(crate) fn save(&mut self, bans: Vec<Ban>) -> Result<(), String> {
+        if text(&self.folder)? != self.known {
+            let path = self.folder.join(FILE);
+            return Err(format!(
+                "{} was changed by somebody and not read again, which SIGHUP does",
+                path.display()
+            ));
+        }
+        self.known = Some(write(&self.folder, bans)?);
+        Ok(())
+    }
+
+    /// Has the bans of the file hold, besides those of the configuration. Of what holds now only what
+    /// the broker has imposed on others since the file was last written or read stays.
+    pub(crate) fn reload(&mut self, broker: &Broker) -> Result<BanChanges, String> {
+        let (text, kept) = read(&self.folder, SystemTime::now())?;
+        let mut bans = self.configured.clone();
+        join(&mut bans, kept);
+        let known = self.known.as_deref().unwrap_or("[]");
+        let known = read_text(known, SystemTime::UNIX_EPOCH)?;
+        let known: HashSet<Banned> = known.into_iter().map(|ban| ban.who).collect();
+        let is_new = |ban: &Ban| ban.by != CONFIGURATION && !known.contains(&ban.who);
+        let changes = broker
+            .replace_bans(bans, is_new)
+            .map_err(|error| format!("{}: {error}", self.folder.join(FILE).display()))?;
+        self.known = text;
+        Ok(changes)
+    }
+}
+
+/// The text of the file and its bans that are not over, none if it has no file. A file that is no list of bans
 /// is an error: whoever wrote it would not be kept out otherwise, and saving would destroy it.
-pub(crate) fn read(folder: &Path, now: SystemTime) -> Result<Vec<Ban>, String> {
-    let path = folder.join(FILE);
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(format!("cannot read {}: {error}", path.display())),
+fn read(folder: &Path, now: SystemTime) -> Result<(Option<String>, Vec<Ban>), String> {
+    let Some(text) = text(folder)? else {
+        return Ok((None, Vec::new()));
     };
-    read_text(&text, now).map_err(|error| format!("{}: {error}", path.display()))
+    let bans = read_text(&text, now)
+        .map_err(|error| format!("{}: {error}", folder.join(FILE).display()))?;
+    Ok((Some(text), bans))
+}
+
+fn text(folder: &Path) -> Result<Option<String>, String> {
+    let path = folder.join(FILE);
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(format!("cannot read {}: {error}", path.display())),
+    }
 }
 
 /// The bans of the text of such a file that are not over.
@@ -133,11 +199,12 @@ pub fn read_text(text: &str, now: SystemTime) -> Result<Vec<Ban>, String> {
 
 /// Writes the bans that are not those of the configuration. Whoever reads the file, also after a crash,
 /// finds the old list or the new one. Its owner alone can read it: it names clients and users.
-pub(crate) fn write(folder: &Path, mut bans: Vec<Ban>) -> Result<(), String> {
+fn write(folder: &Path, mut bans: Vec<Ban>) -> Result<String, String> {
     bans.retain(|ban| ban.by != CONFIGURATION);
     bans.sort_by(|a, b| a.who.cmp(&b.who));
     let lines: Vec<Line<String>> = bans.iter().map(line).collect();
-    let write = || -> io::Result<()> {
+    let write = || -> io::Result<String> {
+        let text = serde_json::to_string_pretty(&lines)? + "\n";
         let new = folder.join("bans.json.new");
         // One that a crash has left may be open to others.
         match fs::remove_file(&new) {
@@ -150,12 +217,12 @@ pub(crate) fn write(folder: &Path, mut bans: Vec<Ban>) -> Result<(), String> {
             .create_new(true)
             .mode(0o600)
             .open(&new)?;
-        file.write_all(&serde_json::to_vec_pretty(&lines)?)?;
-        file.write_all(b"\n")?;
+        file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(new, folder.join(FILE))?;
         // The name is kept only with the folder.
-        File::open(folder)?.sync_all()
+        File::open(folder)?.sync_all()?;
+        Ok(text)
     };
     write().map_err(|e| format!("cannot write {}: {e}", folder.join(FILE).display()))
 }
@@ -183,9 +250,8 @@ pub(crate) fn follow(bans: &mut Vec<Ban>, event: Event) -> bool {
 
 /// The bans to start with: those of the configuration, and those of the folder that say something
 /// about others.
-pub(crate) fn join(configured: &mut Vec<Ban>, kept: Vec<Ban>) {
-    let known: std::collections::HashSet<Banned> =
-        configured.iter().map(|ban| ban.who.clone()).collect();
+fn join(configured: &mut Vec<Ban>, kept: Vec<Ban>) {
+    let known: HashSet<Banned> = configured.iter().map(|ban| ban.who.clone()).collect();
     configured.extend(kept.into_iter().filter(|ban| !known.contains(&ban.who)));
 }
 
@@ -199,6 +265,10 @@ mod tests {
         let path = std::env::temp_dir().join(format!("ternmq-bans-{}-{name}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
         path
+    }
+
+    fn kept(folder: &Path, now: SystemTime) -> Result<Vec<Ban>, String> {
+        read(folder, now).map(|(_, bans)| bans)
     }
 
     fn bans(now: SystemTime) -> Vec<Ban> {
@@ -222,17 +292,17 @@ mod tests {
         let folder = folder("again");
         // Milliseconds are what is written.
         let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_800_000_000_123);
-        assert_eq!(read(&folder, now), Ok(Vec::new()));
+        assert_eq!(kept(&folder, now), Ok(Vec::new()));
         let mut written = bans(now);
         let configured = Ban {
             by: CONFIGURATION.into(),
             ..written[0].clone()
         };
         write(&folder, [&written[..], &[configured]].concat()).unwrap();
-        assert_eq!(read(&folder, now).unwrap(), written);
+        assert_eq!(kept(&folder, now).unwrap(), written);
         let later = now + Duration::from_secs(2000);
         written.retain(|ban| ban.until.is_none());
-        assert_eq!(read(&folder, later).unwrap(), written);
+        assert_eq!(kept(&folder, later).unwrap(), written);
         fs::remove_dir_all(folder).unwrap();
     }
 
@@ -265,7 +335,7 @@ mod tests {
             ("[{\"client\": \"a\"}]", "unknown field `client`"),
         ] {
             fs::write(folder.join(FILE), text).unwrap();
-            let error = read(&folder, SystemTime::now()).unwrap_err();
+            let error = kept(&folder, SystemTime::now()).unwrap_err();
             assert!(error.contains(FILE) && error.contains(words), "{error}");
         }
         fs::remove_dir_all(folder).unwrap();

@@ -12,7 +12,7 @@ use ternmq_broker::{
     Ban, Broker, CertificateUser, Config, Drain, Ending, Event, SlowSubscriber, Stats,
 };
 
-use crate::bans;
+use crate::bans::{self, BanFile};
 use crate::cli::Serve;
 use crate::config::{self, Settings};
 use crate::data::DataFolder;
@@ -51,10 +51,10 @@ pub(crate) fn run(args: &Serve) -> Result<ExitCode, String> {
     config
         .bans
         .retain(|ban| ban.until.is_none_or(|until| until > now));
+    let mut ban_file = None;
     if let Some(data) = &data {
         config.store = Some(data.store());
-        let kept = bans::read(data.path(), now)?;
-        bans::join(&mut config.bans, kept);
+        ban_file = Some(BanFile::open(data.path(), &mut config.bans, now)?);
     }
     let (tell, told) = sync_channel(WAITING);
     let events = Some(pass_events_on(tell.clone()));
@@ -80,13 +80,13 @@ pub(crate) fn run(args: &Serve) -> Result<ExitCode, String> {
     if let Some(data) = &data {
         data.write_listeners(&urls)?;
     }
-    let by = listen(report, &broker, &urls, data.as_ref(), drain, &told)?;
+    let by = listen(report, &broker, &urls, ban_file.as_mut(), drain, &told)?;
     report.event(
         &format!("{by}: stopping; once more ends at once"),
         json!({ "event": "stopping", "by": by }),
     );
     let (stats, slow) = (broker.stats(), broker.slow_subscribers());
-    stop(report, broker, data.as_ref(), &told)?;
+    stop(report, broker, ban_file.as_mut(), &told)?;
     tell_the_sums(report, &stats, &slow);
     Ok(ExitCode::SUCCESS)
 }
@@ -97,12 +97,12 @@ pub(crate) fn run(args: &Serve) -> Result<ExitCode, String> {
 fn stop(
     report: Report,
     broker: Broker,
-    data: Option<&DataFolder>,
+    mut ban_file: Option<&mut BanFile>,
     told: &Receiver<Told>,
 ) -> Result<(), String> {
     let mut bans = broker.bans();
     // At once, for who loses patience: whatever has been decided stands in the list, told or not.
-    save_bans(report, bans.clone(), data);
+    save_bans(report, bans.clone(), ban_file.as_deref_mut());
     let stopping = std::thread::spawn(move || broker.stop());
     let mut bans_changed = false;
     loop {
@@ -117,7 +117,7 @@ fn stop(
         }
     }
     if bans_changed {
-        save_bans(report, bans, data);
+        save_bans(report, bans, ban_file);
     }
     match stopping.join() {
         Ok(stopped) => stopped.map_err(|failure| failure.to_string()),
@@ -130,7 +130,7 @@ fn listen(
     report: Report,
     broker: &Broker,
     urls: &[String],
-    data: Option<&DataFolder>,
+    mut ban_file: Option<&mut BanFile>,
     drain: Drain,
     told: &Receiver<Told>,
 ) -> Result<&'static str, String> {
@@ -139,7 +139,7 @@ fn listen(
         let next = told.try_recv().or_else(|_| {
             // Written once for all that came together.
             if std::mem::take(&mut bans_changed) {
-                save_bans(report, broker.bans(), data);
+                save_bans(report, broker.bans(), ban_file.as_deref_mut());
             }
             told.recv()
         });
@@ -152,6 +152,7 @@ fn listen(
             }
             Told::Signal(SIGHUP) => {
                 reload_certificates(report, broker, urls);
+                bans_changed |= reload_bans(report, broker, ban_file.as_deref_mut());
                 continue;
             }
             Told::Event(Event::Drained) => "drained",
@@ -168,14 +169,39 @@ fn listen(
 }
 
 /// A folder that can't be written must not end a server that can go on without it.
-fn save_bans(report: Report, bans: Vec<Ban>, data: Option<&DataFolder>) {
-    if let Some(data) = data
-        && let Err(error) = bans::write(data.path(), bans)
+fn save_bans(report: Report, bans: Vec<Ban>, file: Option<&mut BanFile>) {
+    if let Some(file) = file
+        && let Err(error) = file.save(bans)
     {
         report.warning(
             &format!("{error}: new bans end with this server"),
             json!({ "event": "warning", "what": "bans_not_saved", "error": error }),
         );
+    }
+}
+
+/// A file that can't be used must not end a server, nor let anybody in. Whether there are bans that it
+/// does not name.
+fn reload_bans(report: Report, broker: &Broker, file: Option<&mut BanFile>) -> bool {
+    let Some(file) = file else {
+        return false;
+    };
+    match file.reload(broker) {
+        Ok(changes) => {
+            let (banned, lifted) = (changes.banned, changes.lifted);
+            report.event(
+                &format!("SIGHUP: bans are read again: {banned} new, {lifted} lifted"),
+                json!({ "event": "bans_reloaded", "banned": banned, "lifted": lifted }),
+            );
+            changes.kept > 0
+        }
+        Err(error) => {
+            report.warning(
+                &format!("SIGHUP: the bans stay as they were: {error}"),
+                json!({ "event": "warning", "what": "bans_not_reloaded", "error": error }),
+            );
+            false
+        }
     }
 }
 

@@ -404,3 +404,62 @@ fn the_limit_of_open_files_is_raised_as_far_as_it_goes() {
     let stopped = server.stop().pop().unwrap();
     assert_eq!(stopped["refused"], 0);
 }
+
+#[test]
+fn sighup_has_the_bans_of_the_data_folder_read_again() {
+    let folder = folder("bans-again");
+    let file = folder.join("data/bans.json");
+    std::fs::create_dir(folder.join("data")).unwrap();
+    let edit = |text: &str| std::fs::write(&file, text).unwrap();
+    edit("[{\"client_id\": \"early\"}]");
+    let config = "save_interval = 0\n[flapping]\nmax = 2\n[[ban]]\nclient_id = \"never\"\n";
+    std::fs::write(folder.join("ternmq.toml"), config).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ternmq"));
+    command.args(["serve", "--config", "ternmq.toml", "--data", "data"]);
+    let mut server = Server::spawn(command.current_dir(&folder));
+    let refuses = |server: &Server, client_id: &str| {
+        let mut peer = RawPeer::connect(server.address, 5).unwrap();
+        peer.send(&format!("CONNECT client_id={client_id}"))
+            .unwrap();
+        peer.expect_refusal("CONNACK reason=0x8a").unwrap();
+    };
+    let hang_up = |server: &mut Server| {
+        server.signal("HUP");
+        assert_eq!(server.event()["event"], "certificates_reloaded");
+        server.event()
+    };
+    refuses(&server, "early");
+    let mut there = server.client("there");
+
+    edit("[{\"client_id\": \"there\"}]");
+    let reloaded = json!({ "event": "bans_reloaded", "banned": 1, "lifted": 1 });
+    assert_eq!(hang_up(&mut server), reloaded);
+    there.expect_refusal("DISCONNECT reason=0x98").unwrap();
+    drop(server.client("early"));
+
+    edit("[");
+    let warning = hang_up(&mut server);
+    assert_eq!(warning["what"], "bans_not_reloaded");
+    assert!(warning["error"].as_str().unwrap().contains("line 1"));
+    refuses(&server, "there");
+
+    // What the server itself has to say does not destroy what the operator has written.
+    for _ in 0..2 {
+        drop(server.client("mad"));
+    }
+    refuses(&server, "mad");
+    assert_eq!(server.event()["event"], "banned");
+    assert_eq!(server.event()["what"], "bans_not_saved");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "[");
+
+    edit("[]");
+    let reloaded = json!({ "event": "bans_reloaded", "banned": 0, "lifted": 1 });
+    assert_eq!(hang_up(&mut server), reloaded);
+    drop(server.client("there"));
+    refuses(&server, "mad");
+    refuses(&server, "never");
+    server.stop();
+    let kept: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!(kept.as_array().unwrap().len(), 1);
+    assert_eq!(kept[0]["client_id"], "mad");
+}

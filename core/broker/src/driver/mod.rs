@@ -303,6 +303,7 @@ impl Driver {
                 let _ = reply.try_send(page);
             }
             Parcel::Expel(who) => self.expel(&who),
+            Parcel::ExpelBanned => self.expel_banned(),
             Parcel::Drain => self.begin_drain(),
             Parcel::Report => {
                 // The first shard may have ended, and then nobody asks any more.

@@ -103,10 +103,32 @@ impl Driver {
                     .collect()
             }
         };
-        self.counters.banned_connections += matching.len() as u64;
-        for conn in matching {
+        self.end_banned(&matching);
+    }
+
+    /// Ends the connections of all who are on the list: one look at each connection, however long
+    /// the list is.
+    pub(super) fn expel_banned(&mut self) {
+        self.look_at_peers();
+        let bans = &self.shared.bans;
+        let slots = self.slots.iter().filter(|(_, slot)| !slot.closing);
+        let banned = slots.filter(|(conn, slot)| {
+            let user = self.policy.users.get(conn).map(|name| &**name);
+            let client = self.shard.connected_client(*conn);
+            let peer = slot.stream.peer_addr();
+            client.is_some_and(|id| bans.keep_out_client(id, user))
+                || peer.is_some_and(|peer| bans.keep_out_address(peer.ip()))
+        });
+        let banned: Vec<ConnId> = banned.map(|(conn, _)| conn).collect();
+        self.end_banned(&banned);
+    }
+
+    fn end_banned(&mut self, conns: &[ConnId]) {
+        let reason = ReasonCode::ADMINISTRATIVE_ACTION;
+        self.counters.banned_connections += conns.len() as u64;
+        for conn in conns {
             self.shard
-                .end_connection(conn, reason, self.now, &mut self.out);
+                .end_connection(*conn, reason, self.now, &mut self.out);
         }
     }
 }
