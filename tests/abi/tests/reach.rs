@@ -73,19 +73,26 @@ impl Bench {
             files,
             ours,
         };
-        for (program, library) in [("secure", "paho-mqtt3cs"), ("async_secure", "paho-mqtt3as")] {
-            output(
-                compiler()
-                    .args(["-D_GNU_SOURCE", "-pthread"])
-                    .arg(root().join(format!("tests/abi/programs/{program}.c")))
-                    .arg("-L")
-                    .arg(bench.ours.path(""))
-                    .arg(format!("-l{library}"))
-                    .arg("-o")
-                    .arg(bench.files.path(program)),
-            );
-        }
+        bench.build("secure", "secure", &[]);
+        bench.build("async_secure", "async_secure", &[]);
         bench
+    }
+
+    fn build(&self, program: &str, name: &str, flags: &[&str]) {
+        let library = match program {
+            "secure" => "-lpaho-mqtt3cs",
+            _ => "-lpaho-mqtt3as",
+        };
+        output(
+            compiler()
+                .args(["-D_GNU_SOURCE", "-pthread"])
+                .args(flags)
+                .arg(root().join(format!("tests/abi/programs/{program}.c")))
+                .arg("-L")
+                .arg(self.ours.path(""))
+                .args([library, "-o"])
+                .arg(self.files.path(name)),
+        );
     }
 
     /// `localhost` is what the certificates are for.
@@ -376,6 +383,42 @@ fn members_behind_the_declared_version_are_not_read() {
     let said = bench.run("secure", bench.ours.path(""), &other, "version=2");
     assert_eq!(said.codes, "create 0; connect -1");
     assert_eq!(said.texts, "text: told 0");
+}
+
+/// The address sanitizer of the C compiler sees what is not released, and ends the program badly.
+#[test]
+fn nothing_is_leaked_on_the_way() {
+    let bench = Bench::start();
+    let key = "trust=@/ca.pem certificate=@/me.pem key=@/legacy.key password";
+    bench.encrypt("ec -aes256", "legacy.key");
+    for program in ["secure", "async_secure"] {
+        bench.build(program, "watched", &["-g", "-fsanitize=address"]);
+        for (uri, arguments, outcome) in [
+            (
+                bench.uri("ssl", At::Clients),
+                format!("{key}=secret"),
+                "received hello",
+            ),
+            (bench.uri("ssl", At::Clients), format!("{key}=wrong"), "-1"),
+            (
+                bench.uri("ssl", At::OtherName),
+                "trust=@/ca.pem verify=1".into(),
+                "-1",
+            ),
+            (
+                bench.uri("ws", At::Web),
+                "header=X-A:b".into(),
+                "received hello",
+            ),
+        ] {
+            let said = bench.run("watched", bench.ours.path(""), &uri, &arguments);
+            assert!(
+                said.codes.contains(outcome),
+                "{uri} {arguments}: {}",
+                said.codes
+            );
+        }
+    }
 }
 
 /// A proxy that opens ways.
