@@ -396,7 +396,7 @@ impl World {
             let (_, packets, closing) = self.call_unnoticed(shard, |shard, now, out| {
                 shard.handle_claims(ticket, &granted, now, out);
             });
-            if let Some(link) = link {
+            if let Some(link) = link.filter(|_| !self.scripted) {
                 self.take_claims(link, &granted)?;
             }
             self.learn(shard, link, packets, &closing)?;
