@@ -67,7 +67,7 @@ extern "C" {
 #define MQTTASYNC_OPERATION_INCOMPLETE -11
 /** The buffer for messages not sent yet is full. */
 #define MQTTASYNC_MAX_BUFFERED_MESSAGES -12
-/** TLS is not part of this library. */
+/** TLS with pre-shared keys, which is not supported. */
 #define MQTTASYNC_SSL_NOT_SUPPORTED -13
 /** The scheme of the server URI is not supported. */
 #define MQTTASYNC_BAD_PROTOCOL -14
@@ -480,9 +480,9 @@ typedef struct
   /** 6: MQTT 5.0, both. */
   MQTTAsync_onSuccess5* onSuccess5;
   MQTTAsync_onFailure5* onFailure5;
-  /** 7: further headers of a WebSocket handshake; must stay valid while the client is in use. */
+  /** 7: further headers of a WebSocket handshake, as in MQTTClient_connectOptions. */
   const MQTTAsync_nameValue* httpHeaders;
-  /** 8: HTTP proxy for connections without TLS. Refused for now, like the one below. */
+  /** 8: HTTP proxy for connections without TLS, as in MQTTClient_connectOptions. */
   const char* httpProxy;
   /** 8: HTTP proxy for connections with TLS. */
   const char* httpsProxy;
@@ -651,13 +651,15 @@ LIBMQTT_API int MQTTAsync_setAfterPersistenceRead(MQTTAsync handle, void* contex
  * twice as many and so on up to maxRetryInterval, each lengthened by up to a fifth by chance.
  * onSuccess or onFailure tells of the first end only. Subscriptions are not made again.
  *
+ * The files of ssl are read by this call alone; if they are wrong, onFailure ends it for good.
+ *
  * Where there is a connection already, it stays, onSuccess is called soon, and the options count
  * from the next connection on.
  *
  * @return MQTTASYNC_NULL_PARAMETER, MQTTASYNC_BAD_STRUCTURE, for the will MQTTASYNC_BAD_QOS and
  *   MQTTASYNC_0_LEN_WILL_TOPIC, MQTTASYNC_WRONG_MQTT_VERSION for MQTT 5.0 with a client that was not
  *   created for it, MQTTASYNC_BAD_UTF8_STRING, MQTTASYNC_BAD_MQTT_OPTION; MQTTASYNC_COMMAND_IGNORED
- *   while the client connects or disconnects
+ *   while the client connects or disconnects; for servers, ssl and proxies as MQTTClient_connect
  */
 LIBMQTT_API int MQTTAsync_connect(MQTTAsync handle, const MQTTAsync_connectOptions* options);
 

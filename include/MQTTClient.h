@@ -72,7 +72,7 @@ extern "C" {
 #define MQTTCLIENT_BAD_STRUCTURE -8
 /** A QoS other than 0, 1 or 2. */
 #define MQTTCLIENT_BAD_QOS -9
-/** Not returned: a URI that asks for TLS gives MQTTCLIENT_BAD_PROTOCOL. */
+/** TLS with pre-shared keys, which is not supported. */
 #define MQTTCLIENT_SSL_NOT_SUPPORTED -10
 /** MQTTVersion is none of MQTTVERSION_*. */
 #define MQTTCLIENT_BAD_MQTT_VERSION -11
@@ -194,33 +194,36 @@ typedef struct
   char struct_id[4];
   /** 0 to 5; the numbers below say since when a member exists. */
   int struct_version;
-  /** PEM file of the authorities to trust. */
+  /** PEM file of the authorities to trust. If neither this nor CApath is given, those of the system. */
   const char* trustStore;
   /** PEM file of the client's certificate chain. */
   const char* keyStore;
   /** PEM file of the client's private key, if it is not in keyStore. */
   const char* privateKey;
+  /** Of an encrypted key: PKCS#8, or "DEK-Info" with AES or DES. */
   const char* privateKeyPassword;
   /** List of cipher suites in OpenSSL's notation, NULL for the default. */
   const char* enabledCipherSuites;
-  /** 1: the server must show a certificate that leads to a trusted authority. */
+  /** 1: the server must show a certificate that leads to a trusted authority. 0: any certificate will
+   * do, whatever verify says. */
   int enableServerCertAuth;
-  /** 1: MQTT_SSL_VERSION_* */
+  /** 1: ignored; TLS 1.2 and 1.3 are spoken. */
   int sslVersion;
   /** 2: 1 checks that the certificate names the host connected to. */
   int verify;
   /** 2: directory of PEM files of authorities to trust. */
   const char* CApath;
-  /** 3: called with each line of a TLS error. */
+  /** 3: called with a line that says why TLS has failed, before the connect is told to have failed. */
   int (*ssl_error_cb)(const char* str, size_t len, void* u);
   /** 3: last argument of ssl_error_cb. */
   void* ssl_error_context;
-  /** 4: asks for a pre-shared key. */
+  /** 4: asks for a pre-shared key, which is not supported: a connect with TLS is refused with
+   * MQTTCLIENT_SSL_NOT_SUPPORTED (MQTTAsync: MQTTASYNC_SSL_NOT_SUPPORTED) if this is set. */
   unsigned int (*ssl_psk_cb)(const char* hint, char* identity, unsigned int max_identity_len,
       unsigned char* psk, unsigned int max_psk_len, void* u);
   /** 4: last argument of ssl_psk_cb. */
   void* ssl_psk_context;
-  /** 4: 1 trusts nothing but trustStore and CApath. */
+  /** 4: 1 never trusts the authorities of the system. */
   int disableDefaultTrustStore;
   /** 5: ALPN protocol names, each after a byte with its length. */
   const unsigned char* protos;
@@ -292,11 +295,13 @@ typedef struct
   int maxInflightMessages;
   /** 6: MQTT 5.0: 1 starts without an earlier session. */
   int cleanstart;
-  /** 7: further headers of a WebSocket handshake, ended by one whose name is NULL. */
+  /** 7: further headers of a WebSocket handshake, ended by one whose name is NULL; at most
+   * 64, copied by the call. */
   const MQTTClient_nameValue* httpHeaders;
-  /** 8: HTTP proxy for connections without TLS. */
+  /** 8: HTTP proxy for connections without TLS: http://[user[:password]@]host[:port]. If it is NULL and
+   * PAHO_C_CLIENT_USE_HTTP_PROXY begins with TRUE in the environment, http_proxy and no_proxy count. */
   const char* httpProxy;
-  /** 8: HTTP proxy for connections with TLS. */
+  /** 8: HTTP proxy for connections with TLS; the variable is https_proxy. */
   const char* httpsProxy;
 } MQTTClient_connectOptions;
 
@@ -415,8 +420,9 @@ LIBMQTT_API int MQTTClient_create(MQTTClient* handle, const char* serverURI, con
  * Create a client. Destroy it with MQTTClient_destroy.
  *
  * @param handle receives the client.
- * @param serverURI tcp://host:port or mqtt://host:port; IPv6 addresses in brackets. The scheme and
- *   the port (1883) may be left out.
+ * @param serverURI tcp or mqtt (port 1883); ssl, mqtts or tls (8883); ws (80) or wss (443):
+ *   scheme://host:port, with a path behind it for the last two (/mqtt); unix:///path. IPv6 addresses in
+ *   brackets. The port may be left out, and tcp:// too.
  * @param clientId UTF-8. If it is empty the server assigns one.
  * @param persistence_type where messages outlive the process, see MQTTClientPersistence.h. What an
  *   earlier process has left there is taken over: messages in flight are sent again once there is a
@@ -429,7 +435,7 @@ LIBMQTT_API int MQTTClient_create(MQTTClient* handle, const char* serverURI, con
  *   MQTTCLIENT_BAD_STRUCTURE; MQTTCLIENT_PERSISTENCE_ERROR for a store that can't be used, one with
  *   messages in flight of MQTT 5.0 in a client for an older version, or MQTTCLIENT_PERSISTENCE_DEFAULT
  *   without a client id; any other code that a function of the application's store returned;
- *   MQTTCLIENT_BAD_PROTOCOL for any other scheme, TLS and WebSocket included; MQTTCLIENT_FAILURE for a URI that names no server or when
+ *   MQTTCLIENT_BAD_PROTOCOL for any other scheme; MQTTCLIENT_FAILURE for a URI that names no server or when
  *   no thread can be started.
  */
 LIBMQTT_API int MQTTClient_createWithOptions(MQTTClient* handle, const char* serverURI,
@@ -482,12 +488,12 @@ LIBMQTT_API int MQTTClient_setCommandTimeout(MQTTClient handle, unsigned long mi
  * options gets that time, and each of its addresses is tried. A connection that exists is ended
  * first.
  *
- * The options are checked in this order: struct_id and struct_version (MQTTCLIENT_BAD_STRUCTURE),
- * the will (MQTTCLIENT_BAD_STRUCTURE, _BAD_QOS, _NULL_PARAMETER, _0_LEN_WILL_TOPIC), user name and
+ * The options are checked in this order: struct_id and struct_version (MQTTCLIENT_BAD_STRUCTURE), ssl
+ * that is missing (_NULL_PARAMETER), the will (MQTTCLIENT_BAD_STRUCTURE, _BAD_QOS, _NULL_PARAMETER, _0_LEN_WILL_TOPIC), the struct of ssl (_BAD_STRUCTURE), user name and
  * password (_BAD_UTF8_STRING), MQTTVersion (_BAD_MQTT_VERSION), what does not fit that version
- * (_BAD_MQTT_OPTION), the servers (_BAD_PROTOCOL). httpProxy is not supported and refused with
- * MQTTCLIENT_BAD_MQTT_OPTION; ssl, httpHeaders and httpsProxy have no meaning for the supported
- * schemes.
+ * (_BAD_MQTT_OPTION), the servers (_BAD_PROTOCOL; _NULL_PARAMETER without ssl), the proxies
+ * (_BAD_MQTT_OPTION), ssl_psk_cb (_SSL_NOT_SUPPORTED). Files that ssl names and that are missing or
+ * wrong are no wrong call but make the connect fail, which ssl_error_cb tells of.
  *
  * @return MQTTCLIENT_SUCCESS; a positive CONNACK return code (3.1.1 section 3.2.2.3) when the
  *   server has refused; MQTTCLIENT_FAILURE when there is no server to talk to;
