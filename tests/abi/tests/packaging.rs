@@ -62,7 +62,8 @@ foreach(name paho-mqtt3a paho-mqtt3as paho-mqtt3a-static paho-mqtt3as-static)
 endforeach()
 "#;
 
-/// Built with what the tests are built with: what is installed is the same but for its speed.
+/// Built as the tests are: what is installed is the same but for its speed. In a folder of its own, for
+/// a library that is built alone would take the place of the one that other tests are just loading.
 #[test]
 fn what_is_installed_is_all_that_programs_need() {
     let folder = Scratch::new();
@@ -72,9 +73,9 @@ fn what_is_installed_is_all_that_programs_need() {
         Command::new("make")
             .arg("install")
             .arg(format!("PREFIX={}", prefix.display()))
-            .args(["BUILD=--profile=dev", "BUILT=target/debug"])
+            .args(["BUILD=--profile=dev", "BUILT=target/packaging/debug"])
             .current_dir(root())
-            .env_remove("CARGO_TARGET_DIR"),
+            .env("CARGO_TARGET_DIR", "target/packaging"),
     );
     let moved = folder.path("installed");
     std::fs::rename(&prefix, &moved).expect("a move");

@@ -101,7 +101,9 @@ fn play_over(
 fn cafile() -> Result<String, String> {
     static FILE: OnceLock<Result<String, String>> = OnceLock::new();
     let write = || {
-        let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("authority.pem");
+        // Each process has an authority of its own, and several may run.
+        let name = format!("authority-{}.pem", std::process::id());
+        let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         std::fs::write(&path, authority().pem()).map_err(|e| e.to_string())?;
         Ok(path.display().to_string())
     };
