@@ -98,6 +98,31 @@ fn a_connection_lost_during_a_farewell_is_not_made_again() {
 }
 
 #[test]
+fn a_farewell_ends_with_its_connection() {
+    let server = Server::start();
+    let (link, _) = open(server.options());
+    link.connect().unwrap();
+    let mut conn = server.accept_mqtt(false);
+    wait_for(&link, Status::Connected);
+    link.publish(message(QoS::AtLeastOnce)).unwrap();
+    conn.expect_publish();
+    let asked = link.disconnect_when_done(LONG, NORMAL, Properties::EMPTY);
+    assert_eq!(asked, Ok(true));
+    link.disconnect(NORMAL, Properties::EMPTY).unwrap();
+    conn.expect_disconnect();
+    conn.expect_end();
+    wait_for(&link, Status::Closed);
+    link.connect().unwrap();
+    let mut conn = server.accept_mqtt(false);
+    wait_for(&link, Status::Connected);
+    for _ in 0..2 {
+        link.publish(message(QoS::AtLeastOnce)).unwrap();
+        let (id, ..) = conn.expect_publish();
+        conn.send_puback(id);
+    }
+}
+
+#[test]
 fn a_reconnection_asks_first_and_tells_where_it_went() {
     let server = Server::start();
     let mut options = server.options().reconnect(retrying());

@@ -38,12 +38,14 @@ impl Client {
             return Ok(());
         }
         let now = self.link.session(|now, _| now);
+        // All is read before anything is put back, so that a call after a failure finds all of it.
         let Restored { session, queue } = store.restore(now)?;
+        let commands = store.commands()?;
         for stored in session {
             self.put_back(stored);
         }
         leftover.messages = queue;
-        for (number, command) in store.commands()? {
+        for (number, command) in commands {
             match publish(&command, now) {
                 Some((token, message)) => self.wait_again(store, number, token, message),
                 None => leftover.requests.push((number, command)),

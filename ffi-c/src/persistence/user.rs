@@ -127,9 +127,9 @@ impl Records for User {
 
     fn contains(&mut self, key: &CStr) -> bool {
         // SAFETY: see `User`.
-        self.functions
-            .pcontainskey
-            .is_some_and(|contains| unsafe { contains(self.handle, key.as_ptr().cast_mut()) == 0 })
+        self.functions.pcontainskey.is_some_and(|contains| unsafe {
+            inside(|| contains(self.handle, key.as_ptr().cast_mut())) == 0
+        })
     }
 
     fn clear(&mut self) -> Result<(), Failed> {

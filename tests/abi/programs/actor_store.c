@@ -174,6 +174,8 @@ static int store_clear(void* of)
 static int store_contains(void* of, char* key)
 {
   int found = records[find(key)].data != NULL;
+  if (memory_store_intrudes)
+    intrude();
   say("store contains %s %s %s", of == &handle ? "handle" : "?", key, found ? "yes" : "no");
   return found ? 0 : MQTTCLIENT_PERSISTENCE_ERROR;
 }

@@ -349,6 +349,8 @@ impl IoThread {
         };
         let mut address = None;
         if let Some(attempt) = &mut self.links[slot].attempt {
+            // A way that a second CONNECT of an older version needs has a time of its own.
+            attempt.proxy_until = Time::NEVER;
             for (other, other_address) in attempt.opening.drain(..) {
                 if other == token {
                     address = Some(other_address);

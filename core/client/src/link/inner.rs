@@ -422,7 +422,8 @@ impl Inner {
 
     fn disconnected(&mut self, now: Time, cause: Cause, reason: ReasonCode) {
         self.status = Status::Closed;
-        let own = cause == Cause::Local || self.farewell.take().is_some();
+        // A farewell ends with its connection, whoever ended that.
+        let own = self.farewell.take().is_some() || cause == Cause::Local;
         let backoff = self.options.reconnect;
         let taken_over = reason == ReasonCode::SESSION_TAKEN_OVER && cause == Cause::Server;
         let again = backoff.is_some_and(|b| !taken_over || b.after_takeover);
