@@ -80,9 +80,8 @@ pub unsafe extern "C" fn MQTTClient_createWithOptions(
         if handle.is_null() || serverURI.is_null() || clientId.is_null() {
             return MQTTCLIENT_NULL_PARAMETER;
         }
-        // SAFETY: C passes strings, and NULL or options.
         let persistence = (persistence_type, persistence_context);
-        // SAFETY: as above; the context is what the type asks for.
+        // SAFETY: C passes strings, NULL or options, and the context that the type asks for.
         let created = unsafe { create(serverURI, clientId, persistence, options) };
         match created.and_then(|client| CLIENTS.insert(client).ok_or(MQTTCLIENT_FAILURE)) {
             Ok(new) => {

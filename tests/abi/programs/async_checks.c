@@ -55,10 +55,10 @@ static void creating(void)
   SHOW(create_with("MQCO", 2, MQTTVERSION_5, 1));
   SHOW(create_with("MQCO", -1, MQTTVERSION_5, 1));
   SHOW(create_with("MQCO", 4, MQTTVERSION_5, 1));
-  SHOW(create_with("XXXX", 2, MQTTVERSION_5, 1));
+  SHOW(create_with("NONE", 2, MQTTVERSION_5, 1));
   SHOW(create_with("MQCO", 2, MQTTVERSION_5, 0));
   SHOW(create_with("MQCO", 2, MQTTVERSION_5, -7));
-  SHOW(create_with("XXXX", 2, MQTTVERSION_5, 0));
+  SHOW(create_with("NONE", 2, MQTTVERSION_5, 0));
   SHOW(create_with("MQCO", 2, 9, 1));
 }
 

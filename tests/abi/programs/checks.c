@@ -57,8 +57,8 @@ static void creating(void)
   SHOW(create_with("a", "MQCO", 0, MQTTVERSION_5));
   SHOW(create_with("a", "MQCO", 1, MQTTVERSION_5));
   SHOW(create_with("a", "MQCO", -1, MQTTVERSION_5));
-  SHOW(create_with("a", "XXXX", 0, MQTTVERSION_5));
-  SHOW(create_with(BAD, "XXXX", 0, MQTTVERSION_5));
+  SHOW(create_with("a", "NONE", 0, MQTTVERSION_5));
+  SHOW(create_with(BAD, "NONE", 0, MQTTVERSION_5));
   SHOW(create_with("a", "MQCO", 0, 9));
 }
 

@@ -357,7 +357,7 @@ fn wrong_options_are_refused_with_the_codes_of_paho() {
         ("ssl=0", -6),
         ("version=6", -8),
         ("version=-1", -8),
-        ("id=XXXX", -8),
+        ("id=NONE", -8),
     ] {
         bench.is_refused(&uri, arguments, code, code);
         bench.same(&uri, arguments);

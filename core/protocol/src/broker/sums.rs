@@ -2,13 +2,13 @@
 //! one under many names, can't take what each of them alone may not.
 //!
 //! # Who gets what
-//! A limit in sum that refuses whoever comes last would be a weapon: who fills it shuts the others out. So
-//! [`may_hold`] grants more to a client only while its own part does not exceed what is then still free
-//! (the "dynamic threshold" of shared switch buffers). One client alone gets half; *n* of them, however
-//! greedy, leave as much free as each of them has, of which the next one may take half. And [`ALLOWANCE`] stands whatever the others
-//! hold: clients with short names, small wills, few subscriptions and short queues never meet these
-//! limits. What the shard holds in sum is thus bounded by the limit and an allowance for each client,
-//! whose number is limited too.
+//! A limit in sum that refuses whoever comes last would be a weapon: who fills it shuts the others out.
+//! So [`may_hold`] grants more to a client only while its own part does not exceed what is then still
+//! free (the "dynamic threshold" of shared switch buffers). One client alone gets half; *n* of them,
+//! however greedy, leave as much free as each of them has, of which the next one may take half. And
+//! [`ALLOWANCE`] stands whatever the others hold: clients with short names, small wills, few
+//! subscriptions and short queues never meet these limits. What the shard holds in sum is thus bounded
+//! by the limit and an allowance for each client, whose number is limited too.
 //!
 //! This asks nobody, walks over nothing and takes nothing away, so that it costs a comparison and can't
 //! make anybody wait for anybody. Input is different, as the beginning of a packet can't be refused
@@ -19,8 +19,8 @@
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SumLimits {
     /// Packets that have come in in part, CONNECTs that are not answered, and input that waits its
-    /// turn. Beyond it connections are ended: 0x97. First those whose packet has been on its way for more than
-    /// ten seconds, then those that keep most; never one whose packets have no more than 4 KiB.
+    /// turn. Beyond it connections are ended: 0x97. First those whose packet has been on its way for
+    /// more than ten seconds, then those that keep most; never one whose packets have no more than 4 KiB.
     pub input_bytes: usize,
     /// What waits in outbound buffers, and acknowledgements that wait for what they promise. Beyond a
     /// client's share its messages wait in its session's queue, and then it is not read either.
@@ -33,8 +33,8 @@ pub struct SumLimits {
     pub filter_bytes: usize,
     /// Wills. Beyond a client's share CONNECT is refused: 0x97, before MQTT 5.0 return code 3.
     pub will_bytes: usize,
-    /// Client identifiers of sessions and user names of connected clients, the latter twice. Beyond a client's share CONNECT
-    /// is refused: 0x97, before MQTT 5.0 return code 3.
+    /// Client identifiers of sessions and user names of connected clients, the latter twice. Beyond a
+    /// client's share CONNECT is refused: 0x97, before MQTT 5.0 return code 3.
     pub name_bytes: usize,
     /// Topics behind topic aliases, of both directions. A client that sets more than its share is
     /// told 0x97; beyond it topics are sent in full.
