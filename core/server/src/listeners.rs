@@ -118,7 +118,6 @@ impl TryFrom<Table> for Listener {
             },
             _ => return Err("`address` is missing, or `path` for the type unix".to_owned()),
         };
-        let defaults = ListenerConfig { ..bare.clone() };
         Ok(Self(ListenerConfig {
             connections: table.connections.unwrap_or(usize::MAX),
             connection_rate: table.connection_rate,
@@ -128,7 +127,7 @@ impl TryFrom<Table> for Listener {
             tls: table.tls()?,
             websocket: table.websocket(),
             certificate_user: table.user(),
-            handshake_bytes: table.handshake_bytes.unwrap_or(defaults.handshake_bytes),
+            handshake_bytes: table.handshake_bytes.unwrap_or(bare.handshake_bytes),
             ..bare
         }))
     }

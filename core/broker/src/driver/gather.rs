@@ -3,8 +3,9 @@
 //! A message to thousands of subscribers ends a turn after a few of its kind
 //! ([`SessionLimits::turn_work`](crate::SessionLimits)), so that others are read. To flush thousands of
 //! connections for these few would cost more than the messages. So the subscribers' buffers gather for
-//! some turns, until the publisher's input is handled or enough has come together; whatever the others
-//! get by their own packets is flushed at the end of each turn as ever.
+//! some turns, until the publisher's input is handled or enough has come together. What else is written
+//! to one of these connections, an answer to its own packet for example, waits with them; all others
+//! are flushed at the end of each turn as ever.
 
 use ternmq_protocol::broker::ConnId;
 

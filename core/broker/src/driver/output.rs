@@ -97,7 +97,7 @@ impl Driver {
         if let Some(Err(error)) = flushed
             && error.kind() != io::ErrorKind::WouldBlock
         {
-            self.close(conn);
+            self.lose(conn);
         }
     }
 

@@ -107,7 +107,10 @@ impl Links {
         let before = std::mem::replace(&mut conn.input_bytes, bytes as u32) as usize;
         if bytes != before || anew && bytes > ALLOWANCE {
             self.stats.input_bytes = self.stats.input_bytes + bytes as u64 - before as u64;
-            self.intake.set(id, bytes, anew);
+            // Small input stands in no list, before or after.
+            if bytes.max(before) > ALLOWANCE {
+                self.intake.set(id, bytes, anew);
+            }
         }
     }
 }

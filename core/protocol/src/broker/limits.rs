@@ -71,8 +71,8 @@ pub struct Limits {
     pub early_input: usize,
     /// Bytes of Authentication Data in one CONNECT or AUTH. Beyond it: 0x97.
     pub auth_data: usize,
-    /// Subscribers that the packets of one client may reach before the others have their turn: the rest of
-    /// its input waits for the next one. A packet is never cut in two.
+    /// Subscriptions and nodes of filters that the packets of one client may have looked at before the
+    /// others have their turn: the rest of its input waits for the next one. A packet is never cut in two.
     pub turn_work: u64,
     /// Acknowledgements that may wait for one connection until what they promise is kept; then its
     /// socket is not read until they are written. Large ones count as one for each 24 bytes.

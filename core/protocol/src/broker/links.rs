@@ -108,9 +108,13 @@ impl Links {
             sums,
             ..
         } = &self.limits;
-        let waiting = self.pool.waiting.get() + self.owed_bytes;
-        let left = free(sums.outbound_bytes, waiting as u64);
+        let left = free(sums.outbound_bytes, self.outbound_bytes() as u64);
         left.max(ALLOWANCE).min(*outbound_bytes)
+    }
+
+    /// Bytes that wait in outbound buffers now, and those of acknowledgements that are owed.
+    pub(super) fn outbound_bytes(&self) -> usize {
+        self.pool.waiting.get() + self.owed_bytes
     }
 
     /// What all sessions keep of messages, and what they may.

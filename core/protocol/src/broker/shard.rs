@@ -386,7 +386,7 @@ impl Shard {
     /// Bytes that wait in outbound buffers now, and those of acknowledgements that are owed.
     #[must_use]
     pub fn outbound_bytes(&self) -> usize {
-        self.links.pool.waiting.get() + self.links.owed_bytes
+        self.links.outbound_bytes()
     }
 
     /// Whether this client has a session here, connected or not.

@@ -79,7 +79,7 @@ pub struct Stats {
     pub given_back: u64,
     /// Messages that members gave back and other members got.
     pub picked_again: u64,
-    /// Subscriptions looked at for messages, and for SUBSCRIBE and UNSUBSCRIBE.
+    /// Subscriptions and nodes of filters looked at for messages, SUBSCRIBE and UNSUBSCRIBE.
     pub work: u64,
     /// Copies of retained messages that new subscriptions were due.
     pub retained: u64,
