@@ -1,7 +1,8 @@
 //! Handles: numbers that look like pointers to C and name a client here.
 //!
 //! A handle carries the generation of its slot, so a handle that was destroyed is recognised even
-//! after its slot is in use again. Nothing is ever read through a handle.
+//! after its slot is in use again. It also carries its kind, so that a function for both kinds knows
+//! which one it was given. Nothing is ever read through a handle.
 
 use std::ffi::c_void;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -11,14 +12,24 @@ use crate::persistence;
 /// Half of a pointer's bits tell the slot, the other half the generation.
 const SLOT_BITS: u32 = usize::BITS / 2;
 const SLOT_MASK: usize = (1 << SLOT_BITS) - 1;
-/// How many values can be alive at once.
-const MAX_SLOTS: usize = SLOT_MASK;
+/// How many values can be alive at once: one bit of the slot's half is the kind.
+const MAX_SLOTS: usize = SLOT_MASK >> 1;
+
+/// What a handle leads to, as C knows it.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    /// An `MQTTClient`.
+    Blocking = 0,
+    /// An `MQTTAsync`.
+    NonBlocking = 1,
+}
 
 /// What handles of one kind lead to.
 ///
 /// Looking one up takes a shared lock and a counter increment; the lock is written only when a
 /// client is created or destroyed.
 pub(crate) struct Handles<T> {
+    kind: Kind,
     slots: RwLock<Slots<T>>,
 }
 
@@ -34,8 +45,9 @@ struct Slot<T> {
 }
 
 impl<T> Handles<T> {
-    pub(crate) const fn new() -> Self {
+    pub(crate) const fn new(kind: Kind) -> Self {
         Self {
+            kind,
             slots: RwLock::new(Slots {
                 slots: Vec::new(),
                 free: Vec::new(),
@@ -59,14 +71,14 @@ impl<T> Handles<T> {
         };
         let slot = &mut slots.slots[index];
         slot.value = Some(value);
-        let handle = slot.generation << SLOT_BITS | index;
+        let handle = slot.generation << SLOT_BITS | index << 1 | self.kind as usize;
         Some(std::ptr::without_provenance_mut(handle))
     }
 
     /// The value of a handle; `None` for one that is NULL, made up or destroyed, and for any inside a
     /// function of a store, which the library must not be called from.
     pub(crate) fn get(&self, handle: *mut c_void) -> Option<Arc<T>> {
-        if persistence::is_inside() {
+        if persistence::is_inside() || !self.is_ours(handle) {
             return None;
         }
         let slots = self.read();
@@ -79,7 +91,7 @@ impl<T> Handles<T> {
 
     /// Makes the handle invalid and gives back its value.
     pub(crate) fn remove(&self, handle: *mut c_void) -> Option<Arc<T>> {
-        if persistence::is_inside() {
+        if persistence::is_inside() || !self.is_ours(handle) {
             return None;
         }
         let mut slots = self.write();
@@ -96,6 +108,10 @@ impl<T> Handles<T> {
         Some(value)
     }
 
+    fn is_ours(&self, handle: *mut c_void) -> bool {
+        handle.addr() & 1 == self.kind as usize
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, Slots<T>> {
         self.slots.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -106,7 +122,7 @@ impl<T> Handles<T> {
 }
 
 fn index(handle: *mut c_void) -> usize {
-    handle.addr() & SLOT_MASK
+    (handle.addr() & SLOT_MASK) >> 1
 }
 
 fn generation(handle: *mut c_void) -> usize {
@@ -119,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_destroyed_handle_stays_invalid_when_its_slot_is_used_again() {
-        let handles = Handles::new();
+        let handles = Handles::new(Kind::Blocking);
         let first = handles.insert(Arc::new(1)).unwrap();
         assert_eq!(handles.get(first).as_deref(), Some(&1));
         assert_eq!(handles.remove(first).as_deref(), Some(&1));
@@ -130,8 +146,22 @@ mod tests {
     }
 
     #[test]
+    fn a_handle_of_one_kind_is_none_of_the_other() {
+        let (blocking, nonblocking) = (
+            Handles::new(Kind::Blocking),
+            Handles::new(Kind::NonBlocking),
+        );
+        let first = blocking.insert(Arc::new(1)).unwrap();
+        let second = nonblocking.insert(Arc::new(2)).unwrap();
+        assert_eq!(blocking.get(first).as_deref(), Some(&1));
+        assert_eq!(nonblocking.get(second).as_deref(), Some(&2));
+        assert!(blocking.get(second).is_none() && blocking.remove(second).is_none());
+        assert!(nonblocking.get(first).is_none() && nonblocking.remove(first).is_none());
+    }
+
+    #[test]
     fn made_up_handles_lead_nowhere() {
-        let handles = Handles::new();
+        let handles = Handles::new(Kind::Blocking);
         let handle = handles.insert(Arc::new(1)).unwrap();
         for made_up in [0, 1, usize::MAX, handle.addr() + 1, 0xdead_beef] {
             let made_up = std::ptr::without_provenance_mut(made_up);

@@ -11,7 +11,7 @@ use super::{information, response};
 use crate::boundary::guard;
 use crate::callback::Callback;
 use crate::facade::{Client, MIN_COMMAND_TIMEOUT};
-use crate::handle::Handles;
+use crate::handle::{Handles, Kind};
 use crate::options::{self, ConnectRequest, Connecting};
 use crate::persistence::{Opening, Store};
 use crate::trace::Traced;
@@ -20,7 +20,7 @@ use crate::types::persistence::{MQTTCLIENT_PERSISTENCE_DEFAULT, MQTTCLIENT_PERSI
 use crate::types::properties::{MQTTProperties, MQTTReasonCodes};
 use crate::{process, properties, ptr};
 
-static CLIENTS: Handles<Client> = Handles::new();
+static CLIENTS: Handles<Client> = Handles::new(Kind::Blocking);
 
 /// The client of a handle.
 pub(super) fn client(handle: MQTTClient) -> Result<Arc<Client>, c_int> {

@@ -17,4 +17,5 @@ pub mod subscribe;
 pub mod threads;
 pub mod trace;
 
+mod either;
 mod response;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::client::code;
 use super::information;
 use crate::boundary::guard;
-use crate::handle::Handles;
+use crate::handle::{Handles, Kind};
 use crate::nonblocking::Client;
 use crate::options::nonblocking::{Connecting, Creation};
 use crate::options::{self, nonblocking};
@@ -19,10 +19,10 @@ use crate::types::async_::*;
 use crate::types::persistence::{MQTTCLIENT_PERSISTENCE_DEFAULT, MQTTCLIENT_PERSISTENCE_ERROR};
 use crate::{process, ptr};
 
-static CLIENTS: Handles<Client> = Handles::new();
+static CLIENTS: Handles<Client> = Handles::new(Kind::NonBlocking);
 
 /// The client of a handle.
-fn client(handle: MQTTAsync) -> Result<Arc<Client>, c_int> {
+pub(super) fn client(handle: MQTTAsync) -> Result<Arc<Client>, c_int> {
     CLIENTS.get(handle).ok_or(MQTTASYNC_FAILURE)
 }
 
