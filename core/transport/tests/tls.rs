@@ -11,8 +11,8 @@ use support::certificates::{
 use support::{HANDSHAKE_BYTES, send, shake, shaken, tcp};
 use ternmq_test_certificates::{Authority, Issued, authority, expired, not_yet_valid, self_signed};
 use ternmq_transport::tls::{
-    CertificateNames, CertificateProblem, ClientCertificates, Identity, Roots, TlsError,
-    TlsOptions, TlsServerOptions, TlsVersion, Verify,
+    CertificateNames, CertificateProblem, ClientCertificates, Identity, KeySource, PemSource,
+    Roots, TlsError, TlsOptions, TlsServerOptions, TlsVersion, Verify,
 };
 use ternmq_transport::{Stream, TransportError, pipe};
 
@@ -362,6 +362,72 @@ fn what_cannot_work_is_found_before_the_first_connection() {
     }
     let options = TlsServerOptions::new(identity(one.clone()));
     assert!(!format!("{options:?}").contains(&one.key[30..60]));
+}
+
+/// Each way in which OpenSSL encrypts a key, as PEM and, where there is such a thing, as DER.
+#[test]
+fn a_key_is_decrypted_with_its_password_whoever_encrypted_it() {
+    let folder = std::env::temp_dir().join(format!("ternmq-keys-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let me = self_signed("me");
+    let clear = folder.join("clear.key");
+    std::fs::write(&clear, &me.key).unwrap();
+    let traditional = "pkey -traditional -provider default -provider legacy";
+    let ways = [
+        format!("{traditional} -aes128"),
+        format!("{traditional} -aes192"),
+        format!("{traditional} -aes256"),
+        format!("{traditional} -des"),
+        format!("{traditional} -des3"),
+        "pkcs8 -topk8 -v2 aes-256-cbc".to_owned(),
+        "pkcs8 -topk8 -v2 des3 -v2prf hmacWithSHA1 -outform DER".to_owned(),
+        "pkcs8 -topk8 -v2 aes-128-cbc -outform DER".to_owned(),
+    ];
+    for way in &ways {
+        let made = std::process::Command::new("openssl")
+            .args(way.split(' '))
+            .args(["-passout", "pass:secret", "-in"])
+            .arg(&clear)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{way}: {made:?}");
+        let key = made.stdout;
+        assert_ne!(key, me.key.as_bytes(), "{way}");
+        let with = |password: &str| {
+            let identity = Identity {
+                chain: PemSource::Bytes(me.chain.clone().into()),
+                key: KeySource::Encrypted {
+                    key: PemSource::Bytes(key.clone()),
+                    password: password.into(),
+                },
+            };
+            TlsServerOptions::new(identity).build()
+        };
+        assert!(with("secret").is_ok(), "{way}");
+        let wrong = with("wrong").map(drop).unwrap_err().to_string();
+        assert!(wrong.contains("the password is wrong"), "{way}: {wrong}");
+        let missing = KeySource::decrypted(key.clone(), None, "here");
+        assert!(matches!(missing, Err(TlsError::EncryptedKey(_))), "{way}");
+    }
+    let identity = Identity::protected(folder.join("chain.pem"), &clear, "not needed");
+    std::fs::write(folder.join("chain.pem"), &me.chain).unwrap();
+    assert!(!format!("{identity:?}").contains("not needed"));
+    assert!(TlsServerOptions::new(identity).build().is_ok());
+    for garbage in [
+        &b""[..],
+        b"\x30\x03\x02\x01\x07",
+        b"-----BEGIN PRIVATE KEY-----",
+        b"\xff\xfe",
+    ] {
+        let key = PemSource::Bytes(garbage.to_vec());
+        let password = b"secret".to_vec();
+        let identity = Identity {
+            chain: PemSource::Bytes(me.chain.clone().into()),
+            key: KeySource::Encrypted { key, password },
+        };
+        assert!(TlsServerOptions::new(identity).build().is_err());
+    }
+    let _ = std::fs::remove_dir_all(&folder);
 }
 
 /// What a client sends in its part of a handshake, up to its first byte of data.

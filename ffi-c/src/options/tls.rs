@@ -2,7 +2,6 @@
 //! terms of rustls.
 
 mod ciphers;
-mod key;
 
 use std::ffi::{OsStr, c_char, c_int};
 use std::fs::File;
@@ -10,7 +9,7 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use ternmq_client::tls::{Identity, PemSource, Roots, TlsError, TlsOptions, Verify};
+use ternmq_client::tls::{Identity, KeySource, PemSource, Roots, TlsError, TlsOptions, Verify};
 
 use crate::callback::Callback;
 use crate::ptr::{self, member};
@@ -130,7 +129,7 @@ unsafe fn identity(p: *const MQTTClient_SSLOptions) -> Result<Option<Identity>, 
         let password = ptr::string(member!(p, privateKeyPassword));
         Ok(Some(Identity {
             chain: PemSource::Bytes(certificates(&chain)?),
-            key: key::read(file(key)?, password, key)?,
+            key: KeySource::decrypted(file(key)?, password, &key.display().to_string())?,
         }))
     }
 }

@@ -307,13 +307,14 @@ fn clients_show_certificates_whose_keys_may_be_encrypted() {
     bench.encrypt("pkcs8 -topk8 -v2 des3 -v2prf hmacWithSHA1", "old.key");
     bench.encrypt("ec -aes256", "legacy.key");
     bench.encrypt("ec -des3", "older.key");
+    bench.encrypt("ec -aes128", "shorter.key");
     let uri = bench.uri("ssl", At::Clients);
     let with = |rest: &str| format!("trust=@/ca.pem {rest}");
     bench.fails(&uri, &with(""), "certificate required");
     bench.same(&uri, &with(""));
     bench.works_as_with_paho(&uri, &with("certificate=@/both.pem"));
     bench.works_as_with_paho(&uri, &with("certificate=@/me.pem key=@/me.key"));
-    for key in ["modern", "old", "legacy", "older"] {
+    for key in ["modern", "old", "legacy", "older", "shorter"] {
         let me = with(&format!("certificate=@/me.pem key=@/{key}.key"));
         bench.works(&uri, &format!("{me} password=secret"));
         bench.fails(
@@ -322,7 +323,7 @@ fn clients_show_certificates_whose_keys_may_be_encrypted() {
             "the password is wrong",
         );
         bench.same(&uri, &format!("{me} password=wrong"));
-        bench.fails(&uri, &me, "privateKeyPassword is not set");
+        bench.fails(&uri, &me, "there is no password");
     }
     bench.same(
         &uri,

@@ -18,7 +18,8 @@ pub enum TlsError {
     NoCertificate(String),
     /// There is no private key where one should be.
     NoKey(String),
-    /// The private key is encrypted. Decrypt it first: [`KeySource::Der`](super::KeySource::Der).
+    /// The private key is encrypted, and there is no password: see
+    /// [`KeySource::Encrypted`](super::KeySource::Encrypted).
     EncryptedKey(String),
     /// Certificate and private key don't go together, or are of no use for TLS.
     Identity(String),
@@ -81,7 +82,7 @@ impl fmt::Display for TlsError {
             Self::NoKey(place) => write!(f, "no private key in {place}"),
             Self::EncryptedKey(place) => write!(
                 f,
-                "the private key in {place} is encrypted, which is not supported here"
+                "the private key in {place} is encrypted, and there is no password"
             ),
             Self::Identity(why) => write!(f, "certificate and private key can't be used: {why}"),
             Self::NothingToOffer(what) => write!(f, "{what}"),

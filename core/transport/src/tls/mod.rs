@@ -7,6 +7,7 @@
 
 mod client;
 mod error;
+mod key;
 mod layer;
 mod names;
 mod pem;

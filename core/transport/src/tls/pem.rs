@@ -44,8 +44,16 @@ pub enum PemSource {
 pub enum KeySource {
     /// PEM: PKCS#8, PKCS#1 (RSA) or SEC1 (EC), not encrypted.
     Pem(PemSource),
-    /// The same as DER: for whoever decrypts or keeps keys otherwise.
+    /// The same as DER.
     Der(Vec<u8>),
+    /// PEM or DER that is encrypted, or may be: PKCS#8 with PBES2, or `DEK-Info` lines of OpenSSL with
+    /// AES or DES in CBC mode. Decrypting takes as long as whoever encrypted it wanted, up to a second.
+    Encrypted {
+        /// The key.
+        key: PemSource,
+        /// Its password. Never shown.
+        password: Vec<u8>,
+    },
 }
 
 /// Who we are: a certificate and its private key. Never shown.
@@ -71,6 +79,21 @@ impl Identity {
         Self {
             chain: PemSource::Bytes(chain.into()),
             key: KeySource::Pem(PemSource::Bytes(key.into())),
+        }
+    }
+
+    /// An identity from two PEM files, which may be the same one, with a key that a password protects.
+    pub fn protected(
+        chain: impl Into<PathBuf>,
+        key: impl Into<PathBuf>,
+        password: impl Into<Vec<u8>>,
+    ) -> Self {
+        Self {
+            chain: PemSource::File(chain.into()),
+            key: KeySource::Encrypted {
+                key: PemSource::File(key.into()),
+                password: password.into(),
+            },
         }
     }
 
@@ -106,6 +129,9 @@ impl KeySource {
         match self {
             Self::Der(der) => PrivateKeyDer::try_from(der.clone())
                 .map_err(|what| TlsError::Identity(what.to_owned())),
+            Self::Encrypted { key, password } => {
+                Self::decrypted(key.read()?, Some(password), &key.place())?.read()
+            }
             Self::Pem(source) => {
                 let pem = source.read()?;
                 let encrypted = |pem: &[u8]| {
@@ -136,6 +162,7 @@ impl fmt::Debug for KeySource {
         match self {
             Self::Pem(source) => source.fmt(f),
             Self::Der(_) => f.write_str("Der(..)"),
+            Self::Encrypted { key, .. } => key.fmt(f),
         }
     }
 }

@@ -1,8 +1,6 @@
 //! Private keys that are encrypted with a password, in both ways that PEM has for it: PKCS#8 (RFC 5958),
 //! and the older one of OpenSSL, where lines above the key say how (`DEK-Info`, after RFC 1421).
 
-use std::path::Path;
-
 use aes::{Aes128, Aes192, Aes256};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -11,30 +9,35 @@ use cbc::cipher::{BlockCipherDecrypt, BlockModeDecrypt, KeyIvInit};
 use des::{Des, TdesEde3};
 use md5::{Digest, Md5};
 use pkcs8::EncryptedPrivateKeyInfoRef;
-use ternmq_client::tls::{KeySource, PemSource, TlsError};
 
-/// The first private key in a PEM text, decrypted if need be. `place` is for errors.
-///
-/// # Errors
-/// There is none; it needs a password, or another one; it is encrypted in a way that is not known.
-pub(super) fn read(
-    pem: Vec<u8>,
-    password: Option<&[u8]>,
-    place: &Path,
-) -> Result<KeySource, TlsError> {
-    let text = String::from_utf8_lossy(&pem);
-    let Some(key) = first(&text) else {
-        return Err(TlsError::NoKey(place.display().to_string()));
-    };
-    if key.label != "ENCRYPTED PRIVATE KEY" && key.encryption.is_none() {
-        return Ok(KeySource::Pem(PemSource::Bytes(pem)));
+use super::error::TlsError;
+use super::pem::{KeySource, PemSource};
+
+impl KeySource {
+    /// The first private key in a PEM text, or one in DER, decrypted if need be. `place` is where it
+    /// is from, for errors.
+    ///
+    /// # Errors
+    /// There is none; it needs a password, or another one; it is encrypted in a way that is not known.
+    pub fn decrypted(key: Vec<u8>, password: Option<&[u8]>, place: &str) -> Result<Self, TlsError> {
+        let failed =
+            |why| TlsError::Identity(format!("the private key in {place} is encrypted: {why}"));
+        let given = || password.ok_or_else(|| TlsError::EncryptedKey(place.to_owned()));
+        if is_sequence(&key) {
+            return match EncryptedPrivateKeyInfoRef::try_from(&key[..]) {
+                Ok(encrypted) => pkcs8(&encrypted, given()?).map(Self::Der).map_err(failed),
+                Err(_) => Ok(Self::Der(key)),
+            };
+        }
+        let text = String::from_utf8_lossy(&key);
+        let Some(block) = first(&text) else {
+            return Err(TlsError::NoKey(place.to_owned()));
+        };
+        if block.label != "ENCRYPTED PRIVATE KEY" && block.encryption.is_none() {
+            return Ok(Self::Pem(PemSource::Bytes(key)));
+        }
+        block.decrypt(given()?).map(Self::Der).map_err(failed)
     }
-    let failed = |why| {
-        let place = place.display();
-        TlsError::Identity(format!("the private key in {place} is encrypted: {why}"))
-    };
-    let password = password.ok_or_else(|| failed("privateKeyPassword is not set"))?;
-    key.decrypt(password).map(KeySource::Der).map_err(failed)
 }
 
 const WRONG_PASSWORD: &str = "the password is wrong";
@@ -77,9 +80,7 @@ impl Block<'_> {
             Some(how) => legacy(how, &body, password)?,
             None => {
                 let key = EncryptedPrivateKeyInfoRef::try_from(&body[..]);
-                let key = key.map_err(|_| UNKNOWN_WAY)?;
-                let der = key.decrypt(password).map_err(|_| WRONG_PASSWORD)?;
-                der.as_bytes().to_vec()
+                pkcs8(&key.map_err(|_| UNKNOWN_WAY)?, password)?
             }
         };
         // Of 256 wrong passwords one leaves a right padding.
@@ -88,6 +89,11 @@ impl Block<'_> {
             false => Err(WRONG_PASSWORD),
         }
     }
+}
+
+fn pkcs8(key: &EncryptedPrivateKeyInfoRef<'_>, password: &[u8]) -> Result<Vec<u8>, &'static str> {
+    let der = key.decrypt(password).map_err(|_| WRONG_PASSWORD)?;
+    Ok(der.as_bytes().to_vec())
 }
 
 fn legacy(how: &str, body: &[u8], password: &[u8]) -> Result<Vec<u8>, &'static str> {
