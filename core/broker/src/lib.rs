@@ -8,6 +8,7 @@
 
 pub mod auth;
 
+mod advance;
 mod bans;
 mod broker;
 mod clients;

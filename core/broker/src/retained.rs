@@ -30,4 +30,14 @@ impl Store {
         let more = self.lock().sweep(now, SWEPT_AT_ONCE, |_| expired += 1);
         (expired, more)
     }
+
+    /// Forgets all that have expired.
+    pub(crate) fn sweep_all(&self, now: Time) -> (u64, bool) {
+        let mut expired = 0;
+        let mut retained = self.lock();
+        // It goes on where it has stopped: to the end, and then from the beginning.
+        retained.sweep(now, usize::MAX, |_| expired += 1);
+        let more = retained.sweep(now, usize::MAX, |_| expired += 1);
+        (expired, more)
+    }
 }

@@ -17,6 +17,7 @@ use ternmq_transport::Stream;
 
 use crate::auth::Users;
 use crate::auth::passwords::Checked;
+use crate::advance::{CatchUp, SteadyClock};
 use crate::bans::{Ban, BanChanges, BanError, Banned, Bans};
 use crate::clients::Question;
 use crate::config::Config;
@@ -57,6 +58,8 @@ pub(crate) enum Parcel {
     Report,
     /// The counters of another shard, which the first one asked for.
     Reported(Box<Stats>),
+    /// Somebody waits until this shard has caught up with its clock.
+    CatchUp(CatchUp),
     /// End.
     Stop,
 }
@@ -80,10 +83,7 @@ pub(crate) struct Moved {
 }
 
 pub(crate) struct Shared {
-    pub(crate) started: Instant,
-    /// The time of `started`: by the wall clock, so that deadlines from before this start are told
-    /// apart. From then on only the steady clock counts.
-    began: Time,
+    pub(crate) clock: SteadyClock,
     pub(crate) mailboxes: Vec<Mailbox<Parcel>>,
     pub(crate) directory: Directory,
     pub(crate) loads: Vec<Load>,
@@ -164,8 +164,7 @@ impl Shared {
         let limits = &config.limits;
         let shards = mailboxes.len();
         Self {
-            started: Instant::now(),
-            began: Time(utc_now().0),
+            clock: SteadyClock::start(),
             mailboxes,
             directory,
             loads: (0..shards).map(|_| Load::default()).collect(),
@@ -193,12 +192,11 @@ impl Shared {
 
     /// Milliseconds, counted steadily since the broker started: the same clock on every shard.
     pub(crate) fn time(&self, at: Instant) -> Time {
-        let passed = at.saturating_duration_since(self.started);
-        self.began.after(passed.as_millis() as u64)
+        self.clock.time(at, self.clock.ahead())
     }
 
     /// What the wall clock makes of that time now.
-    pub(crate) fn clock(&self) -> Clock {
+    pub(crate) fn calendar(&self) -> Clock {
         Clock::at(self.time(Instant::now()), utc_now())
     }
 

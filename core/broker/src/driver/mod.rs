@@ -7,6 +7,7 @@
 
 mod accept;
 mod authenticate;
+mod clock;
 mod drain;
 mod gather;
 mod input;
@@ -70,6 +71,7 @@ pub(crate) struct Driver {
     authenticating: Authenticating,
     /// The time of this turn; the clock is read once for all of it.
     now: Time,
+    ahead: clock::Ahead,
     scratch: Box<[u8]>,
     ready: Vec<Ready>,
     mail: Mail<Parcel>,
@@ -126,6 +128,7 @@ impl Driver {
             accepting: Accepting::default(),
             authenticating: Authenticating::new(passwords),
             now,
+            ahead: clock::Ahead::default(),
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
             ready: Vec::new(),
             mail: Mail::default(),
@@ -181,6 +184,7 @@ impl Driver {
         while !self.is_done() {
             let at = self.work()?;
             self.settle();
+            self.report_progress();
             if let Some(percent) = self.busy.measured(at) {
                 self.shared.loads[self.number].set(percent, self.now);
             }
@@ -195,7 +199,7 @@ impl Driver {
         self.busy.sleeps(timeout);
         let rung = self.poller.wait(timeout, &mut self.ready)?;
         let at = self.busy.wakes();
-        self.now = self.shared.time(at);
+        self.look_at_clock(at);
         self.counters.turns += 1;
         self.rung |= rung;
         if self.has_mail() {
@@ -298,7 +302,7 @@ impl Driver {
             }
             Parcel::Ask(question) => question.answer(&mut self.shard, self.now),
             Parcel::Page(from, reply) => {
-                let page = Page::of(&mut self.shard, from, self.shared.clock());
+                let page = Page::of(&mut self.shard, from, self.shared.calendar());
                 // The broker may be ending.
                 let _ = reply.try_send(page);
             }
@@ -311,6 +315,7 @@ impl Driver {
                 let _ = self.shared.mailboxes[0].send(report);
             }
             Parcel::Reported(stats) => self.reported(&stats),
+            Parcel::CatchUp(question) => self.catch_up(question),
             Parcel::Stop => self.stop(),
         }
     }

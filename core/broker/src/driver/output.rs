@@ -32,6 +32,13 @@ impl Goodbyes {
         self.0.front().map(|(until, ..)| *until)
     }
 
+    /// Gives each so many milliseconds more.
+    pub(super) fn postpone(&mut self, ms: u64) {
+        for (until, ..) in &mut self.0 {
+            *until = until.after(ms);
+        }
+    }
+
     /// The next one whose time is up and that is still there.
     pub(super) fn overdue(&mut self, now: Time, slots: &Slots) -> Option<ConnId> {
         loop {

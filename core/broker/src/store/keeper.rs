@@ -33,7 +33,7 @@ impl Keeper {
         shards: &mut [Shard],
         shared: &Shared,
     ) -> Result<Self, StoreError> {
-        let clock = shared.clock();
+        let clock = shared.calendar();
         let mut retained = shared.retained.lock();
         let (restoration, letters) =
             restore(&*store, shards, &shared.directory, &mut retained, clock)?;
@@ -67,7 +67,7 @@ impl Keeper {
 
     /// Saves what the threads of all shards have left, and the retained messages.
     pub(crate) fn save(&self, remains: Vec<Remains>, shared: &Shared) -> Result<(), StoreError> {
-        let clock = shared.clock();
+        let clock = shared.calendar();
         let mut mail = VecDeque::new();
         let mut shards = Vec::with_capacity(remains.len());
         let mut kept = Vec::new();

@@ -85,7 +85,7 @@ impl SavingAll<'_> {
 
     /// Saves everything once; `None` when the broker ends meanwhile.
     fn save(&self) -> Result<Option<Saved>, StoreError> {
-        let mut saver = Saver::begin(self.store, self.owner, self.shared.clock())?;
+        let mut saver = Saver::begin(self.store, self.owner, self.shared.calendar())?;
         for (number, mailbox) in self.shared.mailboxes.iter().enumerate() {
             let mut place = Some(Place::START);
             while let Some(from) = place {
