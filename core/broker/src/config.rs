@@ -71,6 +71,10 @@ pub struct Config {
     /// Where the broker tells what its operator should know. The channel is the bound: what finds no
     /// room is lost, and counted.
     pub events: Option<SyncSender<Event>>,
+    /// Whether things may be made to go wrong ([`Broker::inject`](crate::Broker::inject)), which is for
+    /// tests. It costs each connection a look at its packets' lengths, and half a kilobyte; without it
+    /// nothing.
+    pub faults: bool,
 }
 
 /// One address to listen on.
@@ -180,6 +184,7 @@ impl Default for Config {
             flapping: None,
             slow: None,
             events: None,
+            faults: false,
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use ternmq_protocol::broker::{
@@ -15,9 +15,9 @@ use ternmq_protocol::weight::Weight;
 use ternmq_protocol::{Message, Time};
 use ternmq_transport::Stream;
 
+use crate::advance::{CatchUp, SteadyClock};
 use crate::auth::Users;
 use crate::auth::passwords::Checked;
-use crate::advance::{CatchUp, SteadyClock};
 use crate::bans::{Ban, BanChanges, BanError, Banned, Bans};
 use crate::clients::Question;
 use crate::config::Config;
@@ -26,6 +26,7 @@ use crate::drain::{Drain, Draining};
 use crate::ending::Ending;
 use crate::error::PublishError;
 use crate::event::Event;
+use crate::faults::{Faults, Strike};
 use crate::mailbox::{Batch, Mailbox, Offer};
 use crate::placement::{Directory, Key, Load};
 use crate::retained::Store;
@@ -60,6 +61,10 @@ pub(crate) enum Parcel {
     Reported(Box<Stats>),
     /// Somebody waits until this shard has caught up with its clock.
     CatchUp(CatchUp),
+    /// A fault happens to the connections of a client, or to all; how many there are is wanted.
+    Strike(Option<Box<str>>, Strike, SyncSender<usize>),
+    /// Faults were lifted.
+    Release,
     /// End.
     Stop,
 }
@@ -83,7 +88,9 @@ pub(crate) struct Moved {
 }
 
 pub(crate) struct Shared {
-    pub(crate) clock: SteadyClock,
+    pub(crate) clock: Arc<SteadyClock>,
+    /// What is to go wrong; `None` when nothing ever is.
+    pub(crate) faults: Option<Arc<Faults>>,
     pub(crate) mailboxes: Vec<Mailbox<Parcel>>,
     pub(crate) directory: Directory,
     pub(crate) loads: Vec<Load>,
@@ -163,8 +170,10 @@ impl Shared {
     ) -> Self {
         let limits = &config.limits;
         let shards = mailboxes.len();
+        let clock = Arc::new(SteadyClock::start());
         Self {
-            clock: SteadyClock::start(),
+            faults: config.faults.then(|| Arc::new(Faults::new(clock.clone()))),
+            clock,
             mailboxes,
             directory,
             loads: (0..shards).map(|_| Load::default()).collect(),

@@ -13,6 +13,7 @@ mod endpoint;
 mod error;
 mod held;
 mod http;
+mod layer;
 mod listener;
 mod pipe;
 mod poller;
@@ -25,6 +26,7 @@ pub mod websocket;
 
 pub use endpoint::{Endpoint, EndpointError, Scheme};
 pub use error::TransportError;
+pub use layer::{Layer, Layered};
 pub use listener::{Listener, UnixListener};
 pub use pipe::{DEFAULT_PIPE_CAPACITY, pipe};
 pub use poller::{Poller, Ready, Waker};

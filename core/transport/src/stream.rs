@@ -4,6 +4,7 @@ use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::path::Path;
 
+use crate::layer::Layered;
 use crate::pipe::PipeEnd;
 use crate::proxy::Tunnel;
 #[cfg(feature = "tls")]
@@ -38,6 +39,8 @@ pub enum Stream {
     /// A WebSocket above another stream.
     #[cfg(feature = "websocket")]
     WebSocket(Box<WebSocketStream>),
+    /// A layer of somebody else's above another stream.
+    Layered(Box<Layered>),
 }
 
 // Every idle connection holds one.
@@ -85,6 +88,7 @@ impl Stream {
             Self::Tls(tls) => tls.connected(),
             #[cfg(feature = "websocket")]
             Self::WebSocket(websocket) => websocket.connected(),
+            Self::Layered(layered) => layered.below.connected(),
         }
     }
 
@@ -118,6 +122,7 @@ impl Stream {
             Self::Tls(tls) => tls.read(target),
             #[cfg(feature = "websocket")]
             Self::WebSocket(websocket) => websocket.read(target),
+            Self::Layered(layered) => layered.read(target),
         })
     }
 
@@ -131,6 +136,7 @@ impl Stream {
             Self::Tls(tls) => tls.is_drained(),
             #[cfg(feature = "websocket")]
             Self::WebSocket(websocket) => websocket.is_drained(),
+            Self::Layered(layered) => layered.is_drained(read, asked),
         }
     }
 
@@ -150,6 +156,7 @@ impl Stream {
             Self::Tls(tls) => tls.write_vectored(slices),
             #[cfg(feature = "websocket")]
             Self::WebSocket(websocket) => websocket.write_vectored(slices),
+            Self::Layered(layered) => layered.write_vectored(slices),
         })
     }
 
@@ -164,6 +171,7 @@ impl Stream {
             Self::Tls(tls) => tls.flush(),
             #[cfg(feature = "websocket")]
             Self::WebSocket(websocket) => websocket.flush(),
+            Self::Layered(layered) => layered.flush(),
         }
     }
 
@@ -185,6 +193,7 @@ impl Stream {
             Self::Tls(tls) => tls.shutdown_write(),
             #[cfg(feature = "websocket")]
             Self::WebSocket(websocket) => websocket.shutdown_write(),
+            Self::Layered(layered) => layered.shutdown_write(),
         }
     }
 
@@ -202,6 +211,7 @@ impl Stream {
             Self::Tls(tls) => tls.is_established(),
             #[cfg(feature = "websocket")]
             Self::WebSocket(websocket) => websocket.is_established(),
+            Self::Layered(layered) => layered.below.is_established(),
         }
     }
 
@@ -228,6 +238,7 @@ impl Stream {
             Self::Tls(tls) => Some(tls.below()),
             #[cfg(feature = "websocket")]
             Self::WebSocket(websocket) => Some(websocket.below()),
+            Self::Layered(layered) => Some(&layered.below),
         }
     }
 
@@ -239,6 +250,7 @@ impl Stream {
             Self::Tls(tls) => Some(tls.below_mut()),
             #[cfg(feature = "websocket")]
             Self::WebSocket(websocket) => Some(websocket.below_mut()),
+            Self::Layered(layered) => Some(&mut layered.below),
         }
     }
 }

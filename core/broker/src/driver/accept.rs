@@ -124,6 +124,7 @@ impl Driver {
     pub(super) fn open(&mut self, stream: Stream, listener: ListenerId, peer: Option<IpAddr>) {
         // A number that is free again may still stand in what is not settled yet.
         self.settle();
+        let stream = self.shared.expose(stream);
         match self.shard.open(self.now, listener, peer) {
             Some(conn) if self.stops_at.is_none() => self.hold(conn, stream, listener),
             Some(conn) => {

@@ -23,6 +23,9 @@ impl Driver {
             let moved = ahead - self.ahead.by;
             self.ahead.by = ahead;
             self.goodbyes.postpone(moved);
+            if let Some(struck) = &mut self.struck {
+                struck.postpone(moved);
+            }
             self.stops_at = self.stops_at.map(|at| at.after(moved));
         }
     }
@@ -43,8 +46,10 @@ impl Driver {
         if self.ahead.waiting.is_empty() {
             return;
         }
+        let waits = self.struck.as_ref();
+        let waits = waits.and_then(|struck| struck.next_wait(&self.slots));
         let progress = Progress {
-            due: self.shard.poll_timeout(),
+            due: self.shard.poll_timeout().into_iter().chain(waits).min(),
             busy: self.timeout() == Some(Duration::ZERO),
             sent: self.counters.mail_batches,
         };

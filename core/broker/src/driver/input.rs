@@ -152,6 +152,8 @@ impl Driver {
                 self.close(conn);
             }
         }
+        // A cut is found by the next read.
+        self.suffers(conn);
     }
 
     /// What goes wrong in a layer says more about the peer than a connection that is lost.

@@ -9,6 +9,7 @@ mod accept;
 mod authenticate;
 mod clock;
 mod drain;
+mod faults;
 mod gather;
 mod input;
 mod output;
@@ -72,6 +73,8 @@ pub(crate) struct Driver {
     /// The time of this turn; the clock is read once for all of it.
     now: Time,
     ahead: clock::Ahead,
+    /// While things may go wrong.
+    struck: Option<Box<faults::Struck>>,
     scratch: Box<[u8]>,
     ready: Vec<Ready>,
     mail: Mail<Parcel>,
@@ -129,6 +132,7 @@ impl Driver {
             authenticating: Authenticating::new(passwords),
             now,
             ahead: clock::Ahead::default(),
+            struck: config.faults.then(Box::default),
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
             ready: Vec::new(),
             mail: Mail::default(),
@@ -233,6 +237,7 @@ impl Driver {
             self.sys.as_ref().and_then(|sys| sys.next()),
             self.next_departure(),
             self.next_telling(),
+            self.next_fault(),
             self.stops_at,
         ];
         let next = deadlines.into_iter().flatten().min()?;
@@ -258,6 +263,9 @@ impl Driver {
         }
         if self.next_telling().is_some_and(|at| at <= self.now) {
             self.tell_of_slow_subscribers();
+        }
+        if self.next_fault().is_some_and(|at| at <= self.now) {
+            self.end_waits();
         }
         while let Some(conn) = self.goodbyes.overdue(self.now, &self.slots) {
             self.close(conn);
@@ -315,6 +323,8 @@ impl Driver {
                 let _ = self.shared.mailboxes[0].send(report);
             }
             Parcel::Reported(stats) => self.reported(&stats),
+            Parcel::Strike(who, strike, reply) => self.strike(who.as_deref(), strike, &reply),
+            Parcel::Release => self.release(),
             Parcel::CatchUp(question) => self.catch_up(question),
             Parcel::Stop => self.stop(),
         }
@@ -357,6 +367,10 @@ impl Driver {
         if self.stops_at.is_none() {
             self.stops_at = Some(self.now.after(self.stop_grace.as_millis() as u64));
             self.accepting.close();
+            if let Some(faults) = &self.shared.faults {
+                faults.lift_all();
+                self.release();
+            }
             self.look_at_peers();
             self.shard.shutdown(self.now, &mut self.out);
         }

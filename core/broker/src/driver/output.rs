@@ -83,6 +83,9 @@ impl Driver {
             Ok(false) => {}
             Err(_) => self.lose(conn),
         }
+        if self.suffers(conn) {
+            self.close(conn);
+        }
     }
 
     /// The peer takes no more. What it has said is handled all the same, in its turn: reading on, which
@@ -105,6 +108,8 @@ impl Driver {
             && error.kind() != io::ErrorKind::WouldBlock
         {
             self.lose(conn);
+        } else if self.suffers(conn) {
+            self.close(conn);
         }
     }
 
@@ -192,6 +197,7 @@ impl Driver {
             self.counters.closed += 1;
             self.counters.handshakes_unfinished += u64::from(!slot.stream.is_established());
             self.policy.leaves(conn);
+            self.bury(slot.stream);
         }
         // There may be a will, and somebody elsewhere who waits for it.
         self.look_at_peers();

@@ -363,6 +363,11 @@ impl Driver {
         if let Some(reason) = self.drain_refusal() {
             return Some(reason);
         }
+        if let Some(faults) = &self.shared.faults
+            && let Some(reason) = faults.refusal(&request.client_id)
+        {
+            return Some(reason);
+        }
         if self.shared.queues.are_full() {
             self.counters.connects_refused_full += 1;
             return Some(ReasonCode::SERVER_BUSY);
@@ -383,6 +388,7 @@ impl Driver {
         let ended = self.out.ended.len();
         self.look_at_peers();
         let answer = self.unless_draining(answer);
+        self.name_to_faults(conn, client_id);
         self.shard.admit(conn, self.now, answer, &mut self.out);
         // A session that gave way to a new one of the same client counts as the same.
         self.out.ended.truncate(ended);

@@ -40,17 +40,15 @@ pub enum Split<'a> {
 /// Malformed Packet for packet type 0 or a bad length; Packet Too Large (0x95) when the packet
 /// would exceed `max_packet_size` bytes [MQTT-3.2.2-15].
 pub fn split(bytes: &[u8], max_packet_size: u32) -> Result<Split<'_>, PeerError> {
-    let Some(&first) = bytes.first() else {
-        return Ok(Split::Partial(2));
+    let Some(FixedHeader {
+        packet_type,
+        flags,
+        header,
+        len,
+    }) = FixedHeader::read(bytes)?
+    else {
+        return Ok(Split::Partial((bytes.len() + 1).max(2)));
     };
-    let Some(packet_type) = PacketType::from_nibble(first >> 4) else {
-        return Err(PeerError::malformed("packet type 0 is reserved"));
-    };
-    let Some((remaining, length_bytes)) = read_any_form(&bytes[1..])? else {
-        return Ok(Split::Partial(bytes.len() + 1));
-    };
-    let header = 1 + length_bytes;
-    let len = header + remaining as usize;
     if len > max_packet_size as usize {
         return Err(PeerError::new(
             ReasonCode::PACKET_TOO_LARGE,
@@ -60,12 +58,51 @@ pub fn split(bytes: &[u8], max_packet_size: u32) -> Result<Split<'_>, PeerError>
     Ok(match bytes.get(header..len) {
         Some(body) => Split::Frame(Frame {
             packet_type,
-            flags: first & 0x0F,
+            flags,
             body,
             len,
         }),
         None => Split::Partial(len),
     })
+}
+
+/// What the fixed header of a packet says (section 2.1), which is there before the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FixedHeader {
+    /// High nibble of the first byte.
+    pub packet_type: PacketType,
+    /// Low nibble of the first byte.
+    pub flags: u8,
+    /// Bytes of the fixed header itself.
+    pub header: usize,
+    /// Length of the whole packet, header included.
+    pub len: usize,
+}
+
+impl FixedHeader {
+    /// Reads the one at the start of `bytes`, `None` when it isn't whole yet.
+    ///
+    /// # Errors
+    /// Malformed Packet for packet type 0 or a bad length.
+    #[inline]
+    pub fn read(bytes: &[u8]) -> Result<Option<Self>, PeerError> {
+        let Some(&first) = bytes.first() else {
+            return Ok(None);
+        };
+        let Some(packet_type) = PacketType::from_nibble(first >> 4) else {
+            return Err(PeerError::malformed("packet type 0 is reserved"));
+        };
+        let remaining = read_any_form(&bytes[1..])?;
+        Ok(remaining.map(|(remaining, length_bytes)| {
+            let header = 1 + length_bytes;
+            Self {
+                packet_type,
+                flags: first & 0x0F,
+                header,
+                len: header + remaining as usize,
+            }
+        }))
+    }
 }
 
 /// Keeps the beginning of a packet that has not arrived whole, and nothing else: without one it

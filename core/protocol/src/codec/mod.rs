@@ -34,7 +34,7 @@ pub mod subscribe;
 pub use ack::Ack;
 pub use connect::{ConnAck, Connect, Will};
 pub use control::{Auth, Disconnect};
-pub use frame::{Frame, FrameBuffer, MAX_PACKET_SIZE, Split, split};
+pub use frame::{FixedHeader, Frame, FrameBuffer, MAX_PACKET_SIZE, Split, split};
 pub use property::{Place, Properties, PropertiesBuf, Property, PropertyId, Value, ValueType};
 pub use publish::Publish;
 pub use suback::{Codes, SubAck};
