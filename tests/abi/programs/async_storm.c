@@ -4,6 +4,8 @@
  * once, and afterwards the library works as ever. Ends with 0 if so.
  *
  * Usage: async_storm URI
+ * Built with -DSTORE it is `async_storm URI FOLDER`, every client keeps its messages in files, and none has the name
+ * of another.
  */
 
 #include <pthread.h>
@@ -19,6 +21,16 @@
 #define ROUNDS 3
 #define SHARED 8
 #define CALLS 40
+
+#if defined(STORE)
+#define PERSISTENCE MQTTCLIENT_PERSISTENCE_DEFAULT
+#define SHARERS 1
+static char* files;
+#else
+#define PERSISTENCE MQTTCLIENT_PERSISTENCE_NONE
+#define SHARERS 2
+static char* files = NULL;
+#endif
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
@@ -146,7 +158,7 @@ static int is_connected(void* client)
 static MQTTAsync created(const char* id, home* place)
 {
   MQTTAsync client = NULL;
-  check("create", MQTTAsync_create(&client, uri, id, MQTTCLIENT_PERSISTENCE_NONE, NULL));
+  check("create", MQTTAsync_create(&client, uri, id, PERSISTENCE, files));
   atomic_store(place, client);
   check("setCallbacks", MQTTAsync_setCallbacks(client, place, lost, arrived, NULL));
   connect_it(client);
@@ -175,7 +187,7 @@ static void use(MQTTAsync client, int calls)
 static void live(int number, int round)
 {
   char id[32];
-  snprintf(id, sizeof id, "astorm-%d", number / 2);
+  snprintf(id, sizeof id, "astorm-%d", number / SHARERS);
   MQTTAsync client = created(id, &homes[number][round]);
   MQTTAsync place = client;
   MQTTAsync_responseOptions o = asking();
@@ -200,7 +212,7 @@ static void share(int number, int round)
   if (number / 2 < SHARED)
   {
     char id[32];
-    snprintf(id, sizeof id, "astorm-s%d", number / 2);
+    snprintf(id, sizeof id, "astorm-s%d-%d", number / 2, SHARERS == 1 ? round : 0);
     void* old = atomic_exchange(slot, created(id, &homes[number][round]));
     MQTTAsync_destroy(&old);
   }
@@ -234,9 +246,11 @@ int main(int argc, char* argv[])
 {
   pthread_t threads[THREADS];
   static home after;
-  if (argc != 2)
+  if (argc < 2)
     return 2;
   uri = argv[1];
+  if (SHARERS == 1)
+    files = argv[2];
   for (intptr_t i = 0; i < THREADS; ++i)
     if (pthread_create(&threads[i], NULL, run, (void*)i))
       return 3;

@@ -4,6 +4,8 @@
  * code of the header, and afterwards the library works as ever. Ends with 0 if so.
  *
  * Usage: storm URI
+ * Built with -DSTORE it is `storm URI FOLDER`, every client keeps its messages in files, and none has the name
+ * of another.
  */
 
 #include <pthread.h>
@@ -18,6 +20,16 @@
 #define ROUNDS 3
 #define SHARED 8
 #define CALLS 40
+
+#if defined(STORE)
+#define PERSISTENCE MQTTCLIENT_PERSISTENCE_DEFAULT
+#define SHARERS 1
+static char* files;
+#else
+#define PERSISTENCE MQTTCLIENT_PERSISTENCE_NONE
+#define SHARERS 2
+static char* files = NULL;
+#endif
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
@@ -101,7 +113,7 @@ static void lost(void* context, char* cause)
 static MQTTClient created(const char* id, home* place)
 {
   MQTTClient client = NULL;
-  check("create", MQTTClient_create(&client, uri, id, MQTTCLIENT_PERSISTENCE_NONE, NULL));
+  check("create", MQTTClient_create(&client, uri, id, PERSISTENCE, files));
   atomic_store(place, client);
   check("setCallbacks", MQTTClient_setCallbacks(client, place, lost, arrived, NULL));
   return client;
@@ -130,7 +142,7 @@ static void live(int number, int round)
   MQTTClient_connectOptions o;
   char id[32];
   options(&o);
-  snprintf(id, sizeof id, "storm-%d", number / 2);
+  snprintf(id, sizeof id, "storm-%d", number / SHARERS);
   MQTTClient client = created(id, &homes[number][round]);
   MQTTClient place = client;
   check("connect", MQTTClient_connect(client, &o));
@@ -154,7 +166,7 @@ static void share(int number, int round)
     MQTTClient_connectOptions o;
     char id[32];
     options(&o);
-    snprintf(id, sizeof id, "storm-s%d", number / 2);
+    snprintf(id, sizeof id, "storm-s%d-%d", number / 2, SHARERS == 1 ? round : 0);
     MQTTClient fresh = created(id, &homes[number][round]);
     check("connect", MQTTClient_connect(fresh, &o));
     void* old = atomic_exchange(slot, fresh);
@@ -186,9 +198,11 @@ int main(int argc, char* argv[])
   static home after;
   MQTTClient_connectOptions o;
   MQTTClient_deliveryToken token;
-  if (argc != 2)
+  if (argc < 2)
     return 2;
   uri = argv[1];
+  if (SHARERS == 1)
+    files = argv[2];
   for (intptr_t i = 0; i < THREADS; ++i)
     if (pthread_create(&threads[i], NULL, run, (void*)i))
       return 3;
