@@ -110,6 +110,16 @@ def test_mqtt_js_reaches_us(ternmq, certificates, scheme, version):
     assert (done.returncode, done.stdout) == (0, "200000\n"), done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+def test_bursts_reach_paho_c_which_looks_for_one_packet_in_a_frame(ternmq, certificates, scheme, tmp_path: Path):
+    program = tmp_path / "bursts"
+    source = ROOT / "tests/interop/bursts.c"
+    subprocess.run(["cc", "-o", program, source, "-pthread", "-lpaho-mqtt3cs"], check=True)
+    url = f"{scheme}://localhost:{ternmq.ports[scheme]}/mqtt"
+    done = run(str(program), url, "1000", certificates.ca)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -5,6 +5,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+#[cfg(feature = "websocket")]
+use ternmq_protocol::codec::FixedHeader;
 #[cfg(feature = "tls")]
 use ternmq_transport::tls::{TlsError, TlsServer};
 #[cfg(feature = "websocket")]
@@ -118,7 +120,8 @@ impl Layers {
         };
         #[cfg(feature = "websocket")]
         let stream = match &self.websocket {
-            Some(websocket) => websocket.accept(stream),
+            // Paho C 1.3.12 notices the second packet of a frame when the next frame comes.
+            Some(websocket) => websocket.accept_units(stream, packet_len),
             None => stream,
         };
         Ok(stream)
@@ -129,6 +132,11 @@ impl Layers {
     pub(crate) fn reload(&self) -> Result<(), TlsError> {
         self.tls.as_ref().map_or(Ok(()), TlsServer::reload)
     }
+}
+
+#[cfg(feature = "websocket")]
+fn packet_len(bytes: &[u8]) -> Option<usize> {
+    FixedHeader::read(bytes).ok()?.map(|header| header.len)
 }
 
 impl ListenerConfig {

@@ -42,6 +42,12 @@ impl Held {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// Prepares for this many more.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn reserve(&mut self, len: usize) {
+        self.bytes.reserve(len);
+    }
+
     /// Room for `len` bytes at the end, to be followed by [`Held::grown`].
     #[cfg(feature = "tls")]
     pub(crate) fn room(&mut self, len: usize) -> &mut [u8] {

@@ -111,6 +111,103 @@ fn where_frames_begin_and_end_means_nothing() {
     assert_eq!(got, [1; 5]);
 }
 
+/// How long a unit of these tests is: two bytes of length, which count.
+fn unit_length(bytes: &[u8]) -> Option<usize> {
+    let length = bytes
+        .first_chunk()
+        .map(|length| u16::from_be_bytes(*length));
+    length.map(usize::from)
+}
+
+/// Takes the first frame of a server off, with its payload.
+fn first_frame(bytes: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let (head, length) = match bytes.get(1)? {
+        126 => (
+            4,
+            usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?])),
+        ),
+        length => (2, usize::from(*length)),
+    };
+    let payload = bytes.get(head..head + length)?.to_vec();
+    assert_eq!(bytes[0], 0x82, "a whole message, binary");
+    bytes.drain(..head + length);
+    Some(payload)
+}
+
+/// Opens a WebSocket through a pipe of this capacity, for units.
+fn opened_for_units(capacity: usize) -> (Stream, Stream) {
+    let (mut raw, below) = pipe(capacity);
+    let mut server = WebSocketServer::default().accept_units(below, unit_length);
+    let mut rest = REQUEST.as_bytes();
+    while !server.is_established() {
+        if let Ok(written) = raw.write_vectored(&[IoSlice::new(rest)]) {
+            rest = &rest[written..];
+        }
+        assert!(server.read(&mut [0]).is_err());
+    }
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.extend(read(&mut raw));
+        let _ = server.flush();
+    }
+    (raw, server)
+}
+
+#[test]
+fn each_unit_gets_a_frame_of_its_own_however_they_are_written() {
+    let sizes = [
+        2, 9, 127, 128, 4096, 4097, 40_000, 3, 4097, 8, 8, 20_000, 2, 5000,
+    ];
+    let units: Vec<Vec<u8>> = (sizes.iter().chain(&[300; 100]).chain(&sizes).zip(0u8..))
+        .map(|(size, n)| {
+            [
+                &u16::to_be_bytes(*size)[..],
+                &vec![n; usize::from(*size) - 2],
+            ]
+            .concat()
+        })
+        .collect();
+    // The capacity below, and units in one write.
+    for (capacity, count) in [
+        (1 << 20, 1000),
+        (1 << 20, 5),
+        (1 << 20, 1),
+        (1000, 1000),
+        (7, 4),
+    ] {
+        let (mut raw, mut server) = opened_for_units(capacity);
+        let (mut first, mut skip, mut came, mut seen) = (0, 0, Vec::new(), 0);
+        while seen < units.len() {
+            // The rest of a unit that the last write has begun, and whole ones; long ones in two slices.
+            let mut slices = Vec::new();
+            for unit in &units[first..(first + count).min(units.len())] {
+                let unit = &unit[if slices.is_empty() { skip } else { 0 }..];
+                let (head, rest) = unit.split_at(unit.len().min(4000));
+                slices.extend([IoSlice::new(head), IoSlice::new(rest)]);
+            }
+            slices.truncate(64);
+            match server.write_vectored(&slices) {
+                Ok(written) => skip += written,
+                Err(e) => assert_eq!(e.kind(), ErrorKind::WouldBlock),
+            }
+            while first < units.len() && skip >= units[first].len() {
+                skip -= units[first].len();
+                first += 1;
+            }
+            let mut buffer = [0; 1 << 16];
+            match raw.read(&mut buffer) {
+                Ok(count) => came.extend_from_slice(&buffer[..count]),
+                Err(e) => assert_eq!(e.kind(), ErrorKind::WouldBlock),
+            }
+            while let Some(unit) = first_frame(&mut came) {
+                assert!(unit == units[seen], "{capacity} {count}: unit {seen}");
+                seen += 1;
+            }
+        }
+        assert!(came.is_empty() && first == units.len());
+    }
+}
+
 // [MQTT-6.0.0-1] in MQTT 3.1.1 [MQTT-6.0.0-1]: any other frame of data than a binary one closes the connection.
 #[test]
 fn a_frame_of_text_closes_the_connection() {

@@ -18,7 +18,11 @@ use ternmq_test_abi::{Scratch, compiler, output, root};
 const OF_STD: [(&str, &str, &str); 6] = [
     ("LOCK_CONTENDED", "5mutex5futex", "5Mutex14lock_contended"),
     ("READ_CONTENDED", "6rwlock5futex", "6RwLock14read_contended"),
-    ("WRITE_CONTENDED", "6rwlock5futex", "6RwLock15write_contended"),
+    (
+        "WRITE_CONTENDED",
+        "6rwlock5futex",
+        "6RwLock15write_contended",
+    ),
     ("WAIT", "7condvar5futex", "7Condvar4wait"),
     ("WAIT_TIMEOUT", "7condvar5futex", "7Condvar12wait_timeout"),
     ("ONCE_CALL", "4once5futex", "4Once4call"),

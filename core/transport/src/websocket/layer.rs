@@ -16,8 +16,16 @@ use crate::stream::Stream;
 /// Bytes of one frame that a client masks, which takes a copy.
 const CHUNK: usize = 64 * 1024;
 
-/// Slices of one write below: those of a driver, and a head.
-const SLICES: usize = 65;
+/// The largest of several units in one write that is copied behind its head: cheaper than two more slices of
+/// the `writev`.
+const COPIED: usize = 4096;
+
+/// Copied units that are gathered before they are written; so much a peer that doesn't read makes the layer
+/// hold.
+const GATHERED: usize = 16 * 1024;
+
+/// Slices of one write below: those of a driver, a head, and what was copied.
+const SLICES: usize = 66;
 
 /// Reads that bring nothing but control frames before others have their turn.
 const ROUNDS: usize = 16;
@@ -41,6 +49,8 @@ pub struct WebSocketStream {
     pong: Option<Vec<u8>>,
     /// A client's.
     masks: Option<Box<Masks>>,
+    /// A server's whose frames hold one unit each.
+    unit: Option<UnitLength>,
     drained: bool,
     peer_closed: bool,
     /// Nothing more is written.
@@ -48,6 +58,10 @@ pub struct WebSocketStream {
     /// What comes after what has been read.
     failed: Option<io::Error>,
 }
+
+/// Tells how long the unit is that begins with these bytes; `None` where they don't say. The first slice of a
+/// unit has to be enough for it.
+pub type UnitLength = fn(&[u8]) -> Option<usize>;
 
 struct Opening {
     role: Role,
@@ -110,15 +124,29 @@ impl WebSocketOptions {
 }
 
 impl WebSocketServer {
-    /// Expects the opening of a WebSocket from an accepted stream, while that is read.
+    /// Expects the opening of a WebSocket from an accepted stream, while that is read. Each write becomes
+    /// one frame.
     pub fn accept(&self, below: Stream) -> Stream {
+        self.serve(below, None)
+    }
+
+    /// The same, but what is written consists of units, and each of them gets a frame of its own: no
+    /// standard demands it, but there are peers that look for one packet in a frame and no more. A write
+    /// has to begin where a unit begins or where the last one stopped.
+    pub fn accept_units(&self, below: Stream, length: UnitLength) -> Stream {
+        self.serve(below, Some(length))
+    }
+
+    fn serve(&self, below: Stream, unit: Option<UnitLength>) -> Stream {
         let opening = Opening {
             role: Role::Server(self.clone()),
             head: Head::default(),
             limit: self.head_bytes,
         };
         let decoder = Decoder::new(true, self.frame_bytes);
-        Stream::WebSocket(Box::new(WebSocketStream::new(below, opening, decoder)))
+        let mut stream = WebSocketStream::new(below, opening, decoder);
+        stream.unit = unit;
+        Stream::WebSocket(Box::new(stream))
     }
 }
 
@@ -133,6 +161,7 @@ impl WebSocketStream {
             announced: 0,
             pong: None,
             masks: None,
+            unit: None,
             drained: false,
             peer_closed: false,
             ended: false,
@@ -334,19 +363,24 @@ impl WebSocketStream {
         self.out.extend(&payload);
     }
 
-    /// A server's frames: each holds what one write has, from where it lies.
+    /// A server's frames: from where their bytes lie, but for small units that are written together.
     fn write_plain(&mut self, slices: &[IoSlice<'_>]) -> (usize, io::Result<()>) {
         let total: usize = slices.iter().map(|slice| slice.len()).sum();
         let mut taken = 0;
         while taken < total {
             let (mut frame, mut frame_len) = ([0; 14], 0);
             if self.announced == 0 {
-                (frame, frame_len) = head(BINARY, total - taken, None);
-                self.announced = total - taken;
+                taken += self.copy_units(slices, taken, total - taken);
+                self.announced = self.next_frame(slices, taken, total);
+                if self.announced > 0 {
+                    (frame, frame_len) = head(BINARY, self.announced, None);
+                }
             }
+            let copied = self.out.len();
             let mut parts = [IoSlice::new(&[]); SLICES];
-            parts[0] = IoSlice::new(&frame[..frame_len]);
-            let wanted = frame_len + gather(slices, taken, self.announced, &mut parts[1..]);
+            parts[0] = IoSlice::new(self.out.as_slice());
+            parts[1] = IoSlice::new(&frame[..frame_len]);
+            let gathered = gather(slices, taken, self.announced, &mut parts[2..]);
             let wrote = match self.below.write_vectored(&parts) {
                 Ok(wrote) => wrote,
                 Err(error) => {
@@ -354,17 +388,62 @@ impl WebSocketStream {
                     return (taken, Err(error));
                 }
             };
-            if wrote < frame_len {
-                self.out.extend(&frame[wrote..frame_len]);
+            self.out.advance(wrote.min(copied));
+            let of_frame = wrote.saturating_sub(copied);
+            if of_frame < frame_len {
+                self.out.extend(&frame[of_frame..frame_len]);
             }
-            let payload = wrote.saturating_sub(frame_len);
+            let payload = of_frame.saturating_sub(frame_len);
             taken += payload;
             self.announced -= payload;
-            if wrote < wanted {
+            if wrote < copied + frame_len + gathered {
                 return (taken, Err(io::ErrorKind::WouldBlock.into()));
             }
         }
         (taken, Ok(()))
+    }
+
+    /// Copies small units, each behind its head, where there is more than one; how many bytes of `slices`
+    /// those are.
+    fn copy_units(&mut self, slices: &[IoSlice<'_>], mut skip: usize, rest: usize) -> usize {
+        let Some(unit_length) = self.unit else {
+            return 0;
+        };
+        let mut taken = 0;
+        for slice in slices {
+            let from = skip.min(slice.len());
+            skip -= from;
+            let mut bytes = &slice[from..];
+            while let Some(length) = unit_length(bytes)
+                && (1..=COPIED).contains(&length)
+                && let Some((unit, behind)) = bytes.split_at_checked(length)
+                && length < rest
+                && self.out.len() < GATHERED
+            {
+                if taken == 0 {
+                    self.out.reserve(rest.min(GATHERED));
+                }
+                let (head, head_len) = head(BINARY, length, None);
+                self.out.extend(&head[..head_len]);
+                self.out.extend(unit);
+                taken += length;
+                bytes = behind;
+            }
+            if !bytes.is_empty() {
+                break;
+            }
+        }
+        taken
+    }
+
+    /// How much the next frame holds: one unit, or all that there is.
+    fn next_frame(&self, slices: &[IoSlice<'_>], taken: usize, total: usize) -> usize {
+        let mut parts = [IoSlice::new(&[]); 1];
+        gather(slices, taken, total, &mut parts);
+        match self.unit.and_then(|length| length(&parts[0])) {
+            Some(length) if length > 0 => length,
+            _ => total - taken,
+        }
     }
 
     /// A client's frames, masked in a copy.

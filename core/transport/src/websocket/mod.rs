@@ -12,7 +12,7 @@ mod layer;
 
 pub use error::WebSocketError;
 pub use handshake::{WebSocketOptions, WebSocketServer};
-pub use layer::WebSocketStream;
+pub use layer::{UnitLength, WebSocketStream};
 
 /// What parsers of foreign bytes make of some, for fuzzing: no panic, and nothing beyond its bounds.
 #[doc(hidden)]
