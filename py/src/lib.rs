@@ -7,6 +7,7 @@ mod blocking_subscription;
 mod broker;
 mod bytes;
 mod clock;
+mod command;
 mod cursor;
 mod deliveries;
 mod errors;
@@ -21,7 +22,7 @@ mod session;
 mod wait;
 
 /// `ternmq._ternmq`.
-#[pyo3::pymodule]
+#[pyo3::pymodule(gil_used = false)]
 mod _ternmq {
     #[pymodule_export]
     use super::blocking::{BlockingClient, BlockingToken};
@@ -29,6 +30,8 @@ mod _ternmq {
     use super::blocking_subscription::BlockingSubscription;
     #[pymodule_export]
     use super::broker::RunningBroker;
+    #[pymodule_export]
+    use super::command::run_command;
     #[pymodule_export]
     use super::cursor::Cursor;
     #[pymodule_export]

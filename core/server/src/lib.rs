@@ -1,5 +1,5 @@
-//! The command `ternmq`: MQTT server and command line client. A library only so that the configuration
-//! can be read without a server.
+//! The command `ternmq`: MQTT server and command line client. A library too, so that others can be the
+//! command, as the Python package is, and that the configuration can be read without a server.
 #![forbid(unsafe_code)]
 
 mod bans;
@@ -20,7 +20,7 @@ mod subscribe;
 mod topics;
 mod users;
 
-use std::process::ExitCode;
+use std::ffi::OsString;
 
 use clap::Parser;
 
@@ -29,9 +29,26 @@ use crate::cli::{Cli, Command};
 pub use crate::bans::read_text as read_bans;
 pub use crate::config::{Settings, read_text};
 
-/// Runs the command with the arguments of the process.
-pub fn main() -> ExitCode {
-    let outcome = match &Cli::parse().command {
+/// Exit statuses of every command; some have more.
+const SUCCESS: u8 = 0;
+const FAILURE: u8 = 1;
+
+/// Runs the command, and returns the exit status. The first of `arguments` is what it is called by:
+/// its help says so.
+///
+/// To be called from `main`: it takes the signals of the process, talks to its standard streams, and
+/// ends the process when the broker fails or somebody loses patience with a server that is stopping.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        // A wrong argument, or a question for help, which is no error.
+        Err(answer) => {
+            // Nobody reading it changes nothing.
+            let _ = answer.print();
+            return u8::try_from(answer.exit_code()).unwrap_or(FAILURE);
+        }
+    };
+    let outcome = match &cli.command {
         Command::Serve(args) => serve::run(args),
         Command::Passwd(args) => passwd::run(args),
         Command::Publish(args) => publish::run(args),
@@ -39,6 +56,6 @@ pub fn main() -> ExitCode {
     };
     outcome.unwrap_or_else(|text| {
         report::error(&text);
-        ExitCode::FAILURE
+        FAILURE
     })
 }

@@ -4,5 +4,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ternmq_server::main()
+    ternmq_server::run(std::env::args_os()).into()
 }

@@ -1,14 +1,13 @@
 //! `ternmq passwd`: what the configuration file holds of a password.
 
 use std::io::{IsTerminal, Read};
-use std::process::ExitCode;
 
 use ternmq_broker::auth::{Credentials, Hash};
 
 use crate::cli::{Mechanism, Passwd};
 
 /// Prints the `[[user]]` lines for a password that is typed twice, or read from standard input.
-pub(crate) fn run(args: &Passwd) -> Result<ExitCode, String> {
+pub(crate) fn run(args: &Passwd) -> Result<u8, String> {
     let password = read()?;
     let hashes: &[Hash] = match args.hash {
         Mechanism::Sha256 => &[Hash::Sha256],
@@ -28,7 +27,7 @@ pub(crate) fn run(args: &Passwd) -> Result<ExitCode, String> {
         lines += &format!("\n{key} = \"{}\"", made.to_text());
     }
     crate::report::line(&lines);
-    Ok(ExitCode::SUCCESS)
+    Ok(crate::SUCCESS)
 }
 
 fn read() -> Result<String, String> {

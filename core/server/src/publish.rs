@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, Read};
-use std::process::ExitCode;
 use std::time::Duration;
 
 use ternmq_client::blocking::Client;
@@ -17,7 +16,7 @@ use crate::connection;
 const OUTSTANDING: usize = 1000;
 
 /// Publishes what the options say, waits for the acknowledgements, and disconnects.
-pub(crate) fn run(args: &Publish) -> Result<ExitCode, String> {
+pub(crate) fn run(args: &Publish) -> Result<u8, String> {
     if args.connection.protocol_version != Version::V5_0 && has_properties(args) {
         return Err("properties need MQTT 5.0".to_owned());
     }
@@ -51,7 +50,7 @@ pub(crate) fn run(args: &Publish) -> Result<ExitCode, String> {
     }
     sender.finish()?;
     client.disconnect();
-    Ok(ExitCode::SUCCESS)
+    Ok(crate::SUCCESS)
 }
 
 /// The one payload to publish, `None` for the lines of standard input.

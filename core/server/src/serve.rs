@@ -1,6 +1,5 @@
 //! `ternmq serve`: the broker as a process.
 
-use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, SystemTime};
 
@@ -32,10 +31,10 @@ enum Told {
 }
 
 /// Runs until a signal.
-pub(crate) fn run(args: &Serve) -> Result<ExitCode, String> {
+pub(crate) fn run(args: &Serve) -> Result<u8, String> {
     if args.print_config {
         print!("{}", config::DEFAULTS);
-        return Ok(ExitCode::SUCCESS);
+        return Ok(crate::SUCCESS);
     }
     let report = Report { json: args.json };
     let Settings {
@@ -88,7 +87,7 @@ pub(crate) fn run(args: &Serve) -> Result<ExitCode, String> {
     let (stats, slow) = (broker.stats(), broker.slow_subscribers());
     stop(report, broker, ban_file.as_mut(), &told)?;
     tell_the_sums(report, &stats, &slow);
-    Ok(ExitCode::SUCCESS)
+    Ok(crate::SUCCESS)
 }
 
 /// Stops the broker, and tells what had happened before: events come by another thread than signals, so

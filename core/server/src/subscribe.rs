@@ -1,7 +1,6 @@
 //! `ternmq sub`.
 
 use std::io::{self, Write};
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,7 +19,7 @@ use crate::connection;
 const TIMED_OUT: u8 = 27;
 
 /// Prints what arrives until enough did, the time is up, a signal comes or the connection ends.
-pub(crate) fn run(args: &Subscribe) -> Result<ExitCode, String> {
+pub(crate) fn run(args: &Subscribe) -> Result<u8, String> {
     // A time beyond what the clock can tell is none.
     let deadline = args
         .timeout
@@ -40,7 +39,7 @@ pub(crate) fn run(args: &Subscribe) -> Result<ExitCode, String> {
         let waited = link.wait(deadline, |view| view.has_events().then_some(()));
         if waited.is_none() {
             stop(&link);
-            return Ok(ExitCode::from(args.count.map_or(0, |_| TIMED_OUT)));
+            return Ok(args.count.map_or(crate::SUCCESS, |_| TIMED_OUT));
         }
         link.take_events(&mut events);
         for event in events.drain(..) {
@@ -74,7 +73,7 @@ struct Printer<'a> {
 
 impl Printer<'_> {
     /// The exit status once the end has come.
-    fn handle(&mut self, link: &Link, event: Event) -> Result<Option<ExitCode>, String> {
+    fn handle(&mut self, link: &Link, event: Event) -> Result<Option<u8>, String> {
         match event {
             Event::ConnectFailed { error, .. } => Err(error.to_string()),
             Event::Session(Session::Connected(_)) => self.subscribe(link).map(|()| None),
@@ -88,7 +87,7 @@ impl Printer<'_> {
             }
             Event::Session(Session::Message(message)) => Ok(self.message(link, &message)),
             Event::Session(Session::Disconnected { cause, reason, .. }) => match cause {
-                Cause::Local => Ok(Some(ExitCode::SUCCESS)),
+                Cause::Local => Ok(Some(crate::SUCCESS)),
                 Cause::Server => Err(format!("the server ended the connection: {reason}")),
                 _ => Err(cause.to_string()),
             },
@@ -107,16 +106,16 @@ impl Printer<'_> {
         sent.map(drop).map_err(|e| e.to_string())
     }
 
-    fn message(&mut self, link: &Link, message: &Incoming) -> Option<ExitCode> {
+    fn message(&mut self, link: &Link, message: &Incoming) -> Option<u8> {
         if self.left > 0 && !(self.args.no_retained && message.retain) {
             let expiry = || message.message.expiry_left(link.session(|now, _| now));
             if print(self.args, message, expiry).is_err() {
                 // Nobody reads any more: the way that `head` ends a pipeline.
-                return Some(ExitCode::SUCCESS);
+                return Some(crate::SUCCESS);
             }
             self.left -= 1;
         }
-        (self.left == 0).then_some(ExitCode::SUCCESS)
+        (self.left == 0).then_some(crate::SUCCESS)
     }
 }
 

@@ -1,9 +1,13 @@
 //! The command as a user runs it: real processes, real sockets.
 
+mod program;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
+
+use crate::program::program;
 
 /// `ternmq serve` on a free port, in a folder of its own.
 struct Server {
@@ -82,7 +86,7 @@ impl Drop for Server {
 }
 
 fn ternmq() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ternmq"));
+    let mut command = Command::new(program());
     command.env_remove("TERNMQ_PASSWORD").stdin(Stdio::null());
     command
 }

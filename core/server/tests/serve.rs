@@ -1,5 +1,7 @@
 //! `ternmq serve` with a configuration, watched by what it tells programs of itself.
 
+mod program;
+
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -7,6 +9,8 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
 use ternmq_test_broker_wire::RawPeer;
+
+use crate::program::program;
 
 /// A server with a configuration file, that speaks JSON.
 struct Server {
@@ -20,7 +24,7 @@ struct Server {
 impl Server {
     fn start(folder: &Path, config: &str) -> Self {
         std::fs::write(folder.join("ternmq.toml"), config).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ternmq"));
+        let mut command = Command::new(program());
         command.args(["serve", "--config"]).arg("ternmq.toml");
         Self::spawn(command.current_dir(folder))
     }
@@ -258,7 +262,7 @@ fn a_drain_and_a_ban_are_told() {
 fn what_a_data_folder_gives_back_is_told() {
     let folder = folder("kept");
     let spawn = || {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ternmq"));
+        let mut command = Command::new(program());
         let command = command
             .current_dir(&folder)
             .args(["serve", "--data", "data"]);
@@ -310,7 +314,7 @@ fn what_a_data_folder_gives_back_is_told() {
 fn keeping(folder: &Path, save_interval: u64) -> Server {
     let config = format!("save_interval = {save_interval}\n");
     std::fs::write(folder.join("ternmq.toml"), config).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ternmq"));
+    let mut command = Command::new(program());
     command.args(["serve", "--config", "ternmq.toml", "--data", "data"]);
     Server::spawn(command.current_dir(folder))
 }
@@ -365,7 +369,7 @@ fn what_was_saved_while_it_ran_is_there_after_a_kill() {
 #[test]
 fn the_printed_configuration_is_one() {
     let folder = folder("printed");
-    let output = Command::new(env!("CARGO_BIN_EXE_ternmq"))
+    let output = Command::new(program())
         .args(["serve", "--print-config"])
         .output()
         .unwrap();
@@ -389,7 +393,7 @@ fn the_printed_configuration_is_one() {
 fn the_limit_of_open_files_is_raised_as_far_as_it_goes() {
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -Sn 70 && exec \"$@\"", "sh"]);
-    command.args([env!("CARGO_BIN_EXE_ternmq"), "serve"]);
+    command.arg(program()).arg("serve");
     let server = Server::spawn(&mut command);
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.child.id())).unwrap();
     let line = limits
@@ -414,7 +418,7 @@ fn sighup_has_the_bans_of_the_data_folder_read_again() {
     edit("[{\"client_id\": \"early\"}]");
     let config = "save_interval = 0\n[flapping]\nmax = 2\n[[ban]]\nclient_id = \"never\"\n";
     std::fs::write(folder.join("ternmq.toml"), config).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ternmq"));
+    let mut command = Command::new(program());
     command.args(["serve", "--config", "ternmq.toml", "--data", "data"]);
     let mut server = Server::spawn(command.current_dir(&folder));
     let refuses = |server: &Server, client_id: &str| {

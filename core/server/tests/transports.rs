@@ -1,10 +1,14 @@
 //! The command over TLS, WebSockets and Unix sockets, as its flags and its file say it.
 
+mod program;
+
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use ternmq_test_certificates::{Authority, authority};
+
+use crate::program::program;
 
 struct Server {
     child: Child,
@@ -54,7 +58,7 @@ fn line(from: &mut impl BufRead) -> String {
 }
 
 fn ternmq(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ternmq"));
+    let mut command = Command::new(program());
     command
         .args(args)
         .env_remove("TERNMQ_PASSWORD")

@@ -1,11 +1,15 @@
 //! Users of the server, from `ternmq passwd` to a client that is let in.
 
+mod program;
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
+use crate::program::program;
+
 fn ternmq(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ternmq"));
+    let mut command = Command::new(program());
     command.args(args).env_remove("TERNMQ_PASSWORD");
     command
 }

@@ -83,6 +83,7 @@ pub const EDGES: [Edge; 7] = [
             "ternmq-transport",
             "ternmq-client",
             "ternmq-broker",
+            "ternmq-server",
         ],
         &[],
     ),
