@@ -11,6 +11,8 @@
 #define TERNMQ_H
 
 #include <pthread.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "MQTTExportDeclarations.h"
 
@@ -25,6 +27,232 @@ extern "C" {
 
 /** The version of the library that was loaded, "major.minor.patch", as static text. */
 LIBMQTT_API const char* ternmq_version(void);
+
+/* ---- The life of a connection ------------------------------------------------------------------
+ *
+ * For handles of both kinds, MQTTClient and MQTTAsync; any thread may call, callbacks included. What
+ * is set counts from the next connection on, and for the running one where that is said. Structs begin
+ * with their size, so that they can grow: members that a program was not compiled with are as in the
+ * initializer. What is passed in is copied and may go when the call has returned.
+ *
+ * Codes that all of these return: 0; -1 (MQTTCLIENT_FAILURE) for a handle that is NULL, destroyed or made
+ * up; -8 (MQTTCLIENT_BAD_STRUCTURE) for a struct_size that no version of the struct has.
+ */
+
+/** What has happened to a connection. */
+enum ternmq_connection_changes
+{
+  /** It is lost: it ended, and neither this program nor MQTTClient_disconnect has ended it. */
+  TERNMQ_CONNECTION_LOST = 1,
+  /** An attempt to make it again has failed, with all servers. */
+  TERNMQ_CONNECTION_ATTEMPT_FAILED = 2,
+  /** It was made again. Connections that the program itself asks for are not told of. */
+  TERNMQ_CONNECTION_BACK = 3
+};
+
+/** Given to ternmq_connection_changed; it and what it points to are valid during that call. */
+typedef struct
+{
+  /** Its size in this library. Look at a member that is newer than yours only if it is within. */
+  size_t struct_size;
+  /** One of ::ternmq_connection_changes. */
+  int change;
+  /** Lost: the reason code of the server's DISCONNECT (MQTT 5.0), 0 where it said nothing.
+   * Attempt failed: what MQTTClient_connect would return. Back: 0. */
+  int code;
+  /** Back: 1 if the server still has the session, else 0: then subscriptions are made again if
+   * ternmq_reconnect_options.resubscribe says so. */
+  int session_present;
+  /** Lost, attempt failed: how long the next attempt waits, in milliseconds; -1: there is none. */
+  int retry_ms;
+  /** Lost, attempt failed: why, in words. Back: NULL. */
+  const char* text;
+} ternmq_connection_change;
+
+/**
+ * Told of what happens to a connection, in order, on a thread of the library that runs this client's
+ * callbacks one at a time; also where messages are fetched with MQTTClient_receive. It may call any
+ * function.
+ */
+typedef void ternmq_connection_changed(void* context, const ternmq_connection_change* change);
+
+/** How a connection that is lost is made again, and what happens meanwhile. */
+typedef struct
+{
+  /** sizeof(ternmq_reconnect_options) */
+  size_t struct_size;
+  /** Milliseconds before the first attempt, and never less than that before any. At least 1. */
+  unsigned int min_retry_ms;
+  /** The wait doubles with each attempt up to this many milliseconds. */
+  unsigned int max_retry_ms;
+  /** Each wait is longer by a random part of up to this many percent, at most 100, so that clients which
+   * lost a server together don't come back together. 0: the waits are exact. */
+  unsigned int jitter_percent;
+  /** Not 0: also when the server said that another client took the session over (0x8E). Two clients of
+   * one name then throw each other out for ever. */
+  int after_takeover;
+  /** Not 0: when a new connection, whoever has asked for it, finds that the server has no session, what
+   * was subscribed to with this handle and not unsubscribed is subscribed to again, with the same options.
+   * What the server then refuses is counted in ternmq_statistics_data.subscriptions_lost. */
+  int resubscribe;
+  /** MQTTClient: messages that may wait while there is no connection, and behind those in flight. A publish
+   * beyond it is refused with MQTTCLIENT_MAX_MESSAGES_INFLIGHT while there is no connection, and waits for
+   * room while there is one. 0: none waits; without a connection a publish is refused with
+   * MQTTCLIENT_DISCONNECTED. MQTTAsync: not looked at, MQTTAsync_createOptions says it. */
+  unsigned int max_buffered_messages;
+  /** The same in bytes that they take in memory; 0: 64 MiB. */
+  size_t max_buffered_bytes;
+  /** Not 0: the oldest message that waits gives way instead. MQTTClient_waitForCompletion returns
+   * MQTTCLIENT_FAILURE for it, and it is counted in ternmq_statistics_data.dropped_overflow. */
+  int delete_oldest_messages;
+  /** Passed to changed. */
+  void* context;
+  /** Told of what happens; may be NULL. */
+  ternmq_connection_changed* changed;
+} ternmq_reconnect_options;
+
+/** From 1 s to 60 s and up to 20 percent more, subscriptions made again, 10,000 messages of 64 MiB. */
+#define ternmq_reconnect_options_initializer \
+  { sizeof(ternmq_reconnect_options), 1000, 60000, 20, 0, 1, 10000, 0, 0, NULL, NULL }
+
+/**
+ * Has a lost connection made again by itself. For MQTTAsync it takes the place of automaticReconnect,
+ * minRetryInterval and maxRetryInterval in the connect options.
+ *
+ * The first connection is still the program's: MQTTClient_connect. When it is lost, connectionLost and
+ * disconnected are called as ever, and the servers of that connect are tried again. Until it is back
+ * - MQTTClient_isConnected is 0, MQTTClient_subscribe and MQTTClient_unsubscribe return
+ *   MQTTCLIENT_DISCONNECTED;
+ * - MQTTClient_publish has messages wait, as max_buffered_messages says;
+ * - tokens stay valid: MQTTClient_waitForCompletion waits over the loss, at most for its timeout, and
+ *   what the server has not acknowledged is sent again. To a server that has lost the session it is
+ *   published anew, so it may arrive twice; nothing is dropped because of a clean session;
+ * - MQTTClient_receive waits for messages, at most for its timeout, and returns MQTTCLIENT_SUCCESS.
+ * MQTTClient_disconnect ends it; what waits stays for the next connection. MQTTClient_connect begins anew,
+ * at once; with a clean session it drops what waits or is in flight, and forgets subscriptions.
+ *
+ * Counts at once. While a connection is being made again, NULL ends that.
+ *
+ * @param handle an MQTTClient or MQTTAsync
+ * @param options NULL: no reconnection but that of the connect options, which is the default
+ * @return 0; -15 (MQTTCLIENT_BAD_MQTT_OPTION) for a min_retry_ms of 0, one above max_retry_ms, or a
+ * jitter_percent above 100; else see above
+ */
+LIBMQTT_API int ternmq_set_reconnect(void* handle, const ternmq_reconnect_options* options);
+
+/** Certificates and keys in memory, and the server's name. What is NULL is as the connect options say. */
+typedef struct
+{
+  /** sizeof(ternmq_tls_options) */
+  size_t struct_size;
+  /** Who is trusted to sign the server's certificate, in the place of trustStore and CApath: certificates
+   * in PEM, or one in DER. A server's own certificate in there is trusted as it is. */
+  const void* ca;
+  size_t ca_size;
+  /** Our certificate and those that signed it, in the place of keyStore: PEM, or one in DER. */
+  const void* certificate;
+  size_t certificate_size;
+  /** The private key of the first one, in the place of privateKey: PEM or DER of PKCS#8, PKCS#1 or SEC1,
+   * encrypted ones included (PKCS#8 with PBES2; DEK-Info of OpenSSL). NULL: it is in certificate, behind
+   * or before the certificates. */
+  const void* key;
+  size_t key_size;
+  /** The password of an encrypted key, any bytes. Not kept once this call has returned. */
+  const void* key_password;
+  size_t key_password_size;
+  /** The name that is sent to the server (SNI) and, with `verify` in MQTTClient_SSLOptions, looked for in
+   * its certificate, instead of the host that is connected to. */
+  const char* server_name;
+} ternmq_tls_options;
+
+/** Nothing is set. */
+#define ternmq_tls_options_initializer \
+  { sizeof(ternmq_tls_options), NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL }
+
+/**
+ * Gives certificates, key and server name from memory, for servers that are reached by TLS. What else is
+ * to be said of TLS is said by the `ssl` of the connect options, which must still be there.
+ *
+ * All is looked at in this call; what is wrong is in the trace, level ERROR.
+ *
+ * @param handle an MQTTClient or MQTTAsync
+ * @param options NULL: nothing from memory any more
+ * @return 0; -5 (MQTTCLIENT_BAD_UTF8_STRING) for the name; -6 (MQTTCLIENT_NULL_PARAMETER) for a size
+ * without bytes; -15 (MQTTCLIENT_BAD_MQTT_OPTION) where there is no certificate or key in what was
+ * given, they don't belong together, the password is missing or wrong, or the name can't be a server's;
+ * else see above. After an error all is as before.
+ */
+LIBMQTT_API int ternmq_set_tls(void* handle, const ternmq_tls_options* options);
+
+/** What a client has counted since it was created, and holds now. Counters never go back. */
+typedef struct
+{
+  /** sizeof(ternmq_statistics_data), set by the program. */
+  size_t struct_size;
+  /** Bytes of MQTT written to and read from connections, before what TLS and WebSockets make of them. */
+  uint64_t bytes_sent;
+  uint64_t bytes_received;
+  /** MQTT packets of any kind. */
+  uint64_t packets_sent;
+  uint64_t packets_received;
+  /** PUBLISH packets that were written, those sent again not counted. */
+  uint64_t messages_sent;
+  /** PUBLISH packets that were written again after a reconnection. */
+  uint64_t messages_resent;
+  /** Messages that came in, and QoS 2 messages that came in again and were not given out again. */
+  uint64_t messages_received;
+  uint64_t duplicates_received;
+  /** Publishes that were refused: the caller got an error, or waited for room. */
+  uint64_t publishes_refused;
+  /** Now: messages that wait to be sent, the bytes that they take in memory, and messages with QoS 1 and
+   * 2 that were sent and are not complete. */
+  uint64_t queued_messages;
+  uint64_t queued_bytes;
+  uint64_t in_flight;
+  /** Now: messages that came in and wait for the program. MQTTAsync: those that were refused by
+   * messageArrived, and those behind them. */
+  uint64_t waiting_messages;
+  /** Messages and requests that were accepted and then dropped: they gave way to newer ones; they
+   * expired; the server had lost a session that was to be clean, or the program began a clean one; the
+   * connection ended (subscribe, unsubscribe, MQTTAsync's QoS 0); too large for the server; a QoS or
+   * RETAIN that the server does not support. */
+  uint64_t dropped_overflow;
+  uint64_t dropped_expired;
+  uint64_t dropped_session;
+  uint64_t dropped_connection;
+  uint64_t dropped_too_large;
+  uint64_t dropped_not_supported;
+  /** Bytes of packets that were not written when their connection ended. With QoS 0 they are lost. */
+  uint64_t bytes_unsent;
+  /** Connections that a server accepted, that were lost, and attempts that failed with all servers. */
+  uint64_t connects;
+  uint64_t losses;
+  uint64_t connect_failures;
+  /** Subscriptions that the server refused when they were made again. */
+  uint64_t subscriptions_lost;
+  /** Records of messages that came in which could not be written. The messages were given out all the same,
+   * but would not have outlived the process. */
+  uint64_t records_not_written;
+  /** How often the network was left alone because too many messages waited for the program. */
+  uint64_t read_pauses;
+  /** PINGREQ packets, and milliseconds from the newest one that was answered to its answer; 0 before. */
+  uint64_t pings;
+  uint64_t ping_round_trip_ms;
+} ternmq_statistics_data;
+
+/** Nothing was read yet. */
+#define ternmq_statistics_data_initializer \
+  { sizeof(ternmq_statistics_data), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+
+/**
+ * Reads the statistics of a client. Cheap: two locks for a moment, no system call.
+ *
+ * @param handle an MQTTClient or MQTTAsync
+ * @param data its struct_size says how much of it is there: an older program gets fewer members, a newer
+ * one gets 0 in those that this library does not have
+ * @return 0; -6 (MQTTCLIENT_NULL_PARAMETER) for NULL; else see above
+ */
+LIBMQTT_API int ternmq_statistics(void* handle, ternmq_statistics_data* data);
 
 /* ---- Internals of Paho that some programs import --------------------------------------------
  *

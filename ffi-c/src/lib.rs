@@ -8,6 +8,7 @@
 //! - `options`, `message`, `properties`: C's structs and the client's values, either way.
 //! - `facade`: a client of `MQTTClient.h`, over the link of `ternmq-client`.
 //! - `nonblocking`: a client of `MQTTAsync.h`, over the same.
+//! - `reconnect`, `statistics`: what `ternmq.h` has for the clients of both.
 //! - `outgoing`: a message to publish, `callback`: a function of the application.
 //! - `process`: what is done once in a process.
 //! - `tls`: what stays of TLS from one connect to the next.
@@ -43,6 +44,8 @@ mod persistence;
 mod process;
 mod properties;
 mod ptr;
+mod reconnect;
 mod signals;
+mod statistics;
 mod tls;
 mod trace;

@@ -91,7 +91,7 @@ pub(crate) unsafe fn connect(
             will.properties = properties::to_wire(by.will_properties, Place::Will)?;
         }
         let clean = clean_session || clean_start;
-        let session = Options {
+        let mut session = Options {
             version: protocol,
             client_id: by.client_id.to_owned(),
             clean_start: clean,
@@ -102,13 +102,9 @@ pub(crate) unsafe fn connect(
             will,
             properties: properties::to_wire(by.properties, Place::Connect)?,
             max_inflight: max_inflight(p, version),
-            // A publish waits for its place among the messages in flight, as with Paho: what it has
-            // accepted is on its way, and a disconnect with a timeout leaves few behind.
-            max_queued_messages: 0,
-            publish_offline: false,
-            lost_session: lost_session(clean),
             ..Options::default()
         };
+        leave_nothing_waiting(&mut session, clean);
         let mut options = ConnectOptions {
             session,
             connect_timeout: connect_timeout(member!(p, connectTimeout)),
@@ -305,12 +301,18 @@ fn protocol(wanted: c_int) -> Result<(ProtocolVersion, bool), c_int> {
     }
 }
 
-/// A session that is cleaned drops what was in flight; one that the server lost does not.
-fn lost_session(clean: bool) -> LostSession {
-    match clean {
+/// As with Paho a publish waits for its place among the messages in flight: what it has accepted is on
+/// its way, and a disconnect with a timeout leaves few behind. A session that is cleaned drops what was
+/// in flight; one that the server lost does not.
+pub(crate) fn leave_nothing_waiting(session: &mut Options, clean: bool) {
+    session.publish_offline = false;
+    session.max_queued_messages = 0;
+    session.max_queued_bytes = Options::default().max_queued_bytes;
+    session.drop_oldest = false;
+    session.lost_session = match clean {
         true => LostSession::Drop,
         false => LostSession::Republish,
-    }
+    };
 }
 
 fn keep_alive(seconds: c_int) -> Result<u16, c_int> {

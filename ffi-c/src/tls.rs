@@ -4,7 +4,7 @@
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::sync::{Mutex, PoisonError};
 
-use ternmq_client::tls::{Roots, TlsClient, TlsError, TlsOptions};
+use ternmq_client::tls::{Identity, Roots, TlsClient, TlsError, TlsOptions, Verify};
 use ternmq_client::{ConnectError, TransportError};
 
 use crate::callback::Callback;
@@ -23,20 +23,69 @@ pub(crate) struct TlsRequest {
 /// The newest TLS of a client. Who connects again with the same options and the same contents of files
 /// goes on with the server's tickets.
 #[derive(Default)]
-pub(crate) struct LastTls(Mutex<Option<(TlsOptions, TlsClient)>>);
+pub(crate) struct LastTls {
+    given: Mutex<Given>,
+    last: Mutex<Option<(TlsOptions, TlsClient)>>,
+}
 
-impl LastTls {
-    /// TLS as these options say.
+/// What `ternmq_set_tls` has given from memory, in the place of what the options of a connect say.
+#[derive(Clone, Default)]
+pub(crate) struct Given {
+    pub(crate) roots: Option<Vec<u8>>,
+    pub(crate) identity: Option<Identity>,
+    pub(crate) server_name: Option<String>,
+}
+
+impl Given {
+    /// Looks whether TLS can be spoken with it.
     ///
     /// # Errors
     /// What is missing or does not fit.
-    pub(crate) fn client(&self, options: TlsOptions) -> Result<TlsClient, TlsError> {
+    pub(crate) fn check(&self) -> Result<(), TlsError> {
+        let mut options = TlsOptions {
+            verify: match self.roots {
+                Some(_) => Verify::Chain,
+                None => Verify::Nothing,
+            },
+            ..TlsOptions::default()
+        };
+        self.complete(&mut options);
+        options.build().map(drop)
+    }
+
+    fn complete(&self, options: &mut TlsOptions) {
+        if let Some(roots) = &self.roots {
+            options.roots = vec![Roots::Pem(roots.clone())];
+        }
+        if self.identity.is_some() {
+            options.identity.clone_from(&self.identity);
+        }
+        if self.server_name.is_some() {
+            options.server_name.clone_from(&self.server_name);
+        }
+    }
+}
+
+impl LastTls {
+    /// Sets what comes from memory, from the next connect on.
+    pub(crate) fn give(&self, given: Given) {
+        *self.given.lock().unwrap_or_else(PoisonError::into_inner) = given;
+    }
+
+    /// TLS as these options say, and what was given.
+    ///
+    /// # Errors
+    /// What is missing or does not fit.
+    pub(crate) fn client(&self, mut options: TlsOptions) -> Result<TlsClient, TlsError> {
+        let given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        given.complete(&mut options);
+        drop(given);
         // What is in a folder is not known before it was read.
         let folder = |root: &Roots| matches!(root, Roots::Folder(_));
         if options.roots.iter().any(folder) {
             return options.build();
         }
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, client)) = &*last
             && *known == options
         {

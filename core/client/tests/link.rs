@@ -76,6 +76,7 @@ fn connects_publishes_waits_and_disconnects() {
     assert!(matches!(
         events.as_slice(),
         [
+            Event::ConnectBegun,
             Event::Session(SessionEvent::Connected(_)),
             Event::Session(SessionEvent::Published { .. }),
             Event::Session(SessionEvent::Disconnected {

@@ -1,7 +1,5 @@
 //! Functions of `ternmq.h` that take a handle of either kind.
 
-#![allow(dead_code)] // until the first of them
-
 use std::ffi::{c_int, c_void};
 use std::sync::Arc;
 

@@ -8,6 +8,7 @@
 
 pub mod client;
 pub mod information;
+pub mod lifecycle;
 pub mod memory;
 pub mod nonblocking;
 pub mod properties;

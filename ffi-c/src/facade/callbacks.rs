@@ -13,6 +13,7 @@ use super::events::Upcall;
 use super::{Client, State};
 use crate::callback::{Callback, with_list};
 use crate::message::CMessage;
+use crate::reconnect::Listener;
 use crate::signals;
 use crate::types::client::*;
 
@@ -27,6 +28,7 @@ pub(crate) struct Callbacks {
     pub(crate) lost: Option<Callback<MQTTClient_connectionLost>>,
     pub(crate) disconnected: Option<Callback<MQTTClient_disconnected>>,
     pub(crate) published: Option<Callback<MQTTClient_published>>,
+    pub(crate) changed: Option<Listener>,
 }
 
 impl Callbacks {
@@ -62,6 +64,24 @@ impl Client {
         if self.connecting.try_lock().is_err() {
             return Err(MQTTCLIENT_FAILURE);
         }
+        self.begin_strand()?;
+        let mut state = self.lock();
+        state.callbacks.lost = lost;
+        state.callbacks.arrived = Some(arrived);
+        state.callbacks.delivered = delivered;
+        let something_to_tell = state.has_something_to_tell();
+        drop(state);
+        if something_to_tell {
+            self.schedule_callbacks();
+        }
+        Ok(())
+    }
+
+    /// Makes the thread that runs the callbacks, if there is none.
+    ///
+    /// # Errors
+    /// `MQTTCLIENT_FAILURE` when no thread can be started.
+    pub(super) fn begin_strand(&self) -> Result<(), c_int> {
         if self.strand.get().is_none() {
             let (client, mask) = (self.this.clone(), signals::mask());
             let run = move || {
@@ -73,15 +93,6 @@ impl Client {
             let strand = Strand::new(run).map_err(|_| MQTTCLIENT_FAILURE)?;
             // Another thread may have been first; its strand is as good.
             let _ = self.strand.set(strand);
-        }
-        let mut state = self.lock();
-        state.callbacks.lost = lost;
-        state.callbacks.arrived = Some(arrived);
-        state.callbacks.delivered = delivered;
-        let something_to_tell = !state.inbox.is_empty();
-        drop(state);
-        if something_to_tell {
-            self.schedule_callbacks();
         }
         Ok(())
     }
@@ -106,8 +117,9 @@ impl Client {
         let mut state = self.lock();
         // The first message was refused: reports may pass it, other messages wait behind it.
         let mut refused = false;
-        while state.callbacks.are_set() {
-            let Some(upcall) = state.inbox.pop(!refused) else {
+        loop {
+            let messages = state.callbacks.are_set() && !refused;
+            let Some(upcall) = state.inbox.pop(messages) else {
                 if !refused || state.inbox.is_empty() {
                     break;
                 }
@@ -153,6 +165,11 @@ impl Client {
                 if let Some(Callback { function, context }) = callbacks.lost {
                     // SAFETY: the application registered the function for this.
                     unsafe { function(context, std::ptr::null_mut()) };
+                }
+            }
+            Upcall::Changed(change) => {
+                if let Some(listener) = callbacks.changed {
+                    change.tell(listener, self.is_v5);
                 }
             }
             Upcall::Disconnected { reason, properties } => {

@@ -10,6 +10,7 @@ use ternmq_protocol::codec::{Properties, PropertiesBuf};
 use ternmq_protocol::{ProtocolVersion, ReasonCode};
 
 use super::{Client, Code};
+use crate::reconnect::refusal;
 use crate::signals;
 use crate::tls::{self, TlsRequest};
 use crate::types::client::*;
@@ -60,6 +61,7 @@ impl Client {
             let built = request.options.and_then(|asked| self.tls.client(asked));
             options.tls = Some(built.map_err(|error| self.refused(listener, error.into()))?);
         }
+        self.prepare_reconnect(&mut options);
         self.await_answer(true);
         let result = self.try_servers(&options, listener);
         self.await_answer(false);
@@ -106,7 +108,14 @@ impl Client {
         let mut last = MQTTCLIENT_FAILURE.into();
         for target in &options.endpoints {
             match self.try_server(options, target) {
-                Ok(connected) => return Ok(self.established(target, connected)),
+                Ok(connected) => {
+                    if self.reconnects() {
+                        // Made again by itself, it may be at any of them.
+                        let all = options.endpoints.clone();
+                        self.link.reconfigure(|current| current.endpoints = all);
+                    }
+                    return Ok(self.established(target, connected));
+                }
                 Err(error) => last = self.refused(listener, error),
             }
         }
@@ -122,10 +131,10 @@ impl Client {
         let version = session.version;
         if let Some(store) = &self.store {
             let tells_of_session = version != ProtocolVersion::V3_1;
-            store.connecting(session.clean_start, tells_of_session);
+            store.connecting(self.store_begins_anew(session), tells_of_session);
         }
         let mut state = self.lock();
-        state.attempt = None;
+        (state.attempting, state.attempt) = (false, None);
         state.aliases.clear();
         state.clean_start = session.clean_start;
         drop(state);
@@ -164,17 +173,10 @@ impl Client {
 
     fn refused(&self, listener: Option<tls::Listener>, error: ConnectError) -> Refused {
         tls::tell(listener, &error);
+        let code = refusal(&error, self.is_v5);
         match error {
-            ConnectError::Refused { reason, properties } => Refused {
-                code: match self.is_v5 {
-                    true => reason.0.into(),
-                    false => reason
-                        .to_connect_return_code()
-                        .map_or(MQTTCLIENT_FAILURE, |code| code as Code),
-                },
-                properties,
-            },
-            _ => MQTTCLIENT_FAILURE.into(),
+            ConnectError::Refused { properties, .. } => Refused { code, properties },
+            _ => code.into(),
         }
     }
 }

@@ -4,7 +4,9 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use ternmq_client::ConnectError;
 use ternmq_client::link::Event;
 use ternmq_protocol::ReasonCode;
 use ternmq_protocol::client::{Cause, Event as SessionEvent, Incoming, Progress, Token};
@@ -12,6 +14,7 @@ use ternmq_protocol::codec::PropertiesBuf;
 
 use super::connect::Attempt;
 use super::{Answer, Client, State};
+use crate::reconnect::Change;
 
 /// Messages that may wait for the application before the socket is left alone; the server's window
 /// and TCP then hold back the rest.
@@ -34,12 +37,15 @@ pub(super) enum Upcall {
         reason: ReasonCode,
         properties: PropertiesBuf,
     },
+    Changed(Change),
 }
 
 /// What waits for the application, in order.
 #[derive(Default)]
 pub(super) struct Inbox {
     waiting: VecDeque<Upcall>,
+    /// How many of them are no messages.
+    reports: usize,
     bytes: usize,
     /// Calls that wait for an answer of the server.
     awaiting: usize,
@@ -59,6 +65,7 @@ pub(super) struct Requests {
 impl Inbox {
     pub(super) fn push(&mut self, upcall: Upcall) {
         self.bytes += memory(&upcall);
+        self.reports += usize::from(!is_message(&upcall));
         self.waiting.push_back(upcall);
     }
 
@@ -66,22 +73,27 @@ impl Inbox {
     pub(super) fn pop(&mut self, messages: bool) -> Option<Upcall> {
         let upcall = if messages {
             self.waiting.pop_front()
+        } else if self.reports == 0 {
+            None
         } else {
             let at = self.waiting.iter().position(|upcall| !is_message(upcall))?;
             self.waiting.remove(at)
         }?;
         self.bytes -= memory(&upcall);
+        self.reports -= usize::from(!is_message(&upcall));
         Some(upcall)
     }
 
-    /// The first message; reports before it, which nobody wants to hear, are dropped.
+    /// The first message; reports before it are left to the callbacks.
     pub(super) fn pop_message(&mut self) -> Option<Incoming> {
-        while let Some(upcall) = self.pop(true) {
-            if let Upcall::Message(incoming) = upcall {
-                return Some(incoming);
+        let at = self.waiting.iter().position(is_message)?;
+        match self.waiting.remove(at)? {
+            Upcall::Message(incoming) => {
+                self.bytes -= incoming.message.memory();
+                Some(incoming)
             }
+            _ => None,
         }
-        None
     }
 
     /// Puts a message back to where it was.
@@ -99,9 +111,19 @@ impl Inbox {
         self.waiting.len()
     }
 
+    /// Whether there is anything but messages.
+    pub(super) fn has_reports(&self) -> bool {
+        self.reports > 0
+    }
+
+    /// Messages that wait.
+    pub(super) fn messages(&self) -> usize {
+        self.waiting.len() - self.reports
+    }
+
     pub(super) fn clear(&mut self) {
         self.waiting.clear();
-        self.bytes = 0;
+        (self.bytes, self.reports) = (0, 0);
     }
 
     /// Whether the network is not read, for all that waits here.
@@ -156,16 +178,18 @@ impl Client {
         for event in batch.drain(..) {
             match event {
                 Event::Session(event) => self.take_in_event(&mut state, event),
-                Event::ConnectFailed { error, .. } => {
-                    state.attempt = Some(Attempt::Failed(error));
+                Event::ConnectBegun => (state.attempting, state.returning) = (true, false),
+                Event::ConnectFailed { error, retry } => {
+                    take_in_failure(&mut state, error, retry);
                 }
-                // Nothing is connected to again by itself.
+                Event::RetryPlanned { after } => state.retry = Some(after),
+                // Nobody has asked to be asked.
                 Event::RetryDue => {}
                 Event::Room => _ = self.room.fetch_add(1, Ordering::Release),
             }
         }
         self.changed.notify_all();
-        let something_to_tell = !state.inbox.is_empty();
+        let something_to_tell = state.has_something_to_tell();
         self.throttle(state);
         if something_to_tell {
             self.schedule_callbacks();
@@ -176,8 +200,14 @@ impl Client {
         match event {
             SessionEvent::Connected(connected) => {
                 state.connected = true;
+                state.returning = false;
                 self.take_in_stored(state);
-                state.attempt = Some(Attempt::Connected(connected));
+                if std::mem::take(&mut state.attempting) {
+                    state.attempt = Some(Attempt::Connected(connected));
+                } else {
+                    let session_present = connected.session_present;
+                    state.push_change(Change::Back { session_present });
+                }
             }
             SessionEvent::Message(incoming) => {
                 let store = self.store.as_ref();
@@ -223,14 +253,7 @@ impl Client {
                 reason,
                 properties,
             } => {
-                state.connected = false;
-                if cause == Cause::Server && state.callbacks.want_disconnected() {
-                    state
-                        .inbox
-                        .push(Upcall::Disconnected { reason, properties });
-                } else if cause != Cause::Local && state.callbacks.want_lost() {
-                    state.inbox.push(Upcall::Lost);
-                }
+                take_in_end(state, cause, reason, properties);
             }
             _ => {}
         }
@@ -285,6 +308,54 @@ impl Client {
                 // Another thread has decided otherwise meanwhile, and may have told the link first.
                 paused = state.inbox.paused;
             }
+        }
+    }
+}
+
+/// A connection has ended.
+fn take_in_end(state: &mut State, cause: Cause, reason: ReasonCode, properties: PropertiesBuf) {
+    state.connected = false;
+    let retry = state.retry.take();
+    state.returning = retry.is_some();
+    if cause == Cause::Server && state.callbacks.want_disconnected() {
+        let told = Upcall::Disconnected { reason, properties };
+        state.inbox.push(told);
+    } else if cause != Cause::Local && state.callbacks.want_lost() {
+        state.inbox.push(Upcall::Lost);
+    }
+    if cause != Cause::Local || retry.is_some() {
+        state.push_change(Change::Lost {
+            cause,
+            reason,
+            retry,
+        });
+    }
+}
+
+/// An attempt has ended without a connection: one that a thread waits for, or one of those by itself.
+/// That these were given up is no news.
+fn take_in_failure(state: &mut State, error: ConnectError, retry: Option<Duration>) {
+    state.returning = retry.is_some();
+    if std::mem::take(&mut state.attempting) {
+        state.attempt = Some(Attempt::Failed(error));
+    } else if !matches!(error, ConnectError::Cancelled) {
+        state.push_change(Change::AttemptFailed { error, retry });
+    }
+}
+
+impl State {
+    /// Notes a change of the connection, if somebody wants to hear of it.
+    fn push_change(&mut self, change: Change) {
+        if self.callbacks.changed.is_some() {
+            self.inbox.push(Upcall::Changed(change));
+        }
+    }
+
+    /// Whether there is something for the callbacks.
+    pub(super) fn has_something_to_tell(&self) -> bool {
+        match self.callbacks.are_set() {
+            true => !self.inbox.is_empty(),
+            false => self.inbox.has_reports(),
         }
     }
 }

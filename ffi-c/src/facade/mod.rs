@@ -13,10 +13,12 @@ mod connect;
 mod events;
 mod publish;
 mod receive;
+mod reconnect;
+mod statistics;
 mod subscribe;
 
 use std::ffi::CString;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -33,6 +35,7 @@ pub(crate) use receive::Received;
 
 use crate::outgoing::Aliases;
 use crate::persistence::{Keeper, Restored, Store};
+use crate::reconnect::Reconnect;
 use crate::signals;
 use crate::tls::LastTls;
 use crate::trace::{MINIMUM, Packets, Traced, trace};
@@ -67,9 +70,11 @@ pub(crate) struct Client {
     tidings: AtomicUsize,
     /// Counts the times that publishing became possible again. Changed under the lock of the state.
     room: AtomicU64,
+    /// A lost connection is made again. As in the state, to be asked without its lock.
+    reconnects: AtomicBool,
     /// Held while a connect goes on.
     connecting: Mutex<()>,
-    tls: LastTls,
+    pub(crate) tls: LastTls,
     this: Weak<Client>,
 }
 
@@ -88,7 +93,15 @@ struct State {
     clean_start: bool,
     /// As far as the events tell.
     connected: bool,
-    /// The newest end of an attempt to connect, until the connecting thread takes it.
+    /// How a lost connection is made again.
+    reconnect: Option<Reconnect>,
+    /// There is no connection, but one will be made again.
+    returning: bool,
+    /// How long the first attempt for the connection waits whose end is told next.
+    retry: Option<Duration>,
+    /// A thread that connects waits for the end of the attempt that has begun.
+    attempting: bool,
+    /// That end, until the thread takes it.
     attempt: Option<connect::Attempt>,
     requests: events::Requests,
     aliases: Aliases,
@@ -156,6 +169,10 @@ impl Client {
                 restored,
                 clean_start: false,
                 connected: false,
+                reconnect: None,
+                returning: false,
+                retry: None,
+                attempting: false,
                 attempt: None,
                 requests: events::Requests::default(),
                 aliases: Aliases::default(),
@@ -168,6 +185,7 @@ impl Client {
             strand: OnceLock::new(),
             tidings: AtomicUsize::new(0),
             room: AtomicU64::new(0),
+            reconnects: AtomicBool::new(false),
             connecting: Mutex::new(()),
             tls: LastTls::default(),
             this: this.clone(),

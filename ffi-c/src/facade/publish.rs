@@ -49,13 +49,14 @@ impl Client {
     /// Publishes. Waits for room when too much waits to be sent, else not at all.
     ///
     /// # Errors
-    /// `MQTTCLIENT_DISCONNECTED` without a connection; `MQTTCLIENT_BAD_MQTT_OPTION` for what this
-    /// server does not support; `MQTTCLIENT_MAX_MESSAGES_INFLIGHT` when all packet identifiers are
-    /// in use; `MQTTCLIENT_PERSISTENCE_ERROR` when the message can't be stored; else `MQTTCLIENT_FAILURE`.
+    /// `MQTTCLIENT_DISCONNECTED` without a connection that is there or made again;
+    /// `MQTTCLIENT_BAD_MQTT_OPTION` for what this server does not support;
+    /// `MQTTCLIENT_MAX_MESSAGES_INFLIGHT` when all packet identifiers are in use, or too much waits for a
+    /// connection; `MQTTCLIENT_PERSISTENCE_ERROR` when the message can't be stored; else `MQTTCLIENT_FAILURE`.
     pub(crate) fn publish(&self, outgoing: &Outgoing<'_>) -> Result<Token, Code> {
         let aliases = |alias, topic: &str| self.lock().aliases.resolve(alias, topic);
         let message = outgoing.message(|| self.now(), aliases);
-        let message = message.map_err(|_| match self.is_connected() {
+        let message = message.map_err(|_| match self.link.is_held() {
             true => MQTTCLIENT_FAILURE,
             // As Paho has it, this comes before what is wrong with the message.
             false => MQTTCLIENT_DISCONNECTED,
@@ -63,6 +64,9 @@ impl Client {
         let noted = self.is_v5 && outgoing.qos != QoS::AtMostOnce;
         let mut blocked = false;
         loop {
+            if self.reconnects() && !self.link.is_held() {
+                return Err(MQTTCLIENT_DISCONNECTED);
+            }
             let room = self.room.load(Ordering::Acquire);
             let published = match noted {
                 true => self.publish_and_note(message.clone(), outgoing.qos),
@@ -70,6 +74,9 @@ impl Client {
             };
             match published {
                 Ok(token) => return Ok(token),
+                Err(PublishRefused::Full) if self.reconnects() && !self.is_connected() => {
+                    return Err(MQTTCLIENT_MAX_MESSAGES_INFLIGHT);
+                }
                 Err(PublishRefused::Full) => {
                     if !std::mem::replace(&mut blocked, true) {
                         let client_id = &self.client_id;
@@ -91,16 +98,18 @@ impl Client {
         }
     }
 
-    /// Waits until a publish is complete.
+    /// Waits until a publish is complete, also while a lost connection is made again.
     ///
     /// # Errors
     /// `MQTTCLIENT_DISCONNECTED` without a connection, `MQTTCLIENT_FAILURE` when the deadline has
-    /// passed.
+    /// passed, or the message was dropped.
     pub(crate) fn wait_for_completion(&self, token: Token, deadline: Instant) -> Result<(), Code> {
         self.link
             .wait(Some(deadline), |link| {
-                if !link.is_connected() {
+                if !link.is_held() {
                     Some(Err(MQTTCLIENT_DISCONNECTED))
+                } else if self.reconnects() && link.was_dropped(token) {
+                    Some(Err(MQTTCLIENT_FAILURE))
                 } else {
                     (!link.is_pending(token)).then_some(Ok(()))
                 }

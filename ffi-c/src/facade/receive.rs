@@ -16,8 +16,8 @@ pub(crate) enum Received {
 }
 
 impl Client {
-    /// The next message, waiting for it until the deadline. What came before the connection was lost
-    /// is still given out.
+    /// The next message, waiting for it until the deadline, also while a lost connection is made again.
+    /// What came before the connection was lost is still given out.
     pub(crate) fn receive(&self, deadline: Instant) -> Received {
         let mut state = self.lock();
         if state.callbacks.are_set() {
@@ -28,7 +28,7 @@ impl Client {
                 self.throttle(state);
                 break incoming;
             }
-            if !state.connected {
+            if !state.connected && !state.returning {
                 return Received::Failed(MQTTCLIENT_DISCONNECTED);
             }
             let in_time;

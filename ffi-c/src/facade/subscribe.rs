@@ -3,7 +3,6 @@
 use std::sync::MutexGuard;
 use std::time::Instant;
 
-use ternmq_protocol::ReasonCode;
 use ternmq_protocol::client::{RequestRefused, Token};
 use ternmq_protocol::codec::{Properties, Request};
 
@@ -60,8 +59,7 @@ impl Client {
             state.inbox.push(Upcall::Lost);
         }
         drop(state);
-        // With no properties there is nothing that a DISCONNECT can't carry.
-        let _ = self.link.disconnect(ReasonCode::SUCCESS, Properties::EMPTY);
+        self.link.renew();
         self.schedule_callbacks();
     }
 

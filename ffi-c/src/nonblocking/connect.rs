@@ -15,6 +15,7 @@ use super::outcome::{Failure, Response, Success};
 use super::{Callbacks, Client, Code};
 use crate::callback::{Callback, with_list};
 use crate::options::nonblocking::ConnectRequest;
+use crate::reconnect::{Change, refusal};
 use crate::signals;
 use crate::tls::{self, TlsRequest};
 use crate::types::async_::*;
@@ -70,6 +71,7 @@ impl Client {
                 let options = state.note_connect(request, &self.server_name);
                 state.already.push(response);
                 drop(state);
+                let options = self.completed(options);
                 self.link.reconfigure(|current| *current = options);
                 self.strand.schedule();
                 return Ok(());
@@ -174,6 +176,7 @@ impl Client {
             let tells_of_session = options.session.version != ProtocolVersion::V3_1;
             store.connecting(options.session.clean_start, tells_of_session);
         }
+        let options = self.completed(options);
         self.link.reconfigure(|current| *current = options);
         self.link.connect().map_err(|error| match error {
             ConnectError::Busy => MQTTASYNC_COMMAND_IGNORED,
@@ -185,7 +188,8 @@ impl Client {
     pub(super) fn tell_connected(&self, inbound: &mut Inbound, connected: &Connected) {
         let mut state = self.lock();
         let callbacks = state.callbacks;
-        let response = match state.connects.is_empty() {
+        let by_itself = state.connects.is_empty();
+        let response = match by_itself {
             true => Response::default(),
             false => state.connects.remove(0),
         };
@@ -199,6 +203,10 @@ impl Client {
             // SAFETY: the application registered the function for this; it does not write the text,
             // whatever the type says.
             unsafe { function(context, cause.as_ptr().cast_mut()) };
+        }
+        if by_itself {
+            let session_present = connected.session_present;
+            self.tell_change(&Change::Back { session_present });
         }
         if self.has_ended() {
             return;
@@ -244,14 +252,16 @@ impl Client {
     }
 
     /// Tells of an attempt that has failed: of TLS in any case, of the end if the application waits for it.
-    pub(super) fn tell_connect_failed(&self, error: &ConnectError) {
+    pub(super) fn tell_connect_failed(&self, error: ConnectError, retry: Option<Duration>) {
         let mut state = self.lock();
         let listener = state.tls_listener;
         let response = (!state.connects.is_empty()).then(|| state.connects.remove(0));
         drop(state);
-        tls::tell(listener, error);
+        tls::tell(listener, &error);
         if let Some(response) = response {
-            self.tell_failed(&response, error);
+            self.tell_failed(&response, &error);
+        } else if !matches!(error, ConnectError::Cancelled) {
+            self.tell_change(&Change::AttemptFailed { error, retry });
         }
     }
 
@@ -267,11 +277,7 @@ impl Client {
             message: Some(&message),
         };
         if let ConnectError::Refused { reason, properties } = error {
-            let old = reason.to_connect_return_code().map(|code| code as c_int);
-            failure.code = match self.is_v5() {
-                true => reason.0.into(),
-                false => old.unwrap_or(MQTTASYNC_FAILURE),
-            };
+            failure.code = refusal(error, self.is_v5());
             failure.reason = *reason;
             failure.packet = Some(PacketType::ConnAck);
             failure.properties = properties;
@@ -285,6 +291,7 @@ impl Client {
         cause: Cause,
         reason: ReasonCode,
         properties: &PropertiesBuf,
+        retry: Option<Duration>,
     ) {
         let mut state = self.lock();
         state.losses += 1;
@@ -300,12 +307,17 @@ impl Client {
         let own = cause == Cause::Local || !asked.is_empty();
         if !own && !self.has_ended() {
             tell_loss(&callbacks, cause, reason, properties);
+            self.tell_change(&Change::Lost {
+                cause,
+                reason,
+                retry,
+            });
         }
         if let Some(options) = next
             && !self.has_ended()
             && self.begin(*options).is_err()
         {
-            self.tell_connect_failed(&ConnectError::Busy);
+            self.tell_connect_failed(ConnectError::Busy, None);
         }
     }
 

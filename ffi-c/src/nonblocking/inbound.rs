@@ -1,6 +1,7 @@
 //! Messages that came in, on their way to `messageArrived`.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use ternmq_client::link::Event;
@@ -37,6 +38,8 @@ pub(super) struct Inbound {
     owed: Vec<Delivery>,
     /// Since when the first of them waits.
     owed_since: Option<Instant>,
+    /// How long the first attempt waits for the connection whose end is told next.
+    pub(super) retry: Option<Duration>,
     /// The memory for taking events.
     pub(super) batch: Vec<Event>,
 }
@@ -202,6 +205,7 @@ impl Client {
 
     /// Stops or restarts reading from the network.
     fn throttle(&self, inbound: &mut Inbound) {
+        self.waiting.store(inbound.waiting.len(), Ordering::Relaxed);
         let pause = inbound.wants_pause();
         if pause != inbound.paused {
             inbound.paused = pause;

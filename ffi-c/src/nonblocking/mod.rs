@@ -11,13 +11,15 @@
 mod connect;
 mod inbound;
 mod outcome;
+mod reconnect;
 mod request;
 mod requests;
+mod statistics;
 mod store;
 mod tell;
 
 use std::ffi::{CString, c_int};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -36,6 +38,7 @@ pub(crate) use tell::Callbacks;
 use crate::options::nonblocking::{ConnectRequest, Creation};
 use crate::outgoing::Aliases;
 use crate::persistence::{Keeper, Store};
+use crate::reconnect::Reconnect;
 use crate::signals;
 use crate::tls::{self, LastTls};
 use crate::trace::{Packets, Traced};
@@ -69,7 +72,9 @@ pub(crate) struct Client {
     completed: Condvar,
     /// What came in and is not delivered. Belongs to the strand while that runs.
     inbound: Mutex<Inbound>,
-    tls: LastTls,
+    /// How many messages wait in it, for the statistics.
+    waiting: AtomicUsize,
+    pub(crate) tls: LastTls,
     /// The version of the connection, or of the one to come, is MQTT 5.0.
     is_v5: AtomicBool,
     /// The client was destroyed.
@@ -97,6 +102,8 @@ struct State {
     wanted: bool,
     /// The options of the last connect ask for automatic reconnection.
     automatic: bool,
+    /// How a lost connection is made again, whatever those options say.
+    reconnect: Option<Reconnect>,
     /// The options of the last connect, for `MQTTAsync_reconnect`.
     last: Option<Box<ConnectOptions>>,
     /// The servers as `serverURI` tells them, in the order of the endpoints.
@@ -156,6 +163,7 @@ impl Client {
             state: Mutex::new(State::new()),
             completed: Condvar::new(),
             inbound: Mutex::default(),
+            waiting: AtomicUsize::new(0),
             tls: LastTls::default(),
             is_v5: AtomicBool::new(is_v5),
             ended: AtomicBool::new(false),
@@ -281,6 +289,7 @@ impl State {
             next: None,
             wanted: false,
             automatic: false,
+            reconnect: None,
             last: None,
             names: Vec::new(),
             aliases: Aliases::default(),
@@ -292,7 +301,7 @@ impl State {
     /// Takes over what a connect asks for.
     fn note_connect(&mut self, request: ConnectRequest, server_name: &CString) -> ConnectOptions {
         self.wanted = true;
-        self.automatic = request.options.reconnect.is_some();
+        self.automatic = request.options.reconnect.is_some() || self.reconnect.is_some();
         self.last = Some(Box::new(request.options.clone()));
         self.names = match request.names.is_empty() {
             true => vec![server_name.clone()],

@@ -89,8 +89,12 @@ impl Client {
                 cause,
                 reason,
                 properties,
-            }) => self.tell_disconnected(cause, reason, &properties),
-            Event::ConnectFailed { error, .. } => self.tell_connect_failed(&error),
+            }) => {
+                let retry = inbound.retry.take();
+                self.tell_disconnected(cause, reason, &properties, retry);
+            }
+            Event::ConnectFailed { error, retry } => self.tell_connect_failed(error, retry),
+            Event::RetryPlanned { after } => inbound.retry = Some(after),
             Event::RetryDue => self.tell_retry_due(),
             _ => {}
         }

@@ -115,6 +115,8 @@ struct Inner {
     /// The session of the connection has ended, and its records are gone.
     cleared: bool,
     closed: bool,
+    /// Records of messages that came in which could not be written.
+    not_written: u64,
 }
 
 /// Follows a session for a store.
@@ -172,6 +174,7 @@ impl Store {
             connected: false,
             cleared: true,
             closed: false,
+            not_written: 0,
         }))
     }
 
@@ -191,6 +194,11 @@ impl Store {
         (inner.clean, inner.tells_of_session) = (clean, tells_of_session);
     }
 
+    /// Removes what belongs to a session, before a connection for a new one is asked for.
+    pub(crate) fn begin_anew(&self) {
+        self.lock().clear();
+    }
+
     /// Whether a message is held back until its PUBREL; then the facade gets it from
     /// [`released`](Self::released) when it hears of that.
     pub(crate) fn holds_back(&self, incoming: &Incoming) -> bool {
@@ -208,6 +216,11 @@ impl Store {
         if let Some(number) = inner.queued.remove(&incoming.delivery.0) {
             inner.forget(Kind::Queued, number);
         }
+    }
+
+    /// How many records of messages that came in could not be written.
+    pub(crate) fn not_written(&self) -> u64 {
+        self.lock().not_written
     }
 
     /// Closes the store; from now on nothing is written.
@@ -255,7 +268,9 @@ pub fn read_and_write(record: &[u8], v5: bool) -> Vec<[Vec<u8>; 2]> {
 impl Journal for Keeper {
     fn keep(&mut self, now: Time, name: Name, message: &Message) -> bool {
         let mut inner = self.0.lock();
-        let kept = match name.waits {
+        // For a blocking client it is in flight from here on: Paho's has no other record for it.
+        let waits = name.waits && (inner.nonblocking.is_some() || name.packet_id == 0);
+        let kept = match waits {
             true => inner.keep_waiting(now, name, message),
             false => inner.keep_sent(now, name.packet_id, message),
         };
@@ -355,7 +370,8 @@ impl Inner {
             let mut head = Vec::new();
             let parts = packet::received(incoming, self.is_v5, now, &mut head);
             // As a message of QoS 1 that can't be kept: the application gets it all the same.
-            let _ = self.put(Kind::Received, incoming.packet_id.into(), parts);
+            let put = self.put(Kind::Received, incoming.packet_id.into(), parts);
+            self.not_written += u64::from(put.is_err());
             if !self.is_v5 {
                 self.held.insert(incoming.packet_id, incoming.clone());
                 return;
@@ -390,8 +406,9 @@ impl Inner {
         self.last_queued = keys::next(self.last_queued);
         let number = self.last_queued;
         let parts = queue::encode(incoming, self.is_v5, now);
-        if self.put(Kind::Queued, number, parts).is_ok() {
-            self.queued.insert(incoming.delivery.0, number);
+        match self.put(Kind::Queued, number, parts) {
+            Ok(()) => _ = self.queued.insert(incoming.delivery.0, number),
+            Err(_) => self.not_written += 1,
         }
     }
 

@@ -6,6 +6,7 @@
 
 pub mod async_;
 pub mod client;
+pub mod lifecycle;
 pub mod persistence;
 pub mod properties;
 pub mod subscribe;

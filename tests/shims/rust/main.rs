@@ -229,7 +229,7 @@ impl Shim {
     fn note(&mut self, event: Event) {
         match event {
             Event::ConnectFailed { error, .. } => self.refused = Some(error),
-            Event::Room | Event::RetryDue => {}
+            Event::Room | Event::RetryDue | Event::ConnectBegun | Event::RetryPlanned { .. } => {}
             Event::Session(event) => match event {
                 SessionEvent::Connected(connected) => self.connected = Some(connected),
                 SessionEvent::Message(incoming) => self.inbox.push_back(incoming),

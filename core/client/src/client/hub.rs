@@ -270,7 +270,7 @@ impl State {
                 return;
             }
             // A client never asks to be asked.
-            Event::RetryDue => return,
+            Event::RetryDue | Event::ConnectBegun | Event::RetryPlanned { .. } => return,
             Event::Room => {
                 self.rooms += 1;
                 woken.append(&mut self.watchers);

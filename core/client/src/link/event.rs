@@ -20,6 +20,14 @@ pub enum Event {
         /// When it will be tried again; `None` when it won't.
         retry: Option<Duration>,
     },
+    /// An attempt that was asked for by [`Link::connect`](super::Link::connect) begins: what is told
+    /// before this belongs to earlier ones.
+    ConnectBegun,
+    /// The connection whose end the next event tells will be made again.
+    RetryPlanned {
+        /// How long the first attempt waits.
+        after: Duration,
+    },
     /// The time for the next attempt has come, and somebody wants to be asked, see
     /// [`Link::ask_before_retry`](super::Link::ask_before_retry).
     RetryDue,
@@ -39,6 +47,17 @@ impl Event {
     }
 }
 
+/// What a session holds at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Levels {
+    /// Messages in the outbox.
+    pub queued_messages: usize,
+    /// The bytes that they take.
+    pub queued_bytes: usize,
+    /// Messages with QoS 1 and 2 that were sent and are not complete.
+    pub in_flight: usize,
+}
+
 /// What a link counted since it was opened. Counters never go back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -54,6 +73,8 @@ pub struct Stats {
     pub reads: u64,
     /// Connections that the server accepted.
     pub connects: u64,
+    /// Connections that were lost: ended neither from here nor by being replaced.
+    pub losses: u64,
     /// Attempts that ended without one, all endpoints tried.
     pub connect_failures: u64,
     /// How often reading stopped because too much waited for the application.

@@ -1,5 +1,6 @@
 //! What a link's lock protects: the session and what the drivers need beside it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -64,6 +65,8 @@ pub(crate) struct Inner {
     /// `options.session` is empty: the session has it.
     pub(crate) options: ConnectOptions,
     pub(crate) subscriptions: Subscriptions,
+    /// Publishes that were dropped, until their tokens are in use again: no more than there are.
+    pub(crate) dropped: HashSet<Token>,
     pub(crate) stats: Stats,
     pub(crate) status: Status,
     /// Why the last attempt ended without a connection.
@@ -103,6 +106,10 @@ pub(crate) struct Inner {
     pub(crate) failed: Option<ConnectError>,
     /// An attempt is a repetition: a connection was there before, and was not given up.
     pub(crate) resuming: bool,
+    /// The connection is being ended from here, for good.
+    pub(crate) leaving: bool,
+    /// The connection is being ended from here, to be made again.
+    pub(crate) renewing: bool,
     /// Attempts since the last connection.
     pub(crate) attempts: u32,
     /// The link was closed by hand: nothing is tried again.
@@ -147,6 +154,7 @@ impl Inner {
             observers,
             options,
             subscriptions: Subscriptions::default(),
+            dropped: HashSet::new(),
             stats: Stats::default(),
             status: Status::Closed,
             error: None,
@@ -167,6 +175,8 @@ impl Inner {
             handshaking: false,
             failed: None,
             resuming: false,
+            leaving: false,
+            renewing: false,
             attempts: 0,
             given_up: false,
             endpoint: None,
@@ -233,6 +243,7 @@ impl Inner {
                 },
                 SessionEvent::Dropped { token, .. } => {
                     if !self.subscriptions.unanswered(token) {
+                        self.dropped.insert(token);
                         self.push(Event::Session(event));
                     }
                 }
@@ -265,6 +276,9 @@ impl Inner {
             Some(_) if !at_most_once || note != 0 => self.keep_and_publish(now, message, note),
             _ => self.session.publish_noted(now, message, note),
         };
+        if let (Ok(token), false) = (published, self.dropped.is_empty()) {
+            self.dropped.remove(&token);
+        }
         if published == Err(PublishRefused::Full) {
             self.wants_room = true;
             self.wants_window |= !at_most_once;
@@ -387,6 +401,7 @@ impl Inner {
     }
 
     fn say_farewell(&mut self, now: Time) {
+        self.leaving = true;
         let Some(Farewell {
             reason, properties, ..
         }) = self.farewell.take()
@@ -410,6 +425,7 @@ impl Inner {
         self.error = None;
         self.status = Status::Connected;
         self.resuming = true;
+        (self.leaving, self.renewing) = (false, false);
         self.attempts = 0;
         self.stats.connects += 1;
         // A session that outlives connections is begun anew once, not each time.
@@ -423,15 +439,25 @@ impl Inner {
     fn disconnected(&mut self, now: Time, cause: Cause, reason: ReasonCode) {
         self.status = Status::Closed;
         // A farewell ends with its connection, whoever ended that.
-        let own = self.farewell.take().is_some() || cause == Cause::Local;
+        let renewing = std::mem::take(&mut self.renewing);
+        let own = self.farewell.take().is_some() || (cause == Cause::Local && !renewing);
+        self.stats.losses += u64::from(!own);
         let backoff = self.options.reconnect;
         let taken_over = reason == ReasonCode::SESSION_TAKEN_OVER && cause == Cause::Server;
         let again = backoff.is_some_and(|b| !taken_over || b.after_takeover);
         if again && !own && !self.given_up {
-            self.plan_retry(now);
+            if let Some(after) = self.plan_retry(now) {
+                self.push(Event::RetryPlanned { after });
+            }
         } else {
             self.resuming = false;
         }
+    }
+
+    /// Whether there is a connection, or there was one and it is being made again.
+    pub(crate) fn is_held(&self) -> bool {
+        let back = self.resuming && self.options.reconnect.is_some() && !self.leaving;
+        self.session.state() == SessionState::Connected || (back && self.status != Status::Closed)
     }
 
     /// Notes where the server wants the client to go (section 4.11), to be reached like this one where

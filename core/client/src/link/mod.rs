@@ -43,7 +43,7 @@ use ternmq_protocol::client::{
 use ternmq_protocol::codec::{Properties, Request};
 use ternmq_protocol::{Message, ReasonCode, Time};
 
-pub use event::{Event, Stats};
+pub use event::{Event, Levels, Stats};
 pub use inner::Status;
 pub use journal::{Journal, Name};
 pub use tap::Tap;
@@ -163,6 +163,7 @@ impl Link {
         inner.status = Status::Connecting;
         inner.error = None;
         inner.orders.connect = true;
+        inner.push(Event::ConnectBegun);
         self.finish(inner, Flush::Auto);
         Ok(())
     }
@@ -301,10 +302,11 @@ impl Link {
         let mut inner = self.lock();
         let done = match inner.status {
             Status::Closed => Ok(false),
-            Status::Connected => inner
-                .session
-                .disconnect(clock::now(), reason, properties)
-                .map(|()| true),
+            Status::Connected => {
+                let said = inner.session.disconnect(clock::now(), reason, properties);
+                inner.leaving |= said.is_ok();
+                said.map(|()| true)
+            }
             Status::Connecting | Status::Waiting => {
                 inner.orders.connect = false;
                 inner.orders.abort = true;
@@ -340,6 +342,21 @@ impl Link {
         });
         self.finish(inner, Flush::Auto);
         Ok(true)
+    }
+
+    /// Ends the connection with a DISCONNECT, to make it again as after a loss: for a server that
+    /// leaves requests without an answer. Without automatic reconnection it is just the end.
+    pub fn renew(&self) {
+        let mut inner = self.lock();
+        if inner.session.state() == SessionState::Connected {
+            inner.renewing = true;
+            let normal = ReasonCode::NORMAL_DISCONNECTION;
+            // With no properties there is nothing that a DISCONNECT can't carry.
+            let _ = inner
+                .session
+                .disconnect(clock::now(), normal, Properties::EMPTY);
+        }
+        self.finish(inner, Flush::Auto);
     }
 
     /// Ends the connection, an attempt or a wait at once: no DISCONNECT, nothing more is sent. The
@@ -491,6 +508,11 @@ impl Link {
         State(&mut self.lock()).is_connected()
     }
 
+    /// Whether there is a connection, or there was one and it is being made again by itself.
+    pub fn is_held(&self) -> bool {
+        self.lock().is_held()
+    }
+
     /// Which of the endpoints in the options is connected to, or was tried last. `None` before the
     /// first try, and for a server that another one has named.
     pub fn endpoint(&self) -> Option<usize> {
@@ -513,6 +535,17 @@ impl Link {
         Stats {
             session: *inner.session.stats(),
             ..inner.stats
+        }
+    }
+
+    /// What waits and what is in flight.
+    pub fn levels(&self) -> Levels {
+        let inner = self.lock();
+        let (queued_messages, queued_bytes) = inner.session.queued();
+        Levels {
+            queued_messages,
+            queued_bytes,
+            in_flight: inner.session.in_flight(),
         }
     }
 
@@ -569,6 +602,17 @@ impl State<'_> {
     /// Whether the server has accepted, and neither side has ended it.
     pub fn is_connected(&self) -> bool {
         self.0.session.state() == SessionState::Connected
+    }
+
+    /// Whether there is a connection, or there was one and it is being made again by itself.
+    pub fn is_held(&self) -> bool {
+        self.0.is_held()
+    }
+
+    /// Whether a publish has ended with
+    /// [`Dropped`](ternmq_protocol::client::Event::Dropped), as far as its token is not in use again.
+    pub fn was_dropped(&self, token: Token) -> bool {
+        self.0.dropped.contains(&token)
     }
 
     /// Why the last attempt ended without a connection, until the next one begins.

@@ -217,6 +217,9 @@ impl Events {
             some.expect("an event in time");
             let mut events = Vec::new();
             self.link.take_events(&mut events);
+            // Where each attempt begins, and what is planned, is for those who look at all of them.
+            events
+                .retain(|event| !matches!(event, Event::ConnectBegun | Event::RetryPlanned { .. }));
             self.taken.extend(events);
         }
     }

@@ -29,7 +29,10 @@ impl ClientSession {
         self.link = Link::new(&self.options, now);
         let options = &self.options;
         match self.outbound.append(|out| options.write_connect(out)) {
-            Ok(()) => self.state = State::Connecting,
+            Ok(()) => {
+                self.stats.packets_sent += 1;
+                self.state = State::Connecting;
+            }
             Err(error) => {
                 self.outbound.clear();
                 let cause = Cause::Options(error);
@@ -289,6 +292,8 @@ impl ClientSession {
             KeepAliveAction::Wait => {}
             KeepAliveAction::Ping => {
                 self.stats.pings += 1;
+                // Without an answer to the one before, the answers can't be told apart: the first counts.
+                self.link.ping_sent.get_or_insert(now);
                 self.write(now, &Packet::PingReq);
             }
             KeepAliveAction::Dead => {

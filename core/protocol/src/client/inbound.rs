@@ -20,7 +20,10 @@ impl ClientSession {
         while matches!(self.state, State::Connecting | State::Connected) {
             let handled = match frames.next(&mut input, self.link.max_packet_size) {
                 Ok(None) => break,
-                Ok(Some(frame)) => self.handle_frame(now, frame),
+                Ok(Some(frame)) => {
+                    self.stats.packets_received += 1;
+                    self.handle_frame(now, frame)
+                }
                 Err(error) => Err(error),
             };
             if let Err(error) = handled {
@@ -72,8 +75,13 @@ impl ClientSession {
                 Ok(())
             }
             Packet::Auth(auth) => self.auth(auth),
-            Packet::PingResp
-            | Packet::Connect(_)
+            Packet::PingResp => {
+                if let Some(sent) = self.link.ping_sent.take() {
+                    self.stats.ping_round_trip_ms = Some(now.since(sent));
+                }
+                Ok(())
+            }
+            Packet::Connect(_)
             | Packet::Subscribe(_)
             | Packet::Unsubscribe(_)
             | Packet::PingReq => Ok(()),

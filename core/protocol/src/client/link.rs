@@ -20,6 +20,8 @@ pub(super) struct Link {
     /// When the connect timeout or the flush timeout strikes.
     pub(super) deadline: Time,
     pub(super) keep_alive: ClientKeepAlive,
+    /// When the PINGREQ was written whose answer is awaited.
+    pub(super) ping_sent: Option<Time>,
     pub(super) authentication: Authentication,
     /// The driver reads from the transport.
     pub(super) reading: bool,
@@ -62,6 +64,7 @@ impl Link {
                 ms => now.after(ms),
             },
             keep_alive: ClientKeepAlive::new(0, options.ping_timeout_ms, now),
+            ping_sent: None,
             authentication: Authentication::new(method),
             reading: true,
             resumed: false,

@@ -206,6 +206,7 @@ impl ClientSession {
     pub(super) fn write(&mut self, now: Time, packet: &Packet<'_>) {
         let version = self.link.version;
         let written = self.outbound.append(|out| packet.encode(version, out));
+        self.stats.packets_sent += 1;
         debug_assert!(written.is_ok(), "{packet:?}: {written:?}");
         self.link.keep_alive.sent(now);
     }
@@ -223,6 +224,7 @@ impl ClientSession {
         }
         let scratch = &self.scratch;
         self.outbound.append(|out| out.extend_from_slice(scratch));
+        self.stats.packets_sent += 1;
         self.link.keep_alive.sent(now);
         Ok(())
     }
@@ -414,6 +416,7 @@ impl ClientSession {
             }
         }
         self.outbound.publish(version, message, &delivery);
+        self.stats.packets_sent += 1;
         self.link.keep_alive.sent(now);
     }
 

@@ -5,6 +5,10 @@ use super::DropReason;
 /// What a session counted since it was made. Counters never go back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
+    /// Packets of any kind that came in whole.
+    pub packets_received: u64,
+    /// Packets of any kind that were written to the outbound buffer.
+    pub packets_sent: u64,
     /// Messages that came in and were given out.
     pub messages_received: u64,
     /// QoS 2 messages that came in again and were not given out again.
@@ -19,6 +23,8 @@ pub struct Stats {
     pub unknown_acknowledgements: u64,
     /// PINGREQ packets written.
     pub pings: u64,
+    /// Milliseconds from the newest PINGREQ that was answered to its PINGRESP.
+    pub ping_round_trip_ms: Option<u64>,
     /// Bytes that were written to the outbound buffer and still there when the connection ended:
     /// QoS 0 messages among them are lost.
     pub unsent_bytes: u64,

@@ -144,8 +144,8 @@ fn hexadecimal(text: &str) -> Option<Vec<u8>> {
     Some(pairs.map(|pair| (pair[0] * 16 + pair[1]) as u8).collect())
 }
 
-/// Whether this is one sequence of DER and nothing else, as every private key is.
-fn is_sequence(der: &[u8]) -> bool {
+/// Whether this is one sequence of DER and nothing else, as every private key and certificate is.
+pub(super) fn is_sequence(der: &[u8]) -> bool {
     let length = match der {
         [0x30, length @ 0..=0x7f, rest @ ..] => Some((usize::from(*length), rest)),
         [0x30, 0x81, length, rest @ ..] => Some((usize::from(*length), rest)),

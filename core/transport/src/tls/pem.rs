@@ -10,6 +10,7 @@ use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::error::TlsError;
+use super::key::is_sequence;
 
 /// The largest file of certificates or keys: all roots of a system are a fortieth of that.
 const FILE_BYTES: u64 = 16 << 20;
@@ -22,15 +23,15 @@ const FOLDER_FILES: usize = 65_536;
 pub enum Roots {
     /// Those of the operating system; `SSL_CERT_FILE` and `SSL_CERT_DIR` say where, if set.
     System,
-    /// A PEM file with any number of them.
+    /// A PEM file with any number of them, or one in DER.
     File(PathBuf),
     /// Every PEM file in a folder, under whatever name. Files without a certificate are passed over.
     Folder(PathBuf),
-    /// The contents of a PEM file.
+    /// The contents of such a file.
     Pem(Vec<u8>),
 }
 
-/// A file with PEM, or its contents.
+/// A file with PEM, or its contents. One certificate may also be DER.
 #[derive(Clone, PartialEq, Eq)]
 pub enum PemSource {
     /// A file. It is read when the configuration is built.
@@ -210,8 +211,11 @@ pub(super) fn trusted(sources: &[Roots]) -> Result<Trusted, TlsError> {
     Ok(trusted)
 }
 
-/// The certificates in a PEM text; what else is in it is passed over.
+/// The certificates in a PEM text, where what else is in it is passed over; or the one that is DER.
 fn certificates(pem: &[u8]) -> Vec<CertificateDer<'static>> {
+    if is_sequence(pem) {
+        return vec![CertificateDer::from(pem.to_vec())];
+    }
     CertificateDer::pem_slice_iter(pem).flatten().collect()
 }
 

@@ -21,6 +21,26 @@ fn an_idle_client_pings_within_the_interval() {
 }
 
 #[test]
+fn packets_are_counted_and_the_newest_ping_is_timed() {
+    let mut peer = Peer::connected(options(V5));
+    let before = *peer.session.stats();
+    assert_eq!((before.packets_sent, before.packets_received), (1, 1));
+    assert_eq!(before.ping_round_trip_ms, None);
+    peer.pass(59_000);
+    peer.pass(35);
+    peer.give(Packet::PingResp);
+    // One that nobody has asked for says nothing.
+    peer.pass(1_000);
+    peer.give(Packet::PingResp);
+    assert_eq!(peer.session.stats().ping_round_trip_ms, Some(35));
+    peer.publish("a", QoS::AtLeastOnce).unwrap();
+    peer.give_publish("b", QoS::AtLeastOnce, 7, false);
+    let after = *peer.session.stats();
+    // CONNECT, PINGREQ, PUBLISH, PUBACK; CONNACK, two PINGRESP, PUBLISH.
+    assert_eq!((after.packets_sent, after.packets_received), (4, 4));
+}
+
+#[test]
 fn traffic_in_both_directions_puts_the_ping_off() {
     let mut peer = Peer::connected(options(V5));
     for _ in 0..20 {

@@ -1,0 +1,14 @@
+//! What a client counts.
+
+use std::sync::atomic::Ordering;
+
+use super::Client;
+use crate::statistics;
+use crate::types::lifecycle::ternmq_statistics_data;
+
+impl Client {
+    pub(crate) fn statistics(&self) -> ternmq_statistics_data {
+        let waiting = self.waiting.load(Ordering::Relaxed);
+        statistics::of(&self.link, self.store(), waiting)
+    }
+}

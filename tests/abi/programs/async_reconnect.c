@@ -1,0 +1,86 @@
+/* A non-blocking client whose connection is made again as ternmq_set_reconnect says, subscriptions
+ * included. Ends with 0 when all is as the header says. Orders to the test: cut, mend.
+ * Usage: async_reconnect URI */
+
+#include "life.h"
+
+static int arrived(void* context, char* topic, int length, MQTTAsync_message* message)
+{
+  (void)length;
+  MQTTAsync_freeMessage(&message);
+  MQTTAsync_free(topic);
+  counted(context, &((struct changes*)context)->arrived);
+  return 1;
+}
+
+static void lost(void* context, char* cause)
+{
+  (void)cause;
+  counted(context, &((struct changes*)context)->lost);
+}
+
+static void succeeded(void* context, MQTTAsync_successData* data)
+{
+  (void)data;
+  counted(context, &((struct changes*)context)->delivered);
+}
+
+int main(int argc, char* argv[])
+{
+  struct changes changes = CHANGES_INITIALIZER;
+  ternmq_reconnect_options options = quick(&changes);
+  MQTTAsync_createOptions creation = MQTTAsync_createOptions_initializer;
+  MQTTAsync_connectOptions connecting = MQTTAsync_connectOptions_initializer;
+  MQTTAsync_responseOptions response = MQTTAsync_responseOptions_initializer;
+  MQTTAsync_disconnectOptions ending = MQTTAsync_disconnectOptions_initializer;
+  MQTTAsync client = NULL;
+  if (argc != 2)
+    return 2;
+  creation.sendWhileDisconnected = 1;
+  EXPECT(MQTTAsync_createWithOptions(&client, argv[1], "async-life", MQTTCLIENT_PERSISTENCE_NONE, NULL, &creation), 0);
+  EXPECT(MQTTAsync_setCallbacks(client, &changes, lost, arrived, NULL), 0);
+  EXPECT(ternmq_set_reconnect(client, &options), 0);
+  connecting.onSuccess = succeeded;
+  connecting.context = &changes;
+  response.onSuccess = succeeded;
+  response.context = &changes;
+  EXPECT(MQTTAsync_connect(client, &connecting), 0);
+  TRUE_(wait_(&changes, &changes.delivered, 1));
+  EXPECT(MQTTAsync_subscribe(client, "life/async", 1, &response), 0);
+  TRUE_(wait_(&changes, &changes.delivered, 2));
+
+  order("cut");
+  ternmq_connection_change change = next_change(&changes);
+  EXPECT(change.change, TERNMQ_CONNECTION_LOST);
+  EXPECT(change.retry_ms, 100);
+  TRUE_(wait_(&changes, &changes.lost, 1));
+  EXPECT(MQTTAsync_send(client, "life/async", 1, "x", 1, 0, &response), 0);
+  EXPECT(statistics(client).queued_messages, 1);
+  change = next_change(&changes);
+  EXPECT(change.change, TERNMQ_CONNECTION_ATTEMPT_FAILED);
+  EXPECT(change.retry_ms, 200);
+  order("mend");
+  EXPECT(await_change(&changes, TERNMQ_CONNECTION_BACK).session_present, 0);
+  TRUE_(wait_(&changes, &changes.delivered, 3));
+  EXPECT(MQTTAsync_send(client, "life/async", 1, "y", 1, 0, &response), 0);
+  TRUE_(wait_(&changes, &changes.delivered, 4));
+  TRUE_(wait_(&changes, &changes.arrived, 1));
+  EXPECT(statistics(client).connects, 2);
+
+  /* Set while there is a connection: none is made again. */
+  EXPECT(ternmq_set_reconnect(client, NULL), 0);
+  order("cut");
+  TRUE_(wait_(&changes, &changes.lost, 2));
+  EXPECT(MQTTAsync_isConnected(client), 0);
+  order("mend");
+  EXPECT(MQTTAsync_connect(client, &connecting), 0);
+  TRUE_(wait_(&changes, &changes.delivered, 5));
+  ending.onSuccess = succeeded;
+  ending.context = &changes;
+  EXPECT(MQTTAsync_disconnect(client, &ending), 0);
+  TRUE_(wait_(&changes, &changes.delivered, 6));
+  EXPECT(changes.count, changes.taken);
+  EXPECT(changes.lost, 2);
+  MQTTAsync_destroy(&client);
+  return failures != 0;
+}
