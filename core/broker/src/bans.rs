@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use crate::network::Network;
+use ternmq_protocol::network::Network;
 
 /// Who is banned.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -13,7 +13,6 @@ use ternmq_protocol::{Message, Time};
 use ternmq_transport::{Listener, Poller, Stream, pipe};
 
 use crate::auth::Users;
-use crate::auth::passwords::Passwords;
 use crate::bans::{Ban, BanChanges, BanError, Banned};
 use crate::config::Config;
 use crate::connections::{Connections, IN_PROCESS};
@@ -21,6 +20,7 @@ use crate::drain::Drain;
 use crate::driver::{Driver, EVENTS, Remains};
 use crate::ending::Ending;
 use crate::error::{Failure, PublishError, StartError, StopError, StoreError};
+use crate::hooks::Pools;
 use crate::mailbox::{MailLimits, Mailbox};
 use crate::placement::Directory;
 use crate::shared::{Parcel, Shared};
@@ -29,7 +29,7 @@ use crate::store::{Keeper, NODE, Periodic, Restoration};
 
 /// A running MQTT broker. Dropping it stops it, as [`Broker::stop`] does.
 ///
-/// The handle may be used from any thread; nothing that it does runs the caller's code.
+/// The handle may be used from any thread, hooks included; nothing that it does runs the caller's code.
 ///
 /// ```
 /// use ternmq_broker::{Broker, Config};
@@ -43,7 +43,7 @@ pub struct Broker {
     addresses: Vec<SocketAddr>,
     /// Each gives back what a store has to know of its shard, unless it has failed.
     threads: Vec<JoinHandle<Option<Remains>>>,
-    /// Check passwords; end when the shards have.
+    /// Check passwords and run hooks; end when the shards have.
     checkers: Vec<JoinHandle<()>>,
     pipe_bytes: usize,
     keeper: Option<Keeper>,
@@ -70,7 +70,6 @@ impl Broker {
             .map(|_| Poller::new(EVENTS))
             .collect::<Result<Vec<_>, _>>()?;
         let users = Users::new(&config.users).map_err(StartError::Users)?;
-        let has_users = !users.is_empty();
         let connections = Connections::new(config.limits.connections, &config.listeners)?;
         let shared = Arc::new(share(&config, &pollers, users, connections));
         for ban in &config.bans {
@@ -98,17 +97,11 @@ impl Broker {
             keeper: None,
             periodic: None,
         };
-        let mut passwords = None;
-        if has_users {
-            let limits = &config.limits;
-            let (threads, queue) = (limits.password_threads, limits.password_queue);
-            let (way, started) = Passwords::start(&broker.shared, threads, queue)?;
-            (passwords, broker.checkers) = (Some(way), started);
-        }
+        let pools = Pools::start(&config, &broker.shared, &mut broker.checkers)?;
         for (shard, poller) in shards.into_iter().zip(pollers) {
             // Connections come in at the first shard, which is the one that is packed first.
             let listeners = std::mem::take(&mut listeners);
-            let thread = broker.spawn(shard, poller, &config, listeners, passwords.clone())?;
+            let thread = broker.spawn(shard, poller, &config, listeners, pools.clone())?;
             broker.threads.push(thread);
         }
         if let (Some(keeper), Some(every)) = (&keeper, config.save_interval) {
@@ -251,7 +244,7 @@ impl Broker {
 
     /// Stops: listens no more, tells clients (MQTT 5.0: DISCONNECT with Server shutting down, 0x8B),
     /// gives them [`Config::stop_grace`] to take what is being sent, and returns when every thread
-    /// has ended and every descriptor is closed.
+    /// has ended and every descriptor is closed. It waits for hooks that are running; none is asked any more.
     ///
     /// With a [`Config::store`], sessions and retained messages are saved then, whatever was saved before. Whoever drops the
     /// broker instead is not told when that fails.
@@ -274,7 +267,9 @@ impl Broker {
         // A panic has been caught and noted: that thread has nothing to give.
         let ends = self.threads.drain(..).map(|thread| thread.join().ok()?);
         let ends: Vec<Option<Remains>> = ends.collect();
-        for checker in self.checkers.drain(..) {
+        let this = std::thread::current().id();
+        // A hook that lets go of the last handle of its broker can't wait for itself.
+        for checker in self.checkers.drain(..).filter(|c| c.thread().id() != this) {
             // It holds nothing that anybody waits for.
             let _ = checker.join();
         }
@@ -293,11 +288,11 @@ impl Broker {
         poller: Poller,
         config: &Config,
         listeners: Vec<Listener>,
-        passwords: Option<Passwords>,
+        pools: Pools,
     ) -> Result<JoinHandle<Option<Remains>>, StartError> {
         let shared = self.shared.clone();
         let number = self.threads.len();
-        let mut driver = Driver::new(number, shared.clone(), shard, poller, config, passwords);
+        let mut driver = Driver::new(number, shared.clone(), shard, poller, config, pools);
         driver.listen(listeners)?;
         if number == 0 && self.shared.retained.lock().has_expiring() {
             driver.sweep_from_now_on();
@@ -333,7 +328,7 @@ pub(crate) fn new_shard(
     listeners: &[Arc<ListenerLimits>],
     config: &Config,
 ) -> Shard {
-    Shard::new(ShardConfig {
+    let mut shard = Shard::new(ShardConfig {
         number,
         // Each `RandomState` is keyed by the system's randomness.
         seed: RandomState::new().hash_one(number),
@@ -343,7 +338,10 @@ pub(crate) fn new_shard(
         shares: config.shares.clone(),
         owner,
         slow: config.slow,
-    })
+    });
+    shard.set_access(config.access.of_shards(config.access.rules.clone()));
+    shard.set_telling(config.client_events.is_some());
+    shard
 }
 
 pub(crate) fn share(

@@ -13,7 +13,7 @@ pub use ternmq_protocol::broker::{Latency, Priorities, Rates, SlowLimits, SumLim
 pub use ternmq_protocol::session::rate::Rate;
 
 use ternmq_protocol::ProtocolVersion;
-use ternmq_protocol::broker::{ListenerLimits, MAX_SLOW_SUBSCRIBERS};
+use ternmq_protocol::broker::{ClientEvent, ListenerLimits, MAX_SLOW_SUBSCRIBERS};
 #[cfg(feature = "tls")]
 use ternmq_transport::tls::TlsServerOptions;
 #[cfg(feature = "websocket")]
@@ -24,6 +24,7 @@ use crate::bans::{Ban, BanLimits};
 use crate::error::StartError;
 use crate::event::Event;
 use crate::flapping::Flapping;
+use crate::hooks::Access;
 use crate::listener::{Address, CertificateUser};
 use crate::placement::Placement;
 use crate::store::Store;
@@ -38,6 +39,8 @@ pub struct Config {
     pub shards: usize,
     /// Who may log in, by SCRAM or by user name and password.
     pub users: Vec<User>,
+    /// Who else has a say in who may come in, and who may do what.
+    pub access: Access,
     /// Which shard gets a new session.
     pub placement: Placement,
     /// The limits of the broker as a whole.
@@ -75,6 +78,9 @@ pub struct Config {
     /// tests. It costs each connection a look at its packets' lengths, and half a kilobyte; without it
     /// nothing.
     pub faults: bool,
+    /// Where it tells what clients do. The channel is the bound: what finds no room is lost, and counted
+    /// ([`Stats::client_events_lost`](crate::Stats::client_events_lost)).
+    pub client_events: Option<SyncSender<ClientEvent>>,
 }
 
 /// One address to listen on.
@@ -171,6 +177,7 @@ impl Default for Config {
             listeners: Vec::new(),
             shards: 0,
             users: Vec::new(),
+            access: Access::default(),
             placement: Placement::default(),
             limits: Limits::default(),
             session: SessionLimits::default(),
@@ -185,6 +192,7 @@ impl Default for Config {
             slow: None,
             events: None,
             faults: false,
+            client_events: None,
         }
     }
 }
@@ -319,6 +327,8 @@ impl Config {
             "a largest packet for which there is no room"
         } else if limits.password_queue == 0 || !(1..=64).contains(&limits.password_threads) {
             "nobody to check passwords, or more than 64 threads"
+        } else if self.access.queue == 0 || !(1..=64).contains(&self.access.threads) {
+            "nobody to run hooks, or more than 64 threads"
         } else if session.inflight == 0 || session.receive_maximum == 0 {
             "no message may be on its way" // and 0 can't be announced (3.2.2.3.3)
         } else {
@@ -363,7 +373,10 @@ mod tests {
     fn limits_with_which_nothing_works_are_refused() {
         assert!(Config::default().check().is_ok());
         let slow = SlowLimits::default();
-        let breaks: [&dyn Fn(&mut Config); 19] = [
+        let breaks: [&dyn Fn(&mut Config); 22] = [
+            &|config: &mut Config| config.access.queue = 0,
+            &|config: &mut Config| config.access.threads = 0,
+            &|config: &mut Config| config.access.threads = 65,
             &|config: &mut Config| config.save_interval = Some(Duration::ZERO),
             &|config: &mut Config| config.shards = MAX_SHARDS + 1,
             &|config: &mut Config| config.limits.connections = 0,

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod auth;
+pub mod hooks;
 
 mod advance;
 mod bans;
@@ -14,6 +15,7 @@ mod broker;
 mod clients;
 mod config;
 mod connections;
+mod control;
 mod drain;
 mod driver;
 mod ending;
@@ -22,10 +24,11 @@ mod event;
 mod faults;
 mod flapping;
 mod listener;
+mod local;
 mod mailbox;
-mod network;
 mod pace;
 mod placement;
+mod pool;
 mod retained;
 mod shared;
 mod slots;
@@ -42,6 +45,7 @@ pub use config::{
     RetainedLimits, SessionLimits, ShareStrategies, ShareStrategy, SlowLimits, SumLimits, Topics,
     Versions,
 };
+pub use control::RetainedPage;
 pub use drain::Drain;
 pub use ending::Ending;
 pub use error::{Failure, PublishError, StartError, StopError};
@@ -49,11 +53,17 @@ pub use event::Event;
 pub use faults::{Fault, FaultError, FaultId, Harm, MAX_FAULTS, PacketType, Way};
 pub use flapping::Flapping;
 pub use listener::{Address, CertificateUser};
-pub use network::{Network, NetworkError};
+pub use local::{
+    LocalOptions, LocalOverflow, LocalSubscription, MAX_LOCAL_SUBSCRIPTIONS, Received,
+    SubscribeError,
+};
 pub use placement::Placement;
 pub use stats::Stats;
 pub use sys::sys_topics;
+pub use ternmq_protocol::broker::access;
 pub use ternmq_protocol::broker::{ClientConnection, ClientCounters, ClientInfo, SlowSubscriber};
+pub use ternmq_protocol::broker::{ClientEvent, Departure};
+pub use ternmq_protocol::network::{Network, NetworkError};
 #[cfg(feature = "tls")]
 pub use ternmq_transport::tls;
 #[cfg(feature = "websocket")]

@@ -180,3 +180,14 @@ impl ListenerConfig {
         Ok(None)
     }
 }
+
+/// The subject of the certificate that a client has shown, as RFC 4514 writes it.
+pub(crate) fn subject_of(stream: &Stream) -> Option<Box<str>> {
+    #[cfg(feature = "tls")]
+    if let Some(certificate) = stream.tls().and_then(|tls| tls.peer_certificate()) {
+        let names = ternmq_transport::tls::CertificateNames::of(certificate)?;
+        return Some(names.distinguished_name.into());
+    }
+    let _ = stream;
+    None
+}

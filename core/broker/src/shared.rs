@@ -4,11 +4,13 @@
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
+use ternmq_protocol::ReasonCode;
+use ternmq_protocol::broker::access::Rules;
 use ternmq_protocol::broker::{
-    Applied, Claims, Homes, Letter, ListenerId, Parked, RetainedOp, SlowLimits,
+    Applied, Claims, ClientEvent, Homes, Letter, ListenerId, Parked, RetainedOp, SlowLimits,
 };
 use ternmq_protocol::time::Clock;
 use ternmq_protocol::weight::Weight;
@@ -27,6 +29,8 @@ use crate::ending::Ending;
 use crate::error::PublishError;
 use crate::event::Event;
 use crate::faults::{Faults, Strike};
+use crate::hooks::{Access, Reply};
+use crate::local::{Locals, Observe};
 use crate::mailbox::{Batch, Mailbox, Offer};
 use crate::placement::{Directory, Key, Load};
 use crate::retained::Store;
@@ -41,6 +45,15 @@ pub(crate) enum Parcel {
     Move(Box<Moved>),
     /// The password of a client here has been checked.
     Checked(Box<Checked>),
+    /// The hooks have said something about a client here.
+    Reply(Box<Reply>),
+    /// A subscription of this process, and its end.
+    Observe(Box<Observe>),
+    StopObserving(u32),
+    /// End the connection of a client, and tell whether it had one.
+    Kick(Box<str>, ReasonCode, SyncSender<bool>),
+    /// Decide by these rules from now on.
+    Rules(Arc<Rules>, SyncSender<()>),
     /// What another shard says about a shared subscription.
     Letter(Letter),
     /// Somebody wants to know the counters.
@@ -111,7 +124,13 @@ pub(crate) struct Shared {
     pub(crate) drain: OnceLock<Draining>,
     /// Whether clients that get their messages late are listed.
     pub(crate) slow: Option<SlowLimits>,
+    /// As configured, and the rules that hold now.
+    access: Access,
+    rules: RwLock<Arc<Rules>>,
+    pub(crate) locals: Locals,
     events: Option<SyncSender<Event>>,
+    client_events: Option<SyncSender<ClientEvent>>,
+    client_events_lost: AtomicU64,
     /// Bans that the list had no room for, and events that nobody took in time.
     bans_refused: AtomicU64,
     events_lost: AtomicU64,
@@ -191,7 +210,12 @@ impl Shared {
             bans: Bans::new(limits.bans),
             drain: OnceLock::new(),
             slow: config.slow,
+            access: config.access.clone(),
+            rules: RwLock::new(config.access.rules.clone()),
+            locals: Locals::default(),
             events: config.events.clone(),
+            client_events: config.client_events.clone(),
+            client_events_lost: AtomicU64::new(0),
             bans_refused: AtomicU64::new(0),
             events_lost: AtomicU64::new(0),
             saves: Saves::default(),
@@ -202,6 +226,11 @@ impl Shared {
     /// Milliseconds, counted steadily since the broker started: the same clock on every shard.
     pub(crate) fn time(&self, at: Instant) -> Time {
         self.clock.time(at, self.clock.ahead())
+    }
+
+    /// The time now.
+    pub(crate) fn now(&self) -> Time {
+        self.time(Instant::now())
     }
 
     /// What the wall clock makes of that time now.
@@ -319,6 +348,35 @@ impl Shared {
         }
     }
 
+    /// The same of a client.
+    pub(crate) fn tell_of_client(&self, event: ClientEvent) {
+        if let Some(events) = &self.client_events
+            && events.try_send(event).is_err()
+        {
+            self.client_events_lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The rules that hold now.
+    pub(crate) fn rules(&self) -> Arc<Rules> {
+        self.rules
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn set_rules(&self, rules: Arc<Rules>) {
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
+    }
+
+    /// What a shard is to decide by.
+    pub(crate) fn access(
+        &self,
+        rules: Arc<Rules>,
+    ) -> Option<ternmq_protocol::broker::access::Access> {
+        self.access.of_shards(rules)
+    }
+
     /// Where groups are at home.
     pub(crate) fn homes(&self) -> MutexGuard<'_, Homes> {
         self.homes.lock().unwrap_or_else(PoisonError::into_inner)
@@ -328,6 +386,8 @@ impl Shared {
     pub(crate) fn count(&self, stats: &mut Stats) {
         self.connections.count(stats);
         stats.groups = self.homes().len() as u64;
+        stats.local_subscriptions = self.locals.len() as u64;
+        stats.client_events_lost += self.client_events_lost.load(Ordering::Relaxed);
         stats.bans_refused += self.bans_refused.load(Ordering::Relaxed);
         stats.events_lost += self.events_lost.load(Ordering::Relaxed);
         stats.saves += self.saves.done.load(Ordering::Relaxed);

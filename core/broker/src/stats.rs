@@ -28,6 +28,8 @@ pub struct Stats {
     pub connects_refused_banned: u64,
     /// Connections ended because their client was banned while it was there.
     pub banned_connections: u64,
+    /// Connections ended by [`Broker::kick`](crate::Broker::kick).
+    pub kicked: u64,
     /// Clients that were let go by [`Broker::drain`](crate::Broker::drain).
     pub drained: u64,
     /// CONNECTs refused since then.
@@ -54,6 +56,18 @@ pub struct Stats {
     /// CONNECTs answered with Server busy because of
     /// [`Limits::password_queue`](crate::Limits::password_queue).
     pub passwords_refused_full: u64,
+    /// Clients refused something because of [`Access::queue`](crate::hooks::Access::queue).
+    pub hooks_full: u64,
+    /// CONNECTs that a hook has denied.
+    pub hooks_denied: u64,
+    /// CONNECTs refused because of their will.
+    pub wills_denied: u64,
+    /// Messages for local subscriptions that found no room.
+    pub local_dropped: u64,
+    /// Local subscriptions now.
+    pub local_subscriptions: u64,
+    /// Events that found no room in [`Config::client_events`](crate::Config::client_events).
+    pub client_events_lost: u64,
     /// Passwords checked.
     pub passwords_checked: u64,
     /// Those of them that were wrong.
@@ -137,6 +151,7 @@ impl Stats {
                 other.connects_refused_banned,
             ),
             (&mut self.banned_connections, other.banned_connections),
+            (&mut self.kicked, other.kicked),
             (&mut self.drained, other.drained),
             (
                 &mut self.connects_refused_draining,
@@ -150,6 +165,10 @@ impl Stats {
                 &mut self.passwords_refused_full,
                 other.passwords_refused_full,
             ),
+            (&mut self.hooks_full, other.hooks_full),
+            (&mut self.hooks_denied, other.hooks_denied),
+            (&mut self.wills_denied, other.wills_denied),
+            (&mut self.local_dropped, other.local_dropped),
             (&mut self.passwords_checked, other.passwords_checked),
             (&mut self.passwords_wrong, other.passwords_wrong),
             (&mut self.accept_errors, other.accept_errors),

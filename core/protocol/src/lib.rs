@@ -13,6 +13,7 @@ pub mod client;
 pub mod codec;
 pub mod error;
 pub mod message;
+pub mod network;
 pub mod outbound;
 pub mod reason;
 pub mod session;

@@ -10,8 +10,8 @@ use syn::visit::{self, Visit};
 pub const STOREYS: [Storey; 4] = [
     Storey {
         rooms: &[
-            "codec", "topic", "utf8", "reason", "version", "limits", "error", "time", "weight",
-            "wheel", "seeded",
+            "codec", "network", "topic", "utf8", "reason", "version", "limits", "error", "time",
+            "weight", "wheel", "seeded",
         ],
         neighbours: true,
     },

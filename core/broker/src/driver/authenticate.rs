@@ -6,26 +6,18 @@ use ternmq_protocol::ReasonCode;
 use ternmq_protocol::broker::{Admission, AdmitRequest, AuthAnswer, AuthRequest, ConnId};
 
 use super::Driver;
-use crate::auth::passwords::{Check, Checked, Passwords};
+use crate::auth::passwords::{Check, Checked};
 use crate::auth::{Exchange, Hash, nonce};
 use crate::connections::IN_PROCESS;
 
 /// What a shard keeps of those that are about to show who they are.
+#[derive(Default)]
 pub(crate) struct Authenticating {
     /// SCRAM exchanges that wait for the client's proof: one per connection at most, gone with it.
     exchanges: HashMap<ConnId, Exchange>,
-    /// `None` when there are no users.
-    passwords: Option<Passwords>,
 }
 
 impl Authenticating {
-    pub(super) fn new(passwords: Option<Passwords>) -> Self {
-        Self {
-            exchanges: HashMap::new(),
-            passwords,
-        }
-    }
-
     /// The connection is closed.
     pub(super) fn forget(&mut self, conn: ConnId) {
         if !self.exchanges.is_empty() {
@@ -106,9 +98,16 @@ impl Driver {
 
     /// Lets a client in that nothing else speaks against, if need be after its password.
     pub(super) fn identify(&mut self, request: AdmitRequest) {
+        if let Some(request) = self.introduce(request) {
+            self.identify_by_users(request);
+        }
+    }
+
+    /// The same where no hook has an opinion.
+    pub(super) fn identify_by_users(&mut self, request: AdmitRequest) {
         let conn = request.conn;
         let refused = match self.standing(&request) {
-            Standing::Welcome => return self.place(request),
+            Standing::Welcome => return self.enter(request),
             Standing::HasPassword => {
                 if self.ask_for_check(request) {
                     return;
@@ -139,7 +138,7 @@ impl Driver {
         } else if self.is_banned(&request.client_id, request.user_name.as_deref()) {
             self.refuse(request.conn, ReasonCode::BANNED); // meanwhile
         } else {
-            self.place(request);
+            self.enter(request);
         }
     }
 
@@ -172,7 +171,7 @@ impl Driver {
 
     /// Whether the client has a place among those whose password is to be checked.
     fn ask_for_check(&mut self, request: AdmitRequest) -> bool {
-        let Some(passwords) = &self.authenticating.passwords else {
+        let Some(passwords) = &self.pools.passwords else {
             return false;
         };
         let Some(slot) = self.slots.get(request.conn) else {
@@ -183,6 +182,6 @@ impl Driver {
             generation: slot.generation,
             request,
         };
-        passwords.check(check).is_ok()
+        passwords.offer(check).is_ok()
     }
 }

@@ -11,7 +11,9 @@ mod clock;
 mod drain;
 mod faults;
 mod gather;
+mod hooks;
 mod input;
+mod local;
 mod output;
 mod policy;
 mod settle;
@@ -26,8 +28,8 @@ use ternmq_protocol::Time;
 use ternmq_protocol::broker::{ConnId, Out, Shard, ShardConfig};
 use ternmq_transport::{Poller, Ready};
 
-use crate::auth::passwords::Passwords;
 use crate::config::Config;
+use crate::hooks::Pools;
 use crate::mailbox::{Batch, Item, Mail};
 use crate::retained::SWEEP_EVERY_MS;
 use crate::shared::{Parcel, Shared};
@@ -70,6 +72,8 @@ pub(crate) struct Driver {
     slots: Slots,
     accepting: Accepting,
     authenticating: Authenticating,
+    pools: Pools,
+    observing: local::Observing,
     /// The time of this turn; the clock is read once for all of it.
     now: Time,
     ahead: clock::Ahead,
@@ -117,7 +121,7 @@ impl Driver {
         shard: Shard,
         poller: Poller,
         config: &Config,
-        passwords: Option<Passwords>,
+        pools: Pools,
     ) -> Self {
         let shards = shared.mailboxes.len();
         let now = shared.time(Instant::now());
@@ -129,7 +133,9 @@ impl Driver {
             out: Out::default(),
             slots: Slots::default(),
             accepting: Accepting::default(),
-            authenticating: Authenticating::new(passwords),
+            authenticating: Authenticating::default(),
+            pools,
+            observing: local::Observing::default(),
             now,
             ahead: clock::Ahead::default(),
             struck: config.faults.then(Box::default),
@@ -300,6 +306,17 @@ impl Driver {
             Parcel::Open(stream) => self.open(stream, crate::connections::IN_PROCESS, None),
             Parcel::Move(moved) => self.adopt(*moved),
             Parcel::Checked(checked) => self.handle_checked(*checked),
+            Parcel::Reply(reply) => self.handle_reply(*reply),
+            Parcel::Observe(observe) => self.observe(*observe),
+            Parcel::StopObserving(number) => self.stop_observing(number),
+            Parcel::Kick(client_id, reason, reply) => {
+                let kicked = self.kick(&client_id, reason);
+                let _ = reply.try_send(kicked);
+            }
+            Parcel::Rules(rules, reply) => {
+                self.shard.set_access(self.shared.access(rules));
+                let _ = reply.try_send(());
+            }
             Parcel::Letter(letter) => {
                 self.joined += usize::from(letter.members() > 0);
                 self.shard.handle_letter(letter, self.now, &mut self.out);

@@ -75,6 +75,16 @@ impl Driver {
         seen.flaps
     }
 
+    /// Ends the connection of a client; whether it had one.
+    pub(super) fn kick(&mut self, client_id: &str, reason: ReasonCode) -> bool {
+        self.look_at_peers();
+        let kicked = self
+            .shard
+            .disconnect(client_id, reason, self.now, &mut self.out);
+        self.counters.kicked += u64::from(kicked);
+        kicked
+    }
+
     /// Ends the connections of somebody who is banned from now on.
     pub(super) fn expel(&mut self, who: &Banned) {
         let reason = ReasonCode::ADMINISTRATIVE_ACTION;

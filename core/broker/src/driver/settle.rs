@@ -95,7 +95,9 @@ impl Driver {
                     .handle_retained(ticket, page, self.now, &mut self.out);
             }
             self.answer_authentications();
+            self.put_questions();
             self.answer_admissions();
+            self.tell_process();
             for client_id in self.out.ended.drain(..) {
                 self.shared.directory.ended(&client_id);
             }
@@ -129,6 +131,7 @@ impl Driver {
             && self.out.publishes.is_empty()
             && self.out.letters.is_empty()
             && self.out.authentications.is_empty()
+            && self.out.questions.is_empty()
             && self.out.admissions.is_empty()
             && self.out.ended.is_empty()
             && self.out.closing.is_empty())
@@ -155,7 +158,7 @@ impl Driver {
 
     /// Before any SUBACK goes out, so that who has it gets what is published from then on, and
     /// before the retained store is asked.
-    fn announce(&mut self) {
+    pub(super) fn announce(&mut self) {
         let count = self.shard.subscriptions();
         let announced = &self.shared.subscriptions[self.number];
         if announced.load(Ordering::Relaxed) != count {
@@ -446,6 +449,7 @@ mod tests {
     use crate::config::Config;
     use crate::connections::{Connections, IN_PROCESS};
     use crate::driver::EVENTS;
+    use crate::hooks::Pools;
     use crate::placement::Placement;
 
     /// Two shards that take their turns when they are told to.
@@ -463,7 +467,8 @@ mod tests {
         pollers.map(|poller| {
             let number = number.next().unwrap();
             let shard = new_shard(number, Owner::default(), &[], &config);
-            Driver::new(number.into(), shared.clone(), shard, poller, &config, None)
+            let pools = Pools::default();
+            Driver::new(number.into(), shared.clone(), shard, poller, &config, pools)
         })
     }
 

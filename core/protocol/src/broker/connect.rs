@@ -2,6 +2,7 @@
 
 use super::authenticate::check_data;
 use super::connection::{Connection, Stage};
+use super::events::Departure;
 use super::explain::words_for;
 use super::meter::Meter;
 use super::out::{Admission, AdmitRequest, ConnId, Early, Out};
@@ -139,9 +140,12 @@ impl Shard {
             properties: properties.get(),
         });
         self.links.stats.connects += 1;
+        if self.tells {
+            self.tell_connected(id, present, out);
+        }
         if self.send(id, &packet, out).is_err() {
             // A client that takes no CONNACK can't be told anything [MQTT-3.14.0-1].
-            self.detach(id, now, out);
+            self.detach(id, Departure::Lost, now, out);
             self.close(id, out);
             return;
         }
@@ -233,7 +237,7 @@ impl Shard {
             // [MQTT-3.1.4-3]
             let reason = ReasonCode::SESSION_TAKEN_OVER;
             self.say_goodbye(old, reason, words_for(reason), out);
-            self.unlink(old, now);
+            self.unlink(old, Departure::Ended(reason), now, out);
             self.close(old, out);
         }
         if connect.clean_start {
@@ -470,6 +474,7 @@ pub(super) fn admit_request(
         authenticated: false,
         user_name: connect.user_name.map(Into::into),
         password: connect.password.map(Into::into),
+        properties: connect.properties.into(),
     }
 }
 

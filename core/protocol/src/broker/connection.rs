@@ -1,5 +1,6 @@
 //! One network connection: what it costs while it is idle is this struct.
 
+use super::access::Standing;
 use super::arena::NONE;
 use super::authenticate::Authentication;
 use super::held::Held;
@@ -55,6 +56,8 @@ pub(super) struct Connection {
     pub(super) timing: Option<Box<Timing>>,
     /// There if CONNECT named an authentication method.
     pub(super) auth: Option<Box<Authentication>>,
+    /// There once it had to be decided what the client may do.
+    pub(super) standing: Option<Box<Standing>>,
     /// The user name of its CONNECT.
     pub(super) user: Option<Box<str>>,
     /// When the last packet came in; before CONNECT, when the connection was opened.
@@ -96,6 +99,7 @@ impl Connection {
             meter: None,
             timing: None,
             auth: None,
+            standing: None,
             user: None,
             last_packet: now,
             session: NONE,
@@ -127,6 +131,11 @@ impl Connection {
         self.meter.as_deref().is_some_and(until)
     }
 
+    /// A packet of it waits for the driver's answer.
+    pub(super) fn is_asking(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.is_asked())
+    }
+
     /// It has been sent as much as its rate allows: nothing more is sent for a while.
     pub(super) fn is_blocked(&self) -> bool {
         let until = |meter: &Meter| meter.until(Way::Out).is_some();
@@ -153,8 +162,7 @@ impl Connection {
         }
     }
 
-    /// Bytes that it keeps of what came in. A SUBSCRIBE that waits for the driver is not among it, as
-    /// that is answered before anything else comes in.
+    /// Bytes that it keeps of what came in.
     pub(super) fn input_kept(&self) -> usize {
         let early = self.early.as_ref().map_or(0, |early| early.bytes());
         let held = self.held.as_ref().map_or(0, |held| held.bytes());
@@ -319,7 +327,7 @@ impl Connection {
             }
             Stage::Connected => {
                 // Whom we don't read can't be blamed for silence.
-                let keep_alive = match self.is_paused() {
+                let keep_alive = match self.is_paused() || self.is_asking() {
                     true => None,
                     false => server_deadline(self.keep_alive, self.last_packet),
                 };

@@ -3,6 +3,7 @@
 use super::arena::NONE;
 use super::connect::user_weight;
 use super::connection::Stage;
+use super::events::{ClientEvent, Departure};
 use super::explain::words_for;
 use super::meter::Way;
 use super::out::{ConnId, Out};
@@ -122,7 +123,7 @@ impl Shard {
         if disconnect.reason == ReasonCode::NORMAL_DISCONNECTION {
             self.links.set_will(slot, None); // [MQTT-3.14.4-3]
         }
-        self.detach(id, now, out);
+        self.detach(id, Departure::Own(disconnect.reason), now, out);
         self.close(id, out);
         Ok(())
     }
@@ -149,7 +150,7 @@ impl Shard {
             }
             Stage::Connected => {
                 self.say_goodbye(id, reason, what, out);
-                self.detach(id, now, out);
+                self.detach(id, Departure::Ended(reason), now, out);
             }
         }
         self.close(id, out);
@@ -179,6 +180,7 @@ impl Shard {
         if conn.stage != Stage::Closing {
             conn.stage = Stage::Closing;
             (conn.early, conn.auth, conn.held) = (None, None, None);
+            conn.standing = None;
             self.links.stats.alias_bytes -= conn.alias_bytes() as u64;
             (conn.aliases, conn.aliases_out) = (None, None);
             conn.frames = crate::codec::FrameBuffer::default();
@@ -188,7 +190,16 @@ impl Shard {
     }
 
     /// Parts a connection from its session; nothing is decided about either.
-    pub(super) fn unlink(&mut self, id: u32, now: Time) -> Option<u32> {
+    pub(super) fn unlink(
+        &mut self,
+        id: u32,
+        departure: Departure,
+        now: Time,
+        out: &mut Out,
+    ) -> Option<u32> {
+        if self.tells {
+            self.tell_disconnected(id, departure, out);
+        }
         let conn = &mut self.links.conns[id];
         let slot = std::mem::replace(&mut conn.session, NONE);
         let user = conn.user.as_deref().map_or(0, user_weight);
@@ -211,8 +222,8 @@ impl Shard {
 
     /// The connection of a session is over: the will is published or waits for its delay, the session
     /// ends or waits for its expiry.
-    pub(super) fn detach(&mut self, id: u32, now: Time, out: &mut Out) {
-        let Some(slot) = self.unlink(id, now) else {
+    pub(super) fn detach(&mut self, id: u32, departure: Departure, now: Time, out: &mut Out) {
+        let Some(slot) = self.unlink(id, departure, now, out) else {
             return;
         };
         let session = &mut self.links.sessions[slot];
@@ -269,6 +280,10 @@ impl Shard {
             counters.count_dropped(stats, |dropped| &mut dropped.session_ended);
         }
         self.links.ended.add(&session.counters.get());
+        if self.tells {
+            let client_id = session.client_id.clone();
+            out.told.push(ClientEvent::SessionEnded { client_id });
+        }
         if for_good {
             out.ended.push(session.client_id);
         }

@@ -7,8 +7,7 @@ use super::held::Waiting;
 use super::out::Out;
 use super::rewrite::RewriteOn;
 use super::shard::Shard;
-use crate::codec::Subscribe;
-use crate::codec::subscribe::Request;
+use super::subscribe::Subscribing;
 use crate::error::PeerError;
 use crate::reason::ReasonCode;
 use crate::time::Time;
@@ -124,12 +123,12 @@ impl Shard {
         let conn = self.links.conns.get_mut(id);
         let same = conn.filter(|c| c.serial == serial && c.stage == Stage::Connected);
         let waiting = same.and_then(|conn| conn.held.as_mut()?.waiting.take());
-        let done = waiting.map(|waiting| {
-            let requests = waiting.requests.iter();
-            let requests = requests.map(|(filter, options)| (&**filter, *options));
-            let (packet_id, identifier) = (waiting.packet_id, waiting.identifier);
-            self.subscribe_all(id, packet_id, identifier, requests, out)
-        });
+        let done = match waiting {
+            Some(Waiting::Claims(subscribing)) => {
+                Some(self.subscribe_waited(id, &subscribing, out))
+            }
+            _ => None,
+        };
         let session = self.find_session(&client_id);
         let kept = session.and_then(|slot| self.links.sessions[slot].exclusive.as_deref());
         let is_kept = |filter: &str| kept.is_some_and(|kept| kept.contains(filter));
@@ -146,16 +145,22 @@ impl Shard {
         }
     }
 
-    /// Whether a SUBSCRIBE asks for filters that nobody else may have. If so, it waits for the answer.
+    /// Asks for the filters of a SUBSCRIBE that nobody else may have: it waits for the answer. Hands it back
+    /// when there are none.
     pub(super) fn ask_for_claims(
         &mut self,
         id: u32,
-        subscribe: &Subscribe<'_>,
+        subscribing: Subscribing,
         out: &mut Out,
-    ) -> bool {
+    ) -> Result<(), Subscribing> {
         let mut text = String::new();
         let mut filters = Vec::new();
-        for (filter, _) in subscribe.requests() {
+        for wanted in subscribing
+            .wanted
+            .iter()
+            .filter(|wanted| wanted.refusal.is_none())
+        {
+            let filter = &*wanted.filter;
             let who = self.filling(id);
             // What can't be rewritten is refused when it is subscribed to.
             let filter = self.rewrite(RewriteOn::Subscribe, who, filter, &mut text);
@@ -167,15 +172,9 @@ impl Shard {
             }
         }
         if filters.is_empty() {
-            return false;
+            return Err(subscribing);
         }
-        let own = |(filter, options): Request<'_>| (Box::from(filter), options);
-        let waiting = Waiting {
-            packet_id: subscribe.packet_id,
-            identifier: super::subscribe::identifier(subscribe),
-            requests: subscribe.requests().map(own).collect(),
-        };
-        self.ask(id, waiting);
+        self.ask(id, Waiting::Claims(subscribing));
         let conn = &self.links.conns[id];
         out.claims.push(ClaimOp::Take(ClaimTicket {
             conn: id,
@@ -183,7 +182,7 @@ impl Shard {
             client_id: self.links.sessions[conn.session].client_id.clone(),
             filters,
         }));
-        true
+        Ok(())
     }
 
     /// The filter that is meant, and whether this client alone is to have it.

@@ -66,11 +66,12 @@ impl Shard {
             self.index.matching(name, &mut self.matches);
             // Each way through the filters counts, whether it led to one or not.
             self.links.stats.work += self.matches.steps();
+            self.observers.find(name);
             self.matched_version = version;
             self.matched_topic.clear();
             self.matched_topic.push_str(topic);
         }
-        !self.matches.filters().is_empty()
+        !self.matches.filters().is_empty() || self.observers.has_found()
     }
 
     /// Gives each session with a matching subscription its copy; returns how many were due.
@@ -82,6 +83,7 @@ impl Shard {
             links,
             groups,
             number,
+            observers,
             ..
         } = self;
         let before = links.stats.matched;
@@ -102,6 +104,9 @@ impl Shard {
             chosen.deliver(source, now, links, out);
         }
         let mut due = (links.stats.matched - before) as usize;
+        if observers.has_found() {
+            due += observers.hand_over(source, &mut links.stats, out);
+        }
         for group in &chosen.groups {
             let picked = groups.dispatch(*group, source, *number, links, now, out);
             due += usize::from(picked);

@@ -1,11 +1,11 @@
 //! Input that waits its turn: of a client whose packets made so much work that the others come first,
 //! of one whose packet waits for the driver's answer, or of one that has sent more than its rate.
 
+use super::authorise::Publishing;
 use super::out::{ConnId, Out};
 use super::shard::Shard;
-use crate::codec::subscribe::SubscriptionOptions;
+use super::subscribe::Subscribing;
 use crate::time::Time;
-use std::num::NonZeroU32;
 
 /// What came in and is not handled yet: at most what one read gave, for while there is any the
 /// connection is not read. So its end is not seen before all of it is handled; a driver that learns of
@@ -19,18 +19,32 @@ pub(super) struct Held {
     pub(super) waiting: Option<Waiting>,
 }
 
-/// A SUBSCRIBE that waits for the driver's answer.
+/// A packet that waits for the driver's answer.
 #[derive(Debug)]
-pub(super) struct Waiting {
-    pub(super) packet_id: u16,
-    pub(super) identifier: Option<NonZeroU32>,
-    pub(super) requests: Vec<(Box<str>, SubscriptionOptions)>,
+pub(super) enum Waiting {
+    /// A SUBSCRIBE, until it is known who has the exclusive filters among it. That is answered before
+    /// anything else comes in, so it counts as nothing.
+    Claims(Subscribing),
+    /// A SUBSCRIBE, until it is known whether the client may do it.
+    Subscribe(Subscribing),
+    /// A PUBLISH, until it is known whether the client may do it.
+    Publish(Publishing),
 }
 
 impl Held {
-    /// What the input takes.
+    /// What it takes.
     pub(super) fn bytes(&self) -> usize {
-        self.input.capacity()
+        let waiting = match &self.waiting {
+            None | Some(Waiting::Claims(_)) => 0,
+            Some(Waiting::Subscribe(subscribing)) => subscribing.bytes(),
+            Some(Waiting::Publish(publishing)) => publishing.bytes(),
+        };
+        self.input.capacity() + waiting
+    }
+
+    /// Nothing goes on before the driver has answered.
+    pub(super) fn is_asked(&self) -> bool {
+        self.asked
     }
 }
 
@@ -68,11 +82,24 @@ impl Shard {
 
     /// The driver has answered: goes on with what came in meanwhile.
     pub(super) fn answered(&mut self, id: u32, now: Time, out: &mut Out) {
-        let held = self.links.conns.get_mut(id).and_then(|c| c.held.as_mut());
-        if let Some(held) = held {
-            held.asked = false;
-            self.resume(ConnId(id), now, out);
-        }
+        let Some(conn) = self.links.conns.get_mut(id) else {
+            return;
+        };
+        let Some(held) = &mut conn.held else {
+            return;
+        };
+        held.asked = false;
+        // Whom we didn't read can't be blamed for its silence.
+        conn.last_packet = now;
+        self.links.arm(id);
+        self.resume(ConnId(id), now, out);
+    }
+
+    /// Whether a packet waits for the driver's answer.
+    pub(super) fn waits_for_driver(&self, id: u32) -> bool {
+        let conn = self.links.conns.get(id);
+        let held = conn.and_then(|conn| conn.held.as_ref());
+        held.is_some_and(|held| held.waiting.is_some())
     }
 
     /// Keeps input for later.

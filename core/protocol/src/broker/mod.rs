@@ -1,5 +1,6 @@
 //! The broker's machines: a [`Shard`] per thread, and the store of retained messages they share.
 
+pub mod access;
 pub mod index;
 pub mod record;
 pub mod retained;
@@ -7,6 +8,7 @@ pub mod retained;
 mod acks;
 mod arena;
 mod authenticate;
+mod authorise;
 mod auto_subscribe;
 mod clients;
 mod connect;
@@ -14,6 +16,7 @@ mod connection;
 mod debts;
 mod delayed;
 mod ending;
+mod events;
 mod exclusive;
 mod explain;
 mod fanout;
@@ -25,6 +28,7 @@ mod intake;
 mod limits;
 mod links;
 mod meter;
+mod observe;
 mod out;
 mod pool;
 mod publish;
@@ -52,6 +56,7 @@ pub use acks::Ticket;
 pub use auto_subscribe::{AutoSubscription, AutoSubscriptionError};
 pub use clients::{ClientConnection, ClientCounters, ClientInfo, ClientPage};
 pub use delayed::{DELAYED_PREFIX, DelayedLimits, DelayedPlace};
+pub use events::{ClientEvent, Departure};
 pub use exclusive::{ClaimOp, ClaimTicket, Claims, EXCLUSIVE_PREFIX};
 pub use group::{ShareStrategies, ShareStrategy};
 pub use homes::{GroupGone, Homes};

@@ -1,11 +1,14 @@
 //! What goes between a shard and its driver.
 
+use super::access::AccessRequest;
 use super::acks::Ticket;
 use super::authenticate::Authentication;
+use super::events::ClientEvent;
 use super::exclusive::ClaimOp;
 use super::homes::GroupGone;
 use super::retained::{Cursor, Retained, RetainedFull};
 use super::share::{Letter, To};
+use crate::codec::PropertiesBuf;
 use crate::message::Message;
 use crate::reason::ReasonCode;
 use crate::time::Time;
@@ -51,6 +54,15 @@ pub struct Out {
     /// Clients that want in: answer each with [`Shard::admit`](super::Shard::admit) or
     /// [`Shard::release`](super::Shard::release).
     pub admissions: Vec<AdmitRequest>,
+    /// Clients that want to do what no rule decides: answer each with
+    /// [`Shard::authorise`](super::Shard::authorise), at once or later. Meanwhile nothing of that
+    /// connection is read. Empty unless [`Shard::set_access`](super::Shard::set_access) said so.
+    pub questions: Vec<AccessRequest>,
+    /// What clients have done, in the order in which it happened. Empty unless
+    /// [`Shard::set_telling`](super::Shard::set_telling) said so.
+    pub told: Vec<ClientEvent>,
+    /// Messages for observers of this process ([`Shard::observe`](super::Shard::observe)).
+    pub observed: Vec<(u32, Message)>,
     /// Client identifiers whose session is gone: the directory forgets them.
     pub ended: Vec<Box<str>>,
     /// Connections whose input made so much work that the others come first: call
@@ -81,6 +93,9 @@ impl Out {
             && self.owed.is_none()
             && self.authentications.is_empty()
             && self.admissions.is_empty()
+            && self.questions.is_empty()
+            && self.told.is_empty()
+            && self.observed.is_empty()
             && self.ended.is_empty()
             && self.unfinished.is_empty()
             && self.resumed.is_empty()
@@ -197,6 +212,8 @@ pub struct AdmitRequest {
     pub user_name: Option<Box<str>>,
     /// The password, if it sent one and has not authenticated otherwise.
     pub password: Option<Box<[u8]>>,
+    /// The properties of its CONNECT.
+    pub properties: PropertiesBuf,
 }
 
 impl std::fmt::Debug for AdmitRequest {

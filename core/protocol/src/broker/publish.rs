@@ -36,6 +36,15 @@ pub(super) fn is_reserved(topic: &str) -> bool {
     topic.starts_with("$SYS") && matches!(topic.as_bytes().get(4), None | Some(b'/'))
 }
 
+/// What answers a PUBLISH.
+const fn acknowledgement(qos: QoS) -> Option<PacketType> {
+    match qos {
+        QoS::AtMostOnce => None,
+        QoS::AtLeastOnce => Some(PacketType::PubAck),
+        QoS::ExactlyOnce => Some(PacketType::PubRec),
+    }
+}
+
 impl Shard {
     pub(super) fn handle_publish(
         &mut self,
@@ -46,24 +55,69 @@ impl Shard {
     ) -> Result<(), PeerError> {
         let mut aliased = std::mem::take(&mut self.aliased);
         let topic = self.topic_of(id, publish, &mut aliased)?;
+        if self.access.is_none() || self.may_publish(id, publish, topic, now, out)? {
+            self.publish_named(id, publish, topic, now, out)?;
+        }
+        self.aliased = aliased;
+        Ok(())
+    }
+
+    /// Goes on with a PUBLISH that has waited until it was known that the client may do it.
+    pub(super) fn publish_allowed(
+        &mut self,
+        id: u32,
+        publish: &Publish<'_>,
+        now: Time,
+        out: &mut Out,
+    ) -> Result<(), PeerError> {
+        let mut aliased = std::mem::take(&mut self.aliased);
+        let topic = self.topic_of(id, publish, &mut aliased)?;
+        self.publish_named(id, publish, topic, now, out)?;
+        self.aliased = aliased;
+        Ok(())
+    }
+
+    /// A PUBLISH that the client may do, with its topic. Only from here on is its Packet Identifier in use.
+    #[inline]
+    fn publish_named(
+        &mut self,
+        id: u32,
+        publish: &Publish<'_>,
+        topic: &str,
+        now: Time,
+        out: &mut Out,
+    ) -> Result<(), PeerError> {
         match publish.qos {
             QoS::AtMostOnce => {}
             QoS::AtLeastOnce => self.check_quota(id)?,
             QoS::ExactlyOnce if self.is_first(id, publish.packet_id, out)? => {}
             QoS::ExactlyOnce => return Ok(()),
         }
+        self.count_received(id, publish);
+        self.finish_publish(id, publish, topic, now, out);
+        Ok(())
+    }
+
+    pub(super) fn count_received(&mut self, id: u32, publish: &Publish<'_>) {
         let session = self.links.conns[id].session;
         let counters = &mut self.links.sessions[session].counters;
         let payload = publish.payload.len();
         counters.count_received(&mut self.links.stats, publish.qos, payload);
+    }
+
+    /// Takes a message in, and answers.
+    #[inline]
+    fn finish_publish(
+        &mut self,
+        id: u32,
+        publish: &Publish<'_>,
+        topic: &str,
+        now: Time,
+        out: &mut Out,
+    ) {
         let puts = out.retained.len();
         let taken = self.take_publish(id, publish, topic, now, out);
-        self.aliased = aliased;
-        let kind = match publish.qos {
-            QoS::AtMostOnce => None,
-            QoS::AtLeastOnce => Some(PacketType::PubAck),
-            QoS::ExactlyOnce => Some(PacketType::PubRec),
-        };
+        let kind = acknowledgement(publish.qos);
         match (kind, taken) {
             (Some(kind), Ok(reason)) => {
                 self.answer(id, kind, publish.packet_id, reason, out);
@@ -75,9 +129,8 @@ impl Shard {
                 }
             }
             (None, Ok(_)) => {}
-            (_, Err(error)) => self.refuse_publish(id, kind, publish.packet_id, error, out),
+            (_, Err(error)) => self.refuse_publish(id, publish, error, out),
         }
-        Ok(())
     }
 
     /// Takes a message in: what is to be done with it is done or noted when this returns. An error
@@ -154,18 +207,18 @@ impl Shard {
 
     /// Tells a client that its message was not taken. Where there is no word for that, with QoS 0
     /// and before MQTT 5.0, it is acknowledged like any other, and only counted.
-    fn refuse_publish(
+    pub(super) fn refuse_publish(
         &mut self,
         id: u32,
-        kind: Option<PacketType>,
-        packet_id: u16,
+        publish: &Publish<'_>,
         error: PeerError,
         out: &mut Out,
     ) {
         self.links.stats.count_refused(error.reason);
-        let Some(kind) = kind else {
+        let Some(kind) = acknowledgement(publish.qos) else {
             return;
         };
+        let packet_id = publish.packet_id;
         let conn = &self.links.conns[id];
         if kind == PacketType::PubRec && conn.version.is_v5() {
             // A PUBREC that refuses ends the exchange: the identifier is free (4.3.3).

@@ -1,11 +1,13 @@
 //! The broker's machine: connections and sessions of one thread.
 
+use super::access::Access;
 use super::acks::Acks;
 use super::arena::NONE;
 use super::authenticate::Authentication;
 use super::connection::{Connection, Stage};
 use super::debts::Debts;
 use super::delayed::Delayed;
+use super::events::Departure;
 use super::exclusive::Exclusive;
 use super::fanout::Chosen;
 use super::group::{Groups, ShareStrategies};
@@ -13,6 +15,7 @@ use super::index::{Matches, SubscriptionIndex};
 use super::limits::Limits;
 use super::links::Links;
 use super::meter::{ListenerLimits, Way};
+use super::observe::Observers;
 use super::out::{ConnId, ListenerId, Out, Parked};
 use super::record::Owner;
 use super::slow::SlowLimits;
@@ -71,7 +74,7 @@ pub struct ShardConfig {
 /// 3. Then drain `Out` in the order of its fields: carry out the retained operations
 ///    ([`RetainedOp::apply`](super::RetainedOp::apply)), pass on publishes, then
 ///    [`complete`](Self::complete) what is owed for them, answer authentications
-///    ([`authenticate`](Self::authenticate)) and admissions ([`admit`](Self::admit), or [`release`](Self::release) and [`adopt`](Self::adopt) elsewhere).
+///    ([`authenticate`](Self::authenticate)), questions ([`authorise`](Self::authorise)) and admissions ([`admit`](Self::admit), or [`release`](Self::release) and [`adopt`](Self::adopt) elsewhere).
 ///    These may put more into `Out`.
 /// 4. Flush each dirty connection once: [`outbound`](Self::outbound), gather, write, advance; when
 ///    it is empty, [`flushed`](Self::flushed), and [`handle_writable`](Self::handle_writable) when
@@ -104,6 +107,12 @@ pub struct Shard {
     /// Exclusive subscriptions that the packet which is handled may make.
     pub(super) granted: Exclusive,
     pub(super) peers_interested: bool,
+    /// `None`: everybody may do everything.
+    pub(super) access: Option<Box<Access>>,
+    /// Whoever listens in this process.
+    pub(super) observers: Observers,
+    /// What clients do is told.
+    pub(super) tells: bool,
     pub(super) number: u16,
     pub(super) owner: Owner,
     pub(super) seed: u64,
@@ -154,6 +163,9 @@ impl Shard {
             rewritten: String::new(),
             granted: Exclusive::new(),
             peers_interested: false,
+            access: None,
+            observers: Observers::default(),
+            tells: false,
             number,
             owner,
             seed,
@@ -271,7 +283,7 @@ impl Shard {
             return;
         };
         if connection.stage == Stage::Connected {
-            self.detach(conn.0, now, out);
+            self.detach(conn.0, Departure::Lost, now, out);
         }
         self.forget(conn.0);
     }
@@ -371,10 +383,10 @@ impl Shard {
         self.insert(connection)
     }
 
-    /// Subscriptions of all sessions.
+    /// Subscriptions of all sessions, and observers.
     #[must_use]
     pub fn subscriptions(&self) -> usize {
-        self.index.len()
+        self.index.len() + self.observers.len()
     }
 
     /// Counters and gauges.
@@ -479,7 +491,7 @@ impl Shard {
             }
             Ok(Packet::PubComp(ack)) => self.handle_pubcomp(id, ack, now),
             Ok(Packet::PingReq) => self.send(id, &Packet::PingResp, out),
-            Ok(Packet::Subscribe(subscribe)) => self.handle_subscribe(id, subscribe, out),
+            Ok(Packet::Subscribe(subscribe)) => self.handle_subscribe(id, subscribe, now, out),
             Ok(Packet::Unsubscribe(unsubscribe)) => self.handle_unsubscribe(id, unsubscribe, out),
             Ok(Packet::Disconnect(disconnect)) => self.handle_disconnect(id, disconnect, now, out),
             // [MQTT-3.1.0-2]

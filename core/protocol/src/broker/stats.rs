@@ -56,6 +56,12 @@ pub struct Stats {
     pub exclusive: u64,
     /// Exclusive subscriptions that another client had.
     pub exclusive_refused: u64,
+    /// Subscriptions refused because the client may not, or nobody could be asked.
+    pub subscriptions_denied: u64,
+    /// Questions about what clients may do that were put to the driver.
+    pub access_asked: u64,
+    /// Copies handed to observers in this process.
+    pub observed: u64,
     /// Subscriptions made for new sessions.
     pub auto_subscribed: u64,
     /// Such subscriptions that a client could not have.
@@ -286,6 +292,9 @@ impl Stats {
         self.wills += other.wills;
         self.exclusive += other.exclusive;
         self.exclusive_refused += other.exclusive_refused;
+        self.subscriptions_denied += other.subscriptions_denied;
+        self.access_asked += other.access_asked;
+        self.observed += other.observed;
         self.auto_subscribed += other.auto_subscribed;
         self.auto_subscribe_refused += other.auto_subscribe_refused;
         self.delayed += other.delayed;
@@ -312,6 +321,10 @@ impl Stats {
         self.rate_pauses += other.rate_pauses;
         self.rate_waits += other.rate_waits;
         self.rate_debts_forgotten += other.rate_debts_forgotten;
+        self.add_gauges(other);
+    }
+
+    fn add_gauges(&mut self, other: &Self) {
         self.queued += other.queued;
         self.queued_bytes += other.queued_bytes;
         self.inflight_bytes += other.inflight_bytes;

@@ -1,5 +1,7 @@
 //! SUBSCRIBE and UNSUBSCRIBE (3.8 to 3.11).
 
+use super::authorise::refused;
+use super::held::Waiting;
 use super::index::{Subscription, filter_weight};
 use super::links::Links;
 use super::out::Out;
@@ -10,8 +12,50 @@ use crate::codec::subscribe::{Request, RetainHandling, SubscriptionOptions};
 use crate::codec::{Codes, Packet, Properties, PropertyId, SubAck, Subscribe, Unsubscribe};
 use crate::error::PeerError;
 use crate::reason::ReasonCode;
+use crate::time::Time;
 use crate::topic::{SharedFilter, TopicFilter};
 use std::num::NonZeroU32;
+
+/// A SUBSCRIBE that may have to wait.
+#[derive(Debug)]
+pub(super) struct Subscribing {
+    packet_id: u16,
+    identifier: Option<NonZeroU32>,
+    pub(super) wanted: Vec<Wanted>,
+}
+
+/// One filter of it.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) filter: Box<str>,
+    pub(super) options: SubscriptionOptions,
+    /// The client may not.
+    pub(super) refusal: Option<ReasonCode>,
+    /// The fingerprint of what the driver was asked.
+    pub(super) open: Option<u64>,
+}
+
+impl Subscribing {
+    fn new(subscribe: &Subscribe<'_>) -> Self {
+        let wanted = |(filter, options): Request<'_>| Wanted {
+            filter: filter.into(),
+            options,
+            refusal: None,
+            open: None,
+        };
+        Self {
+            packet_id: subscribe.packet_id,
+            identifier: identifier(subscribe),
+            wanted: subscribe.requests().map(wanted).collect(),
+        }
+    }
+
+    /// What it takes.
+    pub(super) fn bytes(&self) -> usize {
+        let each = |wanted: &Wanted| size_of::<Wanted>() + wanted.filter.len();
+        self.wanted.iter().map(each).sum()
+    }
+}
 
 const NOT_A_FILTER: &str = "not a topic filter, or one with too many levels";
 
@@ -20,40 +64,84 @@ impl Shard {
         &mut self,
         id: u32,
         subscribe: &Subscribe<'_>,
+        now: Time,
         out: &mut Out,
     ) -> Result<(), PeerError> {
         self.check_packet(subscribe.requests().count())?;
-        if self.topics.exclusive && self.ask_for_claims(id, subscribe, out) {
+        if self.access.is_none() && !self.topics.exclusive {
+            let requests = subscribe.requests().map(|request| (request, None));
+            let (packet_id, identifier) = (subscribe.packet_id, identifier(subscribe));
+            return self.subscribe_all(id, packet_id, identifier, requests, out);
+        }
+        let mut subscribing = Subscribing::new(subscribe);
+        if self.access.is_some() && !self.may_subscribe(id, &mut subscribing, now, out) {
+            self.ask(id, Waiting::Subscribe(subscribing));
             return Ok(());
         }
-        let (packet_id, requests) = (subscribe.packet_id, subscribe.requests());
-        self.subscribe_all(id, packet_id, identifier(subscribe), requests, out)
+        self.claim_and_subscribe(id, subscribing, out)
     }
 
-    /// Subscribes, and answers.
-    pub(super) fn subscribe_all<'a>(
+    /// Goes on with a SUBSCRIBE of which is known what the client may do.
+    pub(super) fn claim_and_subscribe(
+        &mut self,
+        id: u32,
+        subscribing: Subscribing,
+        out: &mut Out,
+    ) -> Result<(), PeerError> {
+        if !self.topics.exclusive {
+            return self.subscribe_waited(id, &subscribing, out);
+        }
+        match self.ask_for_claims(id, subscribing, out) {
+            Ok(()) => Ok(()),
+            Err(subscribing) => self.subscribe_waited(id, &subscribing, out),
+        }
+    }
+
+    /// Subscribes with what has waited for answers.
+    pub(super) fn subscribe_waited(
+        &mut self,
+        id: u32,
+        subscribing: &Subscribing,
+        out: &mut Out,
+    ) -> Result<(), PeerError> {
+        let wanted = subscribing.wanted.iter();
+        let requests = wanted.map(|wanted| ((&*wanted.filter, wanted.options), wanted.refusal));
+        let (packet_id, identifier) = (subscribing.packet_id, subscribing.identifier);
+        self.subscribe_all(id, packet_id, identifier, requests, out)
+    }
+
+    /// Subscribes, where nothing speaks against it, and answers.
+    fn subscribe_all<'a>(
         &mut self,
         id: u32,
         packet_id: u16,
         identifier: Option<NonZeroU32>,
-        requests: impl Iterator<Item = Request<'a>>,
+        requests: impl Iterator<Item = (Request<'a>, Option<ReasonCode>)>,
         out: &mut Out,
     ) -> Result<(), PeerError> {
         let v5 = self.links.conns[id].version.is_v5();
         let mut codes = std::mem::take(&mut self.scratch);
         codes.clear();
         let (mut broken, mut what) = (None, "");
-        for (filter, options) in requests {
-            let code = self
-                .subscribe(id, filter, options, identifier, out)
-                .unwrap_or_else(|error| {
-                    if ends_the_connection(error.reason, v5) {
-                        broken = broken.or(Some(error));
-                    } else if what.is_empty() {
-                        what = error.what;
-                    }
-                    error.reason
-                });
+        for ((filter, options), refusal) in requests {
+            let subscribed = match refusal {
+                None => self.subscribe(id, filter, options, identifier, out),
+                Some(reason) => {
+                    self.links.stats.subscriptions_denied += 1;
+                    Err(refused(reason))
+                }
+            };
+            if let (Ok(code), true) = (&subscribed, self.tells) {
+                self.tell_subscribed(id, filter, code.0, out);
+            }
+            let code = subscribed.unwrap_or_else(|error| {
+                if ends_the_connection(error.reason, v5) {
+                    broken = broken.or(Some(error));
+                } else if what.is_empty() {
+                    what = error.what;
+                }
+                error.reason
+            });
             codes.push(if v5 || !code.is_error() {
                 code.0
             } else {
@@ -92,6 +180,9 @@ impl Shard {
         let mut what = "";
         for filter in unsubscribe.filters() {
             let code = self.unsubscribe(id, filter, out);
+            if self.tells && code == ReasonCode::SUCCESS {
+                self.tell_unsubscribed(id, filter, out);
+            }
             if v5 {
                 codes.push(code.0);
             }
@@ -300,7 +391,7 @@ fn ends_the_connection(reason: ReasonCode, v5: bool) -> bool {
 }
 
 /// The Subscription Identifier of a SUBSCRIBE.
-pub(super) fn identifier(subscribe: &Subscribe<'_>) -> Option<NonZeroU32> {
+fn identifier(subscribe: &Subscribe<'_>) -> Option<NonZeroU32> {
     let number = subscribe
         .properties
         .number(PropertyId::SubscriptionIdentifier);

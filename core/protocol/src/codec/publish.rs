@@ -59,6 +59,11 @@ impl<'a> Publish<'a> {
         self.wire
     }
 
+    /// The lower half of the first byte.
+    pub(crate) fn flags(&self) -> u8 {
+        first_byte(self.dup, self.qos, self.retain) & 0x0f
+    }
+
     pub(crate) fn decode(frame: Frame<'a>, version: ProtocolVersion) -> Result<Self, PeerError> {
         let (dup, qos, retain) = read_flags(frame.flags, version)?;
         let mut reader = Reader::new(frame.body);

@@ -8,7 +8,7 @@ use std::str::FromStr;
 /// is the IPv4 address.
 ///
 /// ```
-/// use ternmq_broker::Network;
+/// use ternmq_protocol::network::Network;
 /// let network: Network = "10.0.0.0/8".parse().unwrap();
 /// assert!(network.contains("10.9.8.7".parse().unwrap()));
 /// assert_eq!("10.9.8.7/32".parse::<Network>().unwrap().to_string(), "10.9.8.7");
@@ -35,12 +35,14 @@ const IPV6: u8 = 33;
 
 impl Network {
     /// Whether an address is of this network.
+    #[must_use]
     pub fn contains(self, address: IpAddr) -> bool {
         Self::around(address, self.depth()) == Some(self)
     }
 
     /// A number for the family and the length of the prefix.
-    pub(crate) const fn depth(self) -> u8 {
+    #[must_use]
+    pub const fn depth(self) -> u8 {
         match self.first {
             IpAddr::V4(_) => self.prefix,
             IpAddr::V6(_) => IPV6 + self.prefix,
@@ -48,7 +50,8 @@ impl Network {
     }
 
     /// The network of this depth that an address is of; `None` for one of the other family.
-    pub(crate) fn around(address: IpAddr, depth: u8) -> Option<Self> {
+    #[must_use]
+    pub fn around(address: IpAddr, depth: u8) -> Option<Self> {
         let prefix = match (address.to_canonical(), depth.checked_sub(IPV6)) {
             (IpAddr::V4(_), None) => depth,
             (IpAddr::V6(_), Some(prefix)) => prefix,

@@ -1,0 +1,54 @@
+//! What this process gets: messages of its subscriptions, and what clients have done.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Driver;
+use crate::local::{LocalQueue, Observe};
+use ternmq_protocol::topic::TopicFilter;
+
+/// The subscriptions of this process that this shard serves. They end with it.
+#[derive(Default)]
+pub(crate) struct Observing(HashMap<u32, Arc<LocalQueue>>);
+
+impl Drop for Observing {
+    fn drop(&mut self) {
+        for queue in self.0.values() {
+            queue.close();
+        }
+    }
+}
+
+impl Driver {
+    pub(super) fn observe(&mut self, observe: Observe) {
+        let Observe {
+            number,
+            filter,
+            queue,
+            reply,
+        } = observe;
+        self.shard.observe(number, TopicFilter::assume(&filter));
+        self.observing.0.insert(number, queue);
+        // Others have to know before whoever asked goes on.
+        self.announce();
+        let _ = reply.try_send(());
+    }
+
+    pub(super) fn stop_observing(&mut self, number: u32) {
+        self.shard.stop_observing(number);
+        self.observing.0.remove(&number);
+        self.announce();
+    }
+
+    /// Hands out what stands in `out` for this process.
+    pub(super) fn tell_process(&mut self) {
+        for (number, message) in self.out.observed.drain(..) {
+            if let Some(queue) = self.observing.0.get(&number) {
+                self.counters.local_dropped += queue.put(message);
+            }
+        }
+        for event in self.out.told.drain(..) {
+            self.shared.tell_of_client(event);
+        }
+    }
+}

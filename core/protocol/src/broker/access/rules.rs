@@ -1,0 +1,353 @@
+//! Lists of rules.
+
+use super::Verdict;
+use super::pattern::{NamePattern, TopicPattern, Values};
+use crate::codec::QoS;
+use crate::network::Network;
+use std::fmt;
+use std::net::IpAddr;
+
+/// Rules of one list, so that a place among them fits into two bytes.
+pub const MAX_RULES: usize = u16::MAX as usize;
+
+/// Who may do what: the first rule that applies decides.
+#[derive(Debug)]
+pub struct Rules {
+    rules: Box<[Rule]>,
+    otherwise: Verdict,
+}
+
+/// One rule. The default allows everybody everything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// For whom it is.
+    pub who: Who,
+    /// It is about messages that are published, wills included.
+    pub publish: bool,
+    /// It is about subscriptions.
+    ///
+    /// One that allows applies to filters that match no other topics than the rule does; one that denies
+    /// applies to every filter that matches one of them, for whoever has `#` would get it all the same.
+    pub subscribe: bool,
+    /// About which topics; empty: about all of them, those that begin with `$` included.
+    pub topics: Vec<TopicPattern>,
+    /// With which QoS, by its number: that of the message, or the highest that is asked for.
+    pub qos: [bool; 3],
+    /// Only about messages that are, or aren't, to be retained. Such a rule is not about subscriptions.
+    pub retain: Option<bool>,
+    /// What it says.
+    pub verdict: Verdict,
+}
+
+/// For whom a rule is: all of it has to fit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Who {
+    /// The user name.
+    pub user: Name,
+    /// The client identifier; `None`: any.
+    pub client_id: Option<NamePattern>,
+    /// The address; `None`: any, or none.
+    pub address: Option<Network>,
+}
+
+/// The user name that a rule is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Name {
+    /// Any, and none.
+    #[default]
+    Any,
+    /// Only clients without one.
+    Nobody,
+    /// One that fits.
+    Like(NamePattern),
+}
+
+/// Why rules make no list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RulesError {
+    /// More than [`MAX_RULES`].
+    TooMany,
+    /// The rule at this place is about nothing: neither messages nor subscriptions, or no QoS.
+    Idle(usize),
+}
+
+impl fmt::Display for RulesError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooMany => write!(f, "more than {MAX_RULES} rules"),
+            Self::Idle(at) => write!(f, "rule {} can never apply", at + 1),
+        }
+    }
+}
+
+impl std::error::Error for RulesError {}
+
+impl Default for Rule {
+    fn default() -> Self {
+        Self {
+            who: Who::default(),
+            publish: true,
+            subscribe: true,
+            topics: Vec::new(),
+            qos: [true; 3],
+            retain: None,
+            verdict: Verdict::Allow,
+        }
+    }
+}
+
+impl Default for Rules {
+    /// No rules, and everything is allowed.
+    fn default() -> Self {
+        Self {
+            rules: Box::default(),
+            otherwise: Verdict::Allow,
+        }
+    }
+}
+
+impl Rules {
+    /// A list, and what holds where neither a rule nor whoever is asked then has anything to say.
+    ///
+    /// # Errors
+    /// [`RulesError`].
+    pub fn new(rules: Vec<Rule>, otherwise: Verdict) -> Result<Self, RulesError> {
+        if rules.len() > MAX_RULES {
+            return Err(RulesError::TooMany);
+        }
+        let idle = |rule: &Rule| {
+            rule.qos == [false; 3] || !rule.publish && (!rule.subscribe || rule.retain.is_some())
+        };
+        match rules.iter().position(idle) {
+            Some(at) => Err(RulesError::Idle(at)),
+            None => Ok(Self {
+                rules: rules.into(),
+                otherwise,
+            }),
+        }
+    }
+
+    /// What holds where nothing else does.
+    #[must_use]
+    pub const fn otherwise(&self) -> Verdict {
+        self.otherwise
+    }
+
+    /// Whether there is no rule.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// Those that are for a client. The rest need not be looked at for its packets.
+    pub(in super::super) fn of(&self, client: Client<'_>) -> Applicable {
+        let rules = self.rules.iter().enumerate();
+        let own = rules.filter(|(_, rule)| rule.who.fits(client));
+        Applicable(own.map(|(at, _)| at as u16).collect())
+    }
+
+    /// What the rules say; `None` when none applies.
+    pub(in super::super) fn decide(
+        &self,
+        own: &Applicable,
+        client: Client<'_>,
+        wish: Wish<'_>,
+    ) -> Option<Verdict> {
+        if own.0.is_empty() {
+            return None;
+        }
+        let values = Values::new(client.client_id, client.user_name);
+        let rules = own.0.iter().map(|at| &self.rules[usize::from(*at)]);
+        let mut rules = rules.filter(|rule| rule.applies(wish, values));
+        rules.next().map(|rule| rule.verdict)
+    }
+}
+
+/// The rules of a list that are for one client.
+#[derive(Debug)]
+pub(in super::super) struct Applicable(Box<[u16]>);
+
+/// Who wants something.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Client<'a> {
+    pub(in super::super) client_id: &'a str,
+    pub(in super::super) user_name: Option<&'a str>,
+    pub(in super::super) peer: Option<IpAddr>,
+}
+
+/// What a client wants.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) enum Wish<'a> {
+    Publish {
+        topic: &'a str,
+        qos: QoS,
+        retain: bool,
+    },
+    Subscribe {
+        filter: &'a str,
+        qos: QoS,
+    },
+}
+
+impl Who {
+    fn fits(&self, client: Client<'_>) -> bool {
+        let user = match &self.user {
+            Name::Any => true,
+            Name::Nobody => client.user_name.is_none(),
+            Name::Like(pattern) => client.user_name.is_some_and(|name| pattern.matches(name)),
+        };
+        let id = self.client_id.as_ref();
+        let address = |network: Network| client.peer.is_some_and(|peer| network.contains(peer));
+        user && id.is_none_or(|id| id.matches(client.client_id)) && self.address.is_none_or(address)
+    }
+}
+
+impl Rule {
+    fn applies(&self, wish: Wish<'_>, values: Values<'_>) -> bool {
+        let (about, topic, qos) = match wish {
+            Wish::Publish { topic, qos, retain } => {
+                let about = self.publish && self.retain.is_none_or(|wanted| wanted == retain);
+                (about, topic, qos)
+            }
+            Wish::Subscribe { filter, qos } => {
+                (self.subscribe && self.retain.is_none(), filter, qos)
+            }
+        };
+        about
+            && self.qos[qos as usize]
+            && (self.topics.is_empty()
+                || self.topics.iter().any(|pattern| match self.verdict {
+                    Verdict::Allow => pattern.covers(topic, values),
+                    Verdict::Deny => pattern.meets(topic, values),
+                }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANNA: Client<'static> = Client {
+        client_id: "c1",
+        user_name: Some("anna"),
+        peer: Some(IpAddr::V4(std::net::Ipv4Addr::new(10, 1, 2, 3))),
+    };
+
+    fn rule(topic: &str, verdict: Verdict) -> Rule {
+        Rule {
+            topics: vec![topic.parse().unwrap()],
+            verdict,
+            ..Rule::default()
+        }
+    }
+
+    fn decide(rules: &Rules, client: Client<'_>, wish: Wish<'_>) -> Option<Verdict> {
+        rules.decide(&rules.of(client), client, wish)
+    }
+
+    fn publish(topic: &str) -> Wish<'_> {
+        Wish::Publish {
+            topic,
+            qos: QoS::AtLeastOnce,
+            retain: false,
+        }
+    }
+
+    fn subscribe(filter: &str) -> Wish<'_> {
+        Wish::Subscribe {
+            filter,
+            qos: QoS::AtMostOnce,
+        }
+    }
+
+    #[test]
+    fn the_first_rule_that_applies_decides() {
+        let rules = vec![
+            rule("a/b", Verdict::Deny),
+            rule("a/#", Verdict::Allow),
+            rule("#", Verdict::Deny),
+        ];
+        let rules = Rules::new(rules, Verdict::Allow).unwrap();
+        let is = |wish| decide(&rules, ANNA, wish);
+        assert_eq!(is(publish("a/c")), Some(Verdict::Allow));
+        assert_eq!(is(publish("a/b")), Some(Verdict::Deny));
+        assert_eq!(is(publish("b")), Some(Verdict::Deny));
+        assert_eq!(is(publish("$x")), None);
+        assert_eq!(is(subscribe("a/c/#")), Some(Verdict::Allow));
+        assert_eq!(is(subscribe("a/+")), Some(Verdict::Deny), "a/b is in it");
+        assert_eq!(is(subscribe("#")), Some(Verdict::Deny));
+    }
+
+    #[test]
+    fn a_rule_is_for_whom_it_says() {
+        let who = |user, id: Option<&str>, address: Option<&str>| Who {
+            user,
+            client_id: id.map(|id| id.parse().unwrap()),
+            address: address.map(|address| address.parse().unwrap()),
+        };
+        let like = |text: &str| Name::Like(text.parse().unwrap());
+        let nobody = Client {
+            user_name: None,
+            ..ANNA
+        };
+        let local = Client { peer: None, ..ANNA };
+        for (who, client, fits) in [
+            (who(Name::Any, None, None), nobody, true),
+            (who(Name::Nobody, None, None), nobody, true),
+            (who(Name::Nobody, None, None), ANNA, false),
+            (who(like("an*"), None, None), ANNA, true),
+            (who(like("*"), None, None), nobody, false),
+            (who(like("ben"), None, None), ANNA, false),
+            (who(Name::Any, Some("c?"), None), ANNA, false),
+            (who(Name::Any, Some("c*"), Some("10.0.0.0/8")), ANNA, true),
+            (who(Name::Any, None, Some("10.0.0.0/16")), ANNA, false),
+            (who(Name::Any, None, Some("10.0.0.0/8")), local, false),
+        ] {
+            let wide = Rule {
+                who: who.clone(),
+                ..Rule::default()
+            };
+            let rules = Rules::new(vec![wide], Verdict::Deny).unwrap();
+            let said = decide(&rules, client, publish("x"));
+            assert_eq!(said.is_some(), fits, "{who:?} {client:?}");
+        }
+    }
+
+    #[test]
+    fn a_rule_is_about_what_it_says() {
+        let only = |publish, subscribe, qos, retain| Rule {
+            publish,
+            subscribe,
+            qos,
+            retain,
+            ..Rule::default()
+        };
+        let says = |rule: Rule, wish| {
+            let rules = Rules::new(vec![rule], Verdict::Deny).unwrap();
+            decide(&rules, ANNA, wish).is_some()
+        };
+        let all = [true; 3];
+        assert!(says(only(true, false, all, None), publish("x")));
+        assert!(!says(only(true, false, all, None), subscribe("x")));
+        assert!(says(only(false, true, all, None), subscribe("$x/#")));
+        assert!(!says(
+            only(true, true, [true, false, true], None),
+            publish("x")
+        ));
+        assert!(says(
+            only(true, true, [true, false, true], None),
+            subscribe("x")
+        ));
+        assert!(says(only(true, true, all, Some(false)), publish("x")));
+        assert!(!says(only(true, true, all, Some(true)), publish("x")));
+        assert!(!says(only(true, true, all, Some(false)), subscribe("x")));
+        for idle in [
+            only(false, false, all, None),
+            only(true, true, [false; 3], None),
+            only(false, true, all, Some(true)),
+        ] {
+            let error = Rules::new(vec![Rule::default(), idle], Verdict::Deny).unwrap_err();
+            assert_eq!(error, RulesError::Idle(1));
+        }
+    }
+}
