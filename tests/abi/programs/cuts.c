@@ -1,15 +1,20 @@
-/* A connection that breaks off, again and again, each time one byte later: whatever the moment, the calls say
+/* A connection that goes wrong, again and again, each time one byte later: whatever the moment, the calls say
  * a code of the header, what was accepted arrives (with QoS 2 once), and what was refused was not sent.
  * For both APIs: built with -DASYNC it is about MQTTAsync. Ends with 0 if so.
  *
- * Usage: cuts URI VERSION CUTS
- * Of three connections to the server the second one is cut.
+ * Usage: cuts URI VERSION CUTS [stall|spoil]
+ * Of three connections of a client the second one is cut. With a fourth argument it stays open instead and the
+ * server falls silent, or what comes from it is spoilt: then the calls end in the time that they were given,
+ * and as that takes long, each client has a process of its own and all are at it at once. Where bytes are
+ * spoilt a message of QoS 2 may come twice, for its packet identifier may be another one.
  */
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #if defined(ASYNC)
 #include "MQTTAsync.h"
@@ -24,6 +29,8 @@ typedef MQTTClient_message message_type;
 #endif
 
 #define PATIENCE_MS 20000
+/* What a call may take beyond its time when very many processes run at once. */
+#define SLACK_MS 10000
 #define FAILURE -1
 #define DISCONNECTED -3
 
@@ -31,6 +38,9 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static char topic_name[32];
 static int version, arrived_count[3], failures;
+/* How long connect, subscribe and the waits may take, and whether the server keeps silent or raves. */
+static int connect_timeout_s = 10, command_timeout_ms = 10000, wait_ms = PATIENCE_MS, keep_alive_s = 60;
+static int stalls, spoils;
 
 /* Says what went wrong at which cut. */
 static void expect(int cut, const char* what, int is_so, int code)
@@ -46,8 +56,7 @@ static int arrived(void* context, char* topic, int topic_len, message_type* mess
   (void)context;
   (void)topic_len;
   pthread_mutex_lock(&mutex);
-  if (message->payloadlen == 2 && ((char*)message->payload)[0] == 'q')
-    ++arrived_count[((char*)message->payload)[1] - '0'];
+  ++arrived_count[message->qos];
   pthread_cond_broadcast(&changed);
   pthread_mutex_unlock(&mutex);
   CALL(freeMessage)(&message);
@@ -112,7 +121,8 @@ static int connect_it(handle client, MQTTProperties* properties)
   MQTTAsync_connectOptions o = version == 5 ? v5 : v3;
   struct timespec end;
   o.MQTTVersion = version;
-  o.connectTimeout = 10;
+  o.connectTimeout = connect_timeout_s;
+  o.keepAliveInterval = keep_alive_s;
   if (version == 5)
   {
     o.cleanstart = 0;
@@ -144,7 +154,7 @@ static int subscribe(handle client)
 {
   MQTTAsync_responseOptions o = MQTTAsync_responseOptions_initializer;
   int code = MQTTAsync_subscribe(client, topic_name, 2, &o);
-  return code ? code : MQTTAsync_waitForCompletion(client, o.token, PATIENCE_MS);
+  return code ? code : MQTTAsync_waitForCompletion(client, o.token, command_timeout_ms);
 }
 
 static int publish(handle client, int qos, int* token)
@@ -203,7 +213,8 @@ static int connect_it(handle client, MQTTProperties* properties)
   MQTTClient_connectOptions v3 = MQTTClient_connectOptions_initializer, v5 = MQTTClient_connectOptions_initializer5;
   MQTTClient_connectOptions o = version == 5 ? v5 : v3;
   o.MQTTVersion = version;
-  o.connectTimeout = 10;
+  o.connectTimeout = connect_timeout_s;
+  o.keepAliveInterval = keep_alive_s;
   o.reliable = 0;
   if (version != 5)
   {
@@ -260,6 +271,49 @@ static int documented(int code)
   return code == 0 || code == FAILURE || code == DISCONNECTED;
 }
 
+static long long now_ms(void)
+{
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+/* A call that began then and may take so long has ended with a code of the header, in time. */
+static void ended(int cut, const char* what, int code, long long began, int may_take_ms)
+{
+  expect(cut, what, documented(code), code);
+  if (stalls || spoils)
+    expect(cut, what, now_ms() - began < may_take_ms + SLACK_MS, (int)(now_ms() - began));
+}
+
+/* The connection that goes wrong: it, a subscription, and messages, whose codes and tokens are noted. */
+static void go_wrong(handle client, int cut, MQTTProperties* properties, int code[3], int token[3])
+{
+  long long began = now_ms();
+  int rc = connect_it(client, properties);
+  ended(cut, "the connect that goes wrong", rc, began, connect_timeout_s * 1000);
+  /* It was given up because the time was over, and not before; or the server misses what keeps it alive. */
+  if (stalls && rc == FAILURE && keep_alive_s > connect_timeout_s)
+    expect(cut, "the time for a connect", now_ms() - began >= connect_timeout_s * 1000 - 50, (int)(now_ms() - began));
+  began = now_ms();
+  rc = subscribe(client);
+  ended(cut, "the subscribe that goes wrong", rc, began, command_timeout_ms);
+  for (int qos = 1; qos <= 2; ++qos)
+  {
+    code[qos] = publish(client, qos, &token[qos]);
+    expect(cut, "the publish that goes wrong", documented(code[qos]), code[qos]);
+    if (code[qos] == 0)
+    {
+      began = now_ms();
+      rc = CALL(waitForCompletion)(client, token[qos], wait_ms);
+      ended(cut, "the wait that goes wrong", rc, began, wait_ms);
+    }
+  }
+  /* Where the cut lies behind all that, only the messages are missing. */
+  if (rc == 0 && !stalls && !spoils)
+    await_messages(1);
+}
+
 /* One cut: what was accepted before or after it arrives. */
 static void one(const char* uri, int cut, MQTTProperties* properties)
 {
@@ -272,30 +326,30 @@ static void one(const char* uri, int cut, MQTTProperties* properties)
   is_lost = 0;
   expect(cut, "create", create(&client, uri, id) == 0, 0);
   CALL(setCallbacks)(client, NULL, lost, arrived, NULL);
+#if !defined(ASYNC)
+  expect(cut, "setCommandTimeout", MQTTClient_setCommandTimeout(client, command_timeout_ms) == 0, 0);
+#endif
   int rc = connect_it(client, properties);
   expect(cut, "the first connect", rc == 0, rc);
   rc = subscribe(client);
   expect(cut, "the first subscribe", rc == 0, rc);
   part(client);
 
-  rc = connect_it(client, properties);
-  expect(cut, "the connect that is cut", documented(rc), rc);
-  rc = subscribe(client);
-  expect(cut, "the subscribe that is cut", documented(rc), rc);
-  for (int qos = 1; qos <= 2; ++qos)
+  if (stalls || spoils)
   {
-    code[qos] = publish(client, qos, &token[qos]);
-    expect(cut, "the publish that is cut", documented(code[qos]), code[qos]);
-    if (code[qos] == 0)
-    {
-      rc = CALL(waitForCompletion)(client, token[qos], PATIENCE_MS);
-      expect(cut, "the wait that is cut", documented(rc), rc);
-    }
+    /* Some find out by the Keep Alive before their own time is over. */
+    connect_timeout_s = 2;
+    command_timeout_ms = 5000;
+    wait_ms = 1000;
+    keep_alive_s = cut % 2 ? 1 : 60;
+#if !defined(ASYNC)
+    MQTTClient_setCommandTimeout(client, command_timeout_ms);
+#endif
   }
-  /* Where the cut lies behind all that, only the messages are missing. */
-  if (rc == 0)
-    await_messages(1);
+  go_wrong(client, cut, properties, code, token);
   part(client);
+  connect_timeout_s = 20;
+  keep_alive_s = 60;
 
   rc = connect_it(client, properties);
   expect(cut, "the last connect", rc == 0, rc);
@@ -309,23 +363,42 @@ static void one(const char* uri, int cut, MQTTProperties* properties)
   }
   await_messages(0);
   expect(cut, "messages of QoS 1", count(1) >= 1, count(1));
-  expect(cut, "messages of QoS 2", count(2) == 1, count(2));
+  expect(cut, "messages of QoS 2", spoils ? count(2) >= 1 : count(2) == 1, count(2));
   part(client);
   CALL(destroy)(&client);
+}
+
+/* All cuts at once, each in a process. */
+static void all_at_once(const char* uri, int cuts, MQTTProperties* properties)
+{
+  int status;
+  for (int cut = 0; cut < cuts; ++cut)
+    if (fork() == 0)
+    {
+      one(uri, cut, properties);
+      _exit(failures != 0);
+    }
+  while (wait(&status) > 0)
+    failures += status != 0;
 }
 
 int main(int argc, char* argv[])
 {
   MQTTProperties properties = MQTTProperties_initializer;
   MQTTProperty expiry;
-  if (argc != 4)
+  if (argc != 4 && argc != 5)
     return 2;
   version = atoi(argv[2]);
+  stalls = argc == 5 && strcmp(argv[4], "stall") == 0;
+  spoils = argc == 5 && strcmp(argv[4], "spoil") == 0;
   expiry.identifier = MQTTPROPERTY_CODE_SESSION_EXPIRY_INTERVAL;
   expiry.value.integer4 = 600;
   MQTTProperties_add(&properties, &expiry);
-  for (int cut = 0; cut < atoi(argv[3]); ++cut)
-    one(argv[1], cut, &properties);
+  if (stalls || spoils)
+    all_at_once(argv[1], atoi(argv[3]), &properties);
+  else
+    for (int cut = 0; cut < atoi(argv[3]); ++cut)
+      one(argv[1], cut, &properties);
   MQTTProperties_free(&properties);
   return failures != 0;
 }

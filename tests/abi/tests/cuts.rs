@@ -1,7 +1,8 @@
-//! Connections that break off at each byte, servers that go mad, and what is too large for MQTT: nothing
+//! Connections that break off at each byte, servers that fall silent or go mad, and what is too large for MQTT: nothing
 //! that was accepted is lost.
 #![allow(missing_docs)]
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -21,6 +22,21 @@ enum Cut {
     ToServer,
     /// Behind CONNACK comes a packet that begins with this byte, and the end.
     Garbage,
+    /// After so many bytes to the client the server falls silent.
+    Stall,
+    /// After so many bytes to the client they are others.
+    Spoil,
+}
+
+impl Cut {
+    /// The last argument of the program.
+    fn manner(self) -> Option<&'static str> {
+        match self {
+            Self::Stall => Some("stall"),
+            Self::Spoil => Some("spoil"),
+            Self::ToClient | Self::ToServer | Self::Garbage => None,
+        }
+    }
 }
 
 #[test]
@@ -54,6 +70,26 @@ fn async_clients_survive_garbage_of_each_kind() {
     survive("paho-mqtt3a", &["-DASYNC"], Cut::Garbage, 256);
 }
 
+#[test]
+fn blocking_clients_survive_a_server_that_falls_silent_at_each_byte() {
+    survive("paho-mqtt3c", &[], Cut::Stall, 90);
+}
+
+#[test]
+fn blocking_clients_survive_a_server_that_raves_from_each_byte_on() {
+    survive("paho-mqtt3c", &[], Cut::Spoil, 90);
+}
+
+#[test]
+fn async_clients_survive_a_server_that_falls_silent_at_each_byte() {
+    survive("paho-mqtt3a", &["-DASYNC"], Cut::Stall, 90);
+}
+
+#[test]
+fn async_clients_survive_a_server_that_raves_from_each_byte_on() {
+    survive("paho-mqtt3a", &["-DASYNC"], Cut::Spoil, 90);
+}
+
 /// Both versions, with so many cuts each.
 fn survive(name: &str, flags: &[&str], cut: Cut, cuts: usize) {
     let (ours, folder) = (installed_library(), Scratch::new());
@@ -68,6 +104,7 @@ fn survive(name: &str, flags: &[&str], cut: Cut, cuts: usize) {
                 .arg(&program)
                 .arg(format!("tcp://{}", scissors.address))
                 .args([version, &cuts.to_string()])
+                .args(cut.manner())
                 .env("LD_LIBRARY_PATH", ours.path("")),
         );
         assert_eq!(scissors.connections(), 3 * cuts, "connections");
@@ -118,11 +155,11 @@ fn build(folder: &Scratch, program: &str, ours: &Scratch, name: &str, flags: &[&
     binary
 }
 
-/// Stands between the clients and the server, and cuts the second of every three connections; each time
-/// one byte later.
+/// Stands between the clients and the server, and cuts the second of the three connections of each client,
+/// as many bytes later as its name says.
 struct Scissors {
     address: SocketAddr,
-    connections: Arc<Mutex<usize>>,
+    connections: Arc<Mutex<BTreeMap<usize, usize>>>,
     ended: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -131,20 +168,16 @@ impl Scissors {
     fn start(server: SocketAddr, cut: Cut) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let address = listener.local_addr().expect("its address");
-        let connections = Arc::new(Mutex::new(0));
+        let connections = Arc::new(Mutex::new(BTreeMap::new()));
         let ended = Arc::new(AtomicBool::new(false));
-        let (counter, flag) = (connections.clone(), ended.clone());
+        let (counters, flag) = (connections.clone(), ended.clone());
         let thread = std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 if flag.load(Ordering::Acquire) {
                     return;
                 }
-                let mut count = counter.lock().expect("the counter");
-                let number = *count;
-                *count += 1;
-                drop(count);
-                let cut = (number % 3 == 1).then_some((cut, number / 3));
-                relay(client, TcpStream::connect(server).expect("the server"), cut);
+                let counters = counters.clone();
+                std::thread::spawn(move || relay(client, server, &counters, cut));
             }
         });
         Self {
@@ -156,7 +189,11 @@ impl Scissors {
     }
 
     fn connections(&self) -> usize {
-        *self.connections.lock().expect("the counter")
+        self.connections
+            .lock()
+            .expect("the counters")
+            .values()
+            .sum()
     }
 }
 
@@ -172,36 +209,80 @@ impl Drop for Scissors {
 }
 
 /// Passes bytes on both ways until one side ends, or the cut comes.
-fn relay(client: TcpStream, server: TcpStream, cut: Option<(Cut, usize)>) {
-    let clone = |stream: &TcpStream| stream.try_clone().expect("a second handle");
+fn relay(
+    mut client: TcpStream,
+    server: SocketAddr,
+    counters: &Mutex<BTreeMap<usize, usize>>,
+    cut: Cut,
+) {
+    // CONNECT comes in one piece, and has the name.
+    let mut connect = [0; 4096];
+    let length = client.peek(&mut connect).expect("a CONNECT");
+    let connect = String::from_utf8_lossy(&connect[..length]).into_owned();
+    let (_, name) = connect.split_once("cut").expect("a client's name");
+    let digits = name.find(|c: char| !c.is_ascii_digit());
+    let number: usize = name[..digits.unwrap_or(name.len())]
+        .parse()
+        .expect("a number");
+    let mut counters = counters.lock().expect("the counters");
+    let count = counters.entry(number).or_default();
+    *count += 1;
+    let cut = (*count == 2).then_some((cut, number));
+    drop(counters);
+    let mut server = TcpStream::connect(server).expect("the server");
+    let whole = || Limit(usize::MAX, End::Close(Vec::new()));
+    let close = |last| End::Close(last);
     let (to_client, to_server) = match cut {
-        Some((Cut::ToClient, after)) => (Some((after, Vec::new())), None),
-        Some((Cut::ToServer, after)) => (None, Some((after, Vec::new()))),
+        Some((Cut::ToClient, after)) => (Limit(after, close(Vec::new())), whole()),
+        Some((Cut::ToServer, after)) => (whole(), Limit(after, close(Vec::new()))),
         // CONNACK ends with the byte before; before MQTT 5.0 it has four, and later ones come in its place.
-        Some((Cut::Garbage, first)) => (Some((4, vec![first as u8, 2, 0xff, 0xff])), None),
-        None => (None, None),
+        Some((Cut::Garbage, first)) => (Limit(4, close(vec![first as u8, 2, 0xff, 0xff])), whole()),
+        Some((Cut::Stall, after)) => (Limit(after, End::Silence), whole()),
+        Some((Cut::Spoil, after)) => (Limit(after, End::Rave), whole()),
+        None => (whole(), whole()),
     };
-    let (from, to) = (clone(&server), clone(&client));
-    std::thread::spawn(move || pass(from, to, to_client));
-    std::thread::spawn(move || pass(client, server, to_server));
+    let clone = |stream: &TcpStream| stream.try_clone().expect("a second handle");
+    let (mut from, mut to) = (clone(&server), clone(&client));
+    let other = std::thread::spawn(move || pass(&mut from, &mut to, to_client));
+    pass(&mut client, &mut server, to_server);
+    other.join().expect("it does not panic");
 }
 
-/// One direction: `limit` is how many bytes pass, and what comes instead of the others.
-fn pass(mut from: TcpStream, mut to: TcpStream, limit: Option<(usize, Vec<u8>)>) {
+/// How many bytes pass, and what comes then.
+struct Limit(usize, End);
+
+enum End {
+    /// These bytes, and the end.
+    Close(Vec<u8>),
+    /// Nothing, while the connection stays open.
+    Silence,
+    /// The same number of other bytes.
+    Rave,
+}
+
+/// One direction.
+fn pass(from: &mut TcpStream, to: &mut TcpStream, Limit(mut left, end): Limit) {
     let mut buffer = [0; 4096];
-    let (mut left, last) = limit.unwrap_or((usize::MAX, Vec::new()));
-    while left > 0 {
+    while left > 0 || !matches!(end, End::Close(_)) {
         let Ok(count @ 1..) = from.read(&mut buffer) else {
             break;
         };
         let passing = count.min(left);
         left -= passing;
+        buffer[passing..count].fill(0xff);
+        let passing = if matches!(end, End::Rave) {
+            count
+        } else {
+            passing
+        };
         if to.write_all(&buffer[..passing]).is_err() {
             break;
         }
     }
     // Who is cut off notices by the end of the stream; nothing can be done where it has gone already.
-    let _ = to.write_all(&last);
+    if let End::Close(last) = end {
+        let _ = to.write_all(&last);
+    }
     let _ = to.shutdown(Shutdown::Both);
     let _ = from.shutdown(Shutdown::Both);
 }
