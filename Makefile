@@ -19,7 +19,7 @@ VERSION      = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 PAHO_NAMES := libpaho-mqtt3c libpaho-mqtt3cs libpaho-mqtt3a libpaho-mqtt3as
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint doc build install wheel fuzz clean tools
+.PHONY: help run test lint doc build install wheel fuzz memcheck clean tools
 
 help: ## Print this list
 	@printf 'TernMQ: make TARGET\n\n'
@@ -66,6 +66,9 @@ wheel: tools ## One wheel for CPython 3.11 and later, in target/wheels
 
 fuzz: ## Fuzz every target for FUZZ_SECONDS (60) each; needs cargo-fuzz and a nightly compiler
 	@tests/fuzz/run $(or $(FUZZ_SECONDS),60)
+
+memcheck: ## All C programs of the tests under valgrind; minutes
+	$(CARGO) run --locked -p ternmq-test-abi --bin memcheck
 
 clean: ## Remove everything that was built or installed below target
 	rm -rf target

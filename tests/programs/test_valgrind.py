@@ -1,4 +1,4 @@
-"""The C faces under valgrind's memcheck: no byte is read or written that isn't there or has no value, and
+"""The C faces under valgrind's memcheck and the address sanitizer: no byte is read or written that isn't there or has no value, and
 what was allocated is freed, also inside the library, in which no sanitizer of the C compiler looks."""
 
 import subprocess
@@ -16,23 +16,31 @@ VALGRIND = [
 ]
 
 
+@pytest.fixture(params=["valgrind", "address-sanitizer"])
+def by(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
 @pytest.fixture(params=["sync", "async"])
-def shim(request: pytest.FixtureRequest, library: Path, tmp_path: Path) -> Path:
+def shim(request: pytest.FixtureRequest, by: str, library: Path, tmp_path: Path) -> Path:
     """A shim that was built with our headers and library."""
     program = tmp_path / request.param
     sources = [SHIMS / f"{name}.c" for name in (request.param, "line", "inbox")]
     name = {"sync": "paho-mqtt3c", "async": "paho-mqtt3a"}[request.param]
     flags = ["-std=gnu11", "-g", "-pthread", f"-I{ROOT}/include", f"-L{library}"]
+    if by == "address-sanitizer":
+        flags.append("-fsanitize=address")
     subprocess.run(["cc", *flags, "-o", program, *sources, f"-l{name}"], check=True)
     return program
 
 
 @pytest.fixture(params=[4, 5], ids=["3.1.1", "5"])
 def actor(
-    request: pytest.FixtureRequest, shim: Path, library: Path, broker: Broker
+    request: pytest.FixtureRequest, by: str, shim: Path, library: Path, broker: Broker
 ) -> Iterator[Shim]:
     env = {"LD_LIBRARY_PATH": str(library)}
-    actor = Patient([*VALGRIND, str(shim)], broker, request.param, "careful", env=env)
+    watched = VALGRIND if by == "valgrind" else []
+    actor = Patient([*watched, str(shim)], broker, request.param, "careful", env=env)
     yield actor
     if actor.process.poll() is None:
         actor.dies()
@@ -40,7 +48,7 @@ def actor(
 
 class Patient(Shim):
     def ends(self) -> None:
-        """At the end of its input the shim frees everything; 99 is valgrind's word for an error."""
+        """At the end of its input the shim frees everything; valgrind says 99 for an error, the sanitizer 1."""
         self.process.stdin.close()
         assert self.process.wait(60) == 0
         self.answers.close()

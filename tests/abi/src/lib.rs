@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod actor;
+pub mod memcheck;
 pub mod peer;
 
 use std::path::{Path, PathBuf};
@@ -114,9 +115,13 @@ impl Drop for Scratch {
 /// Our library as `make install` lays it out: `libternmq.so.0` and the four Paho names.
 pub fn installed_library() -> Scratch {
     let folder = Scratch::new();
-    let built = std::env::current_exe()
-        .expect("the test's own path")
-        .with_file_name("libternmq.so");
+    // Tests stand beside it, commands one folder above.
+    let mut built = std::env::current_exe().expect("the test's own path");
+    built.set_file_name("deps");
+    if !built.exists() {
+        built.pop();
+    }
+    built.push("libternmq.so");
     std::os::unix::fs::symlink(&built, folder.path("libternmq.so.0")).expect("a link");
     output(Command::new(root().join("ffi-c/paho-names")).arg(&folder.0));
     folder
@@ -131,6 +136,17 @@ pub fn system_paho() -> PathBuf {
         "the system has no libpaho-mqtt3c.so.1; `make test` installs it"
     );
     path.parent().expect("a folder").to_path_buf()
+}
+
+/// The name to link a program in `programs/` with. Those about MQTTAsync say so in theirs, and those that look at
+/// codes do so with TLS at hand.
+pub fn library_name(program: &str) -> &'static str {
+    match program {
+        "checks" => "paho-mqtt3cs",
+        "async_checks" => "paho-mqtt3as",
+        _ if program.starts_with("async_") => "paho-mqtt3a",
+        _ => "paho-mqtt3c",
+    }
 }
 
 /// A C compiler that reads `include/` and takes every warning for an error.

@@ -27,6 +27,13 @@ fn sixty_four_threads_on_async_clients_leak_nothing() {
     weather("async_storm", "paho-mqtt3a", &["-g", "-fsanitize=address"]);
 }
 
+#[test]
+fn sixty_four_threads_with_files_leak_nothing() {
+    for (program, name) in [("storm", "paho-mqtt3c"), ("async_storm", "paho-mqtt3a")] {
+        weather(program, name, &["-g", "-fsanitize=address", "-DSTORE"]);
+    }
+}
+
 fn weather(program: &str, name: &str, flags: &[&str]) {
     let (ours, folder) = (installed_library(), Scratch::new());
     let binary = folder.path(program);
@@ -49,6 +56,7 @@ fn weather(program: &str, name: &str, flags: &[&str]) {
             .arg("120")
             .arg(binary)
             .arg(uri)
+            .arg(folder.path("files"))
             .env("LD_LIBRARY_PATH", ours.path("")),
     );
     broker.stop().expect("the broker ends well");
