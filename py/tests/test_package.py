@@ -64,7 +64,7 @@ def test_unknown_keywords_are_refused() -> None:
     with pytest.raises(TypeError):
         ternmq.Client("mqtt://x", tls=None)  # type: ignore[call-arg]
     with pytest.raises(TypeError):
-        ternmq.Broker(users={})  # type: ignore[call-arg]
+        ternmq.Broker(bans=[])  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ pub use drain::Drain;
 pub use ending::Ending;
 pub use error::{Failure, PublishError, StartError, StopError};
 pub use event::Event;
-pub use faults::{Fault, FaultError, FaultId, Harm, MAX_FAULTS, PacketType, Way};
+pub use faults::{Fault, FaultError, FaultId, Harm, MAX_FAULTS, PacketType, Packets, Way};
 pub use flapping::Flapping;
 pub use listener::{Address, CertificateUser};
 pub use local::{

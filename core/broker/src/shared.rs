@@ -72,12 +72,14 @@ pub(crate) enum Parcel {
     Report,
     /// The counters of another shard, which the first one asked for.
     Reported(Box<Stats>),
+    /// There is a retained message that expires.
+    Expiring,
     /// Somebody waits until this shard has caught up with its clock.
     CatchUp(CatchUp),
     /// A fault happens to the connections of a client, or to all; how many there are is wanted.
     Strike(Option<Box<str>>, Strike, SyncSender<usize>),
-    /// Faults were lifted.
-    Release,
+    /// Faults were lifted, some or all.
+    Release(bool),
     /// End.
     Stop,
 }
@@ -270,6 +272,10 @@ impl Shared {
             };
             if let Applied::Full(..) = op.apply(&mut self.retained.lock(), now) {
                 return Err(PublishError::Full);
+            }
+            if message.expires() != Time::NEVER {
+                // Without the shard nobody is there to keep it for either.
+                let _ = self.mailboxes[0].send(Parcel::Expiring);
             }
         }
         for (shard, mailbox) in self.mailboxes.iter().enumerate() {

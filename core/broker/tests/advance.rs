@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use support::{ANY_PORT, broker, publish, spread, start, subscribe};
 use ternmq_broker::{Broker, Config, DelayedLimits, Topics};
+use ternmq_protocol::Message;
+use ternmq_protocol::codec::{PropertiesBuf, PropertyId, QoS, Value};
 use ternmq_test_broker_wire::RawPeer;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -99,6 +101,20 @@ fn messages_expire_and_delayed_ones_are_published() {
     broker.advance(Duration::from_secs(1200));
     peer.expect("PUBLISH topic=later payload=now")
         .expect("after half an hour");
+}
+
+#[test]
+fn what_this_process_has_retained_expires_like_anything_else() {
+    let broker = broker();
+    let mut expires = PropertiesBuf::default();
+    let expiry = Value::FourByteInteger(60);
+    let pushed = expires.push(PropertyId::MessageExpiryInterval, expiry);
+    pushed.expect("a property");
+    let (qos, now) = (QoS::AtMostOnce, broker.now());
+    let message = Message::new("t", b"x", qos, true, expires.get(), now).expect("a message");
+    assert_eq!(broker.publish(&message), Ok(()));
+    broker.advance(Duration::from_secs(60));
+    assert_eq!(broker.stats().retained_expired, 1);
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn of(client_id: &str, way: Way, packet: PacketType, harm: Harm) -> Fault {
     Fault {
         client_id: Some(client_id.into()),
         way: Some(way),
-        packet: Some(packet),
+        packets: packet.into(),
         ..Fault::of_all(harm)
     }
 }
@@ -243,7 +243,9 @@ fn who_has_vanished_is_missed_only_by_its_keep_alive() {
     broker.advance(Duration::from_secs(91));
     watcher.expect("PUBLISH payload=gone").expect("the will");
     // The broker has given the other one up as well, and that one sees nothing of it.
-    support::until(&broker, |stats| stats.mqtt.connections == 1);
+    let fault = broker.inject(Fault::of_all(Harm::Hold));
+    assert!(broker.lift(fault.expect("faults are on")));
+    assert!(broker.client("d").is_none());
     broker.lift_all();
     waits.expect_close().expect("and no word before");
 }
@@ -321,8 +323,14 @@ fn a_stop_lifts_all_faults() {
     held.send("PINGREQ").expect("sent");
     assert!(broker.wait_for_hits(hold, 1, PATIENCE));
     assert_eq!(broker.vanish(Some("vanished")), Ok(1));
+    // Given up, and not gone yet.
+    let mut dying = enter(&broker, "CONNECT client_id=dying keep_alive=10");
+    assert_eq!(broker.vanish(Some("dying")), Ok(1));
+    broker.advance(Duration::from_secs(20));
+    assert!(broker.client("dying").is_none());
     let begun = Instant::now();
     broker.stop().expect("no failure");
+    dying.expect_close().expect("closed");
     assert!(begun.elapsed() < Duration::from_secs(1));
     held.read_to_end().expect("closed");
     vanished.expect_close().expect("closed");

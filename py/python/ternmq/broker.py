@@ -1,15 +1,27 @@
 """A broker inside this process: for tests, tools and small systems."""
 
+from collections.abc import Mapping
+from datetime import timedelta
+from os import PathLike, fspath
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
+from ._broker_options import Certificate, TlsFiles, listeners_of, throw_away
+from ._broker_values import ClientInfo
+from ._faults import Fault, Faults
 from ._ternmq import RunningBroker
 
-__all__ = ["Broker"]
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+__all__ = ["Broker", "ClientInfo", "Fault"]
+
+Buffer = bytes | bytearray | memoryview
+User = Mapping[str, str] | list[tuple[str, str]]
 
 
-class Broker:
-    """An MQTT broker on threads of its own, none of which runs Python.
+class Broker(Faults):
+    """An MQTT broker on threads of its own.
 
         with ternmq.Broker() as broker:
             print(broker.url)
@@ -17,21 +29,56 @@ class Broker:
     `async with` does the same without blocking the event loop. It listens when the block is
     entered, and is gone, with its connections, when the block is left.
 
-    `port` 0 takes a free one. `host` is an IP address of this machine. There are no user names: who
-    connects is let in when `anonymous` is true, which it is by itself only for 127.0.0.0/8 and ::1.
-    `shards`: threads, 0 for one per core.
+    `port` 0 takes a free one, None listens on no TCP port without TLS; `host` is an IP address of this
+    machine. `tls` listens for TLS as well, on `tls_port`: True makes a throw-away certificate, which
+    `client_context()` trusts; or the names of two PEM files, certificate and key, and of a third one if
+    clients have to show a certificate that is signed by what is in it. `ws` listens for WebSockets on
+    `ws_port`, and with `tls` on `wss_port`, path `/mqtt`. `unix`: the file of a Unix socket.
+
+    `users`: names and passwords. Who names a user has to be it; with users nobody else is let in,
+    unless `anonymous` is true. Without users `anonymous` is true by itself for 127.0.0.0/8 and ::1.
+
+    `folder`: where sessions and retained messages are kept over a stop. `shards`: threads, 0 for one
+    per core. `limits`: `connections`, `sessions`, `connect_timeout` (seconds), `keep_alive` (seconds,
+    at most), `packet_size`, `receive_maximum`, `inflight`, `topic_aliases`, `session_expiry` (seconds, at most),
+    `subscriptions` (of each session), `queue_messages` and `queue_bytes` (of each session),
+    `retained_messages` and `retained_bytes`. `faults`: whether things may be made to go wrong, which
+    costs a look at the length of each packet.
     """
 
     def __init__(
         self,
-        port: int = 0,
+        port: int | None = 0,
         host: str = "127.0.0.1",
         *,
+        tls: bool | TlsFiles | None = None,
+        tls_port: int = 0,
+        ws: bool = False,
+        ws_port: int = 0,
+        wss_port: int = 0,
+        unix: str | PathLike[str] | None = None,
+        users: Mapping[str, str] | None = None,
         anonymous: bool | None = None,
-        shards: int = 0,
+        shards: int = 1,
+        folder: str | PathLike[str] | None = None,
+        limits: Mapping[str, int] | None = None,
+        faults: bool = True,
     ) -> None:
         local = host == "::1" or host.startswith("127.")
-        self._arguments = (host, port, local if anonymous is None else anonymous, shards)
+        self._tls, self._host = tls or None, host
+        self._certificate: Certificate | None = None
+        self._options: dict[str, Any] = {
+            "listeners": listeners_of(
+                host, port, tls_port if tls else None, ws_port if ws else None,
+                wss_port if ws and tls else None, unix,
+            ),
+            "anonymous": (local and not users) if anonymous is None else anonymous,
+            "shards": shards,
+            "users": list((users or {}).items()),
+            "folder": None if folder is None else fspath(folder),
+            "limits": list((limits or {}).items()),
+            "faults": faults,
+        }
         self._running: RunningBroker | None = None
 
     def start(self) -> None:
@@ -41,7 +88,12 @@ class Broker:
         """
         if self._running is not None:
             raise RuntimeError("the broker is running")
-        self._running = RunningBroker(*self._arguments)
+        if self._tls and self._certificate is None:
+            self._certificate = (
+                throw_away(self._host) if self._tls is True else Certificate.of_files(self._tls)
+            )
+        certificate = None if self._certificate is None else self._certificate.for_server()
+        self._running = RunningBroker({**self._options, "certificate": certificate})
 
     def stop(self) -> None:
         """Stops it: clients are told, and get up to two seconds to read what is being sent to them.
@@ -50,28 +102,82 @@ class Broker:
         if running is not None:
             running.stop()
 
+    def restart(self, keep_sessions: bool = True) -> None:
+        """Stops it and starts it again on the same addresses: with all sessions, their queues and the
+        retained messages, as of a broker that was stopped in order, or without, as of one that had
+        kept nothing. Faults are over, and its clock shows real time again: what is left of a
+        session's expiry stays."""
+        self._started().restart(keep_sessions)
+
     @property
-    def port(self) -> int:
-        """The TCP port it listens on."""
-        return self._started().port
+    def time(self) -> "Time":
+        """Its clock, which a test may move ahead."""
+        return Time(self)
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """Where clients on this machine connect, by scheme: mqtt, mqtts, ws, wss, unix."""
+        return {url.partition("://")[0]: url for url in self._started().urls}
 
     @property
     def url(self) -> str:
-        """What a client on this machine connects to: mqtt://127.0.0.1:PORT."""
-        return self._started().url
+        """The first of them: mqtt://127.0.0.1:PORT, unless `port` is None."""
+        return self._started().urls[0]
+
+    @property
+    def port(self) -> int:
+        """The TCP port of `url`."""
+        return int(self.url.removesuffix("/mqtt").rpartition(":")[2])
+
+    @property
+    def ca(self) -> str:
+        """Who has signed its throw-away certificate, as PEM: for clients that take a file of it."""
+        if self._tls is not True:
+            raise RuntimeError("the broker has no throw-away certificate: tls=True makes one")
+        self._started()
+        assert self._certificate is not None
+        return self._certificate.authority
+
+    def client_context(self) -> "SSLContext":
+        """A context for TLS clients that trusts its throw-away certificate, and nothing else."""
+        from ssl import PROTOCOL_TLS_CLIENT, SSLContext
+
+        context = SSLContext(PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(cadata=self.ca)
+        return context
 
     def publish(
         self,
         topic: str,
-        payload: str | bytes | bytearray | memoryview = b"",
+        payload: str | Buffer = b"",
         qos: int = 0,
         retain: bool = False,
+        *,
+        expiry: int | None = None,
+        content_type: str | None = None,
+        response_topic: str | None = None,
+        correlation_data: bytes | None = None,
+        user: User | None = None,
+        payload_format: int | None = None,
     ) -> None:
         """Publishes without a client. Does not wait for anyone.
 
         Raises QueueFullError when the broker is too busy to take it.
         """
-        self._started().publish(topic, payload, qos, retain)
+        self._started().publish(
+            topic, payload, qos, retain, expiry, content_type, response_topic,
+            correlation_data, user, payload_format,
+        )
+
+    def clients(self) -> dict[str, ClientInfo]:
+        """Its sessions by client identifier, of clients that are connected and of those that are away."""
+        all = [ClientInfo(**client) for client in self._started().clients()]
+        return {client.client_id: client for client in all}
+
+    def stats(self) -> dict[str, int]:
+        """Counters since it started, and how many there are now of `connections`, `connected`,
+        `sessions`, `subscriptions` and `queued`."""
+        return self._started().stats()
 
     def __enter__(self) -> Self:
         self.start()
@@ -106,3 +212,20 @@ class Broker:
         if self._running is None:
             raise RuntimeError("the broker is not running")
         return self._running
+
+
+class Time:
+    """The clock of a broker, which a test may move ahead."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    def advance(
+        self, seconds: float = 0, *, minutes: float = 0, hours: float = 0, days: float = 0
+    ) -> None:
+        """Moves the clock ahead, as if so much time had passed in which no client said anything: keep
+        alives, sessions, delayed wills and messages, and what expires take their turn in the order of
+        their deadlines. That is done when this returns; what clients are told of it is on its way.
+        Real time goes on as well. Raises ValueError for less than nothing."""
+        by = timedelta(seconds=seconds, minutes=minutes, hours=hours, days=days)
+        self._broker._started().advance(by.total_seconds())

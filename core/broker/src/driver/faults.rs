@@ -55,10 +55,10 @@ impl Struck {
 
 impl Shared {
     /// Faults were lifted: what has waited for that goes on.
-    pub(crate) fn release(&self) {
+    pub(crate) fn release(&self, all: bool) {
         for mailbox in &self.mailboxes {
             // A shard that has ended has no connections.
-            let _ = mailbox.send(Parcel::Release);
+            let _ = mailbox.send(Parcel::Release(all));
         }
     }
 
@@ -118,10 +118,21 @@ impl Driver {
         }
     }
 
-    /// Faults were lifted: all that waits goes on, and what has vanished and was given up goes.
-    pub(super) fn release(&mut self) {
-        if let Some(struck) = &mut self.struck {
-            struck.vanished.clear();
+    /// Faults were lifted: what waits for that goes on. When it was all of them, what has vanished and was
+    /// given up goes.
+    pub(super) fn release(&mut self, all: bool) {
+        if all {
+            let given_up = self.slots.iter().filter(|(_, slot)| {
+                let layer = slot.stream.layer::<Faulty>();
+                slot.closing && layer.is_some_and(Faulty::has_vanished)
+            });
+            let given_up: Vec<ConnId> = given_up.map(|(conn, _)| conn).collect();
+            for conn in given_up {
+                self.close(conn);
+            }
+            if let Some(struck) = &mut self.struck {
+                struck.vanished.clear();
+            }
         }
         self.end_waits();
     }

@@ -172,6 +172,13 @@ impl Driver {
         self.sweep_at = Some(self.shared.time(Instant::now()));
     }
 
+    /// The same, when nobody has looked for expired ones so far.
+    fn sweep_in_time(&mut self) {
+        if self.sweep_at.is_none() {
+            self.sweep_at = Some(self.now.after(SWEEP_EVERY_MS));
+        }
+    }
+
     /// What is left when the broker has stopped.
     pub(crate) fn into_remains(mut self) -> Remains {
         let empty = Shard::new(ShardConfig::default());
@@ -340,8 +347,9 @@ impl Driver {
                 let _ = self.shared.mailboxes[0].send(report);
             }
             Parcel::Reported(stats) => self.reported(&stats),
+            Parcel::Expiring => self.sweep_in_time(),
             Parcel::Strike(who, strike, reply) => self.strike(who.as_deref(), strike, &reply),
-            Parcel::Release => self.release(),
+            Parcel::Release(all) => self.release(all),
             Parcel::CatchUp(question) => self.catch_up(question),
             Parcel::Stop => self.stop(),
         }
@@ -386,7 +394,7 @@ impl Driver {
             self.accepting.close();
             if let Some(faults) = &self.shared.faults {
                 faults.lift_all();
-                self.release();
+                self.release(true);
             }
             self.look_at_peers();
             self.shard.shutdown(self.now, &mut self.out);

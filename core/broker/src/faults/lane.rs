@@ -379,7 +379,7 @@ mod tests {
         let faults = Faults::new(Arc::new(SteadyClock::start()));
         let drop = Fault {
             client_id: Some("me".into()),
-            packet: Some(PacketType::PingReq),
+            packets: PacketType::PingReq.into(),
             ..Fault::of_all(Harm::Drop)
         };
         faults.inject(drop).unwrap();

@@ -36,14 +36,50 @@ pub struct Fault {
     pub client_id: Option<Box<str>>,
     /// Which way the packets go; `None`: both.
     pub way: Option<Way>,
-    /// Which packets; `None`: all.
-    pub packet: Option<PacketType>,
+    /// Which packets.
+    pub packets: Packets,
     /// So many of these packets pass before it begins.
     pub after: u64,
     /// It happens to so many packets; `None`: until it is lifted.
     pub times: Option<u64>,
     /// What happens.
     pub harm: Harm,
+}
+
+/// Types of packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packets(u16);
+
+impl Packets {
+    /// Every type.
+    pub const ALL: Self = Self(u16::MAX);
+
+    /// None of them: a beginning for a list.
+    pub const NONE: Self = Self(0);
+
+    /// These and one more.
+    #[must_use]
+    pub const fn and(self, packet: PacketType) -> Self {
+        Self(self.0 | 1 << packet as u8)
+    }
+
+    /// Whether this type is among them.
+    #[must_use]
+    pub const fn contain(self, packet: PacketType) -> bool {
+        self.0 & 1 << packet as u8 != 0
+    }
+}
+
+impl From<PacketType> for Packets {
+    fn from(packet: PacketType) -> Self {
+        Self::NONE.and(packet)
+    }
+}
+
+impl FromIterator<PacketType> for Packets {
+    fn from_iter<I: IntoIterator<Item = PacketType>>(packets: I) -> Self {
+        packets.into_iter().fold(Self::NONE, Self::and)
+    }
 }
 
 /// Which way a packet goes, as the broker sees it.
@@ -83,13 +119,13 @@ pub enum Harm {
     /// behind a cable that was pulled. Not even the end of either side is seen by the other.
     Vanish,
     /// The client is not let in, for this reason: means CONNECT packets alone, whatever
-    /// [`Fault::packet`] says. Before MQTT 5.0 the reason becomes the return code that is nearest.
+    /// [`Fault::packets`] says. Before MQTT 5.0 the reason becomes the return code that is nearest.
     Refuse(ReasonCode),
 }
 
-/// Names a fault that was injected.
+/// Names a fault that was injected: a number that no other fault of the broker has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct FaultId(pub(crate) u64);
+pub struct FaultId(pub u64);
 
 /// Why a fault was not injected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +154,7 @@ impl Fault {
         Self {
             client_id: None,
             way: None,
-            packet: None,
+            packets: Packets::ALL,
             after: 0,
             times: None,
             harm,
@@ -143,7 +179,7 @@ impl Broker {
         let faults = self.shared.faults.as_ref();
         let lifted = faults.is_some_and(|faults| faults.lift(fault));
         if lifted {
-            self.shared.release();
+            self.shared.release(false);
         }
         lifted
     }
@@ -152,7 +188,7 @@ impl Broker {
     pub fn lift_all(&self) {
         if let Some(faults) = &self.shared.faults {
             faults.lift_all();
-            self.shared.release();
+            self.shared.release(true);
         }
     }
 

@@ -174,7 +174,7 @@ impl Fault {
     fn means(&self, seen: Seen<'_>) -> bool {
         self.is_for(seen.client_id)
             && self.way.is_none_or(|way| way == seen.way)
-            && self.packet.is_none_or(|packet| packet == seen.packet)
+            && self.packets.contain(seen.packet)
     }
 
     fn is_for(&self, client_id: Option<&str>) -> bool {

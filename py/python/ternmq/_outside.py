@@ -1,0 +1,56 @@
+"""A broker that somebody else runs, in the place of an embedded one."""
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from .blocking import Client
+from .broker import Broker
+
+__all__ = ["OutsideBroker"]
+
+
+class OutsideBroker:
+    """What the fixtures of `ternmq.pytest_plugin` give when TERNMQ_TEST_BROKER names a broker: where it
+    is, and `publish`. A test that asks for more of `ternmq.Broker` is skipped."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._client = Client(url)
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """The URL, by its scheme."""
+        return {urlsplit(self.url).scheme: self.url}
+
+    @property
+    def port(self) -> int:
+        """The port of its URL."""
+        parts = urlsplit(self.url)
+        return parts.port or {"mqtts": 8883, "ws": 80, "wss": 443}.get(parts.scheme, 1883)
+
+    @property
+    def publish(self) -> Callable[..., object]:
+        """As `ternmq.Broker.publish`."""
+        if not self._client.connected:
+            self._client.connect()
+        return self._client.publish
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._client.disconnect()
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_") and hasattr(Broker, name):
+            from pytest import skip
+
+            skip(f"Broker.{name} needs a broker of the test's own")
+        raise AttributeError(name)

@@ -1,0 +1,193 @@
+//! What a broker is started with, as Python names it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use ternmq_broker::auth::{Credentials, Hash, MIN_ITERATIONS, User};
+use ternmq_broker::store::{FolderStore, MemoryStore, Store, StoreError};
+use ternmq_broker::tls::{ClientCertificates, Identity, KeySource, PemSource, Roots};
+use ternmq_broker::tls::{TlsServerOptions, TlsVersion};
+use ternmq_broker::websocket::WebSocketServer;
+use ternmq_broker::{Address, Config, ListenerConfig};
+
+/// Everything but what Python is called for.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub(crate) struct Options {
+    listeners: Vec<Listener>,
+    anonymous: bool,
+    shards: usize,
+    certificate: Option<Certificate>,
+    users: Vec<(String, String)>,
+    folder: Option<PathBuf>,
+    limits: Vec<(String, u64)>,
+    faults: bool,
+}
+
+/// One listener.
+#[derive(FromPyObject)]
+enum Listener {
+    /// Scheme, host, port.
+    Ip(String, String, u16),
+    /// The file, its permissions.
+    Unix(PathBuf, u32),
+}
+
+/// Certificate, key and, if clients have to show one, who signs theirs: all PEM.
+type Certificate = (Vec<u8>, Vec<u8>, Option<Vec<u8>>);
+
+impl Options {
+    /// Whether what it holds outlives the process.
+    pub(crate) fn keeps_files(&self) -> bool {
+        self.folder.is_some()
+    }
+
+    /// The configuration, with a store in any case: a broker that is started again may want it.
+    pub(crate) fn config(self) -> PyResult<Config> {
+        let mut config = Config {
+            shards: self.shards,
+            faults: self.faults,
+            ..Config::default()
+        };
+        for listener in &self.listeners {
+            config.listeners.push(self.listener(listener)?);
+        }
+        config.users = self.users.iter().map(user).collect::<PyResult<_>>()?;
+        for (name, value) in &self.limits {
+            set_limit(&mut config, name, *value)?;
+        }
+        config.store = Some(match &self.folder {
+            Some(folder) => Arc::new(FolderStore::open(folder).map_err(store_error)?),
+            None => Arc::new(MemoryStore::new()),
+        });
+        if self.folder.is_none() {
+            // Memory is gone with the process: there is nothing to be had from saving while it runs.
+            config.save_interval = None;
+        }
+        Ok(config)
+    }
+
+    fn listener(&self, listener: &Listener) -> PyResult<ListenerConfig> {
+        let anonymous = self.anonymous;
+        let (scheme, host, port) = match listener {
+            Listener::Ip(scheme, host, port) => (scheme.as_str(), host, *port),
+            Listener::Unix(path, mode) => {
+                return Ok(ListenerConfig {
+                    anonymous,
+                    ..ListenerConfig::unix(path, *mode)
+                });
+            }
+        };
+        let host: IpAddr = host.parse().map_err(|_| {
+            PyValueError::new_err(format!("host must be an IP address, not {host:?}"))
+        })?;
+        let mut config = ListenerConfig {
+            anonymous,
+            ..ListenerConfig::anonymous(SocketAddr::new(host, port))
+        };
+        if matches!(scheme, "ws" | "wss") {
+            config.websocket = Some(WebSocketServer::default());
+        }
+        if matches!(scheme, "mqtts" | "wss") {
+            config.tls = Some(self.tls()?);
+        }
+        Ok(config)
+    }
+
+    fn tls(&self) -> PyResult<TlsServerOptions> {
+        let certificate = self.certificate.as_ref();
+        let (chain, key, clients) =
+            certificate.ok_or_else(|| PyValueError::new_err("TLS needs a certificate"))?;
+        let mut options = TlsServerOptions::new(Identity {
+            chain: PemSource::Bytes(chain.clone()),
+            key: KeySource::Pem(PemSource::Bytes(key.clone())),
+        });
+        options.min_version = TlsVersion::V1_2;
+        // Whoever speaks HTTP for its WebSocket says so.
+        options.alpn.clear();
+        if let Some(roots) = clients {
+            options.clients = ClientCertificates::Required(vec![Roots::Pem(roots.clone())]);
+        }
+        Ok(options)
+    }
+}
+
+/// The addresses that a broker got, so that it listens on the same ones when it starts again.
+pub(crate) fn keep_addresses(config: &mut Config, bound: &[SocketAddr]) {
+    let mut bound = bound.iter();
+    for listener in &mut config.listeners {
+        if let Address::Ip(address) = &mut listener.address
+            && let Some(bound) = bound.next()
+        {
+            *address = *bound;
+        }
+    }
+}
+
+/// Forgets what a store holds.
+pub(crate) fn wipe(config: &mut Config, folder: bool) -> Result<(), StoreError> {
+    match &config.store {
+        Some(store) if folder => {
+            let owner = store.open(ternmq_protocol::broker::record::NodeId(1))?;
+            store.save(owner)?.commit()
+        }
+        _ => {
+            let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+            config.store = Some(store);
+            Ok(())
+        }
+    }
+}
+
+/// With the fewest iterations: whoever can read this process has the password itself.
+fn user((name, password): &(String, String)) -> PyResult<User> {
+    let credentials = Credentials::new(Hash::Sha256, password, MIN_ITERATIONS);
+    let credentials =
+        credentials.map_err(|e| PyValueError::new_err(format!("users: {name:?}: {e}")))?;
+    Ok(User {
+        name: name.clone(),
+        credentials: vec![credentials],
+    })
+}
+
+/// The limits that tests come to. The others have the defaults of a server.
+fn set_limit(config: &mut Config, name: &str, value: u64) -> PyResult<()> {
+    let (session, limits) = (&mut config.session, &mut config.limits);
+    match name {
+        "connections" => limits.connections = number(name, value)?,
+        "sessions" => session.sessions = number(name, value)?,
+        "connect_timeout" => session.connect_timeout_ms = value.saturating_mul(1_000),
+        "keep_alive" => session.keep_alive = number(name, value)?,
+        "packet_size" => {
+            session.packet_size = number(name, value)?;
+            session.connect_size = session.connect_size.min(session.packet_size);
+        }
+        "receive_maximum" => session.receive_maximum = number(name, value)?,
+        "inflight" => session.inflight = number(name, value)?,
+        "topic_aliases" => session.topic_aliases = number(name, value)?,
+        "session_expiry" => session.session_expiry = number(name, value)?,
+        "subscriptions" => session.subscriptions = number(name, value)?,
+        "queue_messages" => session.queue.items = number(name, value)?,
+        "queue_bytes" => session.queue.bytes = number(name, value)?,
+        "retained_messages" => limits.retained.messages = number(name, value)?,
+        "retained_bytes" => limits.retained.bytes = number(name, value)?,
+        _ => {
+            return Err(PyValueError::new_err(format!(
+                "limits: there is no {name:?}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn number<N: TryFrom<u64>>(name: &str, value: u64) -> PyResult<N> {
+    N::try_from(value)
+        .map_err(|_| PyValueError::new_err(format!("limits: {name} can't be {value}")))
+}
+
+pub(crate) fn store_error(error: StoreError) -> PyErr {
+    pyo3::exceptions::PyOSError::new_err(error.to_string())
+}

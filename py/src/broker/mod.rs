@@ -1,0 +1,295 @@
+//! The embedded broker. It runs on threads of its own, which touch Python only to ask what the
+//! application wants to be asked.
+
+mod certificate;
+mod clients;
+mod config;
+mod faults;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, Instant};
+
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use ternmq_broker::{
+    Address, Broker, Config, FaultError, FaultId, PublishError, StartError, StopError,
+};
+use ternmq_protocol::{EncodeError, Message as Shared};
+
+use crate::bytes::Payload;
+use crate::errors;
+use crate::gil;
+use crate::message::qos_of;
+use crate::properties::PublishProperties;
+use crate::wait::{in_slices, seconds};
+
+pub(crate) use certificate::make_certificate;
+
+/// A broker that runs until `stop` or until the object is gone.
+#[pyclass(frozen, module = "ternmq._ternmq")]
+pub(crate) struct RunningBroker {
+    /// Shared by whoever uses the broker; changed by start and stop alone.
+    broker: RwLock<Option<Broker>>,
+    /// With the addresses that it has got.
+    config: Mutex<Config>,
+    keeps_files: bool,
+    process: u32,
+}
+
+#[pymethods]
+impl RunningBroker {
+    /// Listens when it returns.
+    #[new]
+    fn start(py: Python<'_>, options: config::Options) -> PyResult<Self> {
+        let keeps_files = options.keeps_files();
+        let (mut config, broker) = gil::released(py, || {
+            let config = options.config()?;
+            let broker = Broker::start(config.clone()).map_err(start_error)?;
+            Ok::<_, PyErr>((config, broker))
+        })?;
+        config::keep_addresses(&mut config, broker.local_addrs());
+        Ok(Self {
+            broker: Some(broker).into(),
+            config: config.into(),
+            keeps_files,
+            process: std::process::id(),
+        })
+    }
+
+    /// Where it listens, as URLs for clients of this machine, in the order of the options.
+    #[getter]
+    fn urls(&self) -> Vec<String> {
+        let config = self.config();
+        let url = |listener: &ternmq_broker::ListenerConfig| {
+            let secure = listener.tls.is_some();
+            match (&listener.address, listener.websocket.is_some()) {
+                (Address::Unix { path, .. }, _) => format!("unix://{}", path.display()),
+                (Address::Ip(at), false) if secure => format!("mqtts://{}", reachable(*at)),
+                (Address::Ip(at), false) => format!("mqtt://{}", reachable(*at)),
+                (Address::Ip(at), true) if secure => format!("wss://{}/mqtt", reachable(*at)),
+                (Address::Ip(at), true) => format!("ws://{}/mqtt", reachable(*at)),
+            }
+        };
+        config.listeners.iter().map(url).collect()
+    }
+
+    /// Publishes without a client.
+    #[allow(clippy::too_many_arguments)]
+    fn publish(
+        &self,
+        py: Python<'_>,
+        topic: &str,
+        payload: Payload<'_>,
+        qos: u8,
+        retain: bool,
+        expiry: Option<u32>,
+        content_type: Option<&str>,
+        response_topic: Option<&str>,
+        correlation_data: Option<&[u8]>,
+        user: Option<Bound<'_, PyAny>>,
+        payload_format: Option<u8>,
+    ) -> PyResult<()> {
+        let publish = PublishProperties {
+            expiry,
+            content_type,
+            response_topic,
+            correlation_data,
+            user,
+            payload_format,
+        };
+        let (properties, qos) = (publish.encode()?, qos_of(qos)?);
+        let payload = payload.as_slice();
+        let published = self.with(py, |broker| {
+            let now = broker.now();
+            let message = Shared::new(topic, payload, qos, retain, properties.get(), now)?;
+            Ok(broker.publish(&message))
+        })?;
+        let invalid = |e: EncodeError| PyValueError::new_err(e.to_string());
+        match published.map_err(invalid)? {
+            Ok(()) => Ok(()),
+            Err(error @ PublishError::Full) => Err(errors::raise(py, "QueueFullError", error)),
+            Err(error @ PublishError::Stopped) => Err(PyRuntimeError::new_err(error.to_string())),
+        }
+    }
+
+    /// Moves its clock ahead.
+    fn advance(&self, py: Python<'_>, seconds: f64) -> PyResult<()> {
+        let by = Duration::try_from_secs_f64(seconds)
+            .map_err(|_| PyValueError::new_err("time goes forward, by a number of seconds"))?;
+        self.with(py, |broker| broker.advance(by))
+    }
+
+    /// Some of its counters.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        clients::stats(py, &self.with(py, Broker::stats)?)
+    }
+
+    /// Its sessions, as dicts.
+    fn clients<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        let all = self.with(py, clients::all)?;
+        all.iter()
+            .map(|client| clients::to_dict(py, client))
+            .collect()
+    }
+
+    /// Stops it and starts it again on the same addresses.
+    fn restart(&self, py: Python<'_>, keep_sessions: bool) -> PyResult<()> {
+        self.check_process(py)?;
+        gil::released(py, || {
+            let mut broker = self.broker.write().unwrap_or_else(PoisonError::into_inner);
+            let running = broker.take();
+            let running = running.ok_or_else(|| PyRuntimeError::new_err(NOT_RUNNING))?;
+            running.stop().map_err(stop_error)?;
+            let mut config = self.config();
+            if !keep_sessions {
+                config::wipe(&mut config, self.keeps_files).map_err(config::store_error)?;
+            }
+            *broker = Some(Broker::start(config.clone()).map_err(start_error)?);
+            Ok(())
+        })
+    }
+
+    /// Stops it and waits until every thread has ended and every descriptor is closed; nothing when
+    /// it was stopped before.
+    fn stop(&self, py: Python<'_>) -> PyResult<()> {
+        self.check_process(py)?;
+        let stopped = gil::released(py, || self.take().map(Broker::stop));
+        match stopped {
+            Some(Err(failure)) => Err(stop_error(failure)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets something go wrong; see `Faults` in Python. Returns its number.
+    #[allow(clippy::too_many_arguments)]
+    fn inject(
+        &self,
+        py: Python<'_>,
+        client_id: Option<&str>,
+        way: Option<&str>,
+        packets: Vec<u8>,
+        after: u64,
+        times: Option<u64>,
+        harm: (String, f64, u8),
+    ) -> PyResult<u64> {
+        let fault = faults::fault(client_id, way, &packets, after, times, &harm)?;
+        let injected = self.with(py, |broker| broker.inject(fault))?;
+        injected.map(|id| id.0).map_err(fault_error)
+    }
+
+    /// Ends a fault, or all.
+    fn lift(&self, py: Python<'_>, fault: Option<u64>) -> PyResult<()> {
+        self.with(py, |broker| match fault {
+            Some(fault) => drop(broker.lift(FaultId(fault))),
+            None => broker.lift_all(),
+        })
+    }
+
+    /// How often a fault has happened; None when it was lifted.
+    fn hits(&self, py: Python<'_>, fault: u64) -> PyResult<Option<u64>> {
+        self.with(py, |broker| broker.hits(FaultId(fault)))
+    }
+
+    /// Waits until a fault has happened so often; false when it has not.
+    fn wait_for_hits(
+        &self,
+        py: Python<'_>,
+        fault: u64,
+        hits: u64,
+        timeout: Option<f64>,
+    ) -> PyResult<bool> {
+        let timeout = seconds(timeout)?;
+        let happened = in_slices(py, timeout, |until| {
+            let broker = self.broker();
+            let broker = broker.as_ref()?;
+            let left = until.saturating_duration_since(Instant::now());
+            broker
+                .wait_for_hits(FaultId(fault), hits, left)
+                .then_some(())
+        })?;
+        Ok(happened.is_some())
+    }
+
+    /// Ends connections without a word, or lets them vanish; how many there were.
+    fn strike(&self, py: Python<'_>, client_id: Option<&str>, vanish: bool) -> PyResult<usize> {
+        let struck = self.with(py, |broker| match vanish {
+            true => broker.vanish(client_id),
+            false => broker.cut(client_id),
+        })?;
+        struck.map_err(fault_error)
+    }
+}
+
+const NOT_RUNNING: &str = "the broker is not running";
+
+impl RunningBroker {
+    fn with<R: Send>(&self, py: Python<'_>, work: impl FnOnce(&Broker) -> R + Send) -> PyResult<R> {
+        self.check_process(py)?;
+        let result = gil::released(py, || self.broker().as_ref().map(work));
+        result.ok_or_else(|| PyRuntimeError::new_err(NOT_RUNNING))
+    }
+
+    fn check_process(&self, py: Python<'_>) -> PyResult<()> {
+        let text = "the broker runs in the process that forked";
+        errors::check_process(py, self.process, text)
+    }
+
+    fn take(&self) -> Option<Broker> {
+        let mut broker = self.broker.write().unwrap_or_else(PoisonError::into_inner);
+        broker.take()
+    }
+
+    fn broker(&self) -> RwLockReadGuard<'_, Option<Broker>> {
+        self.broker.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn config(&self) -> MutexGuard<'_, Config> {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for RunningBroker {
+    fn drop(&mut self) {
+        let broker = self.take();
+        if self.process == std::process::id() {
+            Python::attach(|py| gil::released(py, || drop(broker)));
+        } else {
+            std::mem::forget(broker);
+        }
+    }
+}
+
+/// An address that a client of this machine can connect to.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let host = match (address.ip().is_unspecified(), address.ip()) {
+        (false, host) => host,
+        (true, IpAddr::V4(_)) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        (true, IpAddr::V6(_)) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+    };
+    SocketAddr::new(host, address.port())
+}
+
+fn fault_error(error: FaultError) -> PyErr {
+    PyRuntimeError::new_err(error.to_string())
+}
+
+fn stop_error(error: StopError) -> PyErr {
+    PyRuntimeError::new_err(error.to_string())
+}
+
+fn start_error(error: StartError) -> PyErr {
+    match &error {
+        StartError::Config(_)
+        | StartError::Users(_)
+        | StartError::Ban(..)
+        | StartError::Tls(..) => PyValueError::new_err(error.to_string()),
+        StartError::Listen(_, cause) | StartError::System(cause) => match cause.raw_os_error() {
+            // With the number Python makes it the right subclass, such as PermissionError.
+            Some(number) => PyOSError::new_err((number, error.to_string())),
+            None => PyOSError::new_err(error.to_string()),
+        },
+        StartError::Store(_) => PyOSError::new_err(error.to_string()),
+    }
+}
