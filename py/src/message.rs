@@ -37,6 +37,17 @@ impl Message {
         }
     }
 
+    /// One that did not come over a connection.
+    pub(crate) fn of(shared: Shared, retain: bool) -> Self {
+        Self {
+            qos: shared.qos(),
+            shared,
+            retain,
+            dup: false,
+            subscription_ids: SubscriptionIds::None,
+        }
+    }
+
     fn text(&self, id: PropertyId) -> Option<&str> {
         self.shared.properties().text(id)
     }

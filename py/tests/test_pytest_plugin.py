@@ -40,30 +40,43 @@ def test_one_for_all_2(mqtt_broker_session, mqtt_client):
     with mqtt_client.subscribe("kept") as kept:
         assert kept.get(10).payload == str(mqtt_broker_session.port).encode()
 
-def test_a_broker_that_is_stopped_by_the_test(mqtt_broker, mqtt_client):
+def test_a_broker_that_is_stopped_by_the_test(mqtt_broker, mqtt_client, mqtt_capture):
+    mqtt_client.publish("t", b"x", qos=1)
     mqtt_broker.stop()
+    assert mqtt_capture.payloads() == [b"x"]
+
+def test_what_is_published(mqtt_broker, mqtt_capture, mqtt_client):
+    mqtt_broker.publish("a/1", b"1")
+    mqtt_client.publish("a/2", b"2", qos=1)
+    assert mqtt_capture.wait_for("a/2").payload == b"2"
+    assert mqtt_capture.payloads("a/+") == [b"1", b"2"]
+    mqtt_capture.clear()
+    assert mqtt_capture.messages == []
+    with pytest.raises(ternmq.MqttTimeoutError):
+        mqtt_capture.wait_for("a/1", timeout=0.01)
 """
 
 ASYNC = """
 import ternmq, pytest
 {mark}
 
-async def test_async(mqtt_broker, mqtt_client):
+async def test_async(mqtt_broker, mqtt_client, mqtt_capture):
     async with mqtt_client, mqtt_client.subscribe("a/#", 1) as messages:
         await mqtt_client.publish("a/b", b"x", qos=1)
         assert (await messages.get(10)).payload == b"x"
+        assert (await mqtt_capture.wait_for_async("a/+")).topic == "a/b"
 """
 
 
 def test_a_broker_and_a_client_for_each_test(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(BASIC)
-    run(pytester, "-p", "no:asyncio").assert_outcomes(passed=7)
+    run(pytester, "-p", "no:asyncio").assert_outcomes(passed=8)
 
 
 def test_under_xdist(pytester: pytest.Pytester) -> None:
     # Two processes may each have one broker for all of their tests.
     pytester.makepyfile(BASIC.replace("test_one_for_all", "check"))
-    run_apart(pytester, "-p", "no:asyncio", "-n", "2").assert_outcomes(passed=5)
+    run_apart(pytester, "-p", "no:asyncio", "-n", "2").assert_outcomes(passed=6)
 
 
 def test_with_pytest_asyncio(pytester: pytest.Pytester) -> None:
@@ -87,9 +100,15 @@ import pytest
 def test_it_is_that_one(mqtt_broker, mqtt_client):
     assert mqtt_broker.port == {broker.port}
     assert mqtt_broker.urls == {{"mqtt": mqtt_broker.url}}
+    mqtt_broker.publish("t", "kept", retain=True)
     with mqtt_client.subscribe("t") as messages:
         mqtt_broker.publish("t", "x")
-        assert messages.get(10).payload == b"x"
+        assert messages.get(10).payload in (b"kept", b"x")
+
+def test_what_is_published(mqtt_client, mqtt_capture):
+    mqtt_client.publish("a", b"1", qos=1)
+    assert mqtt_capture.wait_for("a").payload == b"1"
+    assert mqtt_capture.payloads() == [b"1"]
 
 def test_what_it_has_not(mqtt_broker):
     mqtt_broker.time.advance(1)
@@ -102,7 +121,7 @@ def test_what_nobody_has(mqtt_broker_session):
     with pytest.raises(AttributeError):
         mqtt_broker_session.nonsense
 """)
-    run(pytester).assert_outcomes(passed=2, skipped=2)
+    run(pytester).assert_outcomes(passed=3, skipped=2)
 
 
 def test_mistakes_are_told(pytester: pytest.Pytester) -> None:

@@ -1,8 +1,23 @@
-"""What an embedded broker tells."""
+"""What an embedded broker tells and asks, and the rules that it is given."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
 
-__all__ = ["ClientInfo"]
+from .reasons import ReasonCode
+
+__all__ = [
+    "Acting",
+    "Action",
+    "ClientInfo",
+    "Connected",
+    "Connecting",
+    "Disconnected",
+    "Rule",
+    "SessionEnded",
+    "Subscribed",
+    "Unsubscribed",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +42,133 @@ class ClientInfo:
     """Messages it has published."""
     sent: int
     """Messages sent to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Who may do what, or may not: the first rule of a list that applies decides, and what no rule allows
+    is denied. `Rule.allow("plant/%u/#")`, `Rule.deny("$SYS/#", subscribe=True)`.
+
+    In topic filters `%u` stands for the user name and `%c` for the client identifier. In names `*`
+    stands for any characters.
+    """
+
+    allows: bool
+    topics: Sequence[str] = ()
+    """Topic filters; none of them: every topic."""
+    user: str | None = None
+    """For users whose name fits; "" for clients without a user name."""
+    client: str | None = None
+    """For clients whose identifier fits."""
+    address: str | None = None
+    """For clients of this address or network, such as "10.0.0.0/8"."""
+    publish: bool = True
+    subscribe: bool = True
+    """About messages, and about subscriptions. What is allowed to be subscribed to are filters that match
+    nothing else; what is denied are all filters that match any of it."""
+    qos: Sequence[int] = (0, 1, 2)
+    retain: bool | None = None
+    """Only messages that are, or are not, to be retained."""
+
+    @classmethod
+    def allow(cls, *topics: str, **fields: Any) -> Self:
+        """One that allows; `fields` are the others."""
+        return cls(True, topics, **fields)
+
+    @classmethod
+    def deny(cls, *topics: str, **fields: Any) -> Self:
+        """One that denies."""
+        return cls(False, topics, **fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Connecting:
+    """A client that wants in."""
+
+    client_id: str
+    username: str | None
+    password: bytes | None = field(repr=False)
+    authenticated: bool
+    """It has shown by SCRAM or a certificate that it is this user."""
+    version: int
+    clean_start: bool
+    peer: str | None
+    """Its address and port."""
+    listener: int
+    """The place in `Broker.urls` of the listener it came in through."""
+    certificate: str | None
+    """The subject of its certificate."""
+    properties: Mapping[str, Any]
+    """Those of its CONNECT, by their names in the standard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acting:
+    """A client that wants to do something."""
+
+    client_id: str
+    username: str | None
+    peer: str | None
+    """Its address."""
+    listener: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What a client wants to do."""
+
+    kind: Literal["publish", "subscribe"]
+    topic: str
+    """The topic, or the topic filter without what makes it a shared subscription."""
+    qos: int
+    retain: bool
+    will: bool
+    """It is the will of a client that wants in."""
+    share: str | None
+    """The name of the group, of a shared subscription."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A client was let in."""
+
+    client_id: str
+    username: str | None
+    peer: str | None
+    version: int
+    session_present: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """The connection of a client is over."""
+
+    client_id: str
+    by: Literal["client", "broker", "lost"]
+    """Who has ended it; "lost" without a DISCONNECT."""
+    reason_code: ReasonCode | None
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """A client has subscribed."""
+
+    client_id: str
+    filter: str
+    qos: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribed:
+    """A client has unsubscribed."""
+
+    client_id: str
+    filter: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded:
+    """The session of a client is over, with all it had."""
+
+    client_id: str

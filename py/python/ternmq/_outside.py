@@ -5,8 +5,10 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from .blocking import Client
+from ._ternmq import Message
+from .blocking import Client, Subscription
 from .broker import Broker
+from .errors import ConnectionLostError, MqttTimeoutError
 
 __all__ = ["OutsideBroker"]
 
@@ -33,9 +35,16 @@ class OutsideBroker:
     @property
     def publish(self) -> Callable[..., object]:
         """As `ternmq.Broker.publish`."""
+        return self._connected().publish
+
+    def _connected(self) -> Client:
         if not self._client.connected:
             self._client.connect()
-        return self._client.publish
+        return self._client
+
+    def _tap(self, most: int) -> "tuple[OutsideTap, Callable[[], None]]":
+        messages = self._connected().subscribe("#", 2, retain_handling=2, queue=most)
+        return OutsideTap(messages), lambda: None
 
     def __enter__(self) -> Self:
         return self
@@ -54,3 +63,25 @@ class OutsideBroker:
 
             skip(f"Broker.{name} needs a broker of the test's own")
         raise AttributeError(name)
+
+
+class OutsideTap:
+    """The messages of a subscription, in the place of those that an embedded broker hands out."""
+
+    dropped = 0
+
+    def __init__(self, messages: Subscription) -> None:
+        self._messages = messages
+
+    def take(self, most: int, timeout: float | None) -> list[Message] | None:
+        """One message, none in time, or None at the end."""
+        try:
+            return [self._messages.get(timeout)]
+        except MqttTimeoutError:
+            return []
+        except ConnectionLostError:
+            return None
+
+    def close(self) -> None:
+        """Takes no more."""
+        self._messages.unsubscribe()

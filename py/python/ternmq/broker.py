@@ -1,20 +1,49 @@
 """A broker inside this process: for tests, tools and small systems."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from os import PathLike, fspath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from ._broker_hooks import Authenticate, Authorise, hooks, rules
+from ._broker_local import LocalSubscription, Record
 from ._broker_options import Certificate, TlsFiles, listeners_of, throw_away
-from ._broker_values import ClientInfo
+from ._broker_values import (
+    Acting,
+    Action,
+    ClientInfo,
+    Connected,
+    Connecting,
+    Disconnected,
+    Rule,
+    SessionEnded,
+    Subscribed,
+    Unsubscribed,
+)
 from ._faults import Fault, Faults
-from ._ternmq import RunningBroker
+from ._ternmq import Message, RunningBroker, Tap
+from .reasons import ReasonCode
 
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-__all__ = ["Broker", "ClientInfo", "Fault"]
+__all__ = [
+    "Acting",
+    "Action",
+    "Broker",
+    "ClientInfo",
+    "Connected",
+    "Connecting",
+    "Disconnected",
+    "Fault",
+    "LocalSubscription",
+    "Rule",
+    "SessionEnded",
+    "Subscribed",
+    "Unsubscribed",
+]
 
 Buffer = bytes | bytearray | memoryview
 User = Mapping[str, str] | list[tuple[str, str]]
@@ -43,7 +72,17 @@ class Broker(Faults):
     at most), `packet_size`, `receive_maximum`, `inflight`, `topic_aliases`, `session_expiry` (seconds, at most),
     `subscriptions` (of each session), `queue_messages` and `queue_bytes` (of each session),
     `retained_messages` and `retained_bytes`. `faults`: whether things may be made to go wrong, which
-    costs a look at the length of each packet.
+    costs a look at the length of each packet. `record`: how many messages `messages` and `wait_for` keep.
+
+    `acl`: the first `Rule` that applies decides what a client may publish and subscribe to, and what no
+    rule allows is denied. `authenticate(Connecting)` is asked first who may come in: True, a user name
+    (it is that one), False or a reason code, or None for what `users` and `anonymous` say.
+    `authorise(Acting, Action)` is asked where no rule applies: True, False or None.
+
+    `on_connect(Connected)`, `on_disconnect(Disconnected)`, `on_subscribe(Subscribed)`,
+    `on_unsubscribe(Unsubscribed)` and `on_session_end(SessionEnded)` are told what clients do, and `on_publish(Message)` what
+    is published, in the order in which it happens and after the fact. Each is called by a thread of the broker;
+    what it raises is logged (`ternmq.broker`), and denies what was asked. All may use the broker.
     """
 
     def __init__(
@@ -63,6 +102,16 @@ class Broker(Faults):
         folder: str | PathLike[str] | None = None,
         limits: Mapping[str, int] | None = None,
         faults: bool = True,
+        record: int = 1000,
+        acl: Sequence[Rule] | None = None,
+        authenticate: Authenticate | None = None,
+        authorise: Authorise | None = None,
+        on_connect: Callable[[Connected], object] | None = None,
+        on_disconnect: Callable[[Disconnected], object] | None = None,
+        on_subscribe: Callable[[Subscribed], object] | None = None,
+        on_unsubscribe: Callable[[Unsubscribed], object] | None = None,
+        on_session_end: Callable[[SessionEnded], object] | None = None,
+        on_publish: Callable[[Message], object] | None = None,
     ) -> None:
         local = host == "::1" or host.startswith("127.")
         self._tls, self._host = tls or None, host
@@ -79,6 +128,14 @@ class Broker(Faults):
             "limits": list((limits or {}).items()),
             "faults": faults,
         }
+        if record < 0:
+            raise ValueError(f"record must not be negative, got {record}")
+        told = {
+            "connect": on_connect, "disconnect": on_disconnect, "subscribe": on_subscribe,
+            "unsubscribe": on_unsubscribe, "session_end": on_session_end,
+        }
+        self._hooks = hooks(authenticate, authorise, acl, on_publish, told)
+        self._record = Record(record)
         self._running: RunningBroker | None = None
 
     def start(self) -> None:
@@ -93,21 +150,30 @@ class Broker(Faults):
                 throw_away(self._host) if self._tls is True else Certificate.of_files(self._tls)
             )
         certificate = None if self._certificate is None else self._certificate.for_server()
-        self._running = RunningBroker({**self._options, "certificate": certificate})
+        self._running = RunningBroker({**self._options, "certificate": certificate}, self._hooks)
+        self._begin_record()
 
     def stop(self) -> None:
         """Stops it: clients are told, and get up to two seconds to read what is being sent to them.
         Leaving `with` does this by itself. Nothing when it is not running."""
         running, self._running = self._running, None
         if running is not None:
-            running.stop()
+            try:
+                running.stop()
+            finally:
+                self._record.end()
 
     def restart(self, keep_sessions: bool = True) -> None:
         """Stops it and starts it again on the same addresses: with all sessions, their queues and the
         retained messages, as of a broker that was stopped in order, or without, as of one that had
         kept nothing. Faults are over, and its clock shows real time again: what is left of a
         session's expiry stays."""
-        self._started().restart(keep_sessions)
+        running = self._started()
+        try:
+            running.restart(keep_sessions)
+        finally:
+            self._record.end()
+        self._begin_record()
 
     @property
     def time(self) -> "Time":
@@ -169,6 +235,59 @@ class Broker(Faults):
             correlation_data, user, payload_format,
         )
 
+    def subscribe(
+        self, filter: str, *, queue: int = 10_000, retained: bool = True
+    ) -> LocalSubscription:
+        """Gets messages in this process, without a client: retained ones first, then whatever comes in."""
+        if queue < 1:
+            raise ValueError(f"queue must be at least 1, got {queue}")
+        return LocalSubscription(self._started().subscribe(filter, queue, False, retained), filter)
+
+    @property
+    def messages(self) -> list[Message]:
+        """The last messages that were published, the oldest first: by clients, by `publish`, and wills;
+        retained ones once. As many as `record` says; topics that begin with $ are left out. They are
+        still there when it has stopped."""
+        return self._record.messages()
+
+    @property
+    def message_count(self) -> int:
+        """How many there were, those that the record has no room for included."""
+        return self._record.count()
+
+    def clear_messages(self) -> None:
+        """Forgets them."""
+        self._record.clear()
+
+    def wait_for(self, filter: str, timeout: float | None = 5.0) -> Message:
+        """The next message that matches a topic filter, of those that `messages` has and that no `wait_for`
+        has returned before, or else of those to come.
+
+        Raises MqttTimeoutError when there is none in time. In a coroutine use `wait_for_async`.
+        """
+        self._started()
+        return self._record.wait_for(filter, timeout)
+
+    async def wait_for_async(self, filter: str, timeout: float | None = 5.0) -> Message:
+        """The same without blocking the event loop."""
+        self._started()
+        return await self._record.wait_for_async(filter, timeout)
+
+    def retained(self, filter: str = "#") -> dict[str, Message]:
+        """The retained messages that match, by topic."""
+        return {message.topic: message for message in self._started().retained(filter)}
+
+    def kick(self, client: str, reason: int = ReasonCode.ADMINISTRATIVE_ACTION) -> bool:
+        """Ends the connection of a client with DISCONNECT and this reason code. Its session stays, and its
+        will is published. False when it is not connected."""
+        if not 0x80 <= reason <= 0xFF:
+            raise ValueError(f"reason must be a reason code of 0x80 or more, got {reason}")
+        return self._started().kick(client, reason)
+
+    def set_acl(self, acl: Sequence[Rule]) -> None:
+        """Replaces the rules. Subscriptions that there are stay: they were decided when they were made."""
+        self._started().set_acl(rules(acl))
+
     def clients(self) -> dict[str, ClientInfo]:
         """Its sessions by client identifier, of clients that are connected and of those that are away."""
         all = [ClientInfo(**client) for client in self._started().clients()]
@@ -207,6 +326,15 @@ class Broker(Faults):
 
     def __repr__(self) -> str:
         return f"<Broker {self.url if self._running is not None else 'not running'}>"
+
+    def _begin_record(self) -> None:
+        if self._record.most > 0:
+            self._record.begin(*self._tap(self._record.most))
+
+    def _tap(self, most: int) -> tuple[Tap, Callable[[], None]]:
+        """The newest messages from now on, and what waits until those are there that were published."""
+        running = self._started()
+        return running.subscribe("#", most, True, False), partial(running.advance, 0)
 
     def _started(self) -> RunningBroker:
         if self._running is None:

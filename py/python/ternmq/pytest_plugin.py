@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from ._capture import Capture
     from ._outside import OutsideBroker
     from .broker import Broker
 
@@ -69,6 +70,17 @@ def mqtt_client(request: pytest.FixtureRequest) -> Iterator[Any]:
     finally:
         # The test may have ended it, or the broker, whatever it wanted to show.
         client.disconnect()
+
+
+@pytest.fixture
+def mqtt_capture(request: pytest.FixtureRequest) -> "Iterator[Capture]":
+    """What is published to the test's broker from now on: `messages`, `wait_for(filter, timeout)`,
+    `wait_for_async`, `payloads(filter)` and `clear()`."""
+    from ._capture import Capture
+
+    broker = request.getfixturevalue(_broker_of(request))
+    with Capture(broker) as capture:
+        yield capture
 
 
 def _arguments(request: pytest.FixtureRequest) -> dict[str, Any]:

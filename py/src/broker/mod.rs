@@ -1,13 +1,16 @@
 //! The embedded broker. It runs on threads of its own, which touch Python only to ask what the
 //! application wants to be asked.
 
+mod acl;
 mod certificate;
 mod clients;
 mod config;
 mod faults;
+mod hooks;
+mod local;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
@@ -16,16 +19,21 @@ use pyo3::types::PyDict;
 use ternmq_broker::{
     Address, Broker, Config, FaultError, FaultId, PublishError, StartError, StopError,
 };
-use ternmq_protocol::{EncodeError, Message as Shared};
+use ternmq_protocol::broker::retained::Cursor;
+use ternmq_protocol::topic::TopicError;
+use ternmq_protocol::{EncodeError, Message as Shared, ReasonCode};
 
 use crate::bytes::Payload;
 use crate::errors;
 use crate::gil;
-use crate::message::qos_of;
+use crate::message::{Message, qos_of};
 use crate::properties::PublishProperties;
 use crate::wait::{in_slices, seconds};
 
 pub(crate) use certificate::make_certificate;
+pub(crate) use local::{Tap, topic_matches};
+
+use hooks::{Hooks, Telling};
 
 /// A broker that runs until `stop` or until the object is gone.
 #[pyclass(frozen, module = "ternmq._ternmq")]
@@ -35,6 +43,8 @@ pub(crate) struct RunningBroker {
     /// With the addresses that it has got.
     config: Mutex<Config>,
     keeps_files: bool,
+    hooks: Hooks,
+    telling: Mutex<Telling>,
     process: u32,
 }
 
@@ -42,18 +52,18 @@ pub(crate) struct RunningBroker {
 impl RunningBroker {
     /// Listens when it returns.
     #[new]
-    fn start(py: Python<'_>, options: config::Options) -> PyResult<Self> {
+    fn start(py: Python<'_>, options: config::Options, mut hooks: Hooks) -> PyResult<Self> {
         let keeps_files = options.keeps_files();
-        let (mut config, broker) = gil::released(py, || {
-            let config = options.config()?;
-            let broker = Broker::start(config.clone()).map_err(start_error)?;
-            Ok::<_, PyErr>((config, broker))
-        })?;
+        let mut config = gil::released(py, || options.config())?;
+        hooks.put_into(&mut config)?;
+        let (broker, telling) = launch(py, &config, &hooks)?;
         config::keep_addresses(&mut config, broker.local_addrs());
         Ok(Self {
             broker: Some(broker).into(),
             config: config.into(),
             keeps_files,
+            hooks,
+            telling: telling.into(),
             process: std::process::id(),
         })
     }
@@ -137,29 +147,73 @@ impl RunningBroker {
     /// Stops it and starts it again on the same addresses.
     fn restart(&self, py: Python<'_>, keep_sessions: bool) -> PyResult<()> {
         self.check_process(py)?;
-        gil::released(py, || {
-            let mut broker = self.broker.write().unwrap_or_else(PoisonError::into_inner);
-            let running = broker.take();
+        let config = gil::released(py, || {
+            let running = self.take();
             let running = running.ok_or_else(|| PyRuntimeError::new_err(NOT_RUNNING))?;
-            running.stop().map_err(stop_error)?;
+            self.end(running)?;
             let mut config = self.config();
             if !keep_sessions {
                 config::wipe(&mut config, self.keeps_files).map_err(config::store_error)?;
             }
-            *broker = Some(Broker::start(config.clone()).map_err(start_error)?);
-            Ok(())
-        })
+            Ok::<_, PyErr>(config.clone())
+        })?;
+        let (broker, telling) = launch(py, &config, &self.hooks)?;
+        gil::released(py, || {
+            *self.telling() = telling;
+            *self.broker.write().unwrap_or_else(PoisonError::into_inner) = Some(broker);
+        });
+        Ok(())
     }
 
     /// Stops it and waits until every thread has ended and every descriptor is closed; nothing when
     /// it was stopped before.
     fn stop(&self, py: Python<'_>) -> PyResult<()> {
         self.check_process(py)?;
-        let stopped = gil::released(py, || self.take().map(Broker::stop));
-        match stopped {
-            Some(Err(failure)) => Err(stop_error(failure)),
-            _ => Ok(()),
-        }
+        gil::released(py, || self.take().map_or(Ok(()), |broker| self.end(broker)))
+    }
+
+    /// Messages from now on, or with `retained` from the retained ones on. `keep_newest`: which give way.
+    fn subscribe(
+        &self,
+        py: Python<'_>,
+        filter: &str,
+        messages: usize,
+        keep_newest: bool,
+        retained: bool,
+    ) -> PyResult<Tap> {
+        let options = local::options(messages, keep_newest, retained);
+        let subscription = self.with(py, |broker| broker.subscribe(filter, options))?;
+        subscription.map(Tap::new).map_err(local::subscribe_error)
+    }
+
+    /// The retained messages that match.
+    fn retained(&self, py: Python<'_>, filter: &str) -> PyResult<Vec<Message>> {
+        let all = self.with(py, |broker| {
+            let (mut all, mut next) = (Vec::new(), Some(Cursor::default()));
+            while let Some(from) = next {
+                let page = broker.retained(filter, &from, usize::MAX)?;
+                all.extend(page.messages);
+                next = page.next;
+            }
+            Ok::<_, TopicError>(all)
+        })?;
+        let all = all.map_err(|e| PyValueError::new_err(e.to_string()))?;
+        Ok(all
+            .into_iter()
+            .map(|message| Message::of(message, true))
+            .collect())
+    }
+
+    /// Ends the connection of a client with a reason code; false when it has none.
+    fn kick(&self, py: Python<'_>, client_id: &str, reason: u8) -> PyResult<bool> {
+        self.with(py, |broker| broker.kick(client_id, ReasonCode(reason)))
+    }
+
+    /// Replaces the rules of access.
+    fn set_acl(&self, py: Python<'_>, acl: Vec<acl::Rule>) -> PyResult<()> {
+        let rules = acl::rules(&acl)?;
+        self.config().access.rules = Arc::new(acl::rules(&acl)?);
+        self.with(py, |broker| broker.set_rules(rules))
     }
 
     /// Lets something go wrong; see `Faults` in Python. Returns its number.
@@ -236,6 +290,17 @@ impl RunningBroker {
         errors::check_process(py, self.process, text)
     }
 
+    /// Stops a broker that was taken, and waits until all is told.
+    fn end(&self, broker: Broker) -> PyResult<()> {
+        let stopped = broker.stop();
+        std::mem::take(&mut *self.telling()).end();
+        stopped.map_err(stop_error)
+    }
+
+    fn telling(&self) -> MutexGuard<'_, Telling> {
+        self.telling.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn take(&self) -> Option<Broker> {
         let mut broker = self.broker.write().unwrap_or_else(PoisonError::into_inner);
         broker.take()
@@ -254,11 +319,21 @@ impl Drop for RunningBroker {
     fn drop(&mut self) {
         let broker = self.take();
         if self.process == std::process::id() {
-            Python::attach(|py| gil::released(py, || drop(broker)));
+            Python::attach(|py| gil::released(py, || broker.map(|broker| self.end(broker))));
         } else {
             std::mem::forget(broker);
         }
     }
+}
+
+/// Starts a broker, and what tells Python of it.
+fn launch(py: Python<'_>, config: &Config, hooks: &Hooks) -> PyResult<(Broker, Telling)> {
+    let mut config = config.clone();
+    let events = hooks.channel();
+    config.client_events = events.as_ref().map(|(sender, _)| sender.clone());
+    let broker = gil::released(py, || Broker::start(config)).map_err(start_error)?;
+    let telling = hooks.tell(py, &broker, events)?;
+    Ok((broker, telling))
 }
 
 /// An address that a client of this machine can connect to.

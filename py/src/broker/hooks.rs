@@ -1,0 +1,290 @@
+//! Python's say in who may come in and who may do what, and what it is told.
+//!
+//! Questions are asked on the broker's threads for hooks, and what clients do is told on a thread of its
+//! own, in batches: the interpreter is attached to once for each question and each batch, and never by
+//! a thread that moves messages. Exceptions are caught and logged in Python (`_broker_hooks.py`).
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{Builder, JoinHandle, current};
+
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple};
+use ternmq_broker::access::{Action, Verdict};
+use ternmq_broker::hooks::{Acting, Authenticate, Authorise, Connecting, Decision};
+use ternmq_broker::{Broker, ClientEvent, Config, Departure, LocalSubscription};
+use ternmq_protocol::{ProtocolVersion, ReasonCode};
+
+use super::{acl, local};
+use crate::properties;
+
+/// Events that wait for Python. What finds no room is lost, and counted.
+const EVENTS: usize = 65_536;
+
+/// Events told at once.
+const BATCH: usize = 1_024;
+
+/// What Python wants to be asked and told. Each is called with plain values.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub(crate) struct Hooks {
+    authenticate: Option<Py<PyAny>>,
+    authorise: Option<Py<PyAny>>,
+    /// Called with a list of tuples.
+    on_events: Option<Py<PyAny>>,
+    /// Called with a list of messages, and how many were dropped before.
+    on_publish: Option<Py<PyAny>>,
+    acl: Option<Vec<acl::Rule>>,
+}
+
+/// The threads that tell Python.
+#[derive(Default)]
+pub(super) struct Telling {
+    threads: Vec<JoinHandle<()>>,
+    events: Option<SyncSender<ClientEvent>>,
+    messages: Option<Arc<LocalSubscription>>,
+}
+
+impl Hooks {
+    /// Puts everything but what is told into a configuration.
+    pub(super) fn put_into(&mut self, config: &mut Config) -> PyResult<()> {
+        let access = &mut config.access;
+        if let Some(ask) = self.authenticate.take() {
+            access.authenticate.push(Arc::new(Asked(ask)));
+        }
+        if let Some(ask) = self.authorise.take() {
+            access.authorise.push(Arc::new(Asked(ask)));
+            // Whoever writes tests changes their mind.
+            access.verdict_ms = 0;
+        }
+        if let Some(rules) = &self.acl {
+            access.rules = Arc::new(acl::rules(rules)?);
+        }
+        Ok(())
+    }
+
+    /// Begins to tell what the clients of a broker do, if that is wanted. `events` is what it was started with.
+    pub(super) fn tell(
+        &self,
+        py: Python<'_>,
+        broker: &Broker,
+        events: Option<(SyncSender<ClientEvent>, Receiver<ClientEvent>)>,
+    ) -> PyResult<Telling> {
+        let mut telling = Telling::default();
+        if let (Some(tell), Some((sender, events))) = (&self.on_events, events) {
+            telling.events = Some(sender);
+            let tell = tell.clone_ref(py);
+            telling.spawn("ternmq-events", move || tell_events(&tell, &events))?;
+        }
+        if let Some(tell) = &self.on_publish {
+            let options = local::options(EVENTS, false, false);
+            let subscription = broker.subscribe("#", options);
+            let subscription = Arc::new(subscription.map_err(local::subscribe_error)?);
+            telling.messages = Some(subscription.clone());
+            let tell = tell.clone_ref(py);
+            telling.spawn("ternmq-messages", move || {
+                tell_messages(&tell, &subscription)
+            })?;
+        }
+        Ok(telling)
+    }
+
+    /// Where a broker is to put what its clients do, and where it is to be taken from.
+    pub(super) fn channel(&self) -> Option<(SyncSender<ClientEvent>, Receiver<ClientEvent>)> {
+        self.on_events.as_ref().map(|_| sync_channel(EVENTS))
+    }
+}
+
+impl Telling {
+    fn spawn(&mut self, name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let thread = Builder::new().name(name.into()).spawn(body)?;
+        self.threads.push(thread);
+        Ok(())
+    }
+
+    /// Waits until all that the broker had to tell is told; the broker has ended.
+    pub(super) fn end(self) {
+        if let Some(messages) = self.messages {
+            messages.close();
+        }
+        if let Some(events) = self.events {
+            // Local subscriptions may outlive the broker, and the way into this channel with them. The
+            // thread may have ended.
+            let _ = events.send(the_end());
+        }
+        for thread in self.threads {
+            // Whoever stops the broker from one of its callbacks does not wait for itself.
+            if thread.thread().id() != current().id() {
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+/// A callable of Python.
+struct Asked(Py<PyAny>);
+
+impl Authenticate for Asked {
+    fn authenticate(&self, connecting: &Connecting<'_>) -> Decision {
+        let asked = Python::try_attach(|py| {
+            let who = (
+                connecting.client_id,
+                connecting.user_name,
+                connecting.password,
+                connecting.authenticated,
+                number(connecting.version),
+                connecting.clean_start,
+                connecting.peer.map(|peer| peer.to_string()),
+                connecting.listener,
+                connecting.certificate_subject,
+                properties::to_dict(py, connecting.properties)?,
+            );
+            self.0
+                .bind(py)
+                .call1(who)?
+                .extract::<(Option<bool>, Option<String>, u8)>()
+        });
+        match asked {
+            Some(Ok((None, ..))) => Decision::Ignore,
+            Some(Ok((Some(true), None, _))) => Decision::Allow,
+            Some(Ok((Some(true), Some(name), _))) => Decision::AllowAs(name.into()),
+            Some(Ok((Some(false), _, reason))) => Decision::Deny(ReasonCode(reason)),
+            // Python's part catches what the application raises; the interpreter is ending.
+            Some(Err(_)) | None => Decision::Deny(ReasonCode::UNSPECIFIED_ERROR),
+        }
+    }
+}
+
+impl Authorise for Asked {
+    fn authorise(&self, client: &Acting<'_>, action: &Action) -> Option<Verdict> {
+        let asked = Python::try_attach(|py| {
+            let who = (
+                client.client_id,
+                client.user_name,
+                client.peer.map(|peer| peer.to_string()),
+                client.listener,
+                number(client.version),
+            );
+            let what = match action {
+                Action::Publish {
+                    topic,
+                    qos,
+                    retain,
+                    will,
+                } => ("publish", &**topic, *qos as u8, *retain, *will, None),
+                Action::Subscribe {
+                    filter,
+                    qos,
+                    share_name,
+                } => {
+                    let share = share_name.as_deref();
+                    ("subscribe", &**filter, *qos as u8, false, false, share)
+                }
+            };
+            self.0
+                .bind(py)
+                .call1((who, what))?
+                .extract::<Option<bool>>()
+        });
+        match asked {
+            Some(Ok(None)) => None,
+            Some(Ok(Some(true))) => Some(Verdict::Allow),
+            Some(Ok(Some(false)) | Err(_)) | None => Some(Verdict::Deny),
+        }
+    }
+}
+
+/// No client is without an identifier.
+fn the_end() -> ClientEvent {
+    let client_id = "".into();
+    ClientEvent::SessionEnded { client_id }
+}
+
+fn tell_events(tell: &Py<PyAny>, events: &Receiver<ClientEvent>) {
+    while let Ok(first) = events.recv() {
+        let mut batch: Vec<ClientEvent> = std::iter::once(first)
+            .chain(events.try_iter())
+            .take(BATCH)
+            .collect();
+        let ends = batch.iter().position(|event| event.client_id().is_empty());
+        batch.truncate(ends.unwrap_or(BATCH));
+        let told = Python::try_attach(|py| {
+            let tuples = batch.iter().map(|event| to_tuple(py, event));
+            let tuples = tuples.collect::<PyResult<Vec<_>>>()?;
+            tell.bind(py).call1((PyList::new(py, tuples)?,)).map(drop)
+        });
+        if told.is_none() || ends.is_some() {
+            return;
+        }
+    }
+}
+
+fn tell_messages(tell: &Py<PyAny>, messages: &LocalSubscription) {
+    let mut dropped = 0;
+    while let Some(first) = messages.recv() {
+        let rest = std::iter::from_fn(|| messages.try_recv());
+        let batch = std::iter::once(first).chain(rest).take(BATCH);
+        let batch: Vec<_> = batch.map(local::message).collect();
+        let lost = messages.dropped();
+        let told = Python::try_attach(|py| {
+            let arguments = (batch, lost - dropped);
+            tell.bind(py).call1(arguments).map(drop)
+        });
+        dropped = lost;
+        if told.is_none() {
+            return;
+        }
+    }
+}
+
+fn to_tuple<'py>(py: Python<'py>, event: &ClientEvent) -> PyResult<Bound<'py, PyTuple>> {
+    match event {
+        ClientEvent::Connected {
+            client_id,
+            user_name,
+            listener: _,
+            peer,
+            version,
+            session_present,
+        } => (
+            "connect",
+            &**client_id,
+            user_name.as_deref(),
+            peer.map(|peer| peer.to_string()),
+            number(*version),
+            *session_present,
+        )
+            .into_pyobject(py),
+        ClientEvent::Disconnected {
+            client_id,
+            departure,
+        } => {
+            let (how, reason) = match departure {
+                Departure::Own(reason) => ("client", Some(reason.0)),
+                Departure::Ended(reason) => ("broker", Some(reason.0)),
+                Departure::Lost => ("lost", None),
+            };
+            ("disconnect", &**client_id, how, reason).into_pyobject(py)
+        }
+        ClientEvent::Subscribed {
+            client_id,
+            filter,
+            qos,
+        } => ("subscribe", &**client_id, &**filter, *qos as u8).into_pyobject(py),
+        ClientEvent::Unsubscribed { client_id, filter } => {
+            ("unsubscribe", &**client_id, &**filter).into_pyobject(py)
+        }
+        ClientEvent::SessionEnded { client_id } => ("session_end", &**client_id).into_pyobject(py),
+        // Of a kind that has no name in Python yet: nobody asks for it.
+        other => ("", other.client_id()).into_pyobject(py),
+    }
+}
+
+const fn number(version: ProtocolVersion) -> u8 {
+    match version {
+        ProtocolVersion::V3_1 => 3,
+        ProtocolVersion::V3_1_1 => 4,
+        ProtocolVersion::V5_0 => 5,
+    }
+}
