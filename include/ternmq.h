@@ -254,6 +254,232 @@ typedef struct
  */
 LIBMQTT_API int ternmq_statistics(void* handle, ternmq_statistics_data* data);
 
+/* ---- A broker in the program --------------------------------------------------------------------
+ *
+ * A whole MQTT broker (3.1, 3.1.1, 5.0) on threads of its own. Any thread may call these functions, and
+ * every function of this library is allowed in callbacks, but one: ternmq_broker_stop for the broker whose
+ * callback it is. Callbacks run on threads of the library, with no lock held; when ternmq_broker_stop has
+ * returned, none runs any more. What is passed in is copied, what a callback gets is valid until it returns.
+ * Structs begin with their size, so that they can grow; look at a member that is newer than yours only if
+ * it is within.
+ */
+
+/** What the functions of a broker return. ternmq_broker_strerror has the words. */
+enum ternmq_broker_codes
+{
+  TERNMQ_BROKER_SUCCESS = 0,
+  /** Something inside the library, which has told of it on stderr. */
+  TERNMQ_BROKER_FAILURE = -1,
+  /** NULL, made up, or stopped. */
+  TERNMQ_BROKER_BAD_HANDLE = -2,
+  TERNMQ_BROKER_BAD_ARGUMENT = -3,
+  TERNMQ_BROKER_BAD_STRUCTURE = -4,
+  /** The port is in use, a file can't be read, or no thread is to be had. */
+  TERNMQ_BROKER_NOT_STARTED = -5,
+  /** A limit is reached, and nothing has happened. */
+  TERNMQ_BROKER_FULL = -6,
+  /** A callback can't stop its own broker. */
+  TERNMQ_BROKER_IN_CALLBACK = -7,
+  TERNMQ_BROKER_NOT_CONNECTED = -8
+};
+
+/** What authenticate and authorise may say, beside a refusal. */
+enum ternmq_broker_opinions
+{
+  /** No opinion: see ternmq_broker_options. */
+  TERNMQ_IGNORE = 0,
+  TERNMQ_ALLOW = 1
+};
+
+/** A client. Texts that it has not are NULL. */
+typedef struct
+{
+  size_t struct_size;
+  const char* client_id;
+  const char* user_name;
+  /** authenticate only: the password, not a text. */
+  const void* password;
+  size_t password_size;
+  /** authenticate: "address:port"; authorise: the address. */
+  const char* address;
+  /** authenticate only: the subject of its certificate, as RFC 4514 writes it. */
+  const char* certificate_subject;
+  /** 3 (3.1), 4 (3.1.1) or 5. */
+  int mqtt_version;
+  /** Clean Start, Clean Session before MQTT 5.0. */
+  int clean_start;
+  /** It has shown by other means that it is this user. */
+  int authenticated;
+} ternmq_broker_client;
+
+/** What a client wants to do. */
+typedef struct
+{
+  size_t struct_size;
+  /** 0: to publish a message; 1: to subscribe. */
+  int subscribe;
+  /** The topic, or the filter without "$share/name/". */
+  const char* topic;
+  int qos;
+  /** Of a message: to be retained; the will of a client that wants in. */
+  int retain;
+  int will;
+  /** The group of a shared subscription, or NULL. */
+  const char* share_name;
+} ternmq_broker_action;
+
+/** What a client has done. */
+enum ternmq_broker_events
+{
+  TERNMQ_CLIENT_CONNECTED = 1,
+  TERNMQ_CLIENT_DISCONNECTED = 2,
+  TERNMQ_CLIENT_SUBSCRIBED = 3,
+  TERNMQ_CLIENT_UNSUBSCRIBED = 4,
+  TERNMQ_CLIENT_SESSION_ENDED = 5
+};
+
+/** Given to ternmq_broker_told. */
+typedef struct
+{
+  size_t struct_size;
+  /** One of ::ternmq_broker_events. */
+  int event;
+  const char* client_id;
+  /** Connected: who it is, or NULL. */
+  const char* user_name;
+  /** Subscribed, unsubscribed. */
+  const char* filter;
+  /** Disconnected: the reason code of the DISCONNECT either side has sent, -1 for a connection that was
+   * lost. Subscribed: the QoS granted. */
+  int code;
+  /** Connected: the client has found its session. */
+  int session_present;
+} ternmq_broker_event;
+
+/** Given to ternmq_broker_arrived. */
+typedef struct
+{
+  size_t struct_size;
+  const char* topic;
+  /** NULL if payload_size is 0. */
+  const void* payload;
+  size_t payload_size;
+  /** That of the publisher. */
+  int qos;
+  /** It was there, retained, when the subscription began. */
+  int retained;
+} ternmq_broker_message;
+
+/** Asked about each client that wants in. It may block: other clients are served meanwhile, though
+ * one at a time is asked about.
+ * @return TERNMQ_ALLOW; TERNMQ_IGNORE: users and no_anonymous decide; a reason code of 0x80 or above,
+ * which CONNACK carries; anything else refuses with 0x87, Not authorized */
+typedef int ternmq_broker_authenticate(void* context, const ternmq_broker_client* client);
+
+/** Asked about each message and filter, unless it was in the last minute. It may block, as above.
+ * A filter is asked about once and its messages are not: refuse one that matches anything the client must
+ * not get.
+ * @return TERNMQ_ALLOW, or TERNMQ_IGNORE, which allows too; anything else refuses: 0x87, where the version
+ * has no word for it the message is acknowledged and dropped */
+typedef int ternmq_broker_authorise(void* context, const ternmq_broker_client* client,
+                                    const ternmq_broker_action* action);
+
+/** Told what clients do, one event after the other. 4,096 events may wait; one more is lost. */
+typedef void ternmq_broker_told(void* context, const ternmq_broker_event* event);
+
+/** Called with each message of a subscription, one after the other. */
+typedef void ternmq_broker_arrived(void* context, const ternmq_broker_message* message);
+
+/** Somebody who may log in. */
+typedef struct
+{
+  const char* name;
+  const char* password;
+} ternmq_broker_user;
+
+/** How a broker runs. All zeros but for the size is a broker for this machine alone. */
+typedef struct
+{
+  size_t struct_size;
+  /** An IP address to listen on; NULL: 127.0.0.1. "0.0.0.0" is all of them. */
+  const char* address;
+  /** 0: a free one, which ternmq_broker_port tells. */
+  int port;
+  /** Not 0: speak WebSocket there. */
+  int websocket;
+  /** PEM files of the certificate with those that signed it, and of its key (NULL: the same file), for TLS;
+   * NULL: none. */
+  const char* certificate_file;
+  const char* key_file;
+  /** Only clients with a certificate that these have signed are let in; NULL: none is asked for. */
+  const char* client_ca_file;
+  /** A Unix socket to listen on besides, for this user and group; NULL: none. */
+  const char* unix_path;
+  /** Not 0: whoever names no user is refused. */
+  int no_anonymous;
+  /** Who may log in; without users, names and passwords are not looked at. Making their keys takes some tens
+   * of milliseconds each. */
+  const ternmq_broker_user* users;
+  int user_count;
+  /** Limits; 0: 1,000,000 connections, 16 MiB packets, 10,000,000 retained messages. */
+  unsigned int max_connections;
+  unsigned int max_packet_bytes;
+  unsigned int max_retained;
+  /** For the functions below, each of which may be NULL. */
+  void* context;
+  ternmq_broker_authenticate* authenticate;
+  ternmq_broker_authorise* authorise;
+  ternmq_broker_told* told;
+} ternmq_broker_options;
+
+#define ternmq_broker_options_initializer \
+  { sizeof(ternmq_broker_options), NULL, 0, 0, NULL, NULL, NULL, NULL, 0, NULL, 0, 0, 0, 0, NULL, NULL, NULL, \
+    NULL }
+
+/**
+ * Start a broker. When this returns clients can connect.
+ * @param broker gets the handle, which ternmq_broker_stop ends
+ * @param error gets what is wrong in words, cut to error_size bytes with the NUL; may be NULL
+ * @return 0, or a code; then nothing is left running
+ */
+LIBMQTT_API int ternmq_broker_start(const ternmq_broker_options* options, void** broker, char* error,
+                                    size_t error_size);
+
+/** The port that a broker listens on. @return it, or a code, which is negative */
+LIBMQTT_API int ternmq_broker_port(void* broker);
+
+/**
+ * Stop a broker: clients are told, and when this returns every thread, socket and callback has ended.
+ * Waits for callbacks that are running. The handle leads nowhere afterwards.
+ * @return 0; TERNMQ_BROKER_IN_CALLBACK, and it goes on, inside one of its callbacks
+ */
+LIBMQTT_API int ternmq_broker_stop(void* broker);
+
+/**
+ * Publish a message from the program; no hook is asked. Never waits for a client.
+ * @return 0, or a code; with TERNMQ_BROKER_FULL some clients may have got it
+ */
+LIBMQTT_API int ternmq_broker_publish(void* broker, const char* topic, const void* payload, size_t payload_size,
+                                      int qos, int retain);
+
+/**
+ * Have a function called with each message that matches a filter, on a thread of its own, until the broker
+ * stops. 65,536 messages or 64 MiB may wait for it; one more is dropped. 64 of these at most.
+ * @param retained not 0: begin with the retained messages that match
+ */
+LIBMQTT_API int ternmq_broker_subscribe(void* broker, const char* filter, int retained,
+                                        ternmq_broker_arrived* arrived, void* context);
+
+/**
+ * End the connection of a client. Its session stays as long as it was to, and it may come back.
+ * @param reason_code for MQTT 5.0 clients, 0x80 or above; 0: 0x98, Administrative action
+ * @return 0, TERNMQ_BROKER_NOT_CONNECTED, or another code
+ */
+LIBMQTT_API int ternmq_broker_kick(void* broker, const char* client_id, int reason_code);
+
+/** A code in words, as static text. @return NULL for one that is none */
+LIBMQTT_API const char* ternmq_broker_strerror(int code);
+
 /* ---- Internals of Paho that some programs import --------------------------------------------
  *
  * Its libraries export them without a header; these are here so that such programs find them. New

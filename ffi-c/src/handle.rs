@@ -12,8 +12,9 @@ use crate::persistence;
 /// Half of a pointer's bits tell the slot, the other half the generation.
 const SLOT_BITS: u32 = usize::BITS / 2;
 const SLOT_MASK: usize = (1 << SLOT_BITS) - 1;
-/// How many values can be alive at once: one bit of the slot's half is the kind.
-const MAX_SLOTS: usize = SLOT_MASK >> 1;
+const KIND_BITS: u32 = 2;
+/// How many values can be alive at once: two bits of the slot's half are the kind.
+const MAX_SLOTS: usize = SLOT_MASK >> KIND_BITS;
 
 /// What a handle leads to, as C knows it.
 #[derive(Clone, Copy)]
@@ -22,6 +23,8 @@ pub(crate) enum Kind {
     Blocking = 0,
     /// An `MQTTAsync`.
     NonBlocking = 1,
+    /// A `ternmq_broker`.
+    Broker = 2,
 }
 
 /// What handles of one kind lead to.
@@ -71,7 +74,7 @@ impl<T> Handles<T> {
         };
         let slot = &mut slots.slots[index];
         slot.value = Some(value);
-        let handle = slot.generation << SLOT_BITS | index << 1 | self.kind as usize;
+        let handle = slot.generation << SLOT_BITS | index << KIND_BITS | self.kind as usize;
         Some(std::ptr::without_provenance_mut(handle))
     }
 
@@ -109,7 +112,7 @@ impl<T> Handles<T> {
     }
 
     fn is_ours(&self, handle: *mut c_void) -> bool {
-        handle.addr() & 1 == self.kind as usize
+        handle.addr() & ((1 << KIND_BITS) - 1) == self.kind as usize
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Slots<T>> {
@@ -122,7 +125,7 @@ impl<T> Handles<T> {
 }
 
 fn index(handle: *mut c_void) -> usize {
-    (handle.addr() & SLOT_MASK) >> 1
+    (handle.addr() & SLOT_MASK) >> KIND_BITS
 }
 
 fn generation(handle: *mut c_void) -> usize {

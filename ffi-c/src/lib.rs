@@ -9,6 +9,7 @@
 //! - `facade`: a client of `MQTTClient.h`, over the link of `ternmq-client`.
 //! - `nonblocking`: a client of `MQTTAsync.h`, over the same.
 //! - `reconnect`, `statistics`: what `ternmq.h` has for the clients of both.
+//! - `broker`: a broker of `ternmq.h`, and its callbacks.
 //! - `outgoing`: a message to publish, `callback`: a function of the application.
 //! - `process`: what is done once in a process.
 //! - `tls`: what stays of TLS from one connect to the next.
@@ -32,6 +33,7 @@ pub use persistence::read_and_write;
 
 mod alloc;
 mod boundary;
+mod broker;
 mod callback;
 mod errors;
 mod facade;

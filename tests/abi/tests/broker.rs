@@ -1,0 +1,83 @@
+//! The broker of `ternmq.h`: a C program with one inside, alone, under valgrind, and with clients of another
+//! make.
+#![allow(missing_docs)]
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use ternmq_test_abi::{Scratch, compiler, installed_library, output, root};
+
+#[test]
+fn a_broker_in_a_c_program_does_what_the_header_says() {
+    let (ours, folder) = (installed_library(), Scratch::new());
+    let program = build(&folder, "tests/abi/programs/broker.c", &ours);
+    assert_eq!(output(&mut run(&ours, &[&program])), "done\n");
+}
+
+#[test]
+fn a_broker_in_a_c_program_leaves_no_memory_behind() {
+    let (ours, folder) = (installed_library(), Scratch::new());
+    let program = build(&folder, "tests/abi/programs/broker.c", &ours);
+    let valgrind = Path::new("valgrind");
+    let options = [
+        "-q",
+        "--error-exitcode=9",
+        "--leak-check=full",
+        "--errors-for-leak-kinds=definite",
+    ];
+    let mut all = vec![valgrind];
+    all.extend(options.iter().map(Path::new));
+    all.push(&program);
+    assert_eq!(output(&mut run(&ours, &all)), "done\n");
+}
+
+#[test]
+fn clients_of_another_make_talk_to_the_example() {
+    let (ours, folder) = (installed_library(), Scratch::new());
+    let program = build(&folder, "examples/c/embedded_broker.c", &ours);
+    let arguments = [Path::new("0"), Path::new("geheim")];
+    let mut child = run(&ours, &[&program, arguments[0], arguments[1]])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the example");
+    let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+    let mut line = || lines.next().expect("a line").expect("UTF-8");
+    let said = line();
+    let port = said.strip_prefix("listening on port ").expect("a port");
+    let publish = |password: &str| {
+        Command::new("mosquitto_pub")
+            .args([
+                "-p", port, "-u", "anna", "-P", password, "-t", "a/b", "-m", "hello", "-q", "1",
+            ])
+            .output()
+            .expect("mosquitto_pub")
+    };
+    assert!(!publish("falsch").status.success(), "a wrong password");
+    assert!(publish("geheim").status.success());
+    assert_eq!(line(), "a/b: hello");
+    assert!(child.wait().expect("it ends").success());
+}
+
+fn build(folder: &Scratch, source: &str, library: &Scratch) -> PathBuf {
+    let program = folder.path("program");
+    let source = root().join(source);
+    output(
+        compiler()
+            .args(["-D_GNU_SOURCE", "-pthread", "-g"])
+            .arg(source)
+            .arg("-L")
+            .arg(library.path(""))
+            .args(["-l:libternmq.so.0", "-o"])
+            .arg(&program),
+    );
+    program
+}
+
+/// A command that ends after two minutes at the latest.
+fn run(library: &Scratch, words: &[&Path]) -> Command {
+    let mut command = Command::new("timeout");
+    command.arg("120").args(words);
+    command.env("LD_LIBRARY_PATH", library.path(""));
+    command
+}
