@@ -23,7 +23,8 @@ pub(crate) enum Kind {
     Blocking = 0,
     /// An `MQTTAsync`.
     NonBlocking = 1,
-    /// A `ternmq_broker`.
+    /// A broker.
+    #[cfg(feature = "broker")]
     Broker = 2,
 }
 

@@ -33,6 +33,7 @@ pub use persistence::read_and_write;
 
 mod alloc;
 mod boundary;
+#[cfg(feature = "broker")]
 mod broker;
 mod callback;
 mod errors;

@@ -1,7 +1,7 @@
 //! What the shard wants to know of the hooks, and what they have said.
 
 use ternmq_protocol::ReasonCode;
-use ternmq_protocol::broker::access::{Ruling, WillCheck};
+use ternmq_protocol::broker::access::{AccessTicket, Ruling, WillCheck};
 use ternmq_protocol::broker::{AdmitRequest, ConnId};
 
 use super::Driver;
@@ -23,20 +23,23 @@ impl Driver {
             }
             self.counters.hooks_full += 1;
             let rulings = vec![Ruling::Undecided(ReasonCode::QUOTA_EXCEEDED); actions];
-            self.look_at_peers();
-            self.shard
-                .authorise(ticket, &rulings, self.now, &mut self.out);
+            self.rule(ticket, &rulings);
         }
+    }
+
+    /// Goes on with what has waited for an answer.
+    fn rule(&mut self, ticket: AccessTicket, rulings: &[Ruling]) {
+        self.look_at_peers();
+        self.handle(ticket.conn(), 0, |driver| {
+            let (shard, out) = (&mut driver.shard, &mut driver.out);
+            shard.authorise(ticket, rulings, driver.now, out);
+        });
     }
 
     /// The hooks have said something. The client may be gone.
     pub(super) fn handle_reply(&mut self, reply: Reply) {
         match reply {
-            Reply::Ruled(ticket, rulings) => {
-                self.look_at_peers();
-                self.shard
-                    .authorise(ticket, &rulings, self.now, &mut self.out);
-            }
+            Reply::Ruled(ticket, rulings) => self.rule(ticket, &rulings),
             Reply::Introduced {
                 generation,
                 request,

@@ -180,7 +180,7 @@ impl Driver {
 
     /// Lets the shard handle so many new bytes of a client, or what is left of earlier ones, and notes
     /// what comes of it.
-    fn handle(&mut self, conn: ConnId, bytes: usize, handle: impl FnOnce(&mut Self)) {
+    pub(super) fn handle(&mut self, conn: ConnId, bytes: usize, handle: impl FnOnce(&mut Self)) {
         let publishes = self.out.publishes.len();
         let (dirty, work) = (self.out.dirty.len(), self.shard.stats().work);
         handle(self);

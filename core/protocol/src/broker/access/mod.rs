@@ -5,7 +5,7 @@ mod pattern;
 mod rules;
 mod verdicts;
 
-use super::out::ListenerId;
+use super::out::{ConnId, ListenerId};
 use crate::codec::QoS;
 use crate::reason::ReasonCode;
 use crate::version::ProtocolVersion;
@@ -103,6 +103,14 @@ pub struct AccessRequest {
 pub struct AccessTicket {
     pub(super) conn: u32,
     pub(super) serial: u32,
+}
+
+impl AccessTicket {
+    /// The connection. It may be gone by the time of the answer, and its number given out again.
+    #[must_use]
+    pub const fn conn(self) -> ConnId {
+        ConnId(self.conn)
+    }
 }
 
 /// The answer to one [`Action`].
