@@ -372,6 +372,15 @@ static void odd_arguments(const char* uri)
   EXPECT(MQTTAsync_send(client, NULL, 1, "x", 1, 0, NULL), MQTTASYNC_NULL_PARAMETER);
   EXPECT(MQTTAsync_send(client, "t", 1, NULL, 1, 0, NULL), MQTTASYNC_NULL_PARAMETER);
   EXPECT(MQTTAsync_send(client, "t", -1, "x", 1, 0, NULL), MQTTASYNC_NULL_PARAMETER);
+  EXPECT(MQTTAsync_send(client, "t", 1, "x", 3, 0, NULL), MQTTASYNC_BAD_QOS);
+  EXPECT(MQTTAsync_send(client, "t", 1, "x", -1, 0, NULL), MQTTASYNC_BAD_QOS);
+  EXPECT(MQTTAsync_send(client, "caf\xe9", 1, "x", 1, 0, NULL), MQTTASYNC_BAD_UTF8_STRING);
+  EXPECT(MQTTAsync_sendMessage(client, "t", NULL, NULL), MQTTASYNC_NULL_PARAMETER);
+  EXPECT(MQTTAsync_subscribe(client, "t", 3, NULL), MQTTASYNC_BAD_QOS);
+  EXPECT(MQTTAsync_subscribe(client, "t", -1, NULL), MQTTASYNC_BAD_QOS);
+  EXPECT(MQTTAsync_subscribe(client, "caf\xe9", 1, NULL), MQTTASYNC_BAD_UTF8_STRING);
+  EXPECT(MQTTAsync_unsubscribe(client, NULL, NULL), MQTTASYNC_NULL_PARAMETER);
+  EXPECT(MQTTAsync_unsubscribe(client, "caf\xe9", NULL), MQTTASYNC_BAD_UTF8_STRING);
   EXPECT(MQTTAsync_send(client, "a/+", 1, "x", 1, 0, NULL), MQTTASYNC_FAILURE);
   EXPECT(MQTTAsync_send(client, "", 1, "x", 1, 0, NULL), MQTTASYNC_FAILURE);
   EXPECT(MQTTAsync_sendMessage(client, NULL, &message, NULL), MQTTASYNC_NULL_PARAMETER);

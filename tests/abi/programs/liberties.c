@@ -302,6 +302,13 @@ static void null_in_odd_places(const char* uri)
   EXPECT(MQTTClient_publish(client, "t", 1, NULL, 1, 0, NULL), MQTTCLIENT_NULL_PARAMETER);
   EXPECT(MQTTClient_publish(client, "t", -1, "x", 1, 0, NULL), MQTTCLIENT_NULL_PARAMETER);
   EXPECT(MQTTClient_publish(client, "t", 1, "x", 3, 0, NULL), MQTTCLIENT_BAD_QOS);
+  EXPECT(MQTTClient_publish(client, "t", 1, "x", -1, 0, NULL), MQTTCLIENT_BAD_QOS);
+  EXPECT(MQTTClient_publish(client, "caf\xe9", 1, "x", 1, 0, NULL), MQTTCLIENT_BAD_UTF8_STRING);
+  EXPECT(MQTTClient_subscribe(client, "t", 3), MQTTCLIENT_BAD_QOS);
+  EXPECT(MQTTClient_subscribe(client, "t", -1), MQTTCLIENT_BAD_QOS);
+  EXPECT(MQTTClient_subscribe(client, "caf\xe9", 1), MQTTCLIENT_BAD_UTF8_STRING);
+  EXPECT(MQTTClient_unsubscribe(client, NULL), MQTTCLIENT_NULL_PARAMETER);
+  EXPECT(MQTTClient_unsubscribe(client, "caf\xe9"), MQTTCLIENT_BAD_UTF8_STRING);
   EXPECT(MQTTClient_publish(client, "a/+", 1, "x", 1, 0, NULL), MQTTCLIENT_FAILURE);
   EXPECT(MQTTClient_publish(client, "", 1, "x", 1, 0, NULL), MQTTCLIENT_FAILURE);
   EXPECT(MQTTClient_publishMessage(client, "t", NULL, NULL), MQTTCLIENT_NULL_PARAMETER);

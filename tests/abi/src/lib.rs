@@ -127,8 +127,12 @@ pub fn installed_library() -> Scratch {
     folder
 }
 
-/// The folder of the system's own Paho library (Debian: libpaho-mqtt-dev).
+/// The folder of the system's own Paho library (Debian: libpaho-mqtt-dev), or of the one that
+/// `TERNMQ_TEST_PAHO` names.
 pub fn system_paho() -> PathBuf {
+    if let Some(other) = std::env::var_os("TERNMQ_TEST_PAHO") {
+        return other.into();
+    }
     let found = output(Command::new("cc").arg("-print-file-name=libpaho-mqtt3c.so.1"));
     let path = PathBuf::from(found.trim());
     assert!(
