@@ -425,7 +425,10 @@ fn survive(
         first.lines(&line).len() + second.lines(&line).len()
     };
     assert!(arrived("x") >= 1, "{case}: x\n{first}\n{second}");
-    assert_eq!(arrived("y"), 1, "{case}: y\n{first}\n{second}");
+    // Killed between its callback and the end of its record, it comes again: no store can help that.
+    let cut = |line: &String| line.starts_with("arrived t (0) y ");
+    let twice = first.0.last().is_some_and(cut) && arrived("y") == 2;
+    assert!(arrived("y") == 1 || twice, "{case}: y\n{first}\n{second}");
     let said_of_first = first.steps();
     for (token, payload) in [(1, "one"), (2, "two")] {
         // Accepted is what publish has returned for.
