@@ -103,6 +103,35 @@ fn a_connection_that_is_renewed_is_made_again() {
 }
 
 #[test]
+fn an_attempt_may_be_asked_for_while_a_wait_is_being_ended() {
+    let server = Server::start();
+    let (link, _) = open(options(&server));
+    link.connect().unwrap();
+    for _ in 0..50 {
+        let conn = server.accept_mqtt(false);
+        wait_for(&link, Status::Connected);
+        drop(conn);
+        wait_for(&link, Status::Waiting);
+        link.take_events(&mut Vec::new());
+        link.close();
+        link.connect().unwrap();
+        let events = link.wait(deadline(), |state| {
+            let told = state.events().iter();
+            let told = told.map(|event| matches!(event, Event::ConnectBegun));
+            let told: Vec<bool> = told.collect();
+            told.contains(&true).then_some(told)
+        });
+        assert_eq!(
+            events,
+            Some(vec![false, true]),
+            "first the end, then the new one"
+        );
+    }
+    let _last = server.accept_mqtt(false);
+    wait_for(&link, Status::Connected);
+}
+
+#[test]
 fn a_publish_that_was_dropped_is_known_until_its_token_is_used_again() {
     let server = Server::start();
     let mut options = options(&server);

@@ -4,9 +4,9 @@ use std::ffi::{CStr, CString, c_int};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ternmq_client::link::Status;
+use ternmq_client::link::{State, Status};
 use ternmq_client::{ConnectError, ConnectOptions};
-use ternmq_protocol::client::{Cause, Connected, State as SessionState};
+use ternmq_protocol::client::{Cause, Connected};
 use ternmq_protocol::codec::{PacketType, PropertiesBuf};
 use ternmq_protocol::{ProtocolVersion, ReasonCode};
 
@@ -31,6 +31,12 @@ pub(crate) struct Farewell {
     pub(crate) response: Response,
 }
 
+/// A connect that waits until the connection before it is closed.
+pub(super) struct Next {
+    options: Box<ConnectOptions>,
+    pub(super) response: Response,
+}
+
 impl Client {
     /// Begins to connect.
     ///
@@ -40,8 +46,7 @@ impl Client {
     pub(crate) fn connect(&self, mut request: ConnectRequest) -> Result<(), Code> {
         self.restore()?;
         // In a child made by fork, the first look at the link starts its network thread.
-        let status = signals::blocked(|| self.link.status());
-        let session = self.link.session(|_, session| session.state());
+        let (status, is_closing) = signals::blocked(|| self.status());
         let response = std::mem::take(&mut request.response);
         let is_v5 = request.options.session.version.is_v5();
         if status != Status::Connecting
@@ -55,12 +60,15 @@ impl Client {
         let mut state = self.lock();
         match status {
             Status::Connecting => return Err(MQTTASYNC_COMMAND_IGNORED),
-            Status::Connected if session == SessionState::Closing => {
+            Status::Connected if is_closing => {
                 self.is_v5.store(is_v5, Ordering::Relaxed);
                 let options = state.note_connect(request, &self.server_name);
-                state.connects.push(response);
-                state.next = Some(Box::new(options));
+                let options = Box::new(options);
+                let before = state.next.replace(Next { options, response });
                 drop(state);
+                if let Some(Next { response, .. }) = before {
+                    response.fail_with(0, MQTTASYNC_OPERATION_INCOMPLETE);
+                }
                 return self.begin_next_if_closed();
             }
             Status::Connected if !state.disconnects.is_empty() => {
@@ -80,11 +88,18 @@ impl Client {
         }
         self.is_v5.store(is_v5, Ordering::Relaxed);
         let options = state.note_connect(request, &self.server_name);
-        state.connects.push(response);
         state.aliases.clear();
         drop(state);
-        self.begin(options)
-            .inspect_err(|_| _ = self.lock().connects.pop())
+        self.begin(options, Some(response))
+    }
+
+    /// What the link is doing, and whether its connection is about to be closed, at one moment.
+    fn status(&self) -> (Status, bool) {
+        let look = |link: &mut State<'_>| Some((link.status(), link.is_closing()));
+        // It is looked at once, and seen at once.
+        self.link
+            .wait(None, look)
+            .unwrap_or((Status::Closed, false))
     }
 
     /// Begins what waits for the end of a connection, where that end has come and been told of before
@@ -94,9 +109,8 @@ impl Client {
             return Ok(());
         }
         let next = self.lock().next.take();
-        next.map_or(Ok(()), |options| {
-            self.begin(*options)
-                .inspect_err(|_| _ = self.lock().connects.pop())
+        next.map_or(Ok(()), |next| {
+            self.begin(*next.options, Some(next.response))
         })
     }
 
@@ -129,7 +143,7 @@ impl Client {
             Status::Waiting => self.link.connect().map_err(|_| MQTTASYNC_FAILURE),
             Status::Closed => {
                 self.lock().wanted = true;
-                self.begin(*options)
+                self.begin(*options, None)
             }
         }
     }
@@ -143,7 +157,7 @@ impl Client {
     pub(crate) fn disconnect(&self, farewell: Farewell) -> Result<(), Code> {
         let mut state = self.lock();
         state.wanted = false;
-        let attempts = state.connects.len();
+        let attempts = state.connects.len() + usize::from(state.next.is_some());
         drop(state);
         self.link.reconfigure(|options| options.reconnect = None);
         if !self.is_connected() {
@@ -170,15 +184,16 @@ impl Client {
         }
     }
 
-    /// An attempt begins with these options.
-    fn begin(&self, options: ConnectOptions) -> Result<(), Code> {
+    /// An attempt begins with these options, for somebody who waits for its end or nobody.
+    fn begin(&self, options: ConnectOptions, response: Option<Response>) -> Result<(), Code> {
         if let Some(store) = &self.store {
             let tells_of_session = options.session.version != ProtocolVersion::V3_1;
             store.connecting(options.session.clean_start, tells_of_session);
         }
         let options = self.completed(options);
         self.link.reconfigure(|current| *current = options);
-        self.link.connect().map_err(|error| match error {
+        let note = || self.lock().connects.extend(response);
+        self.link.connect_noted(note).map_err(|error| match error {
             ConnectError::Busy => MQTTASYNC_COMMAND_IGNORED,
             _ => MQTTASYNC_FAILURE,
         })
@@ -188,7 +203,8 @@ impl Client {
     pub(super) fn tell_connected(&self, inbound: &mut Inbound, connected: &Connected) {
         let mut state = self.lock();
         let callbacks = state.callbacks;
-        let by_itself = state.connects.is_empty();
+        let attempting = std::mem::take(&mut inbound.attempting);
+        let by_itself = !attempting || state.connects.is_empty();
         let response = match by_itself {
             true => Response::default(),
             false => state.connects.remove(0),
@@ -252,10 +268,18 @@ impl Client {
     }
 
     /// Tells of an attempt that has failed: of TLS in any case, of the end if the application waits for it.
-    pub(super) fn tell_connect_failed(&self, error: ConnectError, retry: Option<Duration>) {
+    pub(super) fn tell_connect_failed(
+        &self,
+        inbound: &mut Inbound,
+        error: ConnectError,
+        retry: Option<Duration>,
+    ) {
         let mut state = self.lock();
         let listener = state.tls_listener;
-        let response = (!state.connects.is_empty()).then(|| state.connects.remove(0));
+        // One that was given up before another was asked for is not the end of that.
+        let attempting = std::mem::take(&mut inbound.attempting);
+        let awaited = attempting && !state.connects.is_empty();
+        let response = awaited.then(|| state.connects.remove(0));
         drop(state);
         tls::tell(listener, &error);
         if let Some(response) = response {
@@ -313,11 +337,13 @@ impl Client {
                 retry,
             });
         }
-        if let Some(options) = next
-            && !self.has_ended()
-            && self.begin(*options).is_err()
-        {
-            self.tell_connect_failed(ConnectError::Busy, None);
+        let Some(Next { options, response }) = next else {
+            return;
+        };
+        if self.has_ended() {
+            response.fail_with(0, MQTTASYNC_OPERATION_INCOMPLETE);
+        } else if self.begin(*options, Some(response)).is_err() {
+            self.tell_failed(&response, &ConnectError::Busy);
         }
     }
 

@@ -38,6 +38,8 @@ pub(super) struct Inbound {
     owed: Vec<Delivery>,
     /// Since when the first of them waits.
     owed_since: Option<Instant>,
+    /// What is told next of an attempt is told of one that was asked for.
+    pub(super) attempting: bool,
     /// How long the first attempt waits for the connection whose end is told next.
     pub(super) retry: Option<Duration>,
     /// The memory for taking events.

@@ -97,7 +97,7 @@ struct State {
     /// Who is told of what goes wrong with TLS.
     tls_listener: Option<tls::Listener>,
     /// A connect that waits until the connection before it is closed.
-    next: Option<Box<ConnectOptions>>,
+    next: Option<connect::Next>,
     /// The application has connected, and has not disconnected since.
     wanted: bool,
     /// The options of the last connect ask for automatic reconnection.
@@ -254,6 +254,7 @@ impl Client {
         state.callbacks = Callbacks::default();
         let mut connects = std::mem::take(&mut state.already);
         connects.append(&mut state.connects);
+        connects.extend(state.next.take().map(|next| next.response));
         let unprepared = std::mem::take(&mut state.unprepared);
         connects.extend(unprepared.into_iter().map(|(response, _)| response));
         let requests = state.requests.take_all();

@@ -93,7 +93,10 @@ impl Client {
                 let retry = inbound.retry.take();
                 self.tell_disconnected(cause, reason, &properties, retry);
             }
-            Event::ConnectFailed { error, retry } => self.tell_connect_failed(error, retry),
+            Event::ConnectFailed { error, retry } => {
+                self.tell_connect_failed(inbound, error, retry);
+            }
+            Event::ConnectBegun => inbound.attempting = true,
             Event::RetryPlanned { after } => inbound.retry = Some(after),
             Event::RetryDue => self.tell_retry_due(),
             _ => {}

@@ -25,6 +25,12 @@ static void succeeded(void* context, MQTTAsync_successData* data)
   counted(context, &((struct changes*)context)->delivered);
 }
 
+static void failed(void* context, MQTTAsync_failureData* data)
+{
+  (void)context;
+  EXPECT(data->code, 0);
+}
+
 int main(int argc, char* argv[])
 {
   struct changes changes = CHANGES_INITIALIZER;
@@ -81,6 +87,33 @@ int main(int argc, char* argv[])
   TRUE_(wait_(&changes, &changes.delivered, 6));
   EXPECT(changes.count, changes.taken);
   EXPECT(changes.lost, 2);
+
+  /* A connect right behind the end of a reconnection, which is no end of this one. */
+  options.min_retry_ms = options.max_retry_ms = 600000;
+  options.changed = NULL;
+  EXPECT(ternmq_set_reconnect(client, &options), 0);
+  connecting.onFailure = failed;
+  EXPECT(MQTTAsync_connect(client, &connecting), 0);
+  TRUE_(wait_(&changes, &changes.delivered, 7));
+  for (int i = 0; i < 30; ++i)
+  {
+    order("cut");
+    TRUE_(wait_(&changes, &changes.lost, 3 + i));
+    order("mend");
+    EXPECT(MQTTAsync_disconnect(client, NULL), MQTTASYNC_NULL_PARAMETER);
+    ending.onSuccess = NULL;
+    EXPECT(MQTTAsync_disconnect(client, &ending), MQTTASYNC_DISCONNECTED);
+    EXPECT(MQTTAsync_connect(client, &connecting), 0);
+    TRUE_(wait_(&changes, &changes.delivered, 8 + i));
+  }
+  /* The same while a connection is being ended. */
+  for (int i = 0; i < 30; ++i)
+  {
+    EXPECT(MQTTAsync_disconnect(client, &ending), 0);
+    EXPECT(MQTTAsync_connect(client, &connecting), 0);
+    TRUE_(wait_(&changes, &changes.delivered, 38 + i));
+    EXPECT(MQTTAsync_isConnected(client), 1);
+  }
   MQTTAsync_destroy(&client);
   return failures != 0;
 }

@@ -197,12 +197,9 @@ impl IoThread {
             }
         };
         inner.given_up |= orders.abort || orders.remove;
-        if orders.connect {
-            inner.given_up = false;
-        }
         drop(inner);
         if orders.abort || orders.remove {
-            self.abort(slot);
+            self.abort(slot, orders.connect);
         }
         if orders.remove {
             shared.lock().slot = None;
@@ -210,14 +207,15 @@ impl IoThread {
             return;
         }
         if orders.connect {
+            shared.lock().given_up = false;
             self.begin(slot);
         }
         self.read(slot);
         self.settle(slot);
     }
 
-    /// Ends whatever the link is doing.
-    fn abort(&mut self, slot: usize) {
+    /// Ends whatever the link is doing. `again`: an attempt begins behind that.
+    fn abort(&mut self, slot: usize, again: bool) {
         let shared = self.links[slot].shared.clone();
         if self.links[slot].online.is_some() {
             let mut inner = shared.lock();
@@ -235,7 +233,10 @@ impl IoThread {
         if inner.status != Status::Closed {
             inner.attempt_failed(now, ConnectError::Cancelled);
         }
-        inner.resuming = false;
+        (inner.resuming, inner.attempts) = (false, 0);
+        if again {
+            inner.connect_begins();
+        }
         shared.tell(inner);
     }
 

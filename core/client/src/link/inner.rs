@@ -337,6 +337,22 @@ impl Inner {
         Ok(token)
     }
 
+    /// An attempt that was asked for begins.
+    pub(crate) fn connect_begins(&mut self) {
+        self.status = Status::Connecting;
+        self.error = None;
+        self.push(Event::ConnectBegun);
+    }
+
+    /// Orders the end of whatever there is.
+    pub(crate) fn give_up(&mut self) {
+        if std::mem::take(&mut self.orders.connect) && self.orders.abort {
+            // An attempt that was to begin behind an end: it ends with that.
+            self.push(Event::ConnectBegun);
+        }
+        self.orders.abort = true;
+    }
+
     /// All endpoints were tried.
     pub(crate) fn attempt_failed(&mut self, now: Time, error: ConnectError) {
         self.stats.connect_failures += 1;

@@ -149,21 +149,34 @@ impl Link {
     /// this process is a fork and can't start an IO thread, [`ConnectError::Transport`] when TLS is
     /// to be spoken with the system's roots and there are none.
     pub fn connect(&self) -> Result<(), ConnectError> {
+        self.connect_noted(|| {})
+    }
+
+    /// As [`connect`](Self::connect), with a call under the lock of the link when the attempt is taken,
+    /// before any event can tell of it.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub fn connect_noted(&self, look: impl FnOnce()) -> Result<(), ConnectError> {
         let mut inner = self.lock();
+        // What is being ended is no obstacle: the attempt begins behind that end.
+        let behind = inner.orders.abort;
         match inner.status {
-            Status::Connecting | Status::Connected => return Err(ConnectError::Busy),
+            _ if behind && inner.orders.connect => return Err(ConnectError::Busy),
+            Status::Connecting | Status::Connected if !behind => return Err(ConnectError::Busy),
             Status::Closed => (inner.resuming, inner.attempts) = (false, 0),
-            Status::Waiting => {}
+            _ => {}
         }
         if !inner.reactor.is_here() {
             return Err(ConnectError::io(io::Error::other("no IO thread")));
         }
         #[cfg(feature = "tls")]
         inner.options.prepare()?;
-        inner.status = Status::Connecting;
-        inner.error = None;
         inner.orders.connect = true;
-        inner.push(Event::ConnectBegun);
+        if !behind {
+            inner.connect_begins();
+        }
+        look();
         self.finish(inner, Flush::Auto);
         Ok(())
     }
@@ -308,8 +321,7 @@ impl Link {
                 said.map(|()| true)
             }
             Status::Connecting | Status::Waiting => {
-                inner.orders.connect = false;
-                inner.orders.abort = true;
+                inner.give_up();
                 Ok(true)
             }
         };
@@ -364,8 +376,7 @@ impl Link {
     pub fn close(&self) {
         let mut inner = self.lock();
         if inner.status != Status::Closed {
-            inner.orders.connect = false;
-            inner.orders.abort = true;
+            inner.give_up();
         }
         self.finish(inner, Flush::Auto);
     }
@@ -607,6 +618,11 @@ impl State<'_> {
     /// Whether there is a connection, or there was one and it is being made again by itself.
     pub fn is_held(&self) -> bool {
         self.0.is_held()
+    }
+
+    /// Whether the connection is over but for its last bytes.
+    pub fn is_closing(&self) -> bool {
+        self.0.session.state() == SessionState::Closing
     }
 
     /// Whether a publish has ended with
