@@ -43,7 +43,7 @@ doc: ## The API documentation, in target/doc
 build: ## The release build of the server and the C library
 	$(CARGO) build $(BUILD) --locked -p ternmq-server -p ternmq-ffi-c
 
-install: build ## DIR/bin/ternmq, DIR/lib with the four Paho names, CMake and pkg-config files, DIR/include
+install: build ## DIR/bin/ternmq and MQTTVersion, DIR/lib with the four Paho names, CMake and pkg-config files, DIR/include
 	install -d '$(DEST)/bin' '$(DEST)/include' '$(DEST)/lib/pkgconfig' \
 		'$(DEST)/lib/cmake/eclipse-paho-mqtt-c'
 	install -m 755 $(BUILT)/ternmq '$(DEST)/bin/ternmq'
@@ -53,6 +53,8 @@ install: build ## DIR/bin/ternmq, DIR/lib with the four Paho names, CMake and pk
 	install -m 644 include/*.h '$(DEST)/include/'
 	install -m 644 ffi-c/packaging/*.cmake '$(DEST)/lib/cmake/eclipse-paho-mqtt-c/'
 	ffi-c/paho-names '$(DEST)/lib'
+	$${CC:-cc} -std=c99 -Wall -s -Iinclude -o '$(DEST)/bin/MQTTVersion' ffi-c/packaging/MQTTVersion.c \
+		-Wl,--enable-new-dtags -Wl,-rpath,'$$ORIGIN/../lib' -ldl
 	for name in $(PAHO_NAMES); do \
 		ln -sf libternmq.a "$(DEST)/lib/$$name.a" || exit 1; done
 	for name in libternmq $(PAHO_NAMES); do \

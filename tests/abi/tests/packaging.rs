@@ -96,6 +96,10 @@ fn what_is_installed_is_all_that_programs_need() {
     }
     let version = output(Command::new(moved.join("bin/ternmq")).arg("--version"));
     assert!(version.starts_with("ternmq "), "{version}");
+    // Without a word it finds what lies beside it, under each of the names.
+    let told = output(Command::new(moved.join("bin/MQTTVersion")).env_remove("LD_LIBRARY_PATH"));
+    assert_eq!(told.matches("libpaho-mqtt3").count(), 4, "{told}");
+    assert!(told.contains("Product name: TernMQ"), "{told}");
     broker.stop().expect("the broker ends well");
 }
 

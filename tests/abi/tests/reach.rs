@@ -460,6 +460,68 @@ fn proxy() -> Proxy {
     Proxy { port, opened, sent }
 }
 
+/// A server that notes the head of each request, and refuses it.
+fn witness() -> (u16, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (seen, heads) = sync_channel(1000);
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().map_while(Result::ok) {
+            let (mut head, mut byte) = (Vec::new(), [0]);
+            while !head.ends_with(b"\r\n\r\n") && client.read(&mut byte).is_ok_and(|n| n == 1) {
+                head.push(byte[0]);
+            }
+            // Whoever asks no more has what it wants.
+            let _ = seen.send(String::from_utf8_lossy(&head).into_owned());
+            let _ = client.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    (port, heads)
+}
+
+/// A proxy is told where to go, so no port of the system is needed.
+#[test]
+fn each_scheme_has_its_port() {
+    let bench = Bench::start();
+    let (port, heads) = witness();
+    let proxies = format!("proxy=http://127.0.0.1:{port} secure_proxy=http://127.0.0.1:{port}");
+    for (scheme, expected) in [
+        ("tcp", 1883),
+        ("mqtt", 1883),
+        ("ssl", 8883),
+        ("mqtts", 8883),
+        ("tls", 8883),
+        ("ws", 80),
+        ("wss", 443),
+    ] {
+        for program in ["secure", "async_secure"] {
+            let ours = bench.ours.path("");
+            let uri = format!("{scheme}://broker.example");
+            bench.run(program, ours, &uri, &format!("{proxies} check=0"));
+            let head = heads.recv_timeout(Duration::from_secs(20)).unwrap();
+            let begins = format!("CONNECT broker.example:{expected} HTTP/1.1\r\n");
+            assert!(head.starts_with(&begins), "{program} {uri}: {head}");
+            while heads.try_recv().is_ok() {}
+        }
+    }
+}
+
+#[test]
+fn headers_of_the_options_arrive_at_the_server() {
+    let bench = Bench::start();
+    let (port, heads) = witness();
+    for program in ["secure", "async_secure"] {
+        let uri = format!("ws://localhost:{port}/mqtt?a=b");
+        bench.run(program, bench.ours.path(""), &uri, "header=X-Token:abc=1");
+        let head = heads.recv_timeout(Duration::from_secs(20)).unwrap();
+        let mut lines = head.lines();
+        assert_eq!(lines.next(), Some("GET /mqtt?a=b HTTP/1.1"), "{head}");
+        let is_ours = |line: &str| line.replace(": ", ":") == "X-Token:abc=1";
+        assert_eq!(lines.filter(|line| is_ours(line)).count(), 1, "{head}");
+        while heads.try_recv().is_ok() {}
+    }
+}
+
 /// Passes on what comes, and how it ends; how much it was.
 fn pass(mut from: TcpStream, mut to: TcpStream) -> u64 {
     let (mut passed, mut buffer) = (0, [0; 4096]);

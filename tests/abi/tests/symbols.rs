@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use ternmq_test_abi::{
-    Scratch, compiler, declared_functions, exported_functions, installed_library, output,
+    Scratch, compiler, declared_functions, exported_functions, installed_library, output, root,
     system_paho, table,
 };
 
@@ -91,6 +91,36 @@ fn a_program_linked_with_our_name_runs_with_either_library() {
         |path: &std::path::Path| output(Command::new(&program).env("LD_LIBRARY_PATH", path));
     assert!(product(&ours.path("")).contains("TernMQ"));
     assert!(product(&system_paho()).contains("Paho"));
+}
+
+/// The tool of `make install` tells what a library is, whoever made it, and what is none.
+#[test]
+fn the_version_of_each_library_can_be_asked_for() {
+    let (ours, folder) = (installed_library(), Scratch::new());
+    let tool = folder.path("MQTTVersion");
+    output(
+        compiler()
+            .arg(root().join("ffi-c/packaging/MQTTVersion.c"))
+            .arg("-o")
+            .arg(&tool)
+            .arg("-ldl"),
+    );
+    for (path, product) in [(ours.path(""), "TernMQ"), (system_paho(), "Paho")] {
+        let told = output(Command::new(&tool).env("LD_LIBRARY_PATH", &path));
+        let names = told
+            .lines()
+            .filter(|line| line.starts_with("libpaho-mqtt3"));
+        assert_eq!(names.count(), 4, "{told}");
+        let mut products = told.lines().filter(|line| line.contains("Product name: "));
+        assert!(products.all(|line| line.contains(product)), "{told}");
+        let one = output(Command::new(&tool).arg(path.join("libpaho-mqtt3a.so.1")));
+        assert!(one.contains("Version: ") && one.contains(product), "{one}");
+    }
+    for nothing in ["/no/such/library.so", "libm.so.6"] {
+        let result = Command::new(&tool).arg(nothing).output().unwrap();
+        assert_eq!(result.status.code(), Some(1), "{nothing}");
+        assert!(!result.stderr.is_empty(), "{nothing}");
+    }
 }
 
 /// library -> symbols of either recorded version.
