@@ -31,6 +31,36 @@ static void failed(void* context, MQTTAsync_failureData* data)
   EXPECT(data->code, 0);
 }
 
+/* Connects right behind the end of a reconnection, and of a connection, which is no end of theirs. */
+static void behind_ends(MQTTAsync client, struct changes* changes, const MQTTAsync_connectOptions* connecting)
+{
+  ternmq_reconnect_options options = quick(changes);
+  MQTTAsync_disconnectOptions ending = MQTTAsync_disconnectOptions_initializer;
+  options.min_retry_ms = options.max_retry_ms = 600000;
+  options.changed = NULL;
+  EXPECT(ternmq_set_reconnect(client, &options), 0);
+  EXPECT(MQTTAsync_connect(client, connecting), 0);
+  TRUE_(wait_(changes, &changes->delivered, 7));
+  for (int i = 0; i < 30; ++i)
+  {
+    order("cut");
+    TRUE_(wait_(changes, &changes->lost, 3 + i));
+    order("mend");
+    EXPECT(MQTTAsync_disconnect(client, NULL), MQTTASYNC_NULL_PARAMETER);
+    EXPECT(MQTTAsync_disconnect(client, &ending), MQTTASYNC_DISCONNECTED);
+    EXPECT(MQTTAsync_connect(client, connecting), 0);
+    TRUE_(wait_(changes, &changes->delivered, 8 + i));
+  }
+  /* The same while a connection is being ended. */
+  for (int i = 0; i < 30; ++i)
+  {
+    EXPECT(MQTTAsync_disconnect(client, &ending), 0);
+    EXPECT(MQTTAsync_connect(client, connecting), 0);
+    TRUE_(wait_(changes, &changes->delivered, 38 + i));
+    EXPECT(MQTTAsync_isConnected(client), 1);
+  }
+}
+
 int main(int argc, char* argv[])
 {
   struct changes changes = CHANGES_INITIALIZER;
@@ -88,32 +118,8 @@ int main(int argc, char* argv[])
   EXPECT(changes.count, changes.taken);
   EXPECT(changes.lost, 2);
 
-  /* A connect right behind the end of a reconnection, which is no end of this one. */
-  options.min_retry_ms = options.max_retry_ms = 600000;
-  options.changed = NULL;
-  EXPECT(ternmq_set_reconnect(client, &options), 0);
   connecting.onFailure = failed;
-  EXPECT(MQTTAsync_connect(client, &connecting), 0);
-  TRUE_(wait_(&changes, &changes.delivered, 7));
-  for (int i = 0; i < 30; ++i)
-  {
-    order("cut");
-    TRUE_(wait_(&changes, &changes.lost, 3 + i));
-    order("mend");
-    EXPECT(MQTTAsync_disconnect(client, NULL), MQTTASYNC_NULL_PARAMETER);
-    ending.onSuccess = NULL;
-    EXPECT(MQTTAsync_disconnect(client, &ending), MQTTASYNC_DISCONNECTED);
-    EXPECT(MQTTAsync_connect(client, &connecting), 0);
-    TRUE_(wait_(&changes, &changes.delivered, 8 + i));
-  }
-  /* The same while a connection is being ended. */
-  for (int i = 0; i < 30; ++i)
-  {
-    EXPECT(MQTTAsync_disconnect(client, &ending), 0);
-    EXPECT(MQTTAsync_connect(client, &connecting), 0);
-    TRUE_(wait_(&changes, &changes.delivered, 38 + i));
-    EXPECT(MQTTAsync_isConnected(client), 1);
-  }
+  behind_ends(client, &changes, &connecting);
   MQTTAsync_destroy(&client);
   return failures != 0;
 }

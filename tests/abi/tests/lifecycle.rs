@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use ternmq_broker::tls::{ClientCertificates, Identity, Roots, TlsServerOptions};
 use ternmq_broker::{Broker, Config, ListenerConfig};
+use ternmq_test_abi::peer::{Manners, Peer};
 use ternmq_test_abi::{Scratch, compiler, installed_library, output, root};
 use ternmq_test_certificates::{Authority, Issued, authority};
 
@@ -92,6 +93,30 @@ fn certificates_and_keys_may_come_from_memory() {
             .env("LD_LIBRARY_PATH", ours.path("")),
     );
     broker.stop().expect("the broker ends well");
+}
+
+/// With MQTTAsync the call does not wait for the place: the message does, and the trace tells of it.
+#[test]
+fn a_nonblocking_publish_that_waits_for_its_place_is_told_of() {
+    let (ours, folder) = (installed_library(), Scratch::new());
+    build(
+        &folder,
+        "async_window",
+        &ours,
+        &["-g", "-fsanitize=address"],
+    );
+    for (manners, argument) in [
+        (Manners::silent(false), "silent"),
+        (Manners::polite(false), "acknowledges"),
+    ] {
+        let peer = Peer::start(manners);
+        let server = peer
+            .uri()
+            .replace("tcp://", "")
+            .parse()
+            .expect("an address");
+        output(command(&folder, "async_window", &ours, server).arg(argument));
+    }
 }
 
 /// The structs of the header as the library knows them, member by member.
