@@ -19,7 +19,11 @@ VERSION      = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 PAHO_NAMES := libpaho-mqtt3c libpaho-mqtt3cs libpaho-mqtt3a libpaho-mqtt3as
 
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help run test lint doc build install wheel fuzz memcheck clean tools
+=======
+.PHONY: help run test lint doc site build install wheel manylinux fuzz clean tools
+>>>>>>> 83692c5 (Write the manual of the Python package, run its examples, and check types and the source distribution)
 
 help: ## Print this list
 	@printf 'TernMQ: make TARGET\n\n'
@@ -39,6 +43,9 @@ lint: ## Formatting and clippy, warnings are errors
 
 doc: ## The API documentation, in target/doc
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps
+
+site: tools ## The manual of the Python package, in target/site; warnings are errors
+	@NO_MKDOCS_2_WARNING=1 $(VENV_PYTHON) -m mkdocs build --quiet --strict --config-file py/mkdocs.yml
 
 build: ## The release build of the server and the C library
 	$(CARGO) build $(BUILD) --locked -p ternmq-server -p ternmq-ffi-c
@@ -61,10 +68,15 @@ install: build ## DIR/bin/ternmq and MQTTVersion, DIR/lib with the four Paho nam
 		sed "s/@NAME@/$${name#lib}/; s/@VERSION@/$(VERSION)/" ffi-c/packaging/pkg-config.in \
 			> "$(DEST)/lib/pkgconfig/$${name#lib}.pc" || exit 1; done
 
-wheel: tools ## One wheel for CPython 3.11 and later, in target/wheels
+wheel: tools ## One wheel for CPython 3.11 and later, and this machine's glibc or later, in target/wheels
 	@rm -f target/wheels/ternmq-*.whl
 	$(VENV_PYTHON) -m maturin build --release --locked --manifest-path py/Cargo.toml --out target/wheels
 	$(VENV_PYTHON) -m pip install --quiet --no-index --no-deps --force-reinstall target/wheels/ternmq-*.whl
+
+manylinux: tools ## The wheel for Linux with glibc 2.17 or later, in target/wheels/manylinux
+	$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check 'ziglang>=0.14,<0.18'
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV_PYTHON) -m maturin build --release --locked --zig \
+		--compatibility manylinux2014 --manifest-path py/Cargo.toml --out target/wheels/manylinux
 
 fuzz: ## Fuzz every target for FUZZ_SECONDS (60) each; needs cargo-fuzz and a nightly compiler
 	@tests/fuzz/run $(or $(FUZZ_SECONDS),60)

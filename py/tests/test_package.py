@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import ternmq
@@ -19,9 +18,10 @@ def test_importing_loads_nothing_that_is_slow() -> None:
     assert python(code) == "ternmq"
 
 
-def test_importing_takes_less_than_10_ms() -> None:
-    code = "import time; t = time.perf_counter(); import ternmq; print(time.perf_counter() - t)"
-    assert min(float(python(code)) for _ in range(5)) < 0.010
+@pytest.mark.parametrize("module", ["ternmq", "ternmq.blocking", "ternmq.broker", "ternmq.errors"])
+def test_asyncio_and_ssl_wait_until_they_are_used(module: str) -> None:
+    code = f"import sys, {module}; print(*sorted({{'asyncio', 'ssl'}} & set(sys.modules)))"
+    assert python(code) == ""
 
 
 def test_every_name_can_be_imported() -> None:
@@ -41,23 +41,6 @@ def test_reason_codes_are_those_of_the_core() -> None:
         # The core says DISCONNECT_WITH_WILL too.
         assert name.upper().translate({32: "_", 45: "_"}).startswith(code.name)
     assert ternmq.ReasonCode(0xF0).name == "UNKNOWN_0XF0"
-
-
-def test_stubs_say_what_the_native_module_has(tmp_path: Path) -> None:
-    # Before Python 3.12 the buffer protocol has no method that could be seen.
-    allowed = tmp_path / "allowed"
-    allowed.write_text("ternmq._ternmq.Message.__buffer__\nternmq._ternmq.__all__\n")
-    command = [sys.executable, "-m", "mypy.stubtest", "ternmq", "--ignore-unused-allowlist"]
-    done = subprocess.run(
-        [*command, "--allowlist", str(allowed)], capture_output=True, text=True, cwd=tmp_path
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_annotations_are_complete(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path), "-p", "ternmq"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_unknown_keywords_are_refused() -> None:
