@@ -2,6 +2,8 @@
 
 import logging
 import queue
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 
@@ -187,3 +189,19 @@ def test_everything_is_told_before_stop_returns(caplog: pytest.LogCaptureFixture
             broker.publish("t", str(n))
     assert got == [str(n).encode() for n in range(1000)]
     assert not caplog.records
+
+
+def test_a_program_may_end_with_its_broker_running() -> None:
+    program = """
+import ternmq
+from ternmq.blocking import Client
+broker = ternmq.Broker(
+    on_publish=lambda message: None, on_connect=lambda event: None, authenticate=lambda client: True
+)
+broker.start()
+client = Client(broker.url)
+client.connect()
+for _ in range(200):
+    client.publish_nowait("t", b"x", qos=1)
+"""
+    subprocess.run([sys.executable, "-c", program], timeout=60, check=True)

@@ -295,7 +295,10 @@ class Broker(Faults):
 
     def stats(self) -> dict[str, int]:
         """Counters since it started, and how many there are now of `connections`, `connected`,
-        `sessions`, `subscriptions` and `queued`."""
+        `sessions`, `subscriptions` and `queued`. `events_lost`: what `on_connect` and its kin were not
+        told; `local_dropped`: messages that local subscriptions, `messages` among them, had no room for;
+        `hooks_full`: questions to `authenticate` and `authorise` that were denied because too many
+        waited."""
         return self._started().stats()
 
     def __enter__(self) -> Self:

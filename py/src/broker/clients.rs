@@ -60,6 +60,9 @@ pub(super) fn stats<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Bound<'py, 
         ("retained_expired", stats.retained_expired),
         ("passwords_wrong", stats.passwords_wrong),
         ("tls_failed", stats.tls_failed),
+        ("events_lost", stats.client_events_lost),
+        ("local_dropped", stats.local_dropped),
+        ("hooks_full", stats.hooks_full),
     ] {
         dict.set_item(name, value)?;
     }
