@@ -78,7 +78,7 @@ impl Shard {
     }
 
     /// A PUBLISH that the client may do, with its topic. Only from here on is its Packet Identifier in use.
-    #[inline]
+    #[inline(always)]
     fn publish_named(
         &mut self,
         id: u32,
@@ -98,6 +98,7 @@ impl Shard {
         Ok(())
     }
 
+    #[inline]
     pub(super) fn count_received(&mut self, id: u32, publish: &Publish<'_>) {
         let session = self.links.conns[id].session;
         let counters = &mut self.links.sessions[session].counters;
@@ -106,7 +107,7 @@ impl Shard {
     }
 
     /// Takes a message in, and answers.
-    #[inline]
+    #[inline(always)]
     fn finish_publish(
         &mut self,
         id: u32,

@@ -19,6 +19,9 @@ pub struct TopicPattern {
     text: Box<str>,
     /// It has places.
     fills: bool,
+    /// Bytes that stand for themselves in front, without a `/` at their end. Most rules are told apart
+    /// by these.
+    lead: usize,
 }
 
 /// Why a text is no pattern.
@@ -82,9 +85,11 @@ impl FromStr for TopicPattern {
 
     fn from_str(text: &str) -> Result<Self, PatternError> {
         TopicFilter::parse(text, MAX_TOPIC_LEVELS).map_err(PatternError::Topic)?;
+        let lead = &text[..text.find(['+', '#', '%']).unwrap_or(text.len())];
         Ok(Self {
             text: text.into(),
             fills: text.contains("%c") || text.contains("%u"),
+            lead: lead.strip_suffix('/').unwrap_or(lead).len(),
         })
     }
 }
@@ -96,12 +101,27 @@ pub(super) struct Values<'a> {
     user_name: Option<&'a str>,
 }
 
-impl<'a> Values<'a> {
-    pub(super) fn new(client_id: &'a str, user_name: Option<&'a str>) -> Self {
-        let fit = |value: &&str| !value.is_empty() && !value.contains(['/', '+', '#']);
+/// Which names of a client may stand in a topic, found once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fits {
+    client_id: bool,
+    user_name: bool,
+}
+
+impl Fits {
+    pub(super) fn new(client_id: &str, user_name: Option<&str>) -> Self {
+        let fit = |value: &str| !value.is_empty() && !value.contains(['/', '+', '#']);
         Self {
-            client_id: Some(client_id).filter(fit),
-            user_name: user_name.filter(fit),
+            client_id: fit(client_id),
+            user_name: user_name.is_some_and(fit),
+        }
+    }
+
+    /// The names that do.
+    pub(super) fn values<'a>(self, client_id: &'a str, user_name: Option<&'a str>) -> Values<'a> {
+        Values {
+            client_id: self.client_id.then_some(client_id),
+            user_name: user_name.filter(|_| self.user_name),
         }
     }
 }
@@ -110,11 +130,11 @@ impl TopicPattern {
     /// Whether it matches every topic that a filter matches. A topic name is a filter that matches
     /// itself.
     pub(super) fn covers(&self, filter: &str, values: Values<'_>) -> bool {
-        if hides(&self.text, filter) {
+        if !self.leads(filter) || hides(&self.text, filter) {
             return false;
         }
-        let mut levels = filter.split('/');
-        for own in self.text.split('/') {
+        let mut levels = Levels(Some(filter));
+        for own in Levels(Some(&self.text)) {
             match (own, levels.next()) {
                 ("#", _) => return true,
                 ("+", Some(level)) if level != "#" => {}
@@ -133,12 +153,21 @@ impl TopicPattern {
         levels.next().is_none()
     }
 
+    /// Whether a topic begins as all do that it matches; a filter, as all that it covers. Costs next to
+    /// nothing.
+    #[inline]
+    pub(super) fn leads(&self, topic: &str) -> bool {
+        topic
+            .as_bytes()
+            .starts_with(&self.text.as_bytes()[..self.lead])
+    }
+
     /// Whether there is a topic that both it and a filter match.
     pub(super) fn meets(&self, filter: &str, values: Values<'_>) -> bool {
         if hides(&self.text, filter) || hides(filter, &self.text) {
             return false;
         }
-        let (mut owns, mut levels) = (self.text.split('/'), filter.split('/'));
+        let (mut owns, mut levels) = (Levels(Some(&self.text)), Levels(Some(filter)));
         loop {
             match (owns.next(), levels.next()) {
                 (Some("#"), _) | (_, Some("#")) | (None, None) => return true,
@@ -155,6 +184,26 @@ impl TopicPattern {
                 }
             }
         }
+    }
+}
+
+/// The levels of a topic or filter, which are a few characters long: looking at each costs less than the
+/// machinery for long texts.
+struct Levels<'a>(Option<&'a str>);
+
+impl<'a> Iterator for Levels<'a> {
+    type Item = &'a str;
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a str> {
+        let text = self.0?;
+        let end = text.bytes().position(|byte| byte == b'/');
+        let (level, rest) = match end {
+            Some(end) => (&text[..end], Some(&text[end + 1..])),
+            None => (text, None),
+        };
+        self.0 = rest;
+        Some(level)
     }
 }
 
@@ -205,6 +254,10 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn values_of<'a>(client_id: &'a str, user_name: Option<&'a str>) -> Values<'a> {
+        Fits::new(client_id, user_name).values(client_id, user_name)
+    }
+
     #[test]
     fn a_name_pattern_matches_what_its_stars_allow() {
         let matches = |pattern: &str, name| pattern.parse::<NamePattern>().unwrap().matches(name);
@@ -228,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_pattern_covers_filters_that_reach_no_further_and_meets_those_that_share_a_topic() {
-        let values = Values::new("c", Some("u"));
+        let values = values_of("c", Some("u"));
         for (own, filter, covers, meets) in [
             ("a/b", "a/b", true, true),
             ("a/b", "a/c", false, false),
@@ -268,7 +321,7 @@ mod tests {
     #[test]
     fn a_value_that_fits_nowhere_allows_nothing_and_denies_everything() {
         for value in ["+", "#", "a/b", "", "x+", "/"] {
-            let values = Values::new(value, Some(value));
+            let values = values_of(value, Some(value));
             for own in ["a/%c", "a/%u", "a/x%c", "a/%cx%u"] {
                 let pattern = pattern(own);
                 for filter in ["a/b", "a/+", "a/x", "a/xyz"] {
@@ -278,7 +331,7 @@ mod tests {
                 assert!(!pattern.meets("b/b", values), "{value} {own}");
             }
         }
-        let nobody = Values::new("c", None);
+        let nobody = values_of("c", None);
         assert!(!pattern("%u/x").covers("a/x", nobody));
         assert!(pattern("%u/x").meets("a/x", nobody));
         assert!(pattern("%c/x").covers("c/x", nobody));

@@ -1,7 +1,7 @@
 //! Lists of rules.
 
 use super::Verdict;
-use super::pattern::{NamePattern, TopicPattern, Values};
+use super::pattern::{Fits, NamePattern, TopicPattern, Values};
 use crate::codec::QoS;
 use crate::network::Network;
 use std::fmt;
@@ -143,7 +143,10 @@ impl Rules {
     pub(in super::super) fn of(&self, client: Client<'_>) -> Applicable {
         let rules = self.rules.iter().enumerate();
         let own = rules.filter(|(_, rule)| rule.who.fits(client));
-        Applicable(own.map(|(at, _)| at as u16).collect())
+        Applicable {
+            rules: own.map(|(at, _)| at as u16).collect(),
+            fits: Fits::new(client.client_id, client.user_name),
+        }
     }
 
     /// What the rules say; `None` when none applies.
@@ -153,11 +156,11 @@ impl Rules {
         client: Client<'_>,
         wish: Wish<'_>,
     ) -> Option<Verdict> {
-        if own.0.is_empty() {
+        if own.rules.is_empty() {
             return None;
         }
-        let values = Values::new(client.client_id, client.user_name);
-        let rules = own.0.iter().map(|at| &self.rules[usize::from(*at)]);
+        let values = own.fits.values(client.client_id, client.user_name);
+        let rules = own.rules.iter().map(|at| &self.rules[usize::from(*at)]);
         let mut rules = rules.filter(|rule| rule.applies(wish, values));
         rules.next().map(|rule| rule.verdict)
     }
@@ -165,7 +168,11 @@ impl Rules {
 
 /// The rules of a list that are for one client.
 #[derive(Debug)]
-pub(in super::super) struct Applicable(Box<[u16]>);
+pub(in super::super) struct Applicable {
+    rules: Box<[u16]>,
+    /// Whether its names may stand in topics.
+    fits: Fits,
+}
 
 /// Who wants something.
 #[derive(Clone, Copy, Debug)]
@@ -206,7 +213,9 @@ impl Rule {
     fn applies(&self, wish: Wish<'_>, values: Values<'_>) -> bool {
         let (about, topic, qos) = match wish {
             Wish::Publish { topic, qos, retain } => {
-                let about = self.publish && self.retain.is_none_or(|wanted| wanted == retain);
+                let about = self.publish
+                    && self.retain.is_none_or(|wanted| wanted == retain)
+                    && (self.topics.is_empty() || self.topics.iter().any(|p| p.leads(topic)));
                 (about, topic, qos)
             }
             Wish::Subscribe { filter, qos } => {
