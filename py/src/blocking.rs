@@ -5,82 +5,131 @@ use std::time::Duration;
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict};
+use pyo3::types::{PyBool, PyDict, PyTuple};
 use ternmq_client::blocking::block_until;
 use ternmq_client::{
-    Backoff, Client, ConnectOptions, Ended, Publish, PublishError, PublishOutcome, Publishing,
-    ReasonCode, Status, SubscribeOptions, Target,
+    Backoff, Client, Ended, Follower, FollowerEnd, News, Opening, Publish, PublishError,
+    PublishOutcome, Publishing, ReasonCode, Status, SubscribeOptions,
 };
 use ternmq_protocol::client::PublishRefused;
 use ternmq_protocol::codec::{Place, PropertiesBuf};
-use ternmq_transport::Endpoint;
 
 use crate::blocking_subscription::BlockingSubscription;
 use crate::bytes::Payload;
 use crate::errors;
+use crate::gil;
 use crate::message::qos_of;
-use crate::options::{SessionOptions, keeps_session, needs_v5, retain_handling_of};
+use crate::options::{SessionOptions, keeps_session, needs_v5, retain_handling_of, store_of};
 use crate::properties::{self, PublishProperties};
+use crate::reach::Reach;
+use crate::stats::counters;
 use crate::wait::{in_slices, seconds, wait};
 
 /// A reason code and the properties that came with it.
 type Answer<'py> = (u8, Option<Bound<'py, PyDict>>);
 
 /// A client that is connected, or was.
-#[pyclass(frozen, module = "ternmq._ternmq")]
+#[pyclass(frozen, weakref, module = "ternmq._ternmq")]
 pub(crate) struct BlockingClient {
     client: Mutex<Option<Client>>,
     is_v5: bool,
     keeps: bool,
+    /// A publish is complete once it is in the outbox.
+    durable: bool,
     process: u32,
 }
 
 #[pymethods]
 impl BlockingClient {
-    /// Connects. `backoff`: (min, max, jitter, first_connect).
+    /// Begins to connect, and tells the news of it. `backoff`: (min, max, jitter, first_connect).
+    /// `auth`: each attempt to connect again waits for `retry`.
     #[staticmethod]
-    fn connect(
+    fn open(
         py: Python<'_>,
-        host: &str,
-        port: u16,
+        reach: Reach<'_>,
         options: &Bound<'_, PyDict>,
         backoff: Option<(f64, f64, f64, bool)>,
         connect_timeout: Option<f64>,
-    ) -> PyResult<Self> {
+        auth: bool,
+    ) -> PyResult<(Self, BlockingNews)> {
+        let outbox = store_of(options)?;
         let session = SessionOptions::of(options)?.build()?;
         let is_v5 = session.version.is_v5();
         let keeps = keeps_session(&session);
-        let mut options = ConnectOptions::new(vec![Target::Server(Endpoint::new(host, port))]);
+        let durable = outbox.is_some();
+        let mut options = reach.options()?;
         options.session = session;
-        options.session.publish_offline = backoff.is_some();
+        options.session.publish_offline = backoff.is_some() || durable;
         options.connect_timeout = seconds(connect_timeout)?.unwrap_or(Duration::ZERO);
-        options.reconnect = match backoff {
-            None => None,
-            Some((min, max, jitter, first_connect)) => Some(Backoff {
-                min: seconds(Some(min))?.unwrap_or_default(),
-                max: seconds(Some(max))?.unwrap_or_default(),
-                jitter,
-                first_connect,
-                after_takeover: false,
-            }),
+        options.reconnect = backoff.map(backoff_of).transpose()?;
+        let opening = Opening {
+            outbox,
+            follow: true,
+            ask_before_retry: auth,
         };
-        let client = Client::open(options).map_err(|error| errors::connect_error(py, &error))?;
+        let (client, follower) = Client::open_with(options, opening)
+            .map_err(|error| errors::connect_error(py, &error))?;
+        let news = BlockingNews {
+            end: follower.as_ref().map(Follower::ending),
+            follower: follower.into(),
+        };
+        let client = Self {
+            client: Some(client).into(),
+            is_v5,
+            keeps,
+            durable,
+            process: std::process::id(),
+        };
+        Ok((client, news))
+    }
+
+    /// Waits for the end of the first attempt to connect.
+    fn wait_opened(&self, py: Python<'_>) -> PyResult<()> {
+        let client = self.get(py)?;
         wait(
             py,
             None,
             client.wait_for(|status| status != Status::Connecting),
         )?;
         let now = Some(std::time::Instant::now());
-        if let Some(Ended::ConnectFailed(error)) = block_until(client.closed(), now) {
-            return Err(errors::connect_error(py, &error));
+        match block_until(client.closed(), now) {
+            Some(Ended::ConnectFailed(error)) => Err(errors::connect_error(py, &error)),
+            _ => Ok(()),
         }
-        let process = std::process::id();
-        Ok(Self {
-            client: Some(client).into(),
-            is_v5,
-            keeps,
-            process,
-        })
+    }
+
+    /// Makes the attempt to connect that the news "retry" tell of, with this Authentication Data.
+    fn retry(&self, py: Python<'_>, data: Option<&[u8]>) -> PyResult<()> {
+        let client = self.get(py)?;
+        let mut changed = Ok(());
+        let retried = client.retry(|options| {
+            let properties = &mut options.session.properties;
+            changed = properties::with_data(properties, data).map(|with| *properties = with);
+        });
+        changed?;
+        retried.map_err(|error| errors::connect_error(py, &error))
+    }
+
+    /// Sends AUTH: 0x18 answers the server's, 0x19 begins anew.
+    fn authenticate(&self, py: Python<'_>, reason: u8, data: Option<&[u8]>) -> PyResult<()> {
+        let mut properties = PropertiesBuf::default();
+        properties::push_data(&mut properties, data)?;
+        let sent = self.get(py)?.authenticate(ReasonCode(reason), &properties);
+        sent.map_err(|refused| errors::request_refused(py, &refused))
+    }
+
+    /// The client identifier, that which the server assigned included.
+    #[getter]
+    fn client_id(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(self.get(py)?.client_id())
+    }
+
+    /// Counters, by name.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let stats = self.get(py)?.stats();
+        let dict = counters(py, &stats.session)?;
+        dict.set_item("messages_discarded", stats.unclaimed_dropped)?;
+        Ok(dict)
     }
 
     /// Whether there is a connection now.
@@ -151,7 +200,15 @@ impl BlockingClient {
         let outcome = match client.publish_nowait(publish.clone()) {
             // QoS 0 is done, and not worth giving the interpreter lock away for.
             Ok(_) if qos == 0 => return Ok(Some((0, None))),
+            Ok(_) if self.durable => return Ok(Some((0, None))),
             Ok(publishing) => wait(py, timeout, publishing)?,
+            Err(PublishError::NotTaken(PublishRefused::Full)) if self.durable => {
+                match wait(py, timeout, client.enqueue(publish))? {
+                    None => None,
+                    Some(Ok(_)) => return Ok(Some((0, None))),
+                    Some(Err(error)) => Some(Err(error)),
+                }
+            }
             Err(PublishError::NotTaken(PublishRefused::Full)) => {
                 wait(py, timeout, client.publish(publish))?
             }
@@ -209,6 +266,7 @@ impl BlockingClient {
         retain_as_published: bool,
         retain_handling: u8,
         queue: usize,
+        manual: bool,
         timeout: Option<f64>,
     ) -> PyResult<Option<BlockingSubscription>> {
         let mut options = SubscribeOptions::new(qos_of(qos)?).queue(queue);
@@ -228,6 +286,7 @@ impl BlockingClient {
                 subscription,
                 client,
                 self.keeps,
+                manual,
             ))),
             Some(Err(error)) => Err(errors::subscribe_error(py, &error)),
         }
@@ -250,7 +309,10 @@ impl BlockingClient {
         let ending = client.disconnect_with(ReasonCode(reason), &properties);
         match wait(py, None, ending)? {
             Some(Err(refused)) => Err(errors::request_refused(py, &refused)),
-            _ => Ok(()),
+            _ => {
+                client.close_outbox();
+                Ok(())
+            }
         }
     }
 }
@@ -311,6 +373,65 @@ impl BlockingToken {
     }
 }
 
+/// What happens to the connection. It does not keep the client.
+#[pyclass(frozen, module = "ternmq._ternmq")]
+pub(crate) struct BlockingNews {
+    follower: Mutex<Option<Follower>>,
+    end: Option<FollowerEnd>,
+}
+
+#[pymethods]
+impl BlockingNews {
+    /// Waits for the next change, in a thread that does nothing else: no signal is looked at. None
+    /// behind the last one.
+    fn next<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        let next = gil::released(py, || {
+            let mut follower = lock(&self.follower);
+            block_until(follower.as_mut()?.next(), None)?
+        });
+        next.map(|news| news_to_tuple(py, news)).transpose()
+    }
+
+    /// There is no next one for whoever waits.
+    fn end(&self) {
+        if let Some(end) = &self.end {
+            end.end();
+        }
+    }
+}
+
+type Waits = (f64, f64, f64, bool);
+
+fn backoff_of((min, max, jitter, first_connect): Waits) -> PyResult<Backoff> {
+    Ok(Backoff {
+        min: seconds(Some(min))?.unwrap_or_default(),
+        max: seconds(Some(max))?.unwrap_or_default(),
+        jitter,
+        first_connect,
+        after_takeover: false,
+    })
+}
+
+fn news_to_tuple<'py>(py: Python<'py>, news: News) -> PyResult<Bound<'py, PyTuple>> {
+    let properties = |of: &PropertiesBuf| properties::to_dict(py, of.get());
+    match news {
+        News::Connected(connected) => {
+            let dict = properties(&connected.properties)?;
+            ("connected", connected.session_present, dict).into_pyobject(py)
+        }
+        News::Lost(why) => ("lost", error_of(py, why)).into_pyobject(py),
+        News::AttemptFailed(error) => {
+            ("failed", errors::connect_error(py, &error)).into_pyobject(py)
+        }
+        News::RetryDue => ("retry", py.None()).into_pyobject(py),
+        News::Challenge(challenge) => {
+            let dict = properties(&challenge.properties)?;
+            ("challenge", challenge.reason.0, dict).into_pyobject(py)
+        }
+        News::Ended(why) => ("closed", error_of(py, why)).into_pyobject(py),
+    }
+}
+
 fn make<'a>(
     topic: &'a str,
     payload: &'a [u8],
@@ -361,9 +482,15 @@ fn publish_error(py: Python<'_>, client: &Client, error: &PublishError) -> PyErr
 
 /// What has ended the client, unless it did so itself or has not ended.
 pub(crate) fn ended(py: Python<'_>, client: &Client) -> Option<PyErr> {
-    use ternmq_protocol::client::Cause;
     let now = Some(std::time::Instant::now());
-    match block_until(client.closed(), now)? {
+    error_of(py, block_until(client.closed(), now)?)
+}
+
+/// Nothing when it was the client itself.
+fn error_of(py: Python<'_>, ended: Ended) -> Option<PyErr> {
+    use ternmq_protocol::client::Cause;
+    let lost = |text: &str| Some(errors::raise(py, "ConnectionLostError", text));
+    match ended {
         Ended::Disconnected {
             cause: Cause::Local,
             ..
@@ -373,24 +500,14 @@ pub(crate) fn ended(py: Python<'_>, client: &Client) -> Option<PyErr> {
             reason,
             properties,
         } => {
-            let text = "the server ended the connection";
-            Some(errors::raise_with(
-                py,
-                "ConnectionLostError",
-                text,
-                reason,
-                &properties,
-            ))
+            let (class, text) = ("ConnectionLostError", "the server ended the connection");
+            Some(errors::raise_with(py, class, text, reason, &properties))
         }
         Ended::Disconnected {
             cause: Cause::Error(error),
             ..
         } => Some(errors::raise(py, "ProtocolError", error)),
-        Ended::Disconnected { .. } => Some(errors::raise(
-            py,
-            "ConnectionLostError",
-            "the connection was lost",
-        )),
+        Ended::Disconnected { .. } => lost("the connection was lost"),
         Ended::ConnectFailed(error) => Some(errors::connect_error(py, &error)),
     }
 }

@@ -6,11 +6,13 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 use ternmq_client::blocking::block_until;
 use ternmq_client::{Client, ReasonCode, Received, Subscription};
+use ternmq_protocol::client::Delivery;
 
 use crate::blocking::{ended, lock};
 use crate::errors;
 use crate::gil;
-use crate::message::Message;
+use crate::message::{Message, Recipient};
+use crate::session::check_acknowledgement;
 use crate::wait::{in_slices, seconds, wait};
 
 thread_local! {
@@ -26,6 +28,8 @@ pub(crate) struct BlockingSubscription {
     client: Client,
     /// The session outlives the connection, so what is not acknowledged comes again with the next.
     keeps: bool,
+    /// Messages are acknowledged by hand.
+    manual: bool,
     granted: u8,
     process: u32,
 }
@@ -48,17 +52,17 @@ impl BlockingSubscription {
     /// The next messages, at least one and at most `most`; None when none came in time, an empty
     /// list when none will come. What this thread has got before is acknowledged.
     fn take<'py>(
-        &self,
-        py: Python<'py>,
+        slf: &Bound<'py, Self>,
         most: usize,
         timeout: Option<f64>,
     ) -> PyResult<Option<Bound<'py, PyList>>> {
-        self.check_process(py)?;
-        self.finish_thread();
-        let next = match self.at_once(most) {
+        let (this, py) = (slf.get(), slf.py());
+        this.check_process(py)?;
+        this.finish_thread();
+        let next = match this.at_once(most) {
             Some(next) => Some(next),
             None => in_slices(py, seconds(timeout)?, |until| {
-                let mut subscription = lock(&self.subscription);
+                let mut subscription = lock(&this.subscription);
                 let Some(open) = subscription.as_mut() else {
                     return Some(Next::Ended);
                 };
@@ -72,8 +76,14 @@ impl BlockingSubscription {
         let list = PyList::empty(py);
         if let Next::Messages(messages) = next {
             for received in messages {
-                list.append(Message::new(received.incoming()))?;
-                self.hold(received);
+                list.append(match this.manual {
+                    false => Message::new(received.incoming()),
+                    true => {
+                        let to = Recipient::Blocking(slf.clone().unbind());
+                        Message::manual(received.incoming(), to)
+                    }
+                })?;
+                this.hold(received);
             }
         }
         Ok(Some(list))
@@ -113,13 +123,19 @@ impl BlockingSubscription {
 }
 
 impl BlockingSubscription {
-    pub(crate) fn new(subscription: Subscription, client: Client, keeps: bool) -> Self {
+    pub(crate) fn new(
+        subscription: Subscription,
+        client: Client,
+        keeps: bool,
+        manual: bool,
+    ) -> Self {
         let granted = subscription.granted() as u8;
         Self {
             subscription: Some(subscription).into(),
             held: Mutex::default(),
             client,
             keeps,
+            manual,
             granted,
             process: std::process::id(),
         }
@@ -137,7 +153,8 @@ impl BlockingSubscription {
             .drain(..)
             .map(|(_, received)| received)
             .collect();
-        if finished || !self.keeps {
+        // Who acknowledges by hand has said of each message that it was dealt with.
+        if (finished && !self.manual) || !self.keeps {
             subscription.take_all(&mut held);
             held.iter().for_each(|received| self.acknowledge(received));
         }
@@ -161,8 +178,30 @@ impl BlockingSubscription {
         }
     }
 
+    /// Acknowledges one message by hand. False when nothing waits for it.
+    pub(crate) fn acknowledge_one(
+        &self,
+        py: Python<'_>,
+        delivery: Delivery,
+        reason: ReasonCode,
+    ) -> PyResult<bool> {
+        check_acknowledgement(reason)?;
+        self.check_process(py)?;
+        let mut held = lock(&self.held);
+        let found = held
+            .iter()
+            .position(|(_, received)| received.incoming().delivery == delivery);
+        let Some(at) = found else { return Ok(false) };
+        let (_, received) = held.remove(at);
+        drop(held);
+        Ok(self.client.acknowledge(&received, reason))
+    }
+
     /// Acknowledges what this thread has got before, and what threads have got that ended since.
     fn finish_thread(&self) {
+        if self.manual {
+            return;
+        }
         let mut held = lock(&self.held);
         if !held.is_empty() {
             let this = READER.with(Arc::downgrade);

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::PyList;
+use ternmq_protocol::client::Incoming;
 
 use crate::inbox::Reader;
-use crate::message::Message;
+use crate::message::{Message, Recipient};
 use crate::routes::Key;
 use crate::session::Session;
 
@@ -33,24 +34,25 @@ impl Cursor {
 
     /// The next message, None when none waits.
     fn pop(&self, py: Python<'_>) -> PyResult<Option<Message>> {
-        Session::edit(self.session.bind(py), |session| {
+        let popped = Session::edit(self.session.bind(py), |session| {
             session.finish(self.key, &self.reader);
-            session
-                .pop(self.key, &self.reader)
-                .map(|incoming| Message::new(&incoming))
-        })
+            let incoming = session.pop(self.key, &self.reader)?;
+            Some((incoming, session.is_manual(self.key)))
+        })?;
+        Ok(popped.map(|(incoming, manual)| self.message(py, &incoming, manual)))
     }
 
     /// Up to `most` messages, as many as wait.
     fn take<'py>(&self, py: Python<'py>, most: usize) -> PyResult<Bound<'py, PyList>> {
-        let messages = Session::edit(self.session.bind(py), |session| {
+        let (messages, manual) = Session::edit(self.session.bind(py), |session| {
             session.finish(self.key, &self.reader);
             let next = || session.pop(self.key, &self.reader);
-            std::iter::from_fn(next).take(most).collect::<Vec<_>>()
+            let messages = std::iter::from_fn(next).take(most).collect::<Vec<_>>();
+            (messages, session.is_manual(self.key))
         })?;
         let list = PyList::empty(py);
         for incoming in &messages {
-            list.append(Message::new(incoming))?;
+            list.append(self.message(py, incoming, manual))?;
         }
         Ok(list)
     }
@@ -60,5 +62,17 @@ impl Cursor {
         Session::edit(self.session.bind(py), |session| {
             session.finish(self.key, &self.reader)
         })
+    }
+}
+
+impl Cursor {
+    fn message(&self, py: Python<'_>, incoming: &Incoming, manual: bool) -> Message {
+        match manual {
+            false => Message::new(incoming),
+            true => {
+                let session = self.session.clone_ref(py);
+                Message::manual(incoming, Recipient::Session(session, self.key))
+            }
+        }
     }
 }

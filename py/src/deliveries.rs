@@ -112,9 +112,10 @@ impl Deliveries {
         filters: &[&str],
         identifier: Option<u32>,
         limit: usize,
+        manual: bool,
     ) {
         self.routes.add(key, filters, identifier);
-        self.inboxes.insert(key, Inbox::new(limit));
+        self.inboxes.insert(key, Inbox::new(limit, manual));
         for item in std::mem::take(&mut self.unclaimed) {
             if self.routes.matches(key, item.incoming.message.topic()) {
                 self.change(key, |inbox| inbox.push(item));
@@ -135,6 +136,12 @@ impl Deliveries {
             self.full -= usize::from(inbox.is_full());
             self.stuffed -= usize::from(inbox.is_stuffed());
             let waiting = inbox.len();
+            // Who acknowledges by hand has said of each message that it was dealt with.
+            let how = if inbox.is_manual() {
+                Closing::Failed
+            } else {
+                how
+            };
             let items: Vec<Item> = inbox.into_items().collect();
             let handed_out = items.len() - waiting;
             for (at, item) in items.into_iter().enumerate() {
@@ -180,6 +187,16 @@ impl Deliveries {
         }
     }
 
+    /// Takes a message that was handed out and is dealt with now, by itself.
+    pub(crate) fn finish_one(&mut self, key: Key, delivery: Delivery) -> Option<Item> {
+        self.inboxes.get_mut(&key)?.finish_one(delivery)
+    }
+
+    /// Whether the messages of a subscription are acknowledged by hand.
+    pub(crate) fn is_manual(&self, key: Key) -> bool {
+        self.inboxes.get(&key).is_some_and(Inbox::is_manual)
+    }
+
     /// What to acknowledge now that one subscription is done with a message.
     pub(crate) fn settle(&mut self, item: &Item) -> Option<Delivery> {
         let delivery = item.incoming.delivery;
@@ -217,6 +234,11 @@ impl Deliveries {
     /// Messages that were received and given to nobody.
     pub(crate) fn discarded(&self) -> u64 {
         self.discarded
+    }
+
+    /// Messages that wait for a subscription.
+    pub(crate) fn unclaimed(&self) -> usize {
+        self.unclaimed.len()
     }
 
     fn unwanted(&mut self, item: Item) -> Option<Delivery> {

@@ -1,5 +1,7 @@
 //! Python's exceptions, which are defined in Python: `ternmq.errors`.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use pyo3::prelude::*;
 use ternmq_client::{ConnectError, SubscribeError};
 use ternmq_protocol::ReasonCode;
@@ -10,6 +12,28 @@ use ternmq_protocol::codec::PropertiesBuf;
 /// whoever waited for them would wait for ever.
 pub(crate) fn check_process(py: Python<'_>, made_in: u32, text: &str) -> PyResult<()> {
     match made_in == std::process::id() {
+        true => Ok(()),
+        false => Err(raise(py, "ForkError", text)),
+    }
+}
+
+/// How often this process and those before it were forked, as far as Python did it.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
+pub(crate) fn forks() -> u32 {
+    FORKS.load(Ordering::Relaxed)
+}
+
+/// To be called in the child of a fork.
+#[pyfunction]
+pub(crate) fn forked() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// As [`check_process`], by [`forks`]: a load instead of a system call, for what is asked with every
+/// message.
+pub(crate) fn check_forks(py: Python<'_>, made_at: u32, text: &str) -> PyResult<()> {
+    match made_at == forks() {
         true => Ok(()),
         false => Err(raise(py, "ForkError", text)),
     }

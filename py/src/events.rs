@@ -17,6 +17,7 @@ const CONNECTED: u8 = 5;
 const REFUSED: u8 = 6;
 const DISCONNECTED: u8 = 7;
 pub(crate) const CROWDED: u8 = 8;
+const AUTHENTICATE: u8 = 9;
 
 /// The tuple of any event but a message.
 pub(crate) fn to_tuple<'py>(py: Python<'py>, event: &Event) -> PyResult<Bound<'py, PyTuple>> {
@@ -71,12 +72,13 @@ pub(crate) fn to_tuple<'py>(py: Python<'py>, event: &Event) -> PyResult<Bound<'p
             let (who, what) = ended(cause);
             (DISCONNECTED, who, reason.0, dict(py, properties)?, what).into_pyobject(py)
         }
+        Event::Authenticate { reason, properties } => {
+            (AUTHENTICATE, reason.0, dict(py, properties)?).into_pyobject(py)
+        }
         // Messages go to inboxes; the others are not asked for.
-        Event::Message(_)
-        | Event::Authenticate { .. }
-        | Event::Progress(_)
-        | Event::Sent { .. }
-        | Event::NotSent { .. } => Ok(PyTuple::empty(py)),
+        Event::Message(_) | Event::Progress(_) | Event::Sent { .. } | Event::NotSent { .. } => {
+            Ok(PyTuple::empty(py))
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use ternmq_protocol::client::Incoming;
+use ternmq_protocol::client::{Delivery, Incoming};
 use ternmq_protocol::codec::QoS;
 
 /// How much more than its limit an inbox takes while an answer of the server is awaited: the answer
@@ -43,16 +43,23 @@ pub(crate) struct Inbox {
     handed: Vec<(Reader, Vec<Item>)>,
     limit: usize,
     full: bool,
+    /// What was handed out is dealt with when the application says so, and not by asking for more.
+    manual: bool,
 }
 
 impl Inbox {
-    pub(crate) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize, manual: bool) -> Self {
         Self {
             waiting: VecDeque::new(),
             handed: Vec::new(),
             limit: limit.max(1),
             full: false,
+            manual,
         }
+    }
+
+    pub(crate) fn is_manual(&self) -> bool {
+        self.manual
     }
 
     /// True when it was empty before.
@@ -85,6 +92,9 @@ impl Inbox {
 
     /// Moves what `reader` has got to `done`.
     pub(crate) fn finish(&mut self, reader: &Reader, done: &mut Vec<Item>) {
+        if self.manual {
+            return;
+        }
         if let Some((_, items)) = self.handed.iter_mut().find(|(r, _)| Arc::ptr_eq(r, reader)) {
             done.append(items);
         }
@@ -92,6 +102,9 @@ impl Inbox {
 
     /// Moves what readers that are gone have got to `done`.
     pub(crate) fn finish_gone(&mut self, done: &mut Vec<Item>) {
+        if self.manual {
+            return;
+        }
         self.handed.retain_mut(|(reader, items)| {
             let gone = Arc::strong_count(reader) == 1;
             if gone {
@@ -99,6 +112,14 @@ impl Inbox {
             }
             !gone
         });
+    }
+
+    /// Takes one out of what was handed to anybody.
+    pub(crate) fn finish_one(&mut self, delivery: Delivery) -> Option<Item> {
+        self.handed.iter_mut().find_map(|(_, items)| {
+            let at = items.iter().position(|i| i.incoming.delivery == delivery)?;
+            Some(items.remove(at))
+        })
     }
 
     /// Forgets waiting items.

@@ -14,18 +14,22 @@ mod errors;
 mod events;
 mod gil;
 mod inbox;
+mod layer;
 mod message;
 mod options;
 mod properties;
+mod reach;
+mod relay;
 mod routes;
 mod session;
+mod stats;
 mod wait;
 
 /// `ternmq._ternmq`.
 #[pyo3::pymodule(gil_used = false)]
 mod _ternmq {
     #[pymodule_export]
-    use super::blocking::{BlockingClient, BlockingToken};
+    use super::blocking::{BlockingClient, BlockingNews, BlockingToken};
     #[pymodule_export]
     use super::blocking_subscription::BlockingSubscription;
     #[pymodule_export]
@@ -35,11 +39,15 @@ mod _ternmq {
     #[pymodule_export]
     use super::cursor::Cursor;
     #[pymodule_export]
-    use super::errors::reason_code_name;
+    use super::errors::{forked, reason_code_name};
+    #[pymodule_export]
+    use super::layer::Tunnel;
     #[pymodule_export]
     use super::message::{Message, Will};
     #[pymodule_export]
     use super::options::parse_url;
+    #[pymodule_export]
+    use super::relay::Relay;
     #[pymodule_export]
     use super::session::Session;
 }

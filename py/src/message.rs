@@ -2,18 +2,21 @@
 
 use std::ffi::{c_int, c_void};
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
-use ternmq_protocol::Message as Shared;
-use ternmq_protocol::client::{Incoming, SubscriptionIds, Will as SessionWill};
+use ternmq_protocol::client::{Delivery, Incoming, SubscriptionIds, Will as SessionWill};
 use ternmq_protocol::codec::{PropertyId, QoS};
 use ternmq_protocol::topic::TopicName;
+use ternmq_protocol::{Message as Shared, ReasonCode};
 
+use crate::blocking_subscription::BlockingSubscription;
 use crate::bytes::Payload;
 use crate::clock;
 use crate::properties::{self, PublishProperties};
+use crate::routes::Key;
+use crate::session::Session;
 
 /// An application message that came in. It never changes, and `memoryview(message)` is its payload
 /// without a copy.
@@ -24,11 +27,36 @@ pub(crate) struct Message {
     retain: bool,
     dup: bool,
     subscription_ids: SubscriptionIds,
+    /// Where it is acknowledged by hand.
+    receipt: Option<Box<Receipt>>,
+}
+
+/// What a message is acknowledged with.
+pub(crate) struct Receipt {
+    pub(crate) delivery: Delivery,
+    pub(crate) to: Recipient,
+}
+
+/// Who is told that a message was dealt with.
+pub(crate) enum Recipient {
+    Session(Py<Session>, Key),
+    Blocking(Py<BlockingSubscription>),
 }
 
 impl Message {
     pub(crate) fn new(incoming: &Incoming) -> Self {
+        Self::with_receipt(incoming, None)
+    }
+
+    /// A message that the application acknowledges.
+    pub(crate) fn manual(incoming: &Incoming, to: Recipient) -> Self {
+        let delivery = incoming.delivery;
+        Self::with_receipt(incoming, Some(Box::new(Receipt { delivery, to })))
+    }
+
+    fn with_receipt(incoming: &Incoming, receipt: Option<Box<Receipt>>) -> Self {
         Self {
+            receipt,
             shared: incoming.message.clone(),
             qos: incoming.qos,
             retain: incoming.retain,
@@ -45,6 +73,7 @@ impl Message {
             retain,
             dup: false,
             subscription_ids: SubscriptionIds::None,
+            receipt: None,
         }
     }
 
@@ -149,6 +178,30 @@ impl Message {
     #[getter]
     fn properties<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         properties::to_dict(py, self.shared.properties())
+    }
+
+    /// Acknowledges the message, of a subscription with `ack="manual"`: the server will not send it
+    /// again. Does not wait; any order will do. An error as `reason_code` tells an MQTT 5 server that
+    /// the message was not accepted. False when nothing waits for it any more: it has QoS 0, was
+    /// acknowledged before, or comes again because its connection has ended.
+    #[pyo3(signature = (reason_code=0))]
+    fn ack(&self, py: Python<'_>, reason_code: u8) -> PyResult<bool> {
+        let Some(receipt) = &self.receipt else {
+            let text = "the subscription acknowledges by itself; subscribe with ack=\"manual\"";
+            return Err(PyRuntimeError::new_err(text));
+        };
+        let reason = ReasonCode(reason_code);
+        match &receipt.to {
+            _ if self.qos == QoS::AtMostOnce => Ok(false),
+            Recipient::Session(session, key) => {
+                Session::acknowledge_one(session.bind(py), *key, receipt.delivery, reason)
+            }
+            Recipient::Blocking(subscription) => {
+                subscription
+                    .get()
+                    .acknowledge_one(py, receipt.delivery, reason)
+            }
+        }
     }
 
     fn __bytes__<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {

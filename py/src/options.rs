@@ -1,12 +1,15 @@
 //! The options of a session, as Python passes them.
 
-use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
+use std::path::PathBuf;
+
+use pyo3::exceptions::{PyOSError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use ternmq_client::FileOutbox;
 use ternmq_protocol::ProtocolVersion;
-use ternmq_protocol::client::{Acknowledge, Options};
-use ternmq_protocol::codec::{Place, PropertyId, RetainHandling};
-use ternmq_transport::{Endpoint, Scheme};
+use ternmq_protocol::client::{Acknowledge, Options, Stored};
+use ternmq_protocol::codec::{Place, PropertyId, RetainHandling, Value};
+use ternmq_transport::Endpoint;
 
 use crate::bytes::Payload;
 use crate::message::Will;
@@ -30,6 +33,8 @@ pub(crate) struct SessionOptions<'py> {
     outbox_bytes: usize,
     queue: usize,
     max_packet_size: u32,
+    receive_maximum: Option<u16>,
+    auth_method: Option<String>,
 }
 
 impl<'py> SessionOptions<'py> {
@@ -64,14 +69,15 @@ impl<'py> SessionOptions<'py> {
             Some(mapping) => properties::from_mapping(mapping, Place::Connect)?,
             None => Default::default(),
         };
-        if connect
-            .get()
-            .get(PropertyId::AuthenticationMethod)
-            .is_some()
-        {
-            return Err(PyValueError::new_err(
-                "enhanced authentication is not supported",
-            ));
+        let named = connect.get().get(PropertyId::AuthenticationMethod);
+        if named.is_some() {
+            let text = "properties: authentication_method is for auth= to say";
+            return Err(PyValueError::new_err(text));
+        }
+        if let Some(method) = &self.auth_method {
+            let value = Value::Utf8String(method);
+            let pushed = connect.push(PropertyId::AuthenticationMethod, value);
+            pushed.map_err(|e| PyValueError::new_err(format!("auth: {e}")))?;
         }
         let will = self.will.map(|will| will.get().will.clone());
         if version.is_v5() {
@@ -80,8 +86,12 @@ impl<'py> SessionOptions<'py> {
                 properties::push_number(&mut connect, id, self.session_expiry)?;
             }
             // Nobody has to hold more unacknowledged messages than the application's queue.
+            if self.receive_maximum == Some(0) {
+                return Err(PyValueError::new_err("receive_maximum must not be 0"));
+            }
             if connect.get().number(PropertyId::ReceiveMaximum).is_none() {
-                let most = self.queue.clamp(1, usize::from(u16::MAX)) as u32;
+                let by_queue = self.queue.clamp(1, usize::from(u16::MAX)) as u16;
+                let most = self.receive_maximum.unwrap_or(by_queue).into();
                 properties::push_number(&mut connect, PropertyId::ReceiveMaximum, most)?;
             }
         } else {
@@ -89,6 +99,8 @@ impl<'py> SessionOptions<'py> {
                 .as_ref()
                 .is_some_and(|will| !will.properties.is_empty());
             needs_v5(self.session_expiry > 0, "session_expiry")?;
+            needs_v5(self.receive_maximum.is_some(), "receive_maximum")?;
+            needs_v5(self.auth_method.is_some(), "auth")?;
             needs_v5(!connect.is_empty(), "properties")?;
             needs_v5(will_has_some, "a will with properties")?;
         }
@@ -145,24 +157,42 @@ pub(crate) fn needs_v5(asked: bool, what: &str) -> PyResult<()> {
     }
 }
 
-type Parts = (String, u16, Option<String>, Option<Vec<u8>>);
+/// The file that the session is kept in, and what it held; nothing when the options name none.
+pub(crate) fn store_of(options: &Bound<'_, PyDict>) -> PyResult<Option<(FileOutbox, Vec<Stored>)>> {
+    match options.get_item("store")? {
+        Some(path) if !path.is_none() => {
+            let path: PathBuf = path.extract()?;
+            let opened = FileOutbox::open(&path);
+            opened
+                .map(Some)
+                .map_err(|error| PyOSError::new_err(format!("{}: {error}", path.display())))
+        }
+        _ => Ok(None),
+    }
+}
 
-/// Host, port, user name and password of `mqtt://[user[:password]@]host[:port]`.
+type Parts = (
+    &'static str,
+    String,
+    u16,
+    String,
+    Option<String>,
+    Option<Vec<u8>>,
+);
+
+/// Scheme, host, port, path, user name and password of a server's URI.
 #[pyfunction]
 pub(crate) fn parse_url(url: &str) -> PyResult<Parts> {
     let endpoint: Endpoint = url
         .parse()
         .map_err(|error: ternmq_transport::EndpointError| {
-            PyValueError::new_err(error.to_string())
+            PyValueError::new_err(format!("url: {error}"))
         })?;
-    if endpoint.scheme != Scheme::Tcp {
-        let scheme = endpoint.scheme.name();
-        let hint = format!("{scheme}:// is not supported here; use mqtt:// or tcp://");
-        return Err(PyValueError::new_err(hint));
-    }
     Ok((
+        endpoint.scheme.name(),
         endpoint.host,
         endpoint.port,
+        endpoint.path,
         endpoint.user_name,
         endpoint.password,
     ))

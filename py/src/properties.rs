@@ -97,6 +97,29 @@ pub(crate) fn from_mapping(mapping: &Bound<'_, PyDict>, place: Place) -> PyResul
     Ok(buf)
 }
 
+/// Appends Authentication Data, if there is any.
+pub(crate) fn push_data(buf: &mut PropertiesBuf, data: Option<&[u8]>) -> PyResult<()> {
+    match data {
+        None => Ok(()),
+        Some(data) => push(buf, PropertyId::AuthenticationData, Value::BinaryData(data)),
+    }
+}
+
+/// The same properties with other Authentication Data.
+pub(crate) fn with_data(
+    properties: &PropertiesBuf,
+    data: Option<&[u8]>,
+) -> PyResult<PropertiesBuf> {
+    let mut buf = PropertiesBuf::default();
+    for property in properties.get().iter() {
+        if property.id != PropertyId::AuthenticationData {
+            push(&mut buf, property.id, property.value)?;
+        }
+    }
+    push_data(&mut buf, data)?;
+    Ok(buf)
+}
+
 /// Appends an integer property.
 pub(crate) fn push_number(buf: &mut PropertiesBuf, id: PropertyId, number: u32) -> PyResult<()> {
     let value = match id.value_type() {

@@ -6,8 +6,11 @@ use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyMemoryView};
-use ternmq_protocol::client::{ClientSession, Delivery, DropReason, Event, Incoming, State};
-use ternmq_protocol::codec::{Place, PropertiesBuf, PropertyId, QoS};
+use ternmq_client::FileOutbox;
+use ternmq_client::link::{Journal, Name};
+use ternmq_protocol::client::{ClientSession, Delivery, Event, Incoming};
+use ternmq_protocol::client::{PublishRefused, State, Token};
+use ternmq_protocol::codec::{PacketType, Place, PropertiesBuf, PropertyId, QoS};
 use ternmq_protocol::codec::{SubscriptionOptions, Value};
 use ternmq_protocol::topic::{SharedFilter, TopicFilter};
 use ternmq_protocol::{Message as Shared, ProtocolVersion, ReasonCode, Time};
@@ -18,10 +21,12 @@ use crate::deliveries::{Closing, Deliveries};
 use crate::errors;
 use crate::events;
 use crate::inbox::{Item, Reader};
+use crate::layer::{Opening, WebSocket};
 use crate::message::qos_of;
-use crate::options::{SessionOptions, keeps_session, needs_v5, retain_handling_of};
+use crate::options::{SessionOptions, keeps_session, needs_v5, retain_handling_of, store_of};
 use crate::properties::{self, PublishProperties};
 use crate::routes::Key;
+use crate::stats::counters;
 
 /// What one read from the socket takes at most.
 const READ_BUFFER: usize = 64 << 10;
@@ -52,6 +57,12 @@ pub(crate) struct Session {
     clean_start: bool,
     identifiers: bool,
     done: Vec<Item>,
+    /// Around the bytes of the connection, or nothing.
+    websocket: Option<Box<WebSocket>>,
+    /// Why the layer above the socket has failed.
+    failure: Option<String>,
+    store: Option<FileOutbox>,
+    forks: u32,
 }
 
 #[pymethods]
@@ -60,11 +71,19 @@ impl Session {
     /// nothing; it must not call the session.
     #[new]
     fn new(py: Python<'_>, options: &Bound<'_, PyDict>, on_output: Py<PyAny>) -> PyResult<Self> {
-        let options = SessionOptions::of(options)?.build()?;
+        let store = store_of(options)?;
+        let mut options = SessionOptions::of(options)?.build()?;
+        options.report_progress = store.is_some();
         let (version, clean_start) = (options.version, options.clean_start);
         let keeps = keeps_session(&options);
-        let machine =
+        let mut machine =
             ClientSession::new(options).map_err(|e| PyValueError::new_err(e.to_string()))?;
+        let store = store.map(|(store, kept)| {
+            for stored in kept {
+                machine.restore(stored);
+            }
+            store
+        });
         let buffer = PyByteArray::new_with(py, READ_BUFFER, |_| Ok(()))?;
         let view = PyMemoryView::from(&buffer)?;
         Ok(Self {
@@ -78,6 +97,10 @@ impl Session {
             clean_start,
             identifiers: false,
             done: Vec::new(),
+            websocket: None,
+            failure: None,
+            store,
+            forks: errors::forks(),
         })
     }
 
@@ -87,12 +110,21 @@ impl Session {
         self.view.clone_ref(py)
     }
 
-    /// The transport is open.
-    fn opened(slf: &Bound<'_, Self>) -> PyResult<()> {
+    /// The transport is open. `websocket`: authority, path, whether TLS is spoken, and header lines,
+    /// when one is to be put around the bytes.
+    #[pyo3(signature = (websocket=None))]
+    fn opened(slf: &Bound<'_, Self>, websocket: Option<Opening>) -> PyResult<()> {
         Self::edit(slf, |session| {
             session.output_announced = false;
-            session.machine.handle_open(now());
-        })
+            session.failure = None;
+            session.websocket = None;
+            match websocket.map(WebSocket::new).transpose() {
+                Ok(None) => session.machine.handle_open(now()),
+                Ok(Some(websocket)) => session.websocket = Some(Box::new(websocket)),
+                Err(error) => return Err(PyValueError::new_err(format!("headers: {error}"))),
+            }
+            Ok(())
+        })?
     }
 
     /// `length` bytes came into the buffer. Returns events, None for none.
@@ -104,14 +136,20 @@ impl Session {
             // slice lives calls Python, so nobody writes to it.
             let bytes = unsafe { buffer.as_bytes() };
             let input = bytes.get(..length).unwrap_or(bytes);
-            session.machine.handle_input(now(), input);
+            match session.websocket.is_some() {
+                false => session.machine.handle_input(now(), input),
+                true => session.unwrap(input),
+            }
         })?;
         Self::events(slf)
     }
 
     /// The transport is gone. Returns events.
     fn closed<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyList>>> {
-        Self::edit(slf, |session| session.machine.handle_closed(now()))?;
+        Self::edit(slf, |session| {
+            session.websocket = None;
+            session.machine.handle_closed(now());
+        })?;
         Self::events(slf)
     }
 
@@ -135,6 +173,9 @@ impl Session {
     /// What is to be sent, None for nothing. It counts as sent.
     fn take<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
         self.output_announced = false;
+        if self.websocket.is_some() {
+            return Ok(self.wrap().map(|bytes| PyBytes::new(py, &bytes)));
+        }
         let outbound = self.machine.outbound();
         if outbound.is_empty() {
             return Ok(None);
@@ -150,7 +191,13 @@ impl Session {
     /// Whether the transport is to be closed once everything is sent.
     #[getter]
     fn wants_close(&self) -> bool {
-        self.machine.wants_close()
+        self.machine.wants_close() || self.failure.is_some()
+    }
+
+    /// Why the WebSocket has failed, if it has.
+    #[getter]
+    fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
     }
 
     /// Whether the server has accepted the connection.
@@ -169,6 +216,12 @@ impl Session {
     #[getter]
     fn queued(&self) -> usize {
         self.machine.queued().0
+    }
+
+    /// Messages that were sent and are not acknowledged.
+    #[getter]
+    fn inflight(&self) -> usize {
+        self.machine.in_flight()
     }
 
     /// 0: every inbox has room, 1: one is full, 2: one is full to the brim.
@@ -217,7 +270,10 @@ impl Session {
                 !session.version.is_v5() && !properties.is_empty(),
                 "publish properties",
             )?;
-            let taken = session.machine.publish(now, message);
+            let taken = match session.store {
+                Some(_) if qos > 0 => session.keep_and_publish(now, message),
+                _ => session.machine.publish(now, message),
+            };
             let token = taken.map_err(|refused| errors::publish_refused(slf.py(), refused))?;
             let pause = token.0 == 0 && session.machine.outbound().len() > PUBLISH_TURN;
             Ok(if pause { TAKE_A_TURN } else { token.0.into() })
@@ -231,6 +287,7 @@ impl Session {
         filters: Vec<String>,
         identifier: Option<u32>,
         limit: usize,
+        manual: bool,
     ) -> PyResult<()> {
         let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
         for filter in &filters {
@@ -238,7 +295,8 @@ impl Session {
             valid.map_err(|error| PyValueError::new_err(format!("{filter:?}: {error}")))?;
         }
         let identifier = identifier.unwrap_or(FIRST_IDENTIFIER + key);
-        self.deliveries.open(key, &filters, Some(identifier), limit);
+        self.deliveries
+            .open(key, &filters, Some(identifier), limit, manual);
         Ok(())
     }
 
@@ -359,6 +417,26 @@ impl Session {
         })?
     }
 
+    /// Sends AUTH: 0x18 answers the server's, 0x19 begins anew on an accepted connection.
+    fn authenticate(slf: &Bound<'_, Self>, reason: u8, data: Option<&[u8]>) -> PyResult<()> {
+        let mut properties = PropertiesBuf::default();
+        properties::push_data(&mut properties, data)?;
+        Self::edit(slf, |session| {
+            let reason = ReasonCode(reason);
+            let sent = session
+                .machine
+                .authenticate(now(), reason, properties.get());
+            sent.map_err(|refused| errors::request_refused(slf.py(), &refused))
+        })?
+    }
+
+    /// What the next CONNECT says as Authentication Data.
+    fn set_authentication_data(&mut self, data: Option<&[u8]>) -> PyResult<()> {
+        let properties = &mut self.machine.options_mut().properties;
+        *properties = properties::with_data(properties, data)?;
+        Ok(())
+    }
+
     /// Whether the next connection begins without the state of earlier ones.
     fn set_clean_start(&mut self, clean_start: bool) {
         self.clean_start = clean_start;
@@ -370,29 +448,26 @@ impl Session {
         self.machine.options_mut().publish_offline = offline;
     }
 
+    /// The client has ended: the file of the outbox is free for the next one.
+    fn close_store(&mut self) {
+        self.store = None;
+    }
+
     /// Counters, by name.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let (stats, dict) = (self.machine.stats(), PyDict::new(py));
+        let dict = counters(py, self.machine.stats())?;
         let (queued, queued_bytes) = self.machine.queued();
         for (name, value) in [
-            ("messages_received", stats.messages_received),
-            ("messages_sent", stats.messages_sent),
-            ("messages_resent", stats.messages_resent),
             ("messages_discarded", self.deliveries.discarded()),
-            ("duplicates", stats.duplicates),
-            ("publishes_refused", stats.publishes_refused),
-            ("pings", stats.pings),
-            ("unsent_bytes", stats.unsent_bytes),
             ("queued", queued as u64),
             ("queued_bytes", queued_bytes as u64),
+            ("inflight", self.machine.in_flight() as u64),
+            ("unclaimed", self.deliveries.unclaimed() as u64),
         ] {
             dict.set_item(name, value)?;
         }
-        for why in DropReason::ALL {
-            dict.set_item(
-                format!("dropped_{}", snake(&format!("{why:?}"))),
-                stats.dropped(why),
-            )?;
+        if let Some(store) = &self.store {
+            dict.set_item("outbox_failed_writes", store.failed_writes())?;
         }
         Ok(dict)
     }
@@ -414,8 +489,12 @@ impl Session {
         change: impl FnOnce(&mut Self) -> R,
     ) -> PyResult<R> {
         let mut session = slf.try_borrow_mut()?;
+        let text = "the client was made in the process that forked";
+        errors::check_forks(slf.py(), session.forks, text)?;
         let result = change(&mut session);
-        if session.output_announced || session.machine.outbound().is_empty() {
+        let wrapped = session.websocket.as_mut();
+        let waits = wrapped.is_some_and(|websocket| !websocket.out().is_empty());
+        if session.output_announced || (!waits && session.machine.outbound().is_empty()) {
             return Ok(result);
         }
         session.output_announced = true;
@@ -432,6 +511,30 @@ impl Session {
 
     pub(crate) fn pop(&mut self, key: Key, reader: &Reader) -> Option<Incoming> {
         self.deliveries.pop(key, reader)
+    }
+
+    pub(crate) fn is_manual(&self, key: Key) -> bool {
+        self.deliveries.is_manual(key)
+    }
+
+    /// Acknowledges one message by hand. False when nothing waits for it.
+    pub(crate) fn acknowledge_one(
+        slf: &Bound<'_, Self>,
+        key: Key,
+        delivery: Delivery,
+        reason: ReasonCode,
+    ) -> PyResult<bool> {
+        check_acknowledgement(reason)?;
+        Self::edit(slf, |session| {
+            let Some(item) = session.deliveries.finish_one(key, delivery) else {
+                return false;
+            };
+            match session.deliveries.settle(&item) {
+                Some(delivery) => session.machine.acknowledge(now(), delivery, reason),
+                // Other subscriptions have it too, and the last one tells the server.
+                None => true,
+            }
+        })
     }
 
     pub(crate) fn finish(&mut self, key: Key, reader: &Reader) {
@@ -464,6 +567,63 @@ impl Session {
         let _ = self.machine.acknowledge(now, delivery, ReasonCode::SUCCESS);
     }
 
+    /// Stores a message, then has the machine take it.
+    fn keep_and_publish(&mut self, now: Time, message: Shared) -> Result<Token, PublishRefused> {
+        let token = self.machine.next_token(&message)?;
+        let name = Name {
+            packet_id: token.0,
+            note: 0,
+            waits: self.machine.would_wait(message.qos()),
+        };
+        let Some(store) = &mut self.store else {
+            return self.machine.publish(now, message);
+        };
+        if !store.keep(now, name, &message) {
+            return Err(PublishRefused::NotKept);
+        }
+        let published = self.machine.publish(now, message);
+        if published.is_err() {
+            store.withdraw(name);
+        }
+        published
+    }
+
+    /// Takes the frames off what came in.
+    fn unwrap(&mut self, input: &[u8]) {
+        let Some(websocket) = self.websocket.as_mut() else {
+            return;
+        };
+        let was_closed = self.machine.state() == State::Closed;
+        let mut unwrap = || -> std::io::Result<()> {
+            if !websocket.receive(input)? {
+                return Ok(());
+            }
+            if was_closed {
+                self.machine.handle_open(now());
+            }
+            while let Some(bytes) = websocket.read()? {
+                self.machine.handle_input(now(), bytes);
+            }
+            Ok(())
+        };
+        if let Err(error) = unwrap() {
+            self.failure = Some(error.to_string());
+        }
+    }
+
+    /// What is to be sent, in frames.
+    fn wrap(&mut self) -> Option<Vec<u8>> {
+        let websocket = self.websocket.as_mut()?;
+        if let Err(error) = websocket.send(self.machine.outbound()) {
+            self.failure = Some(error.to_string());
+        }
+        if self.machine.wants_close() {
+            websocket.close();
+        }
+        let bytes = std::mem::take(websocket.out());
+        (!bytes.is_empty()).then_some(bytes)
+    }
+
     /// Delivers messages to their inboxes, all else goes into a list.
     fn events<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyList>>> {
         let py = slf.py();
@@ -473,6 +633,9 @@ impl Session {
                 list.get_or_insert_with(|| PyList::empty(py)).append(event)
             };
             while let Some(event) = session.machine.poll_event() {
+                if let Some(store) = &mut session.store {
+                    store.note(now(), &event);
+                }
                 match event {
                     Event::Message(incoming) => {
                         if let Some(delivery) = session.deliveries.deliver(incoming) {
@@ -491,7 +654,7 @@ impl Session {
                             .deliveries
                             .connected(connected.session_present || assumed);
                     }
-                    Event::Authenticate { .. } | Event::Progress(_) => continue,
+                    Event::Progress(_) => continue,
                     _ => {}
                 }
                 append(events::to_tuple(py, &event)?.into_any())?;
@@ -508,6 +671,16 @@ impl Session {
     }
 }
 
+/// ValueError for a reason that no acknowledgement has.
+pub(crate) fn check_acknowledgement(reason: ReasonCode) -> PyResult<()> {
+    match reason.allowed_in(PacketType::PubAck) {
+        true => Ok(()),
+        false => Err(PyValueError::new_err(format!(
+            "reason_code: {reason} is no reason of an acknowledgement"
+        ))),
+    }
+}
+
 fn user_properties(user: Option<Bound<'_, PyAny>>) -> PyResult<PropertiesBuf> {
     let (expiry, payload_format) = (None, None);
     let (content_type, response_topic, correlation_data) = (None, None, None);
@@ -520,16 +693,4 @@ fn user_properties(user: Option<Bound<'_, PyAny>>) -> PyResult<PropertiesBuf> {
         payload_format,
     }
     .encode()
-}
-
-/// `SessionLost` -> `session_lost`.
-fn snake(camel: &str) -> String {
-    let mut text = String::new();
-    for c in camel.chars() {
-        if c.is_uppercase() && !text.is_empty() {
-            text.push('_');
-        }
-        text.extend(c.to_lowercase());
-    }
-    text
 }

@@ -164,7 +164,7 @@ def test_wrong_arguments(broker: ternmq.Broker) -> None:
     with pytest.raises(ValueError):
         Client("http://x")
     with pytest.raises(TypeError):
-        Client(broker.url, tls=None)  # type: ignore[call-arg]
+        Client(broker.url, ssl=None)  # type: ignore[call-arg]
     with Client(broker.url, version=4) as client:
         for wrong in (
             lambda: client.publish("a/#"),

@@ -45,7 +45,7 @@ def test_reason_codes_are_those_of_the_core() -> None:
 
 def test_unknown_keywords_are_refused() -> None:
     with pytest.raises(TypeError):
-        ternmq.Client("mqtt://x", tls=None)  # type: ignore[call-arg]
+        ternmq.Client("mqtt://x", ssl=None)  # type: ignore[call-arg]
     with pytest.raises(TypeError):
         ternmq.Broker(bans=[])  # type: ignore[call-arg]
 

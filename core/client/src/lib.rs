@@ -22,15 +22,17 @@ mod fork;
 pub mod io;
 pub mod link;
 mod options;
+mod outbox;
 mod pool;
 
 pub use client::{
-    Challenge, Client, Ended, Publish, PublishOutcome, Publishing, Received, Status,
-    SubscribeOptions, Subscription,
+    Challenge, Client, Ended, Follower, FollowerEnd, News, Opening, Publish, PublishOutcome,
+    Publishing, Received, Status, SubscribeOptions, Subscription,
 };
 pub use error::{ConnectError, PublishError, SubscribeError};
 pub use fork::forked;
 pub use options::{Backoff, ConnectOptions, Limits, Proxies, Target};
+pub use outbox::FileOutbox;
 pub use ternmq_protocol::client::{Acknowledge, Will};
 pub use ternmq_protocol::codec::{PropertiesBuf, PropertyId, QoS, RetainHandling, Value};
 pub use ternmq_protocol::{ProtocolVersion, ReasonCode};
@@ -38,4 +40,4 @@ pub use ternmq_protocol::{ProtocolVersion, ReasonCode};
 pub use ternmq_transport::tls;
 #[cfg(feature = "websocket")]
 pub use ternmq_transport::websocket;
-pub use ternmq_transport::{Endpoint, Proxy, Scheme, TransportError};
+pub use ternmq_transport::{Endpoint, Proxy, ProxyKind, Scheme, TransportError};

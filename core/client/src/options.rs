@@ -58,11 +58,11 @@ pub struct ConnectOptions {
     /// What is said to servers that are reached by `ws` or `wss`.
     #[cfg(feature = "websocket")]
     pub websocket: WebSocketOptions,
-    /// The HTTP proxies through which servers are reached.
+    /// The proxies through which servers are reached.
     pub proxies: Proxies,
 }
 
-/// The HTTP proxies (CONNECT) through which servers are reached; not those of Unix sockets.
+/// The proxies (HTTP or SOCKS5) through which servers are reached; not those of Unix sockets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Proxies {
     /// For `mqtt` and `ws`.
@@ -252,7 +252,7 @@ impl ConnectOptions {
         self
     }
 
-    /// Reach every server through this proxy: `http://[user[:password]@]host[:port]`.
+    /// Reach every server through this proxy: `http://[user[:password]@]host[:port]`, or `socks5://`.
     ///
     /// # Errors
     /// [`ConnectError::Uri`].

@@ -59,6 +59,8 @@ pub enum EndpointError {
     Brackets,
     /// A scheme that is not MQTT.
     Scheme(String),
+    /// A scheme that is no proxy's.
+    ProxyScheme(String),
     /// Something after the port that has no meaning there: a path where there is no WebSocket, or a
     /// fragment.
     Path(String),
@@ -201,6 +203,10 @@ impl fmt::Display for EndpointError {
             Self::Scheme(scheme) => write!(
                 f,
                 "{scheme}:// is not supported; use mqtt://, mqtts://, ws://, wss:// or unix://"
+            ),
+            Self::ProxyScheme(scheme) => write!(
+                f,
+                "{scheme}:// is no proxy that is supported; use http:// or socks5://"
             ),
             Self::Path(path) => write!(f, "{path:?} after the port has no meaning for MQTT"),
             Self::Percent => f.write_str("a % that does not encode a character"),

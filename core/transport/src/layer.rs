@@ -8,7 +8,7 @@ use crate::stream::Stream;
 
 /// A layer of the driver's own above another stream. The rules are those of [`Stream`]: what it gives
 /// and takes, and what the poller tells of, are the same as without it.
-pub trait Layer: Any + Send + fmt::Debug {
+pub trait Layer: Any + Send + Sync + fmt::Debug {
     /// As [`Stream::read`].
     ///
     /// # Errors

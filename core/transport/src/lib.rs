@@ -1,5 +1,5 @@
 //! Byte pipelines for MQTT in both roles, behind one poller: TCP and Unix sockets, in-process pipes,
-//! and above them TLS, WebSockets and ways through HTTP proxies.
+//! and above them TLS, WebSockets and ways through proxies (HTTP, SOCKS5).
 //!
 //! A [`Stream`] moves bytes without blocking and tells a [`Poller`] when it can move more. Nothing
 //! here knows of MQTT, and whoever drives it never asks which kind of stream it has.
@@ -18,6 +18,7 @@ mod listener;
 mod pipe;
 mod poller;
 mod proxy;
+mod socks;
 mod stream;
 #[cfg(feature = "tls")]
 pub mod tls;
@@ -30,5 +31,5 @@ pub use layer::{Layer, Layered};
 pub use listener::{Listener, UnixListener};
 pub use pipe::{DEFAULT_PIPE_CAPACITY, pipe};
 pub use poller::{Poller, Ready, Waker};
-pub use proxy::{Proxy, ProxyError, Tunnel, bypasses_proxy};
+pub use proxy::{Proxy, ProxyError, ProxyKind, Tunnel, bypasses_proxy};
 pub use stream::Stream;

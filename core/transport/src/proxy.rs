@@ -1,4 +1,4 @@
-//! Ways through HTTP proxies: CONNECT (RFC 9110 section 9.3.6), with Basic authentication.
+//! Ways through proxies: HTTP's CONNECT (RFC 9110 section 9.3.6) with Basic authentication, and SOCKS5.
 
 use std::fmt;
 use std::io;
@@ -7,46 +7,58 @@ use std::str::FromStr;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-use crate::endpoint::{EndpointError, host_and_port, user_and_password};
+use crate::endpoint::{Endpoint, EndpointError, host_and_port, user_and_password};
 use crate::error::TransportError;
 use crate::held::Held;
 use crate::http::{HEADERS, Head, HeadError};
+use crate::socks::{Next, Socks};
 use crate::stream::Stream;
-
-/// The port of a proxy when its URI names none.
-const DEFAULT_PORT: u16 = 8080;
 
 /// Bytes of a proxy's answer.
 const REPLY_BYTES: usize = 8 * 1024;
 
-/// An HTTP proxy: `http://[user[:password]@]host[:port]`, where `http://` may be left out. The port
-/// is 8080 by default.
+/// A proxy: `http://[user[:password]@]host[:port]`, where `http://` may be left out, or `socks5://` (or
+/// `socks5h://`: the proxy looks names up in any case). The port is 8080 by default, 1080 with SOCKS.
 ///
 /// ```
 /// use ternmq_transport::Proxy;
 /// let proxy: Proxy = "http://user:p%40ss@proxy.example:3128".parse().unwrap();
 /// assert_eq!((proxy.host.as_str(), proxy.port), ("proxy.example", 3128));
 /// assert_eq!(proxy.to_string(), "http://proxy.example:3128");
+/// let proxy: Proxy = "socks5://proxy.example".parse().unwrap();
+/// assert_eq!(proxy.to_string(), "socks5://proxy.example:1080");
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy {
+    /// What it speaks.
+    pub kind: ProxyKind,
     /// Host name or IP address, without brackets.
     pub host: String,
     /// TCP port.
     pub port: u16,
-    /// User name for Basic authentication.
+    /// User name: for Basic authentication with HTTP.
     pub user_name: Option<String>,
-    /// Password for Basic authentication. Never shown.
+    /// Password. Never shown.
     pub password: Option<Vec<u8>>,
+}
+
+/// What a proxy speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProxyKind {
+    /// HTTP, with CONNECT.
+    #[default]
+    Http,
+    /// SOCKS5 (RFC 1928).
+    Socks5,
 }
 
 /// Why there is no way through a proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProxyError {
-    /// It wants to know who we are (407), or does not believe it.
+    /// It wants to know who we are (with HTTP 407), or does not believe it.
     AuthenticationRequired,
-    /// It refuses, with this status and these words.
+    /// It refuses, with this status (with SOCKS from 1 to 255) and these words.
     Refused(u16, String),
     /// It closed the connection without an answer.
     Closed,
@@ -56,12 +68,43 @@ pub enum ProxyError {
     NoHttp,
     /// Its answer is longer than 8 KiB, or has more than 64 lines.
     TooLarge,
+    /// Its answer is none of SOCKS5.
+    NoSocks,
+    /// User name, password or host are longer than the 255 bytes that SOCKS has for each.
+    NoRoom,
 }
 
 impl Proxy {
-    /// Begins to open a way to `target` (`host:port`, an IPv6 address in brackets) through this proxy,
-    /// to which `below` is being connected. [`Stream::connected`] tells when it is open.
-    pub fn connect(&self, below: Stream, target: &str) -> Stream {
+    /// Begins to open a way to a server through this proxy, to which `below` is being connected.
+    /// [`Stream::connected`] tells when it is open.
+    ///
+    /// # Errors
+    /// [`ProxyError::NoRoom`].
+    pub fn connect(&self, below: Stream, server: &Endpoint) -> io::Result<Stream> {
+        let (dialogue, first) = match self.kind {
+            ProxyKind::Http => (
+                Dialogue::Http(Head::default()),
+                self.request(&server.authority()),
+            ),
+            ProxyKind::Socks5 => {
+                let password = self.password.as_deref().unwrap_or_default();
+                let user_name = self.user_name.as_deref();
+                let (socks, greeting) =
+                    Socks::begin(&server.host, server.port, user_name, password)?;
+                (Dialogue::Socks(socks), greeting)
+            }
+        };
+        let mut out = Held::default();
+        out.extend(&first);
+        Ok(Stream::Tunnel(Box::new(Tunnel {
+            below,
+            connected: false,
+            out,
+            dialogue,
+        })))
+    }
+
+    fn request(&self, target: &str) -> Vec<u8> {
         let mut request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n").into_bytes();
         if let Some(user_name) = &self.user_name {
             let mut login = format!("{user_name}:").into_bytes();
@@ -71,14 +114,25 @@ impl Proxy {
             request.extend_from_slice(b"\r\n");
         }
         request.extend_from_slice(b"\r\n");
-        let mut held = Held::default();
-        held.extend(&request);
-        Stream::Tunnel(Box::new(Tunnel {
-            below,
-            connected: false,
-            request: held,
-            head: Head::default(),
-        }))
+        request
+    }
+}
+
+impl ProxyKind {
+    /// The port of a proxy when its URI names none.
+    pub const fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 8080,
+            Self::Socks5 => 1080,
+        }
+    }
+
+    fn parse(scheme: &str) -> Option<Self> {
+        Some(match scheme.to_ascii_lowercase().as_str() {
+            "http" => Self::Http,
+            "socks5" | "socks5h" => Self::Socks5,
+            _ => return None,
+        })
     }
 }
 
@@ -86,10 +140,12 @@ impl FromStr for Proxy {
     type Err = EndpointError;
 
     fn from_str(text: &str) -> Result<Self, EndpointError> {
-        let rest = match text.split_once("://") {
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
-            Some((scheme, _)) => return Err(EndpointError::Scheme(scheme.to_owned())),
-            None => text,
+        let (kind, rest) = match text.split_once("://") {
+            Some((scheme, rest)) => match ProxyKind::parse(scheme) {
+                Some(kind) => (kind, rest),
+                None => return Err(EndpointError::ProxyScheme(scheme.to_owned())),
+            },
+            None => (ProxyKind::Http, text),
         };
         let (credentials, address) = match rest.rsplit_once('@') {
             Some((credentials, address)) => (Some(credentials), address),
@@ -105,8 +161,9 @@ impl FromStr for Proxy {
             None => (None, None),
         };
         Ok(Self {
+            kind,
             host,
-            port: port.unwrap_or(DEFAULT_PORT),
+            port: port.unwrap_or(kind.default_port()),
             user_name,
             password,
         })
@@ -115,9 +172,13 @@ impl FromStr for Proxy {
 
 impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match self.kind {
+            ProxyKind::Http => "http",
+            ProxyKind::Socks5 => "socks5",
+        };
         match self.host.contains(':') {
-            true => write!(f, "http://[{}]:{}", self.host, self.port),
-            false => write!(f, "http://{}:{}", self.host, self.port),
+            true => write!(f, "{scheme}://[{}]:{}", self.host, self.port),
+            false => write!(f, "{scheme}://{}:{}", self.host, self.port),
         }
     }
 }
@@ -132,13 +193,15 @@ impl fmt::Display for ProxyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AuthenticationRequired => {
-                f.write_str("the proxy wants a user name and password, or others (407)")
+                f.write_str("the proxy wants a user name and password, or others (HTTP 407)")
             }
             Self::Refused(status, reason) => write!(f, "the proxy refused: {status} {reason}"),
             Self::Closed => f.write_str("the proxy closed the connection without an answer"),
             Self::Timeout => f.write_str("the proxy did not answer in time"),
             Self::NoHttp => f.write_str("the proxy's answer is no HTTP"),
             Self::TooLarge => f.write_str("the proxy's answer is too long"),
+            Self::NoSocks => f.write_str("the proxy's answer is no SOCKS5"),
+            Self::NoRoom => f.write_str("SOCKS has room for names and passwords of 255 bytes"),
         }
     }
 }
@@ -201,32 +264,74 @@ pub struct Tunnel {
     pub(crate) below: Stream,
     /// To the proxy.
     connected: bool,
-    request: Held,
-    head: Head,
+    out: Held,
+    dialogue: Dialogue,
+}
+
+#[derive(Debug)]
+enum Dialogue {
+    Http(Head),
+    Socks(Socks),
 }
 
 impl Tunnel {
     /// The stream through the proxy, once the way is open.
     pub(crate) fn connected(&mut self) -> io::Result<Option<Stream>> {
         self.connected = self.connected || self.below.connected()?;
-        if !self.connected || !crate::http::send(&mut self.request, &mut self.below)? {
-            return Ok(None);
-        }
-        let end = match self.head.read(&mut self.below, REPLY_BYTES) {
-            Ok(end) => end,
-            Err(HeadError::TooLarge) => return Err(ProxyError::TooLarge.into()),
-            Err(HeadError::Closed) => return Err(ProxyError::Closed.into()),
-            Err(HeadError::Io(e)) if e.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-            Err(HeadError::Io(e)) => return Err(e),
-        };
-        accepts(&self.head.as_slice()[..end])?;
-        // Nobody behind the proxy speaks first, in none of the protocols here.
-        if self.head.as_slice().len() > end {
-            return Err(ProxyError::NoHttp.into());
+        loop {
+            if !self.connected || !crate::http::send(&mut self.out, &mut self.below)? {
+                return Ok(None);
+            }
+            match self.dialogue.next(&mut self.below)? {
+                Next::Listen => return Ok(None),
+                Next::Say(bytes) => self.out.extend(&bytes),
+                Next::Open => break,
+            }
         }
         // A pipe is only there to be left in the place of the real one.
         let (placeholder, _) = crate::pipe::pipe(1);
         Ok(Some(std::mem::replace(&mut self.below, placeholder)))
+    }
+}
+
+impl Dialogue {
+    fn next(&mut self, below: &mut Stream) -> io::Result<Next> {
+        match self {
+            Self::Http(head) => {
+                let end = match head.read(below, REPLY_BYTES) {
+                    Ok(end) => end,
+                    Err(HeadError::TooLarge) => return Err(ProxyError::TooLarge.into()),
+                    Err(HeadError::Closed) => return Err(ProxyError::Closed.into()),
+                    Err(HeadError::Io(error)) => return nothing_yet(error),
+                };
+                accepts(&head.as_slice()[..end])?;
+                // Nobody behind the proxy speaks first, in none of the protocols here.
+                match head.as_slice().len() > end {
+                    true => Err(ProxyError::NoHttp.into()),
+                    false => Ok(Next::Open),
+                }
+            }
+            Self::Socks(socks) => loop {
+                let mut part = [0; 512];
+                let room = socks.lacks().min(part.len());
+                let read = match below.read(&mut part[..room]) {
+                    Ok(0) => return Err(ProxyError::Closed.into()),
+                    Ok(read) => read,
+                    Err(error) => return nothing_yet(error),
+                };
+                match socks.hear(&part[..read])? {
+                    Next::Listen => {}
+                    next => return Ok(next),
+                }
+            },
+        }
+    }
+}
+
+fn nothing_yet(error: io::Error) -> io::Result<Next> {
+    match error.kind() {
+        io::ErrorKind::WouldBlock => Ok(Next::Listen),
+        _ => Err(error),
     }
 }
 

@@ -66,6 +66,15 @@ impl Stream {
         mio::net::UnixStream::connect(path).map(Self::Unix)
     }
 
+    /// A connected Unix socket, such as one of a pair.
+    ///
+    /// # Errors
+    /// It can't be made non-blocking.
+    pub fn from_unix(socket: std::os::unix::net::UnixStream) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Ok(Self::Unix(mio::net::UnixStream::from_std(socket)))
+    }
+
     /// How the connection attempt stands, the handshakes of all layers included: `true` connected,
     /// `false` still trying. To be called whenever the poller has news.
     ///

@@ -5,12 +5,13 @@ mod support;
 use std::io::IoSlice;
 
 use support::{send, tcp};
-use ternmq_transport::{Proxy, ProxyError, Stream, TransportError, pipe};
+use ternmq_transport::{Endpoint, Proxy, ProxyError, Stream, TransportError, pipe};
 
 fn asked(proxy: &str, target: &str) -> (Stream, Stream, String) {
     let (below, mut raw) = pipe(1 << 20);
     let proxy: Proxy = proxy.parse().unwrap();
-    let mut stream = proxy.connect(below, target);
+    let server: Endpoint = target.parse().unwrap();
+    let mut stream = proxy.connect(below, &server).unwrap();
     assert!(!stream.connected().unwrap() && !stream.is_established());
     let mut buffer = [0; 1000];
     let len = raw.read(&mut buffer).unwrap();
@@ -74,10 +75,36 @@ fn a_way_that_is_not_opened_says_why() {
 }
 
 #[test]
+fn a_way_through_socks_leaves_what_the_server_says_to_whoever_reads() {
+    let (below, mut raw) = pipe(1 << 20);
+    let proxy: Proxy = "socks5h://u:p@proxy".parse().unwrap();
+    let mut stream = proxy.connect(below, &Endpoint::new("h", 1883)).unwrap();
+    let dialogue: [(&[u8], &[u8]); 3] = [
+        (&[5, 2, 0, 2], &[5, 2]),
+        (&[1, 1, b'u', 1, b'p'], &[1, 0]),
+        (
+            &[5, 1, 0, 3, 1, b'h', 7, 91],
+            &[5, 0, 0, 1, 0, 0, 0, 0, 0, 0, b'!'],
+        ),
+    ];
+    for (asks, answer) in dialogue {
+        assert!(!stream.connected().unwrap());
+        let mut heard = [0; 100];
+        let len = raw.read(&mut heard).unwrap();
+        assert_eq!(&heard[..len], asks);
+        raw.write_vectored(&[IoSlice::new(answer)]).unwrap();
+    }
+    assert!(stream.connected().unwrap() && !stream.is_layered());
+    let mut said = [0; 9];
+    assert_eq!((stream.read(&mut said).unwrap(), said[0]), (1, b'!'));
+    assert_eq!(send(&mut stream, &mut raw, b"through"), b"through");
+}
+
+#[test]
 fn a_request_goes_out_once_the_proxy_is_connected() {
     let (client, mut server) = tcp();
     let proxy: Proxy = "proxy".parse().unwrap();
-    let mut stream = proxy.connect(client, "h:1");
+    let mut stream = proxy.connect(client, &Endpoint::new("h", 1)).unwrap();
     assert!(!stream.connected().unwrap());
     assert!(stream.peer_addr().is_some());
     let mut buffer = [0; 100];

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
         SubscribeError,
     )
     from .reasons import ReasonCode
-    from .values import Backoff, PublishResult, State
+    from .values import Auth, Backoff, PublishResult, State, Tls
 
 __all__ = [
+    "Auth",
     "Backoff",
     "Broker",
     "Client",
@@ -42,10 +43,12 @@ __all__ = [
     "State",
     "SubscribeError",
     "Subscription",
+    "Tls",
     "Will",
 ]
 
 _HOMES = {
+    "Auth": "values",
     "Backoff": "values",
     "Broker": "broker",
     "Client": "aio",
@@ -54,6 +57,7 @@ _HOMES = {
     "ReasonCode": "reasons",
     "State": "values",
     "Subscription": "aio",
+    "Tls": "values",
     "Will": "_ternmq",
 }
 

@@ -1,14 +1,17 @@
 """The asyncio client behind its face: connecting, and what comes back from the server."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import logging
+import os
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from . import _events as ev
 from ._answers import Answers
 from ._link import Link
+from ._reach import Reach
 from ._subscription import FAILED, KEEP, TURN, Subscription
-from ._ternmq import Session
+from ._ternmq import Session, forked
 from .errors import (
     ConnectError,
     ConnectionLostError,
@@ -20,9 +23,17 @@ from .errors import (
     SubscribeError,
 )
 from .reasons import ReasonCode
-from .values import Backoff, PublishResult, State
+from .values import Auth, Backoff, PublishResult, State
 
 T = TypeVar("T")
+
+log = logging.getLogger("ternmq.client")
+# The IO threads and the sockets of a client are the parent's: what was made there is told apart.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=forked)
+
+# Reason codes of AUTH.
+_CONTINUE, _RE_AUTHENTICATE = 0x18, 0x19
 
 # For a `timeout`: the client's own.
 OWN: Any = object()
@@ -46,8 +57,8 @@ class Core:
     def __init__(
         self,
         options: dict[str, Any],
-        host: str,
-        port: int,
+        reach: Reach,
+        auth: Auth | None,
         *,
         backoff: Backoff | None,
         timeout: float | None,
@@ -58,7 +69,11 @@ class Core:
         self.timeout = timeout
         self.paused = False
         self.listeners: list[Callable[[State], object]] = []
-        self._host, self._port = host, port
+        self.durable: bool = options["store"] is not None
+        self.background: set[asyncio.Task[None]] = set()
+        self._reach = reach
+        self._auth = auth
+        self._authenticated: asyncio.Future[None] | None = None
         self._backoff = backoff
         self._connect_timeout = connect_timeout
         self._goes_on: bool = options["version"] >= 5 and options["session_expiry"] > 0
@@ -76,7 +91,7 @@ class Core:
     @property
     def address(self) -> str:
         """Of the server."""
-        return f"{self._host}:{self._port}"
+        return str(self._reach)
 
     def open(self) -> None:
         """Begins to connect."""
@@ -85,6 +100,7 @@ class Core:
         self._loop = asyncio.get_running_loop()
         self.answers.start(self._loop)
         self.session.set_offline(True)
+        log.debug("%s: connecting", self.address)
         self._connecting = self._loop.create_task(self._connect_first())
 
     async def opened(self) -> None:
@@ -100,6 +116,7 @@ class Core:
 
     async def stop(self, reason_code: int, properties: dict[str, Any] | None) -> None:
         """Ends the connection for good."""
+        await self._end_background()
         await self._give_up_connecting()
         link = self._link
         if link is not None:
@@ -116,7 +133,9 @@ class Core:
     async def subscribe(self, subscription: Subscription) -> None:
         """Opens its inbox and has the server fill it."""
         key, identifier = subscription.key, subscription.options[3]
-        self.session.open_inbox(key, list(subscription.filters), identifier, subscription.queue)
+        self.session.open_inbox(
+            key, list(subscription.filters), identifier, subscription.queue, subscription.manual
+        )
         self._subscriptions[key] = subscription
         try:
             codes = await self.in_time(self._subscribe(subscription), subscription.timeout)
@@ -199,7 +218,9 @@ class Core:
         left = dict(self.answers.waiting)
         while not self._ended:
             left = {t: f for t, f in left.items() if self.answers.waiting.get(t) is f}
-            if not left and not self.session.queued:
+            # What an earlier process has left in the outbox has nobody who waits for it.
+            stored = self.durable and self.session.inflight
+            if not left and not self.session.queued and not stored:
                 break
             await self.answers.change()
         if self._link is not None:
@@ -232,11 +253,13 @@ class Core:
     async def _connect(self) -> None:
         assert self._loop is not None
         connack = self._connack = self._loop.create_future()
-        link = Link(self.session, self._handle, self._on_closed)
+        link = Link(self.session, self._reach.opening(), self._handle, self._on_closed)
         try:
             async with asyncio.timeout(self._connect_timeout):
+                if self._auth is not None:
+                    self.session.set_authentication_data(await self._exchange(self._auth, None))
                 self._link = link
-                await self._loop.create_connection(lambda: link, self._host, self._port)
+                await self._reach.connect(link)
                 await connack
         except BaseException as error:
             connack.cancel()
@@ -260,11 +283,9 @@ class Core:
                 return
             await self._connect_again(backoff)
         except Exception as error:  # such as a host name that is none
-            failed = ConnectError(f"{self.address}: {error}")
-            failed.__cause__ = error
-            self._end(failed)
+            self._end(self._failed(error))
         else:
-            self.session.set_offline(backoff is not None)
+            self.session.set_offline(backoff is not None or self.durable)
 
     async def _connect_again(self, backoff: Backoff) -> None:
         """Until there is a connection, or there is no hope."""
@@ -278,8 +299,25 @@ class Core:
                 if error.reason_code in _HOPELESS:
                     self._end(error)
                     return
+                log.warning("%s: attempt %d: %s", self.address, attempt, error)
+            except Exception as error:  # of Auth.exchange, or of a TLS context
+                self._end(_while_connecting(self._failed(error)))
+                return
             else:
                 return
+
+    def _failed(self, error: Exception) -> ConnectError:
+        failed = ConnectError(f"{self.address}: {error}")
+        failed.__cause__ = error
+        return failed
+
+    async def _end_background(self) -> None:
+        """Ends the tasks that serve handlers; called by one of them, all others."""
+        tasks = self.background - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
     async def _give_up_connecting(self) -> None:
         while (connecting := self._connecting) is not None and not connecting.done():
@@ -312,6 +350,8 @@ class Core:
                 self._error = ConnectError("the server refuses the connection", event[1], event[2])
             elif kind == ev.DISCONNECTED:
                 self._error = _error_of(event)
+            elif kind == ev.AUTHENTICATE:
+                self._on_authenticate(event[1], event[2] or {})
         answers.changed()
 
     def _on_published(self, event: tuple[Any, ...]) -> None:
@@ -321,8 +361,10 @@ class Core:
         elif reason < 0x80:
             self.answers.resolve(token, PublishResult(reason, properties))
         else:
-            text = "the server refuses the message"
-            self.answers.reject(token, PublishError(text, reason, properties))
+            error = PublishError("the server refuses the message", reason, properties)
+            if token not in self.answers.waiting:
+                log.error("%s: a message of the outbox: %s", self.address, error)
+            self.answers.reject(token, error)
 
     def _on_connected(self, event: tuple[Any, ...]) -> None:
         _, session_present, _, _, properties = event
@@ -335,6 +377,10 @@ class Core:
         connack, self._connack = self._connack, None
         if connack is not None and not connack.done():
             connack.set_result(None)
+        if self._auth is not None and properties and "authentication_data" in properties:
+            # The server's last word, by which it may have to prove itself.
+            self._answer_in_background(properties["authentication_data"], False)
+        log.info("%s: connected, session present: %s", self.address, session_present)
         self._tell(State("connected", session_present, None, properties))
 
     def _on_closed(self, events: ev.Events, error: Exception | None) -> None:
@@ -343,9 +389,14 @@ class Core:
         self.paused = False
         self._error = None
         self._handle(events)
-        if self._error is None:
-            self._error = ConnectionLostError("the connection was lost")
-        self._error.__cause__ = error
+        if isinstance(error, MqttError):
+            self._error = error
+        else:
+            if self._error is None:
+                self._error = ConnectionLostError("the connection was lost")
+            self._error.__cause__ = error
+        if self._authenticated is not None and not self._authenticated.done():
+            self._authenticated.set_exception(self._error.copy())
         if self._connack is not None:
             if not self._connack.done():
                 self._connack.set_exception(_while_connecting(self._error))
@@ -355,6 +406,7 @@ class Core:
             self._end(self._error)
         else:
             assert self._loop is not None
+            log.warning("%s: %s; connecting again", self.address, self._error)
             self._tell(State("lost", False, self._error))
             if self._goes_on:
                 # Clean Start was for the application's beginning; what began then is to go on.
@@ -368,7 +420,12 @@ class Core:
             return
         self._closed = True
         self._error = error
+        if error is None:
+            log.info("%s: closed", self.address)
+        else:
+            log.error("%s: %s", self.address, error)
         self.session.set_offline(False)
+        self.session.close_store()
         self.answers.reject_all(self.why)
         subscriptions, self._subscriptions = self._subscriptions, {}
         for subscription in subscriptions.values():
@@ -381,11 +438,61 @@ class Core:
         for listener in list(self.listeners):
             try:
                 listener(state)
+            except Exception:
+                log.exception("%s: on_state of %r", self.address, state)
+
+    async def authenticate_again(self, timeout: float | None) -> None:
+        """Runs the exchange on the connection that there is."""
+        if self._auth is None:
+            raise ValueError("auth: the client has none")
+        if self._authenticated is not None:
+            raise RuntimeError("an authentication goes on already")
+        assert self._loop is not None
+        self._authenticated = self._loop.create_future()
+        try:
+            async with asyncio.timeout(self.timeout if timeout is OWN else timeout):
+                self.session.authenticate(
+                    _RE_AUTHENTICATE, await self._exchange(self._auth, None)
+                )
+                await self._authenticated
+        except TimeoutError as error:
+            raise error if isinstance(error, MqttError) else MqttTimeoutError("no answer") from None
+        finally:
+            self._authenticated = None
+
+    async def _exchange(self, auth: Auth, data: bytes | None) -> bytes | None:
+        answer = auth.exchange(data)
+        return answer if answer is None or isinstance(answer, bytes) else await answer
+
+    def _on_authenticate(self, reason: int, properties: dict[str, Any]) -> None:
+        self._answer_in_background(properties.get("authentication_data"), reason == _CONTINUE)
+
+    def _answer_in_background(self, data: bytes | None, wanted: bool) -> None:
+        async def answer() -> None:
+            assert self._auth is not None
+            try:
+                said = await self._exchange(self._auth, data) if wanted or data else None
+                if wanted:
+                    self.session.authenticate(_CONTINUE, said)
+                elif self._authenticated is not None and not self._authenticated.done():
+                    self._authenticated.set_result(None)
             except Exception as error:
-                # As with any callback of the loop: reported, and no reason to stop here.
-                assert self._loop is not None
-                what = f"on_state of {self.address}: {state!r}"
-                self._loop.call_exception_handler({"message": what, "exception": error})
+                log.exception("%s: authentication", self.address)
+                if link is not None and link is self._link:
+                    failed = ConnectError(f"{self.address}: authentication failed: {error}")
+                    failed.__cause__ = error
+                    link.abort(failed)
+
+        link = self._link
+        self.in_background(answer())
+
+    def in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Runs it until it is done or the client ends."""
+        assert self._loop is not None
+        task = self._loop.create_task(work)
+        self.background.add(task)
+        task.add_done_callback(self.background.discard)
+        return task
 
     async def _until_connected(self) -> None:
         while not self.session.connected:

@@ -9,6 +9,7 @@
     REFUSED, reason, properties
     DISCONNECTED, cause, reason, properties, text   cause: local server lost timeout error options
     CROWDED, level                                  1: a queue is full, 2: as full as it may get
+    AUTHENTICATE, reason, properties                the server's AUTH
 
 `properties` is a dict, or None when there are none.
 """
@@ -24,5 +25,6 @@ CONNECTED = 5
 REFUSED = 6
 DISCONNECTED = 7
 CROWDED = 8
+AUTHENTICATE = 9
 
 Events = list[tuple[Any, ...]]

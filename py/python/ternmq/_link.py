@@ -7,8 +7,7 @@ from typing import cast
 
 from ._events import Events
 from ._ternmq import Session
-
-
+from .errors import ConnectionLostError
 
 # The last bytes of a connection may take this long, in seconds.
 _FLUSH_TIMEOUT = 5.0
@@ -20,10 +19,12 @@ class Link(asyncio.BufferedProtocol):
     def __init__(
         self,
         session: Session,
+        websocket: tuple[str, str, bool, list[tuple[str, str]]] | None,
         on_events: Callable[[Events], None],
         on_closed: Callable[[Events, Exception | None], None],
     ) -> None:
         self._session = session
+        self._websocket = websocket
         self._buffer = session.buffer
         self._feed = session.feed
         self._on_events = on_events
@@ -39,7 +40,7 @@ class Link(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are none of asyncio's classes, but do what they do.
         self._transport = cast(asyncio.Transport, transport)
-        self._session.opened()
+        self._session.opened(self._websocket)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffer
@@ -84,7 +85,10 @@ class Link(asyncio.BufferedProtocol):
         if transport is None:
             return
         if everything:
-            transport.set_write_buffer_limits(high=0)
+            # TLS takes an empty buffer for a full one when the limit is 0, and would not tell when it
+            # is empty: nothing would change then.
+            tls = transport.get_extra_info("sslcontext") is not None
+            transport.set_write_buffer_limits(high=int(tls), low=0)
             if transport.get_write_buffer_size() > 0:
                 self.writable = False
         if not self.writable:
@@ -121,11 +125,11 @@ class Link(asyncio.BufferedProtocol):
             transport.close()
             self._loop.call_later(_FLUSH_TIMEOUT, transport.abort)
 
-    def abort(self) -> None:
+    def abort(self, error: Exception | None = None) -> None:
         """Closes the transport at once."""
         if self._transport is not None:
             self._transport.abort()
-            self._finish(None)
+            self._finish(error)
 
     def _arm(self) -> None:
         """Sees to it that the session gets its `tick` in time. A timer that fires early does no
@@ -159,6 +163,8 @@ class Link(asyncio.BufferedProtocol):
         if not self.closed.done():
             self.closed.set_result(None)
         self._wake_drains()
+        if error is None and self._session.failure is not None:
+            error = ConnectionLostError(self._session.failure)
         self._on_closed(self._session.closed() or [], error)
 
     def _wake_drains(self) -> None:

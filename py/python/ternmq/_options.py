@@ -1,10 +1,11 @@
 """What both clients are made from."""
 
 from collections.abc import Mapping, Sequence
+from os import fspath
 from typing import Any
 
-from ._ternmq import parse_url
-from .values import Backoff
+from ._reach import Reach
+from .values import Auth, Backoff
 
 Buffer = bytes | bytearray | memoryview
 User = Sequence[tuple[str, str]] | Mapping[str, str]
@@ -21,6 +22,13 @@ def check_times(reconnect: object, *timeouts: object) -> None:
             raise TypeError(f"a timeout is seconds or None, not {type(timeout).__name__}")
 
 
+def is_manual(ack: str) -> bool:
+    """What `ack` says."""
+    if ack not in ("auto", "manual"):
+        raise ValueError(f"ack must be 'auto' or 'manual', not {ack!r}")
+    return ack == "manual"
+
+
 def filter_pairs(
     filters: str | Sequence[str | tuple[str, int]], qos: int
 ) -> list[tuple[str, int]]:
@@ -35,17 +43,21 @@ def filter_pairs(
     return pairs
 
 
-def session_options(url: str, **options: Any) -> tuple[str, int, dict[str, Any]]:
-    """Host, port, and the options of a session."""
-    host, port, user, password = parse_url(url)
+def session_options(reach: Reach, auth: Auth | None, **options: Any) -> dict[str, Any]:
+    """The options of a session."""
+    if auth is not None and not isinstance(auth, Auth):
+        raise TypeError(f"auth is a ternmq.Auth or None, not {type(auth).__name__}")
+    options["auth_method"] = None if auth is None else auth.method
     version = _VERSIONS.get(options["version"])
     if version is None:
         raise ValueError("version must be 3, 4 or 5 (or '3.1', '3.1.1', '5.0')")
     options["version"] = version
     if options["username"] is None:
-        options["username"] = user
+        options["username"] = reach.user
     if options["password"] is None:
-        options["password"] = password
+        options["password"] = reach.password
     if options["properties"] is not None:
         options["properties"] = dict(options["properties"])
-    return host, port, options
+    if options["store"] is not None:
+        options["store"] = fspath(options["store"])
+    return options

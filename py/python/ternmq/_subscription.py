@@ -47,6 +47,9 @@ class Subscription:
     acknowledgements of all later messages must wait behind it, and when too many do, the server
     sends no more.
 
+    With `ack="manual"` only `Message.ack` acknowledges, in any order. What was not acknowledged is
+    treated as after an exception.
+
     Several tasks may read at once; each message goes to one of them.
     """
 
@@ -59,12 +62,13 @@ class Subscription:
         *,
         queue: int,
         keep: bool,
+        manual: bool,
         timeout: float | None,
     ) -> None:
         self.filters: tuple[str, ...] = tuple(filter for filter, _ in filters)
         self.codes: tuple[ReasonCode, ...] = ()
         self.key, self.requests, self.options = key, list(filters), options
-        self.queue, self.timeout = queue, timeout
+        self.queue, self.manual, self.timeout = queue, manual, timeout
         self.core = core
         self._keep = keep
         self._entered = False
@@ -99,12 +103,18 @@ class Subscription:
     def __aiter__(self) -> "Messages":
         return Messages(self)
 
-    def batches(self, most: int = 256) -> "Batches":
+    def messages(self, timeout: float | None = None) -> "Messages":
+        """As reading the subscription itself, with a limit: MqttTimeoutError is raised when no
+        message comes within `timeout` seconds. Reading can go on then."""
+        return Messages(self, timeout)
+
+    def batches(self, most: int = 256, timeout: float | None = None) -> "Batches":
         """Reads lists of up to `most` messages: as many as there are, at least one. A list is
-        acknowledged as a whole, when the next one is asked for. Half the cost of single messages."""
+        acknowledged as a whole, when the next one is asked for. Half the cost of single messages.
+        `timeout` as in `messages`."""
         if most < 1:
-            raise ValueError("a batch has at least one message")
-        return Batches(self, most)
+            raise ValueError("most must be at least 1")
+        return Batches(self, most, timeout)
 
     async def get(self, timeout: float | None = None) -> Message:
         """The next message. It is acknowledged when something else is read from this subscription
@@ -112,14 +122,8 @@ class Subscription:
 
         Raises MqttTimeoutError when none comes within `timeout` seconds.
         """
-        messages = Messages(self)
         try:
-            async with asyncio.timeout(timeout):
-                return await messages.__anext__()
-        except TimeoutError as error:
-            if isinstance(error, MqttError):
-                raise
-            raise MqttTimeoutError(f"no message within {timeout} s") from None
+            return await Messages(self, timeout).__anext__()
         except StopAsyncIteration:
             raise MqttError("the subscription has ended") from None
 
@@ -144,7 +148,7 @@ class Subscription:
         self._error = error
         self.wake()
 
-    async def wait(self) -> None:
+    async def wait(self, timeout: float | None) -> None:
         """Waits until there may be something to read. Raises what has ended the subscription."""
         if not self._entered:
             raise RuntimeError("the subscription is not open: use `async with` or `await`")
@@ -153,7 +157,14 @@ class Subscription:
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:
-            await waiter
+            if timeout is None:
+                await waiter
+                return
+            try:
+                async with asyncio.timeout(timeout):
+                    await waiter
+            except TimeoutError:
+                raise MqttTimeoutError(f"no message within {timeout} s") from None
         finally:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
@@ -162,10 +173,11 @@ class Subscription:
 class _Reader(AsyncIterator[T], Generic[T]):
     """What `Messages` and `Batches` share."""
 
-    __slots__ = ("_core", "_cursor", "_subscription", "_turns")
+    __slots__ = ("_core", "_cursor", "_subscription", "_timeout", "_turns")
 
-    def __init__(self, subscription: Subscription) -> None:
+    def __init__(self, subscription: Subscription, timeout: float | None = None) -> None:
         self._subscription = subscription
+        self._timeout = timeout
         self._core = subscription.core
         self._cursor = Cursor(self._core.session, subscription.key)
         self._turns = 0
@@ -183,8 +195,8 @@ class Messages(_Reader[Message]):
 
     __slots__ = ("_pop",)
 
-    def __init__(self, subscription: Subscription) -> None:
-        super().__init__(subscription)
+    def __init__(self, subscription: Subscription, timeout: float | None = None) -> None:
+        super().__init__(subscription, timeout)
         self._pop = self._cursor.pop
 
     async def __anext__(self) -> Message:
@@ -193,7 +205,7 @@ class Messages(_Reader[Message]):
             await self._turn()
         while (message := self._pop()) is None:
             self._turns = 0
-            await self._subscription.wait()
+            await self._subscription.wait(self._timeout)
         if self._core.paused:
             self._core.adjust_reading()
         return message
@@ -204,8 +216,8 @@ class Batches(_Reader[list[Message]]):
 
     __slots__ = ("_most",)
 
-    def __init__(self, subscription: Subscription, most: int) -> None:
-        super().__init__(subscription)
+    def __init__(self, subscription: Subscription, most: int, timeout: float | None) -> None:
+        super().__init__(subscription, timeout)
         self._most = most
 
     async def __anext__(self) -> list[Message]:
@@ -214,7 +226,7 @@ class Batches(_Reader[list[Message]]):
             await self._turn()
         while not (messages := self._cursor.take(self._most)):
             self._turns = 0
-            await self._subscription.wait()
+            await self._subscription.wait(self._timeout)
         if self._core.paused:
             self._core.adjust_reading()
         return messages

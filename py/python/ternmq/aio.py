@@ -2,21 +2,39 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ._core import OWN, SENT, Core
-from ._options import Buffer, User, check_times, filter_pairs, session_options
+from ._handlers import Handler, Handlers, result_of
+from ._options import Buffer, User, check_times, filter_pairs, is_manual, session_options
+from ._reach import Headers, Reach
+from ._requests import Requests, answer_of
 from ._subscription import Subscription
 from ._ternmq import Message, Will
-from .errors import ConnectionLostError, QueueFullError
-from .values import Backoff, PublishResult, State
+from .errors import ConnectionLostError, MqttError, QueueFullError
+from .values import Auth, Backoff, PublishResult, State, Tls
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+H = TypeVar("H", bound=Handler)
 
 __all__ = ["Client", "Message", "Subscription", "Will"]
 
 
 class Client:
-    """An MQTT client for asyncio.
+    """An MQTT client for asyncio. Its options:
+
+    `url`: `mqtt://[user[:password]@]host[:port]`, `mqtts://` (TLS), `ws://host/path`, `wss://`,
+    `unix:///path`. Or the same by fields: `host`, `port`, `transport` ("tcp", "websockets", "unix"),
+    `path`, and `tls`.
+
+    `tls`: an `ssl.SSLContext`, a `Tls` that names files, or True for what the system trusts.
+    `headers`: lines of HTTP for opening a WebSocket. Its subprotocol is "mqtt", as the standard has it.
+    `proxy`: `http://[user[:password]@]host[:port]` or `socks5://`; the proxy looks names up.
+    `auth`: an `Auth`, for enhanced authentication.
 
         async with ternmq.Client("mqtt://127.0.0.1") as client:
             async with client.subscribe("plant/+/temp", qos=1) as temps:
@@ -30,12 +48,22 @@ class Client:
     messages published meanwhile wait in the outbox. None: a loss is raised wherever somebody waits.
     The first connection is tried once, unless the Backoff says otherwise.
 
+    `receive_maximum`: messages with QoS 1 or 2 that the server may send ahead of their
+    acknowledgements, by default as many as `queue`. MQTT 5's.
+
     `queue`: messages that may wait in a subscription. A full queue pauses the socket, so that the
     server waits and nothing is lost. Reading goes on, to at most eight times as many, while an
     answer of the server is awaited. One read of up to 64 KiB may come on top.
 
     `inflight`: messages with QoS 1 or 2 that may be under way at a time. `outbox` and `outbox_bytes`
     limit what waits beyond that.
+
+    `outbox_file`: what is published with QoS 1 or 2 is kept in this file until the server has it.
+    `publish` returns as soon as it is there, and takes it without a connection too. It survives the
+    end of the process, `kill -9` included, but not a loss of power that the disk does not. The next
+    client with the same file sends it, under the same packet ids: with `client_id`,
+    `clean_start=False` and `session_expiry`, QoS 2 stays exactly once. One client uses a file at a
+    time. What the server refuses afterwards is logged.
 
     `timeout`: seconds that any operation may take unless it is told otherwise; None for no limit.
     `connect_timeout`: the same for one attempt to connect.
@@ -45,8 +73,16 @@ class Client:
 
     def __init__(
         self,
-        url: str,
+        url: str | None = None,
         *,
+        host: str | None = None,
+        port: int | None = None,
+        transport: str | None = None,
+        path: str | None = None,
+        headers: Headers | None = None,
+        proxy: str | None = None,
+        tls: "SSLContext | Tls | bool | None" = None,
+        auth: Auth | None = None,
         client_id: str = "",
         version: int | str = 5,
         clean_start: bool = True,
@@ -57,17 +93,21 @@ class Client:
         keepalive: int = 60,
         properties: Mapping[str, Any] | None = None,
         reconnect: Backoff | None = None,
+        receive_maximum: int | None = None,
         queue: int = 1000,
         inflight: int = 1024,
         outbox: int = 10_000,
         outbox_bytes: int = 64 << 20,
+        outbox_file: str | PathLike[str] | None = None,
         max_packet_size: int = 268_435_460,
         timeout: float | None = 30.0,
         connect_timeout: float | None = 30.0,
     ) -> None:
         check_times(reconnect, timeout, connect_timeout)
-        host, port, options = session_options(
-            url,
+        reach = Reach(url, host, port, transport, path, headers, proxy, tls)
+        options = session_options(
+            reach,
+            auth,
             client_id=client_id,
             version=version,
             clean_start=clean_start,
@@ -82,18 +122,24 @@ class Client:
             outbox=outbox,
             outbox_bytes=outbox_bytes,
             max_packet_size=max_packet_size,
+            receive_maximum=receive_maximum,
+            store=outbox_file,
         )
         self._core = Core(
             options,
-            host,
-            port,
+            reach,
+            auth,
             backoff=reconnect,
             timeout=timeout,
             connect_timeout=connect_timeout,
         )
         self._send = self._core.session.publish
+        self._version: int = options["version"]
         self._queue = queue
         self._next_key = 1
+        self._handlers = Handlers(self._core)
+        self._requests: Requests[asyncio.Future[Message]] = Requests()
+        self._answers: asyncio.Future[None] | None = None
 
     async def __aenter__(self) -> Self:
         await self.connect()
@@ -116,16 +162,22 @@ class Client:
         what follows.
 
         Raises ConnectError; its `reason_code` is the server's. With `Backoff.first_connect` it tries
-        on instead.
+        on instead. Raises SubscribeError when a handler's subscription is refused.
         """
         self._core.open()
         await self._core.opened()
+        try:
+            await self._handlers.subscribe()
+        except BaseException:
+            await self._core.stop(0, None)
+            raise
 
     def open(self) -> None:
         """Begins to connect, and returns at once. The client can be used: what is published waits in
         the outbox, a subscription waits for the connection. When the first attempt fails, without
         `Backoff.first_connect`, that is the end, and whoever waits is told."""
         self._core.open()
+        self._handlers.begin()
 
     async def disconnect(
         self, reason_code: int = 0, *, properties: Mapping[str, Any] | None = None
@@ -147,6 +199,7 @@ class Client:
         user: User | None = None,
         queue: int | None = None,
         keep: bool = False,
+        ack: str = "auto",
         timeout: float | None = OWN,
     ) -> Subscription:
         """A subscription, to be used with `async with` or `await`; nothing is sent before that.
@@ -159,6 +212,9 @@ class Client:
 
         `keep`: leaving `async with` does not unsubscribe. For sessions that outlive the connection,
         so that the server goes on collecting messages.
+
+        `ack`: "auto" acknowledges a message when the next one is asked for, "manual" leaves it to
+        `Message.ack`.
 
         Entering raises SubscribeError when the server refuses every filter; when it refuses some,
         `codes` of the subscription tells.
@@ -173,6 +229,7 @@ class Client:
             (no_local, retain_as_published, retain_handling, identifier, user),
             queue=self._queue if queue is None else queue,
             keep=keep,
+            manual=is_manual(ack),
             timeout=self._core.timeout if timeout is OWN else timeout,
         )
 
@@ -192,7 +249,8 @@ class Client:
         timeout: float | None = OWN,
     ) -> PublishResult:
         """Publishes, and waits for the server's acknowledgement; with QoS 0, until the message is on
-        its way. Waits for room when too many are under way.
+        its way; with an `outbox_file`, until it is in there. Waits for room when too many are under
+        way.
 
         `expiry` (seconds), `content_type`, `response_topic`, `correlation_data`, `user` (pairs of
         str) and `payload_format` (1: UTF-8 text) are MQTT 5's.
@@ -213,6 +271,8 @@ class Client:
             except ConnectionLostError:
                 raise core.why() from None
         if token > 0:
+            if core.durable:
+                return SENT
             future = core.answers.expect(token, timeout is OWN)
             if core.paused:
                 core.adjust_reading()
@@ -254,6 +314,87 @@ class Client:
             return core.answers.expect(token, False)
         return core.sent()
 
+    async def request(
+        self,
+        topic: str,
+        payload: str | Buffer = b"",
+        qos: int = 0,
+        *,
+        expiry: int | None = None,
+        content_type: str | None = None,
+        user: User | None = None,
+        payload_format: int | None = None,
+        timeout: float | None = OWN,
+    ) -> Message:
+        """Publishes a request, and waits for the answer (MQTT 5): a message to a topic of this client
+        alone, with the Correlation Data of the request. `respond` is the other side.
+
+        Raises MqttTimeoutError when no answer comes in time. One that comes later is ignored.
+        """
+        if self._version != 5:
+            raise ValueError("request: only MQTT 5 has that")
+        answer = asyncio.get_running_loop().create_future()
+        data = self._requests.begin(answer)
+
+        async def ask() -> Message:
+            await self._open_answers()
+            await self.publish(
+                topic, payload, qos,
+                expiry=expiry, content_type=content_type, response_topic=self._requests.topic,
+                correlation_data=data, user=user, payload_format=payload_format, timeout=None,
+            )
+            message: Message = await answer
+            return message
+
+        try:
+            return await self._core.in_time(ask(), timeout)
+        finally:
+            self._requests.end(data)
+
+    def on(
+        self, filters: str | Sequence[str | tuple[str, int]], qos: int = 0, **options: Any
+    ) -> Callable[[H], H]:
+        """Makes a function, perhaps an `async` one, the handler of the messages to `filters`:
+
+            @client.on("plant/+/temp", qos=1)
+            async def temperature(message): ...
+
+        It is called with one message at a time, and has its own queue and the `options` of
+        `subscribe`. A message is acknowledged when the function is done; what it raises is logged
+        and changes nothing. Handlers that are there when the client connects are subscribed for by
+        `connect`, later ones in the background. They end with the client.
+        """
+        subscription = self.subscribe(filters, qos, **options)
+
+        def decorate(function: H) -> H:
+            self._handlers.add(subscription, function)
+            return function
+
+        return decorate
+
+    def respond(
+        self, filters: str | Sequence[str | tuple[str, int]], qos: int = 0, **options: Any
+    ) -> Callable[[H], H]:
+        """As `on`, for requests: what the function returns is published to the request's Response
+        Topic, with its Correlation Data. After an exception nothing is."""
+
+        def decorate(function: H) -> H:
+            async def handler(message: Message) -> None:
+                answer = answer_of(message, await result_of(function(message)))
+                if answer is not None:
+                    await self.publish(**answer)
+
+            handler.__qualname__ = getattr(function, "__qualname__", repr(function))
+            self._handlers.add(self.subscribe(filters, qos, **options), handler)
+            return function
+
+        return decorate
+
+    async def authenticate(self, timeout: float | None = OWN) -> None:
+        """Authenticates anew on the connection that there is, by the `Auth` of the client (MQTT 5).
+        When the server does not believe it, it ends the connection."""
+        await self._core.authenticate_again(timeout)
+
     async def drain(self, timeout: float | None = OWN) -> None:
         """Waits until every message published so far is acknowledged, or, with QoS 0, taken by the
         operating system. How each fared is for its own `publish` to tell."""
@@ -261,8 +402,8 @@ class Client:
 
     def on_state(self, callback: Callable[[State], object]) -> Callable[[], None]:
         """Has `callback` called with a State whenever the connection comes or goes. Returns a
-        function that ends this. It is called in the event loop and must not block; what it raises
-        goes to the loop's exception handler."""
+        function that ends this. It is called in the event loop and must not block; what it raises is
+        logged."""
         listeners = self._core.listeners
         listeners.append(callback)
 
@@ -286,6 +427,18 @@ class Client:
     def stats(self) -> dict[str, int]:
         """Counters since the client was made, among them what was dropped and why."""
         return self._core.session.stats()
+
+    async def _open_answers(self) -> None:
+        if self._answers is None:
+            subscription = self.subscribe(self._requests.topic, qos=1)
+            self._answers = asyncio.ensure_future(
+                self._handlers.start(subscription, self._requests.answer)
+            )
+        try:
+            await asyncio.shield(self._answers)
+        except MqttError:
+            self._answers = None
+            raise
 
     def __repr__(self) -> str:
         state = "connected" if self.connected else "not connected"

@@ -3,22 +3,39 @@
 Any method may be called from any thread. Waiting leaves other threads alone, and Ctrl-C ends it.
 """
 
+import atexit
+import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from os import PathLike
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from ._options import Buffer, User, check_times, session_options
+from ._follow import Follower, log
+from ._options import Buffer, User, check_times, is_manual, session_options
+from ._reach import Headers, Reach
+from ._requests import Requests, answer_of
 from ._ternmq import BlockingClient, BlockingSubscription, BlockingToken, Message, Will
-from .errors import ConnectionLostError, MqttError, MqttTimeoutError
+from .errors import ConnectError, ConnectionLostError, MqttError, MqttTimeoutError, QueueFullError
 from .reasons import ReasonCode
-from .values import Backoff, PublishResult
+from .values import Auth, Backoff, PublishResult, State, Tls
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+    from ssl import SSLContext
+
+    from ._relay import RelayThread
 
 __all__ = ["Client", "PublishToken", "Subscription"]
 
 # For `timeout`: the client's own.
 _OWN: Any = object()
 _SENT = PublishResult()
+
+H = TypeVar("H", bound=Callable[[Message], object])
+
+# Clients whose threads wait for messages; they must have ended when the interpreter goes.
+_served: "set[Client]" = set()
 
 
 class Client:
@@ -28,13 +45,23 @@ class Client:
             for message in client.subscribe("plant/+/temp", qos=1):
                 print(message.topic, message.payload)
 
-    The options are those of `ternmq.Client`, and mean the same.
+    The options are those of `ternmq.Client`, and mean the same. TLS by a `Tls` is spoken by the IO
+    thread, which leaves the interpreter alone; an `ssl.SSLContext` takes a thread of Python for each
+    client, and is not for `wss://`.
     """
 
     def __init__(
         self,
-        url: str,
+        url: str | None = None,
         *,
+        host: str | None = None,
+        port: int | None = None,
+        transport: str | None = None,
+        path: str | None = None,
+        headers: Headers | None = None,
+        proxy: str | None = None,
+        tls: "SSLContext | Tls | bool | None" = None,
+        auth: Auth | None = None,
         client_id: str = "",
         version: int | str = 5,
         clean_start: bool = True,
@@ -45,17 +72,23 @@ class Client:
         keepalive: int = 60,
         properties: Mapping[str, Any] | None = None,
         reconnect: Backoff | None = None,
+        receive_maximum: int | None = None,
         queue: int = 1000,
         inflight: int = 1024,
         outbox: int = 10_000,
         outbox_bytes: int = 64 << 20,
+        outbox_file: str | PathLike[str] | None = None,
         max_packet_size: int = 268_435_460,
         timeout: float | None = 30.0,
         connect_timeout: float | None = 30.0,
     ) -> None:
         check_times(reconnect, timeout, connect_timeout)
-        self._host, self._port, self._options = session_options(
-            url,
+        self._reach = Reach(url, host, port, transport, path, headers, proxy, tls)
+        if self._reach.context is not None and self._reach.websocket:
+            raise ValueError("tls: with wss:// the blocking client takes a Tls, not an SSLContext")
+        self._options = session_options(
+            self._reach,
+            auth,
             client_id=client_id,
             version=version,
             clean_start=clean_start,
@@ -70,12 +103,21 @@ class Client:
             outbox=outbox,
             outbox_bytes=outbox_bytes,
             max_packet_size=max_packet_size,
+            receive_maximum=receive_maximum,
+            store=outbox_file,
         )
+        self._auth = auth
+        self._follower = Follower(str(self._reach), auth)
+        self._handlers: list[tuple[str, int, dict[str, Any], Callable[[Message], object]]] = []
+        self._threads: list[threading.Thread] = []
+        self._requests: Requests[Future[Message]] = Requests()
+        self._answers: Subscription | None = None
         self._backoff = reconnect
         self._queue = queue
         self._timeout = timeout
         self._connect_timeout = connect_timeout
         self._client: BlockingClient | None = None
+        self._relay: RelayThread | None = None
         # What `publish_nowait` gave out and `drain` has to wait for.
         self._tokens: deque[PublishToken] = deque()
 
@@ -100,18 +142,65 @@ class Client:
         follows.
 
         Raises ConnectError; its `reason_code` is the server's. With `Backoff.first_connect` it tries
-        on instead.
+        on instead. Raises SubscribeError when a handler's subscription is refused.
         """
+        self._open()
+        assert self._client is not None
+        try:
+            self._client.wait_opened()
+            if self._auth is not None:
+                # The server may have to prove itself by what it said last.
+                self._follower.settled.wait()
+            if self._follower.error is not None:
+                raise self._follower.error
+            for handler in self._handlers:
+                self._serve(*handler)
+        except BaseException as error:
+            try:
+                self._client.disconnect(0, None)
+            finally:
+                self._clean_up()
+            if isinstance(error, MqttError) and self._follower.error is not None:
+                raise self._follower.error from self._follower.error.__cause__
+            why = None if self._relay is None else self._relay.error
+            if isinstance(error, ConnectError) and error.reason_code is None and why is not None:
+                raise ConnectError(f"{self._reach}: {why}") from why
+            raise
+
+    def open(self) -> None:
+        """Begins to connect, and returns at once. The client can be used: what is published waits in
+        the outbox, a subscription waits for the connection. When the first attempt fails, without
+        `Backoff.first_connect`, that is the end, and whoever waits is told."""
+        self._open()
+        for handler in self._handlers:
+            thread = threading.Thread(
+                target=self._serve_once_connected, args=handler, name="ternmq-handler", daemon=True
+            )
+            self._start(thread)
+
+    def _open(self) -> None:
         if self._client is not None:
             raise RuntimeError("a client connects once: make a new one")
-        b = self._backoff
-        self._client = BlockingClient.connect(
-            self._host,
-            self._port,
+        reach, b = self._reach, self._backoff
+        if self._auth is not None:
+            properties = dict(self._options["properties"] or {})
+            data = self._follower.first_data()
+            if data is not None:
+                properties["authentication_data"] = data
+            self._options["properties"] = properties
+        if reach.context is not None:
+            from ._relay import RelayThread
+
+            self._relay = RelayThread(reach)
+            reach.relay = self._relay.native
+        self._client, news = BlockingClient.open(
+            reach,
             self._options,
             None if b is None else (b.min, b.max, b.jitter, b.first_connect),
             self._connect_timeout,
+            self._auth is not None,
         )
+        self._follower.begin(self._client, news)
 
     def disconnect(
         self, reason_code: int = 0, *, properties: Mapping[str, Any] | None = None
@@ -121,6 +210,17 @@ class Client:
         (MQTT 5)."""
         if self._client is not None:
             self._client.disconnect(reason_code, None if properties is None else dict(properties))
+            self._clean_up()
+
+    def _clean_up(self) -> None:
+        """Ends the threads; the connection has ended."""
+        self._follower.join()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join()
+        _served.discard(self)
+        if self._relay is not None:
+            self._relay.stop()
 
     def publish(
         self,
@@ -138,11 +238,21 @@ class Client:
         timeout: float | None = _OWN,
     ) -> PublishResult:
         """Publishes, and waits for the server's acknowledgement; with QoS 0, until the message was
-        taken. Waits for room when too many are under way.
+        taken; with an `outbox_file`, until it is in there. Waits for room when too many are under way.
 
         Raises PublishError when the server refuses the message, MqttTimeoutError when its answer
         does not come in time: the message may still arrive.
         """
+        if qos > 0 and self._options["store"] is not None:
+            try:
+                self.publish_nowait(
+                    topic, payload, qos, retain,
+                    expiry=expiry, content_type=content_type, response_topic=response_topic,
+                    correlation_data=correlation_data, user=user, payload_format=payload_format,
+                )
+                return _SENT
+            except QueueFullError:
+                pass  # then it waits
         limit = self._limit(timeout)
         answer = self._connected().publish(
             topic, payload, qos, retain,
@@ -196,10 +306,14 @@ class Client:
         retain_as_published: bool = False,
         retain_handling: int = 0,
         queue: int | None = None,
+        ack: str = "auto",
         timeout: float | None = None,
     ) -> "Subscription":
         """Subscribes, and waits until the server has granted it. What is returned is read with `for`;
         with `with` it is ended at the block's end, else by `unsubscribe`, or when it is gone.
+
+        `ack`: "auto" acknowledges a message when the next one is asked for, "manual" leaves it to
+        `Message.ack`.
 
         `timeout`: seconds that reading may wait for a message. `no_local`, `retain_as_published` and
         `retain_handling` are MQTT 5's.
@@ -208,11 +322,114 @@ class Client:
         """
         native = self._connected().subscribe(
             filter, qos, no_local, retain_as_published, retain_handling,
-            self._queue if queue is None else queue, self._timeout,
+            self._queue if queue is None else queue, is_manual(ack), self._timeout,
         )
         if native is None:
             raise MqttTimeoutError(f"no answer within {self._timeout} s")
         return Subscription(native, filter, timeout, self._timeout)
+
+    def request(
+        self,
+        topic: str,
+        payload: str | Buffer = b"",
+        qos: int = 0,
+        *,
+        expiry: int | None = None,
+        content_type: str | None = None,
+        user: User | None = None,
+        payload_format: int | None = None,
+        timeout: float | None = _OWN,
+    ) -> Message:
+        """Publishes a request, and waits for the answer (MQTT 5): a message to a topic of this client
+        alone, with the Correlation Data of the request. `respond` is the other side.
+
+        Raises MqttTimeoutError when no answer comes in time. One that comes later is ignored.
+        """
+        from concurrent.futures import Future
+
+        if self._options["version"] != 5:
+            raise ValueError("request: only MQTT 5 has that")
+        limit = self._limit(timeout)
+        with self._requests.opening:
+            if self._answers is None:
+                self._answers = self._serve(self._requests.topic, 1, {}, self._requests.answer)
+        answer: Future[Message] = Future()
+        data = self._requests.begin(answer)
+        try:
+            self.publish(
+                topic, payload, qos,
+                expiry=expiry, content_type=content_type, response_topic=self._requests.topic,
+                correlation_data=data, user=user, payload_format=payload_format, timeout=limit,
+            )
+            return answer.result(limit)
+        except TimeoutError as error:
+            if isinstance(error, MqttError):
+                raise
+            raise MqttTimeoutError(f"no answer within {limit} s") from None
+        finally:
+            self._requests.end(data)
+
+    def on(self, filter: str, qos: int = 0, **options: Any) -> Callable[[H], H]:
+        """Makes a function the handler of the messages to `filter`:
+
+            @client.on("plant/+/temp", qos=1)
+            def temperature(message): ...
+
+        It is called in a thread of its own, with one message at a time, and has its own queue and the
+        `options` of `subscribe`. A message is acknowledged when the function is done; what it raises
+        is logged and changes nothing. Handlers that are there when the client connects are subscribed
+        for by `connect`, later ones at once. They end with the client, which lives until
+        `disconnect`.
+        """
+
+        def decorate(function: H) -> H:
+            self._add(filter, qos, options, function)
+            return function
+
+        return decorate
+
+    def respond(self, filter: str, qos: int = 0, **options: Any) -> Callable[[H], H]:
+        """As `on`, for requests: what the function returns is published to the request's Response
+        Topic, with its Correlation Data. After an exception nothing is."""
+
+        def decorate(function: H) -> H:
+            def handler(message: Message) -> None:
+                answer = answer_of(message, function(message))
+                if answer is not None:
+                    self.publish(**answer)
+
+            self._add(filter, qos, options, handler)
+            return function
+
+        return decorate
+
+    def on_state(self, callback: Callable[[State], object]) -> Callable[[], None]:
+        """Has `callback` called with a State whenever the connection comes or goes. Returns a function
+        that ends this. It is called in a thread of the client; what it raises is logged."""
+        listeners = self._follower.listeners
+        listeners.append(callback)
+
+        def end() -> None:
+            if callback in listeners:
+                listeners.remove(callback)
+
+        return end
+
+    def authenticate(self, timeout: float | None = _OWN) -> None:
+        """Authenticates anew on the connection that there is, by the `Auth` of the client (MQTT 5).
+        When the server does not believe it, it ends the connection."""
+        self._follower.authenticate(self._connected(), self._limit(timeout))
+
+    @property
+    def client_id(self) -> str:
+        """The client identifier; the one that the server assigned, once it has (MQTT 5)."""
+        given: str = self._options["client_id"]
+        return given if self._client is None else self._client.client_id
+
+    @property
+    def stats(self) -> dict[str, int]:
+        """Counters since the client was made, among them what was dropped and why."""
+        return self._connected().stats()
 
     @property
     def connected(self) -> bool:
@@ -246,7 +463,39 @@ class Client:
 
     def __repr__(self) -> str:
         state = "connected" if self.connected else "not connected"
-        return f"<Client {self._host}:{self._port} {state}>"
+        return f"<Client {self._reach} {state}>"
+
+    def _add(
+        self, filter: str, qos: int, options: dict[str, Any], function: Callable[[Message], object]
+    ) -> None:
+        if self._client is None:
+            self._handlers.append((filter, qos, options, function))
+        else:
+            self._serve(filter, qos, options, function)
+
+    def _serve(
+        self, filter: str, qos: int, options: dict[str, Any], function: Callable[[Message], object]
+    ) -> "Subscription":
+        subscription = self.subscribe(filter, qos, **options)
+        work = (subscription, function, str(self._reach))
+        thread = threading.Thread(target=_serve, args=work, name="ternmq-handler", daemon=True)
+        self._start(thread)
+        return subscription
+
+    def _serve_once_connected(
+        self, filter: str, qos: int, options: dict[str, Any], function: Callable[[Message], object]
+    ) -> None:
+        try:
+            subscription = self.subscribe(filter, qos, **options)
+        except MqttError as error:
+            log.error("%s: handler %s: %s", self._reach, _name(function), error)
+        else:
+            _serve(subscription, function, str(self._reach))
+
+    def _start(self, thread: threading.Thread) -> None:
+        _served.add(self)
+        self._threads.append(thread)
+        thread.start()
 
     def _connected(self) -> BlockingClient:
         if self._client is None:
@@ -255,6 +504,14 @@ class Client:
 
     def _limit(self, timeout: float | None) -> float | None:
         return self._timeout if timeout is _OWN else timeout
+
+
+class _Messages(Iterator[Message]):
+    def __init__(self, subscription: "Subscription", timeout: float | None) -> None:
+        self._subscription, self._timeout = subscription, timeout
+
+    def __next__(self) -> Message:
+        return self._subscription._take(1, self._timeout)[0]
 
 
 class PublishToken:
@@ -299,6 +556,8 @@ class Subscription(Iterator[Message]):
     ) -> None:
         self.filters = (filter,)
         self.codes: Sequence[ReasonCode] = (ReasonCode(native.granted),)
+        # Whether reading has come to the end because the client ended it, or the application did.
+        self.ended = False
         self._native = native
         self._timeout = timeout
         self._request_timeout = request_timeout
@@ -335,19 +594,26 @@ class Subscription(Iterator[Message]):
         except StopIteration:
             raise ConnectionLostError("the subscription has ended") from None
 
-    def batches(self, most: int = 256) -> Iterator[list[Message]]:
+    def messages(self, timeout: float | None = None) -> Iterator[Message]:
+        """As reading the subscription itself, with another limit: MqttTimeoutError is raised when no
+        message comes within `timeout` seconds. Reading can go on then."""
+        return _Messages(self, timeout)
+
+    def batches(self, most: int = 256, timeout: float | None = None) -> Iterator[list[Message]]:
         """Reads lists of up to `most` messages: as many as there are, at least one. A list is
-        acknowledged as a whole, when the next one is asked for."""
+        acknowledged as a whole, when the next one is asked for. `timeout`: instead of that of the
+        subscription."""
         if most < 1:
-            raise ValueError("a batch has at least one message")
-        return iter(lambda: self._batch(most), [])
+            raise ValueError("most must be at least 1")
+        limit = self._timeout if timeout is None else timeout
+        return iter(lambda: self._batch(most, limit), [])
 
     def __repr__(self) -> str:
         return f"<Subscription {self.filters[0]}>"
 
-    def _batch(self, most: int) -> list[Message]:
+    def _batch(self, most: int, timeout: float | None) -> list[Message]:
         try:
-            return self._take(most, self._timeout)
+            return self._take(most, timeout)
         except StopIteration:
             return []
 
@@ -357,8 +623,36 @@ class Subscription(Iterator[Message]):
             raise MqttTimeoutError(f"no message within {timeout} s")
         if not messages:
             self._native.check()
+            self.ended = True
             raise StopIteration
         return messages
+
+
+def _serve(
+    subscription: Subscription, function: Callable[[Message], object], address: str
+) -> None:
+    while True:
+        try:
+            message = subscription.get()
+        except MqttError as error:
+            if not subscription.ended:
+                log.error("%s: handler %s: %s", address, _name(function), error)
+            return
+        try:
+            function(message)
+        except Exception:
+            what = (address, _name(function), message.topic)
+            log.exception("%s: handler %s, message to %s", *what)
+
+
+def _name(function: Callable[[Message], object]) -> str:
+    return getattr(function, "__qualname__", None) or repr(function)
+
+
+@atexit.register
+def _end_all() -> None:
+    for client in list(_served):
+        client.disconnect()
 
 
 def _result(answer: tuple[int, dict[str, Any] | None] | None, limit: float | None) -> PublishResult:

@@ -1,11 +1,15 @@
 """The small types of the clients."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from os import PathLike
 from random import random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import MqttError
 from .reasons import ReasonCode
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 
 class Backoff:
@@ -81,3 +85,92 @@ class State:
         if self.name == "connected":
             return f"<State connected session_present={self.session_present}>"
         return f"<State {self.name}{f': {self.error}' if self.error else ''}>"
+
+
+class Tls:
+    """TLS by files, all PEM.
+
+    `ca`: a file or folder with the certificates that are trusted; None: those of the system.
+    `cert` and `key`: our own certificate with those that signed it, and its key, which may be in the
+    same file; `key_password` if the key is encrypted.
+
+    `verify=False` accepts any certificate: the connection is secret, and nobody knows with whom.
+    `check_hostname=False` accepts those that are for another name. `server_name`: the name that is
+    asked for and checked, by default the host. `alpn`: protocols to offer.
+    """
+
+    __slots__ = (
+        "alpn", "ca", "cert", "check_hostname", "key", "key_password", "server_name", "verify",
+    )
+
+    def __init__(
+        self,
+        *,
+        ca: "str | PathLike[str] | None" = None,
+        cert: "str | PathLike[str] | None" = None,
+        key: "str | PathLike[str] | None" = None,
+        key_password: str | bytes | None = None,
+        verify: bool = True,
+        check_hostname: bool = True,
+        server_name: str | None = None,
+        alpn: Sequence[str] = (),
+    ) -> None:
+        for name, path in (("ca", ca), ("cert", cert), ("key", key)):
+            if path is not None and not isinstance(path, (str, PathLike)):
+                raise TypeError(f"{name} is a path, not {type(path).__name__}")
+        if key is not None and cert is None:
+            raise ValueError("key: a key without a certificate")
+        if isinstance(alpn, str):
+            raise TypeError("alpn is a sequence of str")
+        self.ca, self.cert, self.key, self.key_password = ca, cert, key, key_password
+        self.verify, self.check_hostname = verify, check_hostname
+        self.server_name, self.alpn = server_name, list(alpn)
+
+    def context(self) -> "SSLContext":
+        """The same as an `ssl.SSLContext`. Reads the files, and raises what that raises."""
+        import ssl
+        from os.path import isdir
+
+        if self.ca is None:
+            context = ssl.create_default_context()
+        elif isdir(self.ca):
+            context = ssl.create_default_context(capath=self.ca)
+        else:
+            context = ssl.create_default_context(cafile=self.ca)
+        context.check_hostname = self.verify and self.check_hostname
+        if not self.verify:
+            context.verify_mode = ssl.CERT_NONE
+        if self.cert is not None:
+            context.load_cert_chain(self.cert, self.key, self.key_password)
+        if self.alpn:
+            context.set_alpn_protocols(self.alpn)
+        return context
+
+    def __repr__(self) -> str:
+        return f"Tls(ca={self.ca!r}, cert={self.cert!r}, verify={self.verify})"
+
+
+class Auth:
+    """Enhanced authentication (MQTT 5).
+
+    `method`: its name, such as "SCRAM-SHA-256". `exchange`: called with None when an authentication
+    begins, anew for each connection, and returns the first data or None; then with each data of the
+    server, and returns the answer. What it returns to the data that comes with success is not sent.
+    What it raises ends the connection. For the asyncio client it may be an `async` function.
+    """
+
+    __slots__ = ("exchange", "method")
+
+    def __init__(
+        self,
+        method: str,
+        exchange: "Callable[[bytes | None], bytes | None | Awaitable[bytes | None]]",
+    ) -> None:
+        if not isinstance(method, str):
+            raise TypeError(f"method is str, not {type(method).__name__}")
+        if not callable(exchange):
+            raise TypeError("exchange is a function")
+        self.method, self.exchange = method, exchange
+
+    def __repr__(self) -> str:
+        return f"Auth({self.method!r})"

@@ -1,6 +1,6 @@
 //! Where the events of a link meet those who wait for them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
@@ -10,10 +10,14 @@ use ternmq_protocol::ReasonCode;
 use ternmq_protocol::client::{Cause, DropReason, Event as SessionEvent, Token};
 use ternmq_protocol::codec::PropertiesBuf;
 
+use super::follow::News;
 use super::routes::Routes;
 use crate::error::ConnectError;
 use crate::link::{Event, Inner, Link, Notify, Status as LinkStatus, WeakLink};
 use crate::options::Limits;
+
+/// Changes that may wait for a follower.
+const MOST_NEWS: usize = 256;
 
 /// What a client is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -96,6 +100,8 @@ pub(crate) struct State {
     pub(crate) challenge: Option<Challenge>,
     /// Those who wait for the status, for room or for a challenge.
     watchers: Vec<Waker>,
+    /// What a follower has not heard yet; nothing where there is none.
+    pub(super) news: Option<VecDeque<News>>,
     /// The connection goes on with a session of an earlier client.
     pub(super) resumed: bool,
     /// Stops the reading of the link.
@@ -121,6 +127,7 @@ impl Hub {
                 rooms: 0,
                 challenge: None,
                 watchers: Vec::new(),
+                news: None,
                 resumed: false,
                 pause: Arc::default(),
                 parting: None,
@@ -163,6 +170,13 @@ impl Hub {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps no more news; those who are to look again.
+    pub(super) fn silence(&self) -> Vec<Waker> {
+        let mut state = self.lock();
+        state.news = None;
+        std::mem::take(&mut state.watchers)
     }
 
     pub(crate) fn link(&self) -> Option<Link> {
@@ -264,19 +278,35 @@ impl State {
             Event::Session(event) => event,
             Event::ConnectFailed { error, retry } => {
                 self.challenge = None;
-                if retry.is_none() {
+                if retry.is_some() {
+                    self.tell(News::AttemptFailed(error), woken);
+                } else {
                     self.end(Ended::ConnectFailed(error), woken);
                 }
                 return;
             }
-            // A client never asks to be asked.
-            Event::RetryDue | Event::ConnectBegun | Event::RetryPlanned { .. } => return,
+            Event::RetryDue => {
+                self.tell(News::RetryDue, woken);
+                return;
+            }
+            // A link is not asked to tell more of its attempts.
+            Event::ConnectBegun | Event::RetryPlanned { .. } => return,
             Event::Room => {
                 self.rooms += 1;
                 woken.append(&mut self.watchers);
                 return;
             }
         };
+        self.receive_from_session(event, closed, limits, woken);
+    }
+
+    fn receive_from_session(
+        &mut self,
+        event: SessionEvent,
+        closed: bool,
+        limits: &Limits,
+        woken: &mut Vec<Waker>,
+    ) {
         match event {
             SessionEvent::Message(incoming) => {
                 let keep = if self.resumed { limits.unclaimed } else { 0 };
@@ -301,6 +331,7 @@ impl State {
             SessionEvent::Connected(connected) => {
                 self.resumed = connected.session_present;
                 self.status = Status::Connected;
+                self.tell(News::Connected(connected), woken);
                 woken.append(&mut self.watchers);
             }
             SessionEvent::Disconnected {
@@ -318,14 +349,28 @@ impl State {
                 } else {
                     self.challenge = None;
                     self.status = Status::Reconnecting;
+                    self.tell(News::Lost(ended), woken);
                     woken.append(&mut self.watchers);
                 }
             }
             SessionEvent::Authenticate { reason, properties } => {
-                self.challenge = Some(Challenge { reason, properties });
+                let challenge = Challenge { reason, properties };
+                self.tell(News::Challenge(challenge.clone()), woken);
+                self.challenge = Some(challenge);
                 woken.append(&mut self.watchers);
             }
             _ => {}
+        }
+    }
+
+    fn tell(&mut self, news: News, woken: &mut Vec<Waker>) {
+        if let Some(unheard) = &mut self.news {
+            // Who listens to nothing of so much has lost interest in the oldest.
+            if unheard.len() >= MOST_NEWS {
+                unheard.pop_front();
+            }
+            unheard.push_back(news);
+            woken.append(&mut self.watchers);
         }
     }
 
@@ -344,6 +389,7 @@ impl State {
             return;
         }
         self.status = Status::Ended;
+        self.tell(News::Ended(ended.clone()), woken);
         self.ended = Some(ended);
         let tokens: Vec<Token> = self.operations.keys().copied().collect();
         for token in tokens {

@@ -1,5 +1,6 @@
 //! The asynchronous client: futures that need no particular runtime.
 
+mod follow;
 mod hub;
 mod publish;
 mod routes;
@@ -9,19 +10,21 @@ use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
 
-use ternmq_protocol::client::{DropReason, PublishRefused, RequestRefused, Token};
+use ternmq_protocol::client::{DropReason, PublishRefused, RequestRefused, Stored, Token};
 use ternmq_protocol::codec::{Properties, PropertiesBuf, PropertyId, QoS, Value};
 use ternmq_protocol::topic::TopicFilter;
 use ternmq_protocol::{Message, ReasonCode};
 
+pub use follow::{Follower, FollowerEnd, News};
 pub use hub::{Challenge, Ended, Status};
 pub use publish::{Publish, PublishOutcome, Publishing};
 pub use subscription::{Received, SubscribeOptions, Subscription};
 
 use crate::clock;
 use crate::error::{ConnectError, PublishError, SubscribeError};
-use crate::link::{Inner, Link, Stats};
+use crate::link::{Inner, Journal, Link, Observers, Stats};
 use crate::options::ConnectOptions;
+use crate::outbox::FileOutbox;
 use hub::{Completion, Hub, Outcome};
 
 /// An MQTT client. Clones are the same client; any method may be called from any thread and task.
@@ -50,6 +53,18 @@ use hub::{Completion, Hub, Outcome};
 /// ```
 #[derive(Clone)]
 pub struct Client(Arc<Owner>);
+
+/// What a client is opened with beside its options.
+#[derive(Debug, Default)]
+pub struct Opening {
+    /// What is published with QoS 1 and 2 is kept in a file until it is acknowledged; with what an
+    /// earlier process has left in it.
+    pub outbox: Option<(FileOutbox, Vec<Stored>)>,
+    /// Somebody wants to hear of each change.
+    pub follow: bool,
+    /// Each attempt to connect again waits for [`Client::retry`].
+    pub ask_before_retry: bool,
+}
 
 /// Disconnects when the last clone is gone.
 struct Owner {
@@ -89,11 +104,44 @@ impl Client {
     /// # Errors
     /// The options are impossible, or the IO thread can't be started.
     pub fn open(options: ConnectOptions) -> Result<Self, ConnectError> {
+        Self::open_with(options, Opening::default()).map(|(client, _)| client)
+    }
+
+    /// As [`open`](Self::open), with an outbox in a file or a follower.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(
+        options: ConnectOptions,
+        opening: Opening,
+    ) -> Result<(Self, Option<Follower>), ConnectError> {
         let hub = Arc::new(Hub::new(options.limits));
-        let link = Link::open(options, hub.clone())?;
+        let (journal, kept): (Option<Box<dyn Journal>>, _) = match opening.outbox {
+            Some((outbox, kept)) => (Some(Box::new(outbox)), kept),
+            None => (None, Vec::new()),
+        };
+        let observers = Observers { journal, tap: None };
+        let link = Link::open_observed(options, hub.clone(), observers)?;
+        link.session(|_, session| {
+            for stored in kept {
+                session.restore(stored);
+            }
+        });
         hub.attach(&link);
+        let follower = opening.follow.then(|| Follower::new(hub.clone()));
+        link.ask_before_retry(opening.ask_before_retry);
         link.connect()?;
-        Ok(Self(Arc::new(Owner { link, hub })))
+        Ok((Self(Arc::new(Owner { link, hub })), follower))
+    }
+
+    /// Makes the attempt to connect again that [`News::RetryDue`] asked for, after a change of the
+    /// options.
+    ///
+    /// # Errors
+    /// [`ConnectError::Busy`] when none is due; see [`Link::connect`].
+    pub fn retry(&self, change: impl FnOnce(&mut ConnectOptions)) -> Result<(), ConnectError> {
+        self.0.link.reconfigure(change);
+        self.0.link.connect()
     }
 
     /// Publishes a message, and returns when the server has acknowledged it; with QoS 0, when it
@@ -105,6 +153,15 @@ impl Client {
     /// # Errors
     /// See [`PublishError`].
     pub async fn publish(&self, publish: Publish<'_>) -> Result<PublishOutcome, PublishError> {
+        self.enqueue(publish).await?.await
+    }
+
+    /// Publishes a message, and returns when it was taken: while the outbox is full this waits for
+    /// room, but not for the acknowledgement, which the result stands for.
+    ///
+    /// # Errors
+    /// See [`PublishError`].
+    pub async fn enqueue(&self, publish: Publish<'_>) -> Result<Publishing, PublishError> {
         let message = publish.into_message(clock::now())?;
         loop {
             let rooms = self.0.hub.lock().rooms;
@@ -113,7 +170,7 @@ impl Client {
                     self.watch(|s| (s.rooms != rooms || s.ended.is_some()).then_some(()))
                         .await;
                 }
-                started => return started?.await,
+                started => return started,
             }
         }
     }
@@ -280,6 +337,19 @@ impl Client {
         self.0
             .link
             .session(|now, session| session.authenticate(now, reason, properties.get()))
+    }
+
+    /// Gives the file of the outbox back, for the next client. To be called once this one has ended; what
+    /// it publishes afterwards is not kept.
+    pub fn close_outbox(&self) {
+        drop(self.0.link.take_journal());
+    }
+
+    /// The client identifier; the one that the server assigned, once it has (MQTT 5.0).
+    pub fn client_id(&self) -> String {
+        self.0
+            .link
+            .session(|_, session| session.options().client_id.clone())
     }
 
     /// The counters.

@@ -44,7 +44,7 @@ impl Layers {
         let endpoint = &self.endpoint;
         let mut any = false;
         if let Some(proxy) = options.proxies.of(endpoint) {
-            stream = proxy.connect(stream, &endpoint.authority());
+            stream = proxy.connect(stream, endpoint)?;
             any = true;
         }
         if endpoint.scheme.is_secure() {

@@ -423,6 +423,10 @@ impl Link {
     /// must follow when it is cleared.
     ///
     /// [`attend`]: Self::attend
+    pub(crate) fn take_journal(&self) -> Option<Box<dyn Journal>> {
+        self.lock().observers.journal.take()
+    }
+
     pub(crate) fn pause_flag(&self) -> Arc<AtomicBool> {
         self.lock().paused.clone()
     }

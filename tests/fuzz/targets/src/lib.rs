@@ -8,9 +8,11 @@ use ternmq_protocol::ProtocolVersion;
 
 mod client;
 mod frame;
+mod outbox;
 mod packet;
 mod paho_record;
 mod properties;
+mod proxy;
 mod record;
 mod rules;
 mod scram;
@@ -21,9 +23,11 @@ mod websocket;
 
 pub use client::client;
 pub use frame::frame;
+pub use outbox::outbox;
 pub use packet::packet;
 pub use paho_record::paho_record;
 pub use properties::properties;
+pub use proxy::proxy;
 pub use record::record;
 pub use rules::rules;
 pub use scram::scram;
@@ -36,12 +40,14 @@ pub use websocket::websocket;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 14] = [
     ("client", client),
     ("frame", frame),
+    ("outbox", outbox),
     ("packet", packet),
     ("paho_record", paho_record),
     ("properties", properties),
+    ("proxy", proxy),
     ("record", record),
     ("rules", rules),
     ("scram", scram),

@@ -22,6 +22,11 @@ fn frame_holds_over_its_seeds() {
 }
 
 #[test]
+fn outbox_holds_over_its_seeds() {
+    run("outbox");
+}
+
+#[test]
 fn packet_holds_over_its_seeds() {
     run("packet");
 }
@@ -34,6 +39,11 @@ fn paho_record_holds_over_its_seeds() {
 #[test]
 fn properties_hold_over_their_seeds() {
     run("properties");
+}
+
+#[test]
+fn proxy_holds_over_its_seeds() {
+    run("proxy");
 }
 
 #[test]

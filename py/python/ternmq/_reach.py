@@ -1,0 +1,204 @@
+"""How a client reaches its server: what the application says of it, and opening an asyncio transport."""
+
+import asyncio
+import socket
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from ._ternmq import Relay, Tunnel, parse_url
+from .values import Tls
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+Headers = Mapping[str, str] | Iterable[tuple[str, str]]
+
+_SCHEMES = {
+    ("tcp", False): "mqtt",
+    ("tcp", True): "mqtts",
+    ("websockets", False): "ws",
+    ("websockets", True): "wss",
+    ("unix", False): "unix",
+}
+_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443, "unix": 0}
+
+
+class Reach:
+    """A server's address and the way to it."""
+
+    relay: Relay | None = None
+
+    def __init__(
+        self,
+        url: str | None,
+        host: str | None,
+        port: int | None,
+        transport: str | None,
+        path: str | None,
+        headers: Headers | None,
+        proxy: str | None,
+        tls: "SSLContext | Tls | bool | None",
+    ) -> None:
+        self.user: str | None = None
+        self.password: bytes | None = None
+        if url is not None:
+            given = {"host": host, "port": port, "transport": transport, "path": path}
+            for name, value in given.items():
+                if value is not None:
+                    raise ValueError(f"{name}: the url says that")
+            self.scheme, self.host, self.port, self.path, self.user, self.password = parse_url(url)
+        else:
+            self._by_fields(host, port, transport, path, bool(tls))
+        self.secure = self.scheme in ("mqtts", "wss")
+        self.websocket = self.scheme in ("ws", "wss")
+        self.headers = _headers(headers)
+        self.proxy = proxy
+        self.context, self.tls = self._tls(tls)
+        self._check()
+
+    @property
+    def authority(self) -> str:
+        """Host and port, an IPv6 address in brackets."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    def __str__(self) -> str:
+        return self.path if self.scheme == "unix" else self.authority
+
+    def opening(self) -> tuple[str, str, bool, list[tuple[str, str]]] | None:
+        """What a WebSocket is opened with, if there is one."""
+        if not self.websocket:
+            return None
+        return self.authority, self.path, self.secure, self.headers
+
+    async def connect(self, protocol: asyncio.BaseProtocol) -> None:
+        """Opens a transport for the protocol: through the proxy, with TLS by the event loop."""
+        loop = asyncio.get_running_loop()
+
+        def factory() -> asyncio.BaseProtocol:
+            return protocol
+
+        if self.scheme == "unix":
+            await loop.create_unix_connection(factory, self.path)
+            return
+        context = self.ssl_context()
+        name = None if context is None else (self.tls and self.tls.server_name) or self.host
+        if self.proxy is None:
+            await loop.create_connection(
+                factory, self.host, self.port, ssl=context, server_hostname=name
+            )
+            return
+        sock = await _through(self.proxy, self.host, self.port)
+        try:
+            await loop.create_connection(factory, sock=sock, ssl=context, server_hostname=name)
+        except BaseException:
+            sock.close()
+            raise
+
+    def _by_fields(
+        self, host: str | None, port: int | None, transport: str | None, path: str | None, tls: bool
+    ) -> None:
+        transport = transport or "tcp"
+        scheme = _SCHEMES.get((transport, tls))
+        if scheme is None:
+            if transport == "unix":
+                raise ValueError("tls: there is none over a Unix socket")
+            raise ValueError(f"transport must be 'tcp', 'websockets' or 'unix', not {transport!r}")
+        needed = ("path", path) if scheme == "unix" else ("host", host)
+        for name, value in (("host", host), ("path", path)):
+            if value is not None and not isinstance(value, str):
+                raise TypeError(f"{name} is str, not {type(value).__name__}")
+        if not needed[1]:
+            raise ValueError(f"{needed[0]}: a url or a {needed[0]} is needed")
+        if port is not None and not isinstance(port, int):
+            raise TypeError(f"port is int, not {type(port).__name__}")
+        if port is not None and not 0 < port < 65536:
+            raise ValueError("port must be from 1 to 65535")
+        self.scheme, self.host = scheme, host or ""
+        self.port = _PORTS[scheme] if port is None else port
+        self.path = path or ("/mqtt" if scheme in ("ws", "wss") else "")
+        if scheme in ("ws", "wss"):
+            self.path = parse_url(f"ws://h{self.path if self.path[:1] == '/' else '/' + self.path}")[3]
+
+    def _tls(self, tls: "SSLContext | Tls | bool | None") -> "tuple[SSLContext | None, Tls | None]":
+        if tls is None or tls is True or tls is False:
+            if tls and not self.secure:
+                raise ValueError(f"tls: the url says {self.scheme}://, without TLS")
+            if tls is False and self.secure:
+                raise ValueError(f"tls: the url says {self.scheme}://, which is with TLS")
+            return None, Tls() if self.secure else None
+        is_context = not isinstance(tls, Tls)
+        if is_context:
+            from ssl import SSLContext
+
+            if not isinstance(tls, SSLContext):
+                kind = type(tls).__name__
+                raise TypeError(f"tls is an ssl.SSLContext, a ternmq.Tls or bool, not {kind}")
+        if not self.secure:
+            raise ValueError(f"tls: the url says {self.scheme}://, without TLS")
+        return (None, tls) if isinstance(tls, Tls) else (tls, None)
+
+    def _check(self) -> None:
+        if self.headers and not self.websocket:
+            raise ValueError("headers: only WebSockets have them")
+        if self.proxy is not None:
+            if not isinstance(self.proxy, str):
+                raise TypeError(f"proxy is str, not {type(self.proxy).__name__}")
+            if self.scheme == "unix":
+                raise ValueError("proxy: a Unix socket is reached without one")
+            Tunnel(self.proxy, self.host, self.port)
+
+    def ssl_context(self) -> "SSLContext | None":
+        """With what TLS is spoken, if it is. Reads the files that are named."""
+        if self.context is None and self.tls is not None:
+            self.context = self.tls.context()
+        return self.context
+
+
+def _headers(headers: Headers | None) -> list[tuple[str, str]]:
+    if headers is None:
+        return []
+    pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
+    for pair in pairs:
+        if not (isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(s, str) for s in pair)):
+            raise TypeError("headers are names and values, all str")
+    return pairs
+
+
+async def _through(proxy: str, host: str, port: int) -> socket.socket:
+    """A socket that leads through the proxy to host and port."""
+    tunnel = Tunnel(proxy, host, port)
+    loop = asyncio.get_running_loop()
+    sock = await _connected(*tunnel.address)
+    try:
+        opened = False
+        while not opened:
+            if request := tunnel.take():
+                await loop.sock_sendall(sock, request)
+            opened = tunnel.feed(await loop.sock_recv(sock, 1024))
+        return sock
+    except BaseException:
+        sock.close()
+        raise
+
+
+async def _connected(host: str, port: int) -> socket.socket:
+    """A socket that is connected to one of the addresses of a name."""
+    loop = asyncio.get_running_loop()
+    failed: OSError | None = None
+    for family, kind, number, _, address in await loop.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM
+    ):
+        sock = socket.socket(family, kind, number)
+        sock.setblocking(False)
+        try:
+            await loop.sock_connect(sock, address)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return sock
+        except OSError as error:
+            sock.close()
+            failed = error
+        except BaseException:
+            sock.close()
+            raise
+    raise failed or OSError(f"no address for {host!r}")

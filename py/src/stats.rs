@@ -1,0 +1,38 @@
+//! Counters, by name.
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use ternmq_protocol::client::{DropReason, Stats};
+
+/// What a session has counted, and what it has dropped by each reason.
+pub(crate) fn counters<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for (name, value) in [
+        ("messages_received", stats.messages_received),
+        ("messages_sent", stats.messages_sent),
+        ("messages_resent", stats.messages_resent),
+        ("duplicates", stats.duplicates),
+        ("publishes_refused", stats.publishes_refused),
+        ("pings", stats.pings),
+        ("unsent_bytes", stats.unsent_bytes),
+    ] {
+        dict.set_item(name, value)?;
+    }
+    for why in DropReason::ALL {
+        let name = format!("dropped_{}", snake(&format!("{why:?}")));
+        dict.set_item(name, stats.dropped(why))?;
+    }
+    Ok(dict)
+}
+
+/// `SessionLost` -> `session_lost`.
+fn snake(camel: &str) -> String {
+    let mut text = String::new();
+    for c in camel.chars() {
+        if c.is_uppercase() && !text.is_empty() {
+            text.push('_');
+        }
+        text.extend(c.to_lowercase());
+    }
+    text
+}

@@ -1,0 +1,18 @@
+//! The file of a client's outbox, as another process may have left it.
+
+use ternmq_client::FileOutbox;
+
+/// The file is these bytes. What it gives, it gives again when it is opened once more.
+pub fn outbox(data: &[u8]) {
+    let path = std::env::temp_dir().join(format!("ternmq-fuzz-outbox-{}", std::process::id()));
+    if std::fs::write(&path, data).is_err() {
+        return;
+    }
+    if let Ok((outbox, stored)) = FileOutbox::open(&path) {
+        assert_eq!(outbox.kept(), stored.len());
+        drop(outbox);
+        let (_, again) = FileOutbox::open(&path).expect("a file that was good");
+        assert_eq!(stored.len(), again.len());
+    }
+    let _ = std::fs::remove_file(&path);
+}
