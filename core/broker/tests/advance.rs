@@ -25,8 +25,9 @@ fn vanish(broker: &Broker, peer: RawPeer, client_id: &str) {
     });
 }
 
+// [MQTT-3.1.2-23]
 #[test]
-fn a_session_lives_exactly_as_long_as_its_expiry_mqtt_3_1_2_23() {
+fn a_session_lives_exactly_as_long_as_its_expiry() {
     let broker = broker();
     let peer = enter(
         &broker,
@@ -39,6 +40,7 @@ fn a_session_lives_exactly_as_long_as_its_expiry_mqtt_3_1_2_23() {
     assert!(broker.client("c").is_none());
 }
 
+// [MQTT-3.1.2-22]
 #[test]
 fn what_follows_from_a_deadline_counts_from_that_deadline() {
     for shards in [1, 4] {
@@ -66,13 +68,13 @@ fn what_follows_from_a_deadline_counts_from_that_deadline() {
         broker.advance(Duration::from_secs(60));
         assert_eq!(broker.stats().mqtt.sessions, 1);
         for peer in &mut silent {
-            peer.expect("DISCONNECT reason=0x8D")
-                .expect("told [MQTT-3.1.2-22]");
+            peer.expect("DISCONNECT reason=0x8D").expect("told");
             peer.expect_close().expect("closed");
         }
     }
 }
 
+// [MQTT-3.3.2-5] [MQTT-3.3.2-6]
 #[test]
 fn messages_expire_and_delayed_ones_are_published() {
     let topics = Topics {
@@ -95,7 +97,7 @@ fn messages_expire_and_delayed_ones_are_published() {
     subscribe(&mut reader, "kept", 0);
     reader
         .expect("PUBLISH topic=kept payload=x message_expiry=1")
-        .expect("one second is left [MQTT-3.3.2-6]");
+        .expect("one second is left");
     broker.advance(Duration::from_secs(1));
     assert_eq!(broker.stats().retained_expired, 1);
     broker.advance(Duration::from_secs(1200));

@@ -224,6 +224,7 @@ fn what_is_held_waits_until_it_is_let_go_and_stops_nobody() {
     }
 }
 
+// [MQTT-3.1.2-22] [MQTT-3.1.2-8]
 #[test]
 fn who_has_vanished_is_missed_only_by_its_keep_alive() {
     let broker = fragile();
@@ -265,6 +266,7 @@ fn a_packet_may_be_the_last_that_anybody_sees() {
     peer.expect_close().expect("nothing but the end");
 }
 
+// [MQTT-3.2.2-7]
 #[test]
 fn the_next_connect_is_refused_with_the_wanted_reason() {
     let broker = fragile();
@@ -284,7 +286,7 @@ fn the_next_connect_is_refused_with_the_wanted_reason() {
             peer.send("CONNECT client_id=c").expect("sent");
             peer.expect(&format!("CONNACK reason={code}"))
                 .expect("refused");
-            peer.expect_close().expect("closed [MQTT-3.2.2-7]");
+            peer.expect_close().expect("closed");
         }
         is_alive(&mut support::client(&broker, level, "c"));
         assert_eq!(broker.hits(fault), Some(2));
