@@ -146,3 +146,27 @@ def test_wrong_faults(broker: ternmq.Broker) -> None:
     assert fault.hits == 0
     with ternmq.Broker(faults=False) as solid, pytest.raises(RuntimeError):
         solid.drop("PUBACK")
+
+
+@pytest.mark.parametrize("scheme", ["mqtts", "ws", "wss"])
+def test_faults_are_about_packets_whatever_carries_them(scheme: str) -> None:
+    with ternmq.Broker(tls=True, ws=True) as broker:
+        lost: queue.Queue[object] = queue.Queue()
+        acknowledged: queue.Queue[int] = queue.Queue()
+        transport = "websockets" if scheme.startswith("ws") else "tcp"
+        client = paho.Client(CallbackAPIVersion.VERSION2, "p", transport=transport)  # type: ignore[arg-type]
+        if scheme != "ws":
+            client.tls_set_context(broker.client_context())
+        client.on_disconnect = lambda *_: lost.put(None)
+        client.on_publish = lambda c, u, mid, reason, properties: acknowledged.put(mid)
+        dropped = broker.drop("PUBACK", "p", times=1)
+        broker.cut_after("PUBACK", "p", nth=3)
+        client.connect("127.0.0.1", int(broker.urls[scheme].rpartition(":")[2].removesuffix("/mqtt")))
+        client.loop_start()
+        infos = [client.publish("t", str(n), qos=1) for n in range(5)]
+        lost.get(timeout=10)
+        client.loop_stop()
+        assert [acknowledged.get(timeout=10) for _ in range(2)] == [i.mid for i in infos[1:3]]
+        assert acknowledged.empty()
+        assert dropped.hits == 1
+        assert b"".join(m.payload for m in broker.messages) == b"01234"
