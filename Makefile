@@ -19,11 +19,7 @@ VERSION      = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 PAHO_NAMES := libpaho-mqtt3c libpaho-mqtt3cs libpaho-mqtt3a libpaho-mqtt3as
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help run test lint doc build install wheel fuzz memcheck clean tools
-=======
-.PHONY: help run test lint doc site build install wheel manylinux fuzz clean tools
->>>>>>> 83692c5 (Write the manual of the Python package, run its examples, and check types and the source distribution)
+.PHONY: help run test lint doc site build install wheel manylinux fuzz memcheck clean tools
 
 help: ## Print this list
 	@printf 'TernMQ: make TARGET\n\n'

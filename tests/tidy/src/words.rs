@@ -37,7 +37,7 @@ pub fn empty_names(files: &[SourceFile]) -> Vec<Finding> {
     findings
 }
 
-/// Marks of unfinished work: placeholders, skipped tests, notes to oneself.
+/// Marks of unfinished work: placeholders, skipped tests, notes to oneself, the two sides of a merge.
 pub fn unfinished_work(files: &[SourceFile]) -> Vec<Finding> {
     let marks = [
         concat!("to", "do!("),
@@ -49,8 +49,12 @@ pub fn unfinished_work(files: &[SourceFile]) -> Vec<Finding> {
         concat!("pytest.mark.", "skip"),
         concat!("pytest.mark.", "xfail"),
     ];
+    let sides = [concat!("<<<<", "<<< "), concat!(">>>>", ">>> ")];
     matching_lines(files, |line| {
-        let mark = marks.iter().find(|mark| has_word(line, mark))?;
+        let mark = marks
+            .iter()
+            .find(|mark| has_word(line, mark))
+            .or_else(|| sides.iter().find(|side| line.starts_with(*side)))?;
         Some(format!("`{mark}`: finish it, or write it down as an issue"))
     })
 }
@@ -275,6 +279,8 @@ mod tests {
             concat!("// FIX", "ME: later"),
             concat!("# TO", "DO later"),
             concat!("@pytest.mark.", "skip(reason='x')"),
+            concat!("<<<<", "<<< HEAD"),
+            concat!(">>>>", ">>> 1234567 (A change)"),
         ] {
             assert_eq!(unfinished_work(&sample("a.txt", bad)).len(), 1, "{bad}");
         }
