@@ -33,6 +33,11 @@ def test_arguments(mqtt_broker, mqtt_client):
         from ternmq.blocking import Client
         Client(mqtt_broker.url).connect()
 
+@pytest.mark.mqtt_broker(port=None, tls=True)
+def test_tls_alone(mqtt_broker, mqtt_client):
+    assert list(mqtt_broker.urls) == ["mqtts"]
+    mqtt_client.publish("a", b"1", qos=1)
+
 def test_one_for_all_1(mqtt_broker_session, mqtt_client):
     mqtt_broker_session.publish("kept", str(mqtt_broker_session.port), retain=True)
 
@@ -70,13 +75,13 @@ async def test_async(mqtt_broker, mqtt_client, mqtt_capture):
 
 def test_a_broker_and_a_client_for_each_test(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(BASIC)
-    run(pytester, "-p", "no:asyncio").assert_outcomes(passed=8)
+    run(pytester, "-p", "no:asyncio").assert_outcomes(passed=9)
 
 
 def test_under_xdist(pytester: pytest.Pytester) -> None:
     # Two processes may each have one broker for all of their tests.
     pytester.makepyfile(BASIC.replace("test_one_for_all", "check"))
-    run_apart(pytester, "-p", "no:asyncio", "-n", "2").assert_outcomes(passed=6)
+    run_apart(pytester, "-p", "no:asyncio", "-n", "2").assert_outcomes(passed=7)
 
 
 def test_with_pytest_asyncio(pytester: pytest.Pytester) -> None:
@@ -161,7 +166,7 @@ def test_x(mqtt_broker, mqtt_client, n):
 
 def test_the_readmes_tests_pass(pytester: pytest.Pytester) -> None:
     readme = (Path(__file__).parents[1] / "README.md").read_text()
-    programs = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    programs = re.findall(r"```python[^\n]*\n(.*?)```", readme, re.DOTALL)
     [tests] = [program for program in programs if "mqtt_broker" in program]
     pytester.makepyfile(tests)
     run(pytester, "-p", "no:asyncio").assert_outcomes(passed=2)
