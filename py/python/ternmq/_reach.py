@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ._ternmq import Relay, Tunnel, parse_url
 from .values import Tls
@@ -158,7 +158,9 @@ class Reach:
 def _headers(headers: Headers | None) -> list[tuple[str, str]]:
     if headers is None:
         return []
-    pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
+    # A Mapping is an Iterable, so its kind is not told apart by type checkers.
+    given: Any = headers.items() if isinstance(headers, Mapping) else headers
+    pairs: list[tuple[str, str]] = list(given)
     for pair in pairs:
         if not (isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(s, str) for s in pair)):
             raise TypeError("headers are names and values, all str")
