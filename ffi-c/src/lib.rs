@@ -11,6 +11,8 @@
 //! - `reconnect`, `statistics`: what `ternmq.h` has for the clients of both.
 //! - `broker`: a broker of `ternmq.h`, and its callbacks.
 //! - `outgoing`: a message to publish, `callback`: a function of the application.
+//! - `inbox`: what waits for the application, `readiness`: a descriptor to poll for it.
+//! - `shared`: a message that came in, lent to C without a copy.
 //! - `process`: what is done once in a process.
 //! - `tls`: what stays of TLS from one connect to the next.
 //! - `persistence`: what a client keeps outside of the process.
@@ -39,6 +41,7 @@ mod callback;
 mod errors;
 mod facade;
 mod handle;
+mod inbox;
 mod message;
 mod nonblocking;
 mod options;
@@ -47,7 +50,9 @@ mod persistence;
 mod process;
 mod properties;
 mod ptr;
+mod readiness;
 mod reconnect;
+mod shared;
 mod signals;
 mod statistics;
 mod tls;

@@ -6,13 +6,73 @@ use ternmq_protocol::Time;
 use ternmq_protocol::client::Incoming;
 use ternmq_protocol::codec::QoS;
 
+use crate::callback::Callback;
 use crate::properties::{self, Value};
-use crate::types::client::MQTTClient_message;
+use crate::types::beyond::{ternmq_message, ternmq_messageArrived};
+use crate::types::client::{MQTTClient_message, MQTTClient_messageArrived};
 use crate::types::properties::{MQTTProperties, MQTTPropertyCodes};
 use crate::{alloc, ptr};
 
 const SUBSCRIPTION_IDENTIFIER: MQTTPropertyCodes = 11;
 const MESSAGE_EXPIRY_INTERVAL: MQTTPropertyCodes = 2;
+
+/// Who takes messages, and as what.
+#[derive(Clone, Copy)]
+pub(crate) enum Arrived {
+    /// A copy, which the application frees. The functions of both APIs are of one type.
+    Copied(Callback<MQTTClient_messageArrived>),
+    /// A reference to the message itself.
+    Shared(Callback<ternmq_messageArrived>),
+}
+
+impl Arrived {
+    pub(crate) fn is_shared(self) -> bool {
+        matches!(self, Self::Shared(_))
+    }
+
+    /// Offers a message; gives it back when it is refused. `topic_len` is what the function of the
+    /// copy is told of the topic. The clock is read only for a message that expires.
+    pub(crate) fn offer(
+        self,
+        incoming: Incoming,
+        topic_len: c_int,
+        now: impl FnOnce() -> Time,
+    ) -> Result<(), Incoming> {
+        match self {
+            Self::Copied(Callback { function, context }) => {
+                // Without memory for the copy it is as if the application had none.
+                let Some(copy) = CMessage::new(&incoming, now) else {
+                    return Err(incoming);
+                };
+                // SAFETY: the application registered the function for this; it owns the message once
+                // it returns anything but 0.
+                if unsafe { function(context, copy.topic, topic_len, copy.message) } == 0 {
+                    return Err(incoming);
+                }
+                copy.release();
+                Ok(())
+            }
+            Self::Shared(Callback { function, context }) => {
+                let mut message = share(incoming, now);
+                // SAFETY: as above; the struct is the library's, and valid during the call.
+                let taken = unsafe { function(context, &raw mut message) };
+                // SAFETY: the struct is as the library has made it, or empty if the function has
+                // released what was lent to it, which is to take it.
+                match unsafe { message.take() } {
+                    Some(incoming) if taken == 0 => Err(incoming),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+/// A message as C shares it.
+pub(crate) fn share(incoming: Incoming, now: impl FnOnce() -> Time) -> ternmq_message {
+    let expires = incoming.message.expires() != Time::NEVER;
+    let left = expires.then(|| incoming.message.expiry_left(now()).unwrap_or_default());
+    ternmq_message::holding(incoming, left)
+}
 
 /// A message and its topic in memory from `malloc`. Released when dropped, unless C takes it.
 pub(crate) struct CMessage {

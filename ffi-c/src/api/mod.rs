@@ -6,6 +6,7 @@
 // A handle looks like a pointer, but nothing is ever read through it.
 #![allow(clippy::not_unsafe_ptr_arg_deref)]
 
+pub mod beyond;
 #[cfg(feature = "broker")]
 pub mod broker;
 pub mod client;

@@ -1,20 +1,21 @@
 //! The application's callbacks, run one after the other on the client's strand.
 
-use std::ffi::{c_char, c_int};
+use std::ffi::c_int;
 use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 
 use ternmq_client::executor::Strand;
+use ternmq_protocol::ReasonCode;
 use ternmq_protocol::client::{Incoming, Token};
 use ternmq_protocol::codec::PropertiesBuf;
-use ternmq_protocol::{ReasonCode, Time};
 
-use super::events::Upcall;
 use super::{Client, State};
 use crate::callback::{Callback, with_list};
-use crate::message::CMessage;
+use crate::inbox::Upcall;
+use crate::message::Arrived;
 use crate::reconnect::Listener;
 use crate::signals;
+use crate::types::beyond::ternmq_messageArrived;
 use crate::types::client::*;
 
 /// How long a refused message waits before it is offered again, if nothing else happens before.
@@ -23,7 +24,7 @@ const OFFER_AGAIN: Duration = Duration::from_secs(1);
 /// What the application wants to hear of.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Callbacks {
-    pub(crate) arrived: Option<Callback<MQTTClient_messageArrived>>,
+    pub(crate) arrived: Option<Arrived>,
     pub(crate) delivered: Option<Callback<MQTTClient_deliveryComplete>>,
     pub(crate) lost: Option<Callback<MQTTClient_connectionLost>>,
     pub(crate) disconnected: Option<Callback<MQTTClient_disconnected>>,
@@ -36,17 +37,29 @@ impl Callbacks {
     pub(super) fn are_set(&self) -> bool {
         self.arrived.is_some()
     }
+}
 
-    pub(super) fn want_published(&self, is_v5: bool) -> bool {
-        self.are_set() && (self.delivered.is_some() || (is_v5 && self.published.is_some()))
+/// What is worth a place in the inbox: all of it for who polls.
+impl State {
+    pub(super) fn wants_published(&self, is_v5: bool) -> bool {
+        let Callbacks {
+            delivered,
+            published,
+            ..
+        } = &self.callbacks;
+        self.wants(delivered.is_some() || (is_v5 && published.is_some()))
     }
 
-    pub(super) fn want_disconnected(&self) -> bool {
-        self.are_set() && self.disconnected.is_some()
+    pub(super) fn wants_disconnected(&self) -> bool {
+        self.wants(self.callbacks.disconnected.is_some())
     }
 
-    pub(super) fn want_lost(&self) -> bool {
-        self.are_set() && self.lost.is_some()
+    pub(super) fn wants_lost(&self) -> bool {
+        self.wants(self.callbacks.lost.is_some())
+    }
+
+    fn wants(&self, callback: bool) -> bool {
+        self.inbox.is_polled() || (self.callbacks.are_set() && callback)
     }
 }
 
@@ -61,14 +74,31 @@ impl Client {
         arrived: Callback<MQTTClient_messageArrived>,
         delivered: Option<Callback<MQTTClient_deliveryComplete>>,
     ) -> Result<(), c_int> {
+        self.change_callbacks(|callbacks| {
+            callbacks.lost = lost;
+            callbacks.arrived = Some(Arrived::Copied(arrived));
+            callbacks.delivered = delivered;
+        })
+    }
+
+    /// Has messages go to a function that gets them without a copy; what else is told stays as it is.
+    ///
+    /// # Errors
+    /// As [`set_callbacks`](Self::set_callbacks).
+    pub(crate) fn set_shared_arrived(
+        &self,
+        arrived: Callback<ternmq_messageArrived>,
+    ) -> Result<(), c_int> {
+        self.change_callbacks(|callbacks| callbacks.arrived = Some(Arrived::Shared(arrived)))
+    }
+
+    fn change_callbacks(&self, change: impl FnOnce(&mut Callbacks)) -> Result<(), c_int> {
         if self.connecting.try_lock().is_err() {
             return Err(MQTTCLIENT_FAILURE);
         }
         self.begin_strand()?;
         let mut state = self.lock();
-        state.callbacks.lost = lost;
-        state.callbacks.arrived = Some(arrived);
-        state.callbacks.delivered = delivered;
+        change(&mut state.callbacks);
         let something_to_tell = state.has_something_to_tell();
         drop(state);
         if something_to_tell {
@@ -117,7 +147,7 @@ impl Client {
         let mut state = self.lock();
         // The first message was refused: reports may pass it, other messages wait behind it.
         let mut refused = false;
-        loop {
+        while !state.inbox.is_polled() {
             let messages = state.callbacks.are_set() && !refused;
             let Some(upcall) = state.inbox.pop(messages) else {
                 if !refused || state.inbox.is_empty() {
@@ -156,6 +186,7 @@ impl Client {
     fn tell(&self, callbacks: Callbacks, upcall: Upcall) -> Option<Incoming> {
         match upcall {
             Upcall::Message(incoming) => return self.offer(callbacks.arrived?, incoming),
+            Upcall::Polled(_) => {}
             Upcall::Published {
                 token,
                 reason,
@@ -185,26 +216,17 @@ impl Client {
     }
 
     /// Offers a message; gives it back when it is refused.
-    fn offer(
-        &self,
-        arrived: Callback<MQTTClient_messageArrived>,
-        incoming: Incoming,
-    ) -> Option<Incoming> {
-        // Without memory for the copy it is as if the application had none.
-        let Some(copy) = CMessage::new(&incoming, || self.now()) else {
-            return Some(incoming);
-        };
-        let topic: *mut c_char = copy.topic;
+    fn offer(&self, arrived: Arrived, incoming: Incoming) -> Option<Incoming> {
+        let (delivery, qos) = (incoming.delivery, incoming.qos);
         // A topic can't hold a NUL, so the length is never needed.
         let topic_len = 0;
-        // SAFETY: the application registered the function for this; it owns the message once it
-        // returns anything but 0.
-        let taken = unsafe { (arrived.function)(arrived.context, topic, topic_len, copy.message) };
-        if taken == 0 {
-            return Some(incoming);
+        if let Err(refused) = arrived.offer(incoming, topic_len, || self.now()) {
+            return Some(refused);
         }
-        copy.release();
-        self.taken(&incoming);
+        self.taken(delivery);
+        if !arrived.is_shared() {
+            self.acknowledge_taken(delivery, qos);
+        }
         None
     }
 
@@ -227,9 +249,5 @@ impl Client {
             // SAFETY: the application registered the function for this.
             unsafe { function(context, token.0.into()) };
         }
-    }
-
-    pub(super) fn now(&self) -> Time {
-        self.link.session(|now, _| now)
     }
 }

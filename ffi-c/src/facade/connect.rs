@@ -55,6 +55,7 @@ impl Client {
         // In a child made by fork, the first look at the link starts its network thread.
         signals::blocked(|| self.link.is_connected());
         self.disconnect(Instant::now(), ReasonCode::SUCCESS, Properties::EMPTY)?;
+        options.session.acknowledge = self.acknowledge_mode();
         let mut listener = None;
         if let Some(request) = tls {
             listener = request.listener;

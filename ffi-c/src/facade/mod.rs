@@ -8,9 +8,11 @@
 //! time ([`events`]). Callbacks run on threads of their own ([`callbacks`]), so a blocking call
 //! inside a callback gets its answer.
 
+mod batch;
 mod callbacks;
 mod connect;
 mod events;
+mod polling;
 mod publish;
 mod receive;
 mod reconnect;
@@ -26,13 +28,14 @@ use ternmq_client::ConnectOptions;
 use ternmq_client::executor::Strand;
 use ternmq_client::link::{Event, Link, Notify, Observers, Status};
 use ternmq_protocol::ReasonCode;
-use ternmq_protocol::client::{Incoming, Options, Stored};
+use ternmq_protocol::client::{Delivery, Incoming, Options, Stored};
 use ternmq_protocol::codec::PropertiesBuf;
 use ternmq_transport::Endpoint;
 
 pub(crate) use callbacks::Callbacks;
 pub(crate) use receive::Received;
 
+use crate::inbox::Inbox;
 use crate::outgoing::Aliases;
 use crate::persistence::{Keeper, Restored, Store};
 use crate::reconnect::Reconnect;
@@ -72,6 +75,8 @@ pub(crate) struct Client {
     room: AtomicU64,
     /// A lost connection is made again. As in the state, to be asked without its lock.
     reconnects: AtomicBool,
+    /// The application acknowledges messages itself.
+    manual: AtomicBool,
     /// Held while a connect goes on.
     connecting: Mutex<()>,
     pub(crate) tls: LastTls,
@@ -86,7 +91,7 @@ pub(crate) struct Answer {
 
 struct State {
     callbacks: Callbacks,
-    inbox: events::Inbox,
+    inbox: Inbox,
     /// Messages that an earlier process has left, until there is a connection.
     restored: Vec<Incoming>,
     /// The connection, or the next one, begins without the state of earlier ones.
@@ -165,7 +170,7 @@ impl Client {
             _traced: traced,
             state: Mutex::new(State {
                 callbacks: Callbacks::default(),
-                inbox: events::Inbox::default(),
+                inbox: Inbox::default(),
                 restored,
                 clean_start: false,
                 connected: false,
@@ -186,6 +191,7 @@ impl Client {
             tidings: AtomicUsize::new(0),
             room: AtomicU64::new(0),
             reconnects: AtomicBool::new(false),
+            manual: AtomicBool::new(false),
             connecting: Mutex::new(()),
             tls: LastTls::default(),
             this: this.clone(),
@@ -224,9 +230,9 @@ impl Client {
     }
 
     /// The application has the message.
-    fn taken(&self, incoming: &Incoming) {
+    fn taken(&self, delivery: Delivery) {
         if let Some(store) = &self.store {
-            store.taken(incoming);
+            store.taken(delivery);
         }
     }
 

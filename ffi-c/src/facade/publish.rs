@@ -27,7 +27,7 @@ pub(super) struct Kinds {
 }
 
 impl Kinds {
-    fn begin(&mut self) -> u64 {
+    pub(super) fn begin(&mut self) -> u64 {
         let number = self.next;
         self.next += 1;
         self.beginning.insert(number);
@@ -54,13 +54,7 @@ impl Client {
     /// `MQTTCLIENT_MAX_MESSAGES_INFLIGHT` when all packet identifiers are in use, or too much waits for a
     /// connection; `MQTTCLIENT_PERSISTENCE_ERROR` when the message can't be stored; else `MQTTCLIENT_FAILURE`.
     pub(crate) fn publish(&self, outgoing: &Outgoing<'_>) -> Result<Token, Code> {
-        let aliases = |alias, topic: &str| self.lock().aliases.resolve(alias, topic);
-        let message = outgoing.message(|| self.now(), aliases);
-        let message = message.map_err(|_| match self.link.is_held() {
-            true => MQTTCLIENT_FAILURE,
-            // As Paho has it, this comes before what is wrong with the message.
-            false => MQTTCLIENT_DISCONNECTED,
-        })?;
+        let message = self.prepare(outgoing)?;
         let noted = self.is_v5 && outgoing.qos != QoS::AtMostOnce;
         let mut blocked = false;
         loop {
@@ -74,28 +68,43 @@ impl Client {
             };
             match published {
                 Ok(token) => return Ok(token),
-                Err(PublishRefused::Full) if self.reconnects() && !self.is_connected() => {
-                    return Err(MQTTCLIENT_MAX_MESSAGES_INFLIGHT);
-                }
-                Err(PublishRefused::Full) => {
-                    if !std::mem::replace(&mut blocked, true) {
-                        let client_id = &self.client_id;
-                        trace!(
-                            MINIMUM,
-                            "Blocking publish on queue full for client {client_id}"
-                        );
-                    }
-                    self.wait_for_room(room)?;
-                }
-                Err(PublishRefused::NotConnected) => return Err(MQTTCLIENT_DISCONNECTED),
-                Err(PublishRefused::NoPacketId) => return Err(MQTTCLIENT_MAX_MESSAGES_INFLIGHT),
-                Err(PublishRefused::TooLarge) => return Err(MQTTCLIENT_FAILURE),
-                Err(PublishRefused::NotKept) => return Err(MQTTCLIENT_PERSISTENCE_ERROR),
-                Err(PublishRefused::QosNotSupported | PublishRefused::RetainNotSupported) => {
-                    return Err(MQTTCLIENT_BAD_MQTT_OPTION);
-                }
+                Err(PublishRefused::Full) => self.block(&mut blocked, room)?,
+                Err(refused) => return Err(code(refused)),
             }
         }
+    }
+
+    /// The message that the application has given.
+    ///
+    /// # Errors
+    /// `MQTTCLIENT_FAILURE`; without a connection `MQTTCLIENT_DISCONNECTED`, which comes before what is
+    /// wrong with the message, as Paho has it.
+    pub(crate) fn prepare(&self, outgoing: &Outgoing<'_>) -> Result<Message, Code> {
+        let aliases = |alias, topic: &str| self.lock().aliases.resolve(alias, topic);
+        let message = outgoing.message(|| self.now(), aliases);
+        message.map_err(|_| match self.link.is_held() {
+            true => MQTTCLIENT_FAILURE,
+            false => MQTTCLIENT_DISCONNECTED,
+        })
+    }
+
+    /// Waits for more room than at `since`; `blocked`: not for the first time.
+    ///
+    /// # Errors
+    /// As [`wait_for_room`](Self::wait_for_room); `MQTTCLIENT_MAX_MESSAGES_INFLIGHT` while a lost
+    /// connection is made again, too.
+    pub(super) fn block(&self, blocked: &mut bool, since: u64) -> Result<(), Code> {
+        if self.reconnects() && !self.is_connected() {
+            return Err(MQTTCLIENT_MAX_MESSAGES_INFLIGHT);
+        }
+        if !std::mem::replace(blocked, true) {
+            let client_id = &self.client_id;
+            trace!(
+                MINIMUM,
+                "Blocking publish on queue full for client {client_id}"
+            );
+        }
+        self.wait_for_room(since)
     }
 
     /// Waits until a publish is complete, also while a lost connection is made again.
@@ -104,17 +113,24 @@ impl Client {
     /// `MQTTCLIENT_DISCONNECTED` without a connection, `MQTTCLIENT_FAILURE` when the deadline has
     /// passed, or the message was dropped.
     pub(crate) fn wait_for_completion(&self, token: Token, deadline: Instant) -> Result<(), Code> {
-        self.link
-            .wait(Some(deadline), |link| {
-                if !link.is_held() {
-                    Some(Err(MQTTCLIENT_DISCONNECTED))
-                } else if self.reconnects() && link.was_dropped(token) {
-                    Some(Err(MQTTCLIENT_FAILURE))
-                } else {
-                    (!link.is_pending(token)).then_some(Ok(()))
-                }
-            })
-            .unwrap_or(Err(MQTTCLIENT_FAILURE))
+        // Who polls may be the one that waits: the answer must come past what it does not take now.
+        let polled = self.lock().inbox.is_polled();
+        if polled {
+            self.await_answer(true);
+        }
+        let waited = self.link.wait(Some(deadline), |link| {
+            if !link.is_held() {
+                Some(Err(MQTTCLIENT_DISCONNECTED))
+            } else if self.reconnects() && link.was_dropped(token) {
+                Some(Err(MQTTCLIENT_FAILURE))
+            } else {
+                (!link.is_pending(token)).then_some(Ok(()))
+            }
+        });
+        if polled {
+            self.await_answer(false);
+        }
+        waited.unwrap_or(Err(MQTTCLIENT_FAILURE))
     }
 
     /// The publishes that are not complete.
@@ -144,27 +160,33 @@ impl Client {
     fn publish_and_note(&self, message: Message, qos: QoS) -> Result<Token, PublishRefused> {
         let number = self.lock().kinds.begin();
         let published = self.link.publish(message);
+        self.note_kinds(number, published.ok().map(|token| (token, qos)));
+        published
+    }
+
+    /// The publishes with this number have these tokens.
+    pub(super) fn note_kinds(&self, number: u64, kinds: impl IntoIterator<Item = (Token, QoS)>) {
         let mut state = self.lock();
         state.kinds.beginning.remove(&number);
-        if let (Ok(token), true) = (published, state.callbacks.published.is_some()) {
-            state.kinds.kinds.insert(token, qos);
+        if state.callbacks.published.is_some() {
+            state.kinds.kinds.extend(kinds);
         }
+        drop(state);
         self.changed.notify_all();
-        published
     }
 
     /// Waits until there is more room than at `since`, or no connection.
     ///
     /// # Errors
-    /// `MQTTCLIENT_MAX_MESSAGES_INFLIGHT` inside a callback when so much waits for the callbacks that
-    /// nothing is read: then there won't be room before this one returns.
+    /// `MQTTCLIENT_MAX_MESSAGES_INFLIGHT` inside a callback, or where the application polls, when so much
+    /// waits for it that nothing is read: then there won't be room before it takes that.
     fn wait_for_room(&self, since: u64) -> Result<(), Code> {
         let inside = self.strand.get().is_some_and(Strand::is_current);
         self.await_answer(true);
         let mut state = self.lock();
         let mut result = Ok(());
         while self.room.load(Ordering::Acquire) == since && state.connected {
-            if inside && state.inbox.is_paused() {
+            if (inside || state.inbox.is_polled()) && state.inbox.is_paused() {
                 result = Err(MQTTCLIENT_MAX_MESSAGES_INFLIGHT);
                 break;
             }
@@ -173,5 +195,18 @@ impl Client {
         drop(state);
         self.await_answer(false);
         result
+    }
+}
+
+/// Why a publish was refused, but for lack of room, as a return code.
+pub(super) fn code(refused: PublishRefused) -> Code {
+    match refused {
+        PublishRefused::NotConnected => MQTTCLIENT_DISCONNECTED,
+        PublishRefused::NoPacketId => MQTTCLIENT_MAX_MESSAGES_INFLIGHT,
+        PublishRefused::NotKept => MQTTCLIENT_PERSISTENCE_ERROR,
+        PublishRefused::QosNotSupported | PublishRefused::RetainNotSupported => {
+            MQTTCLIENT_BAD_MQTT_OPTION
+        }
+        PublishRefused::TooLarge | PublishRefused::Full => MQTTCLIENT_FAILURE,
     }
 }

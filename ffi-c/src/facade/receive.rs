@@ -20,7 +20,7 @@ impl Client {
     /// What came before the connection was lost is still given out.
     pub(crate) fn receive(&self, deadline: Instant) -> Received {
         let mut state = self.lock();
-        if state.callbacks.are_set() {
+        if state.callbacks.are_set() || state.inbox.is_polled() {
             return Received::Failed(MQTTCLIENT_FAILURE);
         }
         let incoming = loop {
@@ -39,7 +39,8 @@ impl Client {
         };
         match CMessage::new(&incoming, || self.now()) {
             Some(message) => {
-                self.taken(&incoming);
+                self.taken(incoming.delivery);
+                self.acknowledge_taken(incoming.delivery, incoming.qos);
                 Received::Message(message)
             }
             None => {

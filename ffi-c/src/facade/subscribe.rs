@@ -6,8 +6,8 @@ use std::time::Instant;
 use ternmq_protocol::client::{RequestRefused, Token};
 use ternmq_protocol::codec::{Properties, Request};
 
-use super::events::Upcall;
 use super::{Answer, Client, Code, State};
+use crate::inbox::Upcall;
 use crate::types::client::*;
 
 impl Client {
@@ -55,7 +55,7 @@ impl Client {
     /// A server that does not answer is left, as with Paho: the application is told that the connection is
     /// lost.
     fn give_up_connection(&self, mut state: MutexGuard<'_, State>) {
-        if state.connected && state.callbacks.want_lost() {
+        if state.connected && state.wants_lost() {
             state.inbox.push(Upcall::Lost);
         }
         drop(state);

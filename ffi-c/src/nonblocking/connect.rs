@@ -14,6 +14,7 @@ use super::inbound::Inbound;
 use super::outcome::{Failure, Response, Success};
 use super::{Callbacks, Client, Code};
 use crate::callback::{Callback, with_list};
+use crate::inbox::Report;
 use crate::options::nonblocking::ConnectRequest;
 use crate::reconnect::{Change, refusal};
 use crate::signals;
@@ -227,7 +228,9 @@ impl Client {
         if self.has_ended() {
             return;
         }
-        if !connected.session_present {
+        let session_present = connected.session_present;
+        self.report(Report::Connected { session_present });
+        if !session_present {
             self.session_lost(inbound);
         }
         self.use_leftover(inbound);
@@ -282,9 +285,9 @@ impl Client {
         let response = awaited.then(|| state.connects.remove(0));
         drop(state);
         tls::tell(listener, &error);
-        if let Some(response) = response {
-            self.tell_failed(&response, &error);
-        } else if !matches!(error, ConnectError::Cancelled) {
+        let awaited = response.is_some();
+        self.tell_failed(&response.unwrap_or_default(), &error);
+        if !awaited && !matches!(error, ConnectError::Cancelled) {
             self.tell_change(&Change::AttemptFailed { error, retry });
         }
     }
@@ -307,6 +310,8 @@ impl Client {
             failure.properties = properties;
         }
         response.fail(&failure);
+        let (code, reason) = (failure.code, failure.reason);
+        self.report(Report::ConnectFailed { code, reason });
     }
 
     /// Tells of the end of a connection.
@@ -329,8 +334,11 @@ impl Client {
             response.succeed(0, ReasonCode::SUCCESS, &nothing, &Success::Nothing);
         }
         let own = cause == Cause::Local || !asked.is_empty();
-        if !own && !self.has_ended() {
+        if own {
+            self.report(Report::Closed);
+        } else if !self.has_ended() {
             tell_loss(&callbacks, cause, reason, properties);
+            self.tell_polled_loss(cause, reason, properties);
             self.tell_change(&Change::Lost {
                 cause,
                 reason,

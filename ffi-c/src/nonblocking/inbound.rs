@@ -1,6 +1,7 @@
 //! Messages that came in, on their way to `messageArrived`.
 
 use std::collections::{HashMap, VecDeque};
+use std::ffi::c_int;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -10,9 +11,8 @@ use ternmq_protocol::codec::QoS;
 use ternmq_protocol::{ProtocolVersion, ReasonCode};
 
 use super::Client;
-use crate::callback::Callback;
-use crate::message::CMessage;
-use crate::types::async_::MQTTAsync_messageArrived;
+use crate::inbox::Upcall;
+use crate::message::Arrived;
 
 /// Messages that may wait because nobody takes them, before the socket is left alone.
 const MAX_WAITING: usize = 65_536;
@@ -78,8 +78,11 @@ impl Inbound {
 impl Client {
     /// A message came in.
     pub(super) fn receive(&self, inbound: &mut Inbound, incoming: Incoming, is_v5: bool) {
-        let delivery = (incoming.qos != QoS::AtMostOnce).then_some(incoming.delivery);
-        if incoming.qos == QoS::ExactlyOnce && !is_v5 {
+        let by_hand = self.is_acknowledged_by_hand();
+        let owed = incoming.qos != QoS::AtMostOnce && !by_hand;
+        let delivery = owed.then_some(incoming.delivery);
+        // Before PUBREC there is no PUBREL, so what is acknowledged by hand can't wait for it.
+        if incoming.qos == QoS::ExactlyOnce && !is_v5 && !by_hand {
             // A store holds it back itself.
             if self.store.is_none() {
                 inbound.held.insert(incoming.packet_id, incoming);
@@ -120,6 +123,12 @@ impl Client {
 
     /// Offers a message, or has it wait behind others.
     pub(super) fn deliver(&self, inbound: &mut Inbound, incoming: Incoming) {
+        if self.is_polled() {
+            if let Some(store) = &self.store {
+                store.refused(self.now(), &incoming);
+            }
+            return self.tell_polled(Upcall::Message(incoming));
+        }
         let arrived = self.lock().callbacks.arrived;
         let refused = match arrived {
             Some(arrived) if !inbound.has_waiting() => self.offer(arrived, incoming, true),
@@ -127,8 +136,7 @@ impl Client {
         };
         if let Some(incoming) = refused {
             if let Some(store) = &self.store {
-                let now = self.link.session(|now, _| now);
-                store.refused(now, &incoming);
+                store.refused(self.now(), &incoming);
             }
             inbound.keep(incoming);
             self.throttle(inbound);
@@ -137,6 +145,11 @@ impl Client {
 
     /// Offers what waits again, until one is refused.
     pub(super) fn offer_again(&self, inbound: &mut Inbound) {
+        if self.is_polled() {
+            while let Some(incoming) = inbound.pop() {
+                self.tell_polled(Upcall::Message(incoming));
+            }
+        }
         while inbound.has_waiting() && !self.has_ended() {
             // The lock is released before the callback runs.
             let arrived = self.lock().callbacks.arrived;
@@ -156,28 +169,17 @@ impl Client {
 
     /// Offers a message; gives it back when it is refused. `directly`: as it came in, which is when
     /// Paho tells the length of the topic.
-    fn offer(
-        &self,
-        arrived: Callback<MQTTAsync_messageArrived>,
-        incoming: Incoming,
-        directly: bool,
-    ) -> Option<Incoming> {
-        // Without memory for the copy it is as if the application had none.
-        let now = || self.link.session(|now, _| now);
-        let Some(copy) = CMessage::new(&incoming, now) else {
-            return Some(incoming);
+    fn offer(&self, arrived: Arrived, incoming: Incoming, directly: bool) -> Option<Incoming> {
+        let delivery = incoming.delivery;
+        let length = match directly {
+            true => incoming.message.topic_bytes().len() as c_int,
+            false => 0,
         };
-        let length = if directly { copy.topic_len } else { 0 };
-        let Callback { function, context } = arrived;
-        // SAFETY: the application registered the function for this; it owns the message once it
-        // returns anything but 0.
-        let taken = unsafe { function(context, copy.topic, length, copy.message) };
-        if taken == 0 {
-            return Some(incoming);
+        if let Err(refused) = arrived.offer(incoming, length, || self.now()) {
+            return Some(refused);
         }
-        copy.release();
         if let Some(store) = &self.store {
-            store.taken(&incoming);
+            store.taken(delivery);
         }
         None
     }

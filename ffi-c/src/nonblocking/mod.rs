@@ -8,9 +8,11 @@
 //! Locks: that of the link, then [`Client::state`], which is held for moments only and never while the
 //! link is called or a callback runs.
 
+mod batch;
 mod connect;
 mod inbound;
 mod outcome;
+mod polling;
 mod reconnect;
 mod request;
 mod requests;
@@ -35,6 +37,7 @@ pub(crate) use connect::Farewell;
 pub(crate) use outcome::Response;
 pub(crate) use tell::Callbacks;
 
+use crate::inbox::Inbox;
 use crate::options::nonblocking::{ConnectRequest, Creation};
 use crate::outgoing::Aliases;
 use crate::persistence::{Keeper, Store};
@@ -75,6 +78,10 @@ pub(crate) struct Client {
     /// How many messages wait in it, for the statistics.
     waiting: AtomicUsize,
     pub(crate) tls: LastTls,
+    /// What the application takes itself, if it polls.
+    polled: OnceLock<Mutex<Inbox>>,
+    /// It acknowledges messages itself.
+    manual: AtomicBool,
     /// The version of the connection, or of the one to come, is MQTT 5.0.
     is_v5: AtomicBool,
     /// The client was destroyed.
@@ -164,6 +171,8 @@ impl Client {
             completed: Condvar::new(),
             inbound: Mutex::default(),
             waiting: AtomicUsize::new(0),
+            polled: OnceLock::new(),
+            manual: AtomicBool::new(false),
             tls: LastTls::default(),
             is_v5: AtomicBool::new(is_v5),
             ended: AtomicBool::new(false),

@@ -3,6 +3,7 @@
 use std::sync::PoisonError;
 use std::time::Instant;
 
+use ternmq_protocol::Message;
 use ternmq_protocol::client::{PublishRefused, RequestRefused, Token};
 use ternmq_protocol::codec::{Properties, QoS, Request as Filter};
 
@@ -43,11 +44,7 @@ impl Client {
         tell_token: impl FnOnce(Token),
     ) -> Result<(), Code> {
         self.restore()?;
-        let now = || self.link.session(|now, _| now);
-        let aliases = |alias, topic: &str| self.lock().aliases.resolve(alias, topic);
-        let message = outgoing
-            .message(now, aliases)
-            .map_err(|_| self.may_send().err().unwrap_or(MQTTASYNC_FAILURE))?;
+        let message = self.prepare(outgoing)?;
         let at_most_once = outgoing.qos == QoS::AtMostOnce;
         if !at_most_once && trace::wants(trace::MINIMUM) && self.waits_for_window() {
             let client_id = &self.client_id;
@@ -78,16 +75,18 @@ impl Client {
             tell_token(Token::NONE);
             self.link.publish(message)
         };
-        sent.map(drop).map_err(|refused| match refused {
-            PublishRefused::Full => MQTTASYNC_MAX_BUFFERED_MESSAGES,
-            PublishRefused::NotConnected => MQTTASYNC_DISCONNECTED,
-            PublishRefused::NoPacketId => MQTTASYNC_NO_MORE_MSGIDS,
-            PublishRefused::NotKept => MQTTASYNC_PERSISTENCE_ERROR,
-            PublishRefused::QosNotSupported | PublishRefused::RetainNotSupported => {
-                MQTTASYNC_BAD_MQTT_OPTION
-            }
-            _ => MQTTASYNC_FAILURE,
-        })
+        sent.map(drop).map_err(publish_code)
+    }
+
+    /// The message that the application has given.
+    ///
+    /// # Errors
+    /// `MQTTASYNC_FAILURE`; `MQTTASYNC_DISCONNECTED` where none would be taken.
+    pub(crate) fn prepare(&self, outgoing: &Outgoing<'_>) -> Result<Message, Code> {
+        let aliases = |alias, topic: &str| self.lock().aliases.resolve(alias, topic);
+        outgoing
+            .message(|| self.now(), aliases)
+            .map_err(|_| self.may_send().err().unwrap_or(MQTTASYNC_FAILURE))
     }
 
     /// Whether a message would wait because of others that the server has not acknowledged.
@@ -160,7 +159,8 @@ impl Client {
         }
         match self.strand.is_current() {
             true => self.await_answer(as_token(token), deadline),
-            false => self.await_end(token, deadline),
+            // Who polls may be the one that waits.
+            false => self.past_the_polled(|| self.await_end(token, deadline)),
         }
     }
 
@@ -209,6 +209,20 @@ impl Client {
     fn note(&self, token: Token, response: Response, kind: Kind) {
         let request = Request { response, kind };
         self.lock().requests.insert(key_of(token), request);
+    }
+}
+
+/// Why a publish was refused, as a return code.
+pub(super) fn publish_code(refused: PublishRefused) -> Code {
+    match refused {
+        PublishRefused::Full => MQTTASYNC_MAX_BUFFERED_MESSAGES,
+        PublishRefused::NotConnected => MQTTASYNC_DISCONNECTED,
+        PublishRefused::NoPacketId => MQTTASYNC_NO_MORE_MSGIDS,
+        PublishRefused::NotKept => MQTTASYNC_PERSISTENCE_ERROR,
+        PublishRefused::QosNotSupported | PublishRefused::RetainNotSupported => {
+            MQTTASYNC_BAD_MQTT_OPTION
+        }
+        PublishRefused::TooLarge => MQTTASYNC_FAILURE,
     }
 }
 

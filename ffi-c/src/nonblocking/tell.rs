@@ -8,9 +8,11 @@ use ternmq_protocol::client::{DropReason, Event as SessionEvent, Progress, Token
 use ternmq_protocol::codec::PropertiesBuf;
 
 use super::inbound::Inbound;
-use super::requests::{Key, Request, key_of};
+use super::requests::{Key, Kind, Request, key_of};
 use super::{Client, Code};
 use crate::callback::Callback;
+use crate::inbox::{Report, Upcall};
+use crate::message::Arrived;
 use crate::types::async_::*;
 
 /// How long a refused message waits before it is offered again, if nothing else happens before.
@@ -20,7 +22,7 @@ const OFFER_AGAIN: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Callbacks {
     pub(crate) lost: Option<Callback<MQTTAsync_connectionLost>>,
-    pub(crate) arrived: Option<Callback<MQTTAsync_messageArrived>>,
+    pub(crate) arrived: Option<Arrived>,
     pub(crate) delivered: Option<Callback<MQTTAsync_deliveryComplete>>,
     pub(crate) connected: Option<Callback<MQTTAsync_connected>>,
     pub(crate) disconnected: Option<Callback<MQTTAsync_disconnected>>,
@@ -125,18 +127,17 @@ impl Client {
                 token,
                 codes,
                 properties,
-            } => self.end(key_of(token), |request, key| {
-                request.answered(key, &codes, &properties);
-            }),
+            } => {
+                self.end(key_of(token), |request, key| {
+                    request.answered(key, &codes, &properties);
+                    self.report_answer(request, token, &codes);
+                });
+            }
             SessionEvent::Sent { note } => self.end(note, |request, key| {
                 request.published(key, ReasonCode::SUCCESS, &PropertiesBuf::default());
             }),
-            SessionEvent::NotSent { note, why } => self.end(note, |request, key| {
-                request.drop_with(key, dropped(why));
-            }),
-            SessionEvent::Dropped { token, why } => self.end(key_of(token), |request, key| {
-                request.drop_with(key, dropped(why));
-            }),
+            SessionEvent::NotSent { note, why } => self.tell_dropped(note, Token::NONE, why),
+            SessionEvent::Dropped { token, why } => self.tell_dropped(key_of(token), token, why),
             other => return Some(Event::Session(other)),
         }
         None
@@ -158,6 +159,30 @@ impl Client {
         if let Some(request) = request {
             request.published(key, reason, properties);
         }
+        if self.is_polled() {
+            self.tell_polled(Upcall::Published {
+                token,
+                reason,
+                properties: properties.clone(),
+            });
+        }
+    }
+
+    fn tell_dropped(&self, key: Key, token: Token, why: DropReason) {
+        let code = dropped(why);
+        self.end(key, |request, key| request.drop_with(key, code));
+        self.report(Report::Dropped { token, code });
+    }
+
+    /// Tells who polls of the answer to a request: the first refusal in it, if there is one.
+    fn report_answer(&self, request: &Request, token: Token, codes: &[ReasonCode]) {
+        let refusal = codes.iter().find(|code| code.is_error());
+        let first = refusal.or(codes.first()).copied();
+        let reason = first.unwrap_or(ReasonCode::SUCCESS);
+        self.report(match request.kind {
+            Kind::Unsubscribe => Report::Unsubscribed { token, reason },
+            _ => Report::Subscribed { token, reason },
+        });
     }
 
     /// Ends a request, if there is one. The one before has been told, which costs no lock of its own.

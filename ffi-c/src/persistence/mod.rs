@@ -40,7 +40,7 @@ use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ternmq_client::link::{Journal, Name};
-use ternmq_protocol::client::{DropReason, Event, Incoming, Progress, Token};
+use ternmq_protocol::client::{Delivery, DropReason, Event, Incoming, Progress, Token};
 use ternmq_protocol::codec::QoS;
 use ternmq_protocol::{Message, Time};
 
@@ -211,9 +211,9 @@ impl Store {
     }
 
     /// The application has the message.
-    pub(crate) fn taken(&self, incoming: &Incoming) {
+    pub(crate) fn taken(&self, delivery: Delivery) {
         let mut inner = self.lock();
-        if let Some(number) = inner.queued.remove(&incoming.delivery.0) {
+        if let Some(number) = inner.queued.remove(&delivery.0) {
             inner.forget(Kind::Queued, number);
         }
     }

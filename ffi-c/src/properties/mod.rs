@@ -167,6 +167,43 @@ pub(crate) unsafe fn value<'a>(property: &MQTTProperty) -> Result<Value<'a>, Ref
     }
 }
 
+/// A property whose strings are where the value has them, not copied.
+pub(crate) fn borrowed(identifier: MQTTPropertyCodes, value: Value<'_>) -> MQTTProperty {
+    let text = |bytes: &[u8]| MQTTLenString {
+        len: bytes.len() as c_int,
+        data: bytes.as_ptr().cast_mut().cast(),
+    };
+    let nothing = text(&[]);
+    // All of the union is written first, for whoever copies it as a whole.
+    let mut result = MQTTPropertyValue {
+        strings: MQTTPropertyStrings {
+            data: nothing,
+            value: nothing,
+        },
+    };
+    match value {
+        Value::Byte(n) => result.byte = n,
+        Value::TwoByte(n) => result.integer2 = n,
+        Value::FourByte(n) | Value::Variable(n) => result.integer4 = n,
+        Value::Binary(bytes) | Value::String(bytes) => {
+            result.strings = MQTTPropertyStrings {
+                data: text(bytes),
+                value: nothing,
+            };
+        }
+        Value::Pair(name, bytes) => {
+            result.strings = MQTTPropertyStrings {
+                data: text(name),
+                value: text(bytes),
+            };
+        }
+    }
+    MQTTProperty {
+        identifier,
+        value: result,
+    }
+}
+
 /// Appends a copy of a value. On failure the list is unchanged.
 ///
 /// # Safety

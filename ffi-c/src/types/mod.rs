@@ -5,6 +5,7 @@
 #![allow(missing_docs, non_camel_case_types, non_snake_case)]
 
 pub mod async_;
+pub mod beyond;
 pub mod broker;
 pub mod client;
 pub mod lifecycle;

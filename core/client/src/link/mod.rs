@@ -257,11 +257,29 @@ impl Link {
         messages: impl IntoIterator<Item = Message>,
         tokens: &mut Vec<Token>,
     ) -> Result<(), PublishRefused> {
+        let messages = messages.into_iter().map(|message| (message, 0));
+        self.publish_all_noted(messages, tokens, |_| {})
+    }
+
+    /// As [`publish_all`](Self::publish_all), each message with a note, and one look at the new tokens
+    /// like that of [`publish_noted`](Self::publish_noted), also when a message was not taken.
+    ///
+    /// # Errors
+    /// As [`publish_all`](Self::publish_all).
+    pub fn publish_all_noted(
+        &self,
+        messages: impl IntoIterator<Item = (Message, u32)>,
+        tokens: &mut Vec<Token>,
+        look: impl FnOnce(&[Token]),
+    ) -> Result<(), PublishRefused> {
+        let begin = tokens.len();
         self.with(|now, inner| {
-            for message in messages {
-                tokens.push(inner.publish(now, message)?);
-            }
-            Ok(())
+            let published = messages.into_iter().try_for_each(|(message, note)| {
+                tokens.push(inner.publish_noted(now, message, note)?);
+                Ok(())
+            });
+            look(&tokens[begin..]);
+            published
         })
     }
 

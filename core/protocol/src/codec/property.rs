@@ -93,6 +93,14 @@ impl<'a> Properties<'a> {
         std::iter::from_fn(move || read(&mut reader).ok())
     }
 
+    /// The property that stands at a byte of the encoded form, and where the next one begins; for whoever
+    /// walks them in steps. `None` at the end, and where none begins.
+    pub fn read_at(self, position: usize) -> Option<(Property<'a>, usize)> {
+        let mut reader = Reader::new(self.bytes.get(position..)?);
+        let property = read(&mut reader).ok()?;
+        Some((property, self.bytes.len() - reader.rest().len()))
+    }
+
     /// The first property of this kind.
     pub fn get(self, id: PropertyId) -> Option<Value<'a>> {
         if self.is_empty() {

@@ -6,6 +6,7 @@ use super::client;
 use crate::api::client::code;
 use crate::boundary::guard;
 use crate::callback::Callback;
+use crate::message::Arrived;
 use crate::nonblocking::Callbacks;
 use crate::persistence::Store;
 use crate::types::async_::*;
@@ -31,7 +32,7 @@ pub extern "C" fn MQTTAsync_setCallbacks(
     }
     set(handle, true, |callbacks| {
         callbacks.lost = Callback::new(cl, context);
-        callbacks.arrived = Callback::new(ma, context);
+        callbacks.arrived = Callback::new(ma, context).map(Arrived::Copied);
         callbacks.delivered = Callback::new(dc, context);
     })
 }
@@ -57,7 +58,7 @@ pub extern "C" fn MQTTAsync_setMessageArrivedCallback(
         return MQTTASYNC_FAILURE;
     }
     set(handle, true, |callbacks| {
-        callbacks.arrived = Callback::new(ma, context);
+        callbacks.arrived = Callback::new(ma, context).map(Arrived::Copied);
     })
 }
 
