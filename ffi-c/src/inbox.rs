@@ -338,8 +338,10 @@ mod tests {
 
     #[test]
     fn a_limit_of_one_pauses_with_one_and_goes_on_with_none() {
-        let mut inbox = Inbox::default();
-        inbox.limits = Limits { items: 1, bytes: 1 };
+        let mut inbox = Inbox {
+            limits: Limits { items: 1, bytes: 1 },
+            ..Inbox::default()
+        };
         assert!(!inbox.wants_pause());
         inbox.push(published());
         assert!(inbox.wants_pause());

@@ -1,10 +1,12 @@
 //! What `ternmq.h` has beyond Paho for clients, as C programs see it.
 #![allow(missing_docs)]
 
+use std::mem::offset_of;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use ternmq::types::beyond::*;
 use ternmq_broker::{Broker, Config};
 use ternmq_test_abi::{Scratch, compiler, installed_library, output, root};
 
@@ -45,6 +47,84 @@ fn memory_is_in_order_inside_the_library() {
         "--show-leak-kinds=definite,indirect",
     ]);
     run_with_broker(command.arg(binary), &ours);
+}
+
+/// The program that measures; here it shows that each way has all messages.
+#[test]
+fn every_way_has_all_messages() {
+    let (ours, folder) = (installed_library(), Scratch::new());
+    let binary = build(&folder, "beyond_cost", &ours, &[]);
+    let address = SocketAddr::from(([127, 0, 0, 1], 0));
+    let broker = Broker::start(Config::listen(address)).expect("a broker");
+    let uri = format!("tcp://{}", broker.local_addrs()[0]);
+    for way in [
+        "publish", "batch", "publish1", "batch1", "receive", "arrived", "shared", "next",
+    ] {
+        let said = output(
+            Command::new("timeout")
+                .arg("60")
+                .arg(&binary)
+                .args([&uri, way, "5000", "100"])
+                .env("LD_LIBRARY_PATH", ours.path("")),
+        );
+        assert!(said.starts_with(way), "{said}");
+    }
+    broker.stop().expect("the broker ends well");
+}
+
+/// Rows of a struct, its size first, and of its members.
+macro_rules! layout {
+    ($name:ident { $($c:literal $member:ident),* $(,)? }) => {
+        [
+            (format!("sizeof({})", stringify!($name)), size_of::<$name>()),
+            $((format!("offsetof({}, {})", stringify!($name), $c), offset_of!($name, $member)),)*
+        ]
+    };
+}
+
+/// The structs that no record of Paho has.
+#[test]
+fn structs_are_laid_out_as_the_header_says() {
+    let mut rows = Vec::new();
+    rows.extend(layout!(ternmq_publication {
+        "struct_id" struct_id, "struct_version" struct_version, "topic" topic, "payload" payload,
+        "payload_len" payload_len, "qos" qos, "retained" retained, "properties" properties,
+        "token" token,
+    }));
+    rows.extend(layout!(ternmq_message {
+        "struct_id" struct_id, "struct_version" struct_version, "topic" topic,
+        "topic_len" topic_len, "payload" payload, "payload_len" payload_len, "qos" qos,
+        "retained" retained, "dup" dup, "packet_id" packet_id, "delivery" delivery,
+        "expires_in" expires_in, "held" held,
+    }));
+    rows.extend(layout!(ternmq_event {
+        "struct_id" struct_id, "struct_version" struct_version, "type" r#type, "token" token,
+        "reason" reason, "code" code, "session_present" session_present, "message" message,
+    }));
+    rows.extend(
+        [
+            ("TERNMQ_NOTHING", TERNMQ_NOTHING),
+            ("TERNMQ_MESSAGE", TERNMQ_MESSAGE),
+            ("TERNMQ_DELIVERED", TERNMQ_DELIVERED),
+            ("TERNMQ_DROPPED", TERNMQ_DROPPED),
+            ("TERNMQ_CONNECTED", TERNMQ_CONNECTED),
+            ("TERNMQ_CONNECT_FAILED", TERNMQ_CONNECT_FAILED),
+            ("TERNMQ_LOST", TERNMQ_LOST),
+            ("TERNMQ_DISCONNECTED", TERNMQ_DISCONNECTED),
+            ("TERNMQ_CLOSED", TERNMQ_CLOSED),
+            ("TERNMQ_SUBSCRIBED", TERNMQ_SUBSCRIBED),
+            ("TERNMQ_UNSUBSCRIBED", TERNMQ_UNSUBSCRIBED),
+        ]
+        .map(|(name, value)| (name.to_owned(), value as usize)),
+    );
+    let asserts: String = rows
+        .iter()
+        .map(|(what, value)| format!("_Static_assert({what} == {value}, \"{what}\");\n"))
+        .collect();
+    let folder = Scratch::new();
+    let source = format!("#include <stddef.h>\n#include \"ternmq.h\"\n{asserts}");
+    let source = folder.write("layout.c", &source);
+    output(compiler().arg("-fsyntax-only").arg(source));
 }
 
 fn check(program: &str, flags: &[&str]) {

@@ -202,6 +202,42 @@ fn the_examples_work() {
         expect_line(&lines, &format!("a/b: {text}"));
     }
     assert!(subscriber.wait().expect("it ends").success());
+    drop(lines);
+    poll_and_acknowledge(&build, &publish, &library, &uri);
+}
+
+/// The example that polls: what it has not acknowledged comes again.
+fn poll_and_acknowledge(
+    build: &dyn Fn(&str) -> PathBuf,
+    publish: &Path,
+    library: &Path,
+    uri: &str,
+) {
+    let poll = build("poll");
+    let start = |count: &str| {
+        run(&poll, library)
+            .args([uri, "poller", "poll/+", count])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the poller")
+    };
+    let publish = |text: &str| {
+        output(run(publish, library).args([uri, "poll/a", text]));
+    };
+    let mut poller = start("1");
+    let lines = read_lines(poller.stdout.take().expect("its output"));
+    expect_line(&lines, "subscribed to poll/+");
+    publish("one");
+    expect_line(&lines, "poll/a: one");
+    assert!(poller.wait().expect("it ends").success());
+    publish("two");
+    publish("three");
+    for text in ["two", "three"] {
+        let mut poller = start("1");
+        let lines = read_lines(poller.stdout.take().expect("its output"));
+        expect_line(&lines, &format!("poll/a: {text}"));
+        assert!(poller.wait().expect("it ends").success());
+    }
 }
 
 /// What a comparison makes of the order of lines.

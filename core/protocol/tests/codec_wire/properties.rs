@@ -272,6 +272,25 @@ fn the_order_of_user_properties_is_kept() {
 }
 
 #[test]
+fn a_walk_in_steps_sees_what_a_walk_sees() {
+    let encoded = bytes("01 01 26 00 01 'k' 00 00 0B FF 7F 03 00 01 'c'");
+    let properties = Properties::parse(&encoded, Place::Publish).unwrap();
+    let (mut seen, mut position) = (Vec::new(), 0);
+    while let Some((property, next)) = properties.read_at(position) {
+        seen.push(property);
+        position = next;
+    }
+    assert_eq!(seen, properties.iter().collect::<Vec<_>>());
+    assert_eq!(position, encoded.len());
+    // Anywhere else there may be something or nothing, and never a panic.
+    for position in (0..=encoded.len() + 1).chain([usize::MAX]) {
+        if let Some((_, next)) = properties.read_at(position) {
+            assert!(next > position && next <= encoded.len());
+        }
+    }
+}
+
+#[test]
 fn retain_keeps_what_it_is_told_to() {
     let properties = bytes("26 00 00 00 00 02 00 00 00 01 0B 05 26 00 01 'k' 00 00 23 00 01");
     let mut buf = PropertiesBuf::from(Properties::parse(&properties, Place::Publish).unwrap());
