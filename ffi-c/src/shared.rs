@@ -5,6 +5,7 @@
 //! handing a message out costs no allocation, and a copy of the bytes moves it as Rust would.
 
 use std::ffi::{c_char, c_int, c_void};
+use std::mem::MaybeUninit;
 
 use ternmq_protocol::client::Incoming;
 use ternmq_protocol::codec::QoS;
@@ -46,7 +47,7 @@ impl ternmq_message {
         packet_id: 0,
         delivery: 0,
         expires_in: NEVER,
-        held: [0; TERNMQ_HELD],
+        held: [MaybeUninit::new(0); TERNMQ_HELD],
     };
 
     /// The struct that holds a message; `expires_in` as its seconds of life are known.

@@ -1,6 +1,7 @@
 //! The structs of `ternmq.h`.
 
 use std::ffi::{c_char, c_int, c_void};
+use std::mem::MaybeUninit;
 
 use libc::size_t;
 
@@ -50,7 +51,8 @@ pub struct ternmq_message {
     pub packet_id: c_int,
     pub delivery: u64,
     pub expires_in: i64,
-    pub held: [u64; TERNMQ_HELD],
+    /// Not only numbers: what is moved here has bytes without a value.
+    pub held: [MaybeUninit<u64>; TERNMQ_HELD],
 }
 
 #[repr(C)]

@@ -136,6 +136,105 @@ static void offline(const char* uri)
   MQTTAsync_destroy(&client);
 }
 
+/* Who polls is told of what gives way, and of attempts that fail. */
+static void ends_without_answers(void)
+{
+  MQTTAsync client;
+  ternmq_event event = ternmq_event_initializer;
+  MQTTAsync_connectOptions connect = MQTTAsync_connectOptions_initializer;
+  MQTTAsync_createOptions options = MQTTAsync_createOptions_initializer;
+  options.sendWhileDisconnected = options.allowDisconnectedSendAtAnyTime = 1;
+  options.deleteOldestMessages = 1;
+  options.maxBufferedMessages = 2;
+  /* Nobody listens there. */
+  must(MQTTAsync_createWithOptions(&client, "tcp://127.0.0.1:1", "dropped", MQTTCLIENT_PERSISTENCE_NONE,
+      NULL, &options), "create");
+  EXPECT(ternmq_fd(client) >= 0, 1);
+  ternmq_publication batch[3];
+  for (int i = 0; i < 3; i++)
+    batch[i] = publication("beyond/offline", "x", 1);
+  EXPECT(ternmq_publish_batch(client, batch, 3, NULL), 0);
+  EXPECT(await_event(client, TERNMQ_DROPPED, &event), 1);
+  EXPECT(event.token == batch[0].token && event.code == MQTTASYNC_MAX_BUFFERED_MESSAGES, 1);
+  EXPECT(MQTTAsync_connect(client, &connect), 0);
+  EXPECT(await_event(client, TERNMQ_CONNECT_FAILED, &event), 1);
+  EXPECT(event.code, MQTTASYNC_FAILURE);
+  MQTTAsync_destroy(&client);
+}
+
+/* Files below a folder. */
+static int files(const char* folder)
+{
+  char command[128];
+  int count = -1;
+  snprintf(command, sizeof command, "find %s -type f | wc -l", folder);
+  FILE* found = popen(command, "r");
+  if (found == NULL || fscanf(found, "%d", &count) != 1)
+    count = -1;
+  if (found != NULL)
+    pclose(found);
+  return count;
+}
+
+/* With a store: what was accepted is kept until it is delivered, what came in until it was taken. */
+static void stored(const char* uri, int is_async, int version)
+{
+  char folder[] = "/tmp/ternmq-beyond-XXXXXX", command[80];
+  must(mkdtemp(folder) == NULL, "a folder");
+  struct party p;
+  ternmq_event event = ternmq_event_initializer;
+  ternmq_publication batch[3];
+  party_create_stored(&p, uri, "beyond-stored", is_async, version, folder);
+  EXPECT(ternmq_fd(p.handle) >= 0, 1);
+  EXPECT(party_connect(&p, 1, 0), 0);
+  EXPECT(party_subscribe(&p, "beyond/stored", 2), 0);
+  for (int i = 0; i < 3; i++)
+    batch[i] = publication("beyond/stored", "x", i);
+  EXPECT(ternmq_publish_batch(p.handle, batch, 3, NULL), 0);
+  int arrived = 0, delivered = 0;
+  while (arrived < 3 || delivered < 2)
+  {
+    must(ternmq_next(p.handle, &event), "next");
+    arrived += event.type == TERNMQ_MESSAGE;
+    delivered += event.type == TERNMQ_DELIVERED;
+    if (event.type == TERNMQ_NOTHING && !EXPECT(is_readable(ternmq_fd(p.handle), PATIENCE), 1))
+      break;
+  }
+  ternmq_message_release(&event.message);
+  EXPECT(party_disconnect(&p), 0);
+  party_destroy(&p);
+  EXPECT(files(folder), 0);
+  snprintf(command, sizeof command, "rm -r %s", folder);
+  must(system(command), "rm");
+}
+
+/* A batch that waits for a connection outlives its client. */
+static void stored_offline(const char* uri)
+{
+  char folder[] = "/tmp/ternmq-beyond-XXXXXX", command[80];
+  must(mkdtemp(folder) == NULL, "a folder");
+  ternmq_publication batch[4];
+  for (int run = 0; run < 2; run++)
+  {
+    MQTTAsync client;
+    MQTTAsync_token* pending = NULL;
+    MQTTAsync_createOptions options = MQTTAsync_createOptions_initializer;
+    options.sendWhileDisconnected = options.allowDisconnectedSendAtAnyTime = 1;
+    must(MQTTAsync_createWithOptions(&client, uri, "offline", MQTTCLIENT_PERSISTENCE_DEFAULT, folder,
+        &options), "create");
+    for (int i = 0; i < 4 && run == 0; i++)
+      batch[i] = publication("beyond/offline", "x", i % 3);
+    EXPECT(run == 0 ? ternmq_publish_batch(client, batch, 4, NULL) : 0, 0);
+    EXPECT(MQTTAsync_getPendingTokens(client, &pending), 0);
+    EXPECT(pending != NULL && pending[0] > 0 && pending[1] > 0 && pending[2] == -1, 1);
+    MQTTAsync_free(pending);
+    MQTTAsync_destroy(&client);
+    EXPECT(files(folder), 4);
+  }
+  snprintf(command, sizeof command, "rm -r %s", folder);
+  must(system(command), "rm");
+}
+
 /* ---- Messages that are shared ----------------------------------------------------------------- */
 
 static sem_t arrived;
@@ -342,8 +441,11 @@ int main(int argc, char* argv[])
     {
       batches(argv[1], is_async, version);
       shared(argv[1], is_async, version);
+      stored(argv[1], is_async, version);
     }
   }
   offline(argv[1]);
+  stored_offline(argv[1]);
+  ends_without_answers();
   return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

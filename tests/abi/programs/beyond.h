@@ -53,8 +53,11 @@ struct party
   int code;
 };
 
-static inline void party_create(struct party* p, const char* uri, const char* id, int is_async, int version)
+/* folder: where its store is, NULL for none. */
+static inline void party_create_stored(
+    struct party* p, const char* uri, const char* id, int is_async, int version, char* folder)
 {
+  int persistence = folder == NULL ? MQTTCLIENT_PERSISTENCE_NONE : MQTTCLIENT_PERSISTENCE_DEFAULT;
   memset(p, 0, sizeof *p);
   p->is_async = is_async;
   p->version = version;
@@ -65,16 +68,19 @@ static inline void party_create(struct party* p, const char* uri, const char* id
     MQTTAsync_createOptions options = MQTTAsync_createOptions_initializer;
     options.MQTTVersion = version;
     options.maxBufferedMessages = 10000;
-    must(MQTTAsync_createWithOptions(&p->handle, uri, id, MQTTCLIENT_PERSISTENCE_NONE, NULL, &options),
-        "create");
+    must(MQTTAsync_createWithOptions(&p->handle, uri, id, persistence, folder, &options), "create");
   }
   else
   {
     MQTTClient_createOptions options = MQTTClient_createOptions_initializer;
     options.MQTTVersion = version;
-    must(MQTTClient_createWithOptions(&p->handle, uri, id, MQTTCLIENT_PERSISTENCE_NONE, NULL, &options),
-        "create");
+    must(MQTTClient_createWithOptions(&p->handle, uri, id, persistence, folder, &options), "create");
   }
+}
+
+static inline void party_create(struct party* p, const char* uri, const char* id, int is_async, int version)
+{
+  party_create_stored(p, uri, id, is_async, version, NULL);
 }
 
 static inline void party_destroy(struct party* p)

@@ -150,6 +150,7 @@ pub fn library_name(program: &str) -> &'static str {
         "async_checks" => "paho-mqtt3as",
         // What Paho does not have.
         "poll" => ":libternmq.so.0",
+        _ if program.starts_with("beyond") => ":libternmq.so.0",
         _ if program.starts_with("async_") => "paho-mqtt3a",
         _ => "paho-mqtt3c",
     }
