@@ -93,7 +93,7 @@ pub(crate) struct Outgoing<'a> {
 
 impl Outgoing<'_> {
     /// The message. The clock is read only for one that expires, the aliases only for one with an
-    /// alias.
+    /// alias; `scratch` is memory that several messages may share.
     ///
     /// # Errors
     /// The topic is none, or the packet would be too large.
@@ -101,6 +101,7 @@ impl Outgoing<'_> {
         &self,
         now: impl FnOnce() -> Time,
         resolve: impl FnOnce(u32, &str) -> String,
+        scratch: &mut Vec<u8>,
     ) -> Result<Message, EncodeError> {
         let properties = self.properties.get();
         let now = match properties.number(PropertyId::MessageExpiryInterval) {
@@ -111,7 +112,8 @@ impl Outgoing<'_> {
             Some(alias) => Cow::Owned(resolve(alias, self.topic)),
             None => Cow::Borrowed(self.topic),
         };
-        Message::new(&topic, self.payload, self.qos, self.retain, properties, now)
+        let flags = (self.qos, self.retain);
+        Message::new_with(&topic, self.payload, flags, properties, now, scratch)
     }
 }
 

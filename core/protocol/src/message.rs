@@ -169,7 +169,24 @@ impl Message {
         properties: Properties<'_>,
         now: Time,
     ) -> Result<Self, EncodeError> {
-        Self::from_parts(Parts {
+        let mut scratch = Vec::new();
+        Self::new_with(topic, payload, (qos, retain), properties, now, &mut scratch)
+    }
+
+    /// As [`new`](Self::new), with `scratch` as memory that is reused for several messages; QoS and the
+    /// RETAIN flag stand together.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn new_with(
+        topic: &str,
+        payload: &[u8],
+        (qos, retain): (QoS, bool),
+        properties: Properties<'_>,
+        now: Time,
+        scratch: &mut Vec<u8>,
+    ) -> Result<Self, EncodeError> {
+        let parts = Parts {
             topic,
             payload,
             qos,
@@ -178,7 +195,8 @@ impl Message {
             expires: expiry(properties, now),
             arrived: now,
             origin: Origin::NONE,
-        })
+        };
+        Self::from_parts_with(parts, scratch)
     }
 
     /// A message from its parts, as a store kept them.
@@ -186,6 +204,14 @@ impl Message {
     /// # Errors
     /// As [`Message::new`].
     pub fn from_parts(parts: Parts<'_>) -> Result<Self, EncodeError> {
+        Self::from_parts_with(parts, &mut Vec::new())
+    }
+
+    /// As [`from_parts`](Self::from_parts), with `scratch` as memory that is reused for several messages.
+    ///
+    /// # Errors
+    /// As [`Message::new`].
+    pub fn from_parts_with(parts: Parts<'_>, scratch: &mut Vec<u8>) -> Result<Self, EncodeError> {
         let Parts {
             topic,
             payload,
@@ -207,14 +233,9 @@ impl Message {
             arrived: parts.arrived,
             origin: parts.origin,
         };
-        let mut scratch = Vec::with_capacity(2 + len);
-        Ok(Self::assemble(
-            topic,
-            properties,
-            payload,
-            flags,
-            &mut scratch,
-        ))
+        scratch.clear();
+        scratch.reserve(2 + len);
+        Ok(Self::assemble(topic, properties, payload, flags, scratch))
     }
 
     /// The same message as if it came in at `now`, for one that was made long before it is published:

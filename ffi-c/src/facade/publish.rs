@@ -54,7 +54,7 @@ impl Client {
     /// `MQTTCLIENT_MAX_MESSAGES_INFLIGHT` when all packet identifiers are in use, or too much waits for a
     /// connection; `MQTTCLIENT_PERSISTENCE_ERROR` when the message can't be stored; else `MQTTCLIENT_FAILURE`.
     pub(crate) fn publish(&self, outgoing: &Outgoing<'_>) -> Result<Token, Code> {
-        let message = self.prepare(outgoing)?;
+        let message = self.prepare(outgoing, &mut Vec::new())?;
         let noted = self.is_v5 && outgoing.qos != QoS::AtMostOnce;
         let mut blocked = false;
         loop {
@@ -74,14 +74,18 @@ impl Client {
         }
     }
 
-    /// The message that the application has given.
+    /// The message that the application has given; `scratch` is memory that several may share.
     ///
     /// # Errors
     /// `MQTTCLIENT_FAILURE`; without a connection `MQTTCLIENT_DISCONNECTED`, which comes before what is
     /// wrong with the message, as Paho has it.
-    pub(crate) fn prepare(&self, outgoing: &Outgoing<'_>) -> Result<Message, Code> {
+    pub(crate) fn prepare(
+        &self,
+        outgoing: &Outgoing<'_>,
+        scratch: &mut Vec<u8>,
+    ) -> Result<Message, Code> {
         let aliases = |alias, topic: &str| self.lock().aliases.resolve(alias, topic);
-        let message = outgoing.message(|| self.now(), aliases);
+        let message = outgoing.message(|| self.now(), aliases, scratch);
         message.map_err(|_| match self.link.is_held() {
             true => MQTTCLIENT_FAILURE,
             false => MQTTCLIENT_DISCONNECTED,

@@ -44,7 +44,7 @@ impl Client {
         tell_token: impl FnOnce(Token),
     ) -> Result<(), Code> {
         self.restore()?;
-        let message = self.prepare(outgoing)?;
+        let message = self.prepare(outgoing, &mut Vec::new())?;
         let at_most_once = outgoing.qos == QoS::AtMostOnce;
         if !at_most_once && trace::wants(trace::MINIMUM) && self.waits_for_window() {
             let client_id = &self.client_id;
@@ -78,14 +78,18 @@ impl Client {
         sent.map(drop).map_err(publish_code)
     }
 
-    /// The message that the application has given.
+    /// The message that the application has given; `scratch` is memory that several may share.
     ///
     /// # Errors
     /// `MQTTASYNC_FAILURE`; `MQTTASYNC_DISCONNECTED` where none would be taken.
-    pub(crate) fn prepare(&self, outgoing: &Outgoing<'_>) -> Result<Message, Code> {
+    pub(crate) fn prepare(
+        &self,
+        outgoing: &Outgoing<'_>,
+        scratch: &mut Vec<u8>,
+    ) -> Result<Message, Code> {
         let aliases = |alias, topic: &str| self.lock().aliases.resolve(alias, topic);
         outgoing
-            .message(|| self.now(), aliases)
+            .message(|| self.now(), aliases, scratch)
             .map_err(|_| self.may_send().err().unwrap_or(MQTTASYNC_FAILURE))
     }
 

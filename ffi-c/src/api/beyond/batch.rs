@@ -49,7 +49,7 @@ unsafe fn publish(
     if messages.is_null() {
         return Err(MQTTCLIENT_NULL_PARAMETER);
     }
-    let (mut prepared, mut tokens) = (Vec::new(), Vec::new());
+    let (mut prepared, mut tokens, mut scratch) = (Vec::new(), Vec::new(), Vec::new());
     while *done < count {
         prepared.clear();
         tokens.clear();
@@ -58,7 +58,7 @@ unsafe fn publish(
         unsafe {
             let first = messages.add(*done);
             let wrong = (0..TOGETHER.min(count - *done)).try_for_each(|at| {
-                prepared.push(prepare(&client, first.add(at))?);
+                prepared.push(prepare(&client, first.add(at), &mut scratch)?);
                 Ok(())
             });
             let refused = publish_together(&client, &prepared, &mut tokens);
@@ -85,7 +85,11 @@ fn publish_together(
 
 /// # Safety
 /// `p` leads to a struct, complete if its identifier and version are right.
-unsafe fn prepare(client: &Either, p: *const ternmq_publication) -> Result<Message, c_int> {
+unsafe fn prepare(
+    client: &Either,
+    p: *const ternmq_publication,
+    scratch: &mut Vec<u8>,
+) -> Result<Message, c_int> {
     let is_v5 = match client {
         Either::Blocking(client) => client.is_v5,
         Either::NonBlocking(client) => client.is_v5(),
@@ -105,7 +109,7 @@ unsafe fn prepare(client: &Either, p: *const ternmq_publication) -> Result<Messa
         given.read(is_v5)?
     };
     match client {
-        Either::Blocking(client) => client.prepare(&outgoing),
-        Either::NonBlocking(client) => client.prepare(&outgoing),
+        Either::Blocking(client) => client.prepare(&outgoing, scratch),
+        Either::NonBlocking(client) => client.prepare(&outgoing, scratch),
     }
 }
