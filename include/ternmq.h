@@ -211,7 +211,7 @@ typedef struct
   uint64_t queued_bytes;
   uint64_t in_flight;
   /** Now: messages that came in and wait for the program. MQTTAsync: those that were refused by
-   * messageArrived, and those behind them. */
+   * messageArrived, and those behind them; or those that wait for ternmq_next. */
   uint64_t waiting_messages;
   /** Messages and requests that were accepted and then dropped: they gave way to newer ones; they
    * expired; the server had lost a session that was to be clean, or the program began a clean one; the

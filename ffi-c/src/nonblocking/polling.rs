@@ -101,6 +101,13 @@ impl Client {
         self.polled.get().is_some()
     }
 
+    /// Messages that wait for [`next`](Self::next).
+    pub(super) fn waiting_for_polls(&self) -> usize {
+        self.polled
+            .get()
+            .map_or(0, |polled| lock(polled).messages())
+    }
+
     /// Tells who polls; nobody else hears it.
     pub(super) fn tell_polled(&self, upcall: Upcall) {
         if let Some(polled) = self.polled.get() {

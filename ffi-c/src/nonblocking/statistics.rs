@@ -8,7 +8,8 @@ use crate::types::lifecycle::ternmq_statistics_data;
 
 impl Client {
     pub(crate) fn statistics(&self) -> ternmq_statistics_data {
-        let waiting = self.waiting.load(Ordering::Relaxed);
+        let refused = self.waiting.load(Ordering::Relaxed);
+        let waiting = refused + self.waiting_for_polls();
         statistics::of(&self.link, self.store(), waiting)
     }
 }

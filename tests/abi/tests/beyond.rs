@@ -8,6 +8,7 @@ use std::process::Command;
 
 use ternmq::types::beyond::*;
 use ternmq_broker::{Broker, Config};
+use ternmq_test_abi::memcheck::memcheck;
 use ternmq_test_abi::{Scratch, compiler, installed_library, output, root};
 
 #[test]
@@ -36,17 +37,7 @@ fn nothing_is_leaked_or_used_after_it_was_released() {
 /// Inside the library, where the compiler's sanitizers don't look.
 #[test]
 fn memory_is_in_order_inside_the_library() {
-    let (ours, folder) = (installed_library(), Scratch::new());
-    let binary = build(&folder, "beyond_acknowledge", &ours, &["-g"]);
-    let mut command = Command::new("valgrind");
-    command.args([
-        "--quiet",
-        "--error-exitcode=99",
-        "--leak-check=full",
-        "--errors-for-leak-kinds=definite,indirect",
-        "--show-leak-kinds=definite,indirect",
-    ]);
-    run_with_broker(command.arg(binary), &ours);
+    memcheck("beyond_acknowledge");
 }
 
 /// The program that measures; here it shows that each way has all messages.
