@@ -463,46 +463,6 @@ fn a_full_outbox_refuses_and_tells_when_there_is_room() {
     }
 }
 
-#[test]
-fn of_several_messages_the_first_are_taken_and_leave_together() {
-    let server = Server::start();
-    let mut options = server.options();
-    options.session.max_queued_messages = 4;
-    let (link, _) = open(options);
-    let messages = |count: u32| {
-        let numbered = move |n: u32| message("t", &n.to_be_bytes(), QoS::AtLeastOnce);
-        (0..count).map(numbered)
-    };
-    let (mut tokens, mut looked) = (Vec::new(), Vec::new());
-    let noted = messages(6).map(|message| (message, 0));
-    let refused = link.publish_all_noted(noted, &mut tokens, |new| looked.extend_from_slice(new));
-    assert_eq!(refused, Err(PublishRefused::Full));
-    assert_eq!(looked, tokens);
-    assert_eq!(link.pending(), tokens);
-    assert_eq!(tokens.len(), 4);
-    link.connect().unwrap();
-    let mut conn = server.accept_mqtt(false);
-    wait_for(&link, Status::Connected);
-    for n in 0..4u32 {
-        let (id, _, payload, _) = conn.expect_publish();
-        assert_eq!(
-            (id, payload),
-            (tokens[n as usize].0, n.to_be_bytes().to_vec())
-        );
-        conn.send_puback(id);
-    }
-    let done = link.wait(deadline(), |s| (s.pending() == 0).then_some(()));
-    assert!(done.is_some());
-    let before = link.stats().writes;
-    link.publish_all(messages(100), &mut tokens).unwrap();
-    assert_eq!(tokens.len(), 104);
-    for n in 0..100u32 {
-        let (_, _, payload, _) = conn.expect_publish();
-        assert_eq!(payload, n.to_be_bytes());
-    }
-    assert_eq!(link.stats().writes, before + 1);
-}
-
 /// Says what a link tells its journal; refuses to keep what has no payload.
 struct Notes(Arc<Mutex<Vec<String>>>);
 
