@@ -59,19 +59,24 @@ impl Shard {
     ///
     /// Publishers repeat themselves: while topic and subscriptions are those of the last time, so is
     /// the answer.
+    #[inline(always)]
     pub(super) fn match_topic(&mut self, topic: &str) -> bool {
-        let version = self.index.version();
-        if self.matched_version != version || self.matched_topic != topic {
-            let name = crate::topic::TopicName::assume(topic);
-            self.index.matching(name, &mut self.matches);
-            // Each way through the filters counts, whether it led to one or not.
-            self.links.stats.work += self.matches.steps();
-            self.observers.find(name);
-            self.matched_version = version;
-            self.matched_topic.clear();
-            self.matched_topic.push_str(topic);
+        if self.matched_version != self.index.version() || self.matched_topic != topic {
+            self.match_anew(topic);
         }
         !self.matches.filters().is_empty() || self.observers.has_found()
+    }
+
+    #[inline(never)]
+    fn match_anew(&mut self, topic: &str) {
+        let name = crate::topic::TopicName::assume(topic);
+        self.index.matching(name, &mut self.matches);
+        // Each way through the filters counts, whether it led to one or not.
+        self.links.stats.work += self.matches.steps();
+        self.observers.find(name);
+        self.matched_version = self.index.version();
+        self.matched_topic.clear();
+        self.matched_topic.push_str(topic);
     }
 
     /// Gives each session with a matching subscription its copy; returns how many were due.

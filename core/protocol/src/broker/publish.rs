@@ -136,6 +136,7 @@ impl Shard {
 
     /// Takes a message in: what is to be done with it is done or noted when this returns. An error
     /// is about this message alone.
+    #[inline(always)]
     fn take_publish(
         &mut self,
         id: u32,
