@@ -250,6 +250,7 @@ impl BlockingClient {
             Ok(publishing) => Ok(BlockingToken {
                 client,
                 progress: Progress::Waiting(publishing).into(),
+                forks: errors::forks(),
             }),
             Err(error) => Err(publish_error(py, &client, &error)),
         }
@@ -346,6 +347,7 @@ impl Drop for BlockingClient {
 pub(crate) struct BlockingToken {
     client: Client,
     progress: Mutex<Progress>,
+    forks: u32,
 }
 
 enum Progress {
@@ -357,6 +359,8 @@ enum Progress {
 impl BlockingToken {
     /// Waits for the answer; None when it did not come in time.
     fn wait<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Option<Answer<'py>>> {
+        let text = "the message was published in the process that forked";
+        errors::check_forks(py, self.forks, text)?;
         let outcome = in_slices(py, seconds(timeout)?, |until| {
             let mut progress = lock(&self.progress);
             if let Progress::Waiting(publishing) = &mut *progress {

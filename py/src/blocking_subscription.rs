@@ -91,6 +91,7 @@ impl BlockingSubscription {
 
     /// Why no message will come: raises that, or returns when the client has ended itself.
     fn check(&self, py: Python<'_>) -> PyResult<()> {
+        self.check_process(py)?;
         match ended(py, &self.client) {
             Some(error) => Err(error),
             None => Ok(()),

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use pyo3::prelude::*;
+use pyo3::types::IntoPyDict;
 use ternmq_client::{ConnectError, SubscribeError};
 use ternmq_protocol::ReasonCode;
 use ternmq_protocol::client::{PublishRefused, RequestRefused};
@@ -24,10 +25,22 @@ pub(crate) fn forks() -> u32 {
     FORKS.load(Ordering::Relaxed)
 }
 
-/// To be called in the child of a fork.
+/// To be called in the child of a fork. What the child makes itself begins anew: the IO thread, too.
 #[pyfunction]
 pub(crate) fn forked() {
     FORKS.fetch_add(1, Ordering::Relaxed);
+    ternmq_client::forked();
+}
+
+/// Has Python say so in every child.
+pub(crate) fn watch_forks(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    let os = py.import("os")?;
+    if let Some(register) = os.getattr_opt("register_at_fork")? {
+        let arguments = [("after_in_child", module.getattr("forked")?)].into_py_dict(py)?;
+        register.call((), Some(&arguments))?;
+    }
+    Ok(())
 }
 
 /// As [`check_process`], by [`forks`]: a load instead of a system call, for what is asked with every

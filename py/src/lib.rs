@@ -26,6 +26,18 @@ mod stats;
 mod wait;
 
 /// `ternmq._ternmq`.
+///
+/// It does without the interpreter lock (`gil_used = false`). What makes that sound:
+///
+/// - A frozen class gives out shared references only, so the compiler asks that it is `Sync`: what
+///   changes inside is behind a `Mutex`, a `RwLock` or an atomic. No such lock is held while Python
+///   runs or while a thread waits for the interpreter.
+/// - `Session`, and what else is not frozen, is borrowed by pyo3 for each call. A second thread that
+///   comes meanwhile gets a RuntimeError; it is the caller who has to stay in the loop's thread.
+/// - The `unsafe` blocks: the buffer of a message points into a payload that is never written again
+///   and that the message keeps alive; the read buffer of a session, which is private to the package,
+///   is written by the transport, which calls `feed` when it is done, and looked at while nothing calls
+///   Python, under the session's borrow.
 #[pyo3::pymodule(gil_used = false)]
 mod _ternmq {
     #[pymodule_export]
@@ -50,4 +62,9 @@ mod _ternmq {
     use super::relay::Relay;
     #[pymodule_export]
     use super::session::Session;
+
+    #[pymodule_init]
+    fn init(module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+        super::errors::watch_forks(module)
+    }
 }

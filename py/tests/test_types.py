@@ -40,6 +40,10 @@ def test_pyright_finds_nothing_in_the_package_and_the_examples() -> None:
     check(PYRIGHT, "--pythonpath", sys.executable, ROOT / "py/python/ternmq", EXAMPLES)
 
 
+def test_every_public_name_has_a_type_for_users() -> None:
+    check(PYRIGHT, "--verifytypes", "ternmq", "--ignoreexternal")
+
+
 def test_a_wrong_use_of_the_package_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "wrong.py").write_text("import ternmq\nternmq.Client(5).publish(b'topic')\n")
     with pytest.raises(AssertionError, match="reportArgumentType"):

@@ -23,13 +23,16 @@ class Tap(Protocol):
 
     def take(self, most: int, timeout: float | None) -> list[Message] | None:
         """Some messages, none in time, or None at the end."""
+        ...
 
     @property
     def dropped(self) -> int:
         """Messages that found no room."""
+        ...
 
     def close(self) -> None:
         """Takes no more."""
+        ...
 
 
 class LocalSubscription:
@@ -38,7 +41,8 @@ class LocalSubscription:
     the queue is full is dropped, and counted."""
 
     def __init__(self, tap: Tap, filter: str) -> None:
-        self._tap, self.filter = tap, filter
+        self._tap = tap
+        self.filter: str = filter
 
     @property
     def dropped(self) -> int:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
@@ -28,9 +27,6 @@ from .values import Auth, Backoff, PublishResult, State
 T = TypeVar("T")
 
 log = logging.getLogger("ternmq.client")
-# The IO threads and the sockets of a client are the parent's: what was made there is told apart.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=forked)
 
 # Reason codes of AUTH.
 _CONTINUE, _RE_AUTHENTICATE = 0x18, 0x19
@@ -64,10 +60,10 @@ class Core:
         timeout: float | None,
         connect_timeout: float | None,
     ) -> None:
-        self.session = Session(options, self._on_output)
-        self.answers = Answers(timeout)
+        self.session: Session = Session(options, self._on_output)
+        self.answers: Answers = Answers(timeout)
         self.timeout = timeout
-        self.paused = False
+        self.paused: bool = False
         self.listeners: list[Callable[[State], object]] = []
         self.durable: bool = options["store"] is not None
         self.background: set[asyncio.Task[None]] = set()

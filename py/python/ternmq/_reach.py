@@ -1,6 +1,7 @@
 """How a client reaches its server: what the application says of it, and opening an asyncio transport."""
 
-import asyncio
+from __future__ import annotations
+
 import socket
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from ._ternmq import Relay, Tunnel, parse_url
 from .values import Tls
 
 if TYPE_CHECKING:
+    import asyncio
     from ssl import SSLContext
 
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
@@ -27,6 +29,12 @@ class Reach:
     """A server's address and the way to it."""
 
     relay: Relay | None = None
+    scheme: str
+    host: str
+    port: int
+    path: str
+    context: SSLContext | None
+    tls: Tls | None
 
     def __init__(
         self,
@@ -49,10 +57,10 @@ class Reach:
             self.scheme, self.host, self.port, self.path, self.user, self.password = parse_url(url)
         else:
             self._by_fields(host, port, transport, path, bool(tls))
-        self.secure = self.scheme in ("mqtts", "wss")
-        self.websocket = self.scheme in ("ws", "wss")
-        self.headers = _headers(headers)
-        self.proxy = proxy
+        self.secure: bool = self.scheme in ("mqtts", "wss")
+        self.websocket: bool = self.scheme in ("ws", "wss")
+        self.headers: list[tuple[str, str]] = _headers(headers)
+        self.proxy: str | None = proxy
         self.context, self.tls = self._tls(tls)
         self._check()
 
@@ -73,7 +81,9 @@ class Reach:
 
     async def connect(self, protocol: asyncio.BaseProtocol) -> None:
         """Opens a transport for the protocol: through the proxy, with TLS by the event loop."""
-        loop = asyncio.get_running_loop()
+        from asyncio import get_running_loop
+
+        loop = get_running_loop()
 
         def factory() -> asyncio.BaseProtocol:
             return protocol
@@ -169,8 +179,10 @@ def _headers(headers: Headers | None) -> list[tuple[str, str]]:
 
 async def _through(proxy: str, host: str, port: int) -> socket.socket:
     """A socket that leads through the proxy to host and port."""
+    from asyncio import get_running_loop
+
     tunnel = Tunnel(proxy, host, port)
-    loop = asyncio.get_running_loop()
+    loop = get_running_loop()
     sock = await _connected(*tunnel.address)
     try:
         opened = False
@@ -186,7 +198,9 @@ async def _through(proxy: str, host: str, port: int) -> socket.socket:
 
 async def _connected(host: str, port: int) -> socket.socket:
     """A socket that is connected to one of the addresses of a name."""
-    loop = asyncio.get_running_loop()
+    from asyncio import get_running_loop
+
+    loop = get_running_loop()
     failed: OSError | None = None
     for family, kind, number, _, address in await loop.getaddrinfo(
         host, port, type=socket.SOCK_STREAM

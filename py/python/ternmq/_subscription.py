@@ -67,8 +67,12 @@ class Subscription:
     ) -> None:
         self.filters: tuple[str, ...] = tuple(filter for filter, _ in filters)
         self.codes: tuple[ReasonCode, ...] = ()
-        self.key, self.requests, self.options = key, list(filters), options
-        self.queue, self.manual, self.timeout = queue, manual, timeout
+        self.key: int = key
+        self.requests: list[tuple[str, int]] = list(filters)
+        self.options: tuple[bool, bool, int, int | None, Any] = options
+        self.queue: int = queue
+        self.manual: bool = manual
+        self.timeout: float | None = timeout
         self.core = core
         self._keep = keep
         self._entered = False

@@ -292,6 +292,8 @@ class Client:
         """Waits until every message that `publish_nowait` took has its answer. How each fared is for
         its own token to tell."""
         limit = self._limit(timeout)
+        if self._client is not None:
+            _ = self._client.connected  # of another process it says so
         while self._tokens:
             if not self._tokens[0]._finish(limit):
                 raise MqttTimeoutError(f"no answer within {limit} s")
@@ -554,10 +556,10 @@ class Subscription(Iterator[Message]):
         timeout: float | None,
         request_timeout: float | None,
     ) -> None:
-        self.filters = (filter,)
+        self.filters: tuple[str, ...] = (filter,)
         self.codes: Sequence[ReasonCode] = (ReasonCode(native.granted),)
         # Whether reading has come to the end because the client ended it, or the application did.
-        self.ended = False
+        self.ended: bool = False
         self._native = native
         self._timeout = timeout
         self._request_timeout = request_timeout

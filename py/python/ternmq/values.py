@@ -33,8 +33,10 @@ class Backoff:
     ) -> None:
         if not 0 <= min <= max or jitter < 0:
             raise ValueError("a backoff needs 0 <= min <= max and jitter >= 0")
-        self.min, self.max, self.jitter = min, max, jitter
-        self.first_connect = first_connect
+        self.min: float = min
+        self.max: float = max
+        self.jitter: float = jitter
+        self.first_connect: bool = first_connect
 
     def delay(self, attempt: int) -> float:
         """The wait before attempt number `attempt`, which counts from 0."""
@@ -78,8 +80,10 @@ class State:
         error: MqttError | None = None,
         properties: Mapping[str, Any] | None = None,
     ) -> None:
-        self.name, self.session_present, self.error = name, session_present, error
-        self.properties = properties or {}
+        self.name: str = name
+        self.session_present: bool = session_present
+        self.error: MqttError | None = error
+        self.properties: Mapping[str, Any] = properties or {}
 
     def __repr__(self) -> str:
         if self.name == "connected":
@@ -122,9 +126,14 @@ class Tls:
             raise ValueError("key: a key without a certificate")
         if isinstance(alpn, str):
             raise TypeError("alpn is a sequence of str")
-        self.ca, self.cert, self.key, self.key_password = ca, cert, key, key_password
-        self.verify, self.check_hostname = verify, check_hostname
-        self.server_name, self.alpn = server_name, list(alpn)
+        self.ca: str | PathLike[str] | None = ca
+        self.cert: str | PathLike[str] | None = cert
+        self.key: str | PathLike[str] | None = key
+        self.key_password: str | bytes | None = key_password
+        self.verify: bool = verify
+        self.check_hostname: bool = check_hostname
+        self.server_name: str | None = server_name
+        self.alpn: list[str] = list(alpn)
 
     def context(self) -> "SSLContext":
         """The same as an `ssl.SSLContext`. Reads the files, and raises what that raises."""
@@ -170,7 +179,8 @@ class Auth:
             raise TypeError(f"method is str, not {type(method).__name__}")
         if not callable(exchange):
             raise TypeError("exchange is a function")
-        self.method, self.exchange = method, exchange
+        self.method: str = method
+        self.exchange: Callable[[bytes | None], bytes | None | Awaitable[bytes | None]] = exchange
 
     def __repr__(self) -> str:
         return f"Auth({self.method!r})"

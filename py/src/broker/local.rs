@@ -1,6 +1,6 @@
 //! Subscriptions of this process, without a socket.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -8,23 +8,39 @@ use pyo3::prelude::*;
 use ternmq_broker::{LocalOptions, LocalOverflow, LocalSubscription, Received, SubscribeError};
 use ternmq_protocol::topic::{MAX_TOPIC_LEVELS, TopicFilter, TopicName};
 
+use crate::errors;
 use crate::message::Message;
 use crate::wait::{in_slices, seconds};
 
 /// What comes in for a filter, until `close` or until the object is gone.
 #[pyclass(frozen, module = "ternmq._ternmq")]
-pub(crate) struct Tap(Mutex<Option<Arc<LocalSubscription>>>);
+pub(crate) struct Tap {
+    subscription: Mutex<Option<Arc<LocalSubscription>>>,
+    forks: u32,
+}
 
 impl Tap {
     pub(super) fn new(subscription: LocalSubscription) -> Self {
-        Self(Mutex::new(Some(Arc::new(subscription))))
+        Self {
+            subscription: Mutex::new(Some(Arc::new(subscription))),
+            forks: errors::forks(),
+        }
     }
 
-    fn get(&self) -> Option<Arc<LocalSubscription>> {
-        self.0
+    fn get(&self, py: Python<'_>) -> PyResult<Option<Arc<LocalSubscription>>> {
+        self.check_process(py)?;
+        Ok(self.lock().clone())
+    }
+
+    fn check_process(&self, py: Python<'_>) -> PyResult<()> {
+        let text = "the broker runs in the process that forked";
+        errors::check_forks(py, self.forks, text)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<LocalSubscription>>> {
+        self.subscription
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .clone()
     }
 }
 
@@ -38,7 +54,7 @@ impl Tap {
         most: usize,
         timeout: Option<f64>,
     ) -> PyResult<Option<Vec<Message>>> {
-        let Some(subscription) = self.get() else {
+        let Some(subscription) = self.get(py)? else {
             return Ok(None);
         };
         let first = in_slices(py, seconds(timeout)?, |until| {
@@ -60,17 +76,20 @@ impl Tap {
 
     /// Messages dropped because too many waited.
     #[getter]
-    fn dropped(&self) -> u64 {
-        self.get().map_or(0, |subscription| subscription.dropped())
+    fn dropped(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self
+            .get(py)?
+            .map_or(0, |subscription| subscription.dropped()))
     }
 
     /// Takes no more messages.
-    fn close(&self) {
-        let subscription = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(subscription) = subscription {
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.check_process(py)?;
+        if let Some(subscription) = self.lock().take() {
             // Ends the waits of other threads.
             subscription.close();
         }
+        Ok(())
     }
 }
 

@@ -254,6 +254,7 @@ impl RunningBroker {
         hits: u64,
         timeout: Option<f64>,
     ) -> PyResult<bool> {
+        self.check_process(py)?;
         let timeout = seconds(timeout)?;
         let happened = in_slices(py, timeout, |until| {
             let broker = self.broker();
