@@ -276,7 +276,7 @@ enum ternmq_broker_codes
   TERNMQ_BROKER_BAD_HANDLE = -2,
   TERNMQ_BROKER_BAD_ARGUMENT = -3,
   TERNMQ_BROKER_BAD_STRUCTURE = -4,
-  /** The port is in use, a file can't be read, or no thread is to be had. */
+  /** The port is in use, a file can't be read, no thread is to be had, or the options don't go together. */
   TERNMQ_BROKER_NOT_STARTED = -5,
   /** A limit is reached, and nothing has happened. */
   TERNMQ_BROKER_FULL = -6,
@@ -373,7 +373,8 @@ typedef struct
 } ternmq_broker_message;
 
 /** Asked about each client that wants in. It may block: other clients are served meanwhile, though
- * one at a time is asked about.
+ * one at a time is asked about. So it must not wait for what this broker has to ask about first, such as a
+ * connection of its own to it.
  * @return TERNMQ_ALLOW; TERNMQ_IGNORE: users and no_anonymous decide; a reason code of 0x80 or above,
  * which CONNACK carries; anything else refuses with 0x87, Not authorized */
 typedef int ternmq_broker_authenticate(void* context, const ternmq_broker_client* client);
@@ -423,7 +424,8 @@ typedef struct
    * of milliseconds each. */
   const ternmq_broker_user* users;
   int user_count;
-  /** Limits; 0: 1,000,000 connections, 16 MiB packets, 10,000,000 retained messages. */
+  /** Limits; 0: 1,000,000 connections, 16 MiB packets, 10,000,000 retained messages. Packets: 1,024 bytes at
+   * least. */
   unsigned int max_connections;
   unsigned int max_packet_bytes;
   unsigned int max_retained;

@@ -289,8 +289,9 @@ typedef struct
  * while ternmq_next has something to give (level triggered; as a socket is).
  *
  * To be called first before connecting. From then on messages go to ternmq_next, and to no callback and
- * not to MQTTClient_receive. An MQTTClient calls no callbacks any more, ternmq_connection_changed neither; with an MQTTAsync those of requests
- * and of the connection are still called where they are set. Later calls return the same descriptor.
+ * not to MQTTClient_receive. An MQTTClient calls no callbacks any more, ternmq_connection_changed neither;
+ * with an MQTTAsync those of requests and of the connection are still called where they are set. Later calls
+ * return the same descriptor.
  *
  * What waits is limited, see ternmq_set_event_limits. Beyond the limit the socket is left alone until half
  * of it was taken: the server's window and TCP hold back the rest, and nothing is lost. (News of the

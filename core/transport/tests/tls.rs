@@ -119,7 +119,7 @@ fn a_certificate_must_be_signed_by_a_root_in_time_and_for_the_name() {
     assert_eq!(refusal(&options, old), Some(Expired));
     let young = authority.issue_with("x", &["localhost"], not_yet_valid);
     assert_eq!(refusal(&options, young), Some(NotYetValid));
-    let presented = vec!["DnsName(\"example.com\")".to_owned()];
+    let presented = vec!["example.com".to_owned()];
     let other = authority.issue(&["example.com"]);
     let wrong = refusal(&options, other).unwrap();
     let expected = "localhost".to_owned();

@@ -22,10 +22,15 @@ impl Client {
     /// `MQTTASYNC_FAILURE` while there is a connection or an attempt, unless it was so before; or when
     /// the process has no descriptors left.
     pub(crate) fn poll(&self) -> Result<RawFd, Code> {
-        if !self.is_polled() && self.link.status() != Status::Closed {
-            return Err(MQTTASYNC_FAILURE);
+        let mut first = Inbox::default();
+        if !self.is_polled() {
+            if self.link.status() != Status::Closed {
+                return Err(MQTTASYNC_FAILURE);
+            }
+            // Before anything goes there: without a descriptor the callbacks go on.
+            first.poll().map_err(|_| MQTTASYNC_FAILURE)?;
         }
-        let mut inbox = lock(self.polled.get_or_init(Mutex::default));
+        let mut inbox = lock(self.polled.get_or_init(|| Mutex::new(first)));
         inbox.poll().map_err(|_| MQTTASYNC_FAILURE)
     }
 

@@ -385,6 +385,18 @@ static void no_handle(void* handle)
   EXPECT(ternmq_next(handle, &event), MQTTCLIENT_FAILURE);
 }
 
+/* Without a descriptor to poll all stays as it was. */
+static void no_descriptors(void* handle)
+{
+  struct rlimit limit, none;
+  getrlimit(RLIMIT_NOFILE, &limit);
+  none = limit;
+  none.rlim_cur = 0;
+  setrlimit(RLIMIT_NOFILE, &none);
+  EXPECT(ternmq_fd(handle), MQTTCLIENT_FAILURE);
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static void wrong_arguments(const char* uri, int is_async)
 {
   struct party p;
@@ -396,6 +408,7 @@ static void wrong_arguments(const char* uri, int is_async)
   no_handle(NULL);
   no_handle((char*)p.handle + 1);
   no_handle(&p);
+  no_descriptors(p.handle);
   EXPECT(ternmq_next(p.handle, &event), MQTTCLIENT_FAILURE);
   EXPECT(ternmq_set_event_limits(p.handle, 1, 1), MQTTCLIENT_FAILURE);
   EXPECT(party_connect(&p, 1, 0), 0);

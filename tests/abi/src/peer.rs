@@ -17,6 +17,8 @@ pub struct Manners {
     pub session_present: bool,
     /// The code of CONNACK; `None` for none at all.
     pub connack: Option<u8>,
+    /// Properties of CONNACK (MQTT 5.0), without their length.
+    pub properties: Vec<u8>,
     /// Sent behind CONNACK.
     pub greeting: Vec<u8>,
     /// PUBACK is sent.
@@ -42,6 +44,7 @@ impl Manners {
             v5,
             session_present: false,
             connack: Some(0),
+            properties: Vec::new(),
             greeting: Vec::new(),
             puback: true,
             pubrec: None,
@@ -248,11 +251,13 @@ fn answer(manners: &Manners, packet: &[u8]) -> Vec<u8> {
                 return Vec::new();
             };
             let present = u8::from(manners.session_present);
-            let connack = match manners.v5 {
-                true => vec![0x20, 3, present, code, 0],
-                false => vec![0x20, 2, present, code],
+            let properties = &manners.properties;
+            let length = properties.len() as u8;
+            let begin: &[u8] = match manners.v5 {
+                true => &[0x20, 3 + length, present, code, length],
+                false => &[0x20, 2, present, code],
             };
-            [connack, manners.greeting.clone()].concat()
+            [begin, properties, &manners.greeting].concat()
         }
         3 => {
             let id_at = 4 + usize::from(packet[3]);

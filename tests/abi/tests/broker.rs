@@ -7,12 +7,24 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use ternmq_test_abi::{Scratch, compiler, installed_library, output, root};
+use ternmq_test_certificates::authority;
 
 #[test]
 fn a_broker_in_a_c_program_does_what_the_header_says() {
     let (ours, folder) = (installed_library(), Scratch::new());
     let program = build(&folder, "tests/abi/programs/broker.c", &ours);
     assert_eq!(output(&mut run(&ours, &[&program])), "done\n");
+}
+
+#[test]
+fn each_way_to_a_broker_and_what_its_hooks_are_told_is_as_the_header_says() {
+    let (ours, folder) = (installed_library(), Scratch::new());
+    let program = build(&folder, "tests/abi/programs/broker_ways.c", &ours);
+    let files = folder.path("");
+    std::fs::write(folder.path("ca.pem"), authority().pem()).expect("a file");
+    authority().issue(&["localhost"]).write(&files, "server");
+    authority().client("me").write(&files, "me");
+    output(&mut run(&ours, &[&program, &files]));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use ternmq_broker::tls::{ClientCertificates, Identity, Roots, TlsServerOptions};
 use ternmq_broker::{Broker, Config, ListenerConfig};
-use ternmq_test_abi::peer::{Manners, Peer};
+use ternmq_test_abi::peer::{Manners, Peer, publish};
 use ternmq_test_abi::{Scratch, compiler, installed_library, output, root};
 use ternmq_test_certificates::{Authority, Issued, authority};
 
@@ -48,6 +48,51 @@ fn clients_count_what_they_do() {
         broker.local_addrs()[0],
     ));
     broker.stop().expect("the broker ends well");
+}
+
+/// Losses, and what servers can't do.
+#[test]
+fn clients_count_what_they_lose_and_send_again() {
+    let (ours, folder) = (installed_library(), Scratch::new());
+    build(&folder, "counters", &ours, &["-g", "-fsanitize=address"]);
+    let mut again = publish(false, 2, 1, "x");
+    again[0] |= 8;
+    let forgetful = Peer::start(Manners {
+        session_present: true,
+        greeting: [publish(false, 2, 1, "x"), again].concat(),
+        suback: false,
+        hangs_up_at: Some("bye"),
+        ..Manners::silent(false)
+    });
+    let (maximum_qos, maximum_packet_size) = (0x24, 0x27);
+    let small = Peer::start(Manners {
+        properties: vec![maximum_qos, 1, maximum_packet_size, 0, 0, 0, 100],
+        ..Manners::polite(true)
+    });
+    output(
+        Command::new("timeout")
+            .arg("100")
+            .arg(folder.path("counters"))
+            .args([forgetful.uri(), small.uri()])
+            .env("LD_LIBRARY_PATH", ours.path("")),
+    );
+}
+
+#[test]
+fn each_choice_about_connecting_again_counts() {
+    let (ours, folder) = (installed_library(), Scratch::new());
+    build(
+        &folder,
+        "reconnect_choices",
+        &ours,
+        &["-g", "-fsanitize=address"],
+    );
+    output(
+        Command::new("timeout")
+            .arg("100")
+            .arg(folder.path("reconnect_choices"))
+            .env("LD_LIBRARY_PATH", ours.path("")),
+    );
 }
 
 #[test]

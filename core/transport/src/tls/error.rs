@@ -168,7 +168,7 @@ impl From<CertificateError> for CertificateProblem {
                 presented,
             } => Self::WrongName {
                 expected: expected.to_str().into_owned(),
-                presented,
+                presented: presented.iter().map(|name| bare(name)).collect(),
             },
             CertificateError::BadSignature => Self::BadSignature,
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
@@ -177,6 +177,12 @@ impl From<CertificateError> for CertificateProblem {
             other => Self::Other(other.to_string()),
         }
     }
+}
+
+/// `DnsName("a.example")`, as rustls writes names of certificates, as `a.example`.
+fn bare(name: &str) -> String {
+    let inner = name.split_once('(').map_or(name, |(_, rest)| rest);
+    inner.trim_end_matches(')').trim_matches('"').to_owned()
 }
 
 /// `UnknownCa` as `unknown ca`: the names of rustls are the standard's in another spelling.
