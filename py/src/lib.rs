@@ -17,6 +17,7 @@ mod inbox;
 mod layer;
 mod message;
 mod options;
+mod paho;
 mod properties;
 mod reach;
 mod relay;
@@ -58,6 +59,8 @@ mod _ternmq {
     use super::message::{Message, Will};
     #[pymodule_export]
     use super::options::parse_url;
+    #[pymodule_export]
+    use super::paho::{MessageInfo, PahoMessage, PahoSession};
     #[pymodule_export]
     use super::relay::Relay;
     #[pymodule_export]

@@ -242,6 +242,34 @@ impl ClientSession {
         &self.stats
     }
 
+    /// Uses up the Packet Identifier that the next operation would get, for a driver that numbers its
+    /// QoS 0 messages in the same row. `None` when all are in use.
+    pub fn skip_token(&mut self) -> Option<Token> {
+        let id = self.window.next_id()?;
+        self.window.skip_to(id);
+        Some(Token(id))
+    }
+
+    /// Does something whose operation gets this Packet Identifier, which
+    /// [`skip_token`](Self::skip_token) gave, unless another holds it by now. Others go on where they
+    /// were.
+    pub fn with_token<R>(&mut self, token: Token, act: impl FnOnce(&mut Self) -> R) -> R {
+        let last = self.window.last_id();
+        self.window.skip_to(token.0.saturating_sub(1));
+        let result = act(self);
+        self.window.skip_to(last);
+        result
+    }
+
+    /// Drops what waits in the outbox, with or without a connection: each of its messages ends with
+    /// [`DropReason::Forgotten`].
+    pub fn clear_outbox(&mut self) {
+        let why = DropReason::Forgotten;
+        for queued in self.outbox.take() {
+            self.drop_queued(queued.packet_id, queued.note, why);
+        }
+    }
+
     /// Drops the session state and the outbox: what is pending ends with [`DropReason::Forgotten`].
     /// False, and nothing done, while there is a connection.
     pub fn forget(&mut self) -> bool {

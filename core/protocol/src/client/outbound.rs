@@ -343,7 +343,7 @@ impl ClientSession {
     }
 
     /// A message has left the outbox unsent.
-    fn drop_queued(&mut self, packet_id: u16, note: u32, why: DropReason) {
+    pub(super) fn drop_queued(&mut self, packet_id: u16, note: u32, why: DropReason) {
         self.outbox_at_most_once -= usize::from(packet_id == 0);
         self.window.release(packet_id);
         self.drop_operation(Token(packet_id), why);

@@ -52,6 +52,48 @@ fn the_next_token_is_foretold() {
 }
 
 #[test]
+fn a_token_that_was_skipped_is_there_for_what_it_was_kept_for() {
+    let mut peer = Peer::new(options(V5));
+    peer.open(false, Properties::EMPTY);
+    let kept = peer.session.skip_token().unwrap();
+    assert_eq!(kept, Token(1));
+    assert_eq!(peer.publish("a", QoS::AtLeastOnce), Ok(Token(2)));
+    let now = peer.now;
+    let message = Message::new("b", b"", QoS::AtLeastOnce, false, Properties::EMPTY, now).unwrap();
+    let taken = peer
+        .session
+        .with_token(kept, |session| session.publish(now, message.clone()));
+    assert_eq!(taken, Ok(kept));
+    assert_eq!(peer.publish("c", QoS::AtLeastOnce), Ok(Token(3)));
+    // It is in use by now, so the next that is free stands in.
+    let taken = peer
+        .session
+        .with_token(kept, |session| session.publish(now, message));
+    assert_eq!(taken, Ok(Token(4)));
+}
+
+#[test]
+fn clearing_the_outbox_drops_what_was_not_sent() {
+    let mut small = options(V5);
+    small.max_inflight = 1;
+    let mut peer = Peer::new(small);
+    peer.open(false, Properties::EMPTY);
+    for topic in ["a", "b"] {
+        peer.publish(topic, QoS::AtLeastOnce).unwrap();
+    }
+    peer.session.clear_outbox();
+    assert!(peer.session.pending().eq([Token(1)]));
+    assert_eq!(peer.session.queued(), (0, 0));
+    assert!(matches!(
+        peer.session.poll_event(),
+        Some(Event::Dropped {
+            token: Token(2),
+            why: DropReason::Forgotten
+        })
+    ));
+}
+
+#[test]
 fn qos_0_never_overtakes_qos_0() {
     let mut small = options(V5);
     small.max_inflight = 1;
