@@ -36,6 +36,7 @@ def test_the_source_distribution_builds_from_itself_alone() -> None:
         "CARGO_TARGET_DIR": str(TARGET / "sdist/target"),
         "CARGO_NET_OFFLINE": "true",
         "CARGO_PROFILE_DEV_DEBUG": "0",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
     told = run(["cargo", "metadata", "--format-version=1"], cwd=folder, env=env)
     for crate in json.loads(told)["packages"]:
