@@ -409,6 +409,11 @@ static void wrong_arguments(const char* uri, int is_async)
   no_handle((char*)p.handle + 1);
   no_handle(&p);
   no_descriptors(p.handle);
+  /* The first one can't go without a connection, so nobody looks at the second. */
+  ternmq_publication two[] = { publication("a", "b", 1), publication("a", "b", 3) };
+  size_t accepted = 99;
+  EXPECT(ternmq_publish_batch(p.handle, two, 2, &accepted), MQTTCLIENT_DISCONNECTED);
+  EXPECT(accepted, 0);
   EXPECT(ternmq_next(p.handle, &event), MQTTCLIENT_FAILURE);
   EXPECT(ternmq_set_event_limits(p.handle, 1, 1), MQTTCLIENT_FAILURE);
   EXPECT(party_connect(&p, 1, 0), 0);

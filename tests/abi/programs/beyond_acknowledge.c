@@ -265,6 +265,40 @@ static void in_loops(const char* uri, int is_async)
   party_destroy(&p);
 }
 
+/* The answer to a call that waits comes past messages that nobody takes, though they stop the reading. */
+static void waits_past_what_nobody_takes(const char* uri, int is_async)
+{
+  struct party p;
+  ternmq_event event = ternmq_event_initializer;
+  ternmq_statistics_data data = ternmq_statistics_data_initializer;
+  party_create(&p, uri, "beyond-past", is_async, 4);
+  EXPECT(ternmq_fd(p.handle) >= 0, 1);
+  EXPECT(party_connect(&p, 1, 0), 0);
+  EXPECT(party_subscribe(&p, TOPIC, 1), 0);
+  EXPECT(ternmq_set_event_limits(p.handle, 1, 1), 0);
+  publish("one", 1);
+  for (int i = 0; data.read_pauses == 0 && i < PATIENCE; i++)
+  {
+    EXPECT(ternmq_statistics(p.handle, &data), 0);
+    poll(NULL, 0, 1);
+  }
+  EXPECT(data.read_pauses > 0 && data.waiting_messages <= 1, 1);
+  publish("two", 1);
+  ternmq_publication mine = ternmq_publication_initializer;
+  mine.topic = "beyond/else";
+  mine.qos = 1;
+  EXPECT(ternmq_publish_batch(p.handle, &mine, 1, NULL), 0);
+  if (is_async)
+    EXPECT(MQTTAsync_waitForCompletion(p.handle, mine.token, PATIENCE), 0);
+  else
+    EXPECT(MQTTClient_waitForCompletion(p.handle, mine.token, PATIENCE), 0);
+  takes(&p, "one", 1, 0);
+  takes(&p, "two", 1, 0);
+  EXPECT(await_event(p.handle, TERNMQ_DELIVERED, &event), 1);
+  EXPECT(event.token, mine.token);
+  party_destroy(&p);
+}
+
 /* Another client with the same name takes the session over: what the server says of it is told. */
 static void taken_over(const char* uri, int is_async)
 {
@@ -298,6 +332,7 @@ int main(int argc, char* argv[])
     taken_as_copies(argv[1], is_async);
     needs_no_store(argv[1], is_async);
     in_loops(argv[1], is_async);
+    waits_past_what_nobody_takes(argv[1], is_async);
     taken_over(argv[1], is_async);
   }
   party_destroy(&publisher);

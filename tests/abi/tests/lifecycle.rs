@@ -57,13 +57,14 @@ fn clients_count_what_they_lose_and_send_again() {
     build(&folder, "counters", &ours, &["-g", "-fsanitize=address"]);
     let mut again = publish(false, 2, 1, "x");
     again[0] |= 8;
-    let forgetful = Peer::start(Manners {
-        session_present: true,
-        greeting: [publish(false, 2, 1, "x"), again].concat(),
+    let rude = |session_present| Manners {
+        session_present,
+        greeting: [&publish(false, 2, 1, "x"), &again[..]].concat(),
         suback: false,
         hangs_up_at: Some("bye"),
         ..Manners::silent(false)
-    });
+    };
+    let (keeps, forgets) = (Peer::start(rude(true)), Peer::start(rude(false)));
     let (maximum_qos, maximum_packet_size) = (0x24, 0x27);
     let small = Peer::start(Manners {
         properties: vec![maximum_qos, 1, maximum_packet_size, 0, 0, 0, 100],
@@ -73,7 +74,7 @@ fn clients_count_what_they_lose_and_send_again() {
         Command::new("timeout")
             .arg("100")
             .arg(folder.path("counters"))
-            .args([forgetful.uri(), small.uri()])
+            .args([keeps.uri(), forgets.uri(), small.uri()])
             .env("LD_LIBRARY_PATH", ours.path("")),
     );
 }

@@ -48,6 +48,19 @@ int main(int argc, char* argv[])
 }
 "#;
 
+/// What only `ternmq.h` has.
+const BEYOND: &str = r#"
+#include <stdio.h>
+#include <MQTTClient.h>
+#include <ternmq.h>
+
+int main(void)
+{
+  printf("%s %s\n", MQTTClient_getVersionInfo()[0].value, ternmq_version());
+  return 0;
+}
+"#;
+
 const PROJECT: &str = r#"
 cmake_minimum_required(VERSION 3.13)
 project(packaged C)
@@ -58,6 +71,10 @@ foreach(name paho-mqtt3c paho-mqtt3cs paho-mqtt3c-static paho-mqtt3cs-static)
 endforeach()
 foreach(name paho-mqtt3a paho-mqtt3as paho-mqtt3a-static paho-mqtt3as-static)
   add_executable(${name} non_blocking.c)
+  target_link_libraries(${name} eclipse-paho-mqtt-c::${name})
+endforeach()
+foreach(name ternmq ternmq-static)
+  add_executable(${name} beyond.c)
   target_link_libraries(${name} eclipse-paho-mqtt-c::${name})
 endforeach()
 "#;
@@ -91,8 +108,12 @@ fn what_is_installed_is_all_that_programs_need() {
         }
         let said = output(&mut run);
         assert!(said.starts_with("TernMQ"), "{}: {said}", binary.display());
+        let is_beyond = binary.ends_with("ternmq") || binary.ends_with("ternmq-static");
+        let version = said.trim().ends_with(env!("CARGO_PKG_VERSION"));
+        assert_eq!(version, is_beyond, "{said}");
         let needed = output(Command::new("readelf").arg("-d").arg(&binary));
-        assert_eq!(needed.contains("libpaho-mqtt3"), !is_static, "{needed}");
+        let name = ["libpaho-mqtt3", "libternmq.so.0"][usize::from(is_beyond)];
+        assert_eq!(needed.contains(name), !is_static, "{needed}");
     }
     let version = output(Command::new(moved.join("bin/ternmq")).arg("--version"));
     assert!(version.starts_with("ternmq "), "{version}");
@@ -108,6 +129,7 @@ fn by_cmake(folder: &Scratch, prefix: &Path) -> Vec<PathBuf> {
     std::fs::create_dir(&project).expect("a folder");
     folder.write("project/blocking.c", BLOCKING);
     folder.write("project/non_blocking.c", NON_BLOCKING);
+    folder.write("project/beyond.c", BEYOND);
     folder.write("project/CMakeLists.txt", PROJECT);
     let build = project.join("build");
     output(
@@ -119,16 +141,17 @@ fn by_cmake(folder: &Scratch, prefix: &Path) -> Vec<PathBuf> {
             .arg(format!("-DCMAKE_PREFIX_PATH={}", prefix.display())),
     );
     output(Command::new("cmake").arg("--build").arg(&build));
-    ["3c", "3cs", "3a", "3as"]
-        .iter()
-        .flat_map(|name| {
-            [
-                format!("paho-mqtt{name}"),
-                format!("paho-mqtt{name}-static"),
-            ]
-        })
-        .map(|name| build.join(name))
-        .collect()
+    [
+        "paho-mqtt3c",
+        "paho-mqtt3cs",
+        "paho-mqtt3a",
+        "paho-mqtt3as",
+        "ternmq",
+    ]
+    .iter()
+    .flat_map(|name| [(*name).to_owned(), format!("{name}-static")])
+    .map(|name| build.join(name))
+    .collect()
 }
 
 fn by_pkg_config(folder: &Scratch, prefix: &Path) -> Vec<PathBuf> {
