@@ -2,7 +2,10 @@
  * ternmq.h says. Usage: counters URI URI URI: a server that sends a QoS 2 message twice, acknowledges nothing,
  * hangs up at "bye" and keeps sessions; one like it that keeps none; and one of MQTT 5.0 for packets of 100
  * bytes and QoS 1 at most. */
+#include <arpa/inet.h>
 #include <poll.h>
+#include <semaphore.h>
+#include <sys/socket.h>
 
 #include "life.h"
 
@@ -113,6 +116,71 @@ static void a_small_server(const char* uri)
   MQTTAsync_destroy(&client);
 }
 
+static void connection_lost(void* context, char* cause)
+{
+  (void)cause;
+  counted(context, &((struct changes*)context)->lost);
+}
+
+static int arrived(void* context, char* topic, int length, MQTTAsync_message* message)
+{
+  (void)context, (void)topic, (void)length, (void)message;
+  return 0;
+}
+
+static int listener;
+static sem_t enough;
+
+/* Accepts one client, reads nothing more, and hangs up. */
+static void* deaf(void* unused)
+{
+  unsigned char connect[256];
+  int fd = accept(listener, NULL, NULL);
+  TRUE_(read(fd, connect, sizeof connect) > 0);
+  EXPECT(write(fd, "\x20\x02\0\0", 4), 4);
+  sem_wait(&enough);
+  close(fd);
+  return unused;
+}
+
+/* QoS 0 is accepted while there is room, and what was not written when the server went is counted. */
+static void a_server_that_does_not_read(void)
+{
+  static char payload[1 << 20];
+  struct changes changes = CHANGES_INITIALIZER;
+  struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+  socklen_t length = sizeof address;
+  MQTTAsync_connectOptions connecting = MQTTAsync_connectOptions_initializer;
+  MQTTAsync client = NULL;
+  pthread_t server;
+  char uri[64];
+  sem_init(&enough, 0, 0);
+  listener = socket(AF_INET, SOCK_STREAM, 0);
+  EXPECT(bind(listener, (struct sockaddr*)&address, length), 0);
+  EXPECT(listen(listener, 1), 0);
+  EXPECT(getsockname(listener, (struct sockaddr*)&address, &length), 0);
+  pthread_create(&server, NULL, deaf, NULL);
+  snprintf(uri, sizeof uri, "tcp://127.0.0.1:%d", ntohs(address.sin_port));
+  connecting.MQTTVersion = MQTTVERSION_3_1_1;
+  connecting.onSuccess = succeeded;
+  connecting.context = &changes;
+  EXPECT(MQTTAsync_create(&client, uri, "deaf", MQTTCLIENT_PERSISTENCE_NONE, NULL), 0);
+  EXPECT(MQTTAsync_setCallbacks(client, &changes, connection_lost, arrived, NULL), 0);
+  EXPECT(MQTTAsync_connect(client, &connecting), 0);
+  TRUE_(wait_(&changes, &changes.delivered, 1));
+  /* More than all buffers between two sockets. */
+  for (int i = 0; i < 32; ++i)
+    EXPECT(MQTTAsync_send(client, "t", sizeof payload, payload, 0, 0, NULL), 0);
+  sem_post(&enough);
+  TRUE_(wait_(&changes, &changes.lost, 1));
+  pthread_join(server, NULL);
+  close(listener);
+  ternmq_statistics_data data = statistics(client);
+  TRUE_(data.bytes_unsent > 0);
+  TRUE_(data.bytes_unsent + data.bytes_sent > 32 * sizeof payload);
+  MQTTAsync_destroy(&client);
+}
+
 int main(int argc, char* argv[])
 {
   if (argc != 4)
@@ -121,5 +189,6 @@ int main(int argc, char* argv[])
   again_and_again(argv[2], 0);
   a_request_without_an_answer(argv[1]);
   a_small_server(argv[3]);
+  a_server_that_does_not_read();
   return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -94,6 +94,9 @@ static void failed(void* context, MQTTAsync_failureData* data)
   counted(context, &((struct changes*)context)->arrived);
 }
 
+/* What the options of a connect name beside. */
+static const char* trust_store;
+
 /* Whether a connection can be made, and ended. */
 static int connects(int async, void* handle, int verify)
 {
@@ -104,6 +107,7 @@ static int connects(int async, void* handle, int verify)
     MQTTAsync_connectOptions options = MQTTAsync_connectOptions_initializer;
     MQTTAsync_disconnectOptions ending = MQTTAsync_disconnectOptions_initializer;
     ssl.verify = verify;
+    ssl.trustStore = trust_store;
     options.ssl = &ssl;
     options.MQTTVersion = MQTTVERSION_3_1_1;
     options.onSuccess = ending.onSuccess = succeeded;
@@ -119,6 +123,7 @@ static int connects(int async, void* handle, int verify)
   MQTTClient_SSLOptions ssl = MQTTClient_SSLOptions_initializer;
   MQTTClient_connectOptions options = MQTTClient_connectOptions_initializer;
   ssl.verify = verify;
+  ssl.trustStore = trust_store;
   options.ssl = &ssl;
   options.MQTTVersion = MQTTVERSION_3_1_1;
   return MQTTClient_connect(handle, &options) == 0 && MQTTClient_disconnect(handle, 0) == 0;
@@ -130,6 +135,13 @@ static void right_ones(int async, const char* uri)
   EXPECT(connects(async, handle, 1), 0);
   EXPECT(set(handle, given("ca.pem", "me.pem", "me.key", NULL)), 0);
   EXPECT(connects(async, handle, 1), 1);
+  /* In the place of the file, which would do. */
+  char path[512];
+  snprintf(path, sizeof path, "%s/ca.pem", folder);
+  trust_store = path;
+  EXPECT(set(handle, given("other.pem", "me.pem", "me.key", NULL)), 0);
+  EXPECT(connects(async, handle, 1), 0);
+  trust_store = NULL;
   /* Chain and key in one. */
   EXPECT(set(handle, given("ca.pem", "both.pem", NULL, NULL)), 0);
   EXPECT(connects(async, handle, 1), 1);
