@@ -108,6 +108,26 @@ static void subscriptions(int is_async)
   }
 }
 
+/* NULL ends it while the connection is being made again: one that is lost later is back, and it is not. */
+static void no_more(int is_async)
+{
+  struct changes one = CHANGES_INITIALIZER, two = CHANGES_INITIALIZER;
+  ternmq_reconnect_options options = quick(&one);
+  options.min_retry_ms = options.max_retry_ms = 300;
+  void* first = subscribed(is_async, "first", &options);
+  options.context = &two;
+  void* second = subscribed(is_async, "second", &options);
+  EXPECT(ternmq_broker_kick(broker, "first", 0), 0);
+  EXPECT(await_change(&one, TERNMQ_CONNECTION_LOST).retry_ms, 300);
+  EXPECT(ternmq_set_reconnect(first, NULL), 0);
+  EXPECT(ternmq_broker_kick(broker, "second", 0), 0);
+  EXPECT(await_change(&two, TERNMQ_CONNECTION_BACK).change, TERNMQ_CONNECTION_BACK);
+  EXPECT(is_async ? MQTTAsync_isConnected(first) : MQTTClient_isConnected(first), 0);
+  EXPECT(statistics(first).connects, 1);
+  destroy(is_async, first);
+  destroy(is_async, second);
+}
+
 static void bytes_that_wait(void)
 {
   static char payload[1000];
@@ -186,6 +206,8 @@ int main(void)
   snprintf(uri, sizeof uri, "tcp://127.0.0.1:%d", ternmq_broker_port(broker));
   subscriptions(0);
   subscriptions(1);
+  no_more(0);
+  no_more(1);
   bytes_that_wait();
   waits();
   comes_back_after_a_takeover();

@@ -26,6 +26,11 @@ fn who_polls_late_holds_the_server_back_and_loses_nothing() {
     check("beyond_flood", &[]);
 }
 
+#[test]
+fn who_polls_is_told_of_connections_that_are_made_again() {
+    check("beyond_again", &["-g", "-fsanitize=address"]);
+}
+
 /// The address sanitizer sees what is released twice, used afterwards, or not at all.
 #[test]
 fn nothing_is_leaked_or_used_after_it_was_released() {
