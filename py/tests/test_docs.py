@@ -70,6 +70,7 @@ class Reader:
     def tries(self, block: Block) -> None:
         text = block.text.replace("//localhost", f"//127.0.0.1:{self.broker.port}")
         text = text.replace('"localhost", 1883', f'"127.0.0.1", {self.broker.port}')
+        text = text.replace('hostname="localhost"', f'hostname="127.0.0.1", port={self.broker.port}')
         if block.language == "python" and block.title:
             (self.folder / block.title).write_text(text)
             if block.title.startswith("test_"):

@@ -2,6 +2,7 @@
 
 import gc
 import json
+import logging
 import os
 import select
 import socket
@@ -335,6 +336,55 @@ def test_a_slow_callback_does_not_keep_the_server_waiting(broker: ternmq.Broker)
     assert "disconnect" not in watch.told
     client.disconnect()
     client.loop_stop()
+
+
+def test_each_message_is_told_to_on_log_and_to_a_logger_that_wants_it(
+    broker: ternmq.Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    def packets(lines: list[str]) -> list[str]:
+        return [" ".join(line.split()[:2]) for line in lines if "PUBLISH" in line]
+
+    both = ["Sending PUBLISH", "Received PUBLISH"]
+    client = mqtt.Client(V2)
+    lines: list[str] = []
+    client.on_log = lambda c, u, level, text: lines.append(text)
+    round_trip(client, "127.0.0.1", broker.port)
+    assert packets(lines) == both
+
+    client = mqtt.Client(V2)
+    client.enable_logger()
+    for level, wanted in ((logging.INFO, []), (logging.DEBUG, both)):
+        caplog.clear()
+        with caplog.at_level(level, "ternmq.paho.client"):
+            round_trip(client, "127.0.0.1", broker.port)
+        assert packets(caplog.messages) == wanted
+
+
+@pytest.mark.parametrize("logs", [False, True])
+def test_what_on_message_raises_is_logged_and_suppressed_if_that_is_asked_for(
+    broker: ternmq.Broker, caplog: pytest.LogCaptureFixture, logs: bool
+) -> None:
+    client = mqtt.Client(V2)
+    watch = Watch(client)
+    client.suppress_exceptions = True
+    if logs:
+        client.enable_logger()
+
+    def on_message(client: mqtt.Client, userdata: Any, message: mqtt.MQTTMessage) -> None:
+        watch.note("message", message)
+        raise ValueError("a bug of the program")
+
+    client.on_message = on_message
+    client.connect("127.0.0.1", broker.port)
+    client.loop_start()
+    client.subscribe("a")
+    watch.has("subscribe")
+    broker.publish("a", b"1")
+    broker.publish("a", b"2")
+    watch.has("message", 2)
+    client.disconnect()
+    client.loop_stop()
+    assert caplog.messages.count("on_message has raised") == (2 if logs else 0)
 
 
 def test_attributes_that_programs_assign(broker: ternmq.Broker) -> None:

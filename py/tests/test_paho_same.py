@@ -1,5 +1,5 @@
 """The same programs with paho-mqtt and with ternmq.paho: what they see is the same, but for what is
-listed here and in the README with its reason."""
+listed here and in `py/docs/coming-from.md` with its reason."""
 
 import json
 import subprocess

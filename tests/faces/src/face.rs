@@ -10,12 +10,13 @@ use std::process::Command;
 use std::time::SystemTime;
 
 /// The faces in the order of the report.
-pub const FACES: [&str; 5] = [
+pub const FACES: [&str; 6] = [
     "rust",
     "c-sync",
     "c-async",
     "python-blocking",
     "python-asyncio",
+    "python-paho",
 ];
 
 /// Clients of other makers behind the same shims: they play the stories against our broker, and none
@@ -53,9 +54,10 @@ impl Face {
             "c-async" => (compile_c(&shims.join("c"), "async", Library::Ours)?, vec![]),
             "paho-c-sync" => (compile_c(&shims.join("c"), "sync", Library::Paho)?, vec![]),
             "paho-c-async" => (compile_c(&shims.join("c"), "async", Library::Paho)?, vec![]),
-            "python-blocking" => python(&shims.join("python/blocking_shim.py"))?,
-            "paho-python" => python(&shims.join("python/paho_shim.py"))?,
-            "python-asyncio" => python(&shims.join("python/asyncio_shim.py"))?,
+            "python-blocking" => python(&shims.join("python/blocking_shim.py"), &[])?,
+            "python-asyncio" => python(&shims.join("python/asyncio_shim.py"), &[])?,
+            "python-paho" => python(&shims.join("python/paho_shim.py"), &["--ternmq"])?,
+            "paho-python" => python(&shims.join("python/paho_shim.py"), &[])?,
             _ => return Err(format!("there is no face {name}")),
         };
         Ok(Self {
@@ -81,12 +83,14 @@ pub fn python_with_wheel() -> PathBuf {
     )
 }
 
-fn python(script: &Path) -> Result<(PathBuf, Vec<String>), String> {
+fn python(script: &Path, options: &[&str]) -> Result<(PathBuf, Vec<String>), String> {
     let python = python_with_wheel();
     if !python.exists() {
         return Err(format!("no {}: run `make wheel` first", python.display()));
     }
-    Ok((python, vec![script.to_string_lossy().into_owned()]))
+    let mut arguments = vec![script.to_string_lossy().into_owned()];
+    arguments.extend(options.iter().map(ToString::to_string));
+    Ok((python, arguments))
 }
 
 /// Which library a C shim is built against.

@@ -15,6 +15,8 @@ PROPERTIES = {
     "session_expiry": ("SessionExpiryInterval", lambda v: int(v, 0)),
     "assigned_client_id": ("AssignedClientIdentifier", bytes.decode),
     "receive_maximum": ("ReceiveMaximum", lambda v: int(v, 0)),
+    "topic_alias_maximum": ("TopicAliasMaximum", lambda v: int(v, 0)),
+    "maximum_packet_size": ("MaximumPacketSize", lambda v: int(v, 0)),
     "topic_alias": ("TopicAlias", lambda v: int(v, 0)),
     "will_delay": ("WillDelayInterval", lambda v: int(v, 0)),
     "user": ("UserProperty", lambda v: tuple(v.decode().partition(":")[::2])),

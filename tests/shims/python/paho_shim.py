@@ -1,7 +1,14 @@
-"""The shim of paho-mqtt, a client of another make; tests/shims/README.md describes the lines."""
+"""The shim of paho-mqtt, a client of another make, and with `--ternmq` of `ternmq.paho` in its place;
+tests/shims/README.md describes the lines."""
 
 import queue
 import sys
+
+if "--ternmq" in sys.argv[1:]:
+    # Before the first import of paho, also of those in `paho_fields`.
+    import ternmq.paho
+
+    ternmq.paho.install()
 
 import paho.mqtt.client as mqtt
 from line import Line, answer
@@ -18,6 +25,7 @@ class Shim:
     def __init__(self) -> None:
         self.client: mqtt.Client | None = None
         self.version = 4
+        # What came of connecting: what CONNACK has, or None for an end without one.
         self.connects: queue.Queue = queue.Queue(10)
         self.answers: queue.Queue = queue.Queue(10)
         self.losses: queue.Queue = queue.Queue(10)
@@ -48,13 +56,13 @@ class Shim:
             reconnect_on_failure=False,
         )
         client.on_connect = lambda c, u, flags, code, p: self.connects.put((flags, code, p))
-        client.on_disconnect = lambda c, u, flags, code, p: self.losses.put(code)
+        client.on_disconnect = lambda c, u, flags, code, p: self.lost(code)
         client.on_message = lambda c, u, message: self.inbox.put(message)
         client.on_subscribe = lambda c, u, mid, codes, p: self.answers.put(codes)
         client.on_unsubscribe = lambda c, u, mid, codes, p: self.answers.put(codes)
         client.on_publish = lambda c, u, mid, code, p: self.reasons.__setitem__(mid, code)
         if line.raw("username") is not None:
-            client.username_pw_set(line.text("username"), line.text("password"))
+            client.username_pw_set(line.text("username"), line.raw("password"))
         if line.raw("will_topic") is not None:
             client.will_set(
                 line.text("will_topic"),
@@ -72,12 +80,33 @@ class Shim:
         client.connect(
             line.text("host"), line.number("port"), line.number("keep_alive", 60), **options
         )
-        client.loop_start()
-        flags, code, received = self.connects.get(timeout=PATIENCE)
+        return self.connected()
+
+    def do_reconnects(self, line: Line) -> str:
+        self.client.loop_stop()
+        self.connects = queue.Queue(10)
+        self.client.reconnect()
+        return self.connected()
+
+    def connected(self) -> str:
+        self.client.loop_start()
+        connack = self.connects.get(timeout=PATIENCE)
+        if connack is None:
+            return answer("failed", ("reason", self.losses.get(timeout=PATIENCE).value))
+        flags, code, received = connack
         if code.is_failure:
-            return answer("refused", ("reason", code.value))
+            return answer("refused", ("reason", self.on_the_wire(code.value)))
         fields = property_fields(received) if self.version == 5 else []
         return answer("ok", ("session_present", int(flags.session_present)), *fields)
+
+    def lost(self, code: mqtt.ReasonCode) -> None:
+        self.losses.put(code)
+        self.connects.put(None)
+
+    def on_the_wire(self, code: int) -> int:
+        """The number that CONNACK had: callbacks get the codes of MQTT 5 for all versions."""
+        old = {0x84: 1, 0x85: 2, 0x88: 3, 0x86: 4, 0x87: 5}
+        return code if self.version == 5 else old.get(code, code)
 
     def do_subscribes(self, line: Line) -> str:
         filters = [(f["filter"], self.options(f)) for f in line.filters()]

@@ -3,8 +3,8 @@
 `import ternmq.paho.client as mqtt` runs a program that was written for `import paho.mqtt.client as
 mqtt`. `install()` puts this package in the place of `paho` in a running interpreter, and
 `python -m ternmq.paho.shadow DIR` writes a folder that does so for whoever has it in PYTHONPATH. The
-names, signatures and manners are those of paho-mqtt 2.2.0; the differences are listed in the package's
-README.
+names, signatures and manners are those of paho-mqtt 2.2.0; the differences are listed in the manual,
+`py/docs/coming-from.md`.
 """
 
 import sys

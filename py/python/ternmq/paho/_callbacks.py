@@ -1,5 +1,6 @@
 """The callbacks of a client, and how what happened reaches them."""
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar, cast
@@ -233,15 +234,24 @@ class Callbacks(Settings):
         if self._logger is not None:
             self._logger.log(LOGGING_LEVEL[level], fmt, *args)
 
+    def _traces(self) -> bool:
+        """Whether anybody wants to hear of each message."""
+        logger = self._logger
+        return self.on_log is not None or (logger is not None and logger.isEnabledFor(logging.DEBUG))
+
     def _run(self, name: str, callback: Callable[..., Any], *args: Any) -> None:
         """Calls it; what it raises is logged, and goes on unless `suppress_exceptions` is set."""
         try:
             callback(self, self._userdata, *args)
         except Exception as error:
-            if self._logger is not None:
-                self._logger.error("%s has raised", name, exc_info=error)
-            if not self.suppress_exceptions:
+            if not self._endures(name, error):
                 raise
+
+    def _endures(self, name: str, error: Exception) -> bool:
+        """Logs what a callback has raised; whether that is all that happens."""
+        if self._logger is not None:
+            self._logger.error("%s has raised", name, exc_info=error)
+        return self.suppress_exceptions
 
     def _tell(self, name: str, *args: Any) -> None:
         callback = getattr(self, name)
@@ -262,19 +272,22 @@ class Callbacks(Settings):
         session.dispatching(True)
         place = start
         pause = time.monotonic() + _PAUSE
+        traces = self._traces()
         try:
             for place in range(start, len(items)):
                 item = items[place]
                 if type(item) is MQTTMessage:
-                    if self._has_filters or self._logger is not None:
-                        self._handle_on_message(item)
-                    else:
+                    if traces:
+                        self._trace_message(item)
+                    if not (self._has_filters and self._run_filtered(item)):
                         on_message = self.on_message
                         if on_message is not None:
-                            if self.suppress_exceptions:
-                                self._run("on_message", on_message, item)
-                            else:
+                            # `_run` in place: a call less for each message.
+                            try:
                                 on_message(self, self._userdata, item)
+                            except Exception as error:
+                                if not self._endures("on_message", error):
+                                    raise
                     if time.monotonic() > pause:
                         session.handled(place + 1)
                         self._breathe()
@@ -314,20 +327,19 @@ class Callbacks(Settings):
         elif kind == ev.CONNECTED:
             self._connected(event[1], event[2], event[4])
 
-    def _handle_on_message(self, message: MQTTMessage) -> None:
-        if self._logger is not None or self.on_log is not None:
-            self._easy_log(
-                LogLevel.MQTT_LOG_DEBUG,
-                "Received PUBLISH (d%d, q%d, r%d, m%d) %r (%d bytes)",
-                message.dup, message.qos, message.retain, message.mid, message.topic, len(message.payload),
-            )
-        found = self._callbacks_for(message.topic) if self._has_filters else []
+    def _trace_message(self, message: MQTTMessage) -> None:
+        self._easy_log(
+            LogLevel.MQTT_LOG_DEBUG,
+            "Received PUBLISH (d%d, q%d, r%d, m%d) %r (%d bytes)",
+            message.dup, message.qos, message.retain, message.mid, message.topic, len(message.payload),
+        )
+
+    def _run_filtered(self, message: MQTTMessage) -> bool:
+        """Calls the callbacks for filters that match; whether there are any."""
+        found = self._callbacks_for(message.topic)
         for callback in found:
             self._run("a callback for a topic filter", callback, message)
-        if not found:
-            on_message = self.on_message
-            if on_message is not None:
-                self._run("on_message", on_message, message)
+        return bool(found)
 
     def _callbacks_for(self, topic: str) -> list[Any]:
         matching = self._matching

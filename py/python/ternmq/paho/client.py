@@ -236,7 +236,7 @@ def _force_bytes(s: str | bytes | bytearray) -> bytes | bytearray:
 
 
 class Client(Loop):
-    """A client, and its session. See the package's README for what differs from paho-mqtt.
+    """A client, and its session. The manual says what differs from paho-mqtt.
 
     `client_id`: "" has the server assign one (MQTT 3.1: one is made up). `clean_session`: MQTT 3 only,
     True by default. `userdata`: what callbacks get as their second argument. `reconnect_on_failure`:
@@ -413,7 +413,7 @@ class Client(Loop):
         if qos < 0 or qos > 2:
             raise ValueError("Invalid QoS level.")
         info = self._session.publish(topic, payload, qos, bool(retain), native)
-        if self._logger is not None or self.on_log is not None:
+        if self._traces():
             self._easy_log(MQTT_LOG_DEBUG, "Sending PUBLISH (q%d, r%d, m%d) %r", qos, retain, info.mid, topic)
         if self._sock is not None:
             self._output()
