@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyTuple};
 use ternmq_client::blocking::block_until;
@@ -19,6 +19,7 @@ use crate::bytes::Payload;
 use crate::errors;
 use crate::gil;
 use crate::message::qos_of;
+use crate::number::in_range;
 use crate::options::{SessionOptions, keeps_session, needs_v5, retain_handling_of, store_of};
 use crate::properties::{self, PublishProperties};
 use crate::reach::Reach;
@@ -176,14 +177,14 @@ impl BlockingClient {
         py: Python<'py>,
         topic: &str,
         payload: Payload<'_>,
-        qos: u8,
+        #[pyo3(from_py_with = in_range)] qos: u8,
         retain: bool,
-        expiry: Option<u32>,
+        #[pyo3(from_py_with = in_range)] expiry: Option<u32>,
         content_type: Option<&str>,
         response_topic: Option<&str>,
         correlation_data: Option<&[u8]>,
         user: Option<Bound<'_, PyAny>>,
-        payload_format: Option<u8>,
+        #[pyo3(from_py_with = in_range)] payload_format: Option<u8>,
         timeout: Option<f64>,
     ) -> PyResult<Option<Answer<'py>>> {
         let properties = PublishProperties {
@@ -226,14 +227,14 @@ impl BlockingClient {
         py: Python<'_>,
         topic: &str,
         payload: Payload<'_>,
-        qos: u8,
+        #[pyo3(from_py_with = in_range)] qos: u8,
         retain: bool,
-        expiry: Option<u32>,
+        #[pyo3(from_py_with = in_range)] expiry: Option<u32>,
         content_type: Option<&str>,
         response_topic: Option<&str>,
         correlation_data: Option<&[u8]>,
         user: Option<Bound<'_, PyAny>>,
-        payload_format: Option<u8>,
+        #[pyo3(from_py_with = in_range)] payload_format: Option<u8>,
     ) -> PyResult<BlockingToken> {
         let properties = PublishProperties {
             expiry,
@@ -262,11 +263,11 @@ impl BlockingClient {
         &self,
         py: Python<'_>,
         filter: &str,
-        qos: u8,
+        #[pyo3(from_py_with = in_range)] qos: u8,
         no_local: bool,
         retain_as_published: bool,
-        retain_handling: u8,
-        queue: usize,
+        #[pyo3(from_py_with = in_range)] retain_handling: u8,
+        #[pyo3(from_py_with = in_range)] queue: usize,
         manual: bool,
         timeout: Option<f64>,
     ) -> PyResult<Option<BlockingSubscription>> {
@@ -297,7 +298,7 @@ impl BlockingClient {
     fn disconnect(
         &self,
         py: Python<'_>,
-        reason: u8,
+        #[pyo3(from_py_with = in_range)] reason: u8,
         properties: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
         let properties = match properties {
@@ -473,7 +474,7 @@ fn publish_error(py: Python<'_>, client: &Client, error: &PublishError) -> PyErr
             let unknown = || errors::raise(py, "ConnectionLostError", "the client is closed");
             ended(py, client).unwrap_or_else(unknown)
         }
-        PublishError::Invalid(error) => PyValueError::new_err(error.to_string()),
+        PublishError::Invalid(error) => errors::not_a_message(*error),
         PublishError::NotTaken(refused) => errors::publish_refused(py, *refused),
         PublishError::Rejected { reason, properties } => {
             let text = "the server refuses the message";

@@ -12,6 +12,7 @@ use crate::blocking::{ended, lock};
 use crate::errors;
 use crate::gil;
 use crate::message::{Message, Recipient};
+use crate::number::in_range;
 use crate::session::check_acknowledgement;
 use crate::wait::{in_slices, seconds, wait};
 
@@ -53,7 +54,7 @@ impl BlockingSubscription {
     /// list when none will come. What this thread has got before is acknowledged.
     fn take<'py>(
         slf: &Bound<'py, Self>,
-        most: usize,
+        #[pyo3(from_py_with = in_range)] most: usize,
         timeout: Option<f64>,
     ) -> PyResult<Option<Bound<'py, PyList>>> {
         let (this, py) = (slf.get(), slf.py());

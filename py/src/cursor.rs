@@ -8,6 +8,7 @@ use ternmq_protocol::client::Incoming;
 
 use crate::inbox::Reader;
 use crate::message::{Message, Recipient};
+use crate::number::in_range;
 use crate::routes::Key;
 use crate::session::Session;
 
@@ -43,7 +44,11 @@ impl Cursor {
     }
 
     /// Up to `most` messages, as many as wait.
-    fn take<'py>(&self, py: Python<'py>, most: usize) -> PyResult<Bound<'py, PyList>> {
+    fn take<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = in_range)] most: usize,
+    ) -> PyResult<Bound<'py, PyList>> {
         let (messages, manual) = Session::edit(self.session.bind(py), |session| {
             session.finish(self.key, &self.reader);
             let next = || session.pop(self.key, &self.reader);

@@ -2,12 +2,13 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::IntoPyDict;
 use ternmq_client::{ConnectError, SubscribeError};
-use ternmq_protocol::ReasonCode;
 use ternmq_protocol::client::{PublishRefused, RequestRefused};
 use ternmq_protocol::codec::PropertiesBuf;
+use ternmq_protocol::{EncodeError, ReasonCode};
 
 /// ForkError in a process other than that which made something: the threads are missing there, and
 /// whoever waited for them would wait for ever.
@@ -84,9 +85,7 @@ pub(crate) fn connect_error(py: Python<'_>, error: &ConnectError) -> PyErr {
             raise_with(py, "ConnectError", text, *reason, properties)
         }
         ConnectError::Timeout => raise(py, "ConnectTimeoutError", error),
-        ConnectError::Options(_) | ConnectError::Uri(_) => {
-            pyo3::exceptions::PyValueError::new_err(error.to_string())
-        }
+        ConnectError::Options(_) | ConnectError::Uri(_) => PyValueError::new_err(error.to_string()),
         _ => raise(py, "ConnectError", error),
     }
 }
@@ -97,13 +96,22 @@ pub(crate) fn subscribe_error(py: Python<'_>, error: &SubscribeError) -> PyErr {
             let text = "the server refuses the subscription";
             raise_with(py, "SubscribeError", text, *reason, properties)
         }
-        SubscribeError::Filter(_) => pyo3::exceptions::PyValueError::new_err(error.to_string()),
+        SubscribeError::Filter(_) => PyValueError::new_err(format!("filter: {error}")),
         SubscribeError::NotSent(refused) => request_refused(py, refused),
         SubscribeError::Timeout => raise(py, "MqttTimeoutError", error),
         SubscribeError::Dropped(_) | SubscribeError::Closed => {
             raise(py, "ConnectionLostError", error)
         }
     }
+}
+
+/// What is wrong with the arguments of a message whose properties were found to be right.
+pub(crate) fn not_a_message(error: EncodeError) -> PyErr {
+    let argument = match error {
+        EncodeError::PacketTooLarge => "payload",
+        _ => "topic",
+    };
+    PyValueError::new_err(format!("{argument}: {error}"))
 }
 
 pub(crate) fn publish_refused(py: Python<'_>, refused: PublishRefused) -> PyErr {
@@ -121,7 +129,7 @@ pub(crate) fn request_refused(py: Python<'_>, refused: &RequestRefused) -> PyErr
         RequestRefused::NoPacketId => "QueueFullError",
         RequestRefused::NotSupported(_) => "SubscribeError",
         RequestRefused::Encode(error) => {
-            return pyo3::exceptions::PyValueError::new_err(error.to_string());
+            return PyValueError::new_err(format!("filter: {error}"));
         }
     };
     raise(py, class, refused)

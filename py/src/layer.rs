@@ -14,6 +14,13 @@ use ternmq_transport::{Endpoint, Proxy, Stream, pipe};
 /// What a WebSocket is opened with: authority, path, whether TLS is below, header lines.
 pub(crate) type Opening = (String, String, bool, Vec<(String, String)>);
 
+/// ValueError for header lines with which no WebSocket can be opened.
+#[pyfunction]
+pub(crate) fn check_opening(opening: Opening) -> PyResult<()> {
+    let opened = WebSocket::new(opening).map(drop);
+    opened.map_err(|error| PyValueError::new_err(format!("headers: {error}")))
+}
+
 /// Bytes that are taken out of a layer at a time.
 const CHUNK: usize = 16 << 10;
 

@@ -16,6 +16,7 @@ mod gil;
 mod inbox;
 mod layer;
 mod message;
+mod number;
 mod options;
 mod paho;
 mod properties;
@@ -54,11 +55,11 @@ mod _ternmq {
     #[pymodule_export]
     use super::errors::{forked, reason_code_name};
     #[pymodule_export]
-    use super::layer::Tunnel;
+    use super::layer::{Tunnel, check_opening};
     #[pymodule_export]
     use super::message::{Message, Will};
     #[pymodule_export]
-    use super::options::parse_url;
+    use super::options::{check_options, parse_url};
     #[pymodule_export]
     use super::paho::{MessageInfo, PahoMessage, PahoSession};
     #[pymodule_export]

@@ -14,6 +14,7 @@ use ternmq_protocol::{Message as Shared, ReasonCode};
 use crate::blocking_subscription::BlockingSubscription;
 use crate::bytes::Payload;
 use crate::clock;
+use crate::number::in_range;
 use crate::properties::{self, PublishProperties};
 use crate::routes::Key;
 use crate::session::Session;
@@ -185,7 +186,11 @@ impl Message {
     /// the message was not accepted. False when nothing waits for it any more: it has QoS 0, was
     /// acknowledged before, or comes again because its connection has ended.
     #[pyo3(signature = (reason_code=0))]
-    fn ack(&self, py: Python<'_>, reason_code: u8) -> PyResult<bool> {
+    fn ack(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = in_range)] reason_code: u8,
+    ) -> PyResult<bool> {
         let Some(receipt) = &self.receipt else {
             let text = "the subscription acknowledges by itself; subscribe with ack=\"manual\"";
             return Err(PyRuntimeError::new_err(text));
@@ -259,17 +264,18 @@ impl Will {
     fn new(
         topic: String,
         payload: Payload<'_>,
-        qos: u8,
+        #[pyo3(from_py_with = in_range)] qos: u8,
         retain: bool,
-        delay: u32,
-        expiry: Option<u32>,
+        #[pyo3(from_py_with = in_range)] delay: u32,
+        #[pyo3(from_py_with = in_range)] expiry: Option<u32>,
         content_type: Option<&str>,
         response_topic: Option<&str>,
         correlation_data: Option<&[u8]>,
         user: Option<Bound<'_, PyAny>>,
-        payload_format: Option<u8>,
+        #[pyo3(from_py_with = in_range)] payload_format: Option<u8>,
     ) -> PyResult<Self> {
-        TopicName::parse(&topic, usize::MAX).map_err(|e| PyValueError::new_err(e.to_string()))?;
+        TopicName::parse(&topic, usize::MAX)
+            .map_err(|e| PyValueError::new_err(format!("topic: {e}")))?;
         let publish = PublishProperties {
             expiry,
             content_type,

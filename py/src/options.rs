@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use ternmq_client::FileOutbox;
 use ternmq_protocol::ProtocolVersion;
-use ternmq_protocol::client::{Acknowledge, Options, Stored};
+use ternmq_protocol::client::{Acknowledge, ClientSession, Options, Stored};
 use ternmq_protocol::codec::{Place, PropertyId, RetainHandling, Value};
 use ternmq_transport::Endpoint;
 
@@ -57,6 +57,29 @@ impl<'py> SessionOptions<'py> {
     }
 
     /// # Errors
+    /// A value out of range that its type does not keep out; the message names the option.
+    fn check(&self) -> PyResult<()> {
+        named("client_id", Some(&self.client_id))?;
+        named("username", self.username.as_deref())?;
+        if self
+            .password
+            .as_ref()
+            .is_some_and(|p| p.as_slice().len() > usize::from(u16::MAX))
+        {
+            return Err(PyValueError::new_err("password: longer than 65535 bytes"));
+        }
+        for (name, least) in [("queue", self.queue), ("inflight", self.inflight.into())] {
+            if least == 0 {
+                return Err(PyValueError::new_err(format!("{name} must be at least 1")));
+            }
+        }
+        if self.max_packet_size == 0 {
+            return Err(PyValueError::new_err("max_packet_size must be at least 1"));
+        }
+        Ok(())
+    }
+
+    /// # Errors
     /// A value that no CONNECT can carry, or that MQTT 3 has no place for.
     pub(crate) fn build(self) -> PyResult<Options> {
         let version = match self.version {
@@ -65,6 +88,7 @@ impl<'py> SessionOptions<'py> {
             5 => ProtocolVersion::V5_0,
             _ => return Err(PyValueError::new_err("version must be 3, 4 or 5")),
         };
+        self.check()?;
         let mut connect = match &self.properties {
             Some(mapping) => properties::from_mapping(mapping, Place::Connect)?,
             None => Default::default(),
@@ -126,6 +150,20 @@ impl<'py> SessionOptions<'py> {
     }
 }
 
+/// ValueError for what is no string of MQTT; the message names the option.
+fn named(name: &str, text: Option<&str>) -> PyResult<()> {
+    let text = text.unwrap_or_default();
+    if text.len() > usize::from(u16::MAX) {
+        return Err(PyValueError::new_err(format!(
+            "{name}: longer than 65535 bytes"
+        )));
+    }
+    match text.contains('\0') {
+        true => Err(PyValueError::new_err(format!("{name}: U+0000 in a string"))),
+        false => Ok(()),
+    }
+}
+
 /// Whether the session is meant to go on after the connection.
 pub(crate) fn keeps_session(options: &Options) -> bool {
     match options.version.is_v5() {
@@ -155,6 +193,14 @@ pub(crate) fn needs_v5(asked: bool, what: &str) -> PyResult<()> {
         ))),
         false => Ok(()),
     }
+}
+
+/// Raises what a session with these options would, which makes itself later.
+#[pyfunction]
+pub(crate) fn check_options(options: &Bound<'_, PyDict>) -> PyResult<()> {
+    let options = SessionOptions::of(options)?.build()?;
+    let session = ClientSession::new(options).map_err(|e| PyValueError::new_err(e.to_string()));
+    session.map(drop)
 }
 
 /// The file that the session is kept in, and what it held; nothing when the options name none.

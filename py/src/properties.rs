@@ -85,10 +85,12 @@ pub(crate) fn from_mapping(mapping: &Bound<'_, PyDict>, place: Place) -> PyResul
     for (key, value) in mapping {
         let key = key
             .cast::<PyString>()
-            .map_err(|_| PyTypeError::new_err("property names are str"))?;
+            .map_err(|_| PyTypeError::new_err("properties: their names are str"))?;
         let name = key.to_str()?;
         let Some(id) = NAMES.id.get(name) else {
-            return Err(PyValueError::new_err(format!("no such property: {name}")));
+            return Err(PyValueError::new_err(format!(
+                "properties: there is no {name}"
+            )));
         };
         push_object(&mut buf, *id, &value)?;
     }
@@ -163,9 +165,10 @@ fn push_pairs(buf: &mut PropertiesBuf, pairs: &Bound<'_, PyAny>) -> PyResult<()>
         Ok(dict) => dict.items().into_any(),
         Err(_) => pairs.clone(),
     };
-    for pair in items.try_iter()? {
-        let pair = pair?;
-        let (name, value): (Bound<'_, PyString>, Bound<'_, PyString>) = pair.extract()?;
+    let wrong = |_: PyErr| PyTypeError::new_err("user properties are pairs of str");
+    for pair in items.try_iter().map_err(wrong)? {
+        let (name, value): (Bound<'_, PyString>, Bound<'_, PyString>) =
+            pair?.extract().map_err(wrong)?;
         push(
             buf,
             PropertyId::UserProperty,

@@ -23,6 +23,7 @@ use crate::events;
 use crate::inbox::{Item, Reader};
 use crate::layer::{Opening, WebSocket};
 use crate::message::qos_of;
+use crate::number::in_range;
 use crate::options::{SessionOptions, keeps_session, needs_v5, retain_handling_of, store_of};
 use crate::properties::{self, PublishProperties};
 use crate::routes::Key;
@@ -237,14 +238,14 @@ impl Session {
         slf: &Bound<'_, Self>,
         topic: &str,
         payload: Payload<'_>,
-        qos: u8,
+        #[pyo3(from_py_with = in_range)] qos: u8,
         retain: bool,
-        expiry: Option<u32>,
+        #[pyo3(from_py_with = in_range)] expiry: Option<u32>,
         content_type: Option<&str>,
         response_topic: Option<&str>,
         correlation_data: Option<&[u8]>,
         user: Option<Bound<'_, PyAny>>,
-        payload_format: Option<u8>,
+        #[pyo3(from_py_with = in_range)] payload_format: Option<u8>,
     ) -> PyResult<i32> {
         let publish = PublishProperties {
             expiry,
@@ -264,7 +265,7 @@ impl Session {
             properties.get(),
             now,
         )
-        .map_err(|e| PyValueError::new_err(e.to_string()))?;
+        .map_err(errors::not_a_message)?;
         Self::edit(slf, |session| {
             needs_v5(
                 !session.version.is_v5() && !properties.is_empty(),
@@ -285,14 +286,14 @@ impl Session {
         &mut self,
         key: Key,
         filters: Vec<String>,
-        identifier: Option<u32>,
-        limit: usize,
+        #[pyo3(from_py_with = in_range)] identifier: Option<u32>,
+        #[pyo3(from_py_with = in_range)] limit: usize,
         manual: bool,
     ) -> PyResult<()> {
         let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
         for filter in &filters {
             let valid = TopicFilter::parse(filter, usize::MAX).and_then(SharedFilter::parse);
-            valid.map_err(|error| PyValueError::new_err(format!("{filter:?}: {error}")))?;
+            valid.map_err(|error| PyValueError::new_err(format!("filter {filter:?}: {error}")))?;
         }
         let identifier = identifier.unwrap_or(FIRST_IDENTIFIER + key);
         self.deliveries
@@ -330,8 +331,8 @@ impl Session {
         filters: Vec<(String, u8)>,
         no_local: bool,
         retain_as_published: bool,
-        retain_handling: u8,
-        identifier: Option<u32>,
+        #[pyo3(from_py_with = in_range)] retain_handling: u8,
+        #[pyo3(from_py_with = in_range)] identifier: Option<u32>,
         user: Option<Bound<'_, PyAny>>,
     ) -> PyResult<i32> {
         let retain_handling = retain_handling_of(retain_handling)?;
@@ -363,7 +364,7 @@ impl Session {
                 let number = identifier.unwrap_or(FIRST_IDENTIFIER + key);
                 let value = Value::VariableByteInteger(number);
                 let pushed = properties.push(PropertyId::SubscriptionIdentifier, value);
-                pushed.map_err(|e| PyValueError::new_err(e.to_string()))?;
+                pushed.map_err(|e| PyValueError::new_err(format!("identifier: {e}")))?;
             }
             let sent = session
                 .machine
@@ -397,7 +398,7 @@ impl Session {
     /// Sends DISCONNECT; nothing without a connection.
     fn disconnect(
         slf: &Bound<'_, Self>,
-        reason: u8,
+        #[pyo3(from_py_with = in_range)] reason: u8,
         properties: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
         let properties = match properties {

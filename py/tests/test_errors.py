@@ -252,8 +252,8 @@ async def test_shared_subscriptions_get_their_messages(peer: Peer) -> None:
         ({"client_id": 5}, TypeError, "client_id: "),
         ({"will": "x"}, TypeError, "will: "),
         ({"reconnect": True}, TypeError, "reconnect is a Backoff"),
-        ({"timeout": "5"}, TypeError, "a timeout is seconds"),
-        ({"connect_timeout": "5"}, TypeError, "a timeout is seconds"),
+        ({"timeout": "5"}, TypeError, "timeout is a number"),
+        ({"connect_timeout": "5"}, TypeError, "connect_timeout is a number"),
     ],
 )
 def test_a_wrong_option_is_named(

@@ -45,9 +45,10 @@ def hooks(
 ) -> dict[str, Any]:
     """What native code is given. `told`: the other callables by the kind of event."""
     listeners = {kind: call for kind, call in told.items() if call is not None}
-    for call in (authenticate, authorise, on_publish, *listeners.values()):
+    asked = {"authenticate": authenticate, "authorise": authorise, "on_publish": on_publish}
+    for name, call in (asked | {f"on_{kind}": call for kind, call in listeners.items()}).items():
         if call is not None and not callable(call):
-            raise TypeError(f"{call!r} can't be called")
+            raise TypeError(f"{name}: {call!r} can't be called")
     return {
         "authenticate": None if authenticate is None else _authenticating(authenticate),
         "authorise": None if authorise is None else _authorising(authorise),
@@ -59,6 +60,8 @@ def hooks(
 
 def rules(acl: Iterable[Rule]) -> list[Rule]:
     """The same as a list."""
+    if not isinstance(acl, Iterable):
+        raise TypeError(f"acl is a sequence of rules, not {type(acl).__name__}")
     all = list(acl)
     for rule in all:
         if not isinstance(rule, Rule):

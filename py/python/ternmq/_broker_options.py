@@ -4,6 +4,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import NamedTuple
 
+from ._checks import instance_of
 from ._ternmq import make_certificate
 
 __all__ = ["Certificate", "TlsFiles", "listeners_of", "throw_away"]
@@ -53,8 +54,9 @@ def listeners_of(
     if unix is not None:
         all.append((fspath(unix), 0o600))
     for name, at in ports.items():
+        argument = "port" if name == "mqtt" else f"{name.replace('mqtts', 'tls')}_port"
+        instance_of(int | None, **{argument: at})
         if at is not None and not 0 <= at <= 65_535:
-            argument = "port" if name == "mqtt" else f"{name.replace('mqtts', 'tls')}_port"
             raise ValueError(f"{argument} must be 0 to 65535, got {at}")
     if not all:
         raise ValueError("port is None, and there is no other listener")

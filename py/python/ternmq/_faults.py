@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Literal, Self
 
+from ._checks import at_least
 from ._ternmq import RunningBroker
 from .errors import MqttTimeoutError
 from .reasons import ReasonCode
@@ -123,8 +124,7 @@ class Faults:
     ) -> Fault:
         """Lets packets arrive so many milliseconds late, by the broker's clock, and what follows them not
         before them."""
-        if not ms >= 0:
-            raise ValueError(f"ms must not be negative, got {ms}")
+        at_least(0, ms=ms)
         return self._inject("delay", client, packet, nth, way, times, ms / 1000)
 
     def pause(
@@ -202,10 +202,7 @@ class Faults:
         number: float = 0,
         mask: int = 0,
     ) -> Fault:
-        if nth < 1:
-            raise ValueError(f"nth counts from 1, got {nth}")
-        if times is not None and times < 1:
-            raise ValueError(f"times must be at least 1, or None, got {times}")
+        at_least(1, nth=nth, times=1 if times is None else times)
         numbers = _numbers(packets)
         running = self._started()
         what = (harm, float(number), mask)

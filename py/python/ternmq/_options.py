@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from os import fspath
 from typing import Any
 
+from ._checks import at_least, instance_of
 from ._reach import Reach
+from ._ternmq import check_options
 from .values import Auth, Backoff
 
 Buffer = bytes | bytearray | memoryview
@@ -13,13 +15,11 @@ User = Sequence[tuple[str, str]] | Mapping[str, str]
 _VERSIONS = {3: 3, 4: 4, 5: 5, "3.1": 3, "3.1.1": 4, "5": 5, "5.0": 5}
 
 
-def check_times(reconnect: object, *timeouts: object) -> None:
+def check_times(reconnect: object, **timeouts: object) -> None:
     """Raises TypeError now, and not when the connection is lost."""
     if reconnect is not None and not isinstance(reconnect, Backoff):
         raise TypeError(f"reconnect is a Backoff or None, not {type(reconnect).__name__}")
-    for timeout in timeouts:
-        if timeout is not None and not isinstance(timeout, (int, float)):
-            raise TypeError(f"a timeout is seconds or None, not {type(timeout).__name__}")
+    at_least(0, **{name: value for name, value in timeouts.items() if value is not None})
 
 
 def is_manual(ack: str) -> bool:
@@ -33,13 +33,18 @@ def filter_pairs(
     filters: str | Sequence[str | tuple[str, int]], qos: int
 ) -> list[tuple[str, int]]:
     """Topic filters, each with its QoS."""
-    entries = [filters] if isinstance(filters, (str, bytes, int)) else filters
-    pairs = [(entry, qos) if isinstance(entry, str) else entry for entry in entries]
+    one = isinstance(filters, (str, bytes)) or not isinstance(filters, Sequence)
+    entries: Any = [filters] if one else filters
+    pairs: list[tuple[str, int]] = [(entry, qos) if isinstance(entry, str) else entry for entry in entries]
     for pair in pairs:
-        if not isinstance(pair, tuple) or len(pair) != 2:
+        if not isinstance(pair, tuple) or len(pair) != 2 or not isinstance(pair[0], str):
             raise TypeError(f"a topic filter is str, or a pair of that and a QoS, not {pair!r}")
+        if not isinstance(pair[1], int):
+            raise TypeError(f"qos is int, not {type(pair[1]).__name__}")
+        if not 0 <= pair[1] <= 2:
+            raise ValueError(f"qos must be 0, 1 or 2, not {pair[1]}")
     if not pairs:
-        raise ValueError("a subscription needs a topic filter")
+        raise ValueError("filters: a subscription needs a topic filter")
     return pairs
 
 
@@ -56,8 +61,13 @@ def session_options(reach: Reach, auth: Auth | None, **options: Any) -> dict[str
         options["username"] = reach.user
     if options["password"] is None:
         options["password"] = reach.password
+    instance_of(Mapping | None, properties=options["properties"])
     if options["properties"] is not None:
         options["properties"] = dict(options["properties"])
     if options["store"] is not None:
-        options["store"] = fspath(options["store"])
+        try:
+            options["store"] = fspath(options["store"])
+        except TypeError as error:
+            raise TypeError(f"outbox_file: {error}") from None
+    check_options(options)
     return options

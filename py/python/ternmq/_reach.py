@@ -6,7 +6,8 @@ import socket
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ._ternmq import Relay, Tunnel, parse_url
+from ._checks import instance_of
+from ._ternmq import Relay, Tunnel, check_opening, parse_url
 from .values import Tls
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Reach:
     ) -> None:
         self.user: str | None = None
         self.password: bytes | None = None
+        instance_of(str | None, url=url)
         if url is not None:
             given = {"host": host, "port": port, "transport": transport, "path": path}
             for name, value in given.items():
@@ -151,6 +153,8 @@ class Reach:
     def _check(self) -> None:
         if self.headers and not self.websocket:
             raise ValueError("headers: only WebSockets have them")
+        if opening := self.opening():
+            check_opening(opening)
         if self.proxy is not None:
             if not isinstance(self.proxy, str):
                 raise TypeError(f"proxy is str, not {type(self.proxy).__name__}")
@@ -170,6 +174,8 @@ def _headers(headers: Headers | None) -> list[tuple[str, str]]:
         return []
     # A Mapping is an Iterable, so its kind is not told apart by type checkers.
     given: Any = headers.items() if isinstance(headers, Mapping) else headers
+    if not isinstance(given, Iterable):
+        raise TypeError(f"headers are names and values, not {type(headers).__name__}")
     pairs: list[tuple[str, str]] = list(given)
     for pair in pairs:
         if not (isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(s, str) for s in pair)):

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Generator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
+from ._checks import at_least, seconds
 from ._ternmq import Cursor, Message
 from .errors import MqttError, MqttTimeoutError
 from .reasons import ReasonCode
@@ -116,8 +117,7 @@ class Subscription:
         """Reads lists of up to `most` messages: as many as there are, at least one. A list is
         acknowledged as a whole, when the next one is asked for. Half the cost of single messages.
         `timeout` as in `messages`."""
-        if most < 1:
-            raise ValueError("most must be at least 1")
+        at_least(1, most=most)
         return Batches(self, most, timeout)
 
     async def get(self, timeout: float | None = None) -> Message:
@@ -181,7 +181,7 @@ class _Reader(AsyncIterator[T], Generic[T]):
 
     def __init__(self, subscription: Subscription, timeout: float | None = None) -> None:
         self._subscription = subscription
-        self._timeout = timeout
+        self._timeout = seconds(timeout)
         self._core = subscription.core
         self._cursor = Cursor(self._core.session, subscription.key)
         self._turns = 0

@@ -6,6 +6,7 @@ from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from ._checks import at_least, seconds
 from ._core import OWN, SENT, Core
 from ._handlers import Handler, Handlers, result_of
 from ._options import Buffer, User, check_times, filter_pairs, is_manual, session_options
@@ -103,7 +104,7 @@ class Client:
         timeout: float | None = 30.0,
         connect_timeout: float | None = 30.0,
     ) -> None:
-        check_times(reconnect, timeout, connect_timeout)
+        check_times(reconnect, timeout=timeout, connect_timeout=connect_timeout)
         reach = Reach(url, host, port, transport, path, headers, proxy, tls)
         options = session_options(
             reach,
@@ -220,6 +221,8 @@ class Client:
         `codes` of the subscription tells.
         """
         pairs = filter_pairs(filters, qos)
+        if queue is not None:
+            at_least(1, queue=queue)
         key = self._next_key
         self._next_key += 1
         return Subscription(
@@ -230,7 +233,7 @@ class Client:
             queue=self._queue if queue is None else queue,
             keep=keep,
             manual=is_manual(ack),
-            timeout=self._core.timeout if timeout is OWN else timeout,
+            timeout=self._limit(timeout),
         )
 
     async def publish(
@@ -259,6 +262,8 @@ class Client:
         does not come in time: the message may still arrive. Cancelling does not take it back.
         """
         core = self._core
+        if timeout is not OWN:
+            seconds(timeout)
         while True:
             try:
                 token = self._send(
@@ -333,6 +338,7 @@ class Client:
         """
         if self._version != 5:
             raise ValueError("request: only MQTT 5 has that")
+        limit = self._limit(timeout)
         answer = asyncio.get_running_loop().create_future()
         data = self._requests.begin(answer)
 
@@ -347,7 +353,7 @@ class Client:
             return message
 
         try:
-            return await self._core.in_time(ask(), timeout)
+            return await self._core.in_time(ask(), limit)
         finally:
             self._requests.end(data)
 
@@ -393,12 +399,13 @@ class Client:
     async def authenticate(self, timeout: float | None = OWN) -> None:
         """Authenticates anew on the connection that there is, by the `Auth` of the client (MQTT 5).
         When the server does not believe it, it ends the connection."""
-        await self._core.authenticate_again(timeout)
+        await self._core.authenticate_again(self._limit(timeout))
 
     async def drain(self, timeout: float | None = OWN) -> None:
         """Waits until every message published so far is acknowledged, or, with QoS 0, taken by the
         operating system. How each fared is for its own `publish` to tell."""
-        await self._core.in_time(self._core.drained(), timeout)
+        limit = self._limit(timeout)
+        await self._core.in_time(self._core.drained(), limit)
 
     def on_state(self, callback: Callable[[State], object]) -> Callable[[], None]:
         """Has `callback` called with a State whenever the connection comes or goes. Returns a
@@ -427,6 +434,9 @@ class Client:
     def stats(self) -> dict[str, int]:
         """Counters since the client was made, among them what was dropped and why."""
         return self._core.session.stats()
+
+    def _limit(self, timeout: float | None) -> float | None:
+        return self._core.timeout if timeout is OWN else seconds(timeout)
 
     async def _open_answers(self) -> None:
         if self._answers is None:

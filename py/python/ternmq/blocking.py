@@ -11,6 +11,7 @@ from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from ._checks import at_least, seconds
 from ._follow import Follower, log
 from ._options import Buffer, User, check_times, is_manual, session_options
 from ._reach import Headers, Reach
@@ -82,7 +83,7 @@ class Client:
         timeout: float | None = 30.0,
         connect_timeout: float | None = 30.0,
     ) -> None:
-        check_times(reconnect, timeout, connect_timeout)
+        check_times(reconnect, timeout=timeout, connect_timeout=connect_timeout)
         self._reach = Reach(url, host, port, transport, path, headers, proxy, tls)
         if self._reach.context is not None and self._reach.websocket:
             raise ValueError("tls: with wss:// the blocking client takes a Tls, not an SSLContext")
@@ -243,7 +244,7 @@ class Client:
         Raises PublishError when the server refuses the message, MqttTimeoutError when its answer
         does not come in time: the message may still arrive.
         """
-        if qos > 0 and self._options["store"] is not None:
+        if self._options["store"] is not None and qos > 0:
             try:
                 self.publish_nowait(
                     topic, payload, qos, retain,
@@ -322,6 +323,9 @@ class Client:
 
         Raises SubscribeError when the server refuses, MqttTimeoutError when it does not answer.
         """
+        seconds(timeout)
+        if queue is not None:
+            at_least(1, queue=queue)
         native = self._connected().subscribe(
             filter, qos, no_local, retain_as_published, retain_handling,
             self._queue if queue is None else queue, is_manual(ack), self._timeout,
@@ -505,7 +509,7 @@ class Client:
         return self._client
 
     def _limit(self, timeout: float | None) -> float | None:
-        return self._timeout if timeout is _OWN else timeout
+        return self._timeout if timeout is _OWN else seconds(timeout)
 
 
 class _Messages(Iterator[Message]):
@@ -605,8 +609,7 @@ class Subscription(Iterator[Message]):
         """Reads lists of up to `most` messages: as many as there are, at least one. A list is
         acknowledged as a whole, when the next one is asked for. `timeout`: instead of that of the
         subscription."""
-        if most < 1:
-            raise ValueError("most must be at least 1")
+        at_least(1, most=most)
         limit = self._timeout if timeout is None else timeout
         return iter(lambda: self._batch(most, limit), [])
 

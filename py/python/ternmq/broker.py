@@ -22,6 +22,7 @@ from ._broker_values import (
     Subscribed,
     Unsubscribed,
 )
+from ._checks import at_least, instance_of, items, seconds
 from ._faults import Fault, Faults
 from ._ternmq import Message, RunningBroker, Tap
 from .reasons import ReasonCode
@@ -113,6 +114,8 @@ class Broker(Faults):
         on_session_end: Callable[[SessionEnded], object] | None = None,
         on_publish: Callable[[Message], object] | None = None,
     ) -> None:
+        instance_of(str, host=host)
+        at_least(0, record=record)
         local = host == "::1" or host.startswith("127.")
         self._tls, self._host = tls or None, host
         self._certificate: Certificate | None = None
@@ -123,13 +126,11 @@ class Broker(Faults):
             ),
             "anonymous": (local and not users) if anonymous is None else anonymous,
             "shards": shards,
-            "users": list((users or {}).items()),
+            "users": items(users=users),
             "folder": None if folder is None else fspath(folder),
-            "limits": list((limits or {}).items()),
+            "limits": items(limits=limits),
             "faults": faults,
         }
-        if record < 0:
-            raise ValueError(f"record must not be negative, got {record}")
         told = {
             "connect": on_connect, "disconnect": on_disconnect, "subscribe": on_subscribe,
             "unsubscribe": on_unsubscribe, "session_end": on_session_end,
@@ -239,8 +240,7 @@ class Broker(Faults):
         self, filter: str, *, queue: int = 10_000, retained: bool = True
     ) -> LocalSubscription:
         """Gets messages in this process, without a client: retained ones first, then whatever comes in."""
-        if queue < 1:
-            raise ValueError(f"queue must be at least 1, got {queue}")
+        at_least(1, queue=queue)
         return LocalSubscription(self._started().subscribe(filter, queue, False, retained), filter)
 
     @property
@@ -266,12 +266,12 @@ class Broker(Faults):
         Raises MqttTimeoutError when there is none in time. In a coroutine use `wait_for_async`.
         """
         self._started()
-        return self._record.wait_for(filter, timeout)
+        return self._record.wait_for(filter, seconds(timeout))
 
     async def wait_for_async(self, filter: str, timeout: float | None = 5.0) -> Message:
         """The same without blocking the event loop."""
         self._started()
-        return await self._record.wait_for_async(filter, timeout)
+        return await self._record.wait_for_async(filter, seconds(timeout))
 
     def retained(self, filter: str = "#") -> dict[str, Message]:
         """The retained messages that match, by topic."""
@@ -358,5 +358,8 @@ class Time:
         alives, sessions, delayed wills and messages, and what expires take their turn in the order of
         their deadlines. That is done when this returns; what clients are told of it is on its way.
         Real time goes on as well. Raises ValueError for less than nothing."""
-        by = timedelta(seconds=seconds, minutes=minutes, hours=hours, days=days)
+        try:
+            by = timedelta(seconds=seconds, minutes=minutes, hours=hours, days=days)
+        except OverflowError as error:
+            raise ValueError(f"so far the clock does not go: {error}") from None
         self._broker._started().advance(by.total_seconds())

@@ -5,6 +5,7 @@ from os import PathLike
 from random import random
 from typing import TYPE_CHECKING, Any
 
+from ._checks import at_least, instance_of
 from .errors import MqttError
 from .reasons import ReasonCode
 
@@ -31,8 +32,9 @@ class Backoff:
         *,
         first_connect: bool = False,
     ) -> None:
-        if not 0 <= min <= max or jitter < 0:
-            raise ValueError("a backoff needs 0 <= min <= max and jitter >= 0")
+        at_least(0, min=min, max=max, jitter=jitter)
+        if max < min:
+            raise ValueError(f"max must be at least min, got {max} and {min}")
         self.min: float = min
         self.max: float = max
         self.jitter: float = jitter
@@ -124,7 +126,10 @@ class Tls:
                 raise TypeError(f"{name} is a path, not {type(path).__name__}")
         if key is not None and cert is None:
             raise ValueError("key: a key without a certificate")
-        if isinstance(alpn, str):
+        instance_of(str | None, server_name=server_name)
+        if key_password is not None and not isinstance(key_password, (str, bytes)):
+            raise TypeError(f"key_password is str or bytes, not {type(key_password).__name__}")
+        if isinstance(alpn, str) or not all(isinstance(name, str) for name in alpn):
             raise TypeError("alpn is a sequence of str")
         self.ca: str | PathLike[str] | None = ca
         self.cert: str | PathLike[str] | None = cert

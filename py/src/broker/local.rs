@@ -96,9 +96,11 @@ impl Tap {
 /// Whether a topic name matches a topic filter.
 #[pyfunction]
 pub(crate) fn topic_matches(filter: &str, topic: &str) -> PyResult<bool> {
-    let wrong = |e: ternmq_protocol::topic::TopicError| PyValueError::new_err(e.to_string());
-    let filter = TopicFilter::parse(filter, MAX_TOPIC_LEVELS).map_err(wrong)?;
-    let topic = TopicName::parse(topic, MAX_TOPIC_LEVELS).map_err(wrong)?;
+    let wrong = |name: &'static str| {
+        move |e: ternmq_protocol::topic::TopicError| PyValueError::new_err(format!("{name}: {e}"))
+    };
+    let filter = TopicFilter::parse(filter, MAX_TOPIC_LEVELS).map_err(wrong("filter"))?;
+    let topic = TopicName::parse(topic, MAX_TOPIC_LEVELS).map_err(wrong("topic"))?;
     Ok(filter.matches(topic))
 }
 
@@ -122,7 +124,7 @@ pub(super) fn message(received: Received) -> Message {
 
 pub(super) fn subscribe_error(error: SubscribeError) -> PyErr {
     match error {
-        SubscribeError::Filter(_) => PyValueError::new_err(error.to_string()),
+        SubscribeError::Filter(_) => PyValueError::new_err(format!("filter: {error}")),
         SubscribeError::Full | SubscribeError::Stopped => {
             PyRuntimeError::new_err(error.to_string())
         }

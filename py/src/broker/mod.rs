@@ -21,12 +21,13 @@ use ternmq_broker::{
 };
 use ternmq_protocol::broker::retained::Cursor;
 use ternmq_protocol::topic::TopicError;
-use ternmq_protocol::{EncodeError, Message as Shared, ReasonCode};
+use ternmq_protocol::{Message as Shared, ReasonCode};
 
 use crate::bytes::Payload;
 use crate::errors;
 use crate::gil;
 use crate::message::{Message, qos_of};
+use crate::number::in_range;
 use crate::properties::PublishProperties;
 use crate::wait::{in_slices, seconds};
 
@@ -92,14 +93,14 @@ impl RunningBroker {
         py: Python<'_>,
         topic: &str,
         payload: Payload<'_>,
-        qos: u8,
+        #[pyo3(from_py_with = in_range)] qos: u8,
         retain: bool,
-        expiry: Option<u32>,
+        #[pyo3(from_py_with = in_range)] expiry: Option<u32>,
         content_type: Option<&str>,
         response_topic: Option<&str>,
         correlation_data: Option<&[u8]>,
         user: Option<Bound<'_, PyAny>>,
-        payload_format: Option<u8>,
+        #[pyo3(from_py_with = in_range)] payload_format: Option<u8>,
     ) -> PyResult<()> {
         let publish = PublishProperties {
             expiry,
@@ -116,8 +117,7 @@ impl RunningBroker {
             let message = Shared::new(topic, payload, qos, retain, properties.get(), now)?;
             Ok(broker.publish(&message))
         })?;
-        let invalid = |e: EncodeError| PyValueError::new_err(e.to_string());
-        match published.map_err(invalid)? {
+        match published.map_err(errors::not_a_message)? {
             Ok(()) => Ok(()),
             Err(error @ PublishError::Full) => Err(errors::raise(py, "QueueFullError", error)),
             Err(error @ PublishError::Stopped) => Err(PyRuntimeError::new_err(error.to_string())),
@@ -197,7 +197,7 @@ impl RunningBroker {
             }
             Ok::<_, TopicError>(all)
         })?;
-        let all = all.map_err(|e| PyValueError::new_err(e.to_string()))?;
+        let all = all.map_err(|e| PyValueError::new_err(format!("filter: {e}")))?;
         Ok(all
             .into_iter()
             .map(|message| Message::of(message, true))
@@ -205,7 +205,12 @@ impl RunningBroker {
     }
 
     /// Ends the connection of a client with a reason code; false when it has none.
-    fn kick(&self, py: Python<'_>, client_id: &str, reason: u8) -> PyResult<bool> {
+    fn kick(
+        &self,
+        py: Python<'_>,
+        client_id: &str,
+        #[pyo3(from_py_with = in_range)] reason: u8,
+    ) -> PyResult<bool> {
         self.with(py, |broker| broker.kick(client_id, ReasonCode(reason)))
     }
 

@@ -1,0 +1,35 @@
+"""Arguments are looked at when they are given, not when somebody waits for what comes of them."""
+
+from collections.abc import Mapping
+from types import UnionType
+from typing import Any
+
+
+def instance_of(kind: type | UnionType, **arguments: object) -> None:
+    """Raises TypeError for one that is something else."""
+    for name, value in arguments.items():
+        if not isinstance(value, kind):
+            wanted = kind.__name__ if isinstance(kind, type) else kind
+            raise TypeError(f"{name} is {wanted}, not {type(value).__name__}")
+
+
+def at_least(least: float, **arguments: Any) -> None:
+    """Raises TypeError for one that is no number, ValueError for one that is less, or NaN."""
+    for name, value in arguments.items():
+        if not isinstance(value, (int, float)):
+            raise TypeError(f"{name} is a number, not {type(value).__name__}")
+        if not value >= least:
+            raise ValueError(f"{name} must be at least {least}, got {value}")
+
+
+def seconds(timeout: float | None) -> float | None:
+    """The same timeout: None for no limit, at once if it is negative."""
+    if timeout is not None:
+        at_least(float("-inf"), timeout=timeout)
+    return timeout
+
+
+def items(**argument: Mapping[Any, Any] | None) -> list[tuple[Any, Any]]:
+    """Of one mapping; none of None."""
+    instance_of(Mapping | None, **argument)
+    return [item for mapping in argument.values() if mapping is not None for item in mapping.items()]

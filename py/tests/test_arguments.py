@@ -1,0 +1,188 @@
+"""A wrong type raises TypeError, a wrong value ValueError, and either names the argument."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import ternmq
+from ternmq import Client, blocking
+
+NAN = float("nan")
+
+
+def refuses(call: Callable[..., Any], argument: str, value: Any, **others: Any) -> None:
+    """It is told at once, in the message or in the note that the native part adds to it."""
+    kind = ValueError if _is_value(value) else TypeError
+    with pytest.raises(kind) as caught:
+        call(**others, **{argument: value.args[0] if _is_value(value) else value})
+    assert argument.rstrip("s") in "\n".join([str(caught.value), *getattr(caught.value, "__notes__", [])])
+
+
+class Value(Exception):
+    """Of the right type, and wrong all the same."""
+
+
+def _is_value(value: Any) -> bool:
+    return isinstance(value, Value)
+
+
+OPTIONS: list[tuple[str, list[Any]]] = [
+    ("url", [5, b"mqtt://h", Value("http://h"), Value("mqtt://h:x")]),
+    ("headers", [5, "a", {"a": 5}, Value({"a": "b\r\nc: d"}), Value({"a\n": "b"})]),
+    ("proxy", [5, Value("ftp://h")]),
+    ("tls", [5, "yes"]),
+    ("auth", [5]),
+    ("client_id", [5, None, Value("a\0"), Value("x" * 65_536)]),
+    ("version", [Value(6)]),
+    ("clean_start", ["x"]),
+    ("session_expiry", ["1", 1.5, Value(-1), Value(2**32)]),
+    ("username", [5, Value("a\0")]),
+    ("password", [5, Value("x" * 65_536)]),
+    ("will", ["x"]),
+    ("keepalive", ["1", None, Value(-1), Value(65_536)]),
+    ("properties", [5, {5: 1}, Value({"nonsense": 1})]),
+    ("reconnect", [5]),
+    ("receive_maximum", ["1", Value(0), Value(65_536)]),
+    ("queue", ["1", Value(0), Value(-1)]),
+    ("inflight", ["1", Value(0), Value(65_536)]),
+    ("outbox", ["1", Value(-1)]),
+    ("outbox_bytes", ["1", Value(-1)]),
+    ("outbox_file", [5]),
+    ("max_packet_size", ["1", Value(0), Value(2**32)]),
+    ("timeout", ["1", Value(-1), Value(NAN)]),
+    ("connect_timeout", ["1", Value(-1), Value(NAN)]),
+]
+
+
+@pytest.mark.parametrize("client", [Client, blocking.Client])
+@pytest.mark.parametrize(("argument", "values"), OPTIONS)
+def test_an_option_of_a_client(client: Callable[..., Any], argument: str, values: list[Any]) -> None:
+    for value in values:
+        others = {} if argument == "url" else {"url": "ws://127.0.0.1" if argument == "headers" else "mqtt://h"}
+        refuses(client, argument, value, **others)
+
+
+MESSAGE: list[tuple[str, list[Any]]] = [
+    ("topic", [5, b"a", None, Value(""), Value("a/+"), Value("a\0"), Value("x" * 65_536)]),
+    ("payload", [5, None]),
+    ("qos", ["1", None, Value(3), Value(-1), Value(256)]),
+    ("retain", ["x"]),
+    ("expiry", ["1", 1.5, Value(-1), Value(2**32)]),
+    ("payload_format", ["1", Value(-1)]),
+    ("content_type", [5]),
+    ("response_topic", [5]),
+    ("correlation_data", [5]),
+    ("user", [5, [("a", 5)]]),
+]
+
+
+@pytest.mark.parametrize(("argument", "values"), [*MESSAGE, ("timeout", ["1", Value(NAN)])])
+async def test_an_argument_of_publish(
+    broker: ternmq.Broker, argument: str, values: list[Any]
+) -> None:
+    topic = {} if argument == "topic" else {"topic": "t"}
+    async with Client(broker.url) as client:
+        loop = asyncio.get_running_loop()
+        with blocking.Client(broker.url) as other:
+            for value in values:
+                publishing = [other.publish]
+                if argument != "timeout":
+                    publishing += [other.publish_nowait, client.publish_nowait, broker.publish]
+                for call in publishing:
+                    refuses(call, argument, value, **topic)
+                refuses(lambda **all: client.publish(**all).send(None), argument, value, **topic)
+        assert loop.is_running() and client.connected
+
+
+@pytest.mark.parametrize(
+    ("argument", "values"),
+    [
+        ("filters", [5, None, Value(""), Value("a/#/b"), Value("a\0")]),
+        ("qos", ["1", Value(3), Value(-1)]),
+        ("no_local", ["x"]),
+        ("retain_handling", ["1", Value(3), Value(-1)]),
+        ("identifier", ["1", Value(-1), Value(0), Value(2**28)]),
+        ("user", [5]),
+        ("queue", ["1", Value(0), Value(-1)]),
+        ("timeout", ["1", Value(NAN)]),
+    ],
+)
+async def test_an_argument_of_subscribe(
+    broker: ternmq.Broker, argument: str, values: list[Any]
+) -> None:
+    filters = {} if argument == "filters" else {"filters": "t"}
+    async with Client(broker.url) as client:
+
+        def subscribe(**all: Any) -> None:
+            client.subscribe(**all).__aenter__().send(None)
+
+        for value in values:
+            refuses(subscribe, argument, value, **filters)
+    if argument not in ("identifier", "user"):
+        argument = argument.replace("filters", "filter")
+        filter = {} if argument == "filter" else {"filter": "t"}
+        with blocking.Client(broker.url) as other:
+            for value in values:
+                refuses(other.subscribe, argument, value, **filter)
+
+
+async def test_a_timeout_of_waiting(broker: ternmq.Broker) -> None:
+    async with Client(broker.url) as client:
+        subscription = await client.subscribe("t")
+        calls: list[Callable[..., Any]] = [
+            subscription.messages, subscription.batches, broker.wait_for,
+            lambda timeout: subscription.get(timeout).send(None),
+            lambda timeout: client.drain(timeout).send(None),
+            lambda timeout: client.request("t", timeout=timeout).send(None),
+        ]
+        for call in calls:
+            others = {"filter": "t"} if call == broker.wait_for else {}
+            for value in ("1", Value(NAN)):
+                refuses(call, "timeout", value, **others)
+
+
+@pytest.mark.parametrize(
+    ("argument", "values"),
+    [
+        ("host", [5, None, Value("no host")]),
+        ("port", ["1", 1.5, Value(-1), Value(65_536)]),
+        ("users", [5, ["a"]]),
+        ("limits", [5, Value({"nonsense": 1})]),
+        ("record", ["1", None, Value(-1)]),
+        ("acl", [5, [5]]),
+        ("authenticate", [5]),
+        ("authorise", [5]),
+        ("on_connect", [5]),
+        ("on_publish", [5]),
+    ],
+)
+def test_an_option_of_a_broker(argument: str, values: list[Any]) -> None:
+    for value in values:
+        refuses(lambda **all: ternmq.Broker(**all).start(), argument, value)
+
+
+def test_arguments_of_a_broker(broker: ternmq.Broker) -> None:
+    for call in (broker.retained, broker.wait_for, broker.subscribe):
+        refuses(call, "filter", 5)
+        refuses(call, "filter", Value("#/a"))
+    refuses(broker.kick, "reason", Value(5), client="c")
+    refuses(broker.delay, "ms", "x")
+    refuses(broker.delay, "ms", Value(NAN))
+    refuses(broker.cut_after, "nth", "x", packet="PUBACK")
+    refuses(broker.cut_after, "nth", Value(0), packet="PUBACK")
+    with pytest.raises(ValueError, match="clock"):
+        broker.time.advance(1e300)
+
+
+def test_arguments_of_small_values() -> None:
+    for argument in ("min", "max", "jitter"):
+        for value in ("x", Value(-1), Value(NAN)):
+            refuses(ternmq.Backoff, argument, value)
+    refuses(ternmq.Backoff, "max", Value(1), min=2)
+    refuses(ternmq.Tls, "server_name", 5)
+    refuses(ternmq.Tls, "alpn", [5])
+    refuses(ternmq.Tls, "key_password", 5, cert="c")
+    for argument, values in [*MESSAGE, ("delay", ["1", Value(-1)])]:
+        for value in values:
+            refuses(ternmq.Will, argument, value, **({} if argument == "topic" else {"topic": "t"}))
