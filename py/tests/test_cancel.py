@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 import ternmq
-from peer import CONNECT, PUBLISH, SUBSCRIBE, Peer
+from peer import CONNECT, DISCONNECT, PUBLISH, SUBSCRIBE, Peer, connack
 from ternmq import Client
 
 
@@ -20,6 +20,20 @@ async def test_connecting(peer: Peer) -> None:
     await server.expect(CONNECT)
     await cancel(task)
     await server.expect_end()
+
+
+async def test_connecting_in_the_moment_of_connack(peer: Peer) -> None:
+    client = Client(peer.url, will=ternmq.Will("gone"), reconnect=ternmq.Backoff())
+    states: list[str] = []
+    client.on_state(lambda state: states.append(state.name))
+    task: asyncio.Task[object] = asyncio.create_task(client.connect())
+    server = await peer.client()
+    await server.expect(CONNECT)
+    server.writer.write(connack())  # which is read in the turn of the loop that cancels
+    await cancel(task)
+    await server.expect(DISCONNECT)  # and not an end that has the server publish the will
+    await server.expect_end()
+    assert states == ["connected", "closed"]
 
 
 async def test_publishing_and_subscribing(peer: Peer) -> None:

@@ -258,6 +258,9 @@ class Core:
                 await self._reach.connect(link)
                 await connack
         except BaseException as error:
+            late = isinstance(error, (asyncio.CancelledError, TimeoutError))
+            if late and self.session.connected:
+                return  # CONNACK came in the same moment: who has given up ends it with DISCONNECT
             connack.cancel()
             link.abort()
             self._link = self._connack = None
