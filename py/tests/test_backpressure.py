@@ -191,3 +191,46 @@ async def test_publishing_waits_for_a_server_that_does_not_read(peer: Peer) -> N
         await server.expect(PUBLISH)
     await flooding
     await client.disconnect()
+
+
+async def test_a_server_that_does_not_read_before_it_could_write_is_read_from(peer: Peer) -> None:
+    client, subscription, server = await subscribed(peer, queue=10)
+    await server.send(*(publish("t", b"") for _ in range(16)))
+    async with asyncio.timeout(10):
+        while not client._core.paused:
+            await asyncio.sleep(0)
+        await server.send(publish("t", b""))
+        # More than the buffers of a connection hold, and nobody reads.
+        publishing = asyncio.create_task(client.publish("big", bytes(30_000_000)))
+        while subscription.waiting < 17:
+            await asyncio.sleep(0)
+        assert not publishing.done()
+        await server.expect(PUBLISH)
+        await publishing
+    await client.disconnect()
+
+
+@pytest.mark.parametrize("kind", ["messages", "batches"])
+async def test_a_reader_that_finds_messages_gives_others_their_turn(
+    broker: ternmq.Broker, kind: str
+) -> None:
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with Client(broker.url) as client, client.subscribe("t") as subscription:
+        for _ in range(640):
+            client.publish_nowait("t")
+        async with asyncio.timeout(10):
+            while subscription.waiting < 640:
+                await asyncio.sleep(0)
+        task = asyncio.create_task(others())
+        reader = subscription.messages() if kind == "messages" else subscription.batches(1)
+        for _ in range(640):
+            await anext(reader)
+        assert turns >= 5
+        task.cancel()

@@ -241,7 +241,7 @@ class Core:
             self._loop.call_soon(self._link.flush)
 
     async def _drain(self, link: Link, *, everything: bool = False) -> None:
-        drained = asyncio.ensure_future(link.drain(everything=everything))
+        drained = link.drain(everything=everything)
         if self.paused:
             self.adjust_reading()
         await drained

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Callable, Coroutine
+from typing import Any, cast
 
 from ._events import Events
 from ._ternmq import Session
@@ -78,29 +78,33 @@ class Link(asyncio.BufferedProtocol):
         self._arm()
         return data is not None
 
-    async def drain(self, *, everything: bool = False) -> None:
-        """Waits until the transport takes more, or until it has sent `everything`."""
+    def drain(self, *, everything: bool = False) -> Coroutine[Any, Any, None]:
+        """To be awaited until the transport takes more, or until it has sent `everything`. It counts
+        as `draining` from now on."""
         self.flush()
+        drained: asyncio.Future[None] | None = None
         transport = self._transport
-        if transport is None:
-            return
-        if everything:
+        if everything and transport is not None:
             # TLS takes an empty buffer for a full one when the limit is 0, and would not tell when it
             # is empty: nothing would change then.
             tls = transport.get_extra_info("sslcontext") is not None
             transport.set_write_buffer_limits(high=int(tls), low=0)
             if transport.get_write_buffer_size() > 0:
                 self.writable = False
-        if not self.writable:
+        if transport is not None and not self.writable:
             drained = self._loop.create_future()
             self._drains.append(drained)
+        return self._drained(drained, everything)
+
+    async def _drained(self, drained: "asyncio.Future[None] | None", everything: bool) -> None:
+        if drained is not None:
             try:
                 await drained
             finally:
                 if drained in self._drains:
                     self._drains.remove(drained)
-        if everything and not self._drains:
-            transport.set_write_buffer_limits()
+        if everything and not self._drains and self._transport is not None:
+            self._transport.set_write_buffer_limits()
 
     @property
     def draining(self) -> bool:
