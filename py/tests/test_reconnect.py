@@ -317,3 +317,11 @@ async def test_disconnecting_in_the_turn_of_the_connack_is_orderly(peer: Peer) -
     await server.expect_end()
     await leaving[0]
     assert told == ["connected", "closed"]
+
+
+def test_the_wait_doubles_and_is_not_the_same_for_all() -> None:
+    backoff = ternmq.Backoff(1, 4, jitter=0.5)
+    for attempt, least in ((0, 1), (1, 2), (2, 4), (3, 4), (5000, 4)):
+        waits = {backoff.delay(attempt) for _ in range(20)}
+        assert least <= min(waits) < max(waits) <= least * 1.5
+    assert ternmq.Backoff(1, 4, jitter=0).delay(1) == 2

@@ -1,7 +1,9 @@
 """TLS, WebSockets, Unix sockets and proxies: both faces, both event loops, our server and mosquitto."""
 
 import asyncio
+import socket
 import ssl
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -95,6 +97,29 @@ def test_a_certificate_of_ones_own(
         talk(url, tls=Tls(ca=certificates.ca, key_password="wrong", **own))
     with pytest.raises(ternmq.MqttError):
         talk(url, tls=Tls(ca=certificates.ca))
+
+
+def test_alpn_and_the_name_that_is_asked_for(talk: Face, certificates: Certificates) -> None:
+    asked: list[str | None] = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.cert, certificates.key)
+    context.set_alpn_protocols(["mqtt"])
+    context.sni_callback = lambda _, name, __: asked.append(name)
+
+    def serve(listener: socket.socket) -> None:
+        with listener.accept()[0] as plain, context.wrap_socket(plain, server_side=True) as sock:
+            asked.append(sock.selected_alpn_protocol())
+            sock.recv(1)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        options = {"alpn": ["other", "mqtt"], "server_name": "localhost"}
+        with pytest.raises(ternmq.ConnectError):
+            url = f"mqtts://127.0.0.1:{listener.getsockname()[1]}"
+            talk(url, tls=Tls(ca=certificates.ca, **options))
+        thread.join(10)
+    assert asked == ["localhost", "mqtt"]
 
 
 def test_a_server_that_is_not_trusted(talk: Face, ours: Ternmq, certificates: Certificates) -> None:
