@@ -33,9 +33,12 @@ LIBMQTT_API const char* ternmq_version(void);
 /* ---- The life of a connection ------------------------------------------------------------------
  *
  * For handles of both kinds, MQTTClient and MQTTAsync; any thread may call, callbacks included. What
- * is set counts from the next connection on, and for the running one where that is said. Structs begin
- * with their size, so that they can grow: members that a program was not compiled with are as in the
- * initializer. What is passed in is copied and may go when the call has returned.
+ * is set counts from the next connection on, and for the running one where that is said. What is passed in
+ * is copied and may go when the call has returned.
+ *
+ * Structs begin with their size, so that they can grow: members that an older program was not compiled with
+ * are as in the initializer, and not written. A newer program gets 0 in members that the library does not
+ * have; a larger struct that it hands over is refused, so that nothing it asks for is passed over.
  *
  * Codes that all of these return: 0; -1 (MQTTCLIENT_FAILURE) for a handle that is NULL, destroyed or made
  * up; -8 (MQTTCLIENT_BAD_STRUCTURE) for a struct_size that no version of the struct has.
@@ -250,8 +253,7 @@ typedef struct
  * Reads the statistics of a client. Cheap: two locks for a moment, no system call.
  *
  * @param handle an MQTTClient or MQTTAsync
- * @param data its struct_size says how much of it is there: an older program gets fewer members, a newer
- * one gets 0 in those that this library does not have
+ * @param data filled in; its struct_size says how much of it is there
  * @return 0; -6 (MQTTCLIENT_NULL_PARAMETER) for NULL; else see above
  */
 LIBMQTT_API int ternmq_statistics(void* handle, ternmq_statistics_data* data);
@@ -262,8 +264,8 @@ LIBMQTT_API int ternmq_statistics(void* handle, ternmq_statistics_data* data);
  * every function of this library is allowed in callbacks, but one: ternmq_broker_stop for the broker whose
  * callback it is. Callbacks run on threads of the library, with no lock held; when ternmq_broker_stop has
  * returned, none runs any more. What is passed in is copied, what a callback gets is valid until it returns.
- * Structs begin with their size, so that they can grow; look at a member that is newer than yours only if
- * it is within.
+ * Structs begin with their size, as those above; in one that a callback gets look at a member that is newer
+ * than yours only if it is within.
  */
 
 /** What the functions of a broker return. ternmq_broker_strerror has the words. */
@@ -403,6 +405,7 @@ typedef struct
 /** How a broker runs. All zeros but for the size is a broker for this machine alone. */
 typedef struct
 {
+  /** sizeof(ternmq_broker_options) */
   size_t struct_size;
   /** An IP address to listen on; NULL: 127.0.0.1. "0.0.0.0" is all of them. */
   const char* address;

@@ -28,19 +28,16 @@ extern "C" {
  *
  * -1 (MQTTCLIENT_FAILURE) for a handle that is NULL, unknown or destroyed, and what each one says;
  * -6 (MQTTCLIENT_NULL_PARAMETER) for a pointer that must not be NULL;
- * -8 (MQTTCLIENT_BAD_STRUCTURE) for a struct that was not begun with its initializer.
+ * -8 (MQTTCLIENT_BAD_STRUCTURE) for a struct_size that no version of the struct has.
  *
- * Structs have an identifier and a version, so that programs run with newer libraries: begin each with
- * its initializer.
+ * Structs begin with their size, as all of ternmq.h: begin each with its initializer.
  */
 
 /** A message for ternmq_publish_batch. */
 typedef struct
 {
-  /** "TQPB". */
-  char struct_id[4];
-  /** 0. The same in all structs of one call. */
-  int struct_version;
+  /** sizeof(ternmq_publication), the same in all structs of one call. */
+  size_t struct_size;
   /** The topic name: UTF-8 that ends with NUL. */
   const char* topic;
   /** The payload; may be NULL when there is none. */
@@ -60,7 +57,7 @@ typedef struct
 /** Begins a ternmq_publication. */
 #define ternmq_publication_initializer \
   { \
-    { 'T', 'Q', 'P', 'B' }, 0, NULL, NULL, 0, 0, 0, NULL, 0 \
+    sizeof(ternmq_publication), NULL, NULL, 0, 0, 0, NULL, 0 \
   }
 
 /**
@@ -77,7 +74,8 @@ typedef struct
  * thread before the call has returned.
  *
  * @param handle an MQTTClient or MQTTAsync
- * @param messages that many structs; their tokens are set
+ * @param messages that many structs, one behind the other, each of the struct_size that the first one has;
+ *   one of another size is refused with -8. Their tokens are set
  * @param count how many; 0 does nothing
  * @param accepted set to how many were accepted, which is where the refused one stands; may be NULL
  * @return 0 when all were accepted; else why the first refused one was, with the codes of
@@ -92,16 +90,16 @@ LIBMQTT_API int ternmq_publish_batch(
  * properties stay where the client has put them, and are not copied however many structs hold them.
  *
  * The pointers are valid until the struct is released, on any thread, also when the client is gone. What
- * they lead to must not be changed. To move a struct, copy its bytes and go on with one of the two; to
- * have a second one, call ternmq_message_retain. One struct is not protected against several threads;
- * different structs that hold the same message are.
+ * they lead to must not be changed. To move a struct that your program has begun, copy its bytes and go on
+ * with one of the two; to have a second one, or what a callback was lent, which may be larger than yours,
+ * call ternmq_message_retain. One struct is not protected against several threads; different structs that
+ * hold the same message are.
  */
 typedef struct
 {
-  /** "TQMG". */
-  char struct_id[4];
-  /** 0. */
-  int struct_version;
+  /** sizeof(ternmq_message). In one that a callback is lent the library's: look at a member that is newer
+   * than yours only if it is within. */
+  size_t struct_size;
   /** The topic name, not ended by NUL; NULL when the struct holds nothing. */
   const char* topic;
   /** Bytes of the topic name. */
@@ -130,7 +128,7 @@ typedef struct
 /** Begins a ternmq_message that holds nothing. */
 #define ternmq_message_initializer \
   { \
-    { 'T', 'Q', 'M', 'G' }, 0, NULL, 0, NULL, 0, 0, 0, 0, 0, 0, -1, { 0 } \
+    sizeof(ternmq_message), NULL, 0, NULL, 0, 0, 0, 0, 0, 0, -1, { 0 } \
   }
 
 /**
@@ -260,10 +258,8 @@ enum ternmq_event_types
 /** One thing that happened. Members that its type does not name are 0. */
 typedef struct
 {
-  /** "TQEV". */
-  char struct_id[4];
-  /** 0. */
-  int struct_version;
+  /** sizeof(ternmq_event), set by the program and left as it is. */
+  size_t struct_size;
   /** One of ternmq_event_types. New ones may come: pass over what you don't know. */
   int type;
   /** Of which publish or request. */
@@ -281,7 +277,7 @@ typedef struct
 /** Begins a ternmq_event. */
 #define ternmq_event_initializer \
   { \
-    { 'T', 'Q', 'E', 'V' }, 0, TERNMQ_NOTHING, 0, 0, 0, 0, ternmq_message_initializer \
+    sizeof(ternmq_event), TERNMQ_NOTHING, 0, 0, 0, 0, ternmq_message_initializer \
   }
 
 /**

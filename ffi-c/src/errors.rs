@@ -42,7 +42,9 @@ fn common_text(code: c_int) -> *const c_char {
         c::MQTTCLIENT_BAD_UTF8_STRING => c"A string is not valid UTF-8",
         c::MQTTCLIENT_NULL_PARAMETER => c"A parameter is NULL",
         c::MQTTCLIENT_TOPICNAME_TRUNCATED => c"The topic name holds a NUL character",
-        c::MQTTCLIENT_BAD_STRUCTURE => c"A struct has a wrong struct_id or struct_version",
+        c::MQTTCLIENT_BAD_STRUCTURE => {
+            c"A struct has a wrong struct_id, struct_version or struct_size"
+        }
         c::MQTTCLIENT_BAD_QOS => c"The QoS is not 0, 1 or 2",
         c::MQTTCLIENT_BAD_PROTOCOL => c"The scheme of the server URI is not supported",
         c::MQTTCLIENT_BAD_MQTT_OPTION => c"An option does not belong to this MQTT version",

@@ -54,6 +54,7 @@ mod readiness;
 mod reconnect;
 mod shared;
 mod signals;
+mod sized;
 mod statistics;
 mod tls;
 mod trace;

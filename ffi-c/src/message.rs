@@ -8,6 +8,7 @@ use ternmq_protocol::codec::QoS;
 
 use crate::callback::Callback;
 use crate::properties::{self, Value};
+use crate::shared::Place;
 use crate::types::beyond::{ternmq_message, ternmq_messageArrived};
 use crate::types::client::{MQTTClient_message, MQTTClient_messageArrived};
 use crate::types::properties::{MQTTProperties, MQTTPropertyCodes};
@@ -58,7 +59,7 @@ impl Arrived {
                 let taken = unsafe { function(context, &raw mut message) };
                 // SAFETY: the struct is as the library has made it, or empty if the function has
                 // released what was lent to it, which is to take it.
-                match unsafe { message.take() } {
+                match unsafe { Place::own(&mut message).take() } {
                     Some(incoming) if taken == 0 => Err(incoming),
                     _ => Ok(()),
                 }

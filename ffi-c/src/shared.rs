@@ -4,19 +4,18 @@
 //! The struct is C's own memory. What it holds is the client's value itself, moved there bit by bit: so
 //! handing a message out costs no allocation, and a copy of the bytes moves it as Rust would.
 
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
 
 use ternmq_protocol::client::Incoming;
 use ternmq_protocol::codec::QoS;
 
 use crate::properties::Value;
-use crate::ptr;
 use crate::types::beyond::*;
 use crate::types::client::{MQTTCLIENT_BAD_STRUCTURE, MQTTCLIENT_NULL_PARAMETER};
 use crate::types::properties::MQTTPropertyCodes;
+use crate::{ptr, sized};
 
-const ID: &[u8; 4] = b"TQMG";
 const SUBSCRIPTION_IDENTIFIER: MQTTPropertyCodes = 11;
 const MESSAGE_EXPIRY_INTERVAL: MQTTPropertyCodes = 2;
 /// What `expires_in` says of a message that lives for ever.
@@ -30,13 +29,7 @@ const _: () = {
 impl ternmq_message {
     /// `ternmq_message_initializer`.
     pub(crate) const EMPTY: Self = Self {
-        struct_id: [
-            ID[0] as c_char,
-            ID[1] as c_char,
-            ID[2] as c_char,
-            ID[3] as c_char,
-        ],
-        struct_version: 0,
+        struct_size: size_of::<Self>(),
         topic: std::ptr::null(),
         topic_len: 0,
         payload: std::ptr::null(),
@@ -72,93 +65,128 @@ impl ternmq_message {
         };
         // SAFETY: the memory is large enough and aligned, as was asserted. The pointers above lead into
         // the shared allocation, which does not move.
-        unsafe { result.place().write(incoming) };
+        unsafe { (&raw mut result.held).cast::<Incoming>().write(incoming) };
         result
     }
+}
 
-    /// Whether it holds a message.
-    fn is_held(&self) -> bool {
-        !self.topic.is_null()
-    }
+/// A struct of C's of whatever version, or the library's own that was lent to C: nothing outside its size is
+/// touched.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    message: *mut ternmq_message,
+    size: usize,
+}
 
-    /// The message that it holds.
+impl Place {
+    /// The struct that C gives, checked.
+    ///
+    /// # Errors
+    /// `MQTTCLIENT_NULL_PARAMETER`, `MQTTCLIENT_BAD_STRUCTURE`.
     ///
     /// # Safety
-    /// The struct is as the library or the initializer has made it.
-    unsafe fn incoming(&self) -> Option<&Incoming> {
-        // SAFETY: what is held was put there by `holding`, and not taken out since.
-        self.is_held()
-            .then(|| unsafe { &*(&raw const self.held).cast::<Incoming>() })
+    /// `message` is NULL or leads to its size, and to a struct that the initializer or the library has made
+    /// if that is right.
+    pub(crate) unsafe fn new(message: *mut ternmq_message) -> Result<Self, c_int> {
+        if message.is_null() {
+            return Err(MQTTCLIENT_NULL_PARAMETER);
+        }
+        // SAFETY: as the caller promises.
+        let size = unsafe { sized::size(message) }.ok_or(MQTTCLIENT_BAD_STRUCTURE)?;
+        Ok(Self { message, size })
+    }
+
+    /// A struct of the library itself.
+    pub(crate) fn own(message: &mut ternmq_message) -> Self {
+        Self {
+            message,
+            size: size_of::<ternmq_message>(),
+        }
+    }
+
+    pub(crate) fn size(self) -> usize {
+        self.size
+    }
+
+    /// Fills in an empty struct, whose size stays as it is.
+    ///
+    /// # Safety
+    /// The struct is there, and as the library or the initializer has made it.
+    pub(crate) unsafe fn fill(self, message: &ternmq_message) {
+        // SAFETY: as the caller promises.
+        unsafe { sized::fill(self.message, self.size, message) };
     }
 
     /// Takes the message out; the struct is empty then.
     ///
     /// # Safety
-    /// As [`incoming`](Self::incoming).
-    pub(crate) unsafe fn take(&mut self) -> Option<Incoming> {
-        if !self.is_held() {
-            return None;
+    /// As [`fill`](Self::fill).
+    pub(crate) unsafe fn take(self) -> Option<Incoming> {
+        // SAFETY: as the caller promises; nobody sees the bits that stay behind.
+        unsafe {
+            let incoming = self.held()?.read();
+            self.fill(&ternmq_message::EMPTY);
+            Some(incoming)
         }
-        // SAFETY: as above; nobody sees the bits that stay behind.
-        let incoming = unsafe { self.place().read() };
-        *self = Self::EMPTY;
-        Some(incoming)
     }
 
-    fn place(&mut self) -> *mut Incoming {
-        (&raw mut self.held).cast()
+    /// A second reference to what the struct holds, if it holds something.
+    ///
+    /// # Safety
+    /// As [`fill`](Self::fill).
+    pub(crate) unsafe fn share(self) -> Option<ternmq_message> {
+        // SAFETY: as the caller promises.
+        unsafe {
+            let incoming = (*self.held()?).clone();
+            Some(ternmq_message::holding(incoming, self.expires_in()))
+        }
+    }
+
+    /// A property at a position, and the position of the next: first the subscription identifiers, then
+    /// the expiry, then what travels with the message, by its bytes.
+    ///
+    /// # Safety
+    /// As [`fill`](Self::fill). The strings are valid as long as a struct holds the message.
+    pub(crate) unsafe fn property<'a>(
+        self,
+        position: usize,
+    ) -> Option<(MQTTPropertyCodes, Value<'a>, usize)> {
+        // SAFETY: as the caller promises.
+        let (incoming, expires_in) = unsafe { (&*self.held()?, self.expires_in()) };
+        property(incoming, expires_in, position)
+    }
+
+    /// What it holds, put there by [`ternmq_message::holding`] and not taken out since.
+    ///
+    /// # Safety
+    /// As [`fill`](Self::fill).
+    unsafe fn held(self) -> Option<*const Incoming> {
+        // SAFETY: as the caller promises. Every version has these members.
+        unsafe {
+            let is_held = !ptr::member!(self.message, topic).is_null();
+            is_held.then(|| (&raw const (*self.message).held).cast())
+        }
+    }
+
+    /// # Safety
+    /// As [`fill`](Self::fill).
+    unsafe fn expires_in(self) -> Option<u32> {
+        // SAFETY: as the caller promises.
+        u32::try_from(unsafe { ptr::member!(self.message, expires_in) }).ok()
     }
 }
 
-/// The struct that C gives, checked.
-///
-/// # Errors
-/// `MQTTCLIENT_NULL_PARAMETER`, `MQTTCLIENT_BAD_STRUCTURE`.
-///
-/// # Safety
-/// `message` is NULL or leads to at least its identifier and version; to the rest, as the initializer or
-/// the library has made it, if these are right.
-pub(crate) unsafe fn checked<'a>(
-    message: *mut ternmq_message,
-) -> Result<&'a mut ternmq_message, c_int> {
-    if message.is_null() {
-        return Err(MQTTCLIENT_NULL_PARAMETER);
-    }
-    // SAFETY: as the caller promises.
-    unsafe {
-        ptr::struct_version(message, ID, 0).ok_or(MQTTCLIENT_BAD_STRUCTURE)?;
-        Ok(&mut *message)
-    }
-}
-
-/// A second reference to what a struct holds, if it holds something.
-///
-/// # Safety
-/// `from` is as the library or the initializer has made it.
-pub(crate) unsafe fn clone(from: &ternmq_message) -> Option<ternmq_message> {
-    // SAFETY: as the caller promises.
-    let incoming = unsafe { from.incoming() }?;
-    let expires_in = u32::try_from(from.expires_in).ok();
-    Some(ternmq_message::holding(incoming.clone(), expires_in))
-}
-
-/// A property at a position, and the position of the next: first the subscription identifiers, then the
-/// expiry, then what travels with the message, by its bytes.
-///
-/// # Safety
-/// As [`clone`]. The strings are valid as long as a struct holds the message.
-pub(crate) unsafe fn property(
-    message: &ternmq_message,
+fn property(
+    incoming: &Incoming,
+    expires_in: Option<u32>,
     position: usize,
 ) -> Option<(MQTTPropertyCodes, Value<'_>, usize)> {
-    // SAFETY: as the caller promises.
-    let incoming = unsafe { message.incoming() }?;
     let ids = incoming.subscription_ids.as_slice();
     if let Some(id) = ids.get(position) {
         return Some((SUBSCRIPTION_IDENTIFIER, Value::Variable(*id), position + 1));
     }
     let mut begin = ids.len();
-    if let Ok(seconds) = u32::try_from(message.expires_in) {
+    if let Some(seconds) = expires_in {
         if position == begin {
             let expiry = Value::FourByte(seconds);
             return Some((MESSAGE_EXPIRY_INTERVAL, expiry, position + 1));

@@ -1,7 +1,6 @@
 //! `ternmq.h`: a broker in the program.
 
 use std::ffi::{c_char, c_int, c_void};
-use std::mem::offset_of;
 use std::sync::Arc;
 
 use ternmq_broker::PublishError;
@@ -14,15 +13,9 @@ use crate::broker::Embedded;
 use crate::callback::Callback;
 use crate::handle::{Handles, Kind};
 use crate::types::broker::*;
-use crate::{process, ptr};
+use crate::{process, ptr, sized};
 
 static BROKERS: Handles<Embedded> = Handles::new(Kind::Broker);
-
-/// The options of their first version.
-const FIRST: usize = offset_of!(ternmq_broker_options, told) + size_of::<usize>();
-
-/// No program has options of more bytes, whatever later versions bring.
-const MOST: usize = 4096;
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ternmq_broker_start(
@@ -179,19 +172,11 @@ unsafe fn start(
         return Err(wrong("no options, or no place for the broker"));
     }
     // SAFETY: as the caller promises.
-    let size = unsafe { options.cast::<usize>().read() };
-    if !(FIRST..=MOST).contains(&size) {
-        let text = format!("struct_size is {size}");
-        return Err((TERNMQ_BROKER_BAD_STRUCTURE, text));
-    }
-    // SAFETY: every member is a number or a pointer, for which zeros are valid; C has `size` bytes there,
-    // and of ours there is room for as many as are known.
     let options = unsafe {
-        let mut whole: ternmq_broker_options = std::mem::zeroed();
-        let known = size_of::<ternmq_broker_options>().min(size);
-        let to = (&raw mut whole).cast::<u8>();
-        to.copy_from_nonoverlapping(options.cast::<u8>(), known);
-        whole
+        sized::read(options).ok_or_else(|| {
+            let text = format!("struct_size is {}", ptr::member!(options, struct_size));
+            (TERNMQ_BROKER_BAD_STRUCTURE, text)
+        })?
     };
     let embedded = Arc::new(Embedded::start(&options)?);
     let Some(handle) = BROKERS.insert(embedded.clone()) else {

@@ -1,7 +1,6 @@
 //! `ternmq.h`: the life of a connection.
 
 use std::ffi::{c_int, c_uint, c_void};
-use std::mem::offset_of;
 use std::time::Duration;
 
 use ternmq_client::Backoff;
@@ -11,21 +10,16 @@ use super::client::code;
 use super::either::{Either, either};
 use crate::boundary::guard;
 use crate::callback::Callback;
-use crate::ptr;
 use crate::reconnect::{Outbox, Reconnect};
+use crate::sized::Growing;
 use crate::tls::Given;
 use crate::trace::{ERROR, trace};
 use crate::types::client::*;
 use crate::types::lifecycle::*;
+use crate::{ptr, sized};
 
 /// The largest certificates or key.
 const CREDENTIAL_BYTES: usize = 16 << 20;
-
-/// The statistics of their first version.
-const FIRST_STATISTICS: usize = offset_of!(ternmq_statistics_data, ping_round_trip_ms) + 8;
-
-/// No program has statistics of more bytes, whatever later versions bring.
-const MOST_STATISTICS: usize = 4096;
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ternmq_set_reconnect(
@@ -79,22 +73,13 @@ pub unsafe extern "C" fn ternmq_statistics(
                 return Err(MQTTCLIENT_NULL_PARAMETER);
             }
             // SAFETY: C passes statistics that begin with their size.
-            let size = unsafe { data.cast::<usize>().read() };
-            if !(FIRST_STATISTICS..=MOST_STATISTICS).contains(&size) {
-                return Err(MQTTCLIENT_BAD_STRUCTURE);
-            }
-            let mut statistics = match client {
+            let size = unsafe { sized::size(data) }.ok_or(MQTTCLIENT_BAD_STRUCTURE)?;
+            let statistics = match client {
                 Either::Blocking(client) => client.statistics(),
                 Either::NonBlocking(client) => client.statistics(),
             };
-            statistics.struct_size = size;
-            let known = size_of::<ternmq_statistics_data>().min(size);
-            let (from, to) = ((&raw const statistics).cast::<u8>(), data.cast::<u8>());
-            // SAFETY: C has `size` bytes there; of ours there are as many as are known.
-            unsafe {
-                to.copy_from_nonoverlapping(from, known);
-                to.add(known).write_bytes(0, size - known);
-            }
+            // SAFETY: C has `size` bytes there.
+            unsafe { sized::fill(data, size, &statistics) };
             Ok(())
         };
         code(read())
@@ -190,23 +175,20 @@ fn identity(
     }))
 }
 
-/// Options that begin with their size; so far there is one version of each.
+/// Options, `None` for NULL.
 ///
 /// # Errors
-/// `MQTTCLIENT_BAD_STRUCTURE` for another size.
+/// `MQTTCLIENT_BAD_STRUCTURE` for a size of no version.
 ///
 /// # Safety
 /// `p` is NULL or leads to a size, and to as many bytes.
-unsafe fn whole<'a, T>(p: *const T) -> Result<Option<&'a T>, c_int> {
+unsafe fn whole<T: Growing>(p: *const T) -> Result<Option<T>, c_int> {
     if p.is_null() {
         return Ok(None);
     }
-    // SAFETY: as the caller promises; the size is looked at before the rest.
-    match unsafe { p.cast::<usize>().read() } == size_of::<T>() {
-        // SAFETY: as the caller promises.
-        true => Ok(unsafe { ptr::get(p) }),
-        false => Err(MQTTCLIENT_BAD_STRUCTURE),
-    }
+    // SAFETY: as the caller promises.
+    let options = unsafe { sized::read(p) }.ok_or(MQTTCLIENT_BAD_STRUCTURE)?;
+    Ok(Some(options))
 }
 
 /// What stands in memory; `None` for NULL.

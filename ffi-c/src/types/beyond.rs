@@ -6,6 +6,7 @@ use std::mem::MaybeUninit;
 use libc::size_t;
 
 use super::properties::MQTTProperties;
+use crate::sized::growing;
 
 pub const TERNMQ_NOTHING: c_int = 0;
 pub const TERNMQ_MESSAGE: c_int = 1;
@@ -22,8 +23,7 @@ pub const TERNMQ_UNSUBSCRIBED: c_int = 10;
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct ternmq_publication {
-    pub struct_id: [c_char; 4],
-    pub struct_version: c_int,
+    pub struct_size: size_t,
     pub topic: *const c_char,
     pub payload: *const c_void,
     pub payload_len: size_t,
@@ -39,8 +39,7 @@ pub const TERNMQ_HELD: usize = 8;
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct ternmq_message {
-    pub struct_id: [c_char; 4],
-    pub struct_version: c_int,
+    pub struct_size: size_t,
     pub topic: *const c_char,
     pub topic_len: size_t,
     pub payload: *const c_void,
@@ -58,14 +57,19 @@ pub struct ternmq_message {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct ternmq_event {
-    pub struct_id: [c_char; 4],
-    pub struct_version: c_int,
+    pub struct_size: size_t,
     pub r#type: c_int,
     pub token: c_int,
     pub reason: c_int,
     pub code: c_int,
     pub session_present: c_int,
     pub message: ternmq_message,
+}
+
+growing! {
+    ternmq_publication: token, c_int;
+    ternmq_message: held, [u64; TERNMQ_HELD];
+    ternmq_event: message, ternmq_message;
 }
 
 pub type ternmq_messageArrived =

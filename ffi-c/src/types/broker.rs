@@ -2,6 +2,8 @@
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
 
+use crate::sized::growing;
+
 pub const TERNMQ_BROKER_SUCCESS: c_int = 0;
 pub const TERNMQ_BROKER_FAILURE: c_int = -1;
 pub const TERNMQ_BROKER_BAD_HANDLE: c_int = -2;
@@ -111,4 +113,8 @@ pub struct ternmq_broker_options {
     pub authenticate: Option<ternmq_broker_authenticate>,
     pub authorise: Option<ternmq_broker_authorise>,
     pub told: Option<ternmq_broker_told>,
+}
+
+growing! {
+    ternmq_broker_options: told, Option<ternmq_broker_told>;
 }

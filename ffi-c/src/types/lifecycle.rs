@@ -2,6 +2,8 @@
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
 
+use crate::sized::growing;
+
 pub const TERNMQ_CONNECTION_LOST: c_int = 1;
 pub const TERNMQ_CONNECTION_ATTEMPT_FAILED: c_int = 2;
 pub const TERNMQ_CONNECTION_BACK: c_int = 3;
@@ -83,4 +85,10 @@ pub struct ternmq_statistics_data {
     pub read_pauses: u64,
     pub pings: u64,
     pub ping_round_trip_ms: u64,
+}
+
+growing! {
+    ternmq_reconnect_options: changed, Option<ternmq_connection_changed>;
+    ternmq_tls_options: server_name, *const c_char;
+    ternmq_statistics_data: ping_round_trip_ms, u64;
 }

@@ -70,7 +70,7 @@ static void beginnings(struct party* p)
   size_t accepted = 99;
   ternmq_event event = ternmq_event_initializer;
   ternmq_publication batch[4];
-  for (int what = 0; what < 7; what++)
+  for (int what = 0; what < 8; what++)
   {
     for (int i = 0; i < 4; i++)
       batch[i] = publication("beyond/batch", i == 0 ? "one" : i == 1 ? "two" : "three", 1);
@@ -82,8 +82,9 @@ static void beginnings(struct party* p)
     case 2: batch[2].topic = "\xff"; expected = MQTTCLIENT_BAD_UTF8_STRING; break;
     case 3: batch[2].topic = "a/#"; expected = MQTTCLIENT_FAILURE; break;
     case 4: batch[2].payload = NULL; expected = MQTTCLIENT_NULL_PARAMETER; break;
-    case 5: batch[2].struct_version = 1; expected = MQTTCLIENT_BAD_STRUCTURE; break;
+    case 5: batch[2].struct_size += 8; expected = MQTTCLIENT_BAD_STRUCTURE; break;
     case 6: batch[2].payload_len = (size_t)-1; expected = MQTTCLIENT_FAILURE; break;
+    case 7: batch[2].struct_size = 0; expected = MQTTCLIENT_BAD_STRUCTURE; break;
     }
     EXPECT(ternmq_publish_batch(p->handle, batch, 4, &accepted), expected);
     EXPECT(accepted, 2);
@@ -95,12 +96,64 @@ static void beginnings(struct party* p)
   EXPECT(ternmq_publish_batch(p->handle, batch, 0, &accepted), 0);
   EXPECT(accepted, 0);
   EXPECT(ternmq_publish_batch(p->handle, NULL, 1, &accepted), MQTTCLIENT_NULL_PARAMETER);
+  /* The first one says how far it is from one to the next. */
+  size_t const sizes[] = { 0, 1, sizeof *batch - 1, sizeof *batch + 8, 1 << 20, (size_t)-1 };
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+  {
+    for (int j = 0; j < 4; j++)
+      batch[j].struct_size = sizes[i];
+    EXPECT(ternmq_publish_batch(p->handle, batch, 4, &accepted), MQTTCLIENT_BAD_STRUCTURE);
+    EXPECT(accepted, 0);
+  }
+  for (int i = 0; i < 4; i++)
+    batch[i].struct_size = sizeof *batch;
   EXPECT(ternmq_publish_batch(p->handle, batch, 1, NULL), 0);
   EXPECT(await_event(p->handle, TERNMQ_MESSAGE, &event), 1);
   EXPECT(party_disconnect(p), 0);
   EXPECT(ternmq_publish_batch(p->handle, batch, 2, &accepted), MQTTCLIENT_DISCONNECTED);
   EXPECT(accepted, 0);
   ternmq_message_release(&event.message);
+}
+
+/* A program of a later version has room for more: what the library does not know is 0, and nothing behind
+ * the struct is touched. */
+static void later_version(struct party* p)
+{
+  struct
+  {
+    ternmq_event event;
+    uint64_t newer, behind;
+  } later;
+  struct
+  {
+    ternmq_message message;
+    uint64_t newer[2], behind;
+  } copy;
+  ternmq_event event = ternmq_event_initializer;
+  ternmq_message message = ternmq_message_initializer;
+  memset(&later, 0x55, sizeof later);
+  memset(&copy, 0x55, sizeof copy);
+  later.event = event;
+  later.event.struct_size += sizeof later.newer;
+  later.event.message.struct_size += sizeof later.newer;
+  copy.message = message;
+  copy.message.struct_size += sizeof copy.newer;
+  ternmq_publication one = publication("beyond/batch", "later", 0);
+  EXPECT(ternmq_publish_batch(p->handle, &one, 1, NULL), 0);
+  EXPECT(await_event(p->handle, TERNMQ_MESSAGE, &later.event), 1);
+  EXPECT(is_payload(&later.event.message, "later"), 1);
+  EXPECT(ternmq_message_retain(&later.event.message, &copy.message), 0);
+  EXPECT(is_payload(&copy.message, "later"), 1);
+  EXPECT(ternmq_next(p->handle, &later.event), 0);
+  EXPECT(later.event.type, TERNMQ_NOTHING);
+  EXPECT(ternmq_message_retain(&copy.message, &later.event.message), 0);
+  EXPECT(ternmq_message_release(&later.event.message), 0);
+  EXPECT(ternmq_message_release(&copy.message), 0);
+  EXPECT(later.event.struct_size, sizeof event + sizeof later.newer);
+  EXPECT(later.event.message.struct_size, sizeof message + sizeof later.newer);
+  EXPECT(copy.message.struct_size, sizeof message + sizeof copy.newer);
+  EXPECT(later.newer | copy.newer[0] | copy.newer[1], 0);
+  EXPECT(later.behind == copy.behind && copy.behind == 0x5555555555555555u, 1);
 }
 
 static void batches(const char* uri, int is_async, int version)
@@ -112,6 +165,7 @@ static void batches(const char* uri, int is_async, int version)
   EXPECT(party_subscribe(&p, "beyond/batch", 2), 0);
   for (int qos = 0; qos < 3; qos++)
     many_at_once(&p, qos);
+  later_version(&p);
   beginnings(&p);
   party_destroy(&p);
 }
@@ -426,9 +480,17 @@ static void wrong_arguments(const char* uri, int is_async)
   EXPECT(fd >= 0 && ternmq_fd(p.handle) == fd, 1);
   EXPECT(ternmq_next(p.handle, NULL), MQTTCLIENT_NULL_PARAMETER);
   EXPECT(ternmq_next(p.handle, &nobody), MQTTCLIENT_BAD_STRUCTURE);
-  event.struct_version = 1;
+  size_t const wrong[] = { 8, sizeof event - 8, sizeof event + 1, 1 << 20 };
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+  {
+    event.struct_size = wrong[i];
+    EXPECT(ternmq_next(p.handle, &event), MQTTCLIENT_BAD_STRUCTURE);
+  }
+  event.struct_size = sizeof event;
+  /* A message that would stand out of its event. */
+  event.message.struct_size += 8;
   EXPECT(ternmq_next(p.handle, &event), MQTTCLIENT_BAD_STRUCTURE);
-  event.struct_version = 0;
+  event.message.struct_size = sizeof event.message;
   EXPECT(ternmq_next(p.handle, &event), 0);
   EXPECT(event.type, TERNMQ_NOTHING);
   EXPECT(is_readable(fd, 0), 0);
@@ -440,6 +502,8 @@ static void wrong_arguments(const char* uri, int is_async)
   EXPECT(ternmq_message_retain(&message, NULL), MQTTCLIENT_NULL_PARAMETER);
   EXPECT(ternmq_message_retain(NULL, &message), MQTTCLIENT_NULL_PARAMETER);
   EXPECT(ternmq_message_retain(&nothing, &message), MQTTCLIENT_BAD_STRUCTURE);
+  nothing.struct_size = sizeof nothing - 8;
+  EXPECT(ternmq_message_release(&nothing), MQTTCLIENT_BAD_STRUCTURE);
   EXPECT(ternmq_message_property(&message, &position, &property), MQTTCLIENT_FAILURE);
   EXPECT(ternmq_message_property(&message, NULL, &property), MQTTCLIENT_NULL_PARAMETER);
   EXPECT(ternmq_message_property(&message, &position, NULL), MQTTCLIENT_NULL_PARAMETER);

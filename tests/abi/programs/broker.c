@@ -104,6 +104,8 @@ static void what_is_wrong(int port)
   options.struct_size = 8;
   CHECK(ternmq_broker_start(&options, &other, error, 5) == TERNMQ_BROKER_BAD_STRUCTURE);
   CHECK(strcmp(error, "stru") == 0);
+  options.struct_size = sizeof options + 8;
+  CHECK(ternmq_broker_start(&options, &other, NULL, 0) == TERNMQ_BROKER_BAD_STRUCTURE);
   options.struct_size = 1 << 20;
   CHECK(ternmq_broker_start(&options, &other, NULL, 0) == TERNMQ_BROKER_BAD_STRUCTURE);
   options.struct_size = sizeof options;

@@ -83,18 +83,16 @@ macro_rules! layout {
 fn structs_are_laid_out_as_the_header_says() {
     let mut rows = Vec::new();
     rows.extend(layout!(ternmq_publication {
-        "struct_id" struct_id, "struct_version" struct_version, "topic" topic, "payload" payload,
-        "payload_len" payload_len, "qos" qos, "retained" retained, "properties" properties,
-        "token" token,
+        "struct_size" struct_size, "topic" topic, "payload" payload, "payload_len" payload_len,
+        "qos" qos, "retained" retained, "properties" properties, "token" token,
     }));
     rows.extend(layout!(ternmq_message {
-        "struct_id" struct_id, "struct_version" struct_version, "topic" topic,
-        "topic_len" topic_len, "payload" payload, "payload_len" payload_len, "qos" qos,
+        "struct_size" struct_size, "topic" topic, "topic_len" topic_len, "payload" payload, "payload_len" payload_len, "qos" qos,
         "retained" retained, "dup" dup, "packet_id" packet_id, "delivery" delivery,
         "expires_in" expires_in, "held" held,
     }));
     rows.extend(layout!(ternmq_event {
-        "struct_id" struct_id, "struct_version" struct_version, "type" r#type, "token" token,
+        "struct_size" struct_size, "type" r#type, "token" token,
         "reason" reason, "code" code, "session_present" session_present, "message" message,
     }));
     rows.extend(

@@ -9,9 +9,9 @@ use ternmq_protocol::client::Token;
 use crate::api::either::{Either, either};
 use crate::boundary::guard;
 use crate::outgoing::{Given, Outgoing};
-use crate::ptr;
 use crate::types::beyond::*;
 use crate::types::client::*;
+use crate::{ptr, sized};
 
 /// Messages that go with one lock: so many that it costs nothing for each, and so few that neither the
 /// copies of all nor the wait of others grow with what a program hands over.
@@ -49,21 +49,25 @@ unsafe fn publish(
     if messages.is_null() {
         return Err(MQTTCLIENT_NULL_PARAMETER);
     }
+    // SAFETY: as the caller promises.
+    let size = unsafe { sized::size(messages) }.ok_or(MQTTCLIENT_BAD_STRUCTURE)?;
     let (mut prepared, mut tokens, mut scratch) = (Vec::new(), Vec::new(), Vec::new());
     while *done < count {
         prepared.clear();
         tokens.clear();
-        // SAFETY: as the caller promises; the structs are of one version, as the first one says, or
-        // the first that is not ends it.
+        // SAFETY: as the caller promises; the structs are as large as the first one says, or the first
+        // that is not ends it.
         unsafe {
-            let first = messages.add(*done);
+            let first = sized::element(messages, *done, size);
             let wrong = (0..TOGETHER.min(count - *done)).try_for_each(|at| {
-                prepared.push(prepare(&client, first.add(at), &mut scratch)?);
+                let message = sized::element(first, at, size);
+                prepared.push(prepare(&client, message, size, &mut scratch)?);
                 Ok(())
             });
             let refused = publish_together(&client, &prepared, &mut tokens);
             for (at, token) in tokens.iter().enumerate() {
-                ptr::put(&raw mut (*first.add(at)).token, token.0.into());
+                let message = sized::element(first, at, size);
+                ptr::put(&raw mut (*message).token, token.0.into());
             }
             *done += tokens.len();
             refused.and(wrong)?;
@@ -84,10 +88,11 @@ fn publish_together(
 }
 
 /// # Safety
-/// `p` leads to a struct, complete if its identifier and version are right.
+/// `p` leads to a size, and to a struct of `size` bytes if it is that.
 unsafe fn prepare(
     client: &Either,
     p: *const ternmq_publication,
+    size: usize,
     scratch: &mut Vec<u8>,
 ) -> Result<Message, c_int> {
     let is_v5 = match client {
@@ -96,15 +101,16 @@ unsafe fn prepare(
     };
     // SAFETY: as the caller promises.
     let outgoing: Outgoing<'_> = unsafe {
-        ptr::struct_version(p, b"TQPB", 0).ok_or(MQTTCLIENT_BAD_STRUCTURE)?;
+        let publication = sized::read(p)
+            .filter(|publication| publication.struct_size == size)
+            .ok_or(MQTTCLIENT_BAD_STRUCTURE)?;
         let given = Given {
-            topic: ptr::member!(p, topic),
-            payloadlen: c_int::try_from(ptr::member!(p, payload_len))
-                .map_err(|_| MQTTCLIENT_FAILURE)?,
-            payload: ptr::member!(p, payload),
-            qos: ptr::member!(p, qos),
-            retained: ptr::member!(p, retained),
-            properties: ptr::member!(p, properties),
+            topic: publication.topic,
+            payloadlen: c_int::try_from(publication.payload_len).map_err(|_| MQTTCLIENT_FAILURE)?,
+            payload: publication.payload,
+            qos: publication.qos,
+            retained: publication.retained,
+            properties: publication.properties,
         };
         given.read(is_v5)?
     };

@@ -12,10 +12,11 @@ use crate::api::either::{Either, either};
 use crate::boundary::guard;
 use crate::callback::Callback;
 use crate::message::Arrived;
+use crate::shared::Place;
 use crate::types::beyond::*;
 use crate::types::client::*;
 use crate::types::properties::MQTTProperty;
-use crate::{properties, ptr, shared};
+use crate::{properties, ptr};
 
 #[unsafe(no_mangle)]
 pub extern "C" fn ternmq_set_message_callback(
@@ -46,10 +47,12 @@ pub unsafe extern "C" fn ternmq_message_retain(
     guard(MQTTCLIENT_FAILURE, || {
         // SAFETY: C passes NULL or structs that the library or the initializer has made.
         let retain = || unsafe {
-            let from = *shared::checked(message.cast_mut())?;
-            let copy = shared::checked(copy)?;
-            let held = shared::clone(&from).ok_or(MQTTCLIENT_FAILURE)?;
-            drop(std::mem::replace(copy, held).take());
+            let from = Place::new(message.cast_mut())?;
+            let copy = Place::new(copy)?;
+            let held = from.share().ok_or(MQTTCLIENT_FAILURE)?;
+            let before = copy.take();
+            copy.fill(&held);
+            drop(before);
             Ok(())
         };
         code(retain())
@@ -61,7 +64,7 @@ pub unsafe extern "C" fn ternmq_message_release(message: *mut ternmq_message) ->
     guard(MQTTCLIENT_FAILURE, || {
         // SAFETY: C passes NULL or a struct that the library or the initializer has made.
         let release = || unsafe {
-            let incoming = shared::checked(message)?.take();
+            let incoming = Place::new(message)?.take();
             incoming.map(drop).ok_or(MQTTCLIENT_FAILURE)
         };
         code(release())
@@ -78,12 +81,12 @@ pub unsafe extern "C" fn ternmq_message_property(
         // SAFETY: C passes NULL or a struct that the library or the initializer has made, and NULL or
         // the addresses of its variables.
         let next = || unsafe {
-            let message = shared::checked(message.cast_mut())?;
+            let message = Place::new(message.cast_mut())?;
             if position.is_null() || property.is_null() {
                 return Err(MQTTCLIENT_NULL_PARAMETER);
             }
             let at = position.read();
-            let (id, value, next) = shared::property(message, at).ok_or(MQTTCLIENT_FAILURE)?;
+            let (id, value, next) = message.property(at).ok_or(MQTTCLIENT_FAILURE)?;
             ptr::put(property, properties::borrowed(id, value));
             ptr::put(position, next);
             Ok(())

@@ -1,6 +1,7 @@
 //! `ternmq.h`: a file descriptor to poll in place of callbacks.
 
 use std::ffi::{c_int, c_void};
+use std::mem::offset_of;
 
 use libc::size_t;
 use ternmq_protocol::{ReasonCode, Time};
@@ -11,7 +12,7 @@ use crate::boundary::guard;
 use crate::inbox::{Limits, Report, Upcall};
 use crate::types::beyond::*;
 use crate::types::client::*;
-use crate::{message, ptr};
+use crate::{message, shared, sized};
 
 #[unsafe(no_mangle)]
 pub extern "C" fn ternmq_fd(handle: *mut c_void) -> c_int {
@@ -56,36 +57,81 @@ pub unsafe extern "C" fn ternmq_next(handle: *mut c_void, event: *mut ternmq_eve
             if event.is_null() {
                 return Err(MQTTCLIENT_NULL_PARAMETER);
             }
-            // SAFETY: C passes a struct that the library or the initializer has made, if its identifier
-            // and version say so.
-            let event = unsafe {
-                ptr::struct_version(event, b"TQEV", 0).ok_or(MQTTCLIENT_BAD_STRUCTURE)?;
-                &mut *event
-            };
+            // SAFETY: C passes a struct that the library or the initializer has made, if its size is right.
+            let place = unsafe { Place::new(event) }?;
             // SAFETY: as above.
-            drop(unsafe { event.message.take() });
-            *event = ternmq_event {
-                struct_id: event.struct_id,
-                ..ternmq_event::NOTHING
-            };
-            let client = either(handle)?;
-            let (upcall, now): (_, &dyn Fn() -> Time) = match &client {
-                Either::Blocking(client) => (client.next()?, &|| client.now()),
-                Either::NonBlocking(client) => (client.next()?, &|| client.now()),
-            };
-            if let Some(upcall) = upcall {
-                event.tell(upcall, now);
-            }
-            Ok(())
+            drop(unsafe { place.message.take() });
+            let mut event = ternmq_event::NOTHING;
+            let result = take_next(handle, &mut event);
+            // SAFETY: as above.
+            unsafe { place.fill(event) };
+            result
         };
         code(next())
     })
 }
 
+/// Puts into an empty event what happened next, if there is anything.
+fn take_next(handle: *mut c_void, event: &mut ternmq_event) -> Result<(), c_int> {
+    let client = either(handle)?;
+    let (upcall, now): (_, &dyn Fn() -> Time) = match &client {
+        Either::Blocking(client) => (client.next()?, &|| client.now()),
+        Either::NonBlocking(client) => (client.next()?, &|| client.now()),
+    };
+    if let Some(upcall) = upcall {
+        event.tell(upcall, now);
+    }
+    Ok(())
+}
+
+/// A struct of C's of whatever version.
+#[derive(Clone, Copy)]
+struct Place {
+    event: *mut ternmq_event,
+    size: usize,
+    message: shared::Place,
+}
+
+impl Place {
+    /// The struct that C gives, checked.
+    ///
+    /// # Errors
+    /// `MQTTCLIENT_BAD_STRUCTURE`.
+    ///
+    /// # Safety
+    /// `event` leads to its size, and to a struct that the initializer or the library has made if that is
+    /// right.
+    unsafe fn new(event: *mut ternmq_event) -> Result<Self, c_int> {
+        // SAFETY: as the caller promises. Every version has a message in this place.
+        unsafe {
+            let size = sized::size(event).ok_or(MQTTCLIENT_BAD_STRUCTURE)?;
+            let message = shared::Place::new(&raw mut (*event).message)?;
+            let room = size - offset_of!(ternmq_event, message);
+            let place = Self {
+                event,
+                size,
+                message,
+            };
+            (message.size() <= room)
+                .then_some(place)
+                .ok_or(MQTTCLIENT_BAD_STRUCTURE)
+        }
+    }
+
+    /// Fills in the struct, whose sizes stay as they are.
+    ///
+    /// # Safety
+    /// The struct is there, and its message is empty.
+    unsafe fn fill(self, mut event: ternmq_event) {
+        event.message.struct_size = self.message.size();
+        // SAFETY: as the caller promises.
+        unsafe { sized::fill(self.event, self.size, &event) };
+    }
+}
+
 impl ternmq_event {
     const NOTHING: Self = Self {
-        struct_id: [0; 4],
-        struct_version: 0,
+        struct_size: size_of::<Self>(),
         r#type: TERNMQ_NOTHING,
         token: 0,
         reason: 0,
