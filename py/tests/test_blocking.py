@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import ternmq
@@ -372,3 +373,26 @@ async def test_an_acknowledgement_does_not_outlive_its_connection(peer: Peer) ->
     await publishing
     await asyncio.to_thread(client.disconnect)
     reader.shutdown()
+
+
+def test_what_a_block_has_failed_at_comes_to_the_next_connection(broker: ternmq.Broker) -> None:
+    session: dict[str, Any] = {"client_id": "c", "clean_start": False, "session_expiry": 60}
+    with Client(broker.url, **session) as client:
+        with pytest.raises(KeyError), client.subscribe("t", qos=1) as subscription:
+            client.publish("t", b"again", qos=1)
+            subscription.get(10)
+            raise KeyError
+    with Client(broker.url, **session) as client, client.subscribe("t", qos=1) as subscription:
+        assert subscription.get(10).payload == b"again"
+
+
+def test_a_program_that_ends_ends_the_clients_that_it_serves(broker: ternmq.Broker) -> None:
+    code = (
+        "import sys, ternmq\nfrom ternmq.blocking import Client\n"
+        "client = Client(sys.argv[1], will=ternmq.Will('gone'))\n"
+        "client.on('t')(print)\nclient.connect()\nclient.publish('done', b'', qos=1)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, broker.url], check=True, timeout=20)
+    broker.wait_for("done")
+    broker.time.advance(minutes=5)  # whoever is still there is given up
+    assert [message.topic for message in broker.messages] == ["done"]

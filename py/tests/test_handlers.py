@@ -240,3 +240,24 @@ def test_a_forked_asyncio_client_is_told(broker: ternmq.Broker) -> None:
             assert (await subscription.get(10)).payload == b"3"
 
     asyncio.run(run())
+
+
+async def test_a_handler_outlives_what_it_awaits_and_was_cancelled(
+    broker: ternmq.Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    got: asyncio.Queue[bytes] = asyncio.Queue()
+    client = ternmq.Client(broker.url)
+
+    @client.on("t", qos=1)
+    async def handler(message: ternmq.Message) -> None:
+        got.put_nowait(message.payload)
+        if message.payload == b"1":
+            other = asyncio.get_running_loop().create_future()
+            other.cancel()
+            await other
+
+    async with client, asyncio.timeout(10):
+        for payload in (b"1", b"2"):
+            await client.publish("t", payload, qos=1)
+            assert await got.get() == payload
+    assert [r.exc_info[0] for r in caplog.records if r.exc_info] == [asyncio.CancelledError]

@@ -198,7 +198,8 @@ async def test_redelivered_messages_are_not_there_twice(peer: Peer) -> None:
 def test_the_wait_doubles_up_to_the_maximum() -> None:
     waits = [Backoff(0.1, 1, jitter=0).delay(attempt) for attempt in range(6)]
     assert waits == [0.1, 0.2, 0.4, 0.8, 1, 1]
-    assert 1 <= Backoff(0.1, 1, jitter=0.5).delay(10_000) <= 1.5
+    jittered = [Backoff(0.1, 1, jitter=0.5).delay(10_000) for _ in range(20)]
+    assert 1 <= min(jittered) < max(jittered) <= 1.5
     for wrong in [(-1, 1, 0), (2, 1, 0), (0, 1, -1)]:
         with pytest.raises(ValueError):
             Backoff(*wrong)
@@ -317,11 +318,3 @@ async def test_disconnecting_in_the_turn_of_the_connack_is_orderly(peer: Peer) -
     await server.expect_end()
     await leaving[0]
     assert told == ["connected", "closed"]
-
-
-def test_the_wait_doubles_and_is_not_the_same_for_all() -> None:
-    backoff = ternmq.Backoff(1, 4, jitter=0.5)
-    for attempt, least in ((0, 1), (1, 2), (2, 4), (3, 4), (5000, 4)):
-        waits = {backoff.delay(attempt) for _ in range(20)}
-        assert least <= min(waits) < max(waits) <= least * 1.5
-    assert ternmq.Backoff(1, 4, jitter=0).delay(1) == 2

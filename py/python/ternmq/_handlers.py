@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
@@ -70,7 +71,10 @@ class Handlers:
                 return
             try:
                 await result_of(handler(message))
-            except Exception:
+            except (Exception, asyncio.CancelledError):
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise  # the client ends; else it was something that the handler had awaited
                 log.exception(
                     "%s: handler %s, message to %s",
                     self._core.address, _name(handler), message.topic,
