@@ -261,3 +261,15 @@ async def test_a_handler_outlives_what_it_awaits_and_was_cancelled(
             await client.publish("t", payload, qos=1)
             assert await got.get() == payload
     assert [r.exc_info[0] for r in caplog.records if r.exc_info] == [asyncio.CancelledError]
+
+
+async def test_nothing_is_kept_of_requests_that_nobody_has_answered(broker: ternmq.Broker) -> None:
+    async with ternmq.Client(broker.url) as client:
+        for _ in range(3):
+            with pytest.raises(ternmq.MqttTimeoutError):
+                await client.request("nobody", timeout=0.01)
+        assert client._requests._waiting == {}
+    with blocking.Client(broker.url) as other:
+        with pytest.raises(ternmq.MqttTimeoutError):
+            other.request("nobody", timeout=0.01)
+        assert other._requests._waiting == {}
