@@ -196,17 +196,21 @@ impl IoThread {
                 slot
             }
         };
-        inner.given_up |= orders.abort || orders.remove;
+        let aborting = orders.abort || orders.remove;
+        inner.given_up |= aborting;
+        inner.aborting = aborting;
+        inner.orders.connect = aborting && orders.connect;
         drop(inner);
-        if orders.abort || orders.remove {
-            self.abort(slot, orders.connect);
-        }
+        let begins = match aborting {
+            true => self.abort(slot),
+            false => orders.connect,
+        };
         if orders.remove {
             shared.lock().slot = None;
             self.links.remove(slot);
             return;
         }
-        if orders.connect {
+        if begins {
             shared.lock().given_up = false;
             self.begin(slot);
         }
@@ -214,8 +218,9 @@ impl IoThread {
         self.settle(slot);
     }
 
-    /// Ends whatever the link is doing. `again`: an attempt begins behind that.
-    fn abort(&mut self, slot: usize, again: bool) {
+    /// Ends whatever the link is doing. Whether an attempt begins behind that, which may have been asked
+    /// for meanwhile.
+    fn abort(&mut self, slot: usize) -> bool {
         let shared = self.links[slot].shared.clone();
         if self.links[slot].online.is_some() {
             let mut inner = shared.lock();
@@ -234,10 +239,13 @@ impl IoThread {
             inner.attempt_failed(now, ConnectError::Cancelled);
         }
         (inner.resuming, inner.attempts) = (false, 0);
+        inner.aborting = false;
+        let again = std::mem::take(&mut inner.orders.connect);
         if again {
             inner.connect_begins();
         }
         shared.tell(inner);
+        again
     }
 
     /// Reads what a link may read, as long as its turn lasts. The link may be gone: it waits for its

@@ -114,6 +114,8 @@ pub(crate) struct Inner {
     pub(crate) attempts: u32,
     /// The link was closed by hand: nothing is tried again.
     pub(crate) given_up: bool,
+    /// The IO thread is ending what there is: an attempt that is asked for begins behind that.
+    pub(crate) aborting: bool,
     /// Which of the endpoints is connected to, or was tried last.
     pub(crate) endpoint: Option<usize>,
     /// Somebody wants to be asked before an attempt is repeated.
@@ -179,6 +181,7 @@ impl Inner {
             renewing: false,
             attempts: 0,
             given_up: false,
+            aborting: false,
             endpoint: None,
             asks: false,
             farewell: None,
@@ -346,7 +349,7 @@ impl Inner {
 
     /// Orders the end of whatever there is.
     pub(crate) fn give_up(&mut self) {
-        if std::mem::take(&mut self.orders.connect) && self.orders.abort {
+        if std::mem::take(&mut self.orders.connect) && (self.orders.abort || self.aborting) {
             // An attempt that was to begin behind an end: it ends with that.
             self.push(Event::ConnectBegun);
         }

@@ -160,7 +160,7 @@ impl Link {
     pub fn connect_noted(&self, look: impl FnOnce()) -> Result<(), ConnectError> {
         let mut inner = self.lock();
         // What is being ended is no obstacle: the attempt begins behind that end.
-        let behind = inner.orders.abort;
+        let behind = inner.orders.abort || inner.aborting;
         match inner.status {
             _ if behind && inner.orders.connect => return Err(ConnectError::Busy),
             Status::Connecting | Status::Connected if !behind => return Err(ConnectError::Busy),
