@@ -3,7 +3,7 @@
 
 use std::ffi::{c_char, c_int};
 
-use ternmq_client::{ConnectOptions, Proxies, Proxy, Target};
+use ternmq_client::{ConnectOptions, Proxies, Proxy, ProxyKind, Target};
 use ternmq_transport::Endpoint;
 
 use super::{text, tls};
@@ -145,7 +145,7 @@ unsafe fn headers(mut p: *const MQTTClient_nameValue) -> Result<Vec<(String, Str
 fn proxies(plain: Option<&str>, secure: Option<&str>) -> Result<Proxies, c_int> {
     let given = |text: Option<&str>| match text {
         None | Some("") => Ok(None),
-        Some(text) => match text.parse::<Proxy>() {
+        Some(text) => match http_proxy(text) {
             Ok(proxy) => Ok(Some(proxy)),
             Err(_) => Err(MQTTCLIENT_BAD_MQTT_OPTION),
         },
@@ -173,8 +173,17 @@ fn proxies(plain: Option<&str>, secure: Option<&str>) -> Result<Proxies, c_int> 
 /// The proxy that a variable names. What is none of HTTP is for other programs.
 fn of_environment(name: &str) -> Option<Proxy> {
     let text = std::env::var(name).ok().filter(|text| !text.is_empty())?;
-    let proxy = text.parse().inspect_err(|error| {
+    let proxy = http_proxy(&text).inspect_err(|error| {
         trace!(ERROR, "{name} is passed over: {error}");
     });
     proxy.ok()
+}
+
+/// The proxy of a text; of HTTP, for Paho knows no others.
+fn http_proxy(text: &str) -> Result<Proxy, String> {
+    let proxy: Proxy = text.parse().map_err(|error| format!("{error}"))?;
+    match proxy.kind {
+        ProxyKind::Http => Ok(proxy),
+        ProxyKind::Socks5 => Err(format!("{proxy} is none of HTTP")),
+    }
 }

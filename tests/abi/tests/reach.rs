@@ -366,6 +366,7 @@ fn wrong_options_are_refused_with_the_codes_of_paho() {
     // Whoever wants keys that both know beforehand is not given certificates instead.
     bench.is_refused(&uri, "trust=@/ca.pem psk=1", -10, -13);
     bench.is_refused(&bench.uri("tcp", At::Plain), "proxy=https://a", -15, -15);
+    bench.is_refused(&bench.uri("tcp", At::Plain), "proxy=socks5://a", -15, -15);
     bench.works(&bench.uri("tcp", At::Plain), "trust=@/nowhere.pem psk=1");
 }
 
