@@ -26,7 +26,7 @@ ROWS = {
     **{f"MQTTClient publish QoS {q}": ("c", f"-m pub -q {q} {BUSY}", ["cpu_us_per_msg"], 20_000) for q in range(3)},
     **{f"MQTTClient receive QoS {q}": ("c", f"-m recv -q {q} {BUSY} -c 1", ["cpu_us_per_msg"], 20_000) for q in range(3)},
     "publish and waitForCompletion QoS 1": ("c", "-m lat -q 1 -s 100", ["p50_us", "cpu_us_per_msg"], 20),
-    "MQTTClient publish QoS 1, defaults": ("c", "-m pub -q 1 -s 100", ["msg_per_s"], 100),
+    "MQTTClient publish QoS 1, defaults": ("c", "-m pub -q 1 -s 100 -w 10", ["msg_per_s"], 100),
     "idle receiver": ("c", "-m rlat -q 0 -s 100 -c 1", ["p50_us", "p99_us"], 20),
     "MQTTAsync offline QoS 1, 16,000": ("a", "-m offline -q 1 -s 100 -k 20000", ["cpu_us_per_msg", "p50_us"], 16_000),
     "idle MQTTClient, wake-ups a second": ("c", "-m idle -t 30 -c 1", ["nvcsw_per_msg"], 0),
@@ -37,13 +37,13 @@ MORE = {"publish and waitForCompletion QoS 1": 5_000, "MQTTClient publish QoS 1,
 
 
 def run(binary, options, count, port, libraries):
-    """One run; what the driver's median line says, by column."""
+    """One run; what the driver says of it, by column."""
     command = [str(binary), *options.split(), "-r", "1", "-p", str(port), "-u", f"tcp://127.0.0.1:{port}"] + (["-n", str(count)] if count else [])
     environment = os.environ | ({"LD_LIBRARY_PATH": str(libraries)} if libraries else {})
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0 and "only" not in done.stderr, f"{' '.join(command)}: {done.stderr}"
-    head, *lines = done.stdout.splitlines()
-    return dict(zip(head.lstrip("#").split("\t"), lines[-1].split("\t")))
+    head, line, _ = done.stdout.splitlines()
+    return dict(zip(head.lstrip("#").split("\t"), line.split("\t")))
 
 
 def build(source, folder):
@@ -103,7 +103,7 @@ def main():
     print("| row | | Paho | TernMQ | |\n|---|---|---:|---:|---:|")
     for name, column in dict.fromkeys((name, column) for name, column, _ in medians):
         theirs, ours = medians[name, column, "Paho"], medians[name, column, "TernMQ"]
-        print(f"| {name} | {column} | {theirs:.2f} | {ours:.2f} | {ours / theirs if theirs else 0:.4f}x |")
+        print(f"| {name} | {column} | {theirs:.2f} | {ours:.2f} | {ours / theirs if theirs else 0:.3g}x |")
     if options.json:
         options.json.write_text(json.dumps([[*key, *values] for key, values in taken.items()], indent=1))
 
