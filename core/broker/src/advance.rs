@@ -83,8 +83,9 @@ impl SteadyClock {
 impl Broker {
     /// Moves the broker's clock ahead: for tests, which have no hours to wait. Keep alives, sessions, wills
     /// and their delays, messages that expire, delayed messages, bans and rates take their turn as if so much
-    /// time had passed while no client said anything, in the order of their deadlines. Real time goes on as well. When this
-    /// returns all shards have carried that out: what clients are told of it is on its way to them.
+    /// time had passed while no client said anything, in the order of their deadlines. Real time goes on as
+    /// well. When this returns all shards have carried that out: what clients are told of it is on its way
+    /// to them.
     ///
     /// How long a peer gets to take what is sent to it is not a matter of this clock: the last words to a client
     /// ([`Config::stop_grace`](crate::Config::stop_grace) at a stop). Nor is how often a store is saved.
