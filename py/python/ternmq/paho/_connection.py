@@ -45,9 +45,9 @@ class Connection(Callbacks):
         Raises OSError when the connection can't be opened.
         """
         if not self._host:
-            raise ValueError("Invalid host.")
+            raise ValueError("host must not be empty")
         if self._port <= 0:
-            raise ValueError("Invalid port number.")
+            raise ValueError("port must be greater than 0")
         self._shut()
         self._state = _Cs.MQTT_CS_CONNECTING
         self._aliases = {}

@@ -21,7 +21,7 @@ class Loop(Connection):
     def loop(self, timeout: float = 1.0) -> MQTTErrorCode:
         """Waits at most so many seconds for the socket, then reads, writes and does what is due."""
         if timeout < 0.0:
-            raise ValueError("Invalid timeout.")
+            raise ValueError("timeout must not be negative")
         if self._sockpairR is None:
             self._open_pair()
         return self._loop(timeout)

@@ -174,7 +174,7 @@ class Settings:
     def host(self, value: str) -> None:
         self._check_idle("host")
         if not value:
-            raise ValueError("Invalid host.")
+            raise ValueError("host must not be empty")
         self._host = value
 
     @property
@@ -186,7 +186,7 @@ class Settings:
     def port(self, value: int) -> None:
         self._check_idle("port")
         if value <= 0:
-            raise ValueError("Invalid port number.")
+            raise ValueError("port must be greater than 0")
         self._port = value
 
     @property
@@ -198,7 +198,7 @@ class Settings:
     def keepalive(self, value: int) -> None:
         self._check_idle("keepalive")
         if value < 0:
-            raise ValueError("Keepalive must be >=0.")
+            raise ValueError("keepalive must not be negative")
         self._keepalive = value
 
     @property
@@ -296,7 +296,7 @@ class Settings:
         """Sets `max_inflight_messages`."""
         self._check_idle("max_inflight_messages")
         if inflight < 0:
-            raise ValueError("Invalid inflight.")
+            raise ValueError("inflight must not be negative")
         self._max_inflight_messages = inflight
 
     def max_queued_messages_set(self, queue_size: int) -> "Client":
@@ -305,7 +305,7 @@ class Settings:
         if not isinstance(queue_size, int):
             raise TypeError("a queue size is an int")
         if queue_size < 0:
-            raise ValueError("Invalid queue size.")
+            raise ValueError("queue_size must not be negative")
         self._max_queued_messages = queue_size
         self._session.limit(queue_size)
         return cast("Client", self)
@@ -379,7 +379,7 @@ class Settings:
         from ._connection import socks
 
         if socks() is None:
-            raise ValueError("PySocks must be installed for proxy support.")
+            raise ValueError("a proxy needs the package PySocks")
         if not valid_proxy(proxy_args):
             raise ValueError("proxy_type and proxy_addr are needed")
         self._proxy = proxy_args
@@ -393,7 +393,7 @@ class Settings:
     def tls_set_context(self, context: ssl.SSLContext | None = None) -> None:
         """Connects by TLS with this context, or with a usual one."""
         if self._ssl_context is not None:
-            raise ValueError("SSL/TLS has already been configured.")
+            raise ValueError("TLS is configured already")
         if context is None:
             context = ssl.create_default_context()
         self._ssl = True
@@ -474,13 +474,13 @@ def encode_payload(payload: PayloadType) -> bytes | bytearray:
         return str(payload).encode("ascii")
     if isinstance(payload, (bytes, bytearray)):
         return payload
-    raise TypeError("payload must be a string, bytearray, int, float or None.")
+    raise TypeError("payload must be str, bytes, bytearray, int, float or None")
 
 
 def check_topic(topic: str | None) -> None:
     """ValueError for what is no topic name."""
     if not topic:
-        raise ValueError("Invalid topic.")
+        raise ValueError("topic must not be empty")
     if "+" in topic or "#" in topic:
         raise ValueError("a topic name cannot have wildcards")
     if len(topic.encode("utf-8")) > 65535:
@@ -490,7 +490,7 @@ def check_topic(topic: str | None) -> None:
 def check_qos(qos: int) -> None:
     """ValueError for what is no QoS."""
     if qos not in (0, 1, 2):
-        raise ValueError("Invalid QoS level.")
+        raise ValueError("qos must be 0, 1 or 2")
 
 
 def valid_proxy(proxy: dict[str, Any]) -> bool:

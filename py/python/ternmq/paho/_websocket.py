@@ -89,7 +89,7 @@ class _WebsocketWrapper:
         while not answer.endswith(b"\r\n\r\n"):
             byte = self._socket.recv(1)
             if not byte or len(answer) > _MOST_HEADERS:
-                raise WebsocketConnectionError("WebSocket handshake error")
+                raise WebsocketConnectionError("the server ended or outgrew its answer to the WebSocket's opening")
             answer += byte
         return answer.decode("utf-8", "replace").split("\r\n")
 
@@ -100,10 +100,10 @@ class _WebsocketWrapper:
             fields[name.strip().lower()] = value.strip()
         upgraded = "upgrade" in fields.get("connection", "").lower()
         if not upgraded or fields.get("upgrade", "").lower() != "websocket":
-            raise WebsocketConnectionError("WebSocket handshake error, connection not upgraded")
+            raise WebsocketConnectionError("the server does not answer as a WebSocket")
         wanted = base64.b64encode(hashlib.sha1(key + _GUID).digest()).decode("ascii")
         if fields.get("sec-websocket-accept") != wanted:
-            raise WebsocketConnectionError("WebSocket handshake error, invalid secret key")
+            raise WebsocketConnectionError("the server's Sec-WebSocket-Accept is wrong")
 
     def _create_frame(self, opcode: int, data: bytes | bytearray, do_masking: int = 1) -> bytearray:
         frame = bytearray([0x80 | opcode])

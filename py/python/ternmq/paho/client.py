@@ -205,7 +205,7 @@ _CONNACKS = {
     CONNACK_REFUSED_BAD_USERNAME_PASSWORD: "Connection Refused: bad user name or password.",
     CONNACK_REFUSED_NOT_AUTHORIZED: "Connection Refused: not authorised.",
 }
-_NO_TYPE = "No topic specified, or incorrect topic type."
+_NO_TYPE = "topic must be a filter, a tuple or a list"
 
 TopicOrTopics = (
     str | tuple[str, int] | tuple[str, SubscribeOptions] | list[tuple[str, int]] | list[tuple[str, SubscribeOptions]]
@@ -315,13 +315,13 @@ class Client(Loop):
     ) -> None:
         """Says what `loop_start` or `loop_forever` is to connect to."""
         if not host:
-            raise ValueError("Invalid host.")
+            raise ValueError("host must not be empty")
         if port <= 0:
-            raise ValueError("Invalid port number.")
+            raise ValueError("port must be greater than 0")
         if keepalive < 0:
-            raise ValueError("Keepalive must be >=0.")
+            raise ValueError("keepalive must not be negative")
         if bind_port < 0:
-            raise ValueError("Invalid bind port number.")
+            raise ValueError("bind_port must not be negative")
         if self._protocol != MQTTv5 and (clean_start != MQTT_CLEAN_START_FIRST_ONLY or properties is not None):
             self._easy_log(MQTT_LOG_WARNING, "clean_start and properties of connect() count with MQTT 5 only")
         self._host = host
@@ -360,7 +360,7 @@ class Client(Loop):
                 return self.connect(host, record.port, keepalive, bind_address, bind_port, clean_start, properties)
             except OSError as error:
                 self._easy_log(MQTT_LOG_DEBUG, "%s:%d, of the SRV record: %s", host, record.port, error)
-        raise ValueError("No SRV hosts responded")
+        raise ValueError("none of the hosts of the SRV records answers")
 
     def disconnect(
         self, reasoncode: ReasonCode | None = None, properties: Properties | None = None
@@ -409,9 +409,9 @@ class Client(Loop):
             topic = self._resolve(topic, properties)
             native = to_native(properties)
         if not topic:
-            raise ValueError("Invalid topic.")
+            raise ValueError("topic must not be empty")
         if qos < 0 or qos > 2:
-            raise ValueError("Invalid QoS level.")
+            raise ValueError("qos must be 0, 1 or 2")
         info = self._session.publish(topic, payload, qos, bool(retain), native)
         if self._traces():
             self._easy_log(MQTT_LOG_DEBUG, "Sending PUBLISH (q%d, r%d, m%d) %r", qos, retain, info.mid, topic)
@@ -455,7 +455,7 @@ class Client(Loop):
             if v5:
                 topic, options = topic
                 if not isinstance(options, SubscribeOptions):
-                    raise ValueError("Subscribe options must be instance of SubscribeOptions class.")
+                    raise ValueError("options must be SubscribeOptions")
             else:
                 topic, qos = topic
         if isinstance(topic, (bytes, str)):
@@ -464,13 +464,13 @@ class Client(Loop):
                     check_qos(qos)
                     options = SubscribeOptions(qos=qos)
                 elif qos != 0:
-                    raise ValueError("Subscribe options and qos parameters cannot be combined.")
+                    raise ValueError("qos stands in options, not beside them")
                 return [_filter(topic, options)]
             check_qos(qos)
             return [_filter(topic, qos)]
         if isinstance(topic, list):
             if not topic:
-                raise ValueError("Empty topic list")
+                raise ValueError("topic must not be an empty list")
             for _, option in topic:
                 if v5 != isinstance(option, SubscribeOptions):
                     raise ValueError("a list is of filters with SubscribeOptions in MQTT 5, with QoS before")
@@ -483,7 +483,7 @@ class Client(Loop):
         """Unsubscribes from a filter or a list of them. Returns an error code, and the mid that
         `on_unsubscribe` will have."""
         if topic is None or topic == "" or topic == []:
-            raise ValueError("Invalid topic.")
+            raise ValueError("topic must not be empty")
         if isinstance(topic, (str, bytes)):
             filters = [_text(topic)]
         elif isinstance(topic, list):
@@ -520,13 +520,13 @@ class Client(Loop):
 
 def _text(topic: str | bytes) -> str:
     if not topic:
-        raise ValueError("Invalid topic.")
+        raise ValueError("topic must not be empty")
     return topic.decode("utf-8") if isinstance(topic, bytes) else topic
 
 
 def _filter(topic: str | bytes, options: SubscribeOptions | int) -> tuple[str, int, bool, bool, int]:
     if not topic or not isinstance(topic, (str, bytes)):
-        raise ValueError("Invalid topic.")
+        raise ValueError("topic must not be empty")
     if isinstance(options, SubscribeOptions):
         o = options
         return _text(topic), o.QoS, bool(o.noLocal), bool(o.retainAsPublished), o.retainHandling

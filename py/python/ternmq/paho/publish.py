@@ -33,9 +33,9 @@ def multiple(
     """Publishes messages: dicts, or tuples, of topic, payload, qos and retain. Returns when all are
     sent and acknowledged; MQTTException when the server refuses the connection."""
     if not isinstance(msgs, Iterable):
-        raise TypeError("msgs must be an iterable")
+        raise TypeError("msgs must be a list or another iterable")
     if not msgs:
-        raise ValueError("msgs is empty")
+        raise ValueError("msgs must not be empty")
     waiting = [_arguments(message) for message in msgs]
     waiting.reverse()
     connect = paho.Client(
@@ -89,7 +89,7 @@ def set_up(
     if auth:
         username = auth.get("username")
         if not username:
-            raise KeyError("The 'username' key was not found, this is required for auth")
+            raise KeyError("auth has no username")
         client.username_pw_set(username, auth.get("password"))
     if will is not None:
         client.will_set(**will)

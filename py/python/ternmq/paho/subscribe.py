@@ -30,7 +30,7 @@ def callback(
     """Subscribes, and calls `callback(client, userdata, message)` for each message, until that
     disconnects. MQTTException when the server refuses the connection."""
     if qos < 0 or qos > 2:
-        raise ValueError("qos must be in the range 0-2")
+        raise ValueError("qos must be 0, 1 or 2")
     state = {
         "callback": callback,
         "topics": [topics] if isinstance(topics, str) else topics,
@@ -73,7 +73,7 @@ def simple(
     """Waits for `msg_count` messages and returns them as a list, or one message for a count of 1.
     Retained messages don't count unless `retained` is set."""
     if msg_count < 1:
-        raise ValueError("msg_count must be > 0")
+        raise ValueError("msg_count must be greater than 0")
     state: dict[str, Any] = {"retained": retained, "count": msg_count, "messages": []}
     callback(
         _on_message_simple, topics, qos, state, hostname, port, client_id, keepalive, will, auth, tls,
