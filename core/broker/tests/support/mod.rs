@@ -79,7 +79,7 @@ pub(crate) fn publish(peer: &mut RawPeer, topic: &str, qos: u8, payload: &str) {
 
 /// Asks for the counters until they are as wanted. Each answer takes a turn of every shard, so
 /// nothing spins while nothing happens.
-pub(crate) fn until(broker: &Broker, wanted: impl Fn(&Stats) -> bool) -> Stats {
+pub(crate) fn until(broker: &Broker, mut wanted: impl FnMut(&Stats) -> bool) -> Stats {
     let begun = Instant::now();
     loop {
         let stats = broker.stats();
