@@ -1,5 +1,7 @@
 //! An application message: one allocation, shared by every queue that holds it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use triomphe::ThinArc;
 
 use crate::codec::primitive::{
@@ -37,6 +39,8 @@ pub struct Message(ThinArc<Head, u8>);
 struct Head {
     origin: Origin,
     expires: Time,
+    /// Its place in the log of a store, 0 before it has one.
+    log_seq: AtomicU64,
     properties_at: u32,
     payload_at: u32,
     /// Low bits of the milliseconds.
@@ -51,6 +55,7 @@ impl Head {
         Self {
             origin: flags.origin,
             expires: flags.expires,
+            log_seq: AtomicU64::new(0),
             properties_at: properties_at as u32,
             payload_at: payload_at as u32,
             arrived: flags.arrived.0 as u32,
@@ -242,9 +247,17 @@ impl Message {
     /// a copy of it.
     #[must_use]
     pub fn arriving(&self, now: Time) -> Self {
+        let of = self.head();
         let head = Head {
+            origin: of.origin,
+            expires: of.expires,
+            log_seq: AtomicU64::new(0),
+            properties_at: of.properties_at,
+            payload_at: of.payload_at,
             arrived: now.0 as u32,
-            ..*self.head()
+            topic_len: of.topic_len,
+            qos: of.qos,
+            retain: of.retain,
         };
         Self(ThinArc::from_header_and_slice(head, &self.0.slice))
     }
@@ -316,6 +329,17 @@ impl Message {
             return 0;
         }
         passed.into()
+    }
+
+    /// The message's place in the log of a store, counted from 1; 0 when it is in none.
+    pub fn log_seq(&self) -> u64 {
+        self.head().log_seq.load(Ordering::Relaxed)
+    }
+
+    /// The message has this place in the log. Said by the store alone, once, before any shard gets the
+    /// message from it: whoever passes the message on makes it visible.
+    pub fn set_log_seq(&self, seq: u64) {
+        self.head().log_seq.store(seq, Ordering::Relaxed);
     }
 
     /// Bytes that the message keeps in memory.
@@ -498,8 +522,8 @@ mod tests {
     }
 
     #[test]
-    fn the_time_of_arrival_costs_no_memory() {
-        assert_eq!(size_of::<Head>(), 32);
+    fn the_head_takes_40_bytes() {
+        assert_eq!(size_of::<Head>(), 40);
     }
 
     #[test]

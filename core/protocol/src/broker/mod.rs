@@ -1,6 +1,7 @@
 //! The broker's machines: a [`Shard`] per thread, and the store of retained messages they share.
 
 pub mod access;
+pub mod durable;
 pub mod index;
 pub mod record;
 pub mod retained;

@@ -1,0 +1,130 @@
+//! What shards and the store of a broker say to each other.
+//!
+//! A store keeps a log of messages and a record of each session. A message that a session is to get
+//! which outlives its connections is not delivered when it comes in, but appended
+//! ([`StoreOp::Append`]); once the store has it, it gets its place in the log
+//! ([`Message::log_seq`]) and goes to all shards in the order of the log, and only then do they
+//! deliver it. So a session needs no copies while its client is away: it remembers how far it has
+//! read, its cursor, and asks for pages ([`ReadRequest`]) when it can send again.
+//!
+//! Beside the log stands an index: for each topic filter that such sessions subscribe to, its
+//! [`StreamKey`], the messages that match it. Whatever the number of sessions with the same filter,
+//! that is one entry.
+
+use super::record::{DelayedRecord, SessKey, SessionRecord, SubscriptionRecord};
+use crate::message::Message;
+use sha2::{Digest, Sha256};
+
+/// The name of a topic filter in the log's index: 64 bits of SHA-256, so that nobody can look for two
+/// filters with one name, and every shard, start and node finds the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamKey(pub u64);
+
+impl StreamKey {
+    /// The stream of a filter as in SUBSCRIBE; that of a shared subscription, with `$share/NAME/`, is the
+    /// one of its group.
+    #[must_use]
+    pub fn of(filter: &str) -> Self {
+        let mut key = [0; 8];
+        key.copy_from_slice(&Sha256::digest(filter)[..8]);
+        Self(u64::from_be_bytes(key))
+    }
+}
+
+/// What an acknowledgement promises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Durability {
+    /// That the broker has the message: it survives a clean stop.
+    None,
+    /// That the message is on stable storage. One write to it serves all that came in meanwhile.
+    #[default]
+    Group,
+    /// The same, with a write for each message.
+    Each,
+}
+
+/// A change for the store. Those of one [`Out`](super::Out) stand in their order, and are kept together or not
+/// at all.
+#[derive(Clone, Debug)]
+pub enum StoreOp {
+    /// A message for the log.
+    Append(Append),
+    /// A session is new or has changed: all of it but its subscriptions.
+    PutSession(Box<SessionRecord>),
+    /// A session is over, and its subscriptions with it.
+    EndSession(SessKey),
+    /// A session has a subscription; it replaces one with the same filter.
+    Subscribe(SessKey, Box<SubscriptionRecord>),
+    /// A session has a subscription no more.
+    Unsubscribe(SessKey, Box<str>),
+    /// The retained message of its topic.
+    PutRetained(Message),
+    /// A topic has no retained message any more.
+    RemoveRetained(Box<str>),
+    /// A message that is to be published later.
+    PutDelayed(DelayedKey, Box<DelayedRecord>),
+    /// It was published, or is not to be.
+    RemoveDelayed(DelayedKey),
+    /// A message of a shared subscription's stream has found its client for good, or was dropped.
+    Done(StreamKey, u64),
+}
+
+/// A message for the log.
+#[derive(Clone, Debug)]
+pub struct Append {
+    /// The message, without a place so far.
+    pub message: Message,
+    /// The streams that it belongs to, none of them twice, at least one.
+    pub streams: Box<[StreamKey]>,
+    /// What is promised to its publisher.
+    pub durability: Durability,
+}
+
+/// Tells messages that are to be published later apart: one that nothing else has or had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DelayedKey {
+    /// The shard that keeps it, as of the start it came in.
+    pub shard: u16,
+    /// The start.
+    pub epoch: u64,
+    /// Counted by the shard.
+    pub number: u64,
+}
+
+/// A question for the next messages of a session.
+#[derive(Clone, Debug)]
+pub struct ReadRequest {
+    /// For the answer.
+    pub ticket: ReadTicket,
+    /// The streams of its filters, each with the place behind which its subscription begins.
+    pub streams: Box<[(StreamKey, u64)]>,
+    /// Messages behind this place in the log.
+    pub after: u64,
+    /// Messages that the answer may have.
+    pub messages: usize,
+    /// Bytes of messages after which the answer ends. One message it may have, however large.
+    pub bytes: usize,
+}
+
+/// For which session a page was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ReadTicket {
+    /// The session's slot.
+    pub session: u32,
+    /// Tells it from others that had or will have the slot.
+    pub serial: u64,
+    /// Counts the questions of the session.
+    pub turn: u32,
+}
+
+/// The answer: the next messages of a session, each once, in the order of the log.
+#[derive(Clone, Debug, Default)]
+pub struct LogPage {
+    /// Messages with their places.
+    pub messages: Vec<Message>,
+    /// Up to here nothing else is in these streams. At least the place of the last message; behind
+    /// it when there are no more, up to all that was kept when the store looked.
+    pub reached: u64,
+    /// Messages that are in the streams but can't be read.
+    pub lost: u64,
+}
