@@ -3,24 +3,25 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyTuple};
 use ternmq_client::blocking::block_until;
 use ternmq_client::{
-    Backoff, Client, Ended, Follower, FollowerEnd, News, Opening, Publish, PublishError,
-    PublishOutcome, Publishing, ReasonCode, Status, SubscribeOptions,
+    Backoff, Client, Ended, Follower, FollowerEnd, News, Opening, PropertyId, Publish,
+    PublishError, PublishOutcome, Publishing, QoS, ReasonCode, Status, Subscribe, SubscribeOptions,
+    Value,
 };
 use ternmq_protocol::client::PublishRefused;
-use ternmq_protocol::codec::{Place, PropertiesBuf};
+use ternmq_protocol::codec::{Place, PropertiesBuf, SubscriptionOptions};
 
-use crate::blocking_subscription::BlockingSubscription;
+use crate::blocking_subscription::{BlockingSubscription, Ending};
 use crate::bytes::Payload;
 use crate::errors;
 use crate::gil;
 use crate::message::qos_of;
 use crate::number::in_range;
-use crate::options::{SessionOptions, keeps_session, needs_v5, retain_handling_of, store_of};
+use crate::options::{SessionOptions, needs_v5, retain_handling_of, store_of};
 use crate::properties::{self, PublishProperties};
 use crate::reach::Reach;
 use crate::stats::counters;
@@ -56,7 +57,7 @@ impl BlockingClient {
         let outbox = store_of(options)?;
         let session = SessionOptions::of(options)?.build()?;
         let is_v5 = session.version.is_v5();
-        let keeps = keeps_session(&session);
+        let keeps = session.keeps_session();
         let durable = outbox.is_some();
         let mut options = reach.options()?;
         options.session = session;
@@ -257,38 +258,53 @@ impl BlockingClient {
         }
     }
 
-    /// Subscribes and waits for the answer; None when it did not come in time.
+    /// Subscribes and waits for the answer; None when it did not come in time. `filters`: (filter, qos)
+    /// pairs.
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn subscribe(
         &self,
         py: Python<'_>,
-        filter: &str,
-        #[pyo3(from_py_with = in_range)] qos: u8,
+        filters: Vec<(String, u8)>,
         no_local: bool,
         retain_as_published: bool,
         #[pyo3(from_py_with = in_range)] retain_handling: u8,
+        #[pyo3(from_py_with = in_range)] identifier: Option<u32>,
+        user: Option<Bound<'_, PyAny>>,
         #[pyo3(from_py_with = in_range)] queue: usize,
+        keep: bool,
         manual: bool,
         timeout: Option<f64>,
     ) -> PyResult<Option<BlockingSubscription>> {
-        let mut options = SubscribeOptions::new(qos_of(qos)?).queue(queue);
-        options.wire.no_local = no_local;
-        options.wire.retain_as_published = retain_as_published;
-        options.wire.retain_handling = retain_handling_of(retain_handling)?;
-        let plain = SubscribeOptions::new(options.wire.qos).queue(queue);
-        needs_v5(
-            !self.is_v5 && options != plain,
-            "subscription options beside qos",
-        )?;
+        let options = SubscribeOptions::new(QoS::AtMostOnce).queue(queue);
+        let wire = SubscriptionOptions {
+            qos: QoS::AtMostOnce,
+            no_local,
+            retain_as_published,
+            retain_handling: retain_handling_of(retain_handling)?,
+        };
+        let user = properties::user_properties(user)?;
+        let asked = identifier.is_some() || wire != options.wire || !user.is_empty();
+        needs_v5(!self.is_v5 && asked, "subscription options beside qos")?;
+        let asked = Asked {
+            filters: &filters,
+            options: SubscribeOptions { wire, ..options },
+            identifier,
+            user: &user,
+            keep,
+        };
         let client = self.get(py)?;
-        let outcome = wait(py, seconds(timeout)?, client.subscribe(filter, options))?;
+        let outcome = client.subscribe_with(asked.build()?);
+        let outcome = wait(py, seconds(timeout)?, outcome)?;
         match outcome {
             None => Ok(None),
             Some(Ok(subscription)) => Ok(Some(BlockingSubscription::new(
                 subscription,
                 client,
-                self.keeps,
-                manual,
+                Ending {
+                    keep,
+                    lasting: self.keeps,
+                    manual,
+                },
             ))),
             Some(Err(error)) => Err(errors::subscribe_error(py, &error)),
         }
@@ -415,6 +431,45 @@ fn backoff_of((min, max, jitter, first_connect): Waits) -> PyResult<Backoff> {
         first_connect,
         after_takeover: false,
     })
+}
+
+/// What is subscribed to.
+struct Asked<'a> {
+    filters: &'a [(String, u8)],
+    options: SubscribeOptions,
+    identifier: Option<u32>,
+    user: &'a PropertiesBuf,
+    keep: bool,
+}
+
+impl<'a> Asked<'a> {
+    fn build(&self) -> PyResult<Subscribe<'a>> {
+        let mut subscribe: Option<Subscribe<'a>> = None;
+        for (filter, qos) in self.filters {
+            let mut options = self.options;
+            options.wire.qos = qos_of(*qos)?;
+            subscribe = Some(match subscribe {
+                None => Subscribe::new(filter, options),
+                Some(subscribe) => subscribe.filter(filter, options),
+            });
+        }
+        let none = "filters: a subscription needs a topic filter";
+        let mut subscribe = subscribe.ok_or_else(|| PyValueError::new_err(none))?;
+        if let Some(identifier) = self.identifier {
+            let value = Value::VariableByteInteger(identifier);
+            let mut properties = PropertiesBuf::default();
+            let pushed = properties.push(PropertyId::SubscriptionIdentifier, value);
+            pushed.map_err(|error| PyValueError::new_err(format!("identifier: {error}")))?;
+            subscribe = subscribe.identifier(identifier);
+        }
+        for (name, value) in self.user.get().user_properties() {
+            subscribe = subscribe.user_property(name, value);
+        }
+        Ok(match self.keep {
+            true => subscribe.keep(),
+            false => subscribe,
+        })
+    }
 }
 
 fn news_to_tuple<'py>(py: Python<'py>, news: News) -> PyResult<Bound<'py, PyTuple>> {

@@ -27,12 +27,19 @@ pub(crate) struct BlockingSubscription {
     subscription: Mutex<Option<Subscription>>,
     held: Mutex<Vec<(Weak<()>, Received)>>,
     client: Client,
-    /// The session outlives the connection, so what is not acknowledged comes again with the next.
-    keeps: bool,
-    /// Messages are acknowledged by hand.
-    manual: bool,
-    granted: u8,
+    ending: Ending,
+    codes: Vec<u8>,
     process: u32,
+}
+
+/// What becomes of a subscription, and of its messages, when it is left.
+pub(crate) struct Ending {
+    /// It goes on with the server.
+    pub(crate) keep: bool,
+    /// The session outlives the connection, so what is not acknowledged comes again with the next.
+    pub(crate) lasting: bool,
+    /// Messages are acknowledged by hand.
+    pub(crate) manual: bool,
 }
 
 /// What came of waiting for messages.
@@ -44,10 +51,10 @@ enum Next {
 
 #[pymethods]
 impl BlockingSubscription {
-    /// The QoS that the server has granted.
+    /// The server's answers, one for each filter.
     #[getter]
-    fn granted(&self) -> u8 {
-        self.granted
+    fn codes(&self) -> Vec<u16> {
+        self.codes.iter().map(|code| (*code).into()).collect()
     }
 
     /// The next messages, at least one and at most `most`; None when none came in time, an empty
@@ -77,7 +84,7 @@ impl BlockingSubscription {
         let list = PyList::empty(py);
         if let Next::Messages(messages) = next {
             for received in messages {
-                list.append(match this.manual {
+                list.append(match this.ending.manual {
                     false => Message::new(received.incoming()),
                     true => {
                         let to = Recipient::Blocking(slf.clone().unbind());
@@ -113,7 +120,7 @@ impl BlockingSubscription {
         let Some(mut subscription) = taken else {
             return Ok(true);
         };
-        self.settle(&mut subscription, finished);
+        self.settle(&mut subscription, finished, self.ending.keep && !wait_for);
         if !wait_for {
             drop(subscription);
             return Ok(true);
@@ -125,20 +132,14 @@ impl BlockingSubscription {
 }
 
 impl BlockingSubscription {
-    pub(crate) fn new(
-        subscription: Subscription,
-        client: Client,
-        keeps: bool,
-        manual: bool,
-    ) -> Self {
-        let granted = subscription.granted() as u8;
+    pub(crate) fn new(subscription: Subscription, client: Client, ending: Ending) -> Self {
+        let codes = subscription.codes().iter().map(|code| code.0).collect();
         Self {
             subscription: Some(subscription).into(),
             held: Mutex::default(),
             client,
-            keeps,
-            manual,
-            granted,
+            ending,
+            codes,
             process: std::process::id(),
         }
     }
@@ -150,15 +151,22 @@ impl BlockingSubscription {
 
     /// Acknowledges what came, unless it was not dealt with and the server would send it again. Left
     /// to itself it would hold up the acknowledgements of all later messages [MQTT-4.6.0-2].
-    fn settle(&self, subscription: &mut Subscription, finished: bool) {
-        let mut held: Vec<Received> = lock(&self.held)
-            .drain(..)
-            .map(|(_, received)| received)
-            .collect();
+    ///
+    /// `keep`: what was not read is for the next subscription.
+    fn settle(&self, subscription: &mut Subscription, finished: bool, keep: bool) {
+        let held: Vec<_> = lock(&self.held).drain(..).collect();
         // Who acknowledges by hand has said of each message that it was dealt with.
-        if (finished && !self.manual) || !self.keeps {
-            subscription.take_all(&mut held);
-            held.iter().for_each(|received| self.acknowledge(received));
+        if (finished && !self.ending.manual) || !self.ending.lasting {
+            held.iter()
+                .for_each(|(_, received)| self.acknowledge(received));
+            if !keep || !self.ending.lasting {
+                let mut rest = Vec::new();
+                subscription.take_all(&mut rest);
+                rest.iter().for_each(|received| self.acknowledge(received));
+                if keep {
+                    subscription.put_back(rest);
+                }
+            }
         }
     }
 
@@ -201,7 +209,7 @@ impl BlockingSubscription {
 
     /// Acknowledges what this thread has got before, and what threads have got that ended since.
     fn finish_thread(&self) {
-        if self.manual {
+        if self.ending.manual {
             return;
         }
         let mut held = lock(&self.held);
@@ -231,7 +239,7 @@ impl Drop for BlockingSubscription {
             // Its locks may be held for ever here, by threads that this process has not got.
             std::mem::forget(taken);
         } else if let Some(mut subscription) = taken {
-            self.settle(&mut subscription, false);
+            self.settle(&mut subscription, false, self.ending.keep);
         }
     }
 }

@@ -20,7 +20,7 @@ pub(crate) struct Deliveries {
     routes: Routes,
     inboxes: HashMap<Key, Inbox>,
     /// Messages with QoS above 0 that no open subscription is for: those of a resumed session that
-    /// come before the application subscribes, and those that a failed subscription left. At most as
+    /// come before the application subscribes, and those that a failed or kept one left. At most as
     /// many as the server may have unacknowledged, and [`MOST_LEFT`] that are settled.
     unclaimed: VecDeque<Item>,
     /// Of messages that went to several subscriptions: how many have not finished with it.
@@ -29,6 +29,8 @@ pub(crate) struct Deliveries {
     ready: Vec<Key>,
     found: Vec<Key>,
     resumed: bool,
+    /// A subscription was left to the server, so messages may come that nobody here waits for yet.
+    kept: bool,
     full: usize,
     stuffed: usize,
     discarded: u64,
@@ -41,8 +43,10 @@ pub(crate) enum Closing {
     Failed,
     /// All do, those that were not read too.
     Finished,
-    /// Those that were read do.
+    /// Those that were read do. The subscription goes on with the server.
     Keep,
+    /// None does, and it goes on with the server.
+    KeepAll,
 }
 
 impl Deliveries {
@@ -132,6 +136,7 @@ impl Deliveries {
     /// never send it again, and would only wait for it: an acknowledgement may not overtake those of
     /// earlier messages [MQTT-4.6.0-2], so soon nothing would come any more for anybody.
     pub(crate) fn close(&mut self, key: Key, how: Closing, done: &mut Vec<Item>) -> Vec<Box<str>> {
+        self.kept |= matches!(how, Closing::Keep | Closing::KeepAll);
         if let Some(inbox) = self.inboxes.remove(&key) {
             self.full -= usize::from(inbox.is_full());
             self.stuffed -= usize::from(inbox.is_stuffed());
@@ -147,7 +152,7 @@ impl Deliveries {
             for (at, item) in items.into_iter().enumerate() {
                 let was_read = at < handed_out;
                 let dealt_with = match how {
-                    Closing::Failed => false,
+                    Closing::Failed | Closing::KeepAll => false,
                     Closing::Finished => true,
                     Closing::Keep => was_read,
                 };
@@ -242,7 +247,7 @@ impl Deliveries {
     }
 
     fn unwanted(&mut self, item: Item) -> Option<Delivery> {
-        if item.is_owed() && self.resumed {
+        if item.is_owed() && (self.resumed || (self.kept && self.keeps)) {
             self.unclaimed.push_back(item);
             return None;
         }

@@ -92,9 +92,16 @@ pub(crate) fn connect_error(py: Python<'_>, error: &ConnectError) -> PyErr {
 
 pub(crate) fn subscribe_error(py: Python<'_>, error: &SubscribeError) -> PyErr {
     match error {
-        SubscribeError::Rejected { reason, properties } => {
+        SubscribeError::Rejected {
+            reason,
+            codes,
+            properties,
+        } => {
             let text = "the server refuses the subscription";
-            raise_with(py, "SubscribeError", text, *reason, properties)
+            let error = raise_with(py, "SubscribeError", text, *reason, properties);
+            let codes: Vec<u16> = codes.iter().map(|code| code.0.into()).collect();
+            let refuse = || error.value(py).call_method1("_refused", (codes,));
+            refuse().err().unwrap_or(error)
         }
         SubscribeError::Filter(_) => PyValueError::new_err(format!("filter: {error}")),
         SubscribeError::NotSent(refused) => request_refused(py, refused),

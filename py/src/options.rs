@@ -164,17 +164,6 @@ fn named(name: &str, text: Option<&str>) -> PyResult<()> {
     }
 }
 
-/// Whether the session is meant to go on after the connection.
-pub(crate) fn keeps_session(options: &Options) -> bool {
-    match options.version.is_v5() {
-        true => {
-            let expiry = PropertyId::SessionExpiryInterval;
-            options.properties.get().number(expiry).unwrap_or(0) > 0
-        }
-        false => !options.clean_start,
-    }
-}
-
 /// 0, 1 or 2 as a Retain Handling.
 pub(crate) fn retain_handling_of(number: u8) -> PyResult<RetainHandling> {
     Ok(match number {

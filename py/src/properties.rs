@@ -58,6 +58,21 @@ impl PublishProperties<'_, '_> {
     }
 }
 
+/// User Properties alone.
+pub(crate) fn user_properties(user: Option<Bound<'_, PyAny>>) -> PyResult<PropertiesBuf> {
+    let (expiry, payload_format) = (None, None);
+    let (content_type, response_topic, correlation_data) = (None, None, None);
+    PublishProperties {
+        expiry,
+        content_type,
+        response_topic,
+        correlation_data,
+        user,
+        payload_format,
+    }
+    .encode()
+}
+
 /// All properties as a dict; User Property and Subscription Identifier are lists.
 pub(crate) fn to_dict<'py>(
     py: Python<'py>,

@@ -24,7 +24,7 @@ use crate::inbox::{Item, Reader};
 use crate::layer::{Opening, WebSocket};
 use crate::message::qos_of;
 use crate::number::in_range;
-use crate::options::{SessionOptions, keeps_session, needs_v5, retain_handling_of, store_of};
+use crate::options::{SessionOptions, needs_v5, retain_handling_of, store_of};
 use crate::properties::{self, PublishProperties};
 use crate::routes::Key;
 use crate::stats::counters;
@@ -76,7 +76,7 @@ impl Session {
         let mut options = SessionOptions::of(options)?.build()?;
         options.report_progress = store.is_some();
         let (version, clean_start) = (options.version, options.clean_start);
-        let keeps = keeps_session(&options);
+        let keeps = options.keeps_session();
         let mut machine =
             ClientSession::new(options).map_err(|e| PyValueError::new_err(e.to_string()))?;
         let store = store.map(|(store, kept)| {
@@ -302,14 +302,16 @@ impl Session {
     }
 
     /// Closes an inbox. `how`: 0, nothing that came for it counts as dealt with; 1, everything does;
-    /// 2, what was read does. The others stay unacknowledged. Returns the filters that no other
+    /// 2, what was read does, and the server is not told; 3, nothing does, and it is not told. The
+    /// others stay unacknowledged. Returns the filters that no other
     /// subscription needs.
     fn close_inbox(slf: &Bound<'_, Self>, key: Key, how: u8) -> PyResult<Vec<String>> {
         let how = match how {
             0 => Closing::Failed,
             1 => Closing::Finished,
             2 => Closing::Keep,
-            _ => return Err(PyValueError::new_err("how must be 0, 1 or 2")),
+            3 => Closing::KeepAll,
+            _ => return Err(PyValueError::new_err("how must be from 0 to 3")),
         };
         Self::edit(slf, |session| {
             let filters = session.deliveries.close(key, how, &mut session.done);
@@ -353,7 +355,7 @@ impl Session {
                 },
             ));
         }
-        let mut properties = user_properties(user)?;
+        let mut properties = properties::user_properties(user)?;
         let asked = identifier.is_some() || asks_for_more || !properties.is_empty();
         Self::edit(slf, |session| {
             needs_v5(
@@ -381,7 +383,7 @@ impl Session {
         user: Option<Bound<'_, PyAny>>,
     ) -> PyResult<i32> {
         let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
-        let properties = user_properties(user)?;
+        let properties = properties::user_properties(user)?;
         Self::edit(slf, |session| {
             needs_v5(
                 !session.version.is_v5() && !properties.is_empty(),
@@ -680,18 +682,4 @@ pub(crate) fn check_acknowledgement(reason: ReasonCode) -> PyResult<()> {
             "reason_code: {reason} is no reason of an acknowledgement"
         ))),
     }
-}
-
-fn user_properties(user: Option<Bound<'_, PyAny>>) -> PyResult<PropertiesBuf> {
-    let (expiry, payload_format) = (None, None);
-    let (content_type, response_topic, correlation_data) = (None, None, None);
-    PublishProperties {
-        expiry,
-        content_type,
-        response_topic,
-        correlation_data,
-        user,
-        payload_format,
-    }
-    .encode()
 }

@@ -18,7 +18,7 @@ use ternmq_protocol::codec::{PropertiesBuf, QoS};
 
 use crate::client::{
     Challenge, Client as AsyncClient, Ended, Publish, PublishOutcome, Publishing, Received, Status,
-    SubscribeOptions, Subscription as AsyncSubscription,
+    Subscribe, SubscribeOptions, Subscription as AsyncSubscription,
 };
 use crate::error::{ConnectError, PublishError, SubscribeError};
 use crate::link::Stats;
@@ -120,6 +120,16 @@ impl Client {
         options: impl Into<SubscribeOptions>,
     ) -> Result<Subscription, SubscribeError> {
         block_until(self.client.subscribe(filter, options), self.deadline())
+            .unwrap_or(Err(SubscribeError::Timeout))
+            .map(Subscription)
+    }
+
+    /// As [`subscribe`](Self::subscribe), with all that a [`Subscribe`] may say.
+    ///
+    /// # Errors
+    /// As [`Client::subscribe_with`](crate::Client::subscribe_with).
+    pub fn subscribe_with(&self, subscribe: Subscribe<'_>) -> Result<Subscription, SubscribeError> {
+        block_until(self.client.subscribe_with(subscribe), self.deadline())
             .unwrap_or(Err(SubscribeError::Timeout))
             .map(Subscription)
     }
@@ -240,12 +250,27 @@ impl Subscription {
         self.0.take_all(into);
     }
 
-    /// The topic filter.
+    /// See [`Subscription::put_back`](crate::Subscription::put_back).
+    pub fn put_back(&mut self, messages: Vec<Received>) {
+        self.0.put_back(messages);
+    }
+
+    /// The topic filter; the first one where there are several.
     pub fn filter(&self) -> &str {
         self.0.filter()
     }
 
-    /// The QoS that the server has granted.
+    /// The topic filters.
+    pub fn filters(&self) -> &[String] {
+        self.0.filters()
+    }
+
+    /// The server's answers, one for each filter.
+    pub fn codes(&self) -> &[ReasonCode] {
+        self.0.codes()
+    }
+
+    /// The QoS that the server has granted; the highest one where there are several filters.
     pub fn granted(&self) -> QoS {
         self.0.granted()
     }

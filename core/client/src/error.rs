@@ -158,10 +158,12 @@ pub enum SubscribeError {
     Filter(ternmq_protocol::topic::TopicError),
     /// The request was not sent.
     NotSent(RequestRefused),
-    /// The server answered with an error.
+    /// The server answered with an error, for each filter.
     Rejected {
-        /// The reason code of SUBACK or UNSUBACK; Unspecified error (0x80) before MQTT 5.0.
+        /// The first reason code of SUBACK or UNSUBACK; Unspecified error (0x80) before MQTT 5.0.
         reason: ReasonCode,
+        /// All reason codes, in the order of the filters.
+        codes: Vec<ReasonCode>,
         /// The properties of that packet.
         properties: PropertiesBuf,
     },

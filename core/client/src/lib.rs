@@ -27,7 +27,7 @@ mod pool;
 
 pub use client::{
     Challenge, Client, Ended, Follower, FollowerEnd, News, Opening, Publish, PublishOutcome,
-    Publishing, Received, Status, SubscribeOptions, Subscription,
+    Publishing, Received, Status, Subscribe, SubscribeOptions, Subscription,
 };
 pub use error::{ConnectError, PublishError, SubscribeError};
 pub use fork::forked;

@@ -9,7 +9,7 @@ from . import _events as ev
 from ._answers import Answers
 from ._link import Link
 from ._reach import Reach
-from ._subscription import FAILED, KEEP, TURN, Subscription
+from ._subscription import FAILED, KEEP, KEEP_ALL, TURN, Subscription
 from ._ternmq import Session, forked
 from .errors import (
     ConnectError,
@@ -152,7 +152,7 @@ class Core:
         filters = self._close(subscription, how)
         if self.paused:
             self.adjust_reading()
-        token = 0 if how == KEEP else self._send_unsubscribe(filters)
+        token = 0 if how in (KEEP, KEEP_ALL) else self._send_unsubscribe(filters)
         if token == 0:
             return ()
         answer = self.answers.expect(token, False)

@@ -11,6 +11,7 @@ from .values import Auth, Backoff
 
 Buffer = bytes | bytearray | memoryview
 User = Sequence[tuple[str, str]] | Mapping[str, str]
+Filters = str | Sequence[str | tuple[str, int]]
 
 _VERSIONS = {3: 3, 4: 4, 5: 5, "3.1": 3, "3.1.1": 4, "5": 5, "5.0": 5}
 
@@ -29,9 +30,7 @@ def is_manual(ack: str) -> bool:
     return ack == "manual"
 
 
-def filter_pairs(
-    filters: str | Sequence[str | tuple[str, int]], qos: int
-) -> list[tuple[str, int]]:
+def filter_pairs(filters: Filters, qos: int) -> list[tuple[str, int]]:
     """Topic filters, each with its QoS."""
     one = isinstance(filters, (str, bytes)) or not isinstance(filters, Sequence)
     entries: Any = [filters] if one else filters

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 _TURN = 64
 
 # How an inbox is closed. FAILED: nothing counts as dealt with. FINISHED: everything does. KEEP: what
-# was read does, the rest is for whoever subscribes next.
-FAILED, FINISHED, KEEP = 0, 1, 2
+# was read does, the rest is for whoever subscribes next; the server is not told. KEEP_ALL: the same,
+# but nothing does.
+FAILED, FINISHED, KEEP, KEEP_ALL = 0, 1, 2, 3
 
 T = TypeVar("T")
 
@@ -97,8 +98,8 @@ class Subscription:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        how = FAILED if kind is not None else KEEP if self._keep else FINISHED
-        await self.core.unsubscribe(self, how)
+        ways = (FINISHED, FAILED) if not self._keep else (KEEP, KEEP_ALL)
+        await self.core.unsubscribe(self, ways[kind is not None])
 
     async def unsubscribe(self) -> Sequence[ReasonCode]:
         """Ends the subscription. Returns the server's answers, one for each filter that no other

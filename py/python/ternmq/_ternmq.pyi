@@ -256,12 +256,14 @@ class BlockingClient:
     ) -> BlockingToken: ...
     def subscribe(
         self,
-        filter: str,
-        qos: int,
+        filters: list[tuple[str, int]],
         no_local: bool,
         retain_as_published: bool,
         retain_handling: int,
+        identifier: int | None,
+        user: _User | None,
         queue: int,
+        keep: bool,
         manual: bool,
         timeout: float | None,
     ) -> BlockingSubscription | None: ...
@@ -279,7 +281,7 @@ class BlockingToken:
 @final
 class BlockingSubscription:
     @property
-    def granted(self) -> int: ...
+    def codes(self) -> list[int]: ...
     def take(self, most: int, timeout: float | None) -> list[Message] | None: ...
     def check(self) -> None: ...
     def close(self, finished: bool, wait_for: bool, timeout: float | None) -> bool: ...

@@ -1,15 +1,17 @@
 """The asyncio client. It has no thread of its own and runs on every event loop."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from ._checks import at_least, seconds
+from ._checks import at_least, instance_of, seconds
 from ._core import OWN, SENT, Core
 from ._handlers import Handler, Handlers, result_of
-from ._options import Buffer, User, check_times, filter_pairs, is_manual, session_options
+from ._options import (
+    Buffer, Filters, User, check_times, filter_pairs, is_manual, session_options,
+)
 from ._reach import Headers, Reach
 from ._requests import Requests, answer_of
 from ._subscription import Subscription
@@ -190,7 +192,7 @@ class Client:
 
     def subscribe(
         self,
-        filters: str | Sequence[str | tuple[str, int]],
+        filters: Filters,
         qos: int = 0,
         *,
         no_local: bool = False,
@@ -221,6 +223,7 @@ class Client:
         `codes` of the subscription tells.
         """
         pairs = filter_pairs(filters, qos)
+        instance_of(bool, keep=keep)
         if queue is not None:
             at_least(1, queue=queue)
         key = self._next_key
@@ -358,7 +361,7 @@ class Client:
             self._requests.end(data)
 
     def on(
-        self, filters: str | Sequence[str | tuple[str, int]], qos: int = 0, **options: Any
+        self, filters: Filters, qos: int = 0, **options: Any
     ) -> Callable[[H], H]:
         """Makes a function, perhaps an `async` one, the handler of the messages to `filters`:
 
@@ -379,7 +382,7 @@ class Client:
         return decorate
 
     def respond(
-        self, filters: str | Sequence[str | tuple[str, int]], qos: int = 0, **options: Any
+        self, filters: Filters, qos: int = 0, **options: Any
     ) -> Callable[[H], H]:
         """As `on`, for requests: what the function returns is published to the request's Response
         Topic, with its Correlation Data. After an exception nothing is."""

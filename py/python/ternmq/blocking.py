@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ._checks import at_least, seconds
 from ._follow import Follower, log
-from ._options import Buffer, User, check_times, is_manual, session_options
+from ._options import (
+    Buffer, Filters, User, check_times, filter_pairs, is_manual, session_options,
+)
 from ._reach import Headers, Reach
 from ._requests import Requests, answer_of
 from ._ternmq import BlockingClient, BlockingSubscription, BlockingToken, Message, Will
@@ -109,7 +111,7 @@ class Client:
         )
         self._auth = auth
         self._follower = Follower(str(self._reach), auth)
-        self._handlers: list[tuple[str, int, dict[str, Any], Callable[[Message], object]]] = []
+        self._handlers: list[tuple[Filters, int, dict[str, Any], Callable[[Message], object]]] = []
         self._threads: list[threading.Thread] = []
         self._requests: Requests[Future[Message]] = Requests()
         self._answers: Subscription | None = None
@@ -302,37 +304,51 @@ class Client:
 
     def subscribe(
         self,
-        filter: str,
+        filters: Filters,
         qos: int = 0,
         *,
         no_local: bool = False,
         retain_as_published: bool = False,
         retain_handling: int = 0,
+        identifier: int | None = None,
+        user: User | None = None,
         queue: int | None = None,
+        keep: bool = False,
         ack: str = "auto",
         timeout: float | None = None,
     ) -> "Subscription":
         """Subscribes, and waits until the server has granted it. What is returned is read with `for`;
         with `with` it is ended at the block's end, else by `unsubscribe`, or when it is gone.
 
+        `filters`: a topic filter, or several, each perhaps with a QoS of its own. All go into one
+        SUBSCRIBE and share one queue.
+
+        `no_local`, `retain_as_published`, `retain_handling` (0: retained messages are sent at each
+        subscribe, 1: if the subscription is new, 2: never), `identifier` and `user` are MQTT 5's.
+
+        `keep`: leaving `with` does not unsubscribe, nor does it when the subscription is gone. For
+        sessions that outlive the connection, so that the server goes on collecting messages.
+
         `ack`: "auto" acknowledges a message when the next one is asked for, "manual" leaves it to
         `Message.ack`.
 
-        `timeout`: seconds that reading may wait for a message. `no_local`, `retain_as_published` and
-        `retain_handling` are MQTT 5's.
+        `timeout`: seconds that reading may wait for a message.
 
-        Raises SubscribeError when the server refuses, MqttTimeoutError when it does not answer.
+        Raises SubscribeError when the server refuses every filter; when it refuses some, `codes` of
+        the subscription tells. Raises MqttTimeoutError when it does not answer.
         """
+        pairs = filter_pairs(filters, qos)
         seconds(timeout)
         if queue is not None:
             at_least(1, queue=queue)
         native = self._connected().subscribe(
-            filter, qos, no_local, retain_as_published, retain_handling,
-            self._queue if queue is None else queue, is_manual(ack), self._timeout,
+            pairs, no_local, retain_as_published, retain_handling, identifier, user,
+            self._queue if queue is None else queue, keep, is_manual(ack), self._timeout,
         )
         if native is None:
             raise MqttTimeoutError(f"no answer within {self._timeout} s")
-        return Subscription(native, filter, timeout, self._timeout)
+        names = tuple(filter for filter, _ in pairs)
+        return Subscription(native, names, keep, timeout, self._timeout)
 
     def request(
         self,
@@ -375,8 +391,8 @@ class Client:
         finally:
             self._requests.end(data)
 
-    def on(self, filter: str, qos: int = 0, **options: Any) -> Callable[[H], H]:
-        """Makes a function the handler of the messages to `filter`:
+    def on(self, filters: Filters, qos: int = 0, **options: Any) -> Callable[[H], H]:
+        """Makes a function the handler of the messages to `filters`:
 
             @client.on("plant/+/temp", qos=1)
             def temperature(message): ...
@@ -389,12 +405,12 @@ class Client:
         """
 
         def decorate(function: H) -> H:
-            self._add(filter, qos, options, function)
+            self._add(filters, qos, options, function)
             return function
 
         return decorate
 
-    def respond(self, filter: str, qos: int = 0, **options: Any) -> Callable[[H], H]:
+    def respond(self, filters: Filters, qos: int = 0, **options: Any) -> Callable[[H], H]:
         """As `on`, for requests: what the function returns is published to the request's Response
         Topic, with its Correlation Data. After an exception nothing is."""
 
@@ -404,7 +420,7 @@ class Client:
                 if answer is not None:
                     self.publish(**answer)
 
-            self._add(filter, qos, options, handler)
+            self._add(filters, qos, options, handler)
             return function
 
         return decorate
@@ -472,27 +488,27 @@ class Client:
         return f"<Client {self._reach} {state}>"
 
     def _add(
-        self, filter: str, qos: int, options: dict[str, Any], function: Callable[[Message], object]
+        self, filters: Filters, qos: int, options: dict[str, Any], function: Callable[[Message], object]
     ) -> None:
         if self._client is None:
-            self._handlers.append((filter, qos, options, function))
+            self._handlers.append((filters, qos, options, function))
         else:
-            self._serve(filter, qos, options, function)
+            self._serve(filters, qos, options, function)
 
     def _serve(
-        self, filter: str, qos: int, options: dict[str, Any], function: Callable[[Message], object]
+        self, filters: Filters, qos: int, options: dict[str, Any], function: Callable[[Message], object]
     ) -> "Subscription":
-        subscription = self.subscribe(filter, qos, **options)
+        subscription = self.subscribe(filters, qos, **options)
         work = (subscription, function, str(self._reach))
         thread = threading.Thread(target=_serve, args=work, name="ternmq-handler", daemon=True)
         self._start(thread)
         return subscription
 
     def _serve_once_connected(
-        self, filter: str, qos: int, options: dict[str, Any], function: Callable[[Message], object]
+        self, filters: Filters, qos: int, options: dict[str, Any], function: Callable[[Message], object]
     ) -> None:
         try:
-            subscription = self.subscribe(filter, qos, **options)
+            subscription = self.subscribe(filters, qos, **options)
         except MqttError as error:
             log.error("%s: handler %s: %s", self._reach, _name(function), error)
         else:
@@ -556,15 +572,17 @@ class Subscription(Iterator[Message]):
     def __init__(
         self,
         native: BlockingSubscription,
-        filter: str,
+        filters: tuple[str, ...],
+        keep: bool,
         timeout: float | None,
         request_timeout: float | None,
     ) -> None:
-        self.filters: tuple[str, ...] = (filter,)
-        self.codes: Sequence[ReasonCode] = (ReasonCode(native.granted),)
+        self.filters: tuple[str, ...] = filters
+        self.codes: Sequence[ReasonCode] = tuple(ReasonCode(code) for code in native.codes)
         # Whether reading has come to the end because the client ended it, or the application did.
         self.ended: bool = False
         self._native = native
+        self._keep = keep
         self._timeout = timeout
         self._request_timeout = request_timeout
 
@@ -577,10 +595,10 @@ class Subscription(Iterator[Message]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if kind is None:
+        if kind is None and not self._keep:
             self.unsubscribe()
         else:
-            self._native.close(False, False, None)
+            self._native.close(kind is None, False, None)
 
     def unsubscribe(self) -> None:
         """Ends the subscription, and waits for the server's answer."""
@@ -614,7 +632,7 @@ class Subscription(Iterator[Message]):
         return iter(lambda: self._batch(most, limit), [])
 
     def __repr__(self) -> str:
-        return f"<Subscription {self.filters[0]}>"
+        return f"<Subscription {', '.join(self.filters)}>"
 
     def _batch(self, most: int, timeout: float | None) -> list[Message]:
         try:

@@ -68,6 +68,9 @@ class SubscribeError(MqttError):
 
     codes: Sequence[ReasonCode] = ()
 
+    def _refused(self, codes: Sequence[int]) -> None:
+        self.codes = tuple(ReasonCode(code) for code in codes)
+
 
 class QueueFullError(MqttError):
     """Too many messages wait to be sent."""

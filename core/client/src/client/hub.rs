@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::task::{Context, Poll, Waker};
 
 use ternmq_protocol::ReasonCode;
-use ternmq_protocol::client::{Cause, DropReason, Event as SessionEvent, Token};
+use ternmq_protocol::client::{Cause, Delivery, DropReason, Event as SessionEvent, Token};
 use ternmq_protocol::codec::PropertiesBuf;
 
 use super::follow::News;
@@ -104,6 +104,8 @@ pub(crate) struct State {
     pub(super) news: Option<VecDeque<News>>,
     /// The connection goes on with a session of an earlier client.
     pub(super) resumed: bool,
+    /// The session outlives the connection.
+    lasting: bool,
     /// Stops the reading of the link.
     pause: Arc<AtomicBool>,
     /// The link of a client that was dropped, until its connection is over.
@@ -116,7 +118,7 @@ enum Operation {
 }
 
 impl Hub {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits, lasting: bool) -> Self {
         Self {
             state: Mutex::new(State {
                 routes: Routes::default(),
@@ -129,6 +131,7 @@ impl Hub {
                 watchers: Vec::new(),
                 news: None,
                 resumed: false,
+                lasting,
                 pause: Arc::default(),
                 parting: None,
             }),
@@ -195,6 +198,17 @@ impl Hub {
         result
     }
 
+    /// A subscription goes and stays with the server.
+    pub(crate) fn leave(&self, key: usize) {
+        let unwanted = self.change(|state| {
+            state.routes.leave(key, self.limits.unclaimed);
+            std::mem::take(&mut state.routes.unwanted)
+        });
+        if let Some(link) = self.link() {
+            acknowledge(&link, unwanted);
+        }
+    }
+
     /// Waits until `look` sees what it waits for; it is asked again after each change of the status
     /// and each time there is room.
     pub(crate) fn poll_watch<R>(
@@ -242,16 +256,20 @@ impl Hub {
             }
             unwanted.append(&mut state.routes.unwanted);
         });
-        for delivery in unwanted {
-            // Nobody else would, and the server has only so many under way.
-            let _ = link.acknowledge(delivery, ReasonCode::SUCCESS);
-        }
+        acknowledge(&link, unwanted);
         for waker in woken {
             // What an executor does here is none of the IO thread's business, panics included.
             let wake = std::panic::AssertUnwindSafe(|| waker.wake());
             let _ = std::panic::catch_unwind(wake);
         }
         drop(parted);
+    }
+}
+
+/// Acknowledges what was given up: nobody else would, and the server has only so many under way.
+fn acknowledge(link: &Link, unwanted: Vec<Delivery>) {
+    for delivery in unwanted {
+        let _ = link.acknowledge(delivery, ReasonCode::SUCCESS);
     }
 }
 
@@ -309,7 +327,8 @@ impl State {
     ) {
         match event {
             SessionEvent::Message(incoming) => {
-                let keep = if self.resumed { limits.unclaimed } else { 0 };
+                let waits = self.resumed || (self.lasting && self.routes.kept);
+                let keep = if waits { limits.unclaimed } else { 0 };
                 self.routes.deliver(incoming, keep, woken);
             }
             SessionEvent::Published {

@@ -4,6 +4,7 @@ mod follow;
 mod hub;
 mod publish;
 mod routes;
+mod subscribe;
 mod subscription;
 
 use std::fmt;
@@ -11,13 +12,13 @@ use std::future::poll_fn;
 use std::sync::Arc;
 
 use ternmq_protocol::client::{DropReason, PublishRefused, RequestRefused, Stored, Token};
-use ternmq_protocol::codec::{Properties, PropertiesBuf, PropertyId, QoS, Value};
-use ternmq_protocol::topic::TopicFilter;
+use ternmq_protocol::codec::{Properties, PropertiesBuf};
 use ternmq_protocol::{Message, ReasonCode};
 
 pub use follow::{Follower, FollowerEnd, News};
 pub use hub::{Challenge, Ended, Status};
 pub use publish::{Publish, PublishOutcome, Publishing};
+pub use subscribe::Subscribe;
 pub use subscription::{Received, SubscribeOptions, Subscription};
 
 use crate::clock;
@@ -26,6 +27,7 @@ use crate::link::{Inner, Journal, Link, Observers, Stats};
 use crate::options::ConnectOptions;
 use crate::outbox::FileOutbox;
 use hub::{Completion, Hub, Outcome};
+use subscribe::answers;
 
 /// An MQTT client. Clones are the same client; any method may be called from any thread and task.
 ///
@@ -115,7 +117,7 @@ impl Client {
         options: ConnectOptions,
         opening: Opening,
     ) -> Result<(Self, Option<Follower>), ConnectError> {
-        let hub = Arc::new(Hub::new(options.limits));
+        let hub = Arc::new(Hub::new(options.limits, options.session.keeps_session()));
         let (journal, kept): (Option<Box<dyn Journal>>, _) = match opening.outbox {
             Some((outbox, kept)) => (Some(Box::new(outbox)), kept),
             None => (None, Vec::new()),
@@ -197,20 +199,37 @@ impl Client {
         filter: &str,
         options: impl Into<SubscribeOptions>,
     ) -> Result<Subscription, SubscribeError> {
-        let options = options.into();
-        let parsed = TopicFilter::parse(filter, usize::MAX).map_err(SubscribeError::Filter)?;
+        self.subscribe_with(Subscribe::new(filter, options)).await
+    }
+
+    /// As [`subscribe`](Self::subscribe), with several topic filters, a Subscription Identifier, user
+    /// properties, or a subscription that is kept. Some of the filters may be refused:
+    /// [`Subscription::codes`] tells.
+    ///
+    /// # Errors
+    /// See [`SubscribeError`]; [`Rejected`](SubscribeError::Rejected) when every filter was refused.
+    pub async fn subscribe_with(
+        &self,
+        subscribe: Subscribe<'_>,
+    ) -> Result<Subscription, SubscribeError> {
+        let parsed = subscribe.parse()?;
         let hub = &self.0.hub;
-        let (key, id) = hub.change(|state| state.routes.add(parsed, options.queue));
-        let mut subscription = Subscription::new(hub.clone(), key, filter);
+        let (queue, asked) = (subscribe.queue(), subscribe.asked());
+        let (key, id) = hub.change(|state| state.routes.add(&parsed, queue, asked));
+        let filters = parsed.iter().map(|filter| filter.as_str().to_owned());
+        let mut subscription = Subscription::new(hub.clone(), key, filters.collect());
+        let (plain, identified) = (subscribe.properties(None)?, subscribe.properties(Some(id))?);
         loop {
             let outcome = self
                 .request(|inner| {
-                    let requests = [(filter, options.wire)];
-                    let now = clock::now();
-                    let identified = inner.subscribe(now, &requests, identifier(inner, id).get());
-                    match identified {
-                        Err(RequestRefused::NotSupported(_)) => {
-                            inner.subscribe(now, &requests, Properties::EMPTY)
+                    let (now, requests) = (clock::now(), subscribe.requests());
+                    if !inner.session.options().version.is_v5() {
+                        return inner.subscribe(now, requests, Properties::EMPTY);
+                    }
+                    match inner.subscribe(now, requests, identified.get()) {
+                        // Then messages are told apart by the filters alone.
+                        Err(RequestRefused::NotSupported(_)) if asked.is_none() => {
+                            inner.subscribe(now, requests, plain.get())
                         }
                         other => other,
                     }
@@ -219,8 +238,8 @@ impl Client {
             if self.is_worth_another_try(&outcome).await {
                 continue;
             }
-            let code = match answer(outcome?) {
-                Ok((code, _)) => code,
+            match answers(outcome?) {
+                Ok(codes) => subscription.grant(codes, subscribe.is_kept()),
                 Err(error) => {
                     // There is nothing to end on the server.
                     if matches!(error, SubscribeError::Rejected { .. }) {
@@ -228,28 +247,29 @@ impl Client {
                     }
                     return Err(error);
                 }
-            };
-            subscription.grant(QoS::from_bits(code.0 & 3).unwrap_or_default());
+            }
             return Ok(subscription);
         }
     }
 
     /// Ends a subscription, and returns when the server has confirmed it. Messages that are still in
-    /// its queue are discarded. Dropping a [`Subscription`] does the same without waiting.
+    /// its queue are discarded. Dropping a [`Subscription`] does the same without waiting, unless it
+    /// is kept.
     ///
     /// # Errors
     /// See [`SubscribeError`]. The subscription is gone in any case.
     pub async fn unsubscribe(&self, subscription: Subscription) -> Result<(), SubscribeError> {
-        let Some(filter) = subscription.detach() else {
-            return Ok(()); // another one has the same filter
-        };
+        let filters = subscription.detach();
+        if filters.is_empty() {
+            return Ok(()); // others have them all
+        }
         let outcome = self
             .request(|inner| {
-                let filters = [filter.as_str()];
+                let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
                 inner.unsubscribe(clock::now(), &filters, Properties::EMPTY)
             })
             .await;
-        answer(outcome?).map(drop)
+        answers(outcome?).map(drop)
     }
 
     /// Disconnects, and returns when the connection is over. There is no automatic reconnection
@@ -411,31 +431,5 @@ impl fmt::Debug for Client {
         f.debug_struct("Client")
             .field("status", &self.status())
             .finish_non_exhaustive()
-    }
-}
-
-/// The Subscription Identifier, where the version has it.
-fn identifier(inner: &Inner, id: u32) -> PropertiesBuf {
-    let mut properties = PropertiesBuf::default();
-    if inner.session.options().version.is_v5() {
-        let value = Value::VariableByteInteger(id);
-        let _ = properties.push(PropertyId::SubscriptionIdentifier, value);
-    }
-    properties
-}
-
-/// The answer to a request with one filter.
-fn answer(outcome: Outcome) -> Result<(ReasonCode, PropertiesBuf), SubscribeError> {
-    match outcome {
-        Outcome::Answered { codes, properties } => {
-            let reason = codes.first().copied();
-            let reason = reason.unwrap_or(ReasonCode::UNSPECIFIED_ERROR);
-            match reason.is_error() {
-                true => Err(SubscribeError::Rejected { reason, properties }),
-                false => Ok((reason, properties)),
-            }
-        }
-        Outcome::Dropped(why) => Err(SubscribeError::Dropped(why)),
-        Outcome::Published { .. } | Outcome::Ended => Err(SubscribeError::Closed),
     }
 }

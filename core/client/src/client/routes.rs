@@ -10,6 +10,10 @@ use ternmq_protocol::topic::{SharedFilter, TopicFilter, TopicName};
 /// Largest Subscription Identifier (section 3.8.2.1.2).
 const MAX_ID: u32 = 268_435_455;
 
+/// Where the numbers begin that subscriptions get without having asked for one: beyond those that
+/// applications choose, and in the PUBLISH still three bytes.
+const FIRST_ID: u32 = 0x4000;
+
 /// The subscriptions of one client.
 ///
 /// A message goes to the subscriptions whose identifiers it carries and whose filters match it; to
@@ -24,6 +28,8 @@ pub(crate) struct Routes {
     /// Those with wildcards; the others are found by their filter.
     wildcards: Vec<usize>,
     last_id: u32,
+    /// Subscriptions with more than one filter.
+    several: usize,
     /// What waits in all queues.
     pub(crate) held: usize,
     pub(crate) held_bytes: usize,
@@ -31,6 +37,8 @@ pub(crate) struct Routes {
     full: usize,
     /// Messages that no subscription wanted yet.
     unclaimed: VecDeque<Incoming>,
+    /// A subscription was left to the server, so messages may come that nobody here waits for yet.
+    pub(crate) kept: bool,
     pub(crate) unclaimed_dropped: u64,
     /// Those among them that the server waits for, when the application acknowledges.
     pub(crate) unwanted: Vec<Delivery>,
@@ -38,69 +46,138 @@ pub(crate) struct Routes {
 }
 
 struct Route {
-    filter: String,
-    /// What of the filter is matched: a shared subscription's begins after the ShareName.
-    matched_from: usize,
-    id: u32,
+    filters: Vec<Filter>,
+    /// By which it is found: its own, and those of later subscriptions to one of its filters.
+    ids: Vec<u32>,
     queue: VecDeque<Incoming>,
     limit: usize,
     full: bool,
     waker: Option<Waker>,
 }
 
+struct Filter {
+    text: String,
+    /// What of it is matched: a shared subscription's begins after the ShareName.
+    matched_from: usize,
+}
+
+impl Filter {
+    fn new(filter: TopicFilter<'_>) -> Self {
+        let shared = SharedFilter::parse(filter).ok().flatten();
+        let matched = shared.map_or(filter, |shared| shared.filter);
+        Self {
+            text: filter.as_str().to_owned(),
+            matched_from: filter.as_str().len() - matched.as_str().len(),
+        }
+    }
+
+    fn matched(&self) -> TopicFilter<'_> {
+        TopicFilter::assume(&self.text[self.matched_from..])
+    }
+
+    /// Whether a message's topic does not lead to it by `by_filter`.
+    fn is_searched(&self) -> bool {
+        self.matched_from > 0 || !self.matched().is_exact()
+    }
+}
+
 impl Route {
     fn matches(&self, topic: &str) -> bool {
-        let filter = TopicFilter::assume(&self.filter[self.matched_from..]);
-        filter.matches(TopicName::assume(topic))
+        let name = TopicName::assume(topic);
+        let mut filters = self.filters.iter();
+        filters.any(|filter| filter.matched().matches(name))
     }
 }
 
 impl Routes {
-    /// Adds a subscription and returns its key and Subscription Identifier. Messages that waited for
-    /// somebody to claim them are claimed.
-    pub(crate) fn add(&mut self, filter: TopicFilter<'_>, limit: usize) -> (usize, u32) {
-        let text = filter.as_str();
-        let shared = SharedFilter::parse(filter).ok().flatten();
-        let matched = shared.map_or(filter, |shared| shared.filter);
-        let twins = self.by_filter.entry(text.to_owned()).or_default();
-        let id = match twins.first() {
-            // A second SUBSCRIBE for a filter replaces the first, its identifier included.
-            Some(twin) => self.routes[*twin].id,
-            None => {
-                self.last_id = self.last_id % MAX_ID + 1;
-                self.last_id
-            }
-        };
+    /// Adds a subscription and returns its key and Subscription Identifier: the one that was asked
+    /// for, or one of ours. Messages that waited for somebody to claim them are claimed.
+    pub(crate) fn add(
+        &mut self,
+        filters: &[TopicFilter<'_>],
+        limit: usize,
+        asked: Option<u32>,
+    ) -> (usize, u32) {
+        let twins = self.twins(filters);
+        let own = |key: &usize| self.routes[*key].ids.first().copied();
+        let id = asked
+            .or_else(|| twins.first().and_then(own))
+            .unwrap_or_else(|| self.next_id());
+        // A second SUBSCRIBE for a filter replaces the first, its identifier included.
+        for twin in twins {
+            self.identify(twin, id);
+        }
+        let filters: Vec<Filter> = filters.iter().copied().map(Filter::new).collect();
+        let texts: Vec<String> = filters.iter().map(|filter| filter.text.clone()).collect();
+        let searched = filters.iter().any(Filter::is_searched);
+        self.several += usize::from(filters.len() > 1);
         let key = self.routes.insert(Route {
-            filter: text.to_owned(),
-            matched_from: text.len() - matched.as_str().len(),
-            id,
+            filters,
+            ids: Vec::new(),
             queue: VecDeque::new(),
             limit: limit.max(1),
             full: false,
             waker: None,
         });
-        twins.push(key);
-        self.by_id.entry(id).or_default().push(key);
-        if !matched.is_exact() || matched != filter {
+        for text in texts {
+            self.by_filter.entry(text).or_default().push(key);
+        }
+        self.identify(key, id);
+        if searched {
             self.wildcards.push(key);
         }
         self.claim(key);
         (key, id)
     }
 
-    /// Removes a subscription with what is in its queue. Returns its filter if it was the last with
-    /// it.
-    pub(crate) fn remove(&mut self, key: usize) -> Option<String> {
-        let route = self.routes.try_remove(key)?;
+    /// Removes a subscription with what is in its queue. Returns those of its filters that no other
+    /// one has.
+    pub(crate) fn remove(&mut self, key: usize) -> Vec<String> {
+        let Some(route) = self.routes.try_remove(key) else {
+            return Vec::new();
+        };
         self.held -= route.queue.len();
         let bytes: usize = route.queue.iter().map(|m| m.message.memory()).sum();
         self.held_bytes -= bytes;
         self.full -= usize::from(route.full);
+        self.several -= usize::from(route.filters.len() > 1);
         self.wildcards.retain(|k| *k != key);
-        let last = drop_key(&mut self.by_filter, &route.filter, key);
-        drop_key(&mut self.by_id, &route.id, key);
-        last.then_some(route.filter)
+        for id in &route.ids {
+            drop_key(&mut self.by_id, id, key);
+        }
+        let mut alone: Vec<String> = route.filters.into_iter().map(|f| f.text).collect();
+        alone.retain(|text| drop_key(&mut self.by_filter, text, key));
+        alone
+    }
+
+    /// Removes a subscription that stays with the server: what is in its queue, and what comes, waits
+    /// for whoever subscribes next, up to `keep` messages.
+    pub(crate) fn leave(&mut self, key: usize, keep: usize) {
+        let left = self.pop_all(key);
+        self.remove(key);
+        self.kept = true;
+        self.unclaimed.extend(left);
+        self.trim(keep);
+    }
+
+    /// Puts messages in front of a subscription's queue.
+    pub(crate) fn put_back(
+        &mut self,
+        key: usize,
+        messages: impl DoubleEndedIterator<Item = Incoming>,
+    ) {
+        let Some(route) = self.routes.get_mut(key) else {
+            return;
+        };
+        for incoming in messages.rev() {
+            self.held += 1;
+            self.held_bytes += incoming.message.memory();
+            route.queue.push_front(incoming);
+        }
+        if !route.full && route.queue.len() >= route.limit {
+            route.full = true;
+            self.full += 1;
+        }
     }
 
     /// Puts a message into the queues where it belongs, and those who wait there on the list of
@@ -114,14 +191,11 @@ impl Routes {
         }
         match last {
             Some(key) => self.push(key, incoming, woken),
+            // What waits already stays: a kept subscription may have left it.
+            None if keep == 0 => self.give_up(incoming),
             None => {
                 self.unclaimed.push_back(incoming);
-                while self.unclaimed.len() > keep {
-                    let dropped = self.unclaimed.pop_front();
-                    self.unwanted
-                        .extend(dropped.filter(|m| m.packet_id != 0).map(|m| m.delivery));
-                    self.unclaimed_dropped += 1;
-                }
+                self.trim(keep);
             }
         }
         self.targets = targets;
@@ -179,6 +253,54 @@ impl Routes {
             let wildcards = self.wildcards.iter();
             targets.extend(wildcards.filter(|key| self.routes[**key].matches(topic)));
         }
+        // Two identifiers, or two filters, may lead to the same subscription.
+        if incoming.subscription_ids.as_slice().len() > 1 || self.several > 0 {
+            targets.sort_unstable();
+            targets.dedup();
+        }
+    }
+
+    /// Subscriptions to one of these filters.
+    fn twins(&self, filters: &[TopicFilter<'_>]) -> Vec<usize> {
+        let of = |filter: &TopicFilter<'_>| self.by_filter.get(filter.as_str());
+        filters.iter().filter_map(of).flatten().copied().collect()
+    }
+
+    fn next_id(&mut self) -> u32 {
+        loop {
+            self.last_id = match self.last_id {
+                FIRST_ID..MAX_ID => self.last_id + 1,
+                _ => FIRST_ID,
+            };
+            if !self.by_id.contains_key(&self.last_id) {
+                return self.last_id;
+            }
+        }
+    }
+
+    /// Messages with this identifier may be for this subscription.
+    fn identify(&mut self, key: usize, id: u32) {
+        let ids = &mut self.routes[key].ids;
+        if !ids.contains(&id) {
+            ids.push(id);
+            self.by_id.entry(id).or_default().push(key);
+        }
+    }
+
+    /// Gives the oldest unclaimed messages up.
+    fn trim(&mut self, keep: usize) {
+        while self.unclaimed.len() > keep {
+            if let Some(oldest) = self.unclaimed.pop_front() {
+                self.give_up(oldest);
+            }
+        }
+    }
+
+    fn give_up(&mut self, incoming: Incoming) {
+        if incoming.packet_id != 0 {
+            self.unwanted.push(incoming.delivery);
+        }
+        self.unclaimed_dropped += 1;
     }
 
     fn push(&mut self, key: usize, incoming: Incoming, woken: &mut Vec<Waker>) {
@@ -246,7 +368,18 @@ mod tests {
     }
 
     fn add(routes: &mut Routes, filter: &str, limit: usize) -> (usize, u32) {
-        routes.add(TopicFilter::parse(filter, 100).unwrap(), limit)
+        add_all(routes, &[filter], limit, None)
+    }
+
+    fn add_all(
+        routes: &mut Routes,
+        filters: &[&str],
+        limit: usize,
+        asked: Option<u32>,
+    ) -> (usize, u32) {
+        let filters = filters.iter().map(|f| TopicFilter::parse(f, 100).unwrap());
+        let filters: Vec<TopicFilter<'_>> = filters.collect();
+        routes.add(&filters, limit, asked)
     }
 
     fn deliver(routes: &mut Routes, topic: &str, ids: &[u32]) {
@@ -288,9 +421,9 @@ mod tests {
         let (two, same) = add(&mut routes, "a", 9);
         assert_eq!(id, same);
         deliver(&mut routes, "a", &[id]);
-        assert_eq!(routes.remove(one), None);
+        assert!(routes.remove(one).is_empty());
         assert_eq!(routes.pop_all(two).len(), 1);
-        assert_eq!(routes.remove(two).as_deref(), Some("a"));
+        assert_eq!(routes.remove(two), ["a"]);
         assert_eq!((routes.held, routes.held_bytes), (0, 0));
     }
 
@@ -324,5 +457,55 @@ mod tests {
         let got = routes.pop_all(key);
         assert_eq!(got.len(), 1);
         assert_eq!(got[0].message.topic(), "a/3");
+    }
+
+    #[test]
+    fn several_filters_have_one_queue_and_a_message_comes_once() {
+        let mut routes = Routes::default();
+        let filters = ["a/b", "a/+", "$share/g/a/#", "c"];
+        let (key, id) = add_all(&mut routes, &filters, 9, None);
+        deliver(&mut routes, "a/b", &[]);
+        deliver(&mut routes, "a/b", &[id, id]);
+        deliver(&mut routes, "c", &[]);
+        assert_eq!(routes.pop_all(key).len(), 3);
+        let (twin, _) = add_all(&mut routes, &["a/+", "d"], 9, None);
+        assert_eq!(routes.remove(key), ["a/b", "$share/g/a/#", "c"]);
+        assert_eq!(routes.remove(twin), ["a/+", "d"]);
+        assert!(routes.by_id.is_empty() && routes.by_filter.is_empty());
+        assert_eq!((routes.several, routes.wildcards.len()), (0, 0));
+    }
+
+    #[test]
+    fn the_identifier_of_a_later_subscription_leads_to_the_earlier_ones_too() {
+        let mut routes = Routes::default();
+        let (one, _) = add(&mut routes, "a", 9);
+        let (two, _) = add(&mut routes, "b", 9);
+        let (both, id) = add_all(&mut routes, &["a", "b"], 9, Some(7));
+        assert_eq!(id, 7);
+        deliver(&mut routes, "a", &[7]);
+        deliver(&mut routes, "b", &[7]);
+        let got = [one, two, both].map(|key| routes.pop_all(key).len());
+        assert_eq!(got, [1, 1, 2]);
+        // Who asks for none gets one that nobody else has asked for.
+        add_all(&mut routes, &["c"], 9, Some(FIRST_ID + 2));
+        assert_eq!(add(&mut routes, "d", 9).1, FIRST_ID + 3);
+    }
+
+    #[test]
+    fn what_a_kept_subscription_leaves_waits_for_the_next() {
+        let mut routes = Routes::default();
+        let (key, _) = add(&mut routes, "a", 2);
+        for _ in 0..3 {
+            deliver(&mut routes, "a", &[]);
+        }
+        let taken: Vec<Incoming> = routes.pop_all(key).into();
+        routes.put_back(key, taken.into_iter());
+        assert!(routes.is_full());
+        routes.leave(key, 2);
+        assert!(routes.kept && !routes.is_full());
+        assert_eq!((routes.held, routes.unclaimed_dropped), (0, 1));
+        routes.deliver(incoming("b", &[]), 0, &mut Vec::new());
+        let (next, _) = add(&mut routes, "a", 9);
+        assert_eq!(routes.pop_all(next).len(), 2);
     }
 }

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
+use ternmq_protocol::ReasonCode;
 use ternmq_protocol::client::Incoming;
 use ternmq_protocol::codec::{Properties, QoS, RetainHandling, SubscriptionOptions};
 
@@ -139,29 +140,33 @@ impl fmt::Debug for Received {
 /// The messages of one subscription, in the order they came, from a queue of its own.
 ///
 /// It lives through reconnections, and ends with the client: what is in the queue is still given
-/// out. Dropping it unsubscribes, unless another subscription of the client has the same filter, and
-/// discards what is in the queue.
+/// out. Dropping it unsubscribes from those of its filters that no other subscription of the client
+/// has, and discards what is in the queue; one that is [kept](super::Subscribe::keep) does neither.
 ///
 /// Also a [`Stream`] of [`Received`].
 pub struct Subscription {
     hub: Arc<Hub>,
     key: usize,
-    filter: String,
-    granted: QoS,
+    filters: Vec<String>,
+    codes: Vec<ReasonCode>,
+    keep: bool,
 }
 
 impl Subscription {
-    pub(crate) fn new(hub: Arc<Hub>, key: usize, filter: &str) -> Self {
+    pub(crate) fn new(hub: Arc<Hub>, key: usize, filters: Vec<String>) -> Self {
         Self {
             hub,
             key,
-            filter: filter.to_owned(),
-            granted: QoS::AtMostOnce,
+            filters,
+            codes: Vec::new(),
+            keep: false,
         }
     }
 
-    pub(crate) fn grant(&mut self, granted: QoS) {
-        self.granted = granted;
+    /// The server has answered. Before that it is never kept.
+    pub(crate) fn grant(&mut self, codes: Vec<ReasonCode>, keep: bool) {
+        self.codes = codes;
+        self.keep = keep;
     }
 
     /// The next message; `None` once the client has ended and the queue is empty. Cancelling it
@@ -182,23 +187,51 @@ impl Subscription {
         into.extend(queue.into_iter().map(Received));
     }
 
-    /// The topic filter.
+    /// Puts messages that were taken in front of those that wait, in this order: they are given out
+    /// again, by the next subscription if this one is kept.
+    pub fn put_back(&mut self, messages: Vec<Received>) {
+        let messages = messages.into_iter().map(|received| received.0);
+        self.hub
+            .change(|state| state.routes.put_back(self.key, messages));
+    }
+
+    /// The topic filter; the first one where there are several.
     pub fn filter(&self) -> &str {
-        &self.filter
+        self.filters.first().map_or("", String::as_str)
     }
 
-    /// The QoS that the server has granted.
+    /// The topic filters.
+    pub fn filters(&self) -> &[String] {
+        &self.filters
+    }
+
+    /// The QoS that the server has granted; the highest one where there are several filters.
     pub fn granted(&self) -> QoS {
-        self.granted
+        let granted = self.codes.iter().filter(|code| !code.is_error());
+        let highest = granted.map(|code| code.0 & 3).max();
+        highest.and_then(QoS::from_bits).unwrap_or_default()
     }
 
-    /// Ends it without telling the server. Returns the filter if nobody else has the same.
-    pub(crate) fn detach(mut self) -> Option<String> {
+    /// The server's answers, one for each filter: the QoS that it has granted, or why it refuses.
+    pub fn codes(&self) -> &[ReasonCode] {
+        &self.codes
+    }
+
+    /// Ends it without telling the server. Returns those of its filters that nobody else has.
+    pub(crate) fn detach(mut self) -> Vec<String> {
+        self.keep = false;
         self.leave()
     }
 
-    fn leave(&mut self) -> Option<String> {
-        self.hub.change(|state| state.routes.remove(self.key))
+    fn leave(&mut self) -> Vec<String> {
+        let (key, keep) = (self.key, self.keep);
+        match keep {
+            false => self.hub.change(|state| state.routes.remove(key)),
+            true => {
+                self.hub.leave(key);
+                Vec::new()
+            }
+        }
     }
 
     fn poll(&self, context: &mut Context<'_>) -> Poll<Option<Received>> {
@@ -223,8 +256,9 @@ impl Stream for Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         // After `detach` there is nothing left to leave.
-        if let (Some(filter), Some(link)) = (self.leave(), self.hub.link()) {
-            link.unsubscribe_quietly(&filter);
+        let filters = self.leave();
+        if let (false, Some(link)) = (filters.is_empty(), self.hub.link()) {
+            link.unsubscribe_quietly(&filters);
         }
     }
 }
@@ -232,8 +266,8 @@ impl Drop for Subscription {
 impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Subscription")
-            .field("filter", &self.filter)
-            .field("granted", &self.granted)
+            .field("filters", &self.filters)
+            .field("codes", &self.codes)
             .finish_non_exhaustive()
     }
 }

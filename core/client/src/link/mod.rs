@@ -428,11 +428,14 @@ impl Link {
     }
 
     /// Unsubscribes; without a connection the subscription is at least not made again.
-    pub(crate) fn unsubscribe_quietly(&self, filter: &str) {
+    pub(crate) fn unsubscribe_quietly(&self, filters: &[String]) {
+        let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
         self.with(|now, inner| {
-            let sent = inner.unsubscribe(now, &[filter], Properties::EMPTY);
+            let sent = inner.unsubscribe(now, &filters, Properties::EMPTY);
             if sent.is_err() {
-                inner.subscriptions.forget(filter);
+                for filter in &filters {
+                    inner.subscriptions.forget(filter);
+                }
             }
         });
     }

@@ -149,6 +149,14 @@ impl std::fmt::Debug for Options {
 }
 
 impl Options {
+    /// Whether the session is to outlive the connection.
+    pub fn keeps_session(&self) -> bool {
+        match self.version.is_v5() {
+            true => self.announced(PropertyId::SessionExpiryInterval, 0) > 0,
+            false => !self.clean_start,
+        }
+    }
+
     /// Appends the CONNECT to `out`.
     pub(super) fn write_connect(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let mut properties = self.properties.clone();
