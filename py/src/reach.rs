@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use ternmq_client::tls::{Identity, Roots, TlsOptions, Verify};
+use ternmq_client::websocket::WebSocketOptions;
 use ternmq_client::{ConnectError, ConnectOptions, Endpoint, Proxies, Proxy, Scheme, Target};
 
 use crate::bytes::Payload;
@@ -47,11 +48,19 @@ impl Reach<'_> {
             path: self.path.clone(),
             ..Endpoint::new(&self.host, self.port)
         };
+        let websocket = WebSocketOptions {
+            headers: self.headers.clone(),
+            ..WebSocketOptions::default()
+        };
         if let Some(relay) = &self.relay {
-            return Ok(ConnectOptions::new(vec![relay.get().target()]));
+            let above = endpoint
+                .scheme
+                .is_websocket()
+                .then_some((websocket, endpoint));
+            return Ok(ConnectOptions::new(vec![relay.get().target(above)]));
         }
         let mut options = ConnectOptions::new(vec![Target::Server(endpoint)]);
-        options.websocket.headers.clone_from(&self.headers);
+        options.websocket = websocket;
         if let Some(proxy) = &self.proxy {
             let proxy: Proxy = proxy
                 .parse()

@@ -8,7 +8,8 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
 
 use pyo3::prelude::*;
-use ternmq_client::Target;
+use ternmq_client::websocket::WebSocketOptions;
+use ternmq_client::{Endpoint, Target};
 use ternmq_transport::Stream;
 
 use crate::blocking::lock;
@@ -55,7 +56,9 @@ impl Relay {
 }
 
 impl Relay {
-    pub(crate) fn target(&self) -> Target {
+    /// `above`: a WebSocket to this server, whose frames are the IO thread's to make; Python carries
+    /// what is below them.
+    pub(crate) fn target(&self, above: Option<(WebSocketOptions, Endpoint)>) -> Target {
         let asked = self.asked.clone();
         Target::InProcess(Arc::new(move || {
             let (ours, theirs) = UnixStream::pair()?;
@@ -63,8 +66,16 @@ impl Relay {
             lock(&asked.ends).push_back(theirs.into());
             // A bell that is full has been rung.
             match (&asked.bell).write(&[1]) {
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
-                _ => Stream::from_unix(ours),
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                _ => {}
+            }
+            let stream = Stream::from_unix(ours)?;
+            match &above {
+                None => Ok(stream),
+                Some((websocket, endpoint)) => {
+                    let (secure, authority) = (endpoint.scheme.is_secure(), endpoint.authority());
+                    websocket.connect(stream, secure, &authority, &endpoint.path)
+                }
             }
         }))
     }

@@ -79,7 +79,8 @@ pub struct Proxies {
 pub enum Target {
     /// A server, reached as its scheme says.
     Server(Endpoint),
-    /// A broker in this process: called on the IO thread for a new connection, must not block.
+    /// A broker in this process, or a stream that the application makes: called on the IO thread for a
+    /// new connection, must not block. Layers above it, such as a WebSocket, may still be opening.
     InProcess(Arc<dyn Fn() -> io::Result<Stream> + Send + Sync>),
 }
 

@@ -13,11 +13,13 @@ use ternmq_broker::websocket::WebSocketServer;
 use ternmq_broker::{Address, Broker, CertificateUser, Config, ListenerConfig, Stats};
 use ternmq_client::blocking::Client;
 use ternmq_client::tls::{CertificateProblem, Identity, Roots, TlsError, TlsOptions, Verify};
-use ternmq_client::websocket::WebSocketError;
+use ternmq_client::websocket::{WebSocketError, WebSocketOptions};
 use ternmq_client::{
-    ConnectError, ConnectOptions, ProtocolVersion, Publish, QoS, SubscribeOptions, TransportError,
+    ConnectError, ConnectOptions, ProtocolVersion, Publish, QoS, SubscribeOptions, Target,
+    TransportError,
 };
 use ternmq_test_certificates::{Authority, Issued, authority};
+use ternmq_transport::Stream;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -443,4 +445,30 @@ fn a_listener_without_its_certificate_does_not_start() {
     };
     let error = Broker::start(config).unwrap_err().to_string();
     assert!(error.contains("unix:///no/such/folder/socket"), "{error}");
+}
+
+/// Whoever makes the stream puts layers on it, and the client waits for them.
+#[test]
+fn a_stream_of_the_applications_own_may_still_be_opening() {
+    let everywhere = Everywhere::start("own");
+    let port = everywhere.port(2);
+    let through = |path: &'static str| {
+        let connect = move || {
+            let stream = Stream::connect(SocketAddr::from(([127, 0, 0, 1], port)))?;
+            WebSocketOptions::default().connect(stream, false, "localhost", path)
+        };
+        let target = Target::InProcess(Arc::new(connect));
+        ConnectOptions::new(vec![target]).connect_timeout(PATIENCE)
+    };
+    let client = Client::connect(through("/mqtt")).unwrap();
+    let mut inbox = client.subscribe("t", QoS::AtLeastOnce).unwrap();
+    client.publish(Publish::new("t", "1")).unwrap();
+    assert_eq!(inbox.next_timeout(PATIENCE).unwrap().text(), Some("1"));
+    client.disconnect();
+    match refused(through("/nowhere")) {
+        ConnectError::Transport(TransportError::WebSocket(error)) => {
+            assert!(error.to_string().contains("404"), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
 }

@@ -45,8 +45,8 @@ pub(super) struct Attempt {
     resolving: bool,
     /// Addresses not tried yet.
     addresses: VecDeque<SocketAddr>,
-    /// Sources of connections being made.
-    opening: Vec<(usize, SocketAddr)>,
+    /// Sources of connections being made; without an address, of one that somebody else made.
+    opening: Vec<(usize, Option<SocketAddr>)>,
     /// When the next address is tried although others have not answered.
     next_at: Time,
     /// The address of the open transport, for another try with an older version.
@@ -174,7 +174,7 @@ impl IoThread {
         true
     }
 
-    /// Takes a stream that is connected as soon as it is there.
+    /// Takes a stream that somebody else has made.
     fn try_stream(&mut self, slot: usize, connect: &dyn Fn() -> io::Result<Stream>) -> bool {
         // Not our code: a panic there ends this attempt, not the thread.
         let connected = std::panic::catch_unwind(std::panic::AssertUnwindSafe(connect));
@@ -182,12 +182,21 @@ impl IoThread {
         let opened = connected.and_then(|mut stream| {
             let token = self.sources.vacant_key();
             self.poller.register(&mut stream, token)?;
-            Ok(stream)
+            let connected = stream.connected()?;
+            Ok((stream, connected))
         });
         match opened {
-            Ok(stream) => {
+            Ok((stream, true)) => {
                 let token = self.sources.insert(Source::Online { slot });
                 self.open(slot, token, stream, None);
+                true
+            }
+            // Whoever made it has put layers on it, which have something to say first.
+            Ok((stream, false)) => {
+                let token = self.sources.insert(Source::Opening { slot, stream });
+                if let Some(attempt) = &mut self.links[slot].attempt {
+                    attempt.opening.push((token, None));
+                }
                 true
             }
             Err(error) => {
@@ -254,7 +263,7 @@ impl IoThread {
                 Ok(stream) => {
                     self.sources.insert(Source::Opening { slot, stream });
                     attempt.layers.iter_mut().for_each(Layers::take_off);
-                    attempt.opening.push((token, address));
+                    attempt.opening.push((token, Some(address)));
                     attempt.next_at = match attempt.addresses.is_empty() {
                         true => Time::NEVER,
                         false => clock::now().after(STAGGER_MS),
@@ -353,7 +362,7 @@ impl IoThread {
             attempt.proxy_until = Time::NEVER;
             for (other, other_address) in attempt.opening.drain(..) {
                 if other == token {
-                    address = Some(other_address);
+                    address = other_address;
                 } else {
                     self.sources.remove(other);
                 }
