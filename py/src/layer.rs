@@ -35,7 +35,10 @@ pub(crate) struct WebSocket {
     out: Vec<u8>,
     chunk: Vec<u8>,
     open: bool,
+    /// We have sent our Close frame.
     closed: bool,
+    /// The server's has come.
+    peer_closed: bool,
 }
 
 impl WebSocket {
@@ -57,6 +60,7 @@ impl WebSocket {
             chunk: vec![0; CHUNK],
             open: false,
             closed: false,
+            peer_closed: false,
         };
         websocket.receive(&[])?;
         Ok(websocket)
@@ -81,7 +85,10 @@ impl WebSocket {
         self.collect();
         match read {
             Ok(0) => {
-                self.closed = true;
+                self.peer_closed = true;
+                if std::mem::replace(&mut self.closed, true) {
+                    return Ok(None);
+                }
                 let text = "the server closed the WebSocket";
                 Err(io::Error::new(io::ErrorKind::UnexpectedEof, text))
             }
@@ -110,6 +117,16 @@ impl WebSocket {
             let _ = self.above.shutdown_write();
             self.collect();
         }
+    }
+
+    /// Whether our Close frame was sent and the server's has not come.
+    pub(crate) fn awaits_close(&self) -> bool {
+        self.open && self.closed && !self.peer_closed
+    }
+
+    /// Whether both have said that nothing more will come.
+    pub(crate) fn is_over(&self) -> bool {
+        self.open && self.closed && self.peer_closed
     }
 
     /// What is for the socket.

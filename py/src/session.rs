@@ -195,6 +195,14 @@ impl Session {
         self.machine.wants_close() || self.failure.is_some()
     }
 
+    /// How the end of a WebSocket stands: None without one, or before its end; False while the server's
+    /// Close frame is awaited, True when both have sent theirs.
+    #[getter]
+    fn farewell(&self) -> Option<bool> {
+        let websocket = self.websocket.as_ref()?;
+        (websocket.awaits_close() || websocket.is_over()).then(|| websocket.is_over())
+    }
+
     /// Why the WebSocket has failed, if it has.
     #[getter]
     fn failure(&self) -> Option<&str> {
@@ -605,7 +613,10 @@ impl Session {
                 self.machine.handle_open(now());
             }
             while let Some(bytes) = websocket.read()? {
-                self.machine.handle_input(now(), bytes);
+                // Behind our DISCONNECT only the server's Close frame is of interest.
+                if !self.machine.wants_close() {
+                    self.machine.handle_input(now(), bytes);
+                }
             }
             Ok(())
         };

@@ -5,12 +5,14 @@ import socket
 import socketserver
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 class _Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     allow_reuse_address = True
+    # Keeps it to itself when a server has gone.
+    deaf: bool
     # What clients asked for, in order.
     targets: list[str]
     login: tuple[str, str] | None
@@ -23,7 +25,8 @@ class _Handler(socketserver.StreamRequestHandler):
         self.server.targets.append(f"{host}:{port}")
         with socket.create_connection(("127.0.0.1" if host == "no.such.name" else host, port)) as far:
             self.wfile.write(accepted)
-            back = threading.Thread(target=_copy, args=(far, self.connection), daemon=True)
+            ends = not self.server.deaf
+            back = threading.Thread(target=_copy, args=(far, self.connection, ends), daemon=True)
             back.start()
             _copy(self.connection, far)
             back.join()
@@ -86,20 +89,24 @@ class Proxy:
 
 
 @contextmanager
-def proxy(scheme: str, login: tuple[str, str] | None = None) -> Iterator[Proxy]:
-    """`scheme`: http or socks5."""
+def proxy(
+    scheme: str, login: tuple[str, str] | None = None, *, deaf: bool = False
+) -> Iterator[Proxy]:
+    """`scheme`: http or socks5. `deaf`: clients are not told when their server has gone."""
     with _Server(("127.0.0.1", 0), _Http if scheme == "http" else _Socks) as server:
-        server.targets, server.login = [], login
+        server.targets, server.login, server.deaf = [], login, deaf
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         yield Proxy(server, scheme)
         server.shutdown()
 
 
-def _copy(source: socket.socket, target: socket.socket) -> None:
+def _copy(source: socket.socket, target: socket.socket, ends: bool = True) -> None:
     try:
         while data := source.recv(65536):
             target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
     except OSError:
-        pass
+        pass  # a reset is an end too
+    if ends:
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_WR)

@@ -144,13 +144,14 @@ def test_websockets(talk: Face, server: Any, certificates: Certificates) -> None
     assert talk(f"wss://localhost:{server.ports['wss']}/mqtt", tls=tls, version=4) == b"over"
 
 
-def test_a_websocket_by_context(server: Any, certificates: Certificates) -> None:
+def test_a_websocket_by_context(talk: Face, server: Any, certificates: Certificates) -> None:
     context = ssl.create_default_context(cafile=certificates.ca)
     url = f"wss://localhost:{server.ports['wss']}/mqtt"
-    assert with_asyncio(url, tls=context) == b"over"
-    assert with_uvloop(url, tls=context) == b"over"
-    with pytest.raises(ValueError, match="tls"):
-        blocking.Client(url, tls=context)
+    assert talk(url, tls=context, headers={"X-Token": "abc"}) == b"over"
+    fields = {"host": "localhost", "port": int(server.ports["wss"]), "transport": "websockets"}
+    assert talk(**fields, path="/mqtt", tls=context, version=4) == b"over"
+    with pytest.raises(ternmq.ConnectError, match=r"(?i)certificate"):
+        talk(url, tls=ssl.create_default_context())
 
 
 def test_unix_sockets(talk: Face, server: Any) -> None:
@@ -158,9 +159,14 @@ def test_unix_sockets(talk: Face, server: Any) -> None:
     assert talk(transport="unix", path=server.socket) == b"over"
 
 
-def test_a_path_that_the_server_has_not(talk: Face, ours: Ternmq) -> None:
+def test_a_path_that_the_server_has_not(
+    talk: Face, ours: Ternmq, certificates: Certificates
+) -> None:
     with pytest.raises(ternmq.ConnectError, match="404"):
         talk(f"ws://127.0.0.1:{ours.ports['ws']}/nowhere")
+    context = ssl.create_default_context(cafile=certificates.ca)
+    with pytest.raises(ternmq.ConnectError, match="404"):
+        talk(f"wss://localhost:{ours.ports['wss']}/nowhere", tls=context)
 
 
 @pytest.mark.parametrize("scheme", ["http", "socks5"])
@@ -174,7 +180,7 @@ def test_proxies(
         assert talk(f"ws://127.0.0.1:{ws}/mqtt", proxy=through.url) == b"over"
         assert talk(f"mqtts://localhost:{ours.ports['tls']}", tls=tls, proxy=through.url) == b"over"
         hosts = ["127.0.0.1", "localhost"]
-        if scheme == "socks5" and login is None and talk is not with_uvloop:
+        if scheme == "socks5" and login is None:
             assert talk(f"wss://localhost:{wss}/mqtt", tls=tls, proxy=through.url) == b"over"
             hosts.append("localhost")
         assert [target.split(":")[0] for target in through.targets] == hosts
@@ -184,12 +190,55 @@ def test_proxies(
                     talk(f"ws://127.0.0.1:{ws}/mqtt", proxy=url)
 
 
-def test_a_proxy_with_a_context(talk: Face, ours: Ternmq, certificates: Certificates) -> None:
+@pytest.mark.parametrize("scheme", ["http", "socks5"])
+def test_a_proxy_with_a_context(
+    talk: Face, ours: Ternmq, certificates: Certificates, scheme: str
+) -> None:
     context = ssl.create_default_context(cafile=certificates.ca)
-    with proxy("socks5") as through:
+    with proxy(scheme) as through:
         url = f"mqtts://localhost:{ours.ports['tls']}"
         assert talk(url, tls=context, proxy=through.url) == b"over"
-        assert len(through.targets) == 1
+        url = f"wss://localhost:{ours.ports['wss']}/mqtt"
+        assert talk(url, tls=context, proxy=through.url) == b"over"
+        assert [target.split(":")[0] for target in through.targets] == ["localhost"] * 2
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["ws", "wss"])
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_a_websocket_ends_with_the_close_frame_of_the_server(
+    run: Callable[..., None], secure: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not when the time for it is over, even if the way there doesn't tell that the server is gone."""
+    monkeypatch.setattr("ternmq._link._FLUSH_TIMEOUT", 3600)
+
+    async def talk(through: str) -> None:
+        client = ternmq.Client(url, tls=context if secure else None, proxy=through)
+        await client.connect()
+        async with asyncio.timeout(30):
+            await client.disconnect()
+
+    gone: list[ternmq.broker.Disconnected] = []
+    with ternmq.Broker(tls=True, ws=True, on_disconnect=gone.append) as broker:
+        url, context = broker.urls["wss" if secure else "ws"], broker.client_context()
+        with proxy("http", deaf=True) as silent, proxy("http") as told:
+            for through in (silent, told):
+                run(talk(through.url))
+    assert [who.by for who in gone] == ["client"] * 2
+
+
+def test_a_websocket_by_context_is_made_again(certificates: Certificates) -> None:
+    context = ssl.create_default_context(cafile=certificates.ca)
+    with ternmq.Broker(tls=(certificates.cert, certificates.key), ws=True) as broker:
+        url = broker.urls["wss"].replace("127.0.0.1", "localhost")
+        again = {"reconnect": ternmq.Backoff(0, 0), "session_expiry": 60}
+        with blocking.Client(url, tls=context, **again) as client:  # type: ignore[arg-type]
+            with client.subscribe("t", qos=1) as subscription:
+                broker.cut()
+                client.publish("t", bytes(300_000), qos=1)
+                assert subscription.get(10).payload == bytes(300_000)
+    with pytest.raises(ternmq.ConnectError) as error:
+        blocking.Client(url, tls=context).connect()
+    assert isinstance(error.value.__cause__, ConnectionRefusedError)
 
 
 def test_a_proxy_that_refuses_or_is_not_there(talk: Face) -> None:

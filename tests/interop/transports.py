@@ -6,6 +6,8 @@ import os
 import shutil
 import socket
 import subprocess
+import threading
+from collections import deque
 from pathlib import Path
 
 from broker import ROOT
@@ -97,10 +99,16 @@ class MosquittoServer:
                 break
         else:
             raise RuntimeError("mosquitto did not start")
+        # It waits when nobody reads what it logs.
+        log = self.process.stderr
+        self.reader = threading.Thread(target=lambda: deque(log, maxlen=0), daemon=True)
+        self.reader.start()
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.communicate(timeout=PATIENCE)
+        self.process.wait(timeout=PATIENCE)
+        self.reader.join()
+        self.process.stderr.close()
 
 
 def mosquitto_program() -> tuple[str, dict[str, str]]:

@@ -34,6 +34,7 @@ class Link(asyncio.BufferedProtocol):
         self.writable = True
         self._reading = True
         self._timer: asyncio.TimerHandle | None = None
+        self._giving_up: asyncio.TimerHandle | None = None
         self._drains: deque[asyncio.Future[None]] = deque()
         self.closed: asyncio.Future[None] = self._loop.create_future()
 
@@ -123,11 +124,30 @@ class Link(asyncio.BufferedProtocol):
             self._transport.pause_reading()
 
     def close(self) -> None:
-        """Sends what the transport has, then closes it; within a limited time."""
+        """Sends what there is, then closes the transport; within a limited time.
+
+        A WebSocket is over when both have sent their Close frame: then nobody has anything to say any
+        more, and the transport goes at once. With TLS it would wait for an answer to its own farewell,
+        which a server that has gone doesn't give, and not every proxy tells that it has gone.
+        """
         transport = self._transport
-        if transport is not None and not transport.is_closing():
+        if transport is None or transport.is_closing():
+            return
+        if self._giving_up is None:
+            self._giving_up = self._loop.call_later(_FLUSH_TIMEOUT, self._give_up)
+        if not self.writable:
+            return  # DISCONNECT is still to be sent: `resume_writing` comes here again
+        farewell = self._session.farewell
+        if farewell is None:
             transport.close()
-            self._loop.call_later(_FLUSH_TIMEOUT, transport.abort)
+        elif farewell:
+            self.abort()
+        else:
+            self.read(True)
+
+    def _give_up(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
 
     def abort(self, error: Exception | None = None) -> None:
         """Closes the transport at once."""
@@ -162,8 +182,9 @@ class Link(asyncio.BufferedProtocol):
         if self._transport is None:
             return
         self._transport = None
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._giving_up):
+            if timer is not None:
+                timer.cancel()
         if not self.closed.done():
             self.closed.set_result(None)
         self._wake_drains()
