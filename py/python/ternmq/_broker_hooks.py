@@ -1,7 +1,7 @@
 """The application's say in an embedded broker, called by the broker's threads.
 
 Whatever the application raises is logged with its traceback and ends here: it denies what was asked, and
-harms no thread and no other client.
+harms no thread and no other client. SystemExit too: in a thread of the broker it would end nothing.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -76,7 +76,7 @@ def _authenticating(ask: Authenticate) -> Callable[..., Decision]:
         try:
             client = Connecting(*fields)
             return _decision(ask(client), client)
-        except Exception:
+        except BaseException:
             logger().exception("authenticate has failed for the client %r", fields[0])
             return False, None, ReasonCode.NOT_AUTHORIZED
 
@@ -104,7 +104,7 @@ def _authorising(ask: Authorise) -> Callable[..., bool | None]:
             if answer is None or isinstance(answer, bool):
                 return answer
             raise TypeError(f"authorise returns True, False or None, not {answer!r}")
-        except Exception:
+        except BaseException:
             logger().exception("authorise has failed for the client %r", client[0])
             return False
 
@@ -130,7 +130,7 @@ def _telling(listeners: dict[str, Callable[[Any], object]]) -> Callable[[list[An
                 continue
             try:
                 call(_KINDS[kind](*fields))
-            except Exception:
+            except BaseException:
                 logger().exception("on_%s has failed", kind)
 
     return tell
@@ -143,7 +143,7 @@ def _passing_on(call: Callable[[Message], object]) -> Callable[[list[Message], i
         for message in messages:
             try:
                 call(message)
-            except Exception:
+            except BaseException:
                 logger().exception("on_publish has failed")
 
     return pass_on

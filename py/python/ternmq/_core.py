@@ -437,7 +437,11 @@ class Core:
         for listener in list(self.listeners):
             try:
                 listener(state)
-            except Exception:
+            except (SystemExit, KeyboardInterrupt) as error:
+                # Out of the loop, as from any callback of asyncio; but not through its transports.
+                assert self._loop is not None
+                self._loop.call_soon(_raise, error)
+            except BaseException:
                 log.exception("%s: on_state of %r", self.address, state)
 
     async def authenticate_again(self, timeout: float | None) -> None:
@@ -562,6 +566,10 @@ def _while_connecting(error: MqttError) -> MqttError:
     failed = ConnectError(text)
     failed.reason_code, failed.__cause__ = error.reason_code, error
     return failed
+
+
+def _raise(error: BaseException) -> None:
+    raise error
 
 
 def _look_at(answer: asyncio.Future[Any]) -> None:

@@ -25,7 +25,10 @@ _all: weakref.WeakSet[Follower] = weakref.WeakSet()
 
 class Follower:
     """Hears the news of one client: tells listeners, writes the log, answers for an `Auth`. It does not
-    keep the client."""
+    keep the client.
+
+    What the application raises here is logged, SystemExit and KeyboardInterrupt too: in a thread they end
+    nothing but that thread, and then nobody would hear the news."""
 
     def __init__(self, address: str, auth: Auth | None) -> None:
         self.listeners: list[Callable[[State], object]] = []
@@ -77,7 +80,7 @@ class Follower:
                 self._hear(*news)
                 if news[0] in ("connected", "closed"):
                     self.settled.set()
-            except Exception as error:
+            except BaseException as error:
                 log.exception("%s: authentication", self._address)
                 self.error = ConnectError(f"{self._address}: authentication failed: {error}")
                 self.error.__cause__ = error
@@ -146,7 +149,7 @@ class Follower:
         for listener in list(self.listeners):
             try:
                 listener(state)
-            except Exception:
+            except BaseException:
                 log.exception("%s: on_state of %r", self._address, state)
 
 

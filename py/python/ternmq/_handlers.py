@@ -71,7 +71,9 @@ class Handlers:
                 return
             try:
                 await result_of(handler(message))
-            except (Exception, asyncio.CancelledError):
+            except (SystemExit, KeyboardInterrupt, GeneratorExit):
+                raise  # out of the loop, as from any task of asyncio; or the task is thrown away
+            except BaseException:
                 task = asyncio.current_task()
                 if task is not None and task.cancelling():
                     raise  # the client ends; else it was something that the handler had awaited

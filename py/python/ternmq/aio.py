@@ -370,7 +370,8 @@ class Client:
 
         It is called with one message at a time, and has its own queue and the `options` of
         `subscribe`. A message is acknowledged when the function is done; what it raises is logged
-        and changes nothing. Handlers that are there when the client connects are subscribed for by
+        and changes nothing; SystemExit and KeyboardInterrupt end the loop, as from any task of
+        asyncio. Handlers that are there when the client connects are subscribed for by
         `connect`, later ones in the background. They end with the client.
         """
         subscription = self.subscribe(filters, qos, **options)

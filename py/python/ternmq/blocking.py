@@ -50,7 +50,7 @@ class Client:
 
     The options are those of `ternmq.Client`, and mean the same. TLS by a `Tls` is spoken by the IO
     thread, which leaves the interpreter alone; an `ssl.SSLContext` takes a thread of Python for each
-    client, and is not for `wss://`.
+    client.
     """
 
     def __init__(
@@ -87,8 +87,6 @@ class Client:
     ) -> None:
         check_times(reconnect, timeout=timeout, connect_timeout=connect_timeout)
         self._reach = Reach(url, host, port, transport, path, headers, proxy, tls)
-        if self._reach.context is not None and self._reach.websocket:
-            raise ValueError("tls: with wss:// the blocking client takes a Tls, not an SSLContext")
         self._options = session_options(
             self._reach,
             auth,
@@ -399,7 +397,8 @@ class Client:
 
         It is called in a thread of its own, with one message at a time, and has its own queue and the
         `options` of `subscribe`. A message is acknowledged when the function is done; what it raises
-        is logged and changes nothing. Handlers that are there when the client connects are subscribed
+        is logged and changes nothing, `sys.exit()` included: to end the program, tell the thread that
+        waits for it. Handlers that are there when the client connects are subscribed
         for by `connect`, later ones at once. They end with the client, which lives until
         `disconnect`.
         """
@@ -663,7 +662,8 @@ def _serve(
             return
         try:
             function(message)
-        except Exception:
+        except BaseException:
+            # SystemExit too: without this thread the queue would fill, and the client read no more.
             what = (address, _name(function), message.topic)
             log.exception("%s: handler %s, message to %s", *what)
 
