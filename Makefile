@@ -19,12 +19,12 @@ VERSION      = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 PAHO_NAMES := libpaho-mqtt3c libpaho-mqtt3cs libpaho-mqtt3a libpaho-mqtt3as
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint doc site build install wheel manylinux fuzz memcheck clean tools
+.PHONY: help run test lint doc site build install wheel manylinux paho-suite fuzz memcheck clean tools
 
 help: ## Print this list
 	@printf 'TernMQ: make TARGET\n\n'
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
-		printf '  %-9s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
+		printf '  %-10s %s\n' "$$name" "$$text"; done
 	@printf '\n  PREFIX=DIR is where install puts things (now %s).\n' '$(PREFIX)'
 
 run: tools wheel build ## Build all, then show one message travelling through every face
@@ -73,6 +73,9 @@ manylinux: tools ## The wheel for Linux with glibc 2.17 or later, in target/whee
 	$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check 'ziglang>=0.14,<0.18'
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV_PYTHON) -m maturin build --release --locked --zig \
 		--compatibility manylinux2014 --manifest-path py/Cargo.toml --out target/wheels/manylinux
+
+paho-suite: wheel ## The tests of paho-mqtt and aiomqtt, as they come from PyPI, on ternmq.paho; minutes
+	@$(VENV_PYTHON) tests/paho_suite/run
 
 fuzz: ## Fuzz every target for FUZZ_SECONDS (60) each; needs cargo-fuzz and a nightly compiler
 	@tests/fuzz/run $(or $(FUZZ_SECONDS),60)

@@ -129,7 +129,7 @@ def properties():
     options = module("subscribeoptions").SubscribeOptions(qos=1, retainAsPublished=True)
     subscribe = Properties(PacketTypes.SUBSCRIBE)
     subscribe.SubscriptionIdentifier = 7
-    client.subscribe([("properties/#", options), ("properties2", options)], properties=subscribe)
+    client.subscribe([("properties/#", options), ("properties2", 2)], properties=subscribe)
     seen.wait("on_subscribe")
     publish = Properties(PacketTypes.PUBLISH)
     publish.ContentType = "text"
@@ -462,6 +462,7 @@ def bad_calls():
         lambda: mqtt.Client(V2, clean_session=False), lambda: mqtt.Client(V2, transport="x"),
         lambda: mqtt.Client(V2, protocol=mqtt.MQTTv5, clean_session=True), lambda: mqtt.Client("client-id"),
         lambda: len(mqtt.Client(V2, protocol=mqtt.MQTTv31)._client_id), lambda: mqtt.Client(V2, None)._client_id,
+        lambda: mqtt.Client(V2, b"bytes")._client_id, lambda: c.subscribe([("a", options(1))]),
         lambda: c.tls_set(ca_certs="/nowhere"), lambda: c.connect_srv("none.invalid"),
         *(lambda n=n, v=v: setattr(mqtt.Client(V2), n, v)
           for n, v in (("host", ""), ("port", 0), ("keepalive", -1), ("connect_timeout", 0))),

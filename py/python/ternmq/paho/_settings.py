@@ -157,7 +157,8 @@ class Settings:
         self._clean_session = clean_session
         if not client_id and self._protocol == MQTTProtocolVersion.MQTTv31:
             client_id = made_up_client_id()
-        self._client_id = client_id.encode("utf-8") if client_id else b""
+        # paho-mqtt takes bytes as well, though its types don't say so.
+        self._client_id = client_id.encode("utf-8") if isinstance(client_id, str) else client_id or b""
 
     # Properties that may change while there is no connection.
 

@@ -471,9 +471,8 @@ class Client(Loop):
         if isinstance(topic, list):
             if not topic:
                 raise ValueError("topic must not be an empty list")
-            for _, option in topic:
-                if v5 != isinstance(option, SubscribeOptions):
-                    raise ValueError("a list is of filters with SubscribeOptions in MQTT 5, with QoS before")
+            if not v5 and any(isinstance(option, SubscribeOptions) for _, option in topic):
+                raise ValueError("SubscribeOptions are of MQTT 5; before, a list is of filters with QoS")
             return [_filter(one, option) for one, option in topic]
         raise ValueError(_NO_TYPE)
 
