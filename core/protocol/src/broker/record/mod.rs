@@ -23,6 +23,7 @@ mod id;
 mod message;
 mod restore;
 mod session;
+mod subscription;
 
 pub use frame::{FRAME_HEAD, Found, Frame, FrameKind, MARKER, MAX_BODY, Start, next_marker};
 pub use id::{

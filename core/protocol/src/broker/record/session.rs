@@ -304,7 +304,7 @@ impl SessionRecord {
 const OUT_OF_RANGE: RecordError = RecordError::Damaged("a number beyond its range");
 
 impl SubscriptionRecord {
-    fn encode(&self, out: &mut Vec<u8>) {
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
         put_bytes(out, subscription::FILTER, self.filter.as_bytes());
         let options = self.options.to_wire(ProtocolVersion::V5_0);
         put_number(out, subscription::OPTIONS, options.into());
@@ -317,7 +317,7 @@ impl SubscriptionRecord {
         }
     }
 
-    fn decode(mut fields: Reader<'_>) -> Result<Self, RecordError> {
+    pub(super) fn decode(mut fields: Reader<'_>) -> Result<Self, RecordError> {
         let (mut filter, mut options, mut identifier, mut replay) = ("", 0u8, 0, None);
         while !fields.is_empty() {
             match fields.field()? {

@@ -1,0 +1,228 @@
+//! Operations become rows.
+
+use std::collections::{BTreeMap, HashMap};
+
+use ternmq_protocol::Message;
+use ternmq_protocol::broker::durable::{Append, StoreOp, StreamKey};
+use ternmq_protocol::broker::record::{
+    LogPos, SessKey, SessionRecord, encode_message, topic_partition,
+};
+use ternmq_protocol::time::Clock;
+
+use crate::block::{BLOCK_BYTES, BlockWriter};
+use crate::engine::{Change, Flow, View};
+use crate::error::StoreError;
+use crate::row::{self, put_bytes, put_number, seal};
+
+/// The partition of a message that stands in its session's row and not in the log.
+pub(crate) const INLINE: u16 = u16::MAX;
+
+/// What is to be written in one transaction.
+pub(crate) struct Batch<'a> {
+    clock: Clock,
+    view: &'a View<'a>,
+    rows: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    block: Option<BlockWriter>,
+    done: HashMap<StreamKey, Vec<u64>>,
+    next: u64,
+    /// Which message is in which stream.
+    pub(crate) entries: Vec<(StreamKey, u64)>,
+    /// The numbers of the messages, in the order of the operations.
+    pub(crate) seqs: Vec<u64>,
+    /// Bytes of finished blocks.
+    pub(crate) bytes: u64,
+    /// Sessions whose record is newer than what was to replace it.
+    pub(crate) fenced: Vec<SessKey>,
+}
+
+impl<'a> Batch<'a> {
+    /// An empty one whose first message gets the number `next`.
+    pub(crate) fn new(clock: Clock, view: &'a View<'a>, next: u64) -> Self {
+        Self {
+            clock,
+            view,
+            rows: BTreeMap::new(),
+            block: None,
+            done: HashMap::new(),
+            next,
+            entries: Vec::new(),
+            seqs: Vec::new(),
+            bytes: 0,
+            fenced: Vec::new(),
+        }
+    }
+
+    pub(crate) fn put(&mut self, op: &StoreOp) -> Result<(), StoreError> {
+        match op {
+            StoreOp::Append(append) => self.append(append)?,
+            StoreOp::PutSession(record) => self.put_session(record)?,
+            StoreOp::EndSession(session) => self.end_session(*session)?,
+            StoreOp::Subscribe(session, record) => {
+                let key = row::subscription(*session, &record.filter);
+                self.set(key, |out| record.write(out));
+            }
+            StoreOp::Unsubscribe(session, filter) => {
+                self.rows.insert(row::subscription(*session, filter), None);
+            }
+            StoreOp::PutRetained(message) => {
+                let clock = self.clock;
+                let key = row::retained(message.topic());
+                self.set(key, |out| encode_message(message, clock, out));
+            }
+            StoreOp::RemoveRetained(topic) => {
+                self.rows.insert(row::retained(topic), None);
+            }
+            StoreOp::PutDelayed(key, record) => {
+                let clock = self.clock;
+                self.set(row::delayed(*key), |out| record.encode(clock, out));
+            }
+            StoreOp::RemoveDelayed(key) => {
+                self.rows.insert(row::delayed(*key), None);
+            }
+            StoreOp::Done(stream, seq) => self.done.entry(*stream).or_default().push(*seq),
+        }
+        Ok(())
+    }
+
+    /// The rows, in the order of their keys. Rows of what is done have names that `name` gives.
+    pub(crate) fn finish(&mut self, mut name: impl FnMut(StreamKey) -> Vec<u8>) -> Vec<Change> {
+        self.end_block();
+        for (stream, mut seqs) in std::mem::take(&mut self.done) {
+            seqs.sort_unstable();
+            seqs.dedup();
+            seqs.retain(|seq| *seq > 0);
+            self.set(name(stream), |out| row::put_rising(out, &seqs));
+        }
+        std::mem::take(&mut self.rows).into_iter().collect()
+    }
+
+    fn set(&mut self, key: Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+        let value = seal(&key, write);
+        self.rows.insert(key, Some(value));
+    }
+
+    /// A message that has a number is in the log already.
+    fn append(&mut self, append: &Append) -> Result<(), StoreError> {
+        let (message, streams) = (&append.message, &append.streams);
+        if message.log_seq() != 0 {
+            self.seqs.push(message.log_seq());
+            return Ok(());
+        }
+        let wanted = message.memory() + streams.len() * size_of::<StreamKey>();
+        let full = |block: &BlockWriter| !block.is_empty() && block.len() + wanted > BLOCK_BYTES;
+        if self.block.as_ref().is_some_and(full) {
+            self.end_block();
+        }
+        let (seq, clock) = (self.next, self.clock);
+        let block = self
+            .block
+            .get_or_insert_with(|| BlockWriter::new(seq, clock.utc_now().0));
+        if !block.push(seq, streams, |out| encode_message(message, clock, out)) {
+            return Err(StoreError::TooLarge);
+        }
+        self.entries
+            .extend(streams.iter().map(|stream| (*stream, seq)));
+        self.seqs.push(seq);
+        self.next += 1;
+        Ok(())
+    }
+
+    fn end_block(&mut self) {
+        if let Some(block) = self.block.take() {
+            let key = row::block(block.first());
+            let value = block.finish();
+            self.bytes += value.len() as u64;
+            self.rows.insert(key, Some(value));
+        }
+    }
+
+    fn put_session(&mut self, record: &SessionRecord) -> Result<(), StoreError> {
+        let session = SessKey::new("", &record.client_id);
+        let key = row::session(session);
+        let newer = match self.rows.get(&key) {
+            Some(Some(value)) => revision(&key, value),
+            Some(None) => None,
+            None => self
+                .view
+                .get(&key, |value| revision(&key, value))?
+                .flatten(),
+        };
+        if newer.is_some_and(|rev| rev > record.rev.0) {
+            self.fenced.push(session);
+            return Ok(());
+        }
+        let clock = self.clock;
+        self.set(key, |out| write_session(record, clock, out));
+        Ok(())
+    }
+
+    fn end_session(&mut self, session: SessKey) -> Result<(), StoreError> {
+        let prefix = row::subscriptions(session);
+        let end = row::end(&prefix);
+        let pending: Vec<Vec<u8>> = self
+            .rows
+            .range(prefix.clone()..end.clone())
+            .map(|(key, _)| key.clone())
+            .collect();
+        let mut gone = pending;
+        self.view.scan(&prefix, &end, |key, _| {
+            gone.push(key.to_vec());
+            Flow::Continue(())
+        })?;
+        gone.push(row::session(session));
+        self.rows.extend(gone.into_iter().map(|key| (key, None)));
+        Ok(())
+    }
+}
+
+/// The revision of a session's row; `None` if it is damaged, so that anything replaces it.
+fn revision(key: &[u8], value: &[u8]) -> Option<u64> {
+    let mut body = row::unseal(key, value).ok()?;
+    row::take_number(&mut body)
+}
+
+/// The revision, the messages that are not in the log, the record.
+pub(crate) fn write_session(record: &SessionRecord, clock: Clock, out: &mut Vec<u8>) {
+    put_number(out, record.rev.0);
+    let mut inline: Vec<&Message> = Vec::new();
+    for message in record.messages() {
+        let known = || {
+            inline
+                .iter()
+                .any(|one| one.identity() == message.identity())
+        };
+        if message.log_seq() == 0 && !known() {
+            inline.push(message);
+        }
+    }
+    put_number(out, inline.len() as u64);
+    for message in &inline {
+        let mut bytes = Vec::new();
+        encode_message(message, clock, &mut bytes);
+        put_bytes(out, &bytes);
+    }
+    let place = |message: &Message| match message.log_seq() {
+        0 => {
+            let is_it = |one: &&Message| one.identity() == message.identity();
+            let place = inline.iter().position(is_it);
+            LogPos {
+                partition: INLINE,
+                seq: place.unwrap_or_default() as u64,
+            }
+        }
+        seq => LogPos {
+            partition: topic_partition(message.topic()),
+            seq,
+        },
+    };
+    let mut without = None;
+    let record = match record.subscriptions.is_empty() {
+        true => record,
+        false => {
+            let mut copy = record.clone();
+            copy.subscriptions.clear();
+            without.insert(copy)
+        }
+    };
+    record.encode(place, out);
+}

@@ -1,0 +1,66 @@
+//! What can go wrong with a store.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use crate::meta::FORMAT;
+
+/// Why a store did not do what it was asked to. Nothing of it is done then.
+#[derive(Debug)]
+pub enum StoreError {
+    /// Another process has the folder.
+    InUse(PathBuf),
+    /// Somebody else has begun with the store since.
+    Fenced,
+    /// A newer program wrote it, in this format: it is left as it is.
+    Newer(u32),
+    /// Something is larger than the format allows.
+    TooLarge,
+    /// The file is damaged where this was to be read: what is wrong.
+    Damaged(String),
+    /// The environment refused, such as a full disk: what was tried, and what it said. The store
+    /// works again as soon as the environment does.
+    Io(String, io::Error),
+}
+
+impl StoreError {
+    /// Whether the disk is full.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Io(_, error) if error.kind() == io::ErrorKind::StorageFull)
+    }
+
+    pub(crate) fn damaged(what: impl fmt::Display) -> Self {
+        Self::Damaged(what.to_string())
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InUse(path) => write!(
+                f,
+                "the store {} is in use by another process",
+                path.display()
+            ),
+            Self::Fenced => f.write_str("another broker has taken the store over"),
+            Self::Newer(version) => write!(
+                f,
+                "the store has format {version}; this program reads up to {FORMAT}"
+            ),
+            Self::TooLarge => f.write_str("it is larger than the store's format allows"),
+            Self::Damaged(what) => write!(f, "the store is damaged: {what}"),
+            Self::Io(what, error) => write!(f, "cannot {what}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io(_, error) => Some(error),
+            _ => None,
+        }
+    }
+}
