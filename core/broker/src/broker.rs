@@ -338,6 +338,7 @@ pub(crate) fn new_shard(
         shares: config.shares.clone(),
         owner,
         slow: config.slow,
+        durable: None,
     });
     shard.set_access(config.access.of_shards(config.access.rules.clone()));
     shard.set_telling(config.client_events.is_some());

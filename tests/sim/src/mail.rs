@@ -83,6 +83,8 @@ impl World {
         for (to, letter) in letters {
             let to = match to {
                 To::Shard(number) => usize::from(number),
+                // About what a store with a log is to keep: there is none here.
+                To::All => continue,
                 To::Home(group) => {
                     let home = self.homes.find(&group, &letter, from);
                     let astray = home != from && self.faults.strikes(Fault::MisplaceLetter);

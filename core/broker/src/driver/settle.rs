@@ -237,6 +237,13 @@ impl Driver {
                 let shard = match &to {
                     To::Shard(number) => usize::from(*number),
                     To::Home(group) => self.shared.homes().find(group, &letter, self.number),
+                    To::All => {
+                        let others = self.post.kept.iter_mut().enumerate();
+                        for (_, kept) in others.filter(|(shard, _)| *shard != self.number) {
+                            kept.parcels.push(Parcel::Letter(letter.clone()));
+                        }
+                        continue;
+                    }
                 };
                 if shard == self.number {
                     self.shard.handle_letter(letter, self.now, &mut self.out);

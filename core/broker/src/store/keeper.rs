@@ -124,6 +124,8 @@ fn hand_out(
         let shard = match &to {
             To::Shard(number) => usize::from(*number),
             To::Home(group) => shared.homes().find(group, &letter, from),
+            // About what a store with a log is to keep.
+            To::All => continue,
         };
         mail.push_back((shard, Item::Parcel(Parcel::Letter(letter))));
     }

@@ -7,19 +7,40 @@
 //! other shards' mailboxes have the rest, a store has it on its disk), [`Shard::complete`] writes all up
 //! to that one. So the order of the answers is that of the packets [MQTT-4.6.0-2], a full mailbox or
 //! a slow disk holds acknowledgements back, and the machine does not know which of them it was.
+//!
+//! Where a store keeps a log there is a second line of the same kind, for what waits until the store has it
+//! (`unstored.rs`). A connection that waits for anything there waits there for all that comes later.
 
-use super::connection::{Connection, Stage, write_ack};
+use super::connection::{Stage, write_ack};
+use super::links::Links;
 use super::out::Out;
 use super::shard::Shard;
 use super::sums::{ALLOWANCE, free};
+use super::unstored::Then;
 use crate::codec::{Packet, PacketType};
 use crate::error::PeerError;
 use crate::reason::ReasonCode;
 use std::collections::VecDeque;
 
-/// All that a shard owed when this was given out. A later ticket covers every earlier one.
+/// All that a shard owed in one of its lines when this was given out. A later ticket covers every earlier
+/// one of that line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(u64);
+
+/// Marks the tickets of what waits to be stored.
+const STORED: u64 = 1 << 63;
+
+impl Ticket {
+    /// The same for the line of what waits to be stored.
+    pub(super) const fn of_stored(self) -> Self {
+        Self(self.0 | STORED)
+    }
+
+    /// What [`of_stored`](Self::of_stored) was made from.
+    pub(super) const fn in_line(self) -> Self {
+        Self(self.0 & !STORED)
+    }
+}
 
 /// The line of acknowledgements that wait. Bounded by [`Limits::owed_acks`](super::Limits::owed_acks)
 /// of each connection.
@@ -40,37 +61,59 @@ const NOT_RETAINED: PeerError = PeerError::new(
 );
 
 #[derive(Debug)]
-struct Owed {
-    conn: u32,
+pub(super) struct Owed {
+    pub(super) conn: u32,
     /// Tells the connection from a later one of the same number.
-    serial: u32,
-    answer: Answer,
+    pub(super) serial: u32,
+    pub(super) answer: Answer,
 }
 
 #[derive(Debug)]
-enum Answer {
+pub(super) enum Answer {
     /// 4 bytes, and one more for a reason.
-    Ack(PacketType, u16, ReasonCode),
+    Ack(PacketType, u16, ReasonCode, Waits),
     /// A whole packet. Boxed twice, so that the common case stays small.
     Packet(Box<Box<[u8]>>),
+    /// A message with QoS 2 from the window.
+    Publish(u16),
+    /// All that has been written so far, CONNACK in front.
+    Gate,
+    /// Something else than an answer.
+    Then(Box<Then>),
+}
+
+/// What an acknowledgement waits for in the line of what is to be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waits {
+    /// For its turn alone.
+    Turn,
+    /// For the message that it answers, of the session with this slot; it may be refused.
+    Message(u32),
+    /// For its session.
+    Session,
 }
 
 impl Answer {
     /// What it counts as against [`Limits::owed_acks`](super::Limits::owed_acks).
-    fn weight(&self) -> u32 {
+    pub(super) fn weight(&self) -> u32 {
         match self {
-            Self::Ack(..) => 1,
+            Self::Ack(..) | Self::Publish(_) | Self::Gate | Self::Then(_) => 1,
             // No packet is that large.
             Self::Packet(bytes) => 1 + (bytes.len() / size_of::<Owed>()) as u32,
         }
     }
 
-    fn write(self, with_reason: bool, bytes: &mut Vec<u8>) {
+    pub(super) fn is_puback(&self) -> bool {
+        matches!(self, Self::Ack(PacketType::PubAck, ..))
+    }
+
+    pub(super) fn write(self, with_reason: bool, bytes: &mut Vec<u8>) {
         match self {
-            Self::Ack(kind, packet_id, reason) => {
+            Self::Ack(kind, packet_id, reason, _) => {
                 write_ack(kind, packet_id, reason, with_reason, bytes);
             }
             Self::Packet(packet) => bytes.extend_from_slice(&packet),
+            Self::Publish(_) | Self::Gate | Self::Then(_) => {}
         }
     }
 }
@@ -84,9 +127,22 @@ struct Sum {
 }
 
 impl Acks {
-    fn push(&mut self, owed: Owed, out: &mut Out) {
+    pub(super) fn push(&mut self, owed: Owed) -> Ticket {
         self.waiting.push_back(owed);
-        out.owed = Some(Ticket(self.completed + self.waiting.len() as u64));
+        Ticket(self.completed + self.waiting.len() as u64)
+    }
+
+    /// Takes out the next one, if `ticket` covers it.
+    pub(super) fn pop(&mut self, ticket: Ticket) -> Option<Owed> {
+        if self.completed >= ticket.0 {
+            return None;
+        }
+        let owed = self.waiting.pop_front()?;
+        self.completed += 1;
+        if self.waiting.is_empty() && self.waiting.capacity() > KEPT {
+            self.waiting = VecDeque::new();
+        }
+        Some(owed)
     }
 
     /// What those that wait take, counted anew.
@@ -121,7 +177,7 @@ impl Acks {
             self.completed += 1;
             sum.count += 1;
             sum.weight += owed.answer.weight();
-            sum.pubacks += u32::from(matches!(owed.answer, Answer::Ack(PacketType::PubAck, ..)));
+            sum.pubacks += u32::from(owed.answer.is_puback());
             take(owed.answer);
         }
         sum
@@ -181,10 +237,14 @@ impl Shard {
     /// MQTT 5.0 client is told Quota exceeded (0x97), and its exchange is over. Others are acknowledged
     /// as ever. To be called before [`complete`](Self::complete) of the same ticket.
     pub fn handle_not_retained(&mut self, ticket: Ticket) {
-        let Some(owed) = self.acks.get_mut(ticket) else {
+        let line = match ticket.0 & STORED {
+            0 => &mut self.acks,
+            _ => &mut self.links.journal.line,
+        };
+        let Some(owed) = line.get_mut(ticket.in_line()) else {
             return;
         };
-        let Answer::Ack(kind, packet_id, reason) = &mut owed.answer else {
+        let Answer::Ack(kind, packet_id, reason, _) = &mut owed.answer else {
             return;
         };
         let (kind, packet_id) = (*kind, *packet_id);
@@ -193,8 +253,9 @@ impl Shard {
             return;
         };
         *reason = NOT_RETAINED.reason;
+        let slot = conn.session;
         if kind == PacketType::PubRec
-            && let Some(session) = self.links.sessions.get_mut(conn.session)
+            && let Some(session) = self.links.sessions.get_mut(slot)
         {
             // A PUBREC that refuses ends the exchange: the identifier is free (4.3.3).
             session.received.pubrel(packet_id);
@@ -210,6 +271,7 @@ impl Shard {
             conn.owed += more;
             self.links.owed_bytes += more as usize * size_of::<Owed>();
         }
+        self.links.touch(slot);
     }
 
     /// Owes an acknowledgement without properties.
@@ -221,10 +283,23 @@ impl Shard {
         reason: ReasonCode,
         out: &mut Out,
     ) {
-        let conn = &mut self.links.conns[id];
-        conn.owed_pubacks += u32::from(kind == PacketType::PubAck);
-        let answer = Answer::Ack(kind, packet_id, reason);
-        conn.owe(id, answer, &mut self.acks, &mut self.links.owed_bytes, out);
+        let waits = self.links.waits(id, kind);
+        self.answer_after(id, kind, packet_id, reason, waits, out);
+    }
+
+    /// The same, and what for it waits.
+    pub(super) fn answer_after(
+        &mut self,
+        id: u32,
+        kind: PacketType,
+        packet_id: u16,
+        reason: ReasonCode,
+        waits: Waits,
+        out: &mut Out,
+    ) -> Ticket {
+        self.links.conns[id].owed_pubacks += u32::from(kind == PacketType::PubAck);
+        let answer = Answer::Ack(kind, packet_id, reason, waits);
+        self.owe(id, answer, waits, out)
     }
 
     /// Owes the first of these packets that the client's Maximum Packet Size lets through, the one
@@ -267,30 +342,36 @@ impl Shard {
     /// Owes a packet that is encoded.
     pub(super) fn answer_encoded(&mut self, id: u32, packet: Vec<u8>, out: &mut Out) {
         let answer = Answer::Packet(Box::new(packet.into()));
-        let conn = &mut self.links.conns[id];
-        conn.owe(id, answer, &mut self.acks, &mut self.links.owed_bytes, out);
+        let waits = self.links.waits(id, PacketType::SubAck);
+        self.owe(id, answer, waits, out);
+    }
+
+    #[inline]
+    fn owe(&mut self, id: u32, answer: Answer, waits: Waits, out: &mut Out) -> Ticket {
+        if waits != Waits::Turn || self.links.journal.is_waited_for(id) {
+            return self.links.owe_stored(id, answer, out);
+        }
+        let serial = self.links.count_owed(id, &answer);
+        let conn = id;
+        let ticket = self.acks.push(Owed {
+            conn,
+            serial,
+            answer,
+        });
+        out.owed = Some(ticket);
+        ticket
     }
 }
 
-impl Connection {
+impl Links {
+    /// Counts what a connection is owed more. Returns its serial.
     #[inline]
-    fn owe(
-        &mut self,
-        id: u32,
-        answer: Answer,
-        acks: &mut Acks,
-        owed_bytes: &mut usize,
-        out: &mut Out,
-    ) {
+    pub(super) fn count_owed(&mut self, id: u32, answer: &Answer) -> u32 {
         let weight = answer.weight();
-        self.owed += weight;
-        *owed_bytes += weight as usize * size_of::<Owed>();
-        let owed = Owed {
-            conn: id,
-            serial: self.serial,
-            answer,
-        };
-        acks.push(owed, out);
+        let conn = &mut self.conns[id];
+        conn.owed += weight;
+        self.owed_bytes += weight as usize * size_of::<Owed>();
+        conn.serial
     }
 }
 

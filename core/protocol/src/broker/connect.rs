@@ -1,5 +1,6 @@
 //! CONNECT, admission, CONNACK, resuming and taking over (3.1, 3.2, 4.4).
 
+use super::acks::Answer;
 use super::authenticate::check_data;
 use super::connection::{Connection, Stage};
 use super::events::Departure;
@@ -131,8 +132,17 @@ impl Shard {
             return;
         }
         let assigned_id = assigned.then(|| client_id.clone());
+        let changes = out.store.len();
         let (session, present) = self.open_session(client_id, known, &connect, now, out);
         self.attach(id, session, &connect, now);
+        self.keep_session(session, out);
+        let gated = self.links.is_durable(session) || out.store.len() > changes;
+        if gated {
+            // As if it stood in `Out::dirty` already: nobody looks for what it has to send.
+            let conn = &mut self.links.conns[id];
+            (conn.gated, conn.dirty) = (true, true);
+            self.links.touch(session);
+        }
         let properties = self.connack_properties(session, &connect, assigned_id.as_deref());
         let packet = Packet::ConnAck(ConnAck {
             session_present: present,
@@ -148,6 +158,9 @@ impl Shard {
             self.detach(id, Departure::Lost, now, out);
             self.close(id, out);
             return;
+        }
+        if gated {
+            self.links.owe_stored(id, Answer::Gate, out);
         }
         self.arm(id);
         self.arm_session(session);

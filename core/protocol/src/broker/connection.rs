@@ -84,6 +84,8 @@ pub(super) struct Connection {
     /// Acknowledgements that wait, and the PUBACKs among them. Large ones count more in the first.
     pub(super) owed: u32,
     pub(super) owed_pubacks: u32,
+    /// Nothing is sent before the store has its session.
+    pub(super) gated: bool,
     pub(super) timer: Option<Timer>,
 }
 
@@ -115,6 +117,7 @@ impl Connection {
             input_bytes: 0,
             owed: 0,
             owed_pubacks: 0,
+            gated: false,
             timer: None,
         }
     }

@@ -1,14 +1,17 @@
 //! Delayed publishing: a message to `$delayed/{seconds}/{topic}` is published to that topic later.
 
+use super::durable::{DelayedKey, StoreOp};
 use super::out::Out;
 use super::publish::{RESERVED, is_reserved};
+use super::record::DelayedRecord;
 use super::shard::Shard;
 use super::source::Source;
 use super::topics::Topics;
+use crate::codec::QoS;
 use crate::error::PeerError;
 use crate::message::Message;
 use crate::reason::ReasonCode;
-use crate::time::Time;
+use crate::time::{Time, UnixMs};
 use crate::topic::TopicName;
 use crate::wheel::Timer;
 use std::collections::BTreeMap;
@@ -47,11 +50,18 @@ impl Default for DelayedLimits {
 #[derive(Debug, Default)]
 pub(super) struct Delayed {
     /// By time, and by the order in which they came.
-    waiting: BTreeMap<(Time, u64), Message>,
+    waiting: BTreeMap<(Time, u64), Waiting>,
     bytes: usize,
     came: u64,
     /// For the first of them.
     timer: Option<Timer>,
+}
+
+/// A message that waits, and its name in the store if it is there.
+#[derive(Debug)]
+struct Waiting {
+    message: Message,
+    key: Option<DelayedKey>,
 }
 
 /// What a topic asks for that has the prefix.
@@ -131,27 +141,61 @@ impl Shard {
     ) -> impl Iterator<Item = (DelayedPlace, &Message)> {
         let behind = (Bound::Excluded((place.0, place.1)), Bound::Unbounded);
         let waiting = self.delayed.waiting.range(behind);
-        waiting.map(|((due, number), message)| (DelayedPlace(*due, *number), message))
+        waiting.map(|((due, number), one)| (DelayedPlace(*due, *number), &one.message))
     }
 
     /// Messages that wait for their time, with that time, in the order in which they will be
     /// published.
     pub fn delayed(&self) -> impl ExactSizeIterator<Item = (Time, &Message)> {
         let waiting = self.delayed.waiting.iter();
-        waiting.map(|((due, _), message)| (*due, message))
+        waiting.map(|((due, _), one)| (*due, &one.message))
     }
 
     /// Adds a message that is to be published at a time, as another shard's
     /// [`delayed`](Self::delayed) gave it. False, counted, when there are as many as the limit allows
     /// or nothing is delayed here.
     pub fn insert_delayed(&mut self, due: Time, message: Message) -> bool {
+        self.insert_waiting(due, message, None)
+    }
+
+    /// The same with one that a store kept under this name. With a store it is one that this shard put there
+    /// in an earlier start, or another one.
+    pub fn restore_delayed(&mut self, key: DelayedKey, due: Time, message: Message) -> bool {
+        self.insert_waiting(due, message, Some(key))
+    }
+
+    fn insert_waiting(&mut self, due: Time, message: Message, key: Option<DelayedKey>) -> bool {
         let fits = self.room_for_delayed(message.memory());
         if fits {
-            self.keep_delayed(due, message);
+            self.keep_delayed(due, Waiting { message, key });
         } else {
             self.links.stats.delayed_refused += 1;
         }
         fits
+    }
+
+    /// Gives a message that is to wait to the store. Returns its name there, `None` without a store.
+    fn store_delayed(&mut self, due: Time, message: &Message, out: &mut Out) -> Option<DelayedKey> {
+        let journal = &mut self.links.journal;
+        if !journal.on {
+            return None;
+        }
+        journal.delayed += 1;
+        let key = DelayedKey {
+            shard: self.number,
+            epoch: journal.epoch.0,
+            number: journal.delayed,
+        };
+        let record = DelayedRecord {
+            message: message.clone(),
+            due: journal.clock.utc(due).unwrap_or(UnixMs(u64::MAX)),
+            home: self.number,
+        };
+        out.store.push(StoreOp::PutDelayed(key, Box::new(record)));
+        if message.qos() > QoS::AtMostOnce {
+            journal.promised = Some(journal.durability_of(message.topic()));
+        }
+        Some(key)
     }
 
     /// Keeps a message for its time. `make` gets that time, because the message's expiry counts from
@@ -160,6 +204,7 @@ impl Shard {
         &mut self,
         delay: Delay<'_>,
         now: Time,
+        out: &mut Out,
         make: impl FnOnce(Time) -> Message,
     ) -> Result<(), PeerError> {
         let due = now.after_seconds(delay.seconds.into());
@@ -168,11 +213,14 @@ impl Shard {
             self.links.stats.delayed_refused += 1;
             return Err(FULL);
         }
-        if self.insert_delayed(due, make(due)) {
-            Ok(())
-        } else {
-            Err(FULL)
+        let message = make(due);
+        if !self.room_for_delayed(message.memory()) {
+            self.links.stats.delayed_refused += 1;
+            return Err(FULL);
         }
+        let key = self.store_delayed(due, &message, out);
+        self.keep_delayed(due, Waiting { message, key });
+        Ok(())
     }
 
     /// Publishes what is due.
@@ -185,7 +233,10 @@ impl Shard {
             if first.key().0 > now {
                 break;
             }
-            let message = first.remove();
+            let Waiting { message, key } = first.remove();
+            if let Some(key) = key {
+                out.store.push(StoreOp::RemoveDelayed(key));
+            }
             self.delayed.bytes -= message.memory();
             self.count_delayed();
             // Only one that waited while its broker did not run.
@@ -194,6 +245,7 @@ impl Shard {
                 continue;
             }
             self.links.stats.delayed_published += 1;
+            self.links.journal.listener = None;
             self.match_topic(message.topic());
             self.publish(&mut Source::made(&message), now, out);
         }
@@ -207,11 +259,11 @@ impl Shard {
         })
     }
 
-    fn keep_delayed(&mut self, due: Time, message: Message) {
+    fn keep_delayed(&mut self, due: Time, one: Waiting) {
         let delayed = &mut self.delayed;
-        delayed.bytes += message.memory();
+        delayed.bytes += one.message.memory();
         delayed.came += 1;
-        delayed.waiting.insert((due, delayed.came), message);
+        delayed.waiting.insert((due, delayed.came), one);
         self.count_delayed();
         let first = self.delayed.waiting.first_key_value();
         if first.is_some_and(|((at, _), _)| *at == due) {

@@ -11,6 +11,7 @@
 //! [`StreamKey`], the messages that match it. Whatever the number of sessions with the same filter,
 //! that is one entry.
 
+use super::out::ListenerId;
 use super::record::{DelayedRecord, SessKey, SessionRecord, SubscriptionRecord};
 use crate::message::Message;
 use sha2::{Digest, Sha256};
@@ -41,6 +42,63 @@ pub enum Durability {
     Group,
     /// The same, with a write for each message.
     Each,
+}
+
+/// Which promise holds for which messages: the first rule that fits, [`Durability::Group`] where none
+/// does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DurabilityRule {
+    /// Those that come in through this listener; `None` for all. Wills and delayed messages are
+    /// published through none.
+    pub listener: Option<ListenerId>,
+    /// Those whose topic matches this topic filter; `None` for all.
+    pub filter: Option<Box<str>>,
+    /// What is promised.
+    pub durability: Durability,
+}
+
+/// What a shard with a store is made from.
+#[derive(Clone, Debug)]
+pub struct DurableConfig {
+    /// The promises to publishers.
+    pub rules: Vec<DurabilityRule>,
+    /// Messages of one [`LogPage`].
+    pub page_messages: usize,
+    /// Bytes of messages after which a page ends.
+    pub page_bytes: usize,
+    /// Milliseconds after which a change of a session is written that nobody waits for.
+    pub lazy_ms: u64,
+}
+
+impl Default for DurableConfig {
+    fn default() -> Self {
+        Self {
+            rules: Vec::new(),
+            page_messages: 128,
+            page_bytes: 256 << 10,
+            lazy_ms: 1000,
+        }
+    }
+}
+
+/// Why a store has not kept what it was given: nothing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotStored {
+    /// There is no room.
+    Full,
+    /// It can't be written.
+    Failed,
+}
+
+impl NotStored {
+    /// What clients are told.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Full => "not taken: the server's store is full",
+            Self::Failed => "not taken: the server's store can't be written",
+        }
+    }
 }
 
 /// A change for the store. Those of one [`Out`](super::Out) stand in their order, and are kept together or not

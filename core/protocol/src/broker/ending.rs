@@ -7,6 +7,7 @@ use super::events::{ClientEvent, Departure};
 use super::explain::words_for;
 use super::meter::Way;
 use super::out::{ConnId, Out};
+use super::record::SessKey;
 use super::session::NEVER_EXPIRES;
 use super::shard::Shard;
 use super::timers::Due;
@@ -31,6 +32,7 @@ impl Shard {
                 Due::Connection(id) => self.connection_due(id, now, out),
                 Due::Session(slot) => self.session_due(slot, now, out),
                 Due::Delayed => self.delayed_due(now, out),
+                Due::Journal => self.links.journal_due(now),
             }
         }
     }
@@ -184,6 +186,10 @@ impl Shard {
             self.links.stats.alias_bytes -= conn.alias_bytes() as u64;
             (conn.aliases, conn.aliases_out) = (None, None);
             conn.frames = crate::codec::FrameBuffer::default();
+            if std::mem::take(&mut conn.gated) {
+                // It has not been let in, so there is nothing to say.
+                conn.outbound = None;
+            }
             out.closing.push(ConnId(id));
             self.links.count_input(id);
         }
@@ -241,6 +247,7 @@ impl Shard {
             Some(will) => will.due = now.after_seconds(will.delay.into()),
         }
         self.links.rest(slot);
+        self.links.touch(slot);
         self.tell_presence(slot, out);
         self.arm_session(slot);
     }
@@ -248,6 +255,11 @@ impl Shard {
     /// Ends a session with all it has. `for_good`: nobody takes its place at once, so the directory
     /// is told.
     pub(super) fn remove_session(&mut self, slot: u32, for_good: bool, now: Time, out: &mut Out) {
+        if self.links.is_durable(slot) {
+            self.release_all_filters(slot, out);
+            let key = SessKey::new("", &self.links.sessions[slot].client_id);
+            self.links.tell_ended(key, out);
+        }
         let session = &mut self.links.sessions[slot];
         let filters = std::mem::take(&mut session.filters);
         let timer = session.timer.take();

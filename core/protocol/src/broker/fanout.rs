@@ -35,7 +35,8 @@ struct Choice {
 
 impl Shard {
     /// Publishes a message to the retained store, the other shards and the local subscribers, whose
-    /// filters [`match_topic`](Self::match_topic) has found. Returns how many local copies were due.
+    /// filters [`match_topic`](Self::match_topic) has found; or to the store, if that is to keep it, from
+    /// where it comes to all shards. Returns how many local copies were due, 1 for the store.
     pub(super) fn publish(&mut self, source: &mut Source<'_>, now: Time, out: &mut Out) -> usize {
         if source.retain {
             let message = source.message();
@@ -48,6 +49,10 @@ impl Shard {
                     owed: None,
                 }
             });
+            self.links.journal.promise_retained(source);
+        }
+        if !self.streams.is_empty() && source.qos > QoS::AtMostOnce {
+            return self.append(source, out);
         }
         if self.peers_interested {
             out.publishes.push(source.message().clone());
@@ -73,6 +78,7 @@ impl Shard {
         self.index.matching(name, &mut self.matches);
         // Each way through the filters counts, whether it led to one or not.
         self.links.stats.work += self.matches.steps();
+        self.index.streams(&self.matches, &mut self.streams);
         self.observers.find(name);
         self.matched_version = self.index.version();
         self.matched_topic.clear();

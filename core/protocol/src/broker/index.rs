@@ -1,12 +1,13 @@
 //! Who gets a message: all subscriptions of one shard, by topic filter.
 
 use super::arena::{Arena, NONE};
+use super::durable::StreamKey;
 use super::subscribers::Subscribers;
 use super::trie::{End, Trie, Walk, wide};
 use crate::topic::{TopicFilter, TopicName};
 use foldhash::SharedSeed;
 use foldhash::fast::SeedableRandomState;
-use hashbrown::HashTable;
+use hashbrown::{HashMap, HashTable};
 use std::hash::BuildHasher;
 use std::num::NonZeroU32;
 
@@ -96,6 +97,19 @@ pub struct SubscriptionIndex {
     hasher: SeedableRandomState,
     subscriptions: usize,
     version: u64,
+    /// Filters whose messages a store is to keep. Beside the filters, which cost nothing more where there
+    /// is no store.
+    interests: HashMap<FilterId, Vec<Interest>>,
+}
+
+/// What sessions that a store keeps want of a filter.
+#[derive(Clone, Copy, Debug)]
+struct Interest {
+    stream: StreamKey,
+    /// Subscriptions of this shard.
+    local: u32,
+    /// Shards that have some, as far as this one knows.
+    shards: u32,
 }
 
 impl SubscriptionIndex {
@@ -110,6 +124,7 @@ impl SubscriptionIndex {
             hasher: SeedableRandomState::with_seed(seed, SharedSeed::global_fixed()),
             subscriptions: 0,
             version: 0,
+            interests: HashMap::new(),
         }
     }
 
@@ -142,10 +157,80 @@ impl SubscriptionIndex {
         let last = subscribers.as_slice().is_empty();
         self.subscriptions -= 1;
         self.version += 1;
-        if last {
+        if last && !self.interests.contains_key(&filter) {
             self.leave(filter);
         }
         Some(Removed { subscription, last })
+    }
+
+    /// One subscription of this shard more by a session that a store keeps; true when it is the first to
+    /// this stream of the filter.
+    pub(super) fn hold(&mut self, filter: TopicFilter<'_>, stream: StreamKey) -> bool {
+        let interest = self.interest(filter, stream);
+        interest.local += 1;
+        interest.local == 1
+    }
+
+    /// One less; true when it was the last.
+    pub(super) fn release(&mut self, filter: TopicFilter<'_>, stream: StreamKey) -> bool {
+        let interest = self.interest(filter, stream);
+        debug_assert!(interest.local > 0);
+        interest.local = interest.local.saturating_sub(1);
+        interest.local == 0
+    }
+
+    /// A shard wants what matches a filter to be kept for a stream.
+    pub(super) fn add_interest(&mut self, filter: TopicFilter<'_>, stream: StreamKey) {
+        self.interest(filter, stream).shards += 1;
+        self.version += 1;
+    }
+
+    /// A shard does not want it any more.
+    pub(super) fn remove_interest(&mut self, filter: TopicFilter<'_>, stream: StreamKey) {
+        let interest = self.interest(filter, stream);
+        interest.shards = interest.shards.saturating_sub(1);
+        self.version += 1;
+        let Some(id) = self.find(filter) else {
+            return;
+        };
+        let Some(all) = self.interests.get_mut(&id) else {
+            return;
+        };
+        all.retain(|interest| interest.shards > 0 || interest.local > 0);
+        if all.is_empty() {
+            self.interests.remove(&id);
+            if self.subscribers(id).is_empty() {
+                self.leave(id);
+            }
+        }
+    }
+
+    /// The streams that messages belong to which match these filters, in place of what was there.
+    pub(super) fn streams(&self, matches: &Matches, streams: &mut Vec<StreamKey>) {
+        streams.clear();
+        if self.interests.is_empty() {
+            return;
+        }
+        for filter in matches.filters() {
+            let interests = self.interests.get(filter).into_iter().flatten();
+            let wanted = interests.filter(|interest| interest.shards > 0);
+            streams.extend(wanted.map(|interest| interest.stream));
+        }
+    }
+
+    fn interest(&mut self, filter: TopicFilter<'_>, stream: StreamKey) -> &mut Interest {
+        let id = self.find(filter).unwrap_or_else(|| self.enter(filter));
+        let all = self.interests.entry(id).or_default();
+        let place = all.iter().position(|interest| interest.stream == stream);
+        let place = place.unwrap_or_else(|| {
+            all.push(Interest {
+                stream,
+                local: 0,
+                shards: 0,
+            });
+            all.len() - 1
+        });
+        &mut all[place]
     }
 
     /// The number of a filter that has subscribers.

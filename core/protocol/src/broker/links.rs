@@ -6,6 +6,7 @@ use super::clients::ClientCounters;
 use super::connection::Connection;
 use super::frames::Frames;
 use super::intake::Intake;
+use super::journal::Journal;
 use super::limits::Limits;
 use super::meter::Meter;
 use super::out::Out;
@@ -18,6 +19,7 @@ use super::source::{Source, write_as_is};
 use super::stats::{Dropped, Stats};
 use super::sums::{ALLOWANCE, free};
 use super::timers::Timers;
+use super::unstored::Assign;
 use crate::codec::QoS;
 use crate::message::{Delivery, Message};
 use crate::session::queue::{OverflowPolicy, Pushed, QueueLimits};
@@ -36,6 +38,7 @@ pub(super) struct Links {
     pub(super) pool: Pool,
     pub(super) frames: Frames,
     pub(super) intake: Intake,
+    pub(super) journal: Journal,
     /// Bytes of acknowledgements that wait.
     pub(super) owed_bytes: usize,
     /// What other shards leave for messages that are kept.
@@ -52,6 +55,13 @@ pub(super) struct Links {
 
 /// Expired messages that are dropped at most to make room for one.
 const SWEPT_AT_ONCE: usize = 64;
+
+/// No limits.
+const UNLIMITED: QueueLimits = QueueLimits {
+    items: usize::MAX,
+    bytes: usize::MAX,
+    policy: OverflowPolicy::DropNewest,
+};
 
 /// How much there is of what all share, and how much there may be.
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +101,7 @@ impl Links {
             ranking: Ranking::new(&limits.priorities),
             frames: Frames::default(),
             intake: Intake::default(),
+            journal: Journal::default(),
             owed_bytes: 0,
             queued_room: usize::MAX,
             stats: Stats::default(),
@@ -183,6 +194,10 @@ impl Links {
         now: Time,
         out: &mut Out,
     ) {
+        let logged = is_logged(&copy, source);
+        if logged && !self.is_next(copy.session, source.log_seq) {
+            return;
+        }
         let (room, messages) = (self.outbound_room(), self.message_room());
         let session = &mut self.sessions[copy.session];
         let id = session.conn;
@@ -205,6 +220,11 @@ impl Links {
             self.note_blocked(id);
             return self.enqueue(copy, source, now, out);
         }
+        if self.journal.on && self.assigns(copy, source, now, out) {
+            return;
+        }
+        let (session, conn) = (&mut self.sessions[copy.session], &mut self.conns[id]);
+        let message = source.message();
         let version = conn.version;
         let mut delivery = delivery(version, message, qos, copy.retain, copy.ids, now);
         // One that is too large counts as sent [MQTT-3.1.2-25].
@@ -214,7 +234,7 @@ impl Links {
             return;
         }
         if qos != QoS::AtMostOnce {
-            let parcel = Parcel::new(message.clone(), &copy, handed);
+            let parcel = Parcel::new(message.clone(), &copy, handed).of_log(logged);
             let stats = &mut self.stats;
             let Some(packet_id) = session.launch(awaited(qos), parcel, weight, stats) else {
                 return;
@@ -236,6 +256,7 @@ impl Links {
     /// A session's client went away: drops the QoS 0 messages of its queue and the memory it does
     /// not need while it waits.
     pub(super) fn rest(&mut self, session: u32) {
+        self.unload(session);
         let session = &mut self.sessions[session];
         session.window.release_spare();
         session.received.release_spare();
@@ -265,7 +286,48 @@ impl Links {
         }
     }
 
+    /// Gives a message with QoS 2 its Packet Identifier, if a store keeps its session: it is written once the
+    /// store has that. False for any other copy.
+    fn assigns(
+        &mut self,
+        copy: Copy<'_>,
+        source: &mut Source<'_>,
+        now: Time,
+        out: &mut Out,
+    ) -> bool {
+        if copy.qos == QoS::AtMostOnce || !self.is_durable(copy.session) {
+            return false;
+        }
+        self.touch_lazily(copy.session, now);
+        if copy.qos == QoS::AtLeastOnce {
+            return false;
+        }
+        let logged = is_logged(&copy, source);
+        let message = source.message();
+        let weight = parcel_weight(message, &copy);
+        let parcel = Parcel::new(message.clone(), &copy, source.handed).of_log(logged);
+        let session = &mut self.sessions[copy.session];
+        let id = session.conn;
+        if let Some(conn) = self.conns.get_mut(id) {
+            let assigned = Assign {
+                conn,
+                id,
+                slot: copy.session,
+                session,
+                stats: &mut self.stats,
+                journal: &mut self.journal,
+                owed_bytes: &mut self.owed_bytes,
+            };
+            assigned.launch(parcel, weight, out);
+        }
+        true
+    }
+
     fn enqueue(&mut self, copy: Copy<'_>, source: &mut Source<'_>, now: Time, out: &mut Out) {
+        let logged = is_logged(&copy, source);
+        if logged && self.falls_behind(copy.session, source.log_seq) {
+            return;
+        }
         let session = &mut self.sessions[copy.session];
         let is_qos0 = copy.qos == QoS::AtMostOnce;
         let stats = &mut self.stats;
@@ -347,7 +409,26 @@ impl Links {
             if !self.spill(slot, &parcel, overflow, out) {
                 let counters = &mut self.sessions[slot].counters;
                 counters.count_dropped(&mut self.stats, Dropped::overflow(overflow));
+                self.tell_dropped(slot, &parcel, out);
             }
+        }
+    }
+
+    /// Puts a parcel behind those of its priority, whatever the limits: they were looked at before it was asked
+    /// for.
+    pub(super) fn put_page_into_queue(&mut self, slot: u32, parcel: Parcel) {
+        let weight = parcel.weight();
+        let priority = match &parcel.message {
+            Some(message) => self.ranking.of(message.topic_bytes()),
+            None => 0,
+        };
+        let queue = &mut self.sessions[slot].queue;
+        if queue
+            .push_into_room(parcel, weight, priority, &UNLIMITED)
+            .is_ok()
+        {
+            self.stats.queued += 1;
+            self.stats.queued_bytes += weight as u64;
         }
     }
 
@@ -372,6 +453,11 @@ impl Links {
         let bytes = queued.saturating_sub(surplus);
         Some(QueueLimits { bytes, ..*limits })
     }
+}
+
+/// Whether a copy is of the log for its session itself, which can read it there.
+fn is_logged(copy: &Copy<'_>, source: &Source<'_>) -> bool {
+    source.log_seq != 0 && copy.share == 0 && copy.qos != QoS::AtMostOnce
 }
 
 /// The body of a PUBLISH that came in, if a client may be given it as it is.

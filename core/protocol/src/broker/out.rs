@@ -3,6 +3,7 @@
 use super::access::AccessRequest;
 use super::acks::Ticket;
 use super::authenticate::Authentication;
+use super::durable::{ReadRequest, StoreOp};
 use super::events::ClientEvent;
 use super::exclusive::ClaimOp;
 use super::homes::GroupGone;
@@ -48,6 +49,19 @@ pub struct Out {
     /// [`Shard::complete`](super::Shard::complete) with this. Until then they wait, and nothing else
     /// does. Before the pages of retained messages are answered, so that SUBACK comes before them.
     pub owed: Option<Ticket>,
+    /// Changes for the store, to be handed over in this order once what stands above is done: after
+    /// [`Shard::collect`](super::Shard::collect), which adds sessions that have changed. Empty without a
+    /// store.
+    pub store: Vec<StoreOp>,
+    /// Something waits until the store has these changes and all before them: once it has, call
+    /// [`Shard::stored`](super::Shard::stored) with this, or [`Shard::not_stored`](super::Shard::not_stored)
+    /// if it refuses them. Goes to the store even with no change, for it may be about earlier ones. The
+    /// messages of a log come to the shard ([`Shard::handle_publishes`](super::Shard::handle_publishes))
+    /// before it is told that they are stored.
+    pub owed_stored: Option<Ticket>,
+    /// Questions for the log: answer each with
+    /// [`Shard::handle_log_page`](super::Shard::handle_log_page), at once or later.
+    pub reads: Vec<ReadRequest>,
     /// Steps of enhanced authentication: answer each with
     /// [`Shard::authenticate`](super::Shard::authenticate), at once or later.
     pub authentications: Vec<AuthRequest>,
@@ -91,6 +105,9 @@ impl Out {
             && self.letters.is_empty()
             && self.groups_gone.is_empty()
             && self.owed.is_none()
+            && self.store.is_empty()
+            && self.owed_stored.is_none()
+            && self.reads.is_empty()
             && self.authentications.is_empty()
             && self.admissions.is_empty()
             && self.questions.is_empty()

@@ -2,6 +2,7 @@
 
 use super::connect::PROPERTIES;
 use super::out::{Out, RetainedOp};
+use super::reading::Done;
 use super::rewrite::RewriteOn;
 use super::shard::Shard;
 use super::source::Source;
@@ -117,16 +118,20 @@ impl Shard {
         out: &mut Out,
     ) {
         let puts = out.retained.len();
+        if self.links.journal.on {
+            self.links.journal.begin(self.links.conns[id].listener);
+        }
         let taken = self.take_publish(id, publish, topic, now, out);
         let kind = acknowledgement(publish.qos);
         match (kind, taken) {
             (Some(kind), Ok(reason)) => {
-                self.answer(id, kind, publish.packet_id, reason, out);
+                let waits = self.links.waits_for_message(id, kind, now);
+                let ticket = self.answer_after(id, kind, publish.packet_id, reason, waits, out);
                 // Where it can't be kept, this is the answer that says so.
                 if out.retained.len() > puts
                     && let Some(RetainedOp::Put { owed, .. }) = out.retained.last_mut()
                 {
-                    *owed = out.owed;
+                    *owed = Some(ticket);
                 }
             }
             (None, Ok(_)) => {}
@@ -187,7 +192,7 @@ impl Shard {
             let origin = self.links.sessions[session].origin;
             let mut scratch = std::mem::take(&mut self.scratch);
             let make = |due| Message::from_publish(publish, delay.topic, due, origin, &mut scratch);
-            let kept = self.delay(delay, now, make);
+            let kept = self.delay(delay, now, out, make);
             self.scratch = scratch;
             return kept.map(|()| ReasonCode::SUCCESS);
         }
@@ -224,7 +229,9 @@ impl Shard {
         let conn = &self.links.conns[id];
         if kind == PacketType::PubRec && conn.version.is_v5() {
             // A PUBREC that refuses ends the exchange: the identifier is free (4.3.3).
-            self.links.sessions[conn.session].received.pubrel(packet_id);
+            let session = conn.session;
+            self.links.sessions[session].received.pubrel(packet_id);
+            self.links.touch(session);
         }
         self.answer_failure(id, kind, packet_id, error, out);
     }
@@ -334,12 +341,14 @@ impl Shard {
         id: u32,
         ack: &Ack<'_>,
         now: Time,
+        out: &mut Out,
     ) -> Result<(), PeerError> {
         let (session, stats) = self.links.session_of(id);
         match session.window.puback(ack.packet_id) {
             Ok(parcel) => {
                 session.acknowledged(&parcel, stats);
                 self.links.completed(id, ack.packet_id, &parcel, now);
+                self.links.note_acknowledged(id, Some(&parcel), now, out);
             }
             Err(AckError::Unknown) => {}
             Err(AckError::WrongPhase(_)) => {
@@ -363,6 +372,7 @@ impl Shard {
                 Ok(parcel) => {
                     session.acknowledged(&parcel, stats);
                     self.links.completed(id, ack.packet_id, &parcel, now);
+                    self.links.note_acknowledged(id, Some(&parcel), now, out);
                 }
                 Err(AckError::Unknown) => {}
                 Err(AckError::WrongPhase(_)) => {
@@ -371,8 +381,10 @@ impl Shard {
             }
             return Ok(());
         }
+        let mut done = None;
         let reason = match session.window.pubrec(ack.packet_id) {
             Ok(Pubrec::First(parcel)) => {
+                done = Done::of(parcel);
                 if !keeps && let Some(message) = parcel.message.take() {
                     session.landed(message.memory(), stats);
                 }
@@ -387,6 +399,9 @@ impl Shard {
                 return Err(PeerError::protocol("PUBREC for a QoS 1 message"));
             }
         };
+        if self.links.journal.on {
+            self.links.note_received(id, done, out);
+        }
         self.answer(id, PacketType::PubRel, ack.packet_id, reason, out);
         Ok(())
     }
@@ -395,6 +410,7 @@ impl Shard {
         let session = self.links.conns[id].session;
         let (kind, packet_id) = (PacketType::PubComp, ack.packet_id);
         if self.links.sessions[session].received.pubrel(packet_id) {
+            self.links.touch(session);
             self.answer(id, kind, packet_id, ReasonCode::SUCCESS, out);
         } else {
             self.answer_failure(id, kind, packet_id, NOT_FOUND, out);
@@ -406,12 +422,14 @@ impl Shard {
         id: u32,
         ack: &Ack<'_>,
         now: Time,
+        out: &mut Out,
     ) -> Result<(), PeerError> {
         let (session, stats) = self.links.session_of(id);
         match session.window.pubcomp(ack.packet_id) {
             Ok(parcel) => {
                 session.acknowledged(&parcel, stats);
                 self.links.completed(id, ack.packet_id, &parcel, now);
+                self.links.note_acknowledged(id, None, now, out);
             }
             Err(AckError::Unknown) => {}
             Err(AckError::WrongPhase(_)) => {

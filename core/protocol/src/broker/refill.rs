@@ -1,13 +1,16 @@
 //! What waits for a session, sent as soon as there is room for it.
 
 use super::connection::Connection;
+use super::journal::Journal;
 use super::limits::Limits;
 use super::links::{Links, awaited, parcel_delivery};
 use super::out::Out;
 use super::pool::Pool;
+use super::reading::Done;
 use super::session::{Parcel, Session};
 use super::slow::{First, SlowList, Watch};
 use super::stats::Stats;
+use super::unstored::Assign;
 use crate::codec::{PacketType, QoS};
 use crate::reason::ReasonCode;
 use crate::session::window::Phase;
@@ -28,6 +31,8 @@ impl Links {
             stats,
             limits,
             slow,
+            journal,
+            owed_bytes,
             ..
         } = self;
         let Some(session) = sessions.get_mut(slot) else {
@@ -37,14 +42,19 @@ impl Links {
         let Some(conn) = conns.get_mut(id) else {
             return;
         };
+        let mut sent = false;
         while conn.outbound_len() < room && session.may_send_next(limits) && conn.may_send(now) {
             let Some(parcel) = session.queue.pop() else {
                 break;
             };
             session.queued_qos0 -= u32::from(parcel.qos == QoS::AtMostOnce);
+            sent = true;
             let mut hand = Hand {
                 conn,
                 id,
+                slot,
+                journal,
+                owed_bytes,
                 session,
                 pool,
                 stats,
@@ -55,6 +65,9 @@ impl Links {
         }
         if session.queued_qos0 > 0 && conn.outbound_len() < room && conn.may_send(now) {
             self.pass_qos0(slot, room, now, out);
+        }
+        if sent {
+            self.touch_lazily(slot, now);
         }
         self.note_blocked(id);
     }
@@ -129,6 +142,8 @@ impl Links {
             stats,
             limits,
             slow,
+            journal,
+            owed_bytes,
             ..
         } = self;
         let session = &mut sessions[slot];
@@ -143,6 +158,9 @@ impl Links {
         let mut hand = Hand {
             conn,
             id,
+            slot,
+            journal,
+            owed_bytes,
             session,
             pool,
             stats,
@@ -186,6 +204,9 @@ impl Session {
 struct Hand<'a> {
     conn: &'a mut Connection,
     id: u32,
+    slot: u32,
+    journal: &'a mut Journal,
+    owed_bytes: &'a mut usize,
     session: &'a mut Session,
     pool: &'a mut Pool,
     stats: &'a mut Stats,
@@ -194,6 +215,27 @@ struct Hand<'a> {
 }
 
 impl Hand<'_> {
+    fn assign(&mut self, parcel: Parcel, weight: usize, out: &mut Out) {
+        let assign = Assign {
+            conn: self.conn,
+            id: self.id,
+            slot: self.slot,
+            session: self.session,
+            stats: self.stats,
+            journal: self.journal,
+            owed_bytes: self.owed_bytes,
+        };
+        assign.launch(parcel, weight, out);
+    }
+
+    fn tell_dropped(&mut self, parcel: &Parcel, out: &mut Out) {
+        if self.journal.on
+            && let Some(done) = Done::of(parcel)
+        {
+            done.tell(self.session, out);
+        }
+    }
+
     /// Writes one message that came out of the queue, unless it expired meanwhile or is too large.
     fn send(&mut self, parcel: Parcel, now: Time, out: &mut Out) {
         let weight = parcel.weight();
@@ -205,7 +247,11 @@ impl Hand<'_> {
         if message.is_expired(now) {
             let counters = &mut self.session.counters;
             counters.count_dropped(self.stats, |dropped| &mut dropped.expired);
+            self.tell_dropped(&parcel, out);
             return;
+        }
+        if parcel.qos == QoS::ExactlyOnce && self.journal.on && self.session.is_durable() {
+            return self.assign(parcel, weight, out);
         }
         let (version, qos, before) = (self.conn.version, parcel.qos, self.conn.outbound_len());
         let mut delivery = parcel_delivery(version, message, &parcel, now);
@@ -215,6 +261,7 @@ impl Hand<'_> {
         if !prepared {
             let counters = &mut self.session.counters;
             counters.count_dropped(self.stats, |dropped| &mut dropped.too_large);
+            self.tell_dropped(&parcel, out);
             return;
         }
         let payload = message.payload().len();

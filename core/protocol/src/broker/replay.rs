@@ -125,11 +125,13 @@ impl Shard {
             self.links
                 .deliver(copy, &mut Source::handed(message), now, out);
         }
+        self.links.touch_lazily(ticket.session, now);
         self.ask_for_retained(ticket.session, out);
     }
 
-    /// Asks for the next page when the last one is on its way to the client.
+    /// Asks for the next page when the last one is on its way to the client, and for the next one of the log.
     pub(super) fn ask_for_retained(&mut self, session: u32, out: &mut Out) {
+        self.read_on(session, out);
         let max = self.links.limits.retained_page;
         if !self.links.wants_retained(session) {
             return;

@@ -20,7 +20,7 @@ use crate::session::window::{Phase, SendWindow};
 use crate::time::Time;
 use crate::weight::Weight;
 use crate::wheel::Timer;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use triomphe::ThinArc;
 
 /// Session Expiry Interval that never ends (3.1.2.11.2).
@@ -99,6 +99,16 @@ impl Session {
             chosen_at: 0,
             counters: Counters::default(),
         }
+    }
+
+    /// Whether a store keeps it.
+    pub(super) fn is_durable(&self) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.durable)
+    }
+
+    /// What a store needs to know, if one keeps it.
+    pub(super) fn log(&mut self) -> Option<&mut Kept> {
+        self.kept.as_deref_mut().filter(|kept| kept.durable)
     }
 
     /// Subscriptions, the shared ones among them.
@@ -191,6 +201,35 @@ pub(super) struct Kept {
     pub(super) rev: Rev,
     /// Fields of a newer program.
     pub(super) unknown: Box<[u8]>,
+    /// A store has the session, and its messages come from the log.
+    pub(super) durable: bool,
+    pub(super) dirty: Dirty,
+    /// Changes since it was written, none of which anybody waits for.
+    pub(super) unwritten: u16,
+    /// It has not had all that has come by: it reads.
+    pub(super) behind: bool,
+    /// A page has been asked for.
+    pub(super) asked: bool,
+    /// Counts the pages, so that a late one is told apart.
+    pub(super) turn: u32,
+    /// Up to here messages of the log are in its queue or further. Of one that is not behind: or have come
+    /// by.
+    pub(super) reached: u64,
+    /// The last of them that was sent with QoS 2.
+    pub(super) taken_qos2: u64,
+    /// Subscriptions that were made while it was behind: they are due only what is behind these places.
+    pub(super) sinces: BTreeMap<FilterId, u64>,
+}
+
+/// Whether the record of a session is what the session is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Dirty {
+    #[default]
+    Clean,
+    /// It is to be written before long.
+    Lazy,
+    /// Something waits for it: it is to be written at the end of the turn.
+    Now,
 }
 
 /// One copy of a message for one session: 24 bytes in queues and windows.
@@ -206,12 +245,13 @@ pub(super) struct Parcel {
     /// The place plus 1 of the session's membership that it came by, 0 for none.
     pub(super) share: u16,
     pub(super) qos: QoS,
-    /// [`RETAIN`] and [`HANDED`]: one byte for both.
+    /// [`RETAIN`], [`HANDED`] and [`LOGGED`]: one byte for all.
     marks: u8,
 }
 
 const RETAIN: u8 = 1;
 const HANDED: u8 = 2;
+const LOGGED: u8 = 4;
 
 impl Parcel {
     /// `handed`: see [`Parcel::handed`].
@@ -252,6 +292,21 @@ impl Parcel {
     /// another member of a shared subscription gave back.
     pub(super) fn handed(&self) -> bool {
         self.marks & HANDED != 0
+    }
+
+    /// The same copy as one that the log has for its session.
+    pub(super) fn of_log(mut self, logged: bool) -> Self {
+        self.marks |= u8::from(logged) * LOGGED;
+        self
+    }
+
+    /// The message came from the log, and comes from there again if need be: its place, else 0. Not that of
+    /// a message which the session has by another way, say as a retained one, nor for a group.
+    pub(super) fn log_seq(&self) -> u64 {
+        match &self.message {
+            Some(message) if self.marks & LOGGED != 0 => message.log_seq(),
+            _ => 0,
+        }
     }
 
     pub(super) fn subscription_ids(&self) -> &[u32] {

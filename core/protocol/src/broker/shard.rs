@@ -7,11 +7,13 @@ use super::authenticate::Authentication;
 use super::connection::{Connection, Stage};
 use super::debts::Debts;
 use super::delayed::Delayed;
+use super::durable::{DurableConfig, StreamKey};
 use super::events::Departure;
 use super::exclusive::Exclusive;
 use super::fanout::Chosen;
 use super::group::{Groups, ShareStrategies};
 use super::index::{Matches, SubscriptionIndex};
+use super::journal::Journal;
 use super::limits::Limits;
 use super::links::Links;
 use super::meter::{ListenerLimits, Way};
@@ -59,6 +61,8 @@ pub struct ShardConfig {
     pub shares: ShareStrategies,
     /// Whether it lists the clients that get their messages late, and which they are.
     pub slow: Option<SlowLimits>,
+    /// There is a store that keeps a log, and what is promised of it.
+    pub durable: Option<DurableConfig>,
 }
 
 /// The server side of MQTT 3.1, 3.1.1 and 5.0 for the connections of one thread: sessions,
@@ -98,6 +102,8 @@ pub struct Shard {
     /// What `matches` are for: this topic, and this version of the index.
     pub(super) matched_topic: String,
     pub(super) matched_version: u64,
+    /// The streams that a message of that topic is to be kept for.
+    pub(super) streams: Vec<StreamKey>,
     pub(super) chosen: Chosen,
     pub(super) scratch: Vec<u8>,
     /// The topic that the last alias stood for.
@@ -140,9 +146,12 @@ impl Shard {
             topics,
             shares,
             slow,
+            durable,
         } = config;
+        let mut links = Links::new(number, limits, slow);
+        links.journal = Journal::new(durable, owner.epoch);
         Self {
-            links: Links::new(number, limits, slow),
+            links,
             listeners,
             debts: Debts::default(),
             index: SubscriptionIndex::new(seed),
@@ -157,6 +166,7 @@ impl Shard {
             matches: Matches::default(),
             matched_topic: String::new(),
             matched_version: u64::MAX,
+            streams: Vec::new(),
             chosen: Chosen::default(),
             scratch: Vec::new(),
             aliased: String::new(),
@@ -288,12 +298,18 @@ impl Shard {
         self.forget(conn.0);
     }
 
-    /// Messages that other shards offer: delivered here, and passed on to nobody.
+    /// Messages that other shards offer, or that the log has got, in its order: delivered here, and passed
+    /// on to nobody.
     pub fn handle_publishes(&mut self, now: Time, messages: &[Message], out: &mut Out) {
         for message in messages {
-            self.links.stats.received_from_peers += 1;
+            let seq = message.log_seq();
+            if seq == 0 {
+                self.links.stats.received_from_peers += 1;
+            } else {
+                self.set_log_seen(seq);
+            }
             if self.match_topic(message.topic()) {
-                self.fan_out(&mut Source::made(message), now, out);
+                self.fan_out(&mut Source::made(message).of_log(seq), now, out);
             }
         }
     }
@@ -307,6 +323,9 @@ impl Shard {
     /// its socket is writable again.
     pub fn outbound(&mut self, conn: ConnId) -> Option<&mut Outbound> {
         let connection = self.links.conns.get_mut(conn.0)?;
+        if connection.gated {
+            return None;
+        }
         connection.dirty = false;
         connection.outbound.as_deref_mut()
     }
@@ -322,7 +341,9 @@ impl Shard {
         }
         let (waits, session) = (connection.outbound_len(), connection.session);
         waits < self.links.outbound_room()
-            && (self.links.has_backlog(session) || self.links.wants_retained(session))
+            && (self.links.has_backlog(session)
+                || self.links.wants_retained(session)
+                || self.links.wants_page(session))
     }
 
     /// False: don't read this socket now, ask again after a flush or an admission.
@@ -483,13 +504,13 @@ impl Shard {
         // packet has.
         match &Packet::decode(frame, conn.version) {
             Ok(Packet::Publish(publish)) => self.handle_publish(id, publish, now, out),
-            Ok(Packet::PubAck(ack)) => self.handle_puback(id, ack, now),
+            Ok(Packet::PubAck(ack)) => self.handle_puback(id, ack, now, out),
             Ok(Packet::PubRec(ack)) => self.handle_pubrec(id, ack, now, out),
             Ok(Packet::PubRel(ack)) => {
                 self.handle_pubrel(id, ack, out);
                 Ok(())
             }
-            Ok(Packet::PubComp(ack)) => self.handle_pubcomp(id, ack, now),
+            Ok(Packet::PubComp(ack)) => self.handle_pubcomp(id, ack, now, out),
             Ok(Packet::PingReq) => self.send(id, &Packet::PingResp, out),
             Ok(Packet::Subscribe(subscribe)) => self.handle_subscribe(id, subscribe, now, out),
             Ok(Packet::Unsubscribe(unsubscribe)) => self.handle_unsubscribe(id, unsubscribe, out),

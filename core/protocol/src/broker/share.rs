@@ -14,6 +14,7 @@ use super::arena::NONE;
 use super::index::filter_weight;
 use super::links::{Copy, Links};
 use super::out::Out;
+use super::reading::Done;
 use super::session::{Parcel, Session};
 use super::shard::Shard;
 use super::source::Source;
@@ -24,7 +25,7 @@ use crate::error::PeerError;
 use crate::message::Message;
 use crate::session::window::SendWindow;
 use crate::time::Time;
-use crate::topic::SharedFilter;
+use crate::topic::{SHARE_PREFIX, SharedFilter};
 use crate::weight::Weight;
 use hashbrown::{HashMap, HashSet};
 use std::collections::BTreeSet;
@@ -38,11 +39,13 @@ pub enum To {
     Home(Arc<str>),
     /// The shard of this number.
     Shard(u16),
+    /// Every other shard.
+    All,
 }
 
 /// What one shard tells another, to be passed to [`Shard::handle_letter`] there. Letters between two
 /// shards arrive in their order.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Letter(pub(super) Content);
 
 /// A member of a group: a session, wherever it lives.
@@ -56,7 +59,7 @@ pub(super) struct Member {
     pub(super) join: u32,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Content {
     /// To the home: a member more.
     Join(Arc<str>, Member, Presence),
@@ -76,9 +79,11 @@ pub(super) enum Content {
     Spill(Box<Spilled>),
     /// To the member: take it, if you have room.
     Offer(Member, Box<Spilled>),
+    /// To all: a shard wants what matches this filter to be kept, or does not any more.
+    Interest(Arc<str>, bool),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Share {
     pub(super) group: Arc<str>,
     pub(super) member: Member,
@@ -203,17 +208,27 @@ impl Memberships {
         }
     }
 
-    /// The group that was left with this place.
-    pub(super) fn left_by(&self, place: u16) -> Option<&Arc<str>> {
+    /// The group of a place, whether it was left or not.
+    pub(super) fn group(&self, place: u16) -> Option<&Arc<str>> {
         match self.list.get(usize::from(place))? {
+            Place::Member(membership) => Some(&membership.group),
             Place::Left(group) => Some(group),
-            _ => None,
+            Place::Free => None,
+        }
+    }
+
+    /// The session had copies of this group when it was written down. Returns its place plus 1, 0 if there
+    /// is none.
+    pub(super) fn name_again(&mut self, group: &str) -> u16 {
+        match self.places.get(group) {
+            Some(place) => place + 1,
+            None => self.leave_again(group),
         }
     }
 
     /// A group had been left when the session was written down. Returns its place plus 1, 0 if there
     /// is none.
-    pub(super) fn leave_again(&mut self, group: &str) -> u16 {
+    fn leave_again(&mut self, group: &str) -> u16 {
         let known = self.left().find(|(_, left)| ***left == *group);
         if let Some((place, _)) = known {
             return place + 1;
@@ -291,6 +306,7 @@ impl Shard {
             Content::Recall(member) => self.give_back_if_away(member, out),
             Content::Spill(spilled) => self.find_room(spilled, now, out),
             Content::Offer(member, spilled) => self.take_if_room(member, spilled, now, out),
+            Content::Interest(filter, wanted) => self.note_interest(&filter, wanted, out),
         }
     }
 
@@ -311,7 +327,9 @@ impl Shard {
         let memberships = session.memberships.get_or_insert_default();
         if let Some(place) = memberships.places.get(&*group).copied() {
             if let Some(known) = memberships.get_mut(place) {
+                let before = known.options.qos;
                 (known.options, known.identifier) = (options, identifier);
+                self.keep_membership(slot, &group, options, identifier, Some(before), out);
             }
             return Ok(());
         }
@@ -342,8 +360,25 @@ impl Shard {
         };
         let presence = presence(session.conn);
         let letter = Letter(Content::Join(group.clone(), member, presence));
-        out.letters.push((To::Home(group), letter));
+        out.letters.push((To::Home(group.clone()), letter));
+        self.keep_membership(slot, &group, options, identifier, None, out);
         Ok(())
+    }
+
+    /// A membership is new or has changed: a store that keeps its session is told.
+    fn keep_membership(
+        &mut self,
+        slot: u32,
+        group: &str,
+        options: SubscriptionOptions,
+        identifier: Option<NonZeroU32>,
+        before: Option<QoS>,
+        out: &mut Out,
+    ) {
+        if self.links.is_durable(slot) {
+            let filter = format!("{SHARE_PREFIX}{group}");
+            self.keep_subscription(slot, &filter, options, identifier, before, out);
+        }
     }
 
     /// Ends a membership; false when there is none. What waits for the client goes to another member;
@@ -355,6 +390,10 @@ impl Shard {
             .memberships
             .as_mut()
             .and_then(|memberships| memberships.remove(&group));
+        if self.links.is_durable(slot) {
+            let before = removed.as_ref().map(|(_, one)| one.options.qos);
+            self.drop_subscription(slot, &format!("{SHARE_PREFIX}{group}"), before, out);
+        }
         let Some((place, membership)) = removed else {
             return false;
         };
@@ -365,19 +404,23 @@ impl Shard {
         let letter = Letter(Content::Leave(group.clone(), member));
         out.letters.push((To::Home(group.clone()), letter));
         self.give_back(slot, place, &group, false, out);
-        let Session {
-            window,
-            memberships,
-            ..
-        } = &mut self.links.sessions[slot];
-        let mut sent = false;
+        let Session { window, .. } = &mut self.links.sessions[slot];
+        let (mut sent, mut done) = (false, Vec::new());
         for parcel in window.items_mut().filter(|p| p.share == place + 1) {
             // QoS 2 messages stay with the session in any case [MQTT-4.8.2-5].
             match parcel.qos {
                 QoS::AtLeastOnce => sent = true,
-                _ => parcel.share = 0,
+                _ => {
+                    done.extend(Done::of(parcel));
+                    parcel.share = 0;
+                }
             }
         }
+        let durable = self.links.journal.on && !done.is_empty();
+        for one in done.into_iter().filter(|_| durable) {
+            self.links.tell_done(slot, one, out);
+        }
+        let Session { memberships, .. } = &mut self.links.sessions[slot];
         if let Some(memberships) = memberships.as_mut().filter(|_| !sent) {
             memberships.forget(place);
         }

@@ -19,6 +19,8 @@ pub(super) struct Source<'a> {
     pub(super) origin: Origin,
     /// It was there before it was meant for whoever gets it now.
     pub(super) handed: bool,
+    /// Its place in the log, if it comes from there; 0 if not.
+    pub(super) log_seq: u64,
 }
 
 enum Body<'a> {
@@ -45,6 +47,7 @@ impl<'a> Source<'a> {
             retain: message.retain(),
             origin: message.origin(),
             handed: false,
+            log_seq: 0,
             body: Body::Made(message),
         }
     }
@@ -83,7 +86,14 @@ impl<'a> Source<'a> {
             retain: publish.retain,
             origin,
             handed: false,
+            log_seq: 0,
         }
+    }
+
+    /// The same message as one that has just come from this place in the log.
+    pub(super) fn of_log(mut self, seq: u64) -> Self {
+        self.log_seq = seq;
+        self
     }
 
     /// Bytes of the payload.

@@ -23,7 +23,7 @@ use std::sync::Arc;
 const MOST_OFFERS: u16 = 16;
 
 /// A message that looks for room.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Spilled {
     pub(super) group: Arc<str>,
     pub(super) message: Message,

@@ -87,6 +87,10 @@ pub struct Stats {
     pub picked_again: u64,
     /// Subscriptions and nodes of filters looked at for messages, SUBSCRIBE and UNSUBSCRIBE.
     pub work: u64,
+    /// Messages given to the store.
+    pub appended: u64,
+    /// Copies that were left in the log when they came by, or given back to it, to be read later.
+    pub unread: u64,
     /// Copies of retained messages that new subscriptions were due.
     pub retained: u64,
     /// Copies that came back into queues with sessions that a store had kept.
@@ -200,6 +204,8 @@ by_reason! {
         session_ended,
         /// The last member of a shared subscription left while the message was on its way to one.
         no_member,
+        /// The log held the message and could not be read.
+        unreadable,
     }
 }
 
@@ -244,10 +250,10 @@ impl Dropped {
 }
 
 impl Stats {
-    /// Copies of messages that some session was due and has not given back to its group.
+    /// Copies of messages that some session was due and has not given back to its group, nor to the log.
     #[must_use]
     pub const fn copies(&self) -> u64 {
-        self.matched + self.retained + self.restored - self.given_back
+        self.matched + self.retained + self.restored - self.given_back - self.unread
     }
 
     /// Copies sent for the first time.
@@ -303,6 +309,8 @@ impl Stats {
         self.delayed_refused += other.delayed_refused;
         self.delayed_expired += other.delayed_expired;
         self.matched += other.matched;
+        self.appended += other.appended;
+        self.unread += other.unread;
         self.work += other.work;
         self.given_back += other.given_back;
         self.picked_again += other.picked_again;

@@ -9,7 +9,7 @@ use super::rewrite::RewriteOn;
 use super::shard::Shard;
 use super::sums::may_hold;
 use crate::codec::subscribe::{Request, RetainHandling, SubscriptionOptions};
-use crate::codec::{Codes, Packet, Properties, PropertyId, SubAck, Subscribe, Unsubscribe};
+use crate::codec::{Codes, Packet, Properties, PropertyId, QoS, SubAck, Subscribe, Unsubscribe};
 use crate::error::PeerError;
 use crate::reason::ReasonCode;
 use crate::time::Time;
@@ -237,7 +237,7 @@ impl Shard {
             }
             self.share(session, shared, options, identifier, out)?;
         } else {
-            self.enter(session, filter, options, identifier)?;
+            self.enter(session, filter, options, identifier, out)?;
             if exclusive {
                 self.keep_claim(session, filter.as_str());
             }
@@ -253,6 +253,7 @@ impl Shard {
         filter: TopicFilter<'_>,
         options: SubscriptionOptions,
         identifier: Option<NonZeroU32>,
+        out: &mut Out,
     ) -> Result<(), PeerError> {
         let session = &self.links.sessions[session_slot];
         let known = self.index.find(filter);
@@ -274,6 +275,14 @@ impl Shard {
         if session.filters.insert(inserted.filter) {
             self.links.stats.subscriptions += 1;
             self.links.add_filter_bytes(session_slot, weight);
+        }
+        if self.links.is_durable(session_slot) {
+            let before = inserted.previous.map(|previous| previous.options.qos);
+            if before.is_none_or(|qos| qos == QoS::AtMostOnce) {
+                self.note_since(session_slot, inserted.filter);
+            }
+            let text = filter.as_str();
+            self.keep_subscription(session_slot, text, options, identifier, before, out);
         }
         let wanted = match options.retain_handling {
             RetainHandling::SendAtSubscribe => true, // [MQTT-3.3.1-9]
@@ -308,12 +317,24 @@ impl Shard {
                 false => ReasonCode::NO_SUBSCRIPTION_EXISTED,
             };
         }
+        let durable = self.links.is_durable(session_slot);
         let session = &mut self.links.sessions[session_slot];
         let found = self.index.find(filter);
         let Some(known) = found.filter(|known| session.filters.remove(known)) else {
+            if durable {
+                // The store may have it, from a time when it refused what came later.
+                self.drop_subscription(session_slot, filter.as_str(), None, out);
+            }
             return ReasonCode::NO_SUBSCRIPTION_EXISTED;
         };
-        self.index.remove(known, session_slot, None);
+        let removed = self.index.remove(known, session_slot, None);
+        if let Some(kept) = self.links.sessions[session_slot].log() {
+            kept.sinces.remove(&known);
+        }
+        if durable {
+            let before = removed.map(|removed| removed.subscription.options.qos);
+            self.drop_subscription(session_slot, filter.as_str(), before, out);
+        }
         self.links.stats.subscriptions -= 1;
         let weight = filter_weight(filter);
         self.links.remove_filter_bytes(session_slot, weight);

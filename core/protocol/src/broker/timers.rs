@@ -12,13 +12,16 @@ pub(super) enum Due {
     Session(u32),
     /// The first delayed message.
     Delayed,
+    /// The first session whose record is to be written before long.
+    Journal,
 }
 
 /// Marks the token of a session's timer.
 const SESSION: u32 = 1 << 31;
 
-/// A token of its own: there are never as many sessions.
+/// Tokens of their own: there are never as many sessions.
 const DELAYED: u32 = u32::MAX;
+const JOURNAL: u32 = u32::MAX - 1;
 
 #[derive(Debug)]
 pub(super) struct Timers {
@@ -37,6 +40,7 @@ impl Timers {
             Due::Connection(slot) => slot,
             Due::Session(slot) => slot | SESSION,
             Due::Delayed => DELAYED,
+            Due::Journal => JOURNAL,
         };
         self.wheel.set(at, token)
     }
@@ -54,6 +58,7 @@ impl Timers {
     pub(super) fn poll(&mut self, now: Time) -> Option<Due> {
         self.wheel.poll(now).map(|token| match token {
             DELAYED => Due::Delayed,
+            JOURNAL => Due::Journal,
             _ if token & SESSION == 0 => Due::Connection(token),
             _ => Due::Session(token & !SESSION),
         })

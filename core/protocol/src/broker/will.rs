@@ -74,6 +74,7 @@ impl Links {
 impl Shard {
     /// Publishes the will of a session, if it has one, and forgets it [MQTT-3.1.2-10].
     pub(super) fn publish_will(&mut self, session: u32, now: Time, out: &mut Out) {
+        let slot = session;
         let will = self.links.set_will(session, None);
         let Some(session) = self.links.sessions.get_mut(session) else {
             return;
@@ -82,6 +83,8 @@ impl Shard {
         let Some(will) = will else {
             return;
         };
+        self.links.touch(slot);
+        self.links.journal.listener = None;
         let mut publish = Publish::new(&will.topic, &will.payload);
         publish.qos = will.qos;
         publish.retain = will.retain;
@@ -93,7 +96,7 @@ impl Shard {
             let make =
                 |due| Message::from_publish(&publish, delay.topic, due, origin, &mut scratch);
             // One more than may wait is counted.
-            let _ = self.delay(delay, now, make);
+            let _ = self.delay(delay, now, out, make);
             self.scratch = scratch;
             return;
         }

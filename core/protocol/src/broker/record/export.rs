@@ -2,7 +2,8 @@
 
 use super::super::arena::NONE;
 use super::super::exclusive::EXCLUSIVE_PREFIX;
-use super::super::session::{Kept, NEVER_EXPIRES, Parcel, Session};
+use super::super::reading::Done;
+use super::super::session::{NEVER_EXPIRES, Parcel, Session};
 use super::super::shard::Shard;
 use super::super::will::StoredWill;
 use super::session::{CopyRecord, InFlightRecord, SubscriptionRecord, WillRecord};
@@ -55,38 +56,86 @@ impl Shard {
 
     fn record(&self, slot: u32, clock: Clock) -> SessionRecord {
         let session = &self.links.sessions[slot];
-        let now = clock.now();
-        let (ends_at, will_at) = deadlines(session, now);
-        let keeps_qos0 = self.links.limits.queue_qos0_offline;
-        let mut record = SessionRecord::new(&session.client_id, self.owner, Rev(0));
-        record.home = self.number;
-        record.expiry = session.expiry;
-        record.ends_at = clock.utc(ends_at);
+        let (ends_at, will_at) = deadlines(session, clock.now());
         let (subscriptions, places) = self.subscription_records(slot, session);
+        let mut record = self.begin_record(session, &places);
+        record.ends_at = clock.utc(ends_at);
         record.subscriptions = subscriptions;
         record.will = session.will.as_deref().map(|will| {
             let due = clock.utc(will_at).unwrap_or(UnixMs(u64::MAX));
             will_record(will, due)
         });
+        record.queue = self.queue_records(session, &places, |_| true);
+        record
+    }
+
+    /// The record of a session for a store that has its subscriptions and the log: of its subscriptions
+    /// those of which retained messages are still due, of its queue what is not in the log.
+    pub(in super::super) fn stored_record(&self, slot: u32, clock: Clock) -> SessionRecord {
+        let session = &self.links.sessions[slot];
+        // Copies that came by a group name it: there are no places among subscriptions.
+        let places = HashMap::new();
+        let mut record = self.begin_record(session, &places);
+        record.connected = session.conn != NONE;
+        if !record.connected {
+            record.ends_at = clock.utc(session.ends_at);
+        }
+        record.will = session.will.as_deref().map(|will| {
+            let due = clock.utc(session.will_at()).unwrap_or(UnixMs(u64::MAX));
+            will_record(will, due)
+        });
+        if session.replays.is_some() {
+            let (mut all, _) = self.subscription_records(slot, session);
+            all.retain(|subscription| subscription.replay.is_some());
+            record.subscriptions = all;
+        }
+        // A queue with priorities can't be made again from where it begins.
+        let whole = session.queue.has_lanes();
+        record.queue = self.queue_records(session, &places, |parcel| match parcel.log_seq() {
+            0 => Done::of(parcel).is_none(),
+            _ => whole,
+        });
+        record
+    }
+
+    /// What is the same in all records of a session.
+    fn begin_record(&self, session: &Session, places: &HashMap<u16, u16>) -> SessionRecord {
+        let mut record = SessionRecord::new(&session.client_id, self.owner, Rev(0));
+        record.home = self.number;
+        record.expiry = session.expiry;
         let window = session.window.in_order();
         record.in_flight = window
             .map(|(packet_id, phase, parcel)| InFlightRecord {
                 packet_id,
-                copy: copy(parcel, session, &places).filter(|_| phase != Phase::AwaitPubcomp),
+                copy: copy(parcel, session, places).filter(|_| phase != Phase::AwaitPubcomp),
             })
             .collect();
         record.received = session.received.iter().collect();
         record.received.sort_unstable();
-        let queued = session.queue.iter();
-        record.queue = queued
-            .filter(|parcel| keeps_qos0 || parcel.qos != QoS::AtMostOnce)
-            .filter_map(|parcel| copy(parcel, session, &places))
-            .collect();
         record.last_packet_id = session.window.last_id();
-        if let Some(Kept { rev, unknown }) = session.kept.as_deref() {
-            (record.rev, record.unknown) = (*rev, unknown.clone());
+        if let Some(kept) = session.kept.as_deref() {
+            (record.rev, record.unknown) = (kept.rev, kept.unknown.clone());
+            if kept.durable {
+                record.cursor = session.cursor(kept, self.links.journal.seen);
+                record.taken_qos2 = kept.taken_qos2;
+            }
         }
         record
+    }
+
+    fn queue_records(
+        &self,
+        session: &Session,
+        places: &HashMap<u16, u16>,
+        kept: impl Fn(&Parcel) -> bool,
+    ) -> Vec<CopyRecord> {
+        let keeps_qos0 = self.links.limits.queue_qos0_offline;
+        let queued = session.queue.iter();
+        queued
+            .filter(|parcel| keeps_qos0 || parcel.qos != QoS::AtMostOnce)
+            .filter(|parcel| kept(parcel))
+            .filter_map(|parcel| copy(parcel, session, places))
+            .collect()
     }
 
     /// The subscriptions, the shared ones last, and which of them are the memberships by their places.
@@ -111,6 +160,7 @@ impl Shard {
                 options: subscription.options,
                 identifier: subscription.identifier,
                 replay: cursor.map(|cursor| cursor.as_str().into()),
+                since: 0,
             });
         }
         let mut places = HashMap::new();
@@ -124,6 +174,7 @@ impl Shard {
                 options: membership.options,
                 identifier: membership.identifier,
                 replay: None,
+                since: 0,
             });
         }
         (all, places)
@@ -159,12 +210,22 @@ fn will_record(will: &StoredWill, due: UnixMs) -> WillRecord {
 fn copy(parcel: &Parcel, session: &Session, places: &HashMap<u16, u16>) -> Option<CopyRecord> {
     let place = parcel.share.wrapping_sub(1);
     let memberships = session.memberships.as_deref();
+    let message = parcel.message.clone()?;
+    // Of a message that is in the log, but which the session has by another way, that is no place to find
+    // it: the log keeps it only for those it is there for.
+    let elsewhere = message.log_seq() != 0 && parcel.log_seq() == 0 && Done::of(parcel).is_none();
     Some(CopyRecord {
-        message: parcel.message.clone()?,
+        message: match elsewhere {
+            true => message.arriving(Time(0)),
+            false => message,
+        },
         qos: parcel.qos,
         retain: parcel.retain(),
         ids: parcel.subscription_ids().into(),
         shared: places.get(&place).copied(),
-        left: memberships.and_then(|all| Some((&**all.left_by(place)?).into())),
+        left: memberships.and_then(|all| match places.contains_key(&place) {
+            true => None,
+            false => Some((&**all.group(place)?).into()),
+        }),
     })
 }

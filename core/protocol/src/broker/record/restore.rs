@@ -4,11 +4,11 @@ use super::super::arena::NONE;
 use super::super::index::{Subscription, filter_weight};
 use super::super::links::Copy;
 use super::super::out::Out;
-use super::super::session::{Kept, Parcel};
+use super::super::session::{Kept, NEVER_EXPIRES, Parcel};
 use super::super::shard::Shard;
 use super::super::will::StoredWill;
 use super::SessionRecord;
-use super::session::{CopyRecord, SubscriptionRecord, WillRecord};
+use super::session::{CopyRecord, InFlightRecord, SubscriptionRecord, WillRecord};
 use crate::codec::QoS;
 use crate::session::dedupe::Received;
 use crate::time::{Clock, Time};
@@ -36,7 +36,7 @@ impl Shard {
     ///
     /// A record replaces only a session of a lower revision. What the limits of today don't allow of
     /// its queue is dropped and counted as always.
-    pub fn restore(&mut self, record: SessionRecord, clock: Clock, out: &mut Out) -> Restored {
+    pub fn restore(&mut self, mut record: SessionRecord, clock: Clock, out: &mut Out) -> Restored {
         if let Some(slot) = self.find_session(&record.client_id) {
             let session = &mut self.links.sessions[slot];
             let rev = session.kept.as_ref().map(|kept| kept.rev);
@@ -46,44 +46,86 @@ impl Shard {
             if session.conn != NONE {
                 return Restored::Connected;
             }
-            // It gives way to its own newer self: this is not its end.
-            self.links.set_will(slot, None);
-            self.remove_session(slot, false, clock.now(), out);
+            self.give_way(slot, clock.now(), out);
         } else if self.links.sessions.len() >= self.links.limits.sessions {
             return Restored::Full;
         }
-        let slot = self.new_session(record.client_id);
-        let session = &mut self.links.sessions[slot];
-        session.expiry = record.expiry;
-        session.ends_at = clock.time(record.ends_at);
-        session.kept = Some(Box::new(Kept {
-            rev: record.rev,
-            unknown: record.unknown,
-        }));
-        if let Some(will) = record.will {
-            let due = clock.time(Some(will.due));
-            self.links.set_will(slot, Some(Box::new(stored(will, due))));
-        }
-        let session = &mut self.links.sessions[slot];
-        for id in record.received {
-            let again = session.received.publish(id, u16::MAX);
-            debug_assert_eq!(again, Received::First);
-        }
+        let slot = self.begin_again(&mut record, clock);
         // Before the copies, which name the memberships that they came by.
         let shares: Vec<u16> = record
             .subscriptions
             .iter()
             .map(|subscription| self.resubscribe(slot, subscription, out))
             .collect();
+        self.refill_window(slot, record.in_flight, &shares);
         let session = &mut self.links.sessions[slot];
-        for one in record.in_flight {
+        session.window.skip_to(record.last_packet_id);
+        for copy in record.queue {
+            self.links.stats.restored += 1;
+            self.links
+                .put_into_queue(slot, parcel(Some(copy), &shares), clock.now(), out);
+        }
+        self.links.rest(slot);
+        self.arm_session(slot);
+        Restored::Taken
+    }
+
+    /// A session gives way to its own newer self: this is not its end.
+    fn give_way(&mut self, slot: u32, now: Time, out: &mut Out) {
+        if self.links.is_durable(slot) {
+            self.release_all_filters(slot, out);
+        }
+        if let Some(kept) = &mut self.links.sessions[slot].kept {
+            kept.durable = false;
+        }
+        self.links.set_will(slot, None);
+        self.remove_session(slot, false, now, out);
+    }
+
+    /// The session of a record without subscriptions and copies. Behind what the log has, for its record tells
+    /// how far it was.
+    fn begin_again(&mut self, record: &mut SessionRecord, clock: Clock) -> u32 {
+        let slot = self.new_session(std::mem::take(&mut record.client_id));
+        let session = &mut self.links.sessions[slot];
+        session.expiry = record.expiry;
+        session.ends_at = match (record.connected, record.expiry) {
+            (false, _) => clock.time(record.ends_at),
+            (true, NEVER_EXPIRES) => Time::NEVER,
+            (true, seconds) => clock.now().after_seconds(seconds.into()),
+        };
+        session.kept = Some(Box::new(Kept {
+            rev: record.rev,
+            unknown: std::mem::take(&mut record.unknown),
+            durable: self.links.journal.on,
+            behind: true,
+            reached: record.cursor,
+            taken_qos2: record.taken_qos2,
+            ..Kept::default()
+        }));
+        for id in record.received.drain(..) {
+            let again = session.received.publish(id, u16::MAX);
+            debug_assert_eq!(again, Received::First);
+        }
+        if let Some(will) = record.will.take() {
+            let due = match record.connected {
+                true => clock.now().after_seconds(will.delay.into()),
+                false => clock.time(Some(will.due)),
+            };
+            self.links.set_will(slot, Some(Box::new(stored(will, due))));
+        }
+        slot
+    }
+
+    fn refill_window(&mut self, slot: u32, in_flight: Vec<InFlightRecord>, shares: &[u16]) {
+        let session = &mut self.links.sessions[slot];
+        for one in in_flight {
             let (id, phase) = (one.packet_id, one.phase());
             let group = one.copy.as_ref().and_then(|copy| copy.left.as_deref());
             let left = group.map_or(0, |group| {
                 let memberships = session.memberships.get_or_insert_default();
-                memberships.leave_again(group)
+                memberships.name_again(group)
             });
-            let mut parcel = parcel(one.copy, &shares);
+            let mut parcel = parcel(one.copy, shares);
             if parcel.share == 0 {
                 parcel.share = left;
             }
@@ -94,15 +136,6 @@ impl Shard {
                 debug_assert!(false, "records name each Packet Identifier once");
             }
         }
-        session.window.skip_to(record.last_packet_id);
-        for copy in record.queue {
-            self.links.stats.restored += 1;
-            self.links
-                .put_into_queue(slot, parcel(Some(copy), &shares), clock.now(), out);
-        }
-        self.links.rest(slot);
-        self.arm_session(slot);
-        Restored::Taken
     }
 
     /// Enters a subscription. Returns its membership's place plus 1, 0 if it is not a shared one or
@@ -137,6 +170,15 @@ impl Shard {
         let session = &mut self.links.sessions[slot];
         if !session.filters.insert(filter) {
             return 0;
+        }
+        if let Some(kept) = session.log() {
+            if record.since > kept.reached {
+                kept.sinces.insert(filter, record.since);
+            }
+            if options.qos > QoS::AtMostOnce {
+                let text = String::from(self.index.text(filter));
+                self.hold_filter(&text, out);
+            }
         }
         self.links.stats.subscriptions += 1;
         self.links.add_filter_bytes(slot, weight);
@@ -174,5 +216,6 @@ fn parcel(copy: Option<CopyRecord>, shares: &[u16]) -> Parcel {
         ids: &copy.ids,
         share: place.copied().unwrap_or(0),
     };
-    Parcel::new(copy.message, &made, false)
+    let logged = made.share == 0 && copy.left.is_none() && copy.message.log_seq() != 0;
+    Parcel::new(copy.message, &made, false).of_log(logged)
 }

@@ -1,13 +1,15 @@
 //! A session as a record.
 
 use super::fields::{Reader, put, put_bytes, put_number, put_option, write_number};
-use super::message::{flags, read_flags};
-use super::{Epoch, LogPos, NodeId, Owner, RECORD_VERSION, RecordError, Rev, open};
+use super::message::{decode_message, encode_message, flags, read_flags};
+use super::{
+    Epoch, LogPos, NodeId, Owner, RECORD_VERSION, RecordError, Rev, open, topic_partition,
+};
 use crate::codec::subscribe::SubscriptionOptions;
 use crate::codec::{Place, Properties, PropertiesBuf, QoS};
 use crate::message::Message;
 use crate::session::window::Phase;
-use crate::time::UnixMs;
+use crate::time::{Clock, UnixMs};
 use crate::topic::{MAX_TOPIC_LEVELS, SHARE_PREFIX, SharedFilter, TopicFilter, TopicName};
 use crate::version::ProtocolVersion;
 use std::collections::HashSet;
@@ -28,7 +30,8 @@ pub struct SessionRecord {
     pub expiry: u32,
     /// When the session ends; `None` for never.
     pub ends_at: Option<UnixMs>,
-    /// Its subscriptions.
+    /// Its subscriptions; in [`StoreOp::PutSession`](crate::broker::durable::StoreOp::PutSession) those of
+    /// which retained messages are still due.
     pub subscriptions: Vec<SubscriptionRecord>,
     /// The will, as long as it may still be published.
     pub will: Option<WillRecord>,
@@ -40,6 +43,13 @@ pub struct SessionRecord {
     pub queue: Vec<CopyRecord>,
     /// The Packet Identifier given out last.
     pub last_packet_id: u16,
+    /// Up to here the session has had what the log holds for it: it is in flight, done or dropped.
+    pub cursor: u64,
+    /// The last place in the log of which it was sent a message with QoS 2.
+    pub taken_qos2: u64,
+    /// The client was there: its deadlines count from when the record is read, `ends_at` is `None` and
+    /// the `due` of its will means nothing.
+    pub connected: bool,
     /// Fields that this version does not know, to be written again as they are.
     pub unknown: Box<[u8]>,
     /// Copies left out by the reader because their message was not found.
@@ -57,6 +67,8 @@ pub struct SubscriptionRecord {
     pub identifier: Option<NonZeroU32>,
     /// Retained messages are still due: from here on in the retained store.
     pub replay: Option<Box<str>>,
+    /// Of the log, it is due only what stands behind this place.
+    pub since: u64,
 }
 
 /// A will.
@@ -127,6 +139,9 @@ const IN_FLIGHT: u8 = 10;
 const RECEIVED: u8 = 11;
 const QUEUED: u8 = 12;
 const LAST_PACKET_ID: u8 = 13;
+const CURSOR: u8 = 14;
+const TAKEN_QOS2: u8 = 15;
+const CONNECTED: u8 = 16;
 
 /// Fields of a subscription.
 mod subscription {
@@ -134,6 +149,7 @@ mod subscription {
     pub(super) const OPTIONS: u8 = 2;
     pub(super) const IDENTIFIER: u8 = 3;
     pub(super) const REPLAY: u8 = 4;
+    pub(super) const SINCE: u8 = 5;
 }
 
 /// Fields of a will.
@@ -154,6 +170,7 @@ mod copy {
     pub(super) const IDS: u8 = 4;
     pub(super) const SHARED: u8 = 5;
     pub(super) const LEFT: u8 = 6;
+    pub(super) const VALUE: u8 = 7;
 }
 
 impl SessionRecord {
@@ -173,9 +190,23 @@ impl SessionRecord {
             received: Vec::new(),
             queue: Vec::new(),
             last_packet_id: 0,
+            cursor: 0,
+            taken_qos2: 0,
+            connected: false,
             unknown: Box::default(),
             lost: 0,
         }
+    }
+
+    /// Puts the subscriptions that a store has of the session in the place of those that it was written with,
+    /// of which it says what retained messages are still due.
+    pub fn set_subscriptions(&mut self, mut all: Vec<SubscriptionRecord>) {
+        for own in self.subscriptions.drain(..) {
+            if let Some(known) = all.iter_mut().find(|other| other.filter == own.filter) {
+                known.replay = own.replay;
+            }
+        }
+        self.subscriptions = all;
     }
 
     /// The messages that it refers to, each as often as it does.
@@ -186,6 +217,23 @@ impl SessionRecord {
 
     /// Appends the record. `place` tells where a message stands.
     pub fn encode(&self, mut place: impl FnMut(&Message) -> LogPos, out: &mut Vec<u8>) {
+        self.encode_with(&mut |message, out| put_position(place(message), out), out);
+    }
+
+    /// Appends the record. A message that has a place in the log is referred to by it; one that has none
+    /// stands in the record itself.
+    pub fn encode_whole(&self, clock: Clock, out: &mut Vec<u8>) {
+        let mut write = |message: &Message, out: &mut Vec<u8>| match message.log_seq() {
+            0 => put(out, copy::VALUE, |out| encode_message(message, clock, out)),
+            seq => {
+                let partition = topic_partition(message.topic());
+                put_position(LogPos { partition, seq }, out);
+            }
+        };
+        self.encode_with(&mut write, out);
+    }
+
+    fn encode_with(&self, message: &mut dyn FnMut(&Message, &mut Vec<u8>), out: &mut Vec<u8>) {
         out.push(RECORD_VERSION);
         put_bytes(out, CLIENT_ID, self.client_id.as_bytes());
         put(out, OWNER, |out| {
@@ -206,7 +254,7 @@ impl SessionRecord {
             put(out, IN_FLIGHT, |out| {
                 put_number(out, copy::PACKET_ID, one.packet_id.into());
                 if let Some(copy) = &one.copy {
-                    copy.encode(&mut place, out);
+                    copy.encode(message, out);
                 }
             });
         }
@@ -218,9 +266,12 @@ impl SessionRecord {
             });
         }
         for copy in &self.queue {
-            put(out, QUEUED, |out| copy.encode(&mut place, out));
+            put(out, QUEUED, |out| copy.encode(message, out));
         }
         put_number(out, LAST_PACKET_ID, self.last_packet_id.into());
+        put_number(out, CURSOR, self.cursor);
+        put_number(out, TAKEN_QOS2, self.taken_qos2);
+        put_number(out, CONNECTED, self.connected.into());
         out.extend_from_slice(&self.unknown);
     }
 
@@ -228,11 +279,34 @@ impl SessionRecord {
     /// and counted in [`lost`](Self::lost).
     ///
     /// # Errors
-    /// [`RecordError`].
+    /// [`RecordError`]; [`encode_whole`](Self::encode_whole) may have written what takes
+    /// [`decode_whole`](Self::decode_whole) to be read.
     pub fn decode(
         bytes: &[u8],
         mut find: impl FnMut(LogPos) -> Option<Message>,
     ) -> Result<Self, RecordError> {
+        Self::decode_with(bytes, &mut |stored| match stored {
+            Stored::At(at) => Ok(find(at)),
+            Stored::Here(_) => Err(RecordError::Damaged("a message where its place should be")),
+        })
+    }
+
+    /// Reads a record of [`encode_whole`](Self::encode_whole), as [`decode`](Self::decode) does.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub fn decode_whole(
+        bytes: &[u8],
+        clock: Clock,
+        mut find: impl FnMut(LogPos) -> Option<Message>,
+    ) -> Result<Self, RecordError> {
+        Self::decode_with(bytes, &mut |stored| match stored {
+            Stored::At(at) => Ok(find(at)),
+            Stored::Here(bytes) => decode_message(bytes, clock).map(Some),
+        })
+    }
+
+    fn decode_with(bytes: &[u8], find: &mut Find<'_>) -> Result<Self, RecordError> {
         let mut fields = open(bytes)?;
         let nobody = Owner {
             node: NodeId(0),
@@ -259,14 +333,17 @@ impl SessionRecord {
                         .push(SubscriptionRecord::decode(field)?);
                 }
                 (WILL, field) => record.will = Some(WillRecord::decode(field)?),
-                (IN_FLIGHT, field) => record.take_in_flight(field, &mut find, &mut ids)?,
+                (IN_FLIGHT, field) => record.take_in_flight(field, find, &mut ids)?,
                 (RECEIVED, field) => record.received = read_received(field)?,
-                (QUEUED, field) => match read_copy(field, &mut find)? {
+                (QUEUED, field) => match read_copy(field, find)? {
                     (0, Copied::Found(copy)) => record.queue.push(copy),
                     (0, Copied::Lost) => record.lost += 1,
                     _ => return Err(RecordError::Damaged("a queued copy of nothing")),
                 },
                 (LAST_PACKET_ID, field) => record.last_packet_id = field.whole()?,
+                (CURSOR, field) => record.cursor = field.whole()?,
+                (TAKEN_QOS2, field) => record.taken_qos2 = field.whole()?,
+                (CONNECTED, field) => record.connected = field.whole::<u8>()? != 0,
                 _ => unknown.extend_from_slice(&before.0[..before.0.len() - fields.0.len()]),
             }
         }
@@ -280,7 +357,7 @@ impl SessionRecord {
     fn take_in_flight(
         &mut self,
         field: Reader<'_>,
-        find: &mut dyn FnMut(LogPos) -> Option<Message>,
+        find: &mut Find<'_>,
         ids: &mut HashSet<u16>,
     ) -> Result<(), RecordError> {
         let (packet_id, copied) = read_copy(field, find)?;
@@ -303,6 +380,22 @@ impl SessionRecord {
 
 const OUT_OF_RANGE: RecordError = RecordError::Damaged("a number beyond its range");
 
+/// Where the message of a copy is.
+enum Stored<'a> {
+    At(LogPos),
+    Here(&'a [u8]),
+}
+
+/// Gives the message of a copy, `None` when it is lost.
+type Find<'a> = dyn FnMut(Stored<'_>) -> Result<Option<Message>, RecordError> + 'a;
+
+fn put_position(LogPos { partition, seq }: LogPos, out: &mut Vec<u8>) {
+    put(out, copy::POSITION, |out| {
+        write_number(out, partition.into());
+        write_number(out, seq);
+    });
+}
+
 impl SubscriptionRecord {
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         put_bytes(out, subscription::FILTER, self.filter.as_bytes());
@@ -315,16 +408,19 @@ impl SubscriptionRecord {
                 out.extend_from_slice(replay.as_bytes());
             });
         }
+        put_number(out, subscription::SINCE, self.since);
     }
 
     pub(super) fn decode(mut fields: Reader<'_>) -> Result<Self, RecordError> {
         let (mut filter, mut options, mut identifier, mut replay) = ("", 0u8, 0, None);
+        let mut since = 0;
         while !fields.is_empty() {
             match fields.field()? {
                 (subscription::FILTER, field) => filter = field.text()?,
                 (subscription::OPTIONS, field) => options = field.whole()?,
                 (subscription::IDENTIFIER, field) => identifier = field.whole()?,
                 (subscription::REPLAY, field) => replay = Some(field.text()?.into()),
+                (subscription::SINCE, field) => since = field.whole()?,
                 _ => {}
             }
         }
@@ -337,6 +433,7 @@ impl SubscriptionRecord {
                 .map_err(|error| RecordError::Damaged(error.what))?,
             identifier: NonZeroU32::new(read_identifier(identifier)?),
             replay,
+            since,
         })
     }
 }
@@ -387,12 +484,8 @@ impl WillRecord {
 }
 
 impl CopyRecord {
-    fn encode(&self, place: &mut dyn FnMut(&Message) -> LogPos, out: &mut Vec<u8>) {
-        put(out, copy::POSITION, |out| {
-            let LogPos { partition, seq } = place(&self.message);
-            write_number(out, partition.into());
-            write_number(out, seq);
-        });
+    fn encode(&self, message: &mut dyn FnMut(&Message, &mut Vec<u8>), out: &mut Vec<u8>) {
+        message(&self.message, out);
         put_number(out, copy::FLAGS, flags(self.qos, self.retain));
         put_option(out, copy::SHARED, self.shared.map(u64::from));
         put_bytes(
@@ -418,11 +511,8 @@ enum Copied {
     Lost,
 }
 
-fn read_copy(
-    mut fields: Reader<'_>,
-    find: &mut dyn FnMut(LogPos) -> Option<Message>,
-) -> Result<(u16, Copied), RecordError> {
-    let (mut packet_id, mut position, mut bits, mut ids) = (0, None, 0, Vec::new());
+fn read_copy(mut fields: Reader<'_>, find: &mut Find<'_>) -> Result<(u16, Copied), RecordError> {
+    let (mut packet_id, mut stored, mut bits, mut ids) = (0, None, 0, Vec::new());
     let (mut shared, mut left) = (None, None);
     while !fields.is_empty() {
         match fields.field()? {
@@ -430,8 +520,9 @@ fn read_copy(
             (copy::POSITION, mut field) => {
                 let partition = u16::try_from(field.number()?).map_err(|_| OUT_OF_RANGE)?;
                 let seq = field.whole()?;
-                position = Some(LogPos { partition, seq });
+                stored = Some(Stored::At(LogPos { partition, seq }));
             }
+            (copy::VALUE, Reader(bytes)) => stored = Some(Stored::Here(bytes)),
             (copy::FLAGS, field) => bits = field.whole()?,
             (copy::SHARED, field) => shared = Some(field.whole()?),
             (copy::LEFT, field) => left = Some(read_group(field.text()?)?),
@@ -445,7 +536,7 @@ fn read_copy(
         }
     }
     let (qos, retain) = read_flags(bits)?;
-    let copied = match position.map(find) {
+    let copied = match stored.map(find).transpose()? {
         None => Copied::None,
         Some(None) => Copied::Lost,
         Some(Some(message)) => Copied::Found(CopyRecord {

@@ -95,12 +95,14 @@ fn full() -> SessionRecord {
             },
             identifier: NonZeroU32::new(268_435_455),
             replay: Some("a\0b".into()),
+            since: 0,
         },
         SubscriptionRecord {
             filter: "$share/g/a".into(),
             options: SubscriptionOptions::default(),
             identifier: None,
             replay: Some("".into()),
+            since: 0,
         },
     ];
     record.will = Some(WillRecord {
@@ -226,6 +228,59 @@ fn every_field_comes_back() {
     assert_eq!(log.encode(&back), bytes);
 }
 
+/// A session of a store with a log: what that adds, and copies by place and by value.
+fn logged() -> SessionRecord {
+    let mut record = full();
+    (record.cursor, record.taken_qos2, record.connected) = (300, 128, true);
+    record.ends_at = None;
+    record.subscriptions[0].since = 129;
+    let at = &record.queue[0].message;
+    at.set_log_seq(127);
+    record
+}
+
+#[test]
+fn what_has_a_place_in_the_log_is_referred_to_and_the_rest_stands_in_the_record() {
+    let record = logged();
+    let mut bytes = Vec::new();
+    record.encode_whole(NOW, &mut bytes);
+    let placed = record.queue[0].message.clone();
+    let mut asked = Vec::new();
+    let find = |at: LogPos| {
+        asked.push(at);
+        (at.seq == 127).then(|| placed.clone())
+    };
+    let back = SessionRecord::decode_whole(&bytes, NOW, find).unwrap();
+    let seq = 127;
+    let partition = topic_partition("a/b/c");
+    assert_eq!(asked, [LogPos { partition, seq }; 2]);
+    assert_eq!(
+        (back.cursor, back.taken_qos2, back.connected, back.lost),
+        (300, 128, true, 0)
+    );
+    assert_eq!(back.subscriptions, record.subscriptions);
+    let seqs: Vec<u64> = back.messages().map(Message::log_seq).collect();
+    assert_eq!(seqs, [127, 0, 127, 0]);
+    assert!(
+        back.messages()
+            .zip(record.messages())
+            .all(|(a, b)| show(a) == show(b))
+    );
+    // Where nobody looks for messages by value, one is no session to be taken for whole.
+    assert!(SessionRecord::decode(&bytes, |_| None).is_err());
+    let mut again = Vec::new();
+    back.encode_whole(NOW, &mut again);
+    assert_eq!(again, bytes);
+    for subscription in &record.subscriptions {
+        let mut row = Vec::new();
+        subscription.write(&mut row);
+        assert_eq!(SubscriptionRecord::read(&row).as_ref(), Ok(subscription));
+        for len in 0..row.len() {
+            let _ = SubscriptionRecord::read(&row[..len]);
+        }
+    }
+}
+
 #[test]
 fn records_of_this_version_are_what_they_were() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -320,7 +375,9 @@ fn the_records_themselves_stand_any_bytes() {
     let (owner, written) = (OWNER, UnixMs(3));
     Start { owner, written }.encode(&mut start);
     let mut seeded = Seeded::new(11);
-    for record in [&session, &message, &start] {
+    let mut whole = Vec::new();
+    logged().encode_whole(NOW, &mut whole);
+    for record in [&session, &message, &start, &whole] {
         for len in 0..record.len() {
             let _ = (
                 log.decode(&record[..len]),
@@ -345,6 +402,13 @@ fn the_records_themselves_stand_any_bytes() {
                 assert_eq!(show(&decode_message(&once, NOW).unwrap()), show(&read));
             }
             let _ = Start::decode(&bytes);
+            let _ = SubscriptionRecord::read(&bytes);
+            let find = |_| Some(first.clone());
+            if let Ok(read) = SessionRecord::decode_whole(&bytes, NOW, find) {
+                let mut once = Vec::new();
+                read.encode_whole(NOW, &mut once);
+                assert!(SessionRecord::decode_whole(&once, NOW, find).is_ok());
+            }
         }
     }
 }

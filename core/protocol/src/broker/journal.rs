@@ -1,0 +1,276 @@
+//! What a shard does for a store that keeps a log: which sessions are to be written, what waits until
+//! something is stored, and how far the log has come by.
+//!
+//! A session's record is written whole, once a turn however much has changed: at the end of the turn if
+//! anything waits for it, else a while later.
+
+use super::acks::{Acks, Owed, Ticket};
+use super::arena::NONE;
+use super::durable::{Durability, DurabilityRule, DurableConfig, StoreOp};
+use super::links::Links;
+use super::out::{ListenerId, Out};
+use super::record::{Epoch, SessKey};
+use super::session::{Dirty, Kept, Session};
+use super::shard::Shard;
+use super::unstored::Then;
+use crate::time::{Clock, Time, UnixMs};
+use crate::topic::{TopicFilter, TopicName};
+use crate::wheel::Timer;
+use std::collections::VecDeque;
+
+/// Changes of a session after which it is written though nobody waits for it.
+const MOST_UNWRITTEN: u16 = 256;
+
+#[derive(Debug)]
+pub(super) struct Journal {
+    /// There is a store.
+    pub(super) on: bool,
+    pub(super) config: DurableConfig,
+    pub(super) epoch: Epoch,
+    /// Delayed messages given to the store so far.
+    pub(super) delayed: u64,
+    /// The last message of the log that has come by, or would have.
+    pub(super) seen: u64,
+    /// What waits until it is stored.
+    pub(super) line: Acks,
+    /// How much of it is for each connection. Not in the connection, which is no larger for it where there is
+    /// no store.
+    unstored: Vec<u32>,
+    /// Sessions that are to be written with this turn.
+    dirty: Vec<u32>,
+    /// Sessions that are to be written by a time, each with its serial.
+    lazy: VecDeque<(Time, u32, u64)>,
+    timer: Option<Timer>,
+    /// Sessions whose end is not stored though it should be.
+    ends: Vec<SessKey>,
+    /// Their time has come.
+    ends_due: bool,
+    /// As of the last turn.
+    pub(super) clock: Clock,
+    /// The listener of whoever publishes now.
+    pub(super) listener: Option<ListenerId>,
+    /// What is promised of the message that is published now.
+    pub(super) promised: Option<Durability>,
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Self::new(None, Epoch(0))
+    }
+}
+
+impl Journal {
+    pub(super) fn new(config: Option<DurableConfig>, epoch: Epoch) -> Self {
+        Self {
+            on: config.is_some(),
+            config: config.unwrap_or_default(),
+            epoch,
+            delayed: 0,
+            seen: 0,
+            line: Acks::default(),
+            unstored: Vec::new(),
+            dirty: Vec::new(),
+            lazy: VecDeque::new(),
+            timer: None,
+            ends: Vec::new(),
+            ends_due: false,
+            clock: Clock::at(Time(0), UnixMs(0)),
+            listener: None,
+            promised: None,
+        }
+    }
+
+    /// Whether something in the line is for this connection, or for one that had its number.
+    #[inline]
+    pub(super) fn is_waited_for(&self, id: u32) -> bool {
+        self.on
+            && self
+                .unstored
+                .get(id as usize)
+                .is_some_and(|count| *count > 0)
+    }
+
+    /// Puts something for a connection into the line.
+    pub(super) fn wait(&mut self, owed: Owed) -> Ticket {
+        if owed.conn != NONE {
+            let at = owed.conn as usize;
+            if self.unstored.len() <= at {
+                self.unstored.resize(at + 1, 0);
+            }
+            self.unstored[at] += 1;
+        }
+        self.line.push(owed).of_stored()
+    }
+
+    /// Takes the next one out of the line, if the ticket covers it.
+    pub(super) fn next(&mut self, ticket: Ticket) -> Option<Owed> {
+        let owed = self.line.pop(ticket.in_line())?;
+        if let Some(count) = self.unstored.get_mut(owed.conn as usize) {
+            *count -= 1;
+        }
+        Some(owed)
+    }
+
+    /// A session is to be written at the end of the turn.
+    pub(super) fn mark(&mut self, slot: u32, kept: &mut Kept) {
+        if kept.dirty != Dirty::Now {
+            kept.dirty = Dirty::Now;
+            self.dirty.push(slot);
+        }
+    }
+
+    /// What is promised to the publisher of a message.
+    pub(super) fn durability_of(&self, topic: &str) -> Durability {
+        let fits = |rule: &&DurabilityRule| {
+            let listener = rule.listener.is_none() || rule.listener == self.listener;
+            let matches =
+                |filter: &str| TopicFilter::assume(filter).matches(TopicName::assume(topic));
+            listener && rule.filter.as_deref().is_none_or(matches)
+        };
+        let rule = self.config.rules.iter().find(fits);
+        rule.map_or(Durability::default(), |rule| rule.durability)
+    }
+}
+
+impl Shard {
+    /// Adds the sessions that have changed to [`Out::store`]. To be called at the end of each round, before
+    /// `Out::store` is handed over. The clock is also that of what the next turn writes.
+    pub fn collect(&mut self, clock: Clock, out: &mut Out) {
+        self.links.journal.clock = clock;
+        if std::mem::take(&mut self.links.journal.ends_due) {
+            for key in std::mem::take(&mut self.links.journal.ends) {
+                self.links.tell_ended(key, out);
+            }
+        }
+        if self.links.journal.dirty.is_empty() {
+            return;
+        }
+        let mut written = Vec::new();
+        for slot in std::mem::take(&mut self.links.journal.dirty) {
+            let Some(session) = self.links.sessions.get_mut(slot) else {
+                continue;
+            };
+            let serial = session.serial;
+            let Some(kept) = session.log().filter(|kept| kept.dirty == Dirty::Now) else {
+                continue;
+            };
+            (kept.dirty, kept.unwritten) = (Dirty::Clean, 0);
+            kept.rev.0 += 1;
+            let record = self.stored_record(slot, clock);
+            out.store.push(StoreOp::PutSession(Box::new(record)));
+            written.push((slot, serial));
+        }
+        if !written.is_empty() {
+            self.links.after_stored(Then::Written(written), out);
+        }
+    }
+
+    /// All messages of the log up to here have come by, or are for nobody on this shard. To be called at the
+    /// start with the last that the store has, and later for those that the shard is not given.
+    pub fn set_log_seen(&mut self, seq: u64) {
+        self.links.journal.seen = self.links.journal.seen.max(seq);
+    }
+}
+
+impl Links {
+    /// Whether a store keeps a session.
+    pub(super) fn is_durable(&self, slot: u32) -> bool {
+        self.journal.on && self.sessions.get(slot).is_some_and(Session::is_durable)
+    }
+
+    /// A session has changed, and something waits until that is stored.
+    pub(super) fn touch(&mut self, slot: u32) {
+        if !self.journal.on {
+            return;
+        }
+        if let Some(kept) = self.sessions.get_mut(slot).and_then(Session::log) {
+            self.journal.mark(slot, kept);
+        }
+    }
+
+    /// A session has changed, and nothing waits for it.
+    pub(super) fn touch_lazily(&mut self, slot: u32, now: Time) {
+        if !self.journal.on {
+            return;
+        }
+        let Some(session) = self.sessions.get_mut(slot) else {
+            return;
+        };
+        let serial = session.serial;
+        let Some(kept) = session.log() else {
+            return;
+        };
+        kept.unwritten += 1;
+        let many = kept.unwritten >= MOST_UNWRITTEN;
+        if kept.dirty == Dirty::Clean {
+            kept.dirty = Dirty::Lazy;
+            let due = now.after(self.journal.config.lazy_ms);
+            self.journal.lazy.push_back((due, slot, serial));
+            self.arm_journal(due);
+        }
+        if many {
+            self.touch(slot);
+        }
+    }
+
+    /// A session that a store keeps has ended.
+    pub(super) fn tell_ended(&mut self, key: SessKey, out: &mut Out) {
+        out.store.push(StoreOp::EndSession(key));
+        self.after_stored(Then::Ended(key), out);
+    }
+
+    /// That was refused: it is said again a while later.
+    pub(super) fn end_later(&mut self, key: SessKey, now: Time) {
+        self.journal.ends.push(key);
+        let due = now.after(self.journal.config.lazy_ms);
+        self.arm_journal(due);
+    }
+
+    /// A session begins: if another one of the same client is still stored, that ends before.
+    pub(super) fn end_before(&mut self, key: SessKey, out: &mut Out) {
+        if let Some(place) = self.journal.ends.iter().position(|other| *other == key) {
+            self.journal.ends.swap_remove(place);
+            self.tell_ended(key, out);
+        }
+    }
+
+    /// Records of these sessions were refused: they are written again a while later.
+    pub(super) fn write_again(&mut self, sessions: &[(u32, u64)], now: Time) {
+        for (slot, serial) in sessions {
+            let session = self.sessions.get(*slot);
+            if session.is_some_and(|session| session.serial == *serial) {
+                self.touch_lazily(*slot, now);
+            }
+        }
+    }
+
+    fn arm_journal(&mut self, due: Time) {
+        if self.journal.timer.is_none() {
+            let timer = self.timers.set(super::timers::Due::Journal, due);
+            self.journal.timer = Some(timer);
+        }
+    }
+
+    /// Sessions that have waited long enough are written with this turn.
+    pub(super) fn journal_due(&mut self, now: Time) {
+        self.journal.timer = None;
+        self.journal.ends_due = !self.journal.ends.is_empty();
+        while let Some((due, slot, serial)) = self.journal.lazy.front().copied() {
+            if due > now {
+                self.arm_journal(due);
+                return;
+            }
+            self.journal.lazy.pop_front();
+            let session = self.sessions.get_mut(slot);
+            let session = session.filter(|session| session.serial == serial);
+            if session.is_some_and(|session| {
+                session
+                    .kept
+                    .as_ref()
+                    .is_some_and(|k| k.dirty == Dirty::Lazy)
+            }) {
+                self.touch(slot);
+            }
+        }
+    }
+}

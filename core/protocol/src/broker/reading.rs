@@ -1,0 +1,363 @@
+//! How sessions that a store keeps get their messages: as they come out of the log while the client keeps
+//! up, else by pages that are asked for when there is room.
+//!
+//! A session that is *live* has had, or has no use for, every message of the log that has come by. When one
+//! comes by that it can't be sent at once, because its client is away, its window is full or anything else
+//! waits, it falls *behind*: that message and all later ones stay in the log for it. Once its client is there
+//! and takes more it asks for what comes next ([`ReadRequest`]), and is live again when a page has reached what
+//! has come by and nothing of it waits any more.
+//!
+//! Of what waits in the queue of such a session, messages of the log are there as a page of what the log has,
+//! and go when the client does. What it has been given another way (retained messages, or messages that were
+//! not for the store) has its place there and nowhere else.
+
+use super::durable::{LogPage, ReadRequest, ReadTicket, StoreOp, StreamKey};
+use super::index::FilterId;
+use super::links::{Copy, Links, Room};
+use super::out::Out;
+use super::session::{Kept, Parcel, Session};
+use super::shard::Shard;
+use super::sums::{ALLOWANCE, free};
+use crate::codec::QoS;
+use crate::message::Message;
+use crate::time::Time;
+use crate::topic::SHARE_PREFIX;
+use crate::weight::Weight;
+
+/// A message of a shared subscription's stream that has found its client.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Done {
+    share: u16,
+    seq: u64,
+}
+
+impl Done {
+    pub(super) fn of(parcel: &Parcel) -> Option<Self> {
+        let (share, message) = (parcel.share, parcel.message.as_ref()?);
+        let seq = message.log_seq();
+        (share != 0 && seq != 0).then_some(Self { share, seq })
+    }
+
+    /// Tells the store, for the group that this session has it from.
+    pub(super) fn tell(self, session: &Session, out: &mut Out) {
+        let memberships = session.memberships.as_deref();
+        if let Some(group) = memberships.and_then(|all| all.group(self.share - 1)) {
+            tell_done(group, self.seq, out);
+        }
+    }
+}
+
+/// A message of this group is done.
+pub(super) fn tell_done(group: &str, seq: u64, out: &mut Out) {
+    let stream = StreamKey::of(&format!("{SHARE_PREFIX}{group}"));
+    out.store.push(StoreOp::Done(stream, seq));
+}
+
+/// How a session is due a message by its subscriptions.
+struct DueCopy {
+    qos: QoS,
+    retain: bool,
+    ids: Vec<u32>,
+}
+
+impl Links {
+    /// Whether a session is to have a message from the log that comes by now; if not, it is left there.
+    pub(super) fn is_next(&mut self, slot: u32, seq: u64) -> bool {
+        let Some(kept) = self.sessions[slot].log() else {
+            return true;
+        };
+        let next = !kept.behind && seq > kept.reached;
+        self.stats.unread += u64::from(!next);
+        next
+    }
+
+    /// A session can't be sent a message from the log that comes by now: it reads it later. False when it
+    /// is not one that can.
+    pub(super) fn falls_behind(&mut self, slot: u32, seq: u64) -> bool {
+        let Some(kept) = self.sessions[slot].log() else {
+            return false;
+        };
+        kept.behind = true;
+        kept.reached = kept.reached.max(seq - 1);
+        self.stats.unread += 1;
+        true
+    }
+
+    /// A session's client is away: messages of the log that wait for it go, to be read again.
+    pub(super) fn unload(&mut self, slot: u32) {
+        let Session { kept, queue, .. } = &mut self.sessions[slot];
+        let Some(kept) = kept.as_deref_mut().filter(|kept| kept.durable) else {
+            return;
+        };
+        (kept.asked, kept.turn) = (false, kept.turn.wrapping_add(1));
+        // Those of another priority may have gone before others: what is left is not all that is left.
+        if !kept.behind || queue.has_lanes() {
+            return;
+        }
+        let stats = &mut self.stats;
+        let mut first = None;
+        queue.remove_if(
+            |parcel| parcel.log_seq() != 0,
+            |parcel| {
+                stats.queued -= 1;
+                stats.queued_bytes -= parcel.weight() as u64;
+                stats.unread += 1;
+                first = first.or(Some(parcel.log_seq()));
+            },
+        );
+        if let Some(first) = first {
+            kept.reached = first - 1;
+        }
+    }
+
+    /// Whether a page of the log would go out, or be half way out, at once.
+    pub(super) fn wants_page(&self, slot: u32) -> bool {
+        self.journal.on
+            && self.sessions.get(slot).is_some_and(|session| {
+                let waits = |kept: &Kept| kept.durable && kept.behind && !kept.asked;
+                session.kept.as_deref().is_some_and(waits)
+                    && session.window.can_push()
+                    && session.queue.len() <= self.journal.config.page_messages / 4
+                    && self.conns.get(session.conn).is_some_and(|conn| {
+                        conn.outbound_len() < self.outbound_room() && !conn.is_blocked()
+                    })
+            })
+    }
+
+    /// A message was acknowledged in full, for which it may be its group's no more.
+    pub(super) fn note_acknowledged(
+        &mut self,
+        id: u32,
+        parcel: Option<&Parcel>,
+        now: Time,
+        out: &mut Out,
+    ) {
+        if !self.journal.on {
+            return;
+        }
+        let slot = self.conns[id].session;
+        if let Some(done) = parcel.and_then(Done::of) {
+            self.tell_done(slot, done, out);
+        }
+        self.touch_lazily(slot, now);
+    }
+
+    /// A client has a message with QoS 2, and has not released it.
+    pub(super) fn note_received(&mut self, id: u32, done: Option<Done>, out: &mut Out) {
+        let slot = self.conns[id].session;
+        if let Some(done) = done {
+            self.tell_done(slot, done, out);
+        }
+        self.touch(slot);
+    }
+
+    /// Tells the store that a message of a group is done.
+    pub(super) fn tell_done(&mut self, slot: u32, done: Done, out: &mut Out) {
+        done.tell(&self.sessions[slot], out);
+    }
+
+    /// The same for one that is dropped, if it is one of a group.
+    pub(super) fn tell_dropped(&mut self, slot: u32, parcel: &Parcel, out: &mut Out) {
+        if self.journal.on
+            && let Some(done) = Done::of(parcel)
+        {
+            self.tell_done(slot, done, out);
+        }
+    }
+}
+
+impl Session {
+    /// Up to where the session has had what the log has for it, `seen` being what has come by.
+    pub(super) fn cursor(&self, kept: &Kept, seen: u64) -> u64 {
+        if !kept.behind {
+            return seen.max(kept.reached);
+        }
+        if self.queue.has_lanes() {
+            return kept.reached; // and the queue is written with it
+        }
+        let mut waiting = self.queue.iter().map(Parcel::log_seq);
+        let first = waiting.find(|seq| *seq != 0);
+        first.map_or(kept.reached, |seq| seq - 1)
+    }
+}
+
+impl Shard {
+    /// Asks for the next page of the log for a session that is behind, or finds that it is not.
+    pub(super) fn read_on(&mut self, slot: u32, out: &mut Out) {
+        if !self.links.wants_page(slot) {
+            return;
+        }
+        let seen = self.links.journal.seen;
+        let Room { limit, total } = self.links.message_room();
+        let left = free(limit, total).max(ALLOWANCE);
+        let session = &mut self.links.sessions[slot];
+        let serial = session.serial;
+        let Some(kept) = session.kept.as_deref_mut() else {
+            return;
+        };
+        if kept.reached >= seen {
+            if session.queue.is_empty() {
+                kept.behind = false;
+                kept.sinces.clear();
+            }
+            return;
+        }
+        let streams: Box<[(StreamKey, u64)]> = session
+            .filters
+            .iter()
+            .filter_map(|filter| {
+                let subscription = self.index.subscription(*filter, slot, None)?;
+                let since = kept.sinces.get(filter).copied().unwrap_or(0);
+                let wanted = subscription.options.qos > QoS::AtMostOnce;
+                wanted.then(|| (StreamKey::of(self.index.text(*filter)), since))
+            })
+            .collect();
+        if streams.is_empty() {
+            // What it was behind for it does not want any more.
+            kept.reached = seen;
+            return self.read_on(slot, out);
+        }
+        self.links.stats.work += streams.len() as u64;
+        kept.asked = true;
+        let queue = &self.links.limits.queue;
+        let room = queue.items.saturating_sub(session.queue.len());
+        let bytes = queue.bytes.saturating_sub(session.queue.bytes()).min(left);
+        let config = &self.links.journal.config;
+        out.reads.push(ReadRequest {
+            ticket: ReadTicket {
+                session: slot,
+                serial,
+                turn: kept.turn,
+            },
+            streams,
+            after: kept.reached,
+            messages: config.page_messages.min(room).max(1),
+            bytes: config.page_bytes.min(bytes),
+        });
+    }
+
+    /// A page of the log, the answer to a [`ReadRequest`].
+    pub fn handle_log_page(&mut self, ticket: ReadTicket, page: LogPage, now: Time, out: &mut Out) {
+        let slot = ticket.session;
+        let session = self.links.sessions.get_mut(slot);
+        let session = session.filter(|session| session.serial == ticket.serial);
+        let Some(kept) = session.and_then(Session::log) else {
+            return;
+        };
+        if !kept.asked || kept.turn != ticket.turn {
+            return;
+        }
+        (kept.asked, kept.turn) = (false, kept.turn.wrapping_add(1));
+        let before = kept.reached;
+        kept.reached = page.reached.max(before);
+        for message in &page.messages {
+            if message.log_seq() > before {
+                self.take_from_page(slot, message, now);
+            }
+        }
+        self.count_lost(slot, page.lost);
+        self.links.refill(slot, now, out);
+        self.links.touch_lazily(slot, now);
+        self.read_on(slot, out);
+    }
+
+    /// The log could not be read for a session: it asks again with the next thing that its client does.
+    pub fn handle_log_unread(&mut self, ticket: ReadTicket) {
+        let session = self.links.sessions.get_mut(ticket.session);
+        let session = session.filter(|session| session.serial == ticket.serial);
+        if let Some(kept) = session.and_then(Session::log)
+            && kept.turn == ticket.turn
+        {
+            kept.asked = false;
+        }
+    }
+
+    fn take_from_page(&mut self, slot: u32, message: &Message, now: Time) {
+        self.match_topic(message.topic());
+        let Some(due) = self.due_copy(slot, message) else {
+            return;
+        };
+        let taken = self.links.sessions[slot]
+            .kept
+            .as_ref()
+            .map_or(0, |k| k.taken_qos2);
+        if due.qos == QoS::ExactlyOnce && message.log_seq() <= taken {
+            return; // in its window, or further
+        }
+        self.links.stats.matched += 1;
+        if message.is_expired(now) {
+            let counters = &mut self.links.sessions[slot].counters;
+            counters.count_dropped(&mut self.links.stats, |dropped| &mut dropped.expired);
+            return;
+        }
+        let copy = Copy {
+            session: slot,
+            qos: due.qos,
+            retain: due.retain,
+            ids: &due.ids,
+            share: 0,
+        };
+        let parcel = Parcel::new(message.clone(), &copy, true).of_log(true);
+        self.links.put_page_into_queue(slot, parcel);
+    }
+
+    /// How a session is due a message whose filters are found, by its subscriptions of today.
+    fn due_copy(&mut self, slot: u32, message: &Message) -> Option<DueCopy> {
+        let session = &self.links.sessions[slot];
+        let kept = session.kept.as_deref()?;
+        let since = |filter: &FilterId| kept.sinces.get(filter).copied().unwrap_or(0);
+        let mut due: Option<DueCopy> = None;
+        for filter in self.matches.filters() {
+            self.links.stats.work += 1;
+            let Some(found) = self.index.subscription(*filter, slot, None) else {
+                continue;
+            };
+            let own = found.options.no_local && message.origin() == session.origin;
+            if own || message.log_seq() <= since(filter) {
+                continue;
+            }
+            let due = due.get_or_insert(DueCopy {
+                qos: QoS::AtMostOnce,
+                retain: false,
+                ids: Vec::new(),
+            });
+            due.qos = due.qos.max(found.options.qos.min(message.qos()));
+            due.retain |= found.options.retain_as_published && message.retain();
+            due.ids
+                .extend(found.identifier.map(std::num::NonZeroU32::get));
+        }
+        due.filter(|due| due.qos > QoS::AtMostOnce)
+    }
+
+    /// Messages that were there for a session and can't be read.
+    fn count_lost(&mut self, slot: u32, lost: u64) {
+        let counters = &mut self.links.sessions[slot].counters;
+        for _ in 0..lost {
+            self.links.stats.matched += 1;
+            counters.count_dropped(&mut self.links.stats, |dropped| &mut dropped.unreadable);
+        }
+    }
+
+    /// A session is new, or there again, and a store is to keep it if it outlives its connection.
+    pub(super) fn keep_session(&mut self, slot: u32, out: &mut Out) {
+        let seen = self.links.journal.seen;
+        let session = &mut self.links.sessions[slot];
+        if !self.links.journal.on || session.expiry == 0 || session.is_durable() {
+            return;
+        }
+        let kept = session.kept.get_or_insert_default();
+        (kept.durable, kept.reached) = (true, seen);
+        let key = super::record::SessKey::new("", &session.client_id);
+        self.links.end_before(key, out);
+    }
+
+    /// A session that a store keeps subscribes while it may be behind: it is due nothing from before.
+    pub(super) fn note_since(&mut self, slot: u32, filter: FilterId) {
+        let since = self.since(slot);
+        if let Some(kept) = self.links.sessions[slot].log()
+            && kept.behind
+        {
+            kept.sinces.insert(filter, since);
+        }
+    }
+}

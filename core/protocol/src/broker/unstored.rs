@@ -1,0 +1,286 @@
+//! The line of what waits until the store has it, and what happens then, or when the store refuses it.
+
+use super::acks::{Answer, Owed, Ticket, Waits};
+use super::arena::NONE;
+use super::connection::{Connection, Stage};
+use super::durable::{Durability, NotStored};
+use super::events::Departure;
+use super::journal::Journal;
+use super::links::{Links, parcel_delivery};
+use super::out::{ConnId, Out};
+use super::record::SessKey;
+use super::session::{Parcel, Session};
+use super::shard::Shard;
+use super::slow::{First, Watch};
+use super::stats::Stats;
+use crate::codec::{PacketType, QoS};
+use crate::error::PeerError;
+use crate::reason::ReasonCode;
+use crate::session::window::Phase;
+use crate::time::Time;
+use crate::weight::Weight;
+use std::sync::Arc;
+
+/// What is to be done when something is stored, besides answers.
+#[derive(Debug)]
+pub(super) enum Then {
+    /// A session was ended: if that is not stored, it is to be ended again.
+    Ended(SessKey),
+    /// Sessions were written, each named by its slot and serial: the same.
+    Written(Vec<(u32, u64)>),
+    /// A shard has no use any more for what matches this filter.
+    Uninterested(Arc<str>),
+}
+
+/// What it takes to send a message with QoS 2 to a session that a store keeps: parts of [`Links`].
+pub(super) struct Assign<'a> {
+    pub(super) conn: &'a mut Connection,
+    pub(super) id: u32,
+    pub(super) slot: u32,
+    pub(super) session: &'a mut Session,
+    pub(super) stats: &'a mut Stats,
+    pub(super) journal: &'a mut Journal,
+    pub(super) owed_bytes: &'a mut usize,
+}
+
+impl Assign<'_> {
+    /// Takes a message into the window, which must have room. It counts as sent from now on.
+    pub(super) fn launch(self, parcel: Parcel, weight: usize, out: &mut Out) {
+        let payload = parcel.message.as_ref().map_or(0, |m| m.payload().len());
+        let seq = parcel.log_seq();
+        let (session, stats) = (self.session, self.stats);
+        let Some(packet_id) = session.launch(Phase::AwaitPubrec, parcel, weight, stats) else {
+            return;
+        };
+        let counters = &mut session.counters;
+        counters.count_sent(stats, QoS::ExactlyOnce, payload);
+        if let Some(kept) = session.log() {
+            kept.taken_qos2 = kept.taken_qos2.max(seq);
+            self.journal.mark(self.slot, kept);
+        }
+        let answer = Answer::Publish(packet_id);
+        let weight = answer.weight();
+        self.conn.owed += weight;
+        *self.owed_bytes += weight as usize * size_of::<Owed>();
+        let owed = Owed {
+            conn: self.id,
+            serial: self.conn.serial,
+            answer,
+        };
+        out.owed_stored = Some(self.journal.wait(owed));
+    }
+}
+
+impl Links {
+    /// What an answer of this kind waits for that is about no message of the log.
+    #[inline]
+    pub(super) fn waits(&self, id: u32, kind: PacketType) -> Waits {
+        if self.journal.on && kind != PacketType::PubAck && self.is_durable(self.conns[id].session)
+        {
+            Waits::Session
+        } else {
+            Waits::Turn
+        }
+    }
+
+    /// What the answer to a PUBLISH waits for, once it is known what was promised for its message.
+    pub(super) fn waits_for_message(&mut self, id: u32, kind: PacketType, now: Time) -> Waits {
+        if !self.journal.on {
+            return Waits::Turn;
+        }
+        let slot = self.conns[id].session;
+        self.journal.listener = None;
+        let promised = self.journal.promised.take();
+        if kind == PacketType::PubRec {
+            match promised {
+                Some(Durability::None) => self.touch_lazily(slot, now),
+                _ => self.touch(slot),
+            }
+        }
+        match promised {
+            Some(Durability::None) => Waits::Turn,
+            Some(Durability::Group | Durability::Each) => Waits::Message(slot),
+            None => self.waits(id, kind),
+        }
+    }
+
+    /// Owes an answer once all that has changed so far is stored.
+    pub(super) fn owe_stored(&mut self, id: u32, answer: Answer, out: &mut Out) -> Ticket {
+        let serial = self.count_owed(id, &answer);
+        let conn = id;
+        let owed = Owed {
+            conn,
+            serial,
+            answer,
+        };
+        let ticket = self.journal.wait(owed);
+        out.owed_stored = Some(ticket);
+        ticket
+    }
+
+    /// Does something once all that has changed so far is stored.
+    pub(super) fn after_stored(&mut self, then: Then, out: &mut Out) {
+        let owed = Owed {
+            conn: NONE,
+            serial: 0,
+            answer: Answer::Then(Box::new(then)),
+        };
+        out.owed_stored = Some(self.journal.wait(owed));
+    }
+
+    /// Takes the next one out of the line, if the ticket covers it; whether its connection is there.
+    fn next_stored(&mut self, ticket: Ticket) -> Option<(Owed, bool)> {
+        let owed = self.journal.next(ticket)?;
+        if owed.conn == NONE {
+            return Some((owed, false));
+        }
+        let weight = owed.answer.weight();
+        self.owed_bytes -= weight as usize * size_of::<Owed>();
+        let conn = self.conns.get_mut(owed.conn);
+        let conn = conn.filter(|conn| conn.serial == owed.serial);
+        let there = conn.is_some_and(|conn| {
+            conn.owed -= weight;
+            conn.owed_pubacks -= u32::from(owed.answer.is_puback());
+            conn.stage != Stage::Closing
+        });
+        Some((owed, there))
+    }
+
+    /// Writes what stood in the line.
+    fn write_owed(&mut self, id: u32, answer: Answer, now: Time, out: &mut Out) {
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
+        match answer {
+            Answer::Publish(packet_id) => self.write_assigned(id, packet_id, now, out),
+            Answer::Gate => {
+                conn.gated = false;
+                if conn.outbound_len() > 0 {
+                    out.dirty.push(ConnId(id));
+                } else {
+                    conn.dirty = false;
+                }
+            }
+            answer => {
+                let explains = conn.takes_reasons();
+                let writer = conn.writer(id, &mut self.pool, out);
+                writer.append(|bytes| answer.write(explains, bytes));
+                self.stats.control_sent += 1;
+            }
+        }
+    }
+
+    /// Writes a message with QoS 2 whose Packet Identifier is stored.
+    fn write_assigned(&mut self, id: u32, packet_id: u16, now: Time, out: &mut Out) {
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
+        let Some(session) = self.sessions.get_mut(conn.session) else {
+            return;
+        };
+        // Sent again already, on this connection, or given up.
+        let Some((Phase::AwaitPubrec, parcel)) = session.window.get(packet_id) else {
+            return;
+        };
+        let (version, before, handed) = (conn.version, conn.outbound_len(), parcel.handed());
+        let Some(message) = parcel.message.clone() else {
+            return;
+        };
+        let mut delivery = parcel_delivery(version, &message, parcel, now);
+        delivery.packet_id = packet_id;
+        if !conn.prepare(&message, &mut delivery, &self.limits, &mut self.stats) {
+            // As if it had been completed [MQTT-3.1.2-25].
+            self.stats.given_up += 1;
+            if let Ok(parcel) = session.window.pubrec_refused(packet_id) {
+                session.landed(parcel.weight(), &mut self.stats);
+            }
+            let slot = conn.session;
+            return self.touch_lazily(slot, now);
+        }
+        let writer = conn.writer(id, &mut self.pool, out);
+        writer.publish(version, &message, &delivery);
+        conn.charge_sent(before, now);
+        if let Some(list) = &mut self.slow {
+            let mut watch = Watch::new(list, &session.client_id, session.origin);
+            let first = First::new(&message, handed, QoS::ExactlyOnce);
+            watch.wrote(first, packet_id, conn, now, &mut self.stats);
+        }
+    }
+}
+
+impl Shard {
+    /// The store has what stood in [`Out::store`] up to this ticket: writes what waited for it.
+    pub fn stored(&mut self, ticket: Ticket, now: Time, out: &mut Out) {
+        while let Some((owed, there)) = self.links.next_stored(ticket) {
+            match owed.answer {
+                Answer::Then(then) => {
+                    if let Then::Uninterested(filter) = *then {
+                        self.forget_interest(&filter);
+                    }
+                }
+                answer if there => self.links.write_owed(owed.conn, answer, now, out),
+                _ => {}
+            }
+        }
+    }
+
+    /// The store has refused what stood in [`Out::store`] behind the last ticket and up to this one, all of it.
+    /// Messages are not delivered, and their publishers told so: by 0x97 where PUBACK or PUBREC can say that,
+    /// else by the end of the connection, as everybody else who waits. Sessions are put into `Out::store`
+    /// again, a while later.
+    pub fn not_stored(&mut self, ticket: Ticket, why: NotStored, now: Time, out: &mut Out) {
+        let error = PeerError::new(ReasonCode::QUOTA_EXCEEDED, why.words());
+        while let Some((owed, there)) = self.links.next_stored(ticket) {
+            if let Answer::Ack(PacketType::PubRec, packet_id, _, Waits::Message(slot)) = owed.answer
+                && let Some(session) = self.links.sessions.get_mut(slot)
+                && (there || session.is_durable())
+            {
+                // It comes again, and is to be taken then.
+                session.received.refused(packet_id);
+                self.links.touch_lazily(slot, now);
+            }
+            match owed.answer {
+                Answer::Then(then) => match *then {
+                    Then::Uninterested(filter) => self.forget_interest(&filter),
+                    Then::Ended(key) => self.links.end_later(key, now),
+                    Then::Written(sessions) => self.links.write_again(&sessions, now),
+                },
+                answer if there => self.refuse_owed(owed.conn, answer, error, now, out),
+                _ => {}
+            }
+        }
+    }
+
+    fn refuse_owed(&mut self, id: u32, answer: Answer, error: PeerError, now: Time, out: &mut Out) {
+        let conn = &self.links.conns[id];
+        match answer {
+            Answer::Ack(.., Waits::Turn) => self.links.write_owed(id, answer, now, out),
+            Answer::Ack(kind, packet_id, _, Waits::Message(_)) if conn.version.is_v5() => {
+                self.links.stats.count_refused(error.reason);
+                let answer = match conn.explained_ack(kind, packet_id, error) {
+                    Some(packet) => Answer::Packet(Box::new(packet.into())),
+                    None => Answer::Ack(kind, packet_id, error.reason, Waits::Turn),
+                };
+                self.links.write_owed(id, answer, now, out);
+            }
+            Answer::Gate => self.shut_gate(id, error, now, out),
+            answer => {
+                if let Answer::Ack(.., Waits::Message(_)) = answer {
+                    self.links.stats.count_refused(error.reason);
+                }
+                self.end(id, error.reason, error.what, now, out);
+            }
+        }
+    }
+
+    /// A client that was let in is not: its session is not stored.
+    fn shut_gate(&mut self, id: u32, error: PeerError, now: Time, out: &mut Out) {
+        self.detach(id, Departure::Ended(error.reason), now, out);
+        let conn = &mut self.links.conns[id];
+        (conn.gated, conn.dirty) = (false, false);
+        if let Some(buffer) = &mut conn.outbound {
+            buffer.clear();
+        }
+        self.refuse(id, error.reason, error.what, out);
+    }
+}
