@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -32,6 +33,11 @@ pub struct LocalOptions {
     /// Begins with the retained messages that match. They are read from the store as they are received, so
     /// none is dropped.
     pub retained: bool,
+    /// Looks on, and is no subscriber: publishers may be told that there is none
+    /// ([`NO_MATCHING_SUBSCRIBERS`](ternmq_protocol::ReasonCode::NO_MATCHING_SUBSCRIBERS)), and messages come
+    /// with the client that published them. What several clients publish may come in another order than
+    /// subscribers get it, when there are several shards.
+    pub watch: bool,
 }
 
 /// What happens when messages come in faster than they are received. Counted in either case.
@@ -74,6 +80,10 @@ pub struct Received {
     pub message: Message,
     /// It was in the store of retained messages when the subscription began.
     pub retained: bool,
+    /// The identifier of the client that published it, or whose will it is, for one that
+    /// [watches](LocalOptions::watch). `None` for what this process published, and for retained and delayed
+    /// messages.
+    pub publisher: Option<Arc<str>>,
 }
 
 /// Messages that match a filter, as they come in from clients, by [`Broker::publish`], or as wills. Ends
@@ -86,6 +96,7 @@ pub struct LocalSubscription {
     queue: Arc<LocalQueue>,
     shared: Arc<Shared>,
     number: u32,
+    watches: bool,
     filter: Box<str>,
     replay: Mutex<Replay>,
 }
@@ -97,24 +108,30 @@ struct Replay {
     next: Option<Cursor>,
 }
 
+/// A message that waits, and who has published it.
+type Waiting = (Message, Option<Arc<str>>);
+
 /// What lies between a shard and a [`LocalSubscription`].
 pub(crate) struct LocalQueue {
     state: Mutex<State>,
     arrived: Condvar,
     options: LocalOptions,
+    /// Shards that put something in.
+    shards: AtomicUsize,
 }
 
 #[derive(Default)]
 struct State {
-    items: VecDeque<Message>,
+    items: VecDeque<Waiting>,
     bytes: usize,
     dropped: u64,
     closed: bool,
 }
 
-/// A subscription on its way to the shard that serves it.
+/// A subscription on its way to a shard that serves it.
 pub(crate) struct Observe {
     pub(crate) number: u32,
+    pub(crate) watches: bool,
     pub(crate) filter: Box<str>,
     pub(crate) queue: Arc<LocalQueue>,
     /// Answered once it is there, and other shards know.
@@ -128,13 +145,14 @@ impl Default for LocalOptions {
             bytes: 64 << 20,
             overflow: LocalOverflow::default(),
             retained: false,
+            watch: false,
         }
     }
 }
 
 impl Broker {
     /// Subscribes in this process. When this returns, whatever is published from then on is matched.
-    /// Waits for the current turn of one shard, so never from what a shard waits for: hooks may.
+    /// Waits for the current turn of one shard, of all if it watches, so never from what a shard waits for: hooks may.
     ///
     /// # Errors
     /// [`SubscribeError`].
@@ -148,28 +166,39 @@ impl Broker {
         if filter.starts_with(SHARE_PREFIX) {
             return Err(SubscribeError::Filter(TopicError::ShareName));
         }
-        let number = self.shared.locals.enter().ok_or(SubscribeError::Full)?;
-        let queue = Arc::new(LocalQueue::new(options));
+        let entered = self.shared.locals.enter(options.watch);
+        let number = entered.ok_or(SubscribeError::Full)?;
+        let shards = match options.watch {
+            // What clients publish is seen where they are.
+            true => &self.shared.mailboxes[..],
+            false => &self.shared.mailboxes[..1],
+        };
+        let queue = Arc::new(LocalQueue::new(options, shards.len()));
         let subscription = LocalSubscription {
             queue: queue.clone(),
             shared: self.shared.clone(),
             number,
+            watches: options.watch,
             filter: parsed.as_str().into(),
             replay: Mutex::new(Replay {
                 page: VecDeque::new(),
                 next: options.retained.then(Cursor::default),
             }),
         };
-        let (reply, replies) = sync_channel(1);
-        let observe = Observe {
-            number,
-            filter: filter.into(),
-            queue,
-            reply,
-        };
-        let sent = self.shared.mailboxes[0].send(Parcel::Observe(Box::new(observe)));
-        // A shard that has ended answers nothing.
-        match sent.is_ok() && replies.recv().is_ok() {
+        let (reply, replies) = sync_channel(shards.len());
+        for mailbox in shards {
+            let observe = Observe {
+                number,
+                watches: options.watch,
+                filter: filter.into(),
+                queue: queue.clone(),
+                reply: reply.clone(),
+            };
+            // One that has ended answers nothing.
+            let _ = mailbox.send(Parcel::Observe(Box::new(observe)));
+        }
+        drop(reply);
+        match replies.iter().count() == shards.len() {
             true => Ok(subscription),
             false => Err(SubscribeError::Stopped),
         }
@@ -224,6 +253,7 @@ impl LocalSubscription {
                 return Some(Received {
                     message,
                     retained: true,
+                    publisher: None,
                 });
             }
             let from = replay.next.take()?;
@@ -256,9 +286,15 @@ impl Iterator for LocalSubscription {
 impl Drop for LocalSubscription {
     fn drop(&mut self) {
         self.queue.close();
-        self.shared.locals.leave();
-        // A shard that has ended has forgotten it.
-        let _ = self.shared.mailboxes[0].send(Parcel::StopObserving(self.number));
+        self.shared.locals.leave(self.watches);
+        let shards = match self.watches {
+            true => self.shared.mailboxes.len(),
+            false => 1,
+        };
+        for mailbox in &self.shared.mailboxes[..shards] {
+            // A shard that has ended has forgotten it.
+            let _ = mailbox.send(Parcel::StopObserving(self.number));
+        }
     }
 }
 
@@ -270,25 +306,34 @@ impl fmt::Debug for LocalSubscription {
     }
 }
 
-fn live(message: Option<Message>) -> Option<Received> {
-    message.map(|message| Received {
+fn live(waiting: Option<Waiting>) -> Option<Received> {
+    waiting.map(|(message, publisher)| Received {
         message,
         retained: false,
+        publisher,
     })
 }
 
 impl LocalQueue {
-    fn new(options: LocalOptions) -> Self {
+    fn new(options: LocalOptions, shards: usize) -> Self {
         Self {
             state: Mutex::default(),
             arrived: Condvar::new(),
             options,
+            shards: AtomicUsize::new(shards),
+        }
+    }
+
+    /// A shard puts nothing in any more.
+    pub(crate) fn leave(&self) {
+        if self.shards.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.close();
         }
     }
 
     /// Puts a message in, and counts how many had to be dropped for it, it included.
-    pub(crate) fn put(&self, message: Message) -> u64 {
-        let weight = message.memory();
+    pub(crate) fn put(&self, message: Message, publisher: Option<Arc<str>>) -> u64 {
+        let more = weight(&message, publisher.as_deref());
         let mut state = self.lock();
         if state.closed {
             return 0;
@@ -298,19 +343,19 @@ impl LocalQueue {
         } = self.options;
         let before = state.dropped;
         while !state.items.is_empty()
-            && (state.items.len() >= messages.max(1) || state.bytes + weight > bytes)
+            && (state.items.len() >= messages.max(1) || state.bytes + more > bytes)
         {
             state.dropped += 1;
             match self.options.overflow {
                 LocalOverflow::DropNewest => return 1,
                 LocalOverflow::DropOldest => {
                     let oldest = state.items.pop_front();
-                    state.bytes -= oldest.map_or(0, |oldest| oldest.memory());
+                    state.bytes -= oldest.map_or(0, |(m, by)| weight(&m, by.as_deref()));
                 }
             }
         }
-        state.bytes += weight;
-        state.items.push_back(message);
+        state.bytes += more;
+        state.items.push_back((message, publisher));
         let dropped = state.dropped - before;
         drop(state);
         self.arrived.notify_one();
@@ -322,12 +367,12 @@ impl LocalQueue {
         self.arrived.notify_all();
     }
 
-    fn take(&self, until: Option<Instant>) -> Option<Message> {
+    fn take(&self, until: Option<Instant>) -> Option<Waiting> {
         let mut state = self.lock();
         loop {
-            if let Some(message) = state.items.pop_front() {
-                state.bytes -= message.memory();
-                return Some(message);
+            if let Some((message, publisher)) = state.items.pop_front() {
+                state.bytes -= weight(&message, publisher.as_deref());
+                return Some((message, publisher));
             }
             if state.closed {
                 return None;
@@ -354,15 +399,22 @@ impl LocalQueue {
     }
 }
 
+/// Bytes that a message counts for.
+fn weight(message: &Message, publisher: Option<&str>) -> usize {
+    message.memory() + publisher.map_or(0, str::len)
+}
+
 /// How many there are.
 #[derive(Default)]
 pub(crate) struct Locals {
     state: Mutex<(usize, u32)>,
+    /// Those among them that watch.
+    watching: AtomicUsize,
 }
 
 impl Locals {
     /// A number for one more, if there may be one.
-    fn enter(&self) -> Option<u32> {
+    fn enter(&self, watches: bool) -> Option<u32> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (count, last) = &mut *state;
         if *count >= MAX_LOCAL_SUBSCRIPTIONS {
@@ -370,11 +422,20 @@ impl Locals {
         }
         *count += 1;
         *last = last.wrapping_add(1);
+        self.watching
+            .fetch_add(usize::from(watches), Ordering::SeqCst);
         Some(*last)
     }
 
-    fn leave(&self) {
+    fn leave(&self, watches: bool) {
+        self.watching
+            .fetch_sub(usize::from(watches), Ordering::SeqCst);
         self.state.lock().unwrap_or_else(PoisonError::into_inner).0 -= 1;
+    }
+
+    /// Whether somebody watches, or is about to.
+    pub(crate) fn watch(&self) -> bool {
+        self.watching.load(Ordering::SeqCst) > 0
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -402,20 +463,23 @@ mod tests {
     }
 
     fn filled(overflow: LocalOverflow, messages: usize, bytes: usize) -> (LocalQueue, u64) {
-        let queue = LocalQueue::new(LocalOptions {
-            messages,
-            bytes,
-            overflow,
-            retained: false,
-        });
-        let dropped = ["1", "2", "3"].map(|payload| queue.put(message(payload)));
+        let queue = LocalQueue::new(
+            LocalOptions {
+                messages,
+                bytes,
+                overflow,
+                ..LocalOptions::default()
+            },
+            1,
+        );
+        let dropped = ["1", "2", "3"].map(|payload| queue.put(message(payload), None));
         (queue, dropped.iter().sum())
     }
 
     fn taken(queue: &LocalQueue) -> String {
         queue.close();
         let mut all = String::new();
-        while let Some(message) = queue.take(None) {
+        while let Some((message, _)) = queue.take(None) {
             all.push_str(std::str::from_utf8(message.payload()).unwrap());
         }
         all

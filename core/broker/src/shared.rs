@@ -47,6 +47,8 @@ pub(crate) enum Parcel {
     Checked(Box<Checked>),
     /// The hooks have said something about a client here.
     Reply(Box<Reply>),
+    /// A message of this process, for this shard's subscribers and for those who watch.
+    Published(Message),
     /// A subscription of this process, and its end.
     Observe(Box<Observe>),
     StopObserving(u32),
@@ -88,6 +90,7 @@ impl Weight for Parcel {
     fn weight(&self) -> usize {
         match self {
             Self::Letter(letter) => letter.weight(),
+            Self::Published(message) => message.memory(),
             _ => 0,
         }
     }
@@ -279,11 +282,13 @@ impl Shared {
             }
         }
         for (shard, mailbox) in self.mailboxes.iter().enumerate() {
-            if !self.subscribes(shard) {
-                continue;
-            }
             let mut batch = Batch::default();
-            batch.messages.push(message.clone());
+            match shard {
+                // Who watches sees on this one what the process publishes.
+                0 if self.locals.watch() => batch.parcels.push(Parcel::Published(message.clone())),
+                _ if self.subscribes(shard) => batch.messages.push(message.clone()),
+                _ => continue,
+            }
             match mailbox.offer(None, &mut batch) {
                 Offer::Taken | Offer::High => {}
                 Offer::Full => return Err(PublishError::Full),

@@ -91,6 +91,82 @@ fn what_anybody_publishes_on_any_shard_comes_once_and_in_order() {
         .expect("nobody is left");
 }
 
+/// On every shard, without the publishers' being told of a subscriber, and with their names.
+#[test]
+fn who_watches_is_no_subscriber_and_knows_who_publishes() {
+    let broker = spread(3);
+    let options = LocalOptions {
+        watch: true,
+        ..LocalOptions::default()
+    };
+    let watch = broker.subscribe("t/#", options).expect("subscribed");
+    let mut peers: Vec<_> = (0..6)
+        .map(|n| client(&broker, 5, &format!("c{n}")))
+        .collect();
+    for (n, peer) in peers.iter_mut().enumerate() {
+        for qos in [1, 2] {
+            peer.send(&format!("PUBLISH topic=t/{n} qos={qos} id={qos} payload=x"))
+                .expect("sent");
+        }
+        peer.expect("PUBACK id=1 reason=0x10").expect("PUBACK");
+        peer.expect("PUBREC id=2 reason=0x10").expect("PUBREC");
+    }
+    broker
+        .publish(&message(&broker, "t/x", "from here", false))
+        .expect("published");
+    broker
+        .publish(&message(&broker, "u", "not asked for", false))
+        .expect("published");
+    // A subscriber of one client makes no difference to what is seen.
+    subscribe(&mut peers[0], "t/5", 0);
+    peers[5]
+        .send("PUBLISH topic=t/5 qos=1 id=3 payload=x")
+        .expect("sent");
+    peers[5].expect("PUBACK id=3 reason=0").expect("PUBACK");
+    let mut seen: Vec<(String, Option<String>)> = (0..14)
+        .map(|_| watch.recv_timeout(PATIENCE).expect("a message"))
+        .map(|got| {
+            let publisher = got.publisher.as_deref().map(str::to_owned);
+            (got.message.topic().to_owned(), publisher)
+        })
+        .collect();
+    assert!(watch.try_recv().is_none());
+    seen.sort();
+    let by = |n: usize| (format!("t/{n}"), Some(format!("c{n}")));
+    let mut expected: Vec<_> = (0..6).chain(0..6).chain([5]).map(by).collect();
+    expected.push(("t/x".into(), None));
+    expected.sort();
+    assert_eq!(seen, expected);
+    // What waits can still be taken when every shard has ended.
+    peers[1]
+        .send("PUBLISH topic=t/1 qos=1 id=4 payload=last")
+        .expect("sent");
+    peers[1].expect("PUBACK id=4").expect("PUBACK");
+    broker.stop().expect("stopped");
+    assert_eq!(
+        watch.recv().expect("the last").publisher.as_deref(),
+        Some("c1")
+    );
+    assert!(watch.recv().is_none() && watch.is_closed());
+}
+
+#[test]
+fn a_will_comes_with_the_client_whose_it_is() {
+    let broker = spread(2);
+    let options = LocalOptions {
+        watch: true,
+        ..LocalOptions::default()
+    };
+    let watch = broker.subscribe("will", options).expect("subscribed");
+    let mut peer = silent(&broker, 5);
+    peer.send("CONNECT client_id=w will_topic=will will_payload=gone")
+        .expect("sent");
+    peer.expect("CONNACK").expect("let in");
+    drop(peer);
+    let got = watch.recv_timeout(PATIENCE).expect("the will");
+    assert_eq!(got.publisher.as_deref(), Some("w"));
+}
+
 #[test]
 fn retained_messages_come_first_and_are_listed() {
     let broker = spread(2);

@@ -14,7 +14,7 @@ pub(crate) struct Observing(HashMap<u32, Arc<LocalQueue>>);
 impl Drop for Observing {
     fn drop(&mut self) {
         for queue in self.0.values() {
-            queue.close();
+            queue.leave();
         }
     }
 }
@@ -23,11 +23,16 @@ impl Driver {
     pub(super) fn observe(&mut self, observe: Observe) {
         let Observe {
             number,
+            watches,
             filter,
             queue,
             reply,
         } = observe;
-        self.shard.observe(number, TopicFilter::assume(&filter));
+        let filter = TopicFilter::assume(&filter);
+        match watches {
+            true => self.shard.watch(number, filter),
+            false => self.shard.observe(number, filter),
+        }
         self.observing.0.insert(number, queue);
         // Others have to know before whoever asked goes on.
         self.announce();
@@ -42,9 +47,10 @@ impl Driver {
 
     /// Hands out what stands in `out` for this process.
     pub(super) fn tell_process(&mut self) {
-        for (number, message) in self.out.observed.drain(..) {
-            if let Some(queue) = self.observing.0.get(&number) {
-                self.counters.local_dropped += queue.put(message);
+        for observed in self.out.observed.drain(..) {
+            if let Some(queue) = self.observing.0.get(&observed.number) {
+                let dropped = queue.put(observed.message, observed.publisher);
+                self.counters.local_dropped += dropped;
             }
         }
         for event in self.out.told.drain(..) {

@@ -314,6 +314,10 @@ impl Driver {
             Parcel::Move(moved) => self.adopt(*moved),
             Parcel::Checked(checked) => self.handle_checked(*checked),
             Parcel::Reply(reply) => self.handle_reply(*reply),
+            Parcel::Published(message) => {
+                self.shard
+                    .handle_published(self.now, &message, &mut self.out);
+            }
             Parcel::Observe(observe) => self.observe(*observe),
             Parcel::StopObserving(number) => self.stop_observing(number),
             Parcel::Kick(client_id, reason, reply) => {

@@ -106,6 +106,9 @@ fn exchange(
         match item {
             Item::Message(message) => shard.handle_publishes(now, &[message], &mut out),
             Item::Parcel(Parcel::Letter(letter)) => shard.handle_letter(letter, now, &mut out),
+            Item::Parcel(Parcel::Published(message)) => {
+                shard.handle_published(now, &message, &mut out);
+            }
             // A question or a connection: whoever sent it sees it go.
             Item::Parcel(_) => {}
         }

@@ -247,7 +247,7 @@ impl Shard {
             self.links.stats.delayed_published += 1;
             self.links.journal.listener = None;
             self.match_topic(message.topic());
-            self.publish(&mut Source::made(&message), now, out);
+            self.publish(&mut Source::made(&message), None, now, out);
         }
         self.arm_delayed(now.after(1));
     }

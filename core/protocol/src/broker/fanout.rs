@@ -36,8 +36,15 @@ struct Choice {
 impl Shard {
     /// Publishes a message to the retained store, the other shards and the local subscribers, whose
     /// filters [`match_topic`](Self::match_topic) has found; or to the store, if that is to keep it, from
-    /// where it comes to all shards. Returns how many local copies were due, 1 for the store.
-    pub(super) fn publish(&mut self, source: &mut Source<'_>, now: Time, out: &mut Out) -> usize {
+    /// where it comes to all shards. Returns how many local copies were due, 1 for the store. `by` is the
+    /// session of the publisher.
+    pub(super) fn publish(
+        &mut self,
+        source: &mut Source<'_>,
+        by: Option<u32>,
+        now: Time,
+        out: &mut Out,
+    ) -> usize {
         if source.retain {
             let message = source.message();
             // An empty payload is never kept [MQTT-3.3.1-6] [MQTT-3.3.1-7].
@@ -51,6 +58,9 @@ impl Shard {
             });
             self.links.journal.promise_retained(source);
         }
+        if self.observers.is_watched() {
+            self.show(source, by, out);
+        }
         if !self.streams.is_empty() && source.qos > QoS::AtMostOnce {
             return self.append(source, out);
         }
@@ -58,6 +68,16 @@ impl Shard {
             out.publishes.push(source.message().clone());
         }
         self.fan_out(source, now, out)
+    }
+
+    /// Shows a message to those who watch.
+    pub(super) fn show(&mut self, source: &mut Source<'_>, by: Option<u32>, out: &mut Out) {
+        let Links {
+            sessions, stats, ..
+        } = &mut self.links;
+        let publisher = by.and_then(|session| sessions.get(session));
+        let publisher = publisher.map(|session| &*session.client_id);
+        self.observers.show(source, publisher, stats, out);
     }
 
     /// Finds the filters that match, for [`fan_out`](Self::fan_out); false when there are none.
@@ -69,7 +89,9 @@ impl Shard {
         if self.matched_version != self.index.version() || self.matched_topic != topic {
             self.match_anew(topic);
         }
-        !self.matches.filters().is_empty() || self.observers.has_found()
+        !self.matches.filters().is_empty()
+            || self.observers.has_found()
+            || self.observers.is_watched()
     }
 
     #[inline(never)]

@@ -68,8 +68,8 @@ pub use homes::{GroupGone, Homes};
 pub use limits::Limits;
 pub use meter::{ListenerLimits, Rates};
 pub use out::{
-    Admission, AdmitRequest, Applied, AuthAnswer, AuthRequest, ConnId, ListenerId, Out, Page,
-    Parked, RetainedOp, RetainedTicket,
+    Admission, AdmitRequest, Applied, AuthAnswer, AuthRequest, ConnId, ListenerId, Observed, Out,
+    Page, Parked, RetainedOp, RetainedTicket,
 };
 pub use ranking::Priorities;
 pub use rewrite::{Rewrite, RewriteError, RewriteOn};

@@ -1,6 +1,8 @@
 //! Observers: whoever in this process wants messages, without a session or a socket.
 
-use super::out::Out;
+use std::sync::Arc;
+
+use super::out::{Observed, Out};
 use super::shard::Shard;
 use super::source::Source;
 use super::stats::Stats;
@@ -10,29 +12,48 @@ use crate::topic::{TopicFilter, TopicName};
 /// one, so these are meant to be few.
 #[derive(Debug, Default)]
 pub(super) struct Observers {
-    all: Vec<(u32, Box<str>)>,
+    all: Vec<Observer>,
     /// Those whose filter matches the topic of the last match.
     found: Vec<u32>,
+    /// The same of those who watch.
+    watching: Vec<u32>,
+}
+
+#[derive(Debug)]
+struct Observer {
+    number: u32,
+    filter: Box<str>,
+    watches: bool,
 }
 
 impl Observers {
+    /// Those who count as subscribers.
     pub(super) fn len(&self) -> usize {
-        self.all.len()
+        self.all.iter().filter(|observer| !observer.watches).count()
     }
 
     /// Another topic, or other filters.
     pub(super) fn find(&mut self, name: TopicName<'_>) {
         self.found.clear();
-        let matching = self
-            .all
-            .iter()
-            .filter(|(_, filter)| TopicFilter::assume(filter).matches(name));
-        self.found.extend(matching.map(|(number, _)| *number));
+        self.watching.clear();
+        for observer in &self.all {
+            if TopicFilter::assume(&observer.filter).matches(name) {
+                match observer.watches {
+                    false => self.found.push(observer.number),
+                    true => self.watching.push(observer.number),
+                }
+            }
+        }
     }
 
     #[inline]
     pub(super) fn has_found(&self) -> bool {
         !self.found.is_empty()
+    }
+
+    #[inline]
+    pub(super) fn is_watched(&self) -> bool {
+        !self.watching.is_empty()
     }
 
     /// Gives each its copy of the message that was matched; returns how many.
@@ -44,10 +65,34 @@ impl Observers {
         out: &mut Out,
     ) -> usize {
         let message = source.message();
-        let copies = self.found.iter().map(|number| (*number, message.clone()));
+        let copies = self.found.iter().map(|number| Observed {
+            number: *number,
+            message: message.clone(),
+            publisher: None,
+        });
         out.observed.extend(copies);
         stats.observed += self.found.len() as u64;
         self.found.len()
+    }
+
+    /// Shows the message that was matched to those who watch.
+    #[inline(never)]
+    pub(super) fn show(
+        &self,
+        source: &mut Source<'_>,
+        publisher: Option<&str>,
+        stats: &mut Stats,
+        out: &mut Out,
+    ) {
+        let message = source.message();
+        let publisher: Option<Arc<str>> = publisher.map(Arc::from);
+        let copies = self.watching.iter().map(|number| Observed {
+            number: *number,
+            message: message.clone(),
+            publisher: publisher.clone(),
+        });
+        out.observed.extend(copies);
+        stats.observed += self.watching.len() as u64;
     }
 }
 
@@ -56,15 +101,33 @@ impl Shard {
     /// as one more copy. Retained messages from before are not. An observer is nobody's session: it has no
     /// queue here, no QoS, and no part in a shared subscription.
     pub fn observe(&mut self, number: u32, filter: TopicFilter<'_>) {
-        self.observers.all.push((number, filter.as_str().into()));
+        self.add_observer(number, filter, false);
+    }
+
+    /// From now on, every message that matches the filter and is published on this shard, or by the process
+    /// through it ([`handle_published`](Self::handle_published)), is put into [`Out::observed`] with this
+    /// number and with the client that published it. Who watches is no subscriber: publishers may be told
+    /// that there is none, and other shards send nothing here because of it.
+    pub fn watch(&mut self, number: u32, filter: TopicFilter<'_>) {
+        self.add_observer(number, filter, true);
+    }
+
+    fn add_observer(&mut self, number: u32, filter: TopicFilter<'_>, watches: bool) {
+        self.observers.all.push(Observer {
+            number,
+            filter: filter.as_str().into(),
+            watches,
+        });
         self.matched_version = u64::MAX;
     }
 
     /// No more of that. False when there is no such number.
     pub fn stop_observing(&mut self, number: u32) -> bool {
-        let before = self.observers.len();
-        self.observers.all.retain(|(other, _)| *other != number);
+        let all = &mut self.observers.all;
+        let before = all.len();
+        all.retain(|observer| observer.number != number);
+        let found = all.len() < before;
         self.matched_version = u64::MAX;
-        self.observers.len() < before
+        found
     }
 }

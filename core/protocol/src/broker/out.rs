@@ -16,6 +16,7 @@ use crate::time::Time;
 use crate::topic::{TopicFilter, TopicName};
 use crate::version::ProtocolVersion;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// A connection of a shard. The number is a slot: dense, and used again once
 /// [`Shard::handle_closed`](super::Shard::handle_closed) was called for it, so a driver can keep its
@@ -75,8 +76,9 @@ pub struct Out {
     /// What clients have done, in the order in which it happened. Empty unless
     /// [`Shard::set_telling`](super::Shard::set_telling) said so.
     pub told: Vec<ClientEvent>,
-    /// Messages for observers of this process ([`Shard::observe`](super::Shard::observe)).
-    pub observed: Vec<(u32, Message)>,
+    /// Messages for observers of this process ([`Shard::observe`](super::Shard::observe),
+    /// [`Shard::watch`](super::Shard::watch)).
+    pub observed: Vec<Observed>,
     /// Client identifiers whose session is gone: the directory forgets them.
     pub ended: Vec<Box<str>>,
     /// Connections whose input made so much work that the others come first: call
@@ -119,6 +121,18 @@ impl Out {
             && self.dirty.is_empty()
             && self.closing.is_empty()
     }
+}
+
+/// A message for somebody in this process.
+#[derive(Debug)]
+pub struct Observed {
+    /// Whose it is.
+    pub number: u32,
+    /// The message.
+    pub message: Message,
+    /// The identifier of the client that published it, for those who watch; `None` for what the process
+    /// publishes itself, and for delayed messages.
+    pub publisher: Option<Arc<str>>,
 }
 
 /// An operation on the retained store.

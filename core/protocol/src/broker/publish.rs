@@ -202,7 +202,7 @@ impl Shard {
             let origin = self.links.sessions[session].origin;
             let mut scratch = std::mem::take(&mut self.scratch);
             let mut source = Source::wire(publish, topic, version, now, origin, &mut scratch);
-            nobody = self.publish(&mut source, now, out) == 0;
+            nobody = self.publish(&mut source, Some(session), now, out) == 0;
             self.scratch = scratch;
         }
         Ok(if nobody && !self.peers_interested {

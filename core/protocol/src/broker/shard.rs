@@ -314,6 +314,18 @@ impl Shard {
         }
     }
 
+    /// A message of this process, which offers it to the other shards itself.
+    pub fn handle_published(&mut self, now: Time, message: &Message, out: &mut Out) {
+        self.links.stats.received_from_peers += 1;
+        if self.match_topic(message.topic()) {
+            let mut source = Source::made(message);
+            if self.observers.is_watched() {
+                self.show(&mut source, None, out);
+            }
+            self.fan_out(&mut source, now, out);
+        }
+    }
+
     /// Whether any other shard has subscriptions: if not, [`Out::publishes`] stays empty.
     pub fn set_peers_interested(&mut self, interested: bool) {
         self.peers_interested = interested;

@@ -76,10 +76,10 @@ impl Shard {
     pub(super) fn publish_will(&mut self, session: u32, now: Time, out: &mut Out) {
         let slot = session;
         let will = self.links.set_will(session, None);
-        let Some(session) = self.links.sessions.get_mut(session) else {
+        let Some(of) = self.links.sessions.get_mut(session) else {
             return;
         };
-        let origin = session.origin;
+        let origin = of.origin;
         let Some(will) = will else {
             return;
         };
@@ -102,6 +102,6 @@ impl Shard {
         }
         let message = Message::from_publish(&publish, &will.topic, now, origin, &mut self.scratch);
         self.match_topic(message.topic());
-        self.publish(&mut Source::made(&message), now, out);
+        self.publish(&mut Source::made(&message), Some(session), now, out);
     }
 }
