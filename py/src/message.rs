@@ -1,6 +1,7 @@
 //! What comes in and what stands in a CONNECT: messages and wills as Python sees them.
 
 use std::ffi::{c_int, c_void};
+use std::sync::Arc;
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::ffi;
@@ -30,6 +31,8 @@ pub(crate) struct Message {
     subscription_ids: SubscriptionIds,
     /// Where it is acknowledged by hand.
     receipt: Option<Box<Receipt>>,
+    /// Who has published it, where that is known.
+    publisher: Option<Arc<str>>,
 }
 
 /// What a message is acknowledged with.
@@ -58,6 +61,7 @@ impl Message {
     fn with_receipt(incoming: &Incoming, receipt: Option<Box<Receipt>>) -> Self {
         Self {
             receipt,
+            publisher: None,
             shared: incoming.message.clone(),
             qos: incoming.qos,
             retain: incoming.retain,
@@ -67,7 +71,7 @@ impl Message {
     }
 
     /// One that did not come over a connection.
-    pub(crate) fn of(shared: Shared, retain: bool) -> Self {
+    pub(crate) fn of(shared: Shared, retain: bool, publisher: Option<Arc<str>>) -> Self {
         Self {
             qos: shared.qos(),
             shared,
@@ -75,6 +79,7 @@ impl Message {
             dup: false,
             subscription_ids: SubscriptionIds::None,
             receipt: None,
+            publisher,
         }
     }
 
@@ -168,8 +173,15 @@ impl Message {
         self.shared.expiry_left(clock::now())
     }
 
+    /// The identifier of the client that has published it, or whose will it is: only an embedded broker
+    /// tells that, to `on_publish`, `messages` and `wait_for`. None for what `Broker.publish` published.
+    #[getter]
+    fn client_id(&self) -> Option<&str> {
+        self.publisher.as_deref()
+    }
+
     /// The Subscription Identifiers it came with. Subscriptions that were given none have one that the
-    /// client chose, from 0x1000000 on.
+    /// client chose, from 16,384 on.
     #[getter]
     fn subscription_ids(&self) -> &[u32] {
         self.subscription_ids.as_slice()

@@ -1,13 +1,17 @@
-"""Where an embedded broker listens, and with which certificate."""
+"""Where an embedded broker listens, with which certificate, and whether its arguments make sense."""
 
+from collections.abc import Mapping
 from os import PathLike, fspath
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ._checks import instance_of
-from ._ternmq import make_certificate
+from ._checks import instance_of, items
+from ._ternmq import Authority, check_limits
 
-__all__ = ["Certificate", "TlsFiles", "listeners_of", "throw_away"]
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+__all__ = ["Certificate", "TlsFiles", "check", "client_context", "listeners_of"]
 
 Path_ = str | PathLike[str]
 TlsFiles = tuple[Path_, Path_] | tuple[Path_, Path_, Path_]
@@ -19,25 +23,126 @@ class Certificate(NamedTuple):
 
     chain: bytes
     key: bytes
-    authority: str
+    authority: Authority | None
     of_clients: bytes | None
 
     @classmethod
     def of_files(cls, files: TlsFiles) -> "Certificate":
-        if not isinstance(files, tuple) or not 2 <= len(files) <= 3:
-            raise TypeError("tls is True, or a tuple of two or three names of files")
         chain, key, *of_clients = (Path(name).read_bytes() for name in files)
-        return cls(chain, key, "", of_clients[0] if of_clients else None)
+        return cls(chain, key, None, of_clients[0] if of_clients else None)
 
-    def for_server(self) -> tuple[bytes, bytes, bytes | None]:
-        return self.chain, self.key, self.of_clients
+    @classmethod
+    def throw_away(cls, host: str) -> "Certificate":
+        """One for a host, and for what this machine calls itself."""
+        hosts = dict.fromkeys(["localhost", "127.0.0.1", "::1", host])
+        authority = Authority()
+        chain, key = authority.server(list(hosts))
+        return cls(chain.encode(), key.encode(), authority, authority.pem.encode())
+
+    def for_server(self, clients: str | None) -> tuple[bytes, bytes, bytes | None, bool]:
+        """What native code takes. `clients`: whether they are asked for a certificate."""
+        of_clients = None if clients is None else self.of_clients
+        return self.chain, self.key, of_clients, clients == "required"
 
 
-def throw_away(host: str) -> Certificate:
-    """One for a host, and for what this machine calls itself."""
-    hosts = dict.fromkeys(["localhost", "127.0.0.1", "::1", host])
-    authority, chain, key = make_certificate(list(hosts))
-    return Certificate(chain.encode(), key.encode(), authority, None)
+def client_context(authority: Authority, name: str | None) -> "SSLContext":
+    """One that trusts the authority alone, with a certificate of this name."""
+    from ssl import PROTOCOL_TLS_CLIENT, SSLContext
+
+    context = SSLContext(PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cadata=authority.pem)
+    if name is not None:
+        from tempfile import NamedTemporaryFile
+
+        # It takes no bytes. Nobody else can read the file.
+        with NamedTemporaryFile("w", suffix=".pem") as file:
+            file.writelines(authority.client(name))
+            file.flush()
+            context.load_cert_chain(file.name)
+    return context
+
+
+def check(
+    tls: "bool | TlsFiles | None",
+    client_certificates: str | None,
+    certificate_users: bool,
+    **others: Any,
+) -> str | None:
+    """Raises for what makes no sense, naming the argument. Whether clients are asked for certificates."""
+    flags = {"ws": bool, "faults": bool, "anonymous": bool | None}
+    for name in ("port", "tls_port", "ws_port", "wss_port", "shards", "record", "hook_threads"):
+        instance_of(int | None if name == "port" else int, **{name: others[name]})
+    for name, kind in flags.items():
+        instance_of(kind, **{name: others[name]})
+    instance_of(bool, certificate_users=certificate_users)
+    for name in ("shards", "record"):
+        if others[name] < 0:
+            raise ValueError(f"{name} must be at least 0, got {others[name]}")
+    if not 1 <= others["hook_threads"] <= 64:
+        raise ValueError(f"hook_threads must be 1 to 64, got {others['hook_threads']}")
+    _check_host(others["host"])
+    for name in ("unix", "folder"):
+        path_of(**{name: others[name]})
+    for name, password in items(users=others["users"]):
+        if not isinstance(name, str) or not isinstance(password, str):
+            raise TypeError(f"users are names and passwords, all str, not {name!r}")
+    _check_limits(others["limits"])
+    return _check_tls(tls, client_certificates, certificate_users)
+
+
+def path_of(**argument: Path_ | None) -> str | None:
+    """Of one path; None of None."""
+    ((name, path),) = argument.items()
+    try:
+        return None if path is None else fspath(path)
+    except TypeError as error:
+        raise TypeError(f"{name}: {error}") from None
+
+
+def _check_host(host: str) -> None:
+    instance_of(str, host=host)
+    if host not in ("127.0.0.1", "::1", "0.0.0.0", "::"):
+        from ipaddress import ip_address
+
+        try:
+            ip_address(host)
+        except ValueError:
+            raise ValueError(f"host must be an IP address, not {host!r}") from None
+
+
+def _check_limits(limits: Mapping[str, int] | None) -> None:
+    for name, value in items(limits=limits):
+        if not isinstance(name, str) or not isinstance(value, int):
+            raise TypeError(f"limits are names and ints, not {name!r}: {value!r}")
+        if not 0 <= value < 2**64:
+            raise ValueError(f"limits: {name} can't be {value}")
+    check_limits(items(limits=limits))
+
+
+def _check_tls(
+    tls: "bool | TlsFiles | None", client_certificates: str | None, certificate_users: bool
+) -> str | None:
+    files = isinstance(tls, tuple)
+    if not files and tls is not None and not isinstance(tls, bool):
+        raise TypeError("tls is True, or a tuple of two or three names of files")
+    if isinstance(tls, tuple):
+        if not 2 <= len(tls) <= 3:
+            raise ValueError("tls is True, or a tuple of two or three names of files")
+        for name in tls:
+            path_of(tls=name)
+    asked = client_certificates
+    instance_of(str | None, client_certificates=asked)
+    if asked not in (None, "required", "optional"):
+        raise ValueError(f"client_certificates must be 'required' or 'optional', not {asked!r}")
+    if asked is None and isinstance(tls, tuple) and len(tls) == 3:
+        asked = "required"
+    if asked is not None and not tls:
+        raise ValueError("client_certificates: without tls nobody shows one")
+    if asked is not None and isinstance(tls, tuple) and len(tls) == 2:
+        raise ValueError("client_certificates: tls has to name a third file, with who signs them")
+    if certificate_users and asked is None:
+        raise ValueError("certificate_users: nobody is asked for a certificate")
+    return asked
 
 
 def listeners_of(
@@ -55,7 +160,6 @@ def listeners_of(
         all.append((fspath(unix), 0o600))
     for name, at in ports.items():
         argument = "port" if name == "mqtt" else f"{name.replace('mqtts', 'tls')}_port"
-        instance_of(int | None, **{argument: at})
         if at is not None and not 0 <= at <= 65_535:
             raise ValueError(f"{argument} must be 0 to 65535, got {at}")
     if not all:

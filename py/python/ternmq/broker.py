@@ -3,13 +3,15 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
-from os import PathLike, fspath
+from os import PathLike
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ._broker_hooks import Authenticate, Authorise, hooks, rules
 from ._broker_local import LocalSubscription, Record
-from ._broker_options import Certificate, TlsFiles, listeners_of, throw_away
+from ._broker_options import (
+    Certificate, TlsFiles, check, client_context, listeners_of, path_of,
+)
 from ._broker_values import (
     Acting,
     Action,
@@ -22,9 +24,9 @@ from ._broker_values import (
     Subscribed,
     Unsubscribed,
 )
-from ._checks import at_least, instance_of, items, seconds
+from ._checks import at_least, items, seconds
 from ._faults import Fault, Faults
-from ._ternmq import Message, RunningBroker, Tap
+from ._ternmq import Authority, Message, RunningBroker, Tap
 from .reasons import ReasonCode
 
 if TYPE_CHECKING:
@@ -62,7 +64,10 @@ class Broker(Faults):
     `port` 0 takes a free one, None listens on no TCP port without TLS; `host` is an IP address of this
     machine. `tls` listens for TLS as well, on `tls_port`: True makes a throw-away certificate, which
     `client_context()` trusts; or the names of two PEM files, certificate and key, and of a third one if
-    clients have to show a certificate that is signed by what is in it. `ws` listens for WebSockets on
+    clients have to show a certificate that is signed by what is in it. `client_certificates`: "required",
+    or "optional": who has none is let in as without TLS. With a throw-away certificate those of clients
+    come from `client_context("name")` or `client_certificate("name")`. `certificate_users`: the common
+    name of a client's certificate is the user that it is, without a password. `ws` listens for WebSockets on
     `ws_port`, and with `tls` on `wss_port`, path `/mqtt`. `unix`: the file of a Unix socket.
 
     `users`: names and passwords. Who names a user has to be it; with users nobody else is let in,
@@ -78,11 +83,14 @@ class Broker(Faults):
     `acl`: the first `Rule` that applies decides what a client may publish and subscribe to, and what no
     rule allows is denied. `authenticate(Connecting)` is asked first who may come in: True, a user name
     (it is that one), False or a reason code, or None for what `users` and `anonymous` say.
-    `authorise(Acting, Action)` is asked where no rule applies: True, False or None.
+    `authorise(Acting, Action)` is asked where no rule applies: True, False or None. `hook_threads`: how
+    many threads may be in each of these two at a time. More than one is of use where they wait, for a
+    database perhaps; while they compute, Python lets one go on at a time. Then they have to be
+    thread-safe.
 
     `on_connect(Connected)`, `on_disconnect(Disconnected)`, `on_subscribe(Subscribed)`,
     `on_unsubscribe(Unsubscribed)` and `on_session_end(SessionEnded)` are told what clients do, and `on_publish(Message)` what
-    is published, in the order in which it happens and after the fact. Each is called by a thread of the broker;
+    is published and by whom (`client_id`), in the order in which it happens and after the fact. Each is called by a thread of the broker;
     what it raises is logged (`ternmq.broker`), and denies what was asked. All may use the broker.
     """
 
@@ -93,6 +101,8 @@ class Broker(Faults):
         *,
         tls: bool | TlsFiles | None = None,
         tls_port: int = 0,
+        client_certificates: Literal["required", "optional"] | None = None,
+        certificate_users: bool = False,
         ws: bool = False,
         ws_port: int = 0,
         wss_port: int = 0,
@@ -107,6 +117,7 @@ class Broker(Faults):
         acl: Sequence[Rule] | None = None,
         authenticate: Authenticate | None = None,
         authorise: Authorise | None = None,
+        hook_threads: int = 1,
         on_connect: Callable[[Connected], object] | None = None,
         on_disconnect: Callable[[Disconnected], object] | None = None,
         on_subscribe: Callable[[Subscribed], object] | None = None,
@@ -114,8 +125,12 @@ class Broker(Faults):
         on_session_end: Callable[[SessionEnded], object] | None = None,
         on_publish: Callable[[Message], object] | None = None,
     ) -> None:
-        instance_of(str, host=host)
-        at_least(0, record=record)
+        self._client_certificates = check(
+            tls, client_certificates, certificate_users, port=port, host=host, tls_port=tls_port,
+            ws=ws, ws_port=ws_port, wss_port=wss_port, unix=unix, users=users, anonymous=anonymous,
+            shards=shards, folder=folder, limits=limits, faults=faults, record=record,
+            hook_threads=hook_threads,
+        )
         local = host == "::1" or host.startswith("127.")
         self._tls, self._host = tls or None, host
         self._certificate: Certificate | None = None
@@ -127,9 +142,11 @@ class Broker(Faults):
             "anonymous": (local and not users) if anonymous is None else anonymous,
             "shards": shards,
             "users": items(users=users),
-            "folder": None if folder is None else fspath(folder),
+            "folder": path_of(folder=folder),
             "limits": items(limits=limits),
             "faults": faults,
+            "certificate_users": certificate_users,
+            "hook_threads": hook_threads,
         }
         told = {
             "connect": on_connect, "disconnect": on_disconnect, "subscribe": on_subscribe,
@@ -148,9 +165,12 @@ class Broker(Faults):
             raise RuntimeError("the broker is running")
         if self._tls and self._certificate is None:
             self._certificate = (
-                throw_away(self._host) if self._tls is True else Certificate.of_files(self._tls)
+                Certificate.throw_away(self._host)
+                if self._tls is True
+                else Certificate.of_files(self._tls)
             )
-        certificate = None if self._certificate is None else self._certificate.for_server()
+        asked = self._client_certificates
+        certificate = None if self._certificate is None else self._certificate.for_server(asked)
         self._running = RunningBroker({**self._options, "certificate": certificate}, self._hooks)
         self._begin_record()
 
@@ -199,19 +219,17 @@ class Broker(Faults):
     @property
     def ca(self) -> str:
         """Who has signed its throw-away certificate, as PEM: for clients that take a file of it."""
-        if self._tls is not True:
-            raise RuntimeError("the broker has no throw-away certificate: tls=True makes one")
-        self._started()
-        assert self._certificate is not None
-        return self._certificate.authority
+        return self._authority().pem
 
-    def client_context(self) -> "SSLContext":
-        """A context for TLS clients that trusts its throw-away certificate, and nothing else."""
-        from ssl import PROTOCOL_TLS_CLIENT, SSLContext
+    def client_context(self, name: str | None = None) -> "SSLContext":
+        """A context for TLS clients that trusts its throw-away certificate, and nothing else. `name`: the
+        common name of a certificate that it has for the client."""
+        return client_context(self._authority(), name)
 
-        context = SSLContext(PROTOCOL_TLS_CLIENT)
-        context.load_verify_locations(cadata=self.ca)
-        return context
+    def client_certificate(self, name: str) -> tuple[str, str]:
+        """A throw-away certificate for a client, with this common name, and its key: both as PEM, for
+        clients that take files of them."""
+        return self._authority().client(name)
 
     def publish(
         self,
@@ -241,13 +259,15 @@ class Broker(Faults):
     ) -> LocalSubscription:
         """Gets messages in this process, without a client: retained ones first, then whatever comes in."""
         at_least(1, queue=queue)
-        return LocalSubscription(self._started().subscribe(filter, queue, False, retained), filter)
+        native = self._started().subscribe(filter, queue, False, retained, False)
+        return LocalSubscription(native, filter)
 
     @property
     def messages(self) -> list[Message]:
         """The last messages that were published, the oldest first: by clients, by `publish`, and wills;
         retained ones once. As many as `record` says; topics that begin with $ are left out. They are
-        still there when it has stopped."""
+        still there when it has stopped. `client_id` of each tells who has published it. Recording counts
+        as no subscriber: who publishes is told when there is none."""
         return self._record.messages()
 
     @property
@@ -337,7 +357,14 @@ class Broker(Faults):
     def _tap(self, most: int) -> tuple[Tap, Callable[[], None]]:
         """The newest messages from now on, and what waits until those are there that were published."""
         running = self._started()
-        return running.subscribe("#", most, True, False), partial(running.advance, 0)
+        return running.subscribe("#", most, True, False, True), partial(running.advance, 0)
+
+    def _authority(self) -> Authority:
+        if self._tls is not True:
+            raise RuntimeError("the broker has no throw-away certificate: tls=True makes one")
+        self._started()
+        assert self._certificate is not None and self._certificate.authority is not None
+        return self._certificate.authority
 
     def _started(self) -> RunningBroker:
         if self._running is None:

@@ -118,5 +118,6 @@ def _client_options(request: pytest.FixtureRequest, broker: Any) -> dict[str, An
     if users:
         options["username"], options["password"] = next(iter(users.items()))
     if broker.url.startswith(("mqtts://", "wss://")) and not os.environ.get(OUTSIDE):
-        options["tls"] = broker.client_context()
+        shown = "mqtt_client" if _arguments(request).get("client_certificates") else None
+        options["tls"] = broker.client_context(shown)
     return options

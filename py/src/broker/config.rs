@@ -11,7 +11,7 @@ use ternmq_broker::store::{FolderStore, MemoryStore, Store, StoreError};
 use ternmq_broker::tls::{ClientCertificates, Identity, KeySource, PemSource, Roots};
 use ternmq_broker::tls::{TlsServerOptions, TlsVersion};
 use ternmq_broker::websocket::WebSocketServer;
-use ternmq_broker::{Address, Config, ListenerConfig};
+use ternmq_broker::{Address, CertificateUser, Config, ListenerConfig};
 
 /// Everything but what Python is called for.
 #[derive(FromPyObject)]
@@ -21,10 +21,14 @@ pub(crate) struct Options {
     anonymous: bool,
     shards: usize,
     certificate: Option<Certificate>,
+    /// The common name of a client's certificate is its user name.
+    certificate_users: bool,
     users: Vec<(String, String)>,
     folder: Option<PathBuf>,
     limits: Vec<(String, u64)>,
     faults: bool,
+    /// Threads for each of the two kinds of questions to Python.
+    hook_threads: usize,
 }
 
 /// One listener.
@@ -36,8 +40,9 @@ enum Listener {
     Unix(PathBuf, u32),
 }
 
-/// Certificate, key and, if clients have to show one, who signs theirs: all PEM.
-type Certificate = (Vec<u8>, Vec<u8>, Option<Vec<u8>>);
+/// Certificate, key and, if clients are asked for one, who signs theirs: all PEM; whether they must have
+/// one.
+type Certificate = (Vec<u8>, Vec<u8>, Option<Vec<u8>>, bool);
 
 impl Options {
     /// Whether what it holds outlives the process.
@@ -52,6 +57,7 @@ impl Options {
             faults: self.faults,
             ..Config::default()
         };
+        config.access.threads = self.hook_threads;
         for listener in &self.listeners {
             config.listeners.push(self.listener(listener)?);
         }
@@ -93,13 +99,16 @@ impl Options {
         }
         if matches!(scheme, "mqtts" | "wss") {
             config.tls = Some(self.tls()?);
+            if self.certificate_users {
+                config.certificate_user = CertificateUser::CommonName;
+            }
         }
         Ok(config)
     }
 
     fn tls(&self) -> PyResult<TlsServerOptions> {
         let certificate = self.certificate.as_ref();
-        let (chain, key, clients) =
+        let (chain, key, clients, required) =
             certificate.ok_or_else(|| PyValueError::new_err("TLS needs a certificate"))?;
         let mut options = TlsServerOptions::new(Identity {
             chain: PemSource::Bytes(chain.clone()),
@@ -109,7 +118,11 @@ impl Options {
         // Whoever speaks HTTP for its WebSocket says so.
         options.alpn.clear();
         if let Some(roots) = clients {
-            options.clients = ClientCertificates::Required(vec![Roots::Pem(roots.clone())]);
+            let roots = vec![Roots::Pem(roots.clone())];
+            options.clients = match required {
+                true => ClientCertificates::Required(roots),
+                false => ClientCertificates::Optional(roots),
+            };
         }
         Ok(options)
     }
@@ -151,6 +164,14 @@ fn user((name, password): &(String, String)) -> PyResult<User> {
         name: name.clone(),
         credentials: vec![credentials],
     })
+}
+
+/// ValueError for a limit that is none, or that can't be that.
+#[pyfunction]
+pub(crate) fn check_limits(limits: Vec<(String, u64)>) -> PyResult<()> {
+    let mut config = Config::default();
+    let mut limits = limits.iter();
+    limits.try_for_each(|(name, value)| set_limit(&mut config, name, *value))
 }
 
 /// The limits that tests come to. The others have the defaults of a server.

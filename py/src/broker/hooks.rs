@@ -78,7 +78,7 @@ impl Hooks {
             telling.spawn("ternmq-events", move || tell_events(&tell, &events))?;
         }
         if let Some(tell) = &self.on_publish {
-            let options = local::options(EVENTS, false, false);
+            let options = local::options(EVENTS, false, false, true);
             let subscription = broker.subscribe("#", options);
             let subscription = Arc::new(subscription.map_err(local::subscribe_error)?);
             telling.messages = Some(subscription.clone());

@@ -105,7 +105,12 @@ pub(crate) fn topic_matches(filter: &str, topic: &str) -> PyResult<bool> {
 }
 
 /// With so many messages at most, of which the oldest or the newest give way.
-pub(super) fn options(messages: usize, keep_newest: bool, retained: bool) -> LocalOptions {
+pub(super) fn options(
+    messages: usize,
+    keep_newest: bool,
+    retained: bool,
+    watch: bool,
+) -> LocalOptions {
     LocalOptions {
         messages,
         overflow: match keep_newest {
@@ -113,13 +118,14 @@ pub(super) fn options(messages: usize, keep_newest: bool, retained: bool) -> Loc
             false => LocalOverflow::DropNewest,
         },
         retained,
+        watch,
         ..LocalOptions::default()
     }
 }
 
 pub(super) fn message(received: Received) -> Message {
     let retain = received.retained || received.message.retain();
-    Message::of(received.message, retain)
+    Message::of(received.message, retain, received.publisher)
 }
 
 pub(super) fn subscribe_error(error: SubscribeError) -> PyErr {

@@ -31,7 +31,8 @@ use crate::number::in_range;
 use crate::properties::PublishProperties;
 use crate::wait::{in_slices, seconds};
 
-pub(crate) use certificate::make_certificate;
+pub(crate) use certificate::Authority;
+pub(crate) use config::check_limits;
 pub(crate) use local::{Tap, topic_matches};
 
 use hooks::{Hooks, Telling};
@@ -173,6 +174,7 @@ impl RunningBroker {
     }
 
     /// Messages from now on, or with `retained` from the retained ones on. `keep_newest`: which give way.
+    /// `watch`: it counts as no subscriber, and says who has published.
     fn subscribe(
         &self,
         py: Python<'_>,
@@ -180,8 +182,9 @@ impl RunningBroker {
         messages: usize,
         keep_newest: bool,
         retained: bool,
+        watch: bool,
     ) -> PyResult<Tap> {
-        let options = local::options(messages, keep_newest, retained);
+        let options = local::options(messages, keep_newest, retained, watch);
         let subscription = self.with(py, |broker| broker.subscribe(filter, options))?;
         subscription.map(Tap::new).map_err(local::subscribe_error)
     }
@@ -200,7 +203,7 @@ impl RunningBroker {
         let all = all.map_err(|e| PyValueError::new_err(format!("filter: {e}")))?;
         Ok(all
             .into_iter()
-            .map(|message| Message::of(message, true))
+            .map(|message| Message::of(message, true, None))
             .collect())
     }
 
