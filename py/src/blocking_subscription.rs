@@ -57,6 +57,16 @@ impl BlockingSubscription {
         self.codes.iter().map(|code| (*code).into()).collect()
     }
 
+    /// Messages that have come in and were not taken yet; 0 while another thread waits for one.
+    #[getter]
+    fn waiting(&self, py: Python<'_>) -> PyResult<usize> {
+        self.check_process(py)?;
+        Ok(match self.subscription.try_lock() {
+            Ok(open) => open.as_ref().map_or(0, Subscription::waiting),
+            Err(_) => 0,
+        })
+    }
+
     /// The next messages, at least one and at most `most`; None when none came in time, an empty
     /// list when none will come. What this thread has got before is acknowledged.
     fn take<'py>(

@@ -10,7 +10,7 @@ from peer import (
     CONNECT, DISCONNECT, PUBACK, PUBLISH, PUBREC, SUBACK, SUBSCRIBE, Connection, Peer, ack, connack,
     packet, publish,
 )
-from ternmq import Client, ReasonCode
+from ternmq import Client, ReasonCode, blocking
 
 
 async def connected(peer: Peer, version: int = 5, **options: object) -> tuple[Client, Connection]:
@@ -22,14 +22,29 @@ async def connected(peer: Peer, version: int = 5, **options: object) -> tuple[Cl
     return client, connection
 
 
-async def test_nobody_listens() -> None:
+async def test_nobody_listens(caplog: pytest.LogCaptureFixture) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
         with pytest.raises(ternmq.ConnectError) as caught:
             await Client(f"mqtt://127.0.0.1:{port}").connect()
+        with pytest.raises(ternmq.ConnectError, match=f"^127.0.0.1:{port}: .*refused"):
+            await asyncio.to_thread(blocking.Client(f"mqtt://127.0.0.1:{port}").connect)
     assert isinstance(caught.value.__cause__, ConnectionRefusedError)
     assert caught.value.reason_code is None
+    # The log says once where that was.
+    said = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert [text.count(f"127.0.0.1:{port}: ") for text in said] == [1, 1]
+
+
+async def test_a_server_that_speaks_no_tls_is_not_an_error_without_words() -> None:
+    with ternmq.Broker(tls=True) as broker:
+        url = f"mqtts://127.0.0.1:{broker.port}"
+        context = broker.client_context()
+        with pytest.raises(ternmq.ConnectError, match=r": \S"):
+            await Client(url, tls=context).connect()
+        with pytest.raises(ternmq.ConnectError, match=r": \S"):
+            await asyncio.to_thread(blocking.Client(url, tls=context).connect)
 
 
 @pytest.mark.parametrize(

@@ -318,3 +318,43 @@ async def test_disconnecting_in_the_turn_of_the_connack_is_orderly(peer: Peer) -
     await server.expect_end()
     await leaving[0]
     assert told == ["connected", "closed"]
+
+
+async def test_the_connection_can_be_waited_for(peer: Peer) -> None:
+    client = Client(peer.url, reconnect=AT_ONCE, session_expiry=60)
+    for wait in (client.wait_until(True), client.closed()):
+        with pytest.raises(ternmq.ConnectionLostError):
+            await wait
+    client.open()
+    with pytest.raises(ternmq.MqttTimeoutError, match="not connected within 0.01 s"):
+        await client.wait_until(True, timeout=0.01)
+    server = await peer.client()
+    await server.accept()
+    await client.wait_until(True, timeout=10)
+    assert client.connected and not client.session_present
+    lost = asyncio.create_task(client.wait_until(False))
+    await asyncio.sleep(0)
+    server.cut()
+    await lost
+    server = await peer.client()
+    await server.accept(session_present=True)
+    await client.wait_until(True, timeout=10)
+    assert client.session_present
+    with pytest.raises(ternmq.MqttTimeoutError, match="not closed within 0 s"):
+        await client.closed(timeout=0)
+    closing = asyncio.create_task(client.closed())
+    await client.disconnect()
+    assert await closing is None
+    await client.wait_until(False)
+    with pytest.raises(ternmq.MqttTimeoutError, match="not connected"):
+        await client.wait_until(True)
+    with pytest.raises(TypeError, match="connected"):
+        await client.wait_until(1)  # type: ignore[arg-type]
+
+
+async def test_what_has_ended_a_client_can_be_asked(peer: Peer) -> None:
+    client, server = await connected(peer)
+    await server.send(packet(DISCONNECT << 4, b"\x8b"))
+    error = await client.closed(timeout=10)
+    assert isinstance(error, ternmq.ConnectionLostError)
+    assert error.reason_code == ReasonCode.SERVER_SHUTTING_DOWN

@@ -218,3 +218,14 @@ def test_handlers_take_several_filters(broker: ternmq.Broker) -> None:
         while len(seen) < 2:
             assert client.connected
     assert seen == ["a", "b"]
+
+
+def test_how_many_messages_wait(broker: ternmq.Broker) -> None:
+    with blocking.Client(broker.url) as client, client.subscribe("t", 1) as subscription:
+        for _ in range(3):
+            client.publish("t", b"", qos=1)
+        with client.subscribe("behind"):
+            assert subscription.waiting == 3
+        subscription.get(10)
+        assert subscription.waiting == 2
+    assert subscription.waiting == 0

@@ -250,6 +250,11 @@ impl Subscription {
         self.0.take_all(into);
     }
 
+    /// Messages that wait.
+    pub fn waiting(&self) -> usize {
+        self.0.waiting()
+    }
+
     /// See [`Subscription::put_back`](crate::Subscription::put_back).
     pub fn put_back(&mut self, messages: Vec<Received>) {
         self.0.put_back(messages);

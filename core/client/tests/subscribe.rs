@@ -64,6 +64,9 @@ fn several_filters_share_a_queue_and_have_a_qos_each() {
         publish(&client, "a/b", "1");
         publish(&client, "b", "2");
         publish(&client, "a/c", "3");
+        // Behind its answer everything has come.
+        client.subscribe("other", QoS::AtMostOnce).unwrap();
+        assert_eq!(messages.waiting(), 3);
         let got = [
             take(&mut messages),
             take(&mut messages),

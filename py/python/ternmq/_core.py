@@ -66,6 +66,7 @@ class Core:
         self.paused: bool = False
         self.listeners: list[Callable[[State], object]] = []
         self.durable: bool = options["store"] is not None
+        self.session_present: bool = False
         self.background: set[asyncio.Task[None]] = set()
         self._reach = reach
         self._auth = auth
@@ -190,6 +191,22 @@ class Core:
         except TimeoutError:
             raise MqttTimeoutError(f"no answer within {limit} s") from None
 
+    async def wait_until(self, connected: bool) -> bool:
+        """Waits until there is a connection, or none; False when that will never be."""
+        self._begun()
+        while self.session.connected != connected:
+            if self._closed:
+                return not connected
+            await self.answers.change()
+        return True
+
+    async def closed(self) -> MqttError | None:
+        """Waits for the end, and returns what has brought it about."""
+        self._begun()
+        while not self._closed:
+            await self.answers.change()
+        return None if self._error is None else self._error.copy()
+
     async def room(self) -> None:
         """Waits until one more publish may be taken."""
         link = self._link
@@ -269,7 +286,7 @@ class Core:
             if isinstance(error, TimeoutError):
                 raise ConnectTimeoutError(f"{self.address}: no answer in time") from None
             if isinstance(error, OSError):
-                raise ConnectError(f"{self.address}: {error}") from error
+                raise self._failed(error) from error
             raise
 
     async def _connect_first(self) -> None:
@@ -298,7 +315,7 @@ class Core:
                 if error.reason_code in _HOPELESS:
                     self._end(error)
                     return
-                log.warning("%s: attempt %d: %s", self.address, attempt, error)
+                log.warning("%s: attempt %d: %s", self.address, attempt, self._said(error))
             except Exception as error:  # of Auth.exchange, or of a TLS context
                 self._end(_while_connecting(self._failed(error)))
                 return
@@ -306,9 +323,14 @@ class Core:
                 return
 
     def _failed(self, error: Exception) -> ConnectError:
-        failed = ConnectError(f"{self.address}: {error}")
+        # Some have no text, such as a ConnectionResetError of asyncio.
+        failed = ConnectError(f"{self.address}: {str(error) or type(error).__name__}")
         failed.__cause__ = error
         return failed
+
+    def _said(self, error: MqttError) -> str:
+        """Its text without the address, which stands before it in the log."""
+        return str(error).removeprefix(f"{self.address}: ")
 
     async def _end_background(self) -> None:
         """Ends the tasks that serve handlers; called by one of them, all others."""
@@ -368,6 +390,7 @@ class Core:
     def _on_connected(self, event: tuple[Any, ...]) -> None:
         _, session_present, _, _, properties = event
         self._error = None
+        self.session_present = session_present
         if not session_present:
             for subscription in self._subscriptions.values():
                 if subscription.codes:
@@ -422,7 +445,7 @@ class Core:
         if error is None:
             log.info("%s: closed", self.address)
         else:
-            log.error("%s: %s", self.address, error)
+            log.error("%s: %s", self.address, self._said(error))
         self.session.set_offline(False)
         self.session.close_store()
         self.answers.reject_all(self.why)
@@ -496,6 +519,10 @@ class Core:
         self.background.add(task)
         task.add_done_callback(self.background.discard)
         return task
+
+    def _begun(self) -> None:
+        if self._loop is None:
+            raise ConnectionLostError("not connected")
 
     async def _until_connected(self) -> None:
         while not self.session.connected:

@@ -16,7 +16,7 @@ from ._reach import Headers, Reach
 from ._requests import Requests, answer_of
 from ._subscription import Subscription
 from ._ternmq import Message, Will
-from .errors import ConnectionLostError, MqttError, QueueFullError
+from .errors import ConnectionLostError, MqttError, MqttTimeoutError, QueueFullError
 from .values import Auth, Backoff, PublishResult, State, Tls
 
 if TYPE_CHECKING:
@@ -428,6 +428,41 @@ class Client:
     def connected(self) -> bool:
         """Whether there is a connection now."""
         return self._core.session.connected
+
+    @property
+    def session_present(self) -> bool:
+        """Whether the server went on with the session when it accepted the last connection."""
+        return self._core.session_present
+
+    async def wait_until(self, connected: bool, timeout: float | None = None) -> None:
+        """Waits until there is a connection, or until there is none. What lasts shorter than a moment
+        may not be seen.
+
+        Raises MqttTimeoutError when that does not happen within `timeout` seconds, or never will.
+        """
+        instance_of(bool, connected=connected)
+        seconds(timeout)
+        reached = False
+        try:
+            async with asyncio.timeout(timeout):
+                reached = await self._core.wait_until(connected)
+        except TimeoutError:
+            pass
+        if not reached:
+            what = "connected" if connected else "lost"
+            raise MqttTimeoutError(f"not {what} within {timeout} s")
+
+    async def closed(self, timeout: float | None = None) -> MqttError | None:
+        """Waits until the client has ended for good, and returns why; None when it ended itself.
+
+        Raises MqttTimeoutError when it has not ended within `timeout` seconds.
+        """
+        seconds(timeout)
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._core.closed()
+        except TimeoutError:
+            raise MqttTimeoutError(f"not closed within {timeout} s") from None
 
     @property
     def client_id(self) -> str:

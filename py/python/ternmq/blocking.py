@@ -163,9 +163,12 @@ class Client:
                 self._clean_up()
             if isinstance(error, MqttError) and self._follower.error is not None:
                 raise self._follower.error from self._follower.error.__cause__
-            why = None if self._relay is None else self._relay.error
-            if isinstance(error, ConnectError) and error.reason_code is None and why is not None:
-                raise ConnectError(f"{self._reach}: {why}") from why
+            if isinstance(error, ConnectError) and error.reason_code is None:
+                why = None if self._relay is None else self._relay.error
+                if why is not None:
+                    said = str(why) or type(why).__name__
+                    raise ConnectError(f"{self._reach}: {said}") from why
+                raise type(error)(f"{self._reach}: {error}") from None
             raise
 
     def open(self) -> None:
@@ -629,6 +632,11 @@ class Subscription(Iterator[Message]):
         at_least(1, most=most)
         limit = self._timeout if timeout is None else timeout
         return iter(lambda: self._batch(most, limit), [])
+
+    @property
+    def waiting(self) -> int:
+        """Messages that have come in and were not read yet."""
+        return self._native.waiting
 
     def __repr__(self) -> str:
         return f"<Subscription {', '.join(self.filters)}>"

@@ -219,6 +219,11 @@ impl Routes {
         Some(incoming)
     }
 
+    /// Messages in a subscription's queue.
+    pub(crate) fn waiting(&self, key: usize) -> usize {
+        self.routes.get(key).map_or(0, |route| route.queue.len())
+    }
+
     /// All messages of a subscription.
     pub(crate) fn pop_all(&mut self, key: usize) -> VecDeque<Incoming> {
         let Some(route) = self.routes.get_mut(key) else {

@@ -187,6 +187,11 @@ impl Subscription {
         into.extend(queue.into_iter().map(Received));
     }
 
+    /// Messages that wait.
+    pub fn waiting(&self) -> usize {
+        self.hub.lock().routes.waiting(self.key)
+    }
+
     /// Puts messages that were taken in front of those that wait, in this order: they are given out
     /// again, by the next subscription if this one is kept.
     pub fn put_back(&mut self, messages: Vec<Received>) {
