@@ -130,3 +130,12 @@ def test_what_only_the_start_can_tell_is_named_too() -> None:
     ]:
         with pytest.raises(ValueError, match=match):
             ternmq.Broker(**options).start()  # type: ignore[arg-type]
+
+
+def test_the_users_of_an_earlier_broker_are_none_of_the_next() -> None:
+    for password, other in (("a", "b"), ("b", "a"), ("a", "b")):
+        with ternmq.Broker(users={"u": password, "v": "a"}) as broker:
+            with Client(broker.url, username="u", password=password):
+                pass
+            with pytest.raises(ternmq.ConnectError):
+                Client(broker.url, username="u", password=other).connect()

@@ -1,8 +1,9 @@
 //! What a broker is started with, as Python names it.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -12,6 +13,9 @@ use ternmq_broker::tls::{ClientCertificates, Identity, KeySource, PemSource, Roo
 use ternmq_broker::tls::{TlsServerOptions, TlsVersion};
 use ternmq_broker::websocket::WebSocketServer;
 use ternmq_broker::{Address, CertificateUser, Config, ListenerConfig};
+
+/// Users whose credentials are remembered.
+const MOST_HASHED: usize = 1_000;
 
 /// Everything but what Python is called for.
 #[derive(FromPyObject)]
@@ -155,11 +159,29 @@ pub(crate) fn wipe(config: &mut Config, folder: bool) -> Result<(), StoreError> 
     }
 }
 
-/// With the fewest iterations: whoever can read this process has the password itself.
+/// With the fewest iterations: whoever can read this process has the password itself. That takes most of
+/// a millisecond for each, and tests start many brokers with the same users, so it is done once.
 fn user((name, password): &(String, String)) -> PyResult<User> {
-    let credentials = Credentials::new(Hash::Sha256, password, MIN_ITERATIONS);
-    let credentials =
-        credentials.map_err(|e| PyValueError::new_err(format!("users: {name:?}: {e}")))?;
+    static HASHED: Mutex<BTreeMap<(String, String), Credentials>> = Mutex::new(BTreeMap::new());
+    let key = (name.clone(), password.clone());
+    // Nobody waits for the lock: in a forked process it may be held for ever.
+    let known = HASHED.try_lock().ok();
+    let known = known.and_then(|hashed| hashed.get(&key).cloned());
+    let credentials = match known {
+        Some(known) => known,
+        None => {
+            let made = Credentials::new(Hash::Sha256, password, MIN_ITERATIONS);
+            let wrong = |e| PyValueError::new_err(format!("users: {name:?}: {e}"));
+            let made = made.map_err(wrong)?;
+            if let Ok(mut hashed) = HASHED.try_lock() {
+                if hashed.len() >= MOST_HASHED {
+                    hashed.clear();
+                }
+                hashed.insert(key, made.clone());
+            }
+            made
+        }
+    };
     Ok(User {
         name: name.clone(),
         credentials: vec![credentials],
