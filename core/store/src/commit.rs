@@ -2,20 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use ternmq_protocol::Message;
 use ternmq_protocol::broker::durable::{Append, StoreOp, StreamKey};
-use ternmq_protocol::broker::record::{
-    LogPos, SessKey, SessionRecord, encode_message, topic_partition,
-};
+use ternmq_protocol::broker::record::{SessKey, SessionRecord, encode_message};
 use ternmq_protocol::time::Clock;
 
 use crate::block::{BLOCK_BYTES, BlockWriter};
 use crate::engine::{Change, Flow, View};
 use crate::error::StoreError;
-use crate::row::{self, put_bytes, put_number, seal};
-
-/// The partition of a message that stands in its session's row and not in the log.
-pub(crate) const INLINE: u16 = u16::MAX;
+use crate::row::{self, put_number, seal};
 
 /// What is to be written in one transaction.
 pub(crate) struct Batch<'a> {
@@ -152,7 +146,10 @@ impl<'a> Batch<'a> {
             return Ok(());
         }
         let clock = self.clock;
-        self.set(key, |out| write_session(record, clock, out));
+        self.set(key, |out| {
+            put_number(out, record.rev.0);
+            record.encode_whole(clock, out);
+        });
         Ok(())
     }
 
@@ -179,50 +176,4 @@ impl<'a> Batch<'a> {
 fn revision(key: &[u8], value: &[u8]) -> Option<u64> {
     let mut body = row::unseal(key, value).ok()?;
     row::take_number(&mut body)
-}
-
-/// The revision, the messages that are not in the log, the record.
-pub(crate) fn write_session(record: &SessionRecord, clock: Clock, out: &mut Vec<u8>) {
-    put_number(out, record.rev.0);
-    let mut inline: Vec<&Message> = Vec::new();
-    for message in record.messages() {
-        let known = || {
-            inline
-                .iter()
-                .any(|one| one.identity() == message.identity())
-        };
-        if message.log_seq() == 0 && !known() {
-            inline.push(message);
-        }
-    }
-    put_number(out, inline.len() as u64);
-    for message in &inline {
-        let mut bytes = Vec::new();
-        encode_message(message, clock, &mut bytes);
-        put_bytes(out, &bytes);
-    }
-    let place = |message: &Message| match message.log_seq() {
-        0 => {
-            let is_it = |one: &&Message| one.identity() == message.identity();
-            let place = inline.iter().position(is_it);
-            LogPos {
-                partition: INLINE,
-                seq: place.unwrap_or_default() as u64,
-            }
-        }
-        seq => LogPos {
-            partition: topic_partition(message.topic()),
-            seq,
-        },
-    };
-    let mut without = None;
-    let record = match record.subscriptions.is_empty() {
-        true => record,
-        false => {
-            let mut copy = record.clone();
-            copy.subscriptions.clear();
-            without.insert(copy)
-        }
-    };
-    record.encode(place, out);
 }

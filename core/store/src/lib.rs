@@ -14,7 +14,7 @@
 //! | `B` | number of the first message | a [block](Block) of messages |
 //! | `I` | stream, first message | the numbers of messages in the stream, as distances |
 //! | `G` | stream, epoch, a count | the numbers of messages of a shared subscription's stream that are done |
-//! | `S` | session | its revision, its messages that are not in the log, its record |
+//! | `S` | session | its revision, its record without most of its subscriptions |
 //! | `U` | session, stream of the filter | a subscription's record |
 //! | `R` | topic | a message's record |
 //! | `Y` | epoch, shard, number | a delayed message's record |

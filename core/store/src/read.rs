@@ -10,11 +10,10 @@ use ternmq_protocol::broker::record::{
 use ternmq_protocol::time::Clock;
 
 use crate::block::Block;
-use crate::commit::INLINE;
 use crate::engine::{Flow, View};
 use crate::error::StoreError;
 use crate::index::{self, Lowest};
-use crate::row::{self, kind, take_bytes, take_number};
+use crate::row::{self, kind, take_number};
 use crate::store::Store;
 
 /// Sessions as they were stored, with their subscriptions.
@@ -177,7 +176,7 @@ impl Store {
             };
             match read_session(&view, &at, &value, clock)? {
                 Some(mut record) => {
-                    record.subscriptions = subscriptions(&view, &at[1..], &mut damaged)?;
+                    record.set_subscriptions(subscriptions(&view, &at[1..], &mut damaged)?);
                     work += 1 + record.subscriptions.len() + record.messages().count();
                     page.sessions.push(record);
                 }
@@ -209,7 +208,7 @@ impl Store {
             self.damaged(vec![key]);
             return Ok(None);
         };
-        record.subscriptions = subscriptions(&view, &of.0, &mut damaged)?;
+        record.set_subscriptions(subscriptions(&view, &of.0, &mut damaged)?);
         self.damaged(damaged);
         Ok(Some(record))
     }
@@ -420,23 +419,17 @@ pub(crate) fn read_session(
         Err(StoreError::Newer(version)) => return Err(StoreError::Newer(version)),
         Err(_) => return Ok(None),
     };
-    let head = take_number(&mut body).and(take_number(&mut body));
-    let mut inline = Vec::new();
-    for _ in 0..head.unwrap_or_default() {
-        let Some(bytes) = take_bytes(&mut body) else {
-            return Ok(None);
-        };
-        inline.push(decode_message(bytes, clock).ok());
+    if take_number(&mut body).is_none() {
+        return Ok(None);
     }
     let mut failed = None;
-    let find = |at: LogPos| match at.partition {
-        INLINE => inline.get(at.seq as usize).cloned().flatten(),
-        _ => message_at(view, at.seq, clock).unwrap_or_else(|error| {
+    let find = |at: LogPos| {
+        message_at(view, at.seq, clock).unwrap_or_else(|error| {
             failed = Some(error);
             None
-        }),
+        })
     };
-    let record = SessionRecord::decode(body, find);
+    let record = SessionRecord::decode_whole(body, clock, find);
     if let Some(error) = failed {
         return Err(error);
     }
