@@ -198,18 +198,18 @@ impl<'a> Block<'a> {
         let Some(table) = self.table else {
             return self.scan().find(|record| record.seq == seq);
         };
-        let distance = u32::try_from(seq.checked_sub(word(self.bytes, 8))?).ok()?;
-        let (mut low, mut high) = (0, table.len() / 8);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            match half(table, middle * 8 + 4) < distance {
-                true => low = middle + 1,
-                false => high = middle,
-            }
-        }
-        let entry = table.get(low * 8..low * 8 + 8)?;
+        let entry = self.entry(table, seq)?;
         let record = self.record(half(entry, 0) as usize)?;
         (record.seq == seq).then_some(record)
+    }
+
+    /// Whether a message of this number was written into it, readable or not.
+    #[must_use]
+    pub fn holds(&self, seq: u64) -> bool {
+        match self.table {
+            Some(table) => self.entry(table, seq).is_some(),
+            None => self.find(seq).is_some(),
+        }
     }
 
     /// The messages that can be read, in their order.
@@ -227,6 +227,21 @@ impl<'a> Block<'a> {
     #[must_use]
     pub fn count(&self) -> Option<usize> {
         self.table.map(|table| table.len() / 8)
+    }
+
+    /// The place of a message in the table.
+    fn entry(&self, table: &'a [u8], seq: u64) -> Option<&'a [u8]> {
+        let distance = u32::try_from(seq.checked_sub(word(self.bytes, 8))?).ok()?;
+        let (mut low, mut high) = (0, table.len() / 8);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match half(table, middle * 8 + 4) < distance {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        let entry = table.get(low * 8..low * 8 + 8)?;
+        (half(entry, 4) == distance).then_some(entry)
     }
 
     /// Messages found by their checksums alone.

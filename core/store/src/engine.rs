@@ -140,7 +140,8 @@ impl Engine {
 
     /// Syncs all there is.
     pub(crate) fn sync(&self) -> Result<(), StoreError> {
-        match self.restore().unsynced.is_empty() {
+        let synced = self.restore().unsynced.is_empty();
+        match synced {
             true => Ok(()),
             false => self.commit(Vec::new(), true),
         }

@@ -14,6 +14,8 @@
 //! | `B` | number of the first message | a [block](Block) of messages |
 //! | `I` | stream, first message | the numbers of messages in the stream, as distances |
 //! | `G` | stream, epoch, a count | the numbers of messages of a shared subscription's stream that are done |
+//! | `W` | number of a block's first message | how many entries of the index lead to it, and how many did when it was written; absent as long as all do |
+//! | `K` | the same | nothing: the block is there only for what is in flight |
 //! | `S` | session | its revision, its record without most of its subscriptions |
 //! | `U` | session, stream of the filter | a subscription's record |
 //! | `R` | topic | a message's record |
@@ -39,6 +41,7 @@ mod meta;
 mod read;
 mod row;
 mod store;
+mod sweep;
 
 pub use backend::{Backend, Memory};
 pub use block::{BLOCK_BYTES, BLOCK_VERSION, Block, BlockRecord, BlockWriter};
@@ -46,3 +49,4 @@ pub use error::StoreError;
 pub use meta::FORMAT;
 pub use read::{DelayedPage, RetainedPage, SessionPage};
 pub use store::{Committed, Damage, Options, Store, Sync};
+pub use sweep::{SweepLimits, Swept};

@@ -18,6 +18,10 @@ pub(crate) const ROW_HEAD: usize = 5;
 /// Kinds of rows.
 pub(crate) mod kind {
     pub(crate) const BLOCK: u8 = b'B';
+    /// Whether a block is there only for what is in flight.
+    pub(crate) const KEPT: u8 = b'K';
+    /// How much of a block somebody still waits for.
+    pub(crate) const WAITING: u8 = b'W';
     pub(crate) const DONE: u8 = b'G';
     pub(crate) const INDEX: u8 = b'I';
     pub(crate) const META: u8 = b'M';
@@ -40,6 +44,14 @@ pub(crate) fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
 
 pub(crate) fn block(first: u64) -> Vec<u8> {
     key(kind::BLOCK, &[&first.to_be_bytes()])
+}
+
+pub(crate) fn waiting(first: u64) -> Vec<u8> {
+    key(kind::WAITING, &[&first.to_be_bytes()])
+}
+
+pub(crate) fn kept(first: u64) -> Vec<u8> {
+    key(kind::KEPT, &[&first.to_be_bytes()])
 }
 
 pub(crate) fn index(stream: StreamKey, first: u64) -> Vec<u8> {

@@ -81,7 +81,7 @@ pub struct Damage {
 #[derive(Debug)]
 pub struct Store {
     pub(crate) engine: Engine,
-    tail: RwLock<Tail>,
+    pub(crate) tail: RwLock<Tail>,
     writer: Mutex<Writer>,
     damage: Mutex<Noticed>,
     /// Keeps others out.
@@ -208,7 +208,7 @@ impl Store {
         let (fenced, block_bytes) = (std::mem::take(&mut batch.fenced), batch.bytes);
         self.set_aside(&view, &mut changes)?;
         drop(view);
-        let fold = self.fold(&writer, &mut changes);
+        let fold = self.fold(&writer, false, &mut changes);
         let bytes = changes
             .iter()
             .map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len))
@@ -326,10 +326,16 @@ impl Store {
         Ok(())
     }
 
-    /// Puts the tail into rows when it is time.
-    fn fold(&self, writer: &Writer, changes: &mut Vec<Change>) -> Option<Log> {
+    /// Puts the tail into rows when it is time, or now.
+    pub(crate) fn fold(
+        &self,
+        writer: &Writer,
+        now: bool,
+        changes: &mut Vec<Change>,
+    ) -> Option<Log> {
         let tail = self.tail();
-        if !tail.is_full() {
+        let due = tail.is_full() || (now && tail.bytes() > 0);
+        if !due {
             return None;
         }
         tail.rows(changes);

@@ -5,9 +5,13 @@ use ternmq_protocol::Message;
 use ternmq_protocol::broker::durable::{
     Append, Durability, LogPage, ReadRequest, ReadTicket, StoreOp, StreamKey,
 };
+use ternmq_protocol::broker::record::{
+    CopyRecord, InFlightRecord, Owner, Rev, SessKey, SessionRecord, SubscriptionRecord,
+};
+use ternmq_protocol::codec::subscribe::SubscriptionOptions;
 use ternmq_protocol::codec::{Properties, QoS};
 use ternmq_protocol::time::{Clock, Time, UnixMs};
-use ternmq_store::Store;
+use ternmq_store::{Store, Sync};
 
 pub(crate) const CLOCK: Clock = Clock::at(Time(5_000), UnixMs(1_800_000_000_000));
 
@@ -74,4 +78,61 @@ impl Seeded {
     pub(crate) fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }
+}
+
+pub(crate) fn key(client: &str) -> SessKey {
+    SessKey::new("", client)
+}
+
+/// A session that has read so far, and what it has in flight.
+pub(crate) fn session(client: &str, rev: u64, cursor: u64, in_flight: &[&Message]) -> StoreOp {
+    let mut record = SessionRecord::new(client, Owner::default(), Rev(rev));
+    record.expiry = 1000;
+    record.cursor = cursor;
+    let flying = in_flight.iter().zip(1..);
+    record.in_flight = flying
+        .map(|(message, packet_id)| InFlightRecord {
+            packet_id,
+            copy: Some(copy(message)),
+        })
+        .collect();
+    StoreOp::PutSession(Box::new(record))
+}
+
+pub(crate) fn copy(message: &Message) -> CopyRecord {
+    CopyRecord {
+        message: message.clone(),
+        qos: QoS::AtLeastOnce,
+        retain: false,
+        ids: Vec::new(),
+        shared: None,
+        left: None,
+    }
+}
+
+pub(crate) fn subscribe(client: &str, filter: &str, since: u64) -> StoreOp {
+    let options = SubscriptionOptions {
+        qos: QoS::AtLeastOnce,
+        ..SubscriptionOptions::default()
+    };
+    let record = SubscriptionRecord {
+        filter: filter.into(),
+        options,
+        identifier: None,
+        replay: None,
+        since,
+    };
+    StoreOp::Subscribe(key(client), Box::new(record))
+}
+
+pub(crate) fn appended(op: &StoreOp) -> &Message {
+    match op {
+        StoreOp::Append(append) => &append.message,
+        _ => panic!("not a message"),
+    }
+}
+
+/// Commits and syncs.
+pub(crate) fn commit(store: &Store, owner: Owner, ops: &[StoreOp]) -> u64 {
+    store.commit(owner, ops, CLOCK, Sync::Yes).unwrap().head
 }

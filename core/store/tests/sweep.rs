@@ -1,0 +1,220 @@
+//! What nobody waits for goes, and nothing else.
+
+mod common;
+
+use common::{CLOCK, append, appended, commit, key, payloads, read, session, subscribe};
+use ternmq_protocol::broker::durable::{StoreOp, StreamKey};
+use ternmq_protocol::broker::record::{NodeId, Owner};
+use ternmq_protocol::time::{Clock, Time, UnixMs};
+use ternmq_store::{Store, SweepLimits, Swept};
+
+fn new() -> (Store, Owner) {
+    let store = Store::memory().unwrap();
+    let owner = store.begin(NodeId(1)).unwrap();
+    (store, owner)
+}
+
+fn sweep(store: &Store, owner: Owner) -> Swept {
+    let limits = SweepLimits {
+        settled: store.head(),
+        ..SweepLimits::default()
+    };
+    store.sweep(owner, &limits, CLOCK).unwrap()
+}
+
+fn fill(store: &Store, owner: Owner, commits: u64, streams: &[&str]) -> Vec<StoreOp> {
+    let mut all = Vec::new();
+    for _ in 0..commits {
+        let ops: Vec<StoreOp> = (0..100)
+            .map(|n| {
+                append(
+                    "t",
+                    format!("{n}").as_bytes(),
+                    &[streams[n % streams.len()]],
+                )
+            })
+            .collect();
+        commit(store, owner, &ops);
+        all.extend(ops);
+    }
+    all
+}
+
+#[test]
+fn messages_go_when_all_have_read_them() {
+    let (store, owner) = new();
+    let ops = [
+        session("anna", 1, 0, &[]),
+        session("bert", 1, 0, &[]),
+        subscribe("anna", "a", 0),
+        subscribe("bert", "a", 0),
+    ];
+    commit(&store, owner, &ops);
+    fill(&store, owner, 10, &["a"]);
+    assert_eq!(sweep(&store, owner), Swept::default());
+    commit(&store, owner, &[session("anna", 2, 1000, &[])]);
+    assert_eq!(sweep(&store, owner), Swept::default());
+    commit(&store, owner, &[session("bert", 2, 450, &[])]);
+    // The index has the thousand in one row, which goes as a whole.
+    assert_eq!(sweep(&store, owner).passed, 0);
+    commit(&store, owner, &[session("bert", 3, 1000, &[])]);
+    let swept = sweep(&store, owner);
+    assert_eq!((swept.passed, swept.blocks, swept.rows), (1000, 10, 1));
+    assert_eq!(store.log_bytes(), 0);
+    let page = read(&store, &["a"], 0, 10);
+    assert_eq!((page.messages.len(), page.lost), (0, 0));
+    // The numbers go on.
+    assert_eq!(commit(&store, owner, &[append("a", b"", &["a"])]), 1001);
+}
+
+#[test]
+fn what_is_not_settled_stays_without_anybody() {
+    let (store, owner) = new();
+    fill(&store, owner, 4, &["a"]);
+    let limits = SweepLimits {
+        settled: 399,
+        ..SweepLimits::default()
+    };
+    assert_eq!(store.sweep(owner, &limits, CLOCK).unwrap().passed, 0);
+    assert_eq!(sweep(&store, owner).passed, 400);
+}
+
+#[test]
+fn a_slow_session_keeps_its_own_messages_and_not_those_beside_them() {
+    let (store, owner) = new();
+    let ops = [
+        session("slow", 1, 0, &[]),
+        session("quick", 1, 0, &[]),
+        subscribe("slow", "rare", 0),
+        subscribe("quick", "#", 0),
+    ];
+    commit(&store, owner, &ops);
+    for round in 0..20 {
+        let ops: Vec<StoreOp> = (0..200)
+            .map(|n| match n {
+                7 => append("t", format!("{round}").as_bytes(), &["rare", "#"]),
+                _ => append("t", &[b'x'; 100], &["#"]),
+            })
+            .collect();
+        commit(&store, owner, &ops);
+    }
+    let before = store.log_bytes();
+    commit(&store, owner, &[session("quick", 2, 4000, &[])]);
+    let swept = sweep(&store, owner);
+    assert_eq!((swept.passed, swept.rewritten, swept.blocks), (3980, 20, 0));
+    assert!(store.log_bytes() < before / 50, "{}", store.log_bytes());
+    assert_eq!(before - store.log_bytes(), swept.bytes);
+    let page = read(&store, &["rare"], 0, 100);
+    let wanted: Vec<(u64, String)> = (0..20).map(|n| (n * 200 + 8, n.to_string())).collect();
+    assert_eq!((payloads(&page), page.lost), (wanted, 0));
+    commit(&store, owner, &[StoreOp::EndSession(key("slow"))]);
+    let swept = sweep(&store, owner);
+    assert_eq!((swept.passed, swept.blocks), (20, 20));
+    assert_eq!(store.log_bytes(), 0);
+}
+
+#[test]
+fn what_is_in_flight_stays() {
+    let (store, owner) = new();
+    commit(
+        &store,
+        owner,
+        &[session("anna", 1, 0, &[]), subscribe("anna", "a", 0)],
+    );
+    let ops = fill(&store, owner, 3, &["a"]);
+    let flying = appended(&ops[150]);
+    let with = session("anna", 2, 300, &[flying]);
+    commit(&store, owner, &[with]);
+    let swept = sweep(&store, owner);
+    assert_eq!((swept.passed, swept.blocks, swept.rewritten), (299, 2, 1));
+    let back = store.session(key("anna"), CLOCK).unwrap().unwrap();
+    assert_eq!((back.in_flight.len(), back.lost), (1, 0));
+    assert_eq!(sweep(&store, owner), Swept::default());
+    commit(&store, owner, &[session("anna", 3, 300, &[])]);
+    let swept = sweep(&store, owner);
+    assert_eq!((swept.passed, swept.blocks), (1, 1));
+    assert_eq!(store.log_bytes(), 0);
+}
+
+#[test]
+fn a_subscription_holds_what_is_behind_its_beginning() {
+    let (store, owner) = new();
+    fill(&store, owner, 1, &["a"]);
+    let ops = [session("anna", 1, 0, &[]), subscribe("anna", "a", 100)];
+    commit(&store, owner, &ops);
+    fill(&store, owner, 1, &["a"]);
+    sweep(&store, owner);
+    let page = read(&store, &["a"], 100, 1000);
+    assert_eq!((page.messages.len(), page.lost), (100, 0));
+}
+
+#[test]
+fn the_old_goes_and_what_is_too_much_though_somebody_waits() {
+    let (store, owner) = new();
+    commit(
+        &store,
+        owner,
+        &[session("anna", 1, 0, &[]), subscribe("anna", "a", 0)],
+    );
+    fill(&store, owner, 10, &["a"]);
+    let later = Clock::at(Time(5_000), UnixMs(CLOCK.utc_now().0 + 10_000));
+    let ops: Vec<StoreOp> = (0..100).map(|_| append("t", b"late", &["a"])).collect();
+    store
+        .commit(owner, &ops, later, ternmq_store::Sync::Yes)
+        .unwrap();
+    let aged = SweepLimits {
+        max_age_ms: Some(5_000),
+        ..SweepLimits::default()
+    };
+    let swept = store.sweep(owner, &aged, later).unwrap();
+    assert_eq!((swept.aged, swept.passed, swept.over_limit), (1000, 0, 0));
+    let page = read(&store, &["a"], 0, 1000);
+    // It went by a limit, which was counted then: it is not lost.
+    assert_eq!(
+        (page.messages.len(), page.reached, page.lost),
+        (100, 1100, 0)
+    );
+    let few = SweepLimits {
+        max_bytes: Some(10),
+        ..SweepLimits::default()
+    };
+    let swept = store.sweep(owner, &few, later).unwrap();
+    assert_eq!((swept.aged, swept.over_limit), (0, 100));
+    assert_eq!(store.log_bytes(), 0);
+    fill(&store, owner, 1, &["a"]);
+    let page = read(&store, &["a"], 0, 1000);
+    assert_eq!((page.messages.len(), page.reached), (100, 1200));
+}
+
+#[test]
+fn messages_of_a_group_go_when_they_are_done() {
+    let (store, owner) = new();
+    let group = "$share/g/a";
+    let stream = StreamKey::of(group);
+    commit(
+        &store,
+        owner,
+        &[session("anna", 1, 0, &[]), subscribe("anna", group, 0)],
+    );
+    fill(&store, owner, 4, &[group]);
+    let done = |from: u64, to: u64| -> Vec<StoreOp> {
+        (from..=to).map(|seq| StoreOp::Done(stream, seq)).collect()
+    };
+    commit(&store, owner, &done(2, 400));
+    assert_eq!(sweep(&store, owner).passed, 0);
+    let page = store.undone(stream, 0, (10, 1000), CLOCK).unwrap();
+    assert_eq!((page.messages.len(), page.reached), (1, 400));
+    commit(&store, owner, &done(1, 1));
+    let swept = sweep(&store, owner);
+    assert_eq!((swept.passed, swept.rows), (400, 3));
+    fill(&store, owner, 1, &[group]);
+    let page = store.undone(stream, 0, (1000, usize::MAX), CLOCK).unwrap();
+    assert_eq!((page.messages.len(), page.reached), (100, 500));
+    commit(
+        &store,
+        owner,
+        &[StoreOp::Unsubscribe(key("anna"), group.into())],
+    );
+    assert_eq!(sweep(&store, owner).passed, 100);
+    assert_eq!(store.log_bytes(), 0);
+}
