@@ -186,6 +186,12 @@ impl<'a> Block<'a> {
         self.table.is_some()
     }
 
+    /// The number of the first message that was written into it; `None` if that can't be read.
+    #[must_use]
+    pub fn first(&self) -> Option<u64> {
+        self.table.map(|_| word(self.bytes, 8))
+    }
+
     /// When it was written; 0 if that can't be read.
     #[must_use]
     pub fn written(&self) -> u64 {

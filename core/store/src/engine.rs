@@ -16,12 +16,19 @@ use redb::{
 
 use crate::backend::Backend;
 use crate::error::StoreError;
+use crate::salvage;
 
 const TABLE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("ternmq");
 
 /// What the engine keeps at the beginning of its file: which of two states is the present one, and
 /// where their trees begin. All else is written beside what is there, never over it.
 const HEADER: usize = 320;
+
+/// Bytes that the engine's file begins with when it is made.
+const MAGIC: usize = 9;
+
+/// A file that is not made yet is not longer.
+const NEW_BYTES: u64 = 4 << 20;
 
 /// Bytes of changes that may be remembered because they are not synced. The next commit over it is.
 const UNSYNCED_BYTES: usize = 8 << 20;
@@ -65,6 +72,7 @@ impl Engine {
         cache: usize,
         verify: bool,
     ) -> Result<Self, StoreError> {
+        discard_unfinished(&*backend)?;
         let engine = Self {
             backend,
             cache,
@@ -248,6 +256,21 @@ impl Engine {
     }
 }
 
+/// Empties a file that was about to be made when the power was cut: its beginning is written last,
+/// and nothing is in it.
+fn discard_unfinished(backend: &dyn Backend) -> Result<(), StoreError> {
+    let failed = |error| StoreError::Io("use the store's file".into(), error);
+    let len = backend.len().map_err(failed)?;
+    let mut magic = [0; MAGIC];
+    if len >= MAGIC as u64 {
+        backend.read(0, &mut magic).map_err(failed)?;
+    }
+    if len == 0 || magic != [0; MAGIC] || len > NEW_BYTES || salvage::has_rows(backend)? {
+        return Ok(());
+    }
+    backend.set_len(0).map_err(failed)
+}
+
 fn weight(changes: &[Change]) -> usize {
     let value = |(key, value): &Change| key.len() + value.as_ref().map_or(0, Vec::len);
     changes.iter().map(value).sum()
@@ -383,6 +406,10 @@ fn guarded<T>(f: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, StoreErro
 
 fn said(error: redb::Error) -> StoreError {
     match error {
+        // What the file begins with is not what it should.
+        redb::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+            StoreError::damaged(error)
+        }
         redb::Error::Io(error) => StoreError::Io("use the store's file".into(), error),
         redb::Error::PreviousIo => StoreError::Io(
             "use the store's file".into(),

@@ -12,6 +12,9 @@ const LOCK: &str = "lock";
 /// The file with everything in it.
 pub(crate) const FILE: &str = "store.redb";
 
+/// The name of a file that is to take its place.
+const NEW: &str = "store.redb.new";
+
 /// A folder that no other process uses while this value lives.
 #[derive(Debug)]
 pub(crate) struct Folder {
@@ -51,6 +54,37 @@ impl Folder {
             synced.map_err(at(&self.path, "sync the folder"))?;
         }
         Ok(file)
+    }
+}
+
+impl Folder {
+    /// Gives the store's file a second name, which it keeps when another takes its place. Returns that.
+    pub(crate) fn set_aside(&self) -> Result<PathBuf, StoreError> {
+        let path = self.path.join(FILE);
+        let mut number = 1u32;
+        let name = |number| self.path.join(format!("{FILE}.damaged-{number}"));
+        while name(number).exists() {
+            number += 1;
+        }
+        let aside = name(number);
+        fs::hard_link(&path, &aside).map_err(at(&aside, "make"))?;
+        Ok(aside)
+    }
+
+    /// An empty file beside the store's.
+    pub(crate) fn beside(&self) -> Result<File, StoreError> {
+        let path = self.path.join(NEW);
+        let file = private(&path).map_err(at(&path, "open"))?;
+        file.set_len(0).map_err(at(&path, "empty"))?;
+        Ok(file)
+    }
+
+    /// Puts it into the place of the store's.
+    pub(crate) fn replace(&self) -> Result<(), StoreError> {
+        let (new, path) = (self.path.join(NEW), self.path.join(FILE));
+        fs::rename(&new, &path).map_err(at(&path, "replace"))?;
+        let synced = File::open(&self.path).and_then(|folder| folder.sync_all());
+        synced.map_err(at(&self.path, "sync the folder"))
     }
 }
 

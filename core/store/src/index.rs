@@ -9,6 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use ternmq_protocol::broker::durable::StreamKey;
 
+use crate::block::Block;
 use crate::engine::{Change, Flow, View};
 use crate::error::StoreError;
 use crate::row::{self, kind};
@@ -137,8 +138,8 @@ pub(crate) fn from_tail(tail: &Tail, stream: StreamKey, after: u64, lowest: &mut
     tail.of(stream, after, |seq| lowest.put(seq));
 }
 
-/// Takes the messages of a stream behind `after` from rows. Returns the keys of those that are
-/// damaged.
+/// Takes the messages of a stream behind `after` from rows, and from the blocks where a row is damaged,
+/// whose key goes to `damaged` then.
 pub(crate) fn from_rows(
     view: &View<'_>,
     stream: StreamKey,
@@ -154,6 +155,7 @@ pub(crate) fn from_rows(
         |key, _| key.to_vec(),
     )?;
     let end = row::end(&row::key(kind::INDEX, &[&stream.0.to_be_bytes()]));
+    let mut broken = Vec::new();
     view.scan(first.as_deref().unwrap_or(&begin), &end, |key, value| {
         let mut goes_on = true;
         let whole = row::unseal(key, value).is_ok_and(|seqs| {
@@ -163,11 +165,52 @@ pub(crate) fn from_rows(
             })
         });
         if !whole {
-            damaged.push(key.to_vec());
+            broken.push(key.to_vec());
         }
         match goes_on {
             true => Flow::Continue(()),
             false => Flow::Break(()),
         }
-    })
+    })?;
+    for key in &broken {
+        for seq in again(view, key)? {
+            if seq > after && !take(seq) {
+                break;
+            }
+        }
+    }
+    damaged.extend(broken);
+    Ok(())
+}
+
+/// What a damaged row of the index should hold, from the blocks.
+pub(crate) fn again(view: &View<'_>, key: &[u8]) -> Result<Vec<u64>, StoreError> {
+    let (Some(stream), Some(first)) = (row::number(key, 1), row::number(key, 9)) else {
+        return Ok(Vec::new());
+    };
+    let end = row::end(&key[..9]);
+    let mut next = u64::MAX;
+    view.scan(&row::behind(key), &end, |key, _| {
+        next = row::number(key, 9).unwrap_or(u64::MAX);
+        Flow::Break(())
+    })?;
+    let mut seqs = Vec::new();
+    let from = view.last(&row::block(0), &row::block(first), |key, _| key.to_vec())?;
+    let (from, end) = (from.unwrap_or_else(|| row::block(first)), row::block(next));
+    view.scan(&from, &end, |_, block| {
+        for record in Block::new(block)
+            .into_iter()
+            .flat_map(|block| block.records())
+        {
+            let here = record.streams().any(|other| other.0 == stream);
+            if here && record.seq >= first && record.seq < next && seqs.len() < ROW_SEQS {
+                seqs.push(record.seq);
+            }
+        }
+        match seqs.len() < ROW_SEQS {
+            true => Flow::Continue(()),
+            false => Flow::Break(()),
+        }
+    })?;
+    Ok(seqs)
 }

@@ -40,6 +40,7 @@ mod index;
 mod meta;
 mod read;
 mod row;
+mod salvage;
 mod store;
 mod sweep;
 
@@ -48,5 +49,6 @@ pub use block::{BLOCK_BYTES, BLOCK_VERSION, Block, BlockRecord, BlockWriter};
 pub use error::StoreError;
 pub use meta::FORMAT;
 pub use read::{DelayedPage, RetainedPage, SessionPage};
+pub use salvage::Salvaged;
 pub use store::{Committed, Damage, Options, Store, Sync};
 pub use sweep::{SweepLimits, Swept};

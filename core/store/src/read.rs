@@ -74,10 +74,7 @@ impl Store {
             let take = |seq| seq <= head && lowest.put(seq);
             index::from_rows(&view, *stream, after, take, &mut damaged)?;
         }
-        let mut page = LogPage {
-            lost: damaged.len() as u64,
-            ..LogPage::default()
-        };
+        let mut page = LogPage::default();
         self.damaged(damaged);
         self.fetch(&view, &lowest, request.bytes, clock, &mut page)?;
         let all = page.reached == lowest.iter().last().unwrap_or_default();
@@ -134,10 +131,7 @@ impl Store {
                 break;
             }
         }
-        let mut page = LogPage {
-            lost: damaged.len() as u64,
-            ..LogPage::default()
-        };
+        let mut page = LogPage::default();
         self.damaged(damaged);
         self.fetch(&view, &lowest, bytes, clock, &mut page)?;
         if page.reached == lowest.iter().last().unwrap_or_default() && !lowest.more {

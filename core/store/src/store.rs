@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
-use ternmq_protocol::broker::durable::StoreOp;
+use ternmq_protocol::broker::durable::{StoreOp, StreamKey};
 use ternmq_protocol::broker::record::{Epoch, NodeId, Owner, SessKey};
 use ternmq_protocol::time::Clock;
 
@@ -13,9 +13,10 @@ use crate::commit::Batch;
 use crate::engine::{Change, Engine, Flow, View};
 use crate::error::StoreError;
 use crate::folder::Folder;
-use crate::index::Tail;
+use crate::index::{self, Tail};
 use crate::meta::{self, Log};
 use crate::row::{self, kind};
+use crate::salvage::{Salvaged, salvage};
 
 /// Rows found damaged that may wait to be set aside. Others are found again.
 const DAMAGED_ROWS: usize = 1024;
@@ -86,6 +87,7 @@ pub struct Store {
     damage: Mutex<Noticed>,
     /// Keeps others out.
     folder: Option<Folder>,
+    salvaged: Option<Salvaged>,
 }
 
 /// What only the committing thread needs.
@@ -112,8 +114,18 @@ impl Store {
     pub fn open(path: &Path, options: &Options) -> Result<Self, StoreError> {
         let folder = Folder::take(path)?;
         let file = folder.file()?;
-        let mut store = Self::over(Arc::new(file), options)?;
-        store.folder = Some(folder);
+        let (mut store, salvaged) = match Self::over(Arc::new(file), options) {
+            Ok(store) => (store, None),
+            Err(StoreError::Damaged(reason)) => {
+                let (mut salvaged, path) = (salvage_in(&folder, options)?, folder.set_aside()?);
+                folder.replace()?;
+                (salvaged.reason, salvaged.aside) = (reason, Some(path));
+                let store = Self::over(Arc::new(folder.file()?), options)?;
+                (store, Some(salvaged))
+            }
+            Err(error) => return Err(error),
+        };
+        (store.folder, store.salvaged) = (Some(folder), salvaged);
         Ok(store)
     }
 
@@ -150,7 +162,30 @@ impl Store {
             writer: Mutex::new(writer),
             damage: Mutex::default(),
             folder: None,
+            salvaged: None,
         })
+    }
+
+    /// Puts what can be read of a damaged store into an empty backend, which can be opened then.
+    ///
+    /// # Errors
+    /// [`StoreError`], such as that of a backend.
+    pub fn salvage(
+        from: &dyn Backend,
+        into: Arc<dyn Backend>,
+        options: &Options,
+    ) -> Result<Salvaged, StoreError> {
+        let engine = Engine::open(into, options.cache_bytes, false)?;
+        let salvaged = salvage(from, &engine)?;
+        engine.sync()?;
+        Ok(salvaged)
+    }
+
+    /// What was saved when the store was opened, if its file was damaged so that it could not be
+    /// used as it was. The file was given another name.
+    #[must_use]
+    pub fn salvaged(&self) -> Option<&Salvaged> {
+        self.salvaged.as_ref()
     }
 
     /// The folder, if it is in one.
@@ -317,8 +352,17 @@ impl Store {
             };
             // What is written over it in this very commit is not damaged any more.
             let replaced = changes.iter().any(|(changed, _)| *changed == key);
-            if key[0] != kind::BLOCK && !replaced {
-                changes.push((key, None));
+            match key[0] {
+                kind::INDEX => {
+                    let seqs = index::again(view, &key)?;
+                    changes.push((key, None));
+                    if let (Some(stream), false) = (row::number(&aside, 2), seqs.is_empty()) {
+                        changes.push(index::rows_of(StreamKey(stream), &seqs));
+                    }
+                }
+                kind::BLOCK => {}
+                _ if replaced => {}
+                _ => changes.push((key, None)),
             }
             changes.push((aside, Some(value)));
             noticed.sum.set_aside += 1;
@@ -348,6 +392,12 @@ impl Store {
         changes.push(log.row());
         Some(log)
     }
+}
+
+/// Saves what can be read of a folder's file into one beside it.
+fn salvage_in(folder: &Folder, options: &Options) -> Result<Salvaged, StoreError> {
+    let from = folder.file()?;
+    Store::salvage(&from, Arc::new(folder.beside()?), options)
 }
 
 fn appended(ops: &[StoreOp]) -> impl Iterator<Item = &ternmq_protocol::broker::durable::Append> {

@@ -1,6 +1,8 @@
 //! What the tests of the store share.
 #![allow(dead_code, reason = "each test uses some of it")]
 
+pub(crate) mod disk;
+
 use ternmq_protocol::Message;
 use ternmq_protocol::broker::durable::{
     Append, Durability, LogPage, ReadRequest, ReadTicket, StoreOp, StreamKey,
@@ -78,6 +80,12 @@ impl Seeded {
     pub(crate) fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }
+}
+
+/// How many rounds a random test makes: `TERNMQ_ROUNDS` times those of every day.
+pub(crate) fn rounds(every_day: u64) -> u64 {
+    let times = std::env::var("TERNMQ_ROUNDS").ok();
+    every_day * times.map_or(1, |times| times.parse().expect("a number"))
 }
 
 pub(crate) fn key(client: &str) -> SessKey {
