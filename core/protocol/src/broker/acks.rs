@@ -151,6 +151,7 @@ impl Acks {
         let weights = self
             .waiting
             .iter()
+            .filter(|owed| owed.conn != super::arena::NONE)
             .map(|owed| owed.answer.weight() as usize);
         weights.sum::<usize>() * size_of::<Owed>()
     }

@@ -188,7 +188,10 @@ impl Shard {
             conn.frames = crate::codec::FrameBuffer::default();
             if std::mem::take(&mut conn.gated) {
                 // It has not been let in, so there is nothing to say.
-                conn.outbound = None;
+                let unsaid = conn.outbound.take();
+                unsaid
+                    .into_iter()
+                    .for_each(|buffer| self.links.pool.give(buffer));
             }
             out.closing.push(ConnId(id));
             self.links.count_input(id);

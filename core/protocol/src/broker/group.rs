@@ -404,6 +404,12 @@ impl Shard {
         }
     }
 
+    /// Messages of a shared subscription's stream that nobody had for good when the broker stopped, and that no
+    /// session has on its way: for the home of the group, `SHARE_NAME/FILTER`, once its members are restored.
+    pub fn handle_undone(&mut self, group: &str, messages: &[Message], now: Time, out: &mut Out) {
+        self.pick_again(group, messages, now, out);
+    }
+
     /// A member gave messages back: somebody else gets them, or nobody is left to.
     pub(super) fn pick_again(
         &mut self,
@@ -425,6 +431,7 @@ impl Shard {
         for message in messages {
             if message.is_expired(now) {
                 links.count_unpicked(|dropped| &mut dropped.expired);
+                links.tell_unpicked(name, message, out);
                 continue;
             }
             links.frames.begin(false);
@@ -435,6 +442,7 @@ impl Shard {
                 links.stats.picked_again += 1;
             } else {
                 links.count_unpicked(|dropped| &mut dropped.no_member);
+                links.tell_unpicked(name, message, out);
             }
         }
     }

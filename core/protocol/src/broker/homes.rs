@@ -53,6 +53,12 @@ impl Homes {
         }
     }
 
+    /// The shard that a group is at home on, if it has members.
+    #[must_use]
+    pub fn home_of(&self, group: &str) -> Option<usize> {
+        self.0.get(group).map(|home| home.shard)
+    }
+
     /// A home has lost its last member.
     pub fn gone(&mut self, gone: &GroupGone) {
         let GroupGone { group, letters } = gone;

@@ -156,6 +156,13 @@ impl Links {
         done.tell(&self.sessions[slot], out);
     }
 
+    /// The same for one that nobody of its group gets.
+    pub(super) fn tell_unpicked(&self, group: &str, message: &Message, out: &mut Out) {
+        if self.journal.on && message.log_seq() != 0 {
+            tell_done(group, message.log_seq(), out);
+        }
+    }
+
     /// The same for one that is dropped, if it is one of a group.
     pub(super) fn tell_dropped(&mut self, slot: u32, parcel: &Parcel, out: &mut Out) {
         if self.journal.on

@@ -111,7 +111,10 @@ impl Shard {
     /// At the home: offers a message to one member after the other.
     pub(super) fn find_room(&mut self, mut spilled: Box<Spilled>, now: Time, out: &mut Out) {
         if spilled.message.is_expired(now) {
-            return self.links.count_unpicked(|dropped| &mut dropped.expired);
+            self.links.count_unpicked(|dropped| &mut dropped.expired);
+            return self
+                .links
+                .tell_unpicked(&spilled.group, &spilled.message, out);
         }
         while let Some(member) = self.groups.next_offer(&mut spilled) {
             if member.shard != self.number {
@@ -124,6 +127,8 @@ impl Shard {
         }
         self.links
             .count_unpicked(Dropped::overflow(spilled.overflow));
+        self.links
+            .tell_unpicked(&spilled.group, &spilled.message, out);
     }
 
     /// At a member: takes a message, or lets the home go on.

@@ -209,6 +209,14 @@ impl SessionRecord {
         self.subscriptions = all;
     }
 
+    /// Places in the log of messages on their way that came by a shared subscription: nobody else is to get
+    /// them.
+    pub fn in_flight_of_groups(&self) -> impl Iterator<Item = u64> {
+        let copies = self.in_flight.iter().filter_map(|one| one.copy.as_ref());
+        let shared = copies.filter(|copy| copy.shared.is_some() || copy.left.is_some());
+        shared.map(|copy| copy.message.log_seq())
+    }
+
     /// The messages that it refers to, each as often as it does.
     pub fn messages(&self) -> impl Iterator<Item = &Message> {
         let in_flight = self.in_flight.iter().filter_map(|one| one.copy.as_ref());

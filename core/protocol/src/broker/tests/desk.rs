@@ -75,15 +75,15 @@ impl Delivered {
 pub(super) const NUMBER: u16 = 3;
 
 /// What the test knows of one connection.
-struct Line {
+pub(super) struct Line {
     version: ProtocolVersion,
     frames: FrameBuffer,
-    got: Vec<Got>,
+    pub(super) got: Vec<Got>,
     /// Reason Strings, with the kind of packet they came in.
     said: Vec<(PacketType, String)>,
-    open: bool,
+    pub(super) open: bool,
     /// The socket takes nothing.
-    stuck: bool,
+    pub(super) stuck: bool,
 }
 
 /// A shard, its retained store, its clock and its clients.
@@ -217,14 +217,7 @@ impl Desk {
 
     pub(super) fn add_line(&mut self, conn: ConnId, version: ProtocolVersion) {
         self.closed.remove(&conn.0);
-        let line = Line {
-            version,
-            frames: FrameBuffer::default(),
-            got: Vec::new(),
-            said: Vec::new(),
-            open: true,
-            stuck: false,
-        };
+        let line = Line::new(version);
         assert!(self.lines.insert(conn.0, line).is_none());
     }
 
@@ -537,7 +530,22 @@ impl Desk {
 }
 
 impl Line {
-    fn read(&mut self, mut bytes: &[u8]) {
+    pub(super) fn new(version: ProtocolVersion) -> Self {
+        Self {
+            version,
+            frames: FrameBuffer::default(),
+            got: Vec::new(),
+            said: Vec::new(),
+            open: true,
+            stuck: false,
+        }
+    }
+
+    pub(super) fn version(&self) -> ProtocolVersion {
+        self.version
+    }
+
+    pub(super) fn read(&mut self, mut bytes: &[u8]) {
         while let Some(frame) = self.frames.next(&mut bytes, MAX_PACKET_SIZE).unwrap() {
             let packet = Packet::decode(frame, self.version).unwrap();
             if let Some(text) = reason_string(&packet) {

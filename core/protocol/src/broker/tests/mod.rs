@@ -6,6 +6,7 @@ mod basic;
 mod connect;
 mod delayed;
 mod desk;
+mod durable;
 mod errors;
 mod exclusive;
 mod explain;

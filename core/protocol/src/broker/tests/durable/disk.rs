@@ -1,0 +1,164 @@
+//! A store as the design has it, in memory: what is committed is there as bytes, all else is gone with a
+//! crash.
+
+use crate::broker::durable::{Append, DelayedKey, LogPage, ReadRequest, StoreOp, StreamKey};
+use crate::broker::record::{
+    DelayedRecord, LogPos, SessKey, SessionRecord, SubscriptionRecord, decode_message,
+    encode_message,
+};
+use crate::message::Message;
+use crate::time::Clock;
+use std::collections::{BTreeMap, BTreeSet};
+
+struct Entry {
+    bytes: Vec<u8>,
+    streams: Vec<StreamKey>,
+}
+
+#[derive(Default)]
+pub(super) struct Disk {
+    /// The first has the place 1.
+    log: Vec<Entry>,
+    sessions: BTreeMap<SessKey, (u64, Vec<u8>)>,
+    subscriptions: BTreeMap<(SessKey, Box<str>), Vec<u8>>,
+    delayed: BTreeMap<DelayedKey, Vec<u8>>,
+    done: BTreeSet<(StreamKey, u64)>,
+    /// Records of sessions written so far.
+    pub(super) written: usize,
+}
+
+impl Disk {
+    /// The place of the last message.
+    pub(super) fn tail(&self) -> u64 {
+        self.log.len() as u64
+    }
+
+    pub(super) fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Keeps an operation; a message that has got its place by that.
+    pub(super) fn apply(&mut self, op: StoreOp, clock: Clock) -> Option<Message> {
+        match op {
+            StoreOp::Append(Append {
+                message, streams, ..
+            }) => {
+                assert!(!streams.is_empty());
+                let unique: BTreeSet<_> = streams.iter().collect();
+                assert_eq!(unique.len(), streams.len());
+                let mut bytes = Vec::new();
+                encode_message(&message, clock, &mut bytes);
+                let streams = streams.into_vec();
+                self.log.push(Entry { bytes, streams });
+                assert_eq!(message.log_seq(), 0);
+                message.set_log_seq(self.tail());
+                return Some(message);
+            }
+            StoreOp::PutSession(record) => {
+                let key = SessKey::new("", &record.client_id);
+                let mut bytes = Vec::new();
+                record.encode_whole(clock, &mut bytes);
+                let before = self.sessions.insert(key, (record.rev.0, bytes));
+                assert!(before.is_none_or(|(rev, _)| rev < record.rev.0), "fenced");
+                self.written += 1;
+            }
+            StoreOp::EndSession(key) => {
+                self.sessions.remove(&key);
+                self.subscriptions.retain(|(of, _), _| *of != key);
+            }
+            StoreOp::Subscribe(key, record) => {
+                let mut bytes = Vec::new();
+                record.write(&mut bytes);
+                self.subscriptions
+                    .insert((key, record.filter.clone()), bytes);
+            }
+            StoreOp::Unsubscribe(key, filter) => {
+                self.subscriptions.remove(&(key, filter));
+            }
+            StoreOp::PutDelayed(key, record) => {
+                let mut bytes = Vec::new();
+                record.encode(clock, &mut bytes);
+                self.delayed.insert(key, bytes);
+            }
+            StoreOp::RemoveDelayed(key) => {
+                self.delayed.remove(&key);
+            }
+            StoreOp::Done(stream, seq) => {
+                self.done.insert((stream, seq));
+            }
+            StoreOp::PutRetained(_) | StoreOp::RemoveRetained(_) => {
+                unreachable!("the driver makes these")
+            }
+        }
+        None
+    }
+
+    fn message(&self, seq: u64, clock: Clock) -> Option<Message> {
+        let entry = self.log.get(seq.checked_sub(1)? as usize)?;
+        let message = decode_message(&entry.bytes, clock).unwrap();
+        message.set_log_seq(seq);
+        Some(message)
+    }
+
+    pub(super) fn read(&self, request: &ReadRequest, clock: Clock) -> LogPage {
+        let mut page = LogPage {
+            reached: self.tail(),
+            ..LogPage::default()
+        };
+        let mut bytes = 0;
+        for seq in request.after + 1..=self.tail() {
+            let entry = &self.log[seq as usize - 1];
+            let due =
+                |(stream, since): &(StreamKey, u64)| seq > *since && entry.streams.contains(stream);
+            if !request.streams.iter().any(due) {
+                continue;
+            }
+            if page.messages.len() == request.messages || bytes > request.bytes {
+                page.reached = seq - 1;
+                break;
+            }
+            let message = self.message(seq, clock).unwrap();
+            bytes += message.memory();
+            page.messages.push(message);
+        }
+        page
+    }
+
+    /// All sessions with their subscriptions.
+    pub(super) fn restore(&self, clock: Clock) -> Vec<SessionRecord> {
+        let records = self.sessions.iter().map(|(key, (_, bytes))| {
+            let find = |at: LogPos| self.message(at.seq, clock);
+            let mut record = SessionRecord::decode_whole(bytes, clock, find).unwrap();
+            assert_eq!(record.lost, 0);
+            let rows = self.subscriptions.iter().filter(|((of, _), _)| of == key);
+            let rows = rows.map(|(_, bytes)| SubscriptionRecord::read(bytes).unwrap());
+            record.set_subscriptions(rows.collect());
+            record
+        });
+        records.collect()
+    }
+
+    pub(super) fn delayed(&self, clock: Clock) -> Vec<(DelayedKey, DelayedRecord)> {
+        let all = self.delayed.iter();
+        all.map(|(key, bytes)| (*key, DelayedRecord::decode(bytes, clock).unwrap()))
+            .collect()
+    }
+
+    /// Messages of a group that have found nobody for good and that no session has on its way.
+    pub(super) fn undone(
+        &self,
+        stream: StreamKey,
+        records: &[SessionRecord],
+        clock: Clock,
+    ) -> Vec<Message> {
+        let held: BTreeSet<u64> = records
+            .iter()
+            .flat_map(SessionRecord::in_flight_of_groups)
+            .collect();
+        (1..=self.tail())
+            .filter(|seq| self.log[*seq as usize - 1].streams.contains(&stream))
+            .filter(|seq| !self.done.contains(&(stream, *seq)) && !held.contains(seq))
+            .filter_map(|seq| self.message(seq, clock))
+            .collect()
+    }
+}

@@ -1,0 +1,6 @@
+//! Shards with a store that keeps a log: what is acknowledged outlives a crash, whatever happens.
+
+mod disk;
+mod hall;
+mod model;
+mod plain;

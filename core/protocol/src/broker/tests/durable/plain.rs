@@ -1,0 +1,352 @@
+//! One thing at a time.
+
+use super::hall::*;
+use crate::broker::durable::{Durability, DurabilityRule, DurableConfig, NotStored};
+use crate::broker::tests::desk::*;
+use crate::codec::PacketType;
+use crate::reason::ReasonCode;
+
+fn acks(hall: &mut Hall, client: u32) -> Vec<(PacketType, u16, ReasonCode)> {
+    let all = hall.take_all(client).into_iter();
+    all.filter_map(|got| match got {
+        Got::Ack(kind, id, reason) => Some((kind, id, reason)),
+        _ => None,
+    })
+    .collect()
+}
+
+/// A session that subscribes to a filter, everything settled.
+fn subscriber(hall: &mut Hall, name: &str, filter: &str, qos: crate::codec::QoS) -> u32 {
+    let (client, _) = hall.durable(V5_0, name);
+    hall.subscribe(client, filter, qos);
+    hall.quiet();
+    assert!(matches!(hall.take(client), Some(Got::SubAck(9, _))));
+    client
+}
+
+// [MQTT-4.2.0-1] [MQTT-3.1.2-23] [MQTT-4.4.0-1]
+#[test]
+fn what_is_acknowledged_outlives_a_crash_and_what_is_not_is_not_acknowledged() {
+    for shards in 1..4 {
+        let mut hall = Hall::new(shards);
+        let sub = subscriber(&mut hall, "sub", "a/+", Q1);
+        let publisher = hall.connect(V5_0, "pub", true, 0);
+        hall.quiet();
+        hall.connack(publisher);
+        hall.publish(publisher, "a/1", "first", Q1, 1);
+        hall.deliver_all();
+        assert_eq!(hall.take(publisher), None, "nothing is stored yet");
+        assert_eq!(hall.take(sub), None, "nor delivered");
+        hall.quiet();
+        let first = (PacketType::PubAck, 1, ReasonCode::SUCCESS);
+        assert_eq!(acks(&mut hall, publisher), [first]);
+        assert_eq!(hall.texts(sub), ["first"]);
+        hall.publish(publisher, "a/2", "second", Q1, 2);
+        hall.check_books();
+        hall.crash(shards, 1000);
+        let (sub, present) = hall.durable(V5_0, "sub");
+        assert!(present);
+        hall.quiet();
+        assert_eq!(hall.texts(sub), ["first"]);
+        hall.check_books();
+    }
+}
+
+#[test]
+fn who_is_away_costs_a_cursor_and_reads_page_by_page() {
+    let config = DurableConfig {
+        page_messages: 8,
+        ..DurableConfig::default()
+    };
+    let mut hall = Hall::with(2, config, |limits| limits.inflight = 4);
+    let sub = subscriber(&mut hall, "sub", "a/#", Q1);
+    hall.cut(sub);
+    let publisher = hall.connect(V3_1_1, "pub", true, 0);
+    hall.quiet();
+    for n in 1..=100 {
+        hall.publish(publisher, "a/b", &n.to_string(), Q1, n);
+    }
+    hall.quiet();
+    let home = hall.home_of("sub");
+    assert_eq!(hall.shards[home].stats().queued, 0);
+    assert_eq!(hall.shards[home].stats().unread, 100);
+    let (sub, _) = hall.durable(V5_0, "sub");
+    let mut seen = Vec::new();
+    loop {
+        hall.quiet();
+        assert!(hall.shards[home].stats().queued <= 10);
+        let all = hall.take_all(sub);
+        if all.is_empty() {
+            break;
+        }
+        for got in all {
+            let Got::Publish(message) = got else {
+                panic!("{got:?}");
+            };
+            seen.push(message.text().to_owned());
+            hall.ack(sub, PacketType::PubAck, message.id);
+        }
+    }
+    let expected: Vec<String> = (1..=100).map(|n: u32| n.to_string()).collect();
+    assert_eq!(seen, expected);
+    // Live again: without a question.
+    hall.publish(publisher, "a/b", "more", Q1, 101);
+    hall.commit(9, None);
+    hall.deliver_all();
+    assert_eq!(hall.texts(sub), ["more"]);
+    assert!(hall.reads.is_empty());
+    hall.check_books();
+}
+
+// [MQTT-4.3.3-8] [MQTT-4.3.3-9] [MQTT-4.3.3-10]
+#[test]
+fn qos_2_waits_for_the_store_at_each_step_of_both_ways() {
+    let mut hall = Hall::new(1);
+    let sub = subscriber(&mut hall, "sub", "t", Q2);
+    let (publisher, _) = hall.durable(V5_0, "pub");
+    hall.publish(publisher, "t", "x", Q2, 7);
+    assert!(acks(&mut hall, publisher).is_empty());
+    hall.commit(9, None);
+    hall.deliver_all();
+    let received = (PacketType::PubRec, 7, ReasonCode::SUCCESS);
+    assert_eq!(acks(&mut hall, publisher), [received]);
+    assert_eq!(hall.take(sub), None, "its identifier is not stored yet");
+    hall.ack(publisher, PacketType::PubRel, 7);
+    assert!(acks(&mut hall, publisher).is_empty());
+    hall.commit(9, None);
+    hall.deliver_all();
+    assert_eq!(acks(&mut hall, publisher)[0].0, PacketType::PubComp);
+    let Some(Got::Publish(message)) = hall.take(sub) else {
+        panic!("no message");
+    };
+    assert!(message.qos == Q2 && !message.dup);
+    hall.ack(sub, PacketType::PubRec, message.id);
+    assert!(acks(&mut hall, sub).is_empty(), "PUBREC is not stored yet");
+    hall.commit(9, None);
+    hall.deliver_all();
+    assert_eq!(acks(&mut hall, sub)[0].0, PacketType::PubRel);
+    hall.crash(1, 10);
+    // Only PUBREL is owed, whatever of PUBCOMP was on its way.
+    let (sub, present) = hall.durable(V5_0, "sub");
+    assert!(present);
+    hall.quiet();
+    let again = (PacketType::PubRel, message.id, ReasonCode::SUCCESS);
+    assert_eq!(acks(&mut hall, sub), [again]);
+}
+
+#[test]
+fn a_store_that_refuses_delivers_nothing_and_says_so() {
+    let mut hall = Hall::new(2);
+    let sub = subscriber(&mut hall, "sub", "t", Q2);
+    let v5 = hall.connect(V5_0, "five", true, 0);
+    let v3 = hall.connect(V3_1_1, "three", true, 0);
+    hall.quiet();
+    hall.connack(v5);
+    hall.connack(v3);
+    hall.publish(v5, "t", "1", Q1, 1);
+    hall.publish(v5, "t", "2", Q2, 2);
+    hall.publish(v3, "t", "3", Q1, 1);
+    hall.commit(9, Some(NotStored::Full));
+    hall.deliver_all();
+    let full = ReasonCode::QUOTA_EXCEEDED;
+    let refused = [(PacketType::PubAck, 1, full), (PacketType::PubRec, 2, full)];
+    assert_eq!(acks(&mut hall, v5), refused);
+    assert!(hall.is_open(v5) && !hall.is_open(v3));
+    hall.quiet();
+    assert_eq!(hall.take(sub), None);
+    // Both identifiers are free, and the store takes again.
+    hall.publish(v5, "t", "4", Q2, 2);
+    hall.quiet();
+    assert_eq!(acks(&mut hall, v5)[0].2, ReasonCode::SUCCESS);
+    assert_eq!(hall.texts(sub), ["4"]);
+    let refused: u64 = hall
+        .shards
+        .iter()
+        .map(|s| s.stats().publishes_refused.quota)
+        .sum();
+    assert_eq!(refused, 3);
+}
+
+// [MQTT-3.2.2-3] [MQTT-3.1.2-4]
+#[test]
+fn connack_waits_for_the_session_and_a_refused_one_lets_nobody_in() {
+    let mut hall = Hall::new(1);
+    let client = hall.connect(V5_0, "c", false, 100);
+    hall.deliver_all();
+    assert_eq!(hall.take(client), None);
+    hall.commit(9, None);
+    hall.deliver_all();
+    assert!(!hall.connack(client));
+    // A second one of the same client, refused.
+    let other = hall.connect(V5_0, "c", true, 100);
+    hall.commit(9, Some(NotStored::Failed));
+    hall.deliver_all();
+    let Some(Got::ConnAck { reason, .. }) = hall.take(other) else {
+        panic!("no CONNACK");
+    };
+    assert_eq!(reason, ReasonCode::QUOTA_EXCEEDED);
+    assert!(!hall.is_open(other) && !hall.is_open(client));
+    // Who says more before CONNACK is out is not heard before.
+    let third = hall.connect(V5_0, "c", false, 100);
+    hall.send(
+        third,
+        crate::codec::Packet::Connect(crate::codec::Connect::new(V5_0, "c")),
+    );
+    assert_eq!(hall.take(third), None, "closed without a word");
+    assert!(!hall.is_open(third));
+    hall.check_books();
+}
+
+#[test]
+fn a_session_that_was_discarded_or_has_expired_does_not_come_back() {
+    let mut hall = Hall::new(2);
+    let old = subscriber(&mut hall, "c", "t", Q1);
+    hall.cut(old);
+    let clean = hall.connect(V5_0, "c", true, 0);
+    hall.quiet();
+    assert!(!hall.connack(clean));
+    assert_eq!(hall.disk.sessions(), 0);
+    hall.crash(2, 10);
+    let (_, present) = hall.durable(V5_0, "c");
+    assert!(!present);
+    // And when the store refuses that, it is said again.
+    let clean = hall.connect(V5_0, "c", true, 0);
+    hall.commit(9, Some(NotStored::Full));
+    hall.deliver_all();
+    assert!(!hall.is_open(clean));
+    assert_eq!(hall.disk.sessions(), 1);
+    hall.wait(1_500);
+    hall.quiet();
+    assert_eq!(hall.disk.sessions(), 0);
+    // Time passes while nothing runs.
+    let short = subscriber(&mut hall, "short", "t", Q1);
+    hall.cut(short);
+    hall.quiet();
+    hall.crash(2, 20_000_000);
+    hall.quiet();
+    assert_eq!(hall.disk.sessions(), 0);
+}
+
+#[test]
+fn topics_and_listeners_choose_what_an_acknowledgement_promises() {
+    let rule = |filter: &str, durability| DurabilityRule {
+        listener: None,
+        filter: Some(filter.into()),
+        durability,
+    };
+    let config = DurableConfig {
+        rules: vec![
+            rule("fast/#", Durability::None),
+            rule("#", Durability::Each),
+        ],
+        ..DurableConfig::default()
+    };
+    let mut hall = Hall::with(1, config, |_| ());
+    let sub = subscriber(&mut hall, "sub", "#", Q1);
+    let publisher = hall.connect(V5_0, "pub", true, 0);
+    hall.quiet();
+    hall.connack(publisher);
+    hall.publish(publisher, "fast/1", "f", Q1, 1);
+    assert_eq!(acks(&mut hall, publisher).len(), 1, "at once");
+    hall.publish(publisher, "safe/1", "s", Q1, 2);
+    // In its turn: behind what waits.
+    hall.publish(publisher, "fast/2", "g", Q1, 3);
+    assert!(acks(&mut hall, publisher).is_empty());
+    hall.quiet();
+    let ids: Vec<u16> = acks(&mut hall, publisher).iter().map(|ack| ack.1).collect();
+    assert_eq!(ids, [2, 3]);
+    assert_eq!(hall.texts(sub), ["f", "s", "g"]);
+}
+
+#[test]
+fn interest_goes_with_the_last_subscription_and_nothing_is_overtaken() {
+    let mut hall = Hall::new(2);
+    let one = subscriber(&mut hall, "a", "t", Q1);
+    let other = subscriber(&mut hall, "b", "t", Q1);
+    assert_ne!(hall.home_of("a"), hall.home_of("b"));
+    let plain = hall.connect(V3_1_1, "p", true, 0);
+    hall.quiet();
+    hall.connack(plain);
+    hall.subscribe(plain, "t", Q1);
+    hall.quiet();
+    hall.take_all(plain);
+    hall.unsubscribe(one, "t");
+    hall.quiet();
+    hall.publish(plain, "t", "kept", Q1, 1);
+    assert!(hall.take(plain).is_none(), "for the other one");
+    hall.unsubscribe(other, "t");
+    // Nobody wants it to be kept, but the last one that was is not out yet.
+    hall.deliver_all();
+    hall.publish(plain, "t", "behind it", Q1, 2);
+    hall.deliver_all();
+    assert!(hall.take(plain).is_none());
+    hall.quiet();
+    let got: Vec<String> = hall
+        .take_all(plain)
+        .into_iter()
+        .filter_map(|got| match got {
+            Got::Publish(message) => Some(message.text().to_owned()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(got, ["kept", "behind it"]);
+    let appended = |hall: &Hall| hall.shards.iter().map(|s| s.stats().appended).sum::<u64>();
+    assert_eq!(appended(&hall), 2);
+    hall.publish(plain, "t", "not kept", Q1, 3);
+    hall.deliver_all();
+    assert_eq!(hall.take_all(plain).len(), 2, "the message and PUBACK");
+    assert_eq!(appended(&hall), 2);
+    hall.quiet();
+    assert_eq!(hall.disk.tail(), 2);
+}
+
+#[test]
+fn delayed_messages_and_wills_are_kept_until_they_are_published() {
+    let mut hall = Hall::new(2);
+    let sub = subscriber(&mut hall, "sub", "later", Q1);
+    hall.cut(sub);
+    let publisher = hall.connect(V5_0, "pub", true, 0);
+    hall.quiet();
+    hall.connack(publisher);
+    hall.publish(publisher, "$delayed/60/later", "x", Q1, 1);
+    assert!(acks(&mut hall, publisher).is_empty());
+    hall.quiet();
+    assert_eq!(acks(&mut hall, publisher).len(), 1);
+    hall.crash(2, 30_000);
+    hall.wait(30_001);
+    hall.quiet();
+    let clock = hall.clock();
+    assert!(hall.disk.delayed(clock).is_empty());
+    hall.crash(2, 10);
+    let (sub, present) = hall.durable(V5_0, "sub");
+    assert!(present);
+    hall.quiet();
+    assert_eq!(hall.texts(sub), ["x"], "once");
+}
+
+// [MQTT-4.6.0-6]
+#[test]
+fn a_session_is_written_once_a_turn_and_without_anybody_waiting_a_while_later() {
+    let mut hall = Hall::new(1);
+    let sub = subscriber(&mut hall, "sub", "#", Q1);
+    let publisher = hall.connect(V3_1_1, "pub", true, 0);
+    hall.quiet();
+    let before = hall.disk.written;
+    for n in 1..=20 {
+        hall.publish(publisher, "t", "x", Q1, n);
+    }
+    hall.quiet();
+    for got in hall.take_all(sub) {
+        if let Got::Publish(message) = got {
+            hall.ack(sub, PacketType::PubAck, message.id);
+        }
+    }
+    hall.quiet();
+    assert_eq!(hall.disk.written, before);
+    hall.wait(1_001);
+    hall.quiet();
+    assert_eq!(hall.disk.written, before + 1);
+    let clock = hall.clock();
+    let record = hall.disk.restore(clock).remove(0);
+    assert_eq!((record.cursor, record.in_flight.len()), (20, 0));
+}
