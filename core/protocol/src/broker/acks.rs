@@ -132,6 +132,16 @@ impl Acks {
         Ticket(self.completed + self.waiting.len() as u64)
     }
 
+    /// Whether all that `ticket` covers has left the line.
+    pub(super) fn is_done(&self, ticket: Ticket) -> bool {
+        self.completed >= ticket.0
+    }
+
+    /// Covers all that waits.
+    pub(super) fn last(&self) -> Ticket {
+        Ticket(self.completed + self.waiting.len() as u64)
+    }
+
     /// Takes out the next one, if `ticket` covers it.
     pub(super) fn pop(&mut self, ticket: Ticket) -> Option<Owed> {
         if self.completed >= ticket.0 {

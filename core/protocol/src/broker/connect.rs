@@ -133,9 +133,11 @@ impl Shard {
         }
         let assigned_id = assigned.then(|| client_id.clone());
         let changes = out.store.len();
+        let rev = known.and_then(|slot| self.links.sessions[slot].kept.as_ref().map(|k| k.rev));
+        let rev = rev.unwrap_or_default();
         let (session, present) = self.open_session(client_id, known, &connect, now, out);
         self.attach(id, session, &connect, now);
-        self.keep_session(session, out);
+        self.keep_session(session, rev);
         let gated = self.links.is_durable(session) || out.store.len() > changes;
         if gated {
             // As if it stood in `Out::dirty` already: nobody looks for what it has to send.

@@ -7,6 +7,7 @@ use super::record::DelayedRecord;
 use super::shard::Shard;
 use super::source::Source;
 use super::topics::Topics;
+use super::unstored::Then;
 use crate::codec::QoS;
 use crate::error::PeerError;
 use crate::message::Message;
@@ -220,6 +221,10 @@ impl Shard {
         }
         let key = self.store_delayed(due, &message, out);
         self.keep_delayed(due, Waiting { message, key });
+        if key.is_some() {
+            let place = DelayedPlace(due, self.delayed.came);
+            self.links.after_stored(Then::Delayed(place), out);
+        }
         Ok(())
     }
 
@@ -234,22 +239,47 @@ impl Shard {
                 break;
             }
             let Waiting { message, key } = first.remove();
-            if let Some(key) = key {
-                out.store.push(StoreOp::RemoveDelayed(key));
-            }
             self.delayed.bytes -= message.memory();
             self.count_delayed();
             // Only one that waited while its broker did not run.
             if message.is_expired(now) {
                 self.links.stats.delayed_expired += 1;
+                self.released(key, None, out);
                 continue;
             }
             self.links.stats.delayed_published += 1;
             self.links.journal.listener = None;
             self.match_topic(message.topic());
+            let appended = self.links.stats.appended;
             self.publish(&mut Source::made(&message), None, now, out);
+            let appended = self.links.stats.appended != appended;
+            self.released(key, appended.then_some(message), out);
         }
         self.arm_delayed(now.after(1));
+    }
+
+    /// A delayed message waits no more; the store is told, if it has it.
+    fn released(&mut self, key: Option<DelayedKey>, appended: Option<Message>, out: &mut Out) {
+        if let Some(key) = key {
+            self.links.remove_delayed(key, appended, out);
+        }
+    }
+
+    /// The store has refused a message that is to wait: its publisher knows that it is not taken.
+    pub(super) fn forget_delayed(&mut self, place: DelayedPlace) {
+        if let Some(one) = self.delayed.waiting.remove(&(place.0, place.1)) {
+            self.delayed.bytes -= one.message.memory();
+            self.links.stats.delayed_refused += 1;
+            self.count_delayed();
+        }
+    }
+
+    /// The store has refused a message that has waited: it waits on, a while.
+    pub(super) fn delay_again(&mut self, key: DelayedKey, message: Message, now: Time) {
+        self.links.stats.delayed_published -= 1;
+        let due = now.after(self.links.journal.config.lazy_ms);
+        let key = Some(key);
+        self.keep_delayed(due, Waiting { message, key });
     }
 
     fn room_for_delayed(&self, more: usize) -> bool {

@@ -7,7 +7,6 @@ use super::events::{ClientEvent, Departure};
 use super::explain::words_for;
 use super::meter::Way;
 use super::out::{ConnId, Out};
-use super::record::SessKey;
 use super::session::NEVER_EXPIRES;
 use super::shard::Shard;
 use super::timers::Due;
@@ -260,8 +259,8 @@ impl Shard {
     pub(super) fn remove_session(&mut self, slot: u32, for_good: bool, now: Time, out: &mut Out) {
         if self.links.is_durable(slot) {
             self.release_all_filters(slot, out);
-            let key = SessKey::new("", &self.links.sessions[slot].client_id);
-            self.links.tell_ended(key, out);
+            let client_id = self.links.sessions[slot].client_id.clone();
+            self.links.tell_ended(client_id, out);
         }
         let session = &mut self.links.sessions[slot];
         let filters = std::mem::take(&mut session.filters);

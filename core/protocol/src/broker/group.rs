@@ -431,7 +431,7 @@ impl Shard {
         for message in messages {
             if message.is_expired(now) {
                 links.count_unpicked(|dropped| &mut dropped.expired);
-                links.tell_unpicked(name, message, out);
+                links.note_unpicked(name, message);
                 continue;
             }
             links.frames.begin(false);
@@ -442,7 +442,7 @@ impl Shard {
                 links.stats.picked_again += 1;
             } else {
                 links.count_unpicked(|dropped| &mut dropped.no_member);
-                links.tell_unpicked(name, message, out);
+                links.note_unpicked(name, message);
             }
         }
     }

@@ -6,13 +6,14 @@
 
 use super::acks::{Acks, Owed, Ticket};
 use super::arena::NONE;
-use super::durable::{Durability, DurabilityRule, DurableConfig, StoreOp};
+use super::durable::{DelayedKey, Durability, DurabilityRule, DurableConfig, StoreOp, StreamKey};
 use super::links::Links;
 use super::out::{ListenerId, Out};
 use super::record::{Epoch, SessKey};
 use super::session::{Dirty, Kept, Session};
 use super::shard::Shard;
 use super::unstored::Then;
+use crate::message::Message;
 use crate::time::{Clock, Time, UnixMs};
 use crate::topic::{TopicFilter, TopicName};
 use crate::wheel::Timer;
@@ -31,6 +32,8 @@ pub(super) struct Journal {
     pub(super) delayed: u64,
     /// The last message of the log that has come by, or would have.
     pub(super) seen: u64,
+    /// Refusals of the store so far.
+    pub(super) turn: u64,
     /// What waits until it is stored.
     pub(super) line: Acks,
     /// How much of it is for each connection. Not in the connection, which is no larger for it where there is
@@ -41,10 +44,16 @@ pub(super) struct Journal {
     /// Sessions that are to be written by a time, each with its serial.
     lazy: VecDeque<(Time, u32, u64)>,
     timer: Option<Timer>,
-    /// Sessions whose end is not stored though it should be.
-    ends: Vec<SessKey>,
-    /// Their time has come.
-    ends_due: bool,
+    /// Clients whose sessions ended, which is not stored though it should be.
+    ends: Vec<Box<str>>,
+    /// Messages of groups that are done.
+    pub(super) done: Vec<(StreamKey, u64)>,
+    /// The same, refused once.
+    done_later: Vec<(StreamKey, u64)>,
+    /// Delayed messages that were published, whose removal was refused.
+    unremoved: Vec<DelayedKey>,
+    /// The time of what was refused has come.
+    again: bool,
     /// As of the last turn.
     pub(super) clock: Clock,
     /// The listener of whoever publishes now.
@@ -67,13 +76,17 @@ impl Journal {
             epoch,
             delayed: 0,
             seen: 0,
+            turn: 0,
             line: Acks::default(),
             unstored: Vec::new(),
             dirty: Vec::new(),
             lazy: VecDeque::new(),
             timer: None,
             ends: Vec::new(),
-            ends_due: false,
+            done: Vec::new(),
+            done_later: Vec::new(),
+            unremoved: Vec::new(),
+            again: false,
             clock: Clock::at(Time(0), UnixMs(0)),
             listener: None,
             promised: None,
@@ -137,11 +150,33 @@ impl Shard {
     /// `Out::store` is handed over. The clock is also that of what the next turn writes.
     pub fn collect(&mut self, clock: Clock, out: &mut Out) {
         self.links.journal.clock = clock;
-        if std::mem::take(&mut self.links.journal.ends_due) {
-            for key in std::mem::take(&mut self.links.journal.ends) {
-                self.links.tell_ended(key, out);
+        // With whatever else is written: nothing may be stored that follows from what was refused alone.
+        let writes = !self.links.journal.dirty.is_empty() || !out.store.is_empty();
+        if std::mem::take(&mut self.links.journal.again) || writes {
+            let journal = &mut self.links.journal;
+            journal.done.append(&mut journal.done_later);
+            for key in std::mem::take(&mut journal.unremoved) {
+                self.links.remove_delayed(key, None, out);
+            }
+            for client_id in std::mem::take(&mut self.links.journal.ends) {
+                self.end_again(client_id, out);
             }
         }
+        let done = std::mem::take(&mut self.links.journal.done);
+        if !done.is_empty() {
+            let ops = done
+                .iter()
+                .map(|(stream, seq)| StoreOp::Done(*stream, *seq));
+            out.store.extend(ops);
+            self.links.after_stored(Then::Done(done), out);
+        }
+        self.collect_sessions(clock, out);
+        if !out.store.is_empty() && out.owed_stored.is_none() {
+            self.links.after_stored(Then::Nothing, out);
+        }
+    }
+
+    fn collect_sessions(&mut self, clock: Clock, out: &mut Out) {
         if self.links.journal.dirty.is_empty() {
             return;
         }
@@ -163,6 +198,20 @@ impl Shard {
         if !written.is_empty() {
             self.links.after_stored(Then::Written(written), out);
         }
+    }
+
+    /// The end of a session was refused once: says it again, and what the client's session of today is.
+    fn end_again(&mut self, client_id: Box<str>, out: &mut Out) {
+        let today = self.find_session(&client_id);
+        let key = SessKey::new("", &client_id);
+        self.links.tell_ended(client_id, out);
+        let Some(slot) = today.filter(|slot| self.links.is_durable(*slot)) else {
+            return;
+        };
+        for record in self.subscriptions_of(slot) {
+            out.store.push(StoreOp::Subscribe(key, Box::new(record)));
+        }
+        self.links.touch(slot);
     }
 
     /// All messages of the log up to here have come by, or are for nobody on this shard. To be called at the
@@ -214,24 +263,43 @@ impl Links {
     }
 
     /// A session that a store keeps has ended.
-    pub(super) fn tell_ended(&mut self, key: SessKey, out: &mut Out) {
-        out.store.push(StoreOp::EndSession(key));
-        self.after_stored(Then::Ended(key), out);
+    pub(super) fn tell_ended(&mut self, client_id: Box<str>, out: &mut Out) {
+        out.store
+            .push(StoreOp::EndSession(SessKey::new("", &client_id)));
+        self.after_stored(Then::Ended(client_id), out);
     }
 
     /// That was refused: it is said again a while later.
-    pub(super) fn end_later(&mut self, key: SessKey, now: Time) {
-        self.journal.ends.push(key);
+    pub(super) fn end_later(&mut self, client_id: Box<str>, now: Time) {
+        self.journal.ends.push(client_id);
         let due = now.after(self.journal.config.lazy_ms);
         self.arm_journal(due);
     }
 
-    /// A session begins: if another one of the same client is still stored, that ends before.
-    pub(super) fn end_before(&mut self, key: SessKey, out: &mut Out) {
-        if let Some(place) = self.journal.ends.iter().position(|other| *other == key) {
-            self.journal.ends.swap_remove(place);
-            self.tell_ended(key, out);
-        }
+    /// A delayed message is published; if that is not stored, so is what is `appended` of it.
+    pub(super) fn remove_delayed(
+        &mut self,
+        key: DelayedKey,
+        appended: Option<Message>,
+        out: &mut Out,
+    ) {
+        out.store.push(StoreOp::RemoveDelayed(key));
+        self.after_stored(Then::Released(key, appended), out);
+    }
+
+    /// The removal of a delayed message was refused, which was delivered all the same: it is said again a
+    /// while later.
+    pub(super) fn remove_later(&mut self, key: DelayedKey, now: Time) {
+        self.journal.unremoved.push(key);
+        let due = now.after(self.journal.config.lazy_ms);
+        self.arm_journal(due);
+    }
+
+    /// That these messages are done was refused: it is said again a while later.
+    pub(super) fn done_again(&mut self, mut done: Vec<(StreamKey, u64)>, now: Time) {
+        self.journal.done_later.append(&mut done);
+        let due = now.after(self.journal.config.lazy_ms);
+        self.arm_journal(due);
     }
 
     /// Records of these sessions were refused: they are written again a while later.
@@ -254,7 +322,7 @@ impl Links {
     /// Sessions that have waited long enough are written with this turn.
     pub(super) fn journal_due(&mut self, now: Time) {
         self.journal.timer = None;
-        self.journal.ends_due = !self.journal.ends.is_empty();
+        self.journal.again = true;
         while let Some((due, slot, serial)) = self.journal.lazy.front().copied() {
             if due > now {
                 self.arm_journal(due);

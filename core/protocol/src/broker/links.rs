@@ -409,7 +409,7 @@ impl Links {
             if !self.spill(slot, &parcel, overflow, out) {
                 let counters = &mut self.sessions[slot].counters;
                 counters.count_dropped(&mut self.stats, Dropped::overflow(overflow));
-                self.tell_dropped(slot, &parcel, out);
+                self.note_dropped(slot, &parcel);
             }
         }
     }

@@ -56,8 +56,9 @@ pub struct Out {
     pub store: Vec<StoreOp>,
     /// Something waits until the store has these changes and all before them: once it has, call
     /// [`Shard::stored`](super::Shard::stored) with this, or [`Shard::not_stored`](super::Shard::not_stored)
-    /// if it refuses them. Goes to the store even with no change, for it may be about earlier ones. The
-    /// messages of a log come to the shard ([`Shard::handle_publishes`](super::Shard::handle_publishes))
+    /// if it refuses them, and then all others of the same [turn](super::Shard::store_turn). Goes to the
+    /// store even with no change, for it may be about earlier ones; there is one with every change. The
+    /// messages of the log come to the shard ([`Shard::handle_publishes`](super::Shard::handle_publishes))
     /// before it is told that they are stored.
     pub owed_stored: Option<Ticket>,
     /// Questions for the log: answer each with

@@ -341,14 +341,13 @@ impl Shard {
         id: u32,
         ack: &Ack<'_>,
         now: Time,
-        out: &mut Out,
     ) -> Result<(), PeerError> {
         let (session, stats) = self.links.session_of(id);
         match session.window.puback(ack.packet_id) {
             Ok(parcel) => {
                 session.acknowledged(&parcel, stats);
                 self.links.completed(id, ack.packet_id, &parcel, now);
-                self.links.note_acknowledged(id, Some(&parcel), now, out);
+                self.links.note_acknowledged(id, Some(&parcel), now);
             }
             Err(AckError::Unknown) => {}
             Err(AckError::WrongPhase(_)) => {
@@ -372,7 +371,7 @@ impl Shard {
                 Ok(parcel) => {
                     session.acknowledged(&parcel, stats);
                     self.links.completed(id, ack.packet_id, &parcel, now);
-                    self.links.note_acknowledged(id, Some(&parcel), now, out);
+                    self.links.note_acknowledged(id, Some(&parcel), now);
                 }
                 Err(AckError::Unknown) => {}
                 Err(AckError::WrongPhase(_)) => {
@@ -400,7 +399,7 @@ impl Shard {
             }
         };
         if self.links.journal.on {
-            self.links.note_received(id, done, out);
+            self.links.note_received(id, done);
         }
         self.answer(id, PacketType::PubRel, ack.packet_id, reason, out);
         Ok(())
@@ -422,14 +421,13 @@ impl Shard {
         id: u32,
         ack: &Ack<'_>,
         now: Time,
-        out: &mut Out,
     ) -> Result<(), PeerError> {
         let (session, stats) = self.links.session_of(id);
         match session.window.pubcomp(ack.packet_id) {
             Ok(parcel) => {
                 session.acknowledged(&parcel, stats);
                 self.links.completed(id, ack.packet_id, &parcel, now);
-                self.links.note_acknowledged(id, None, now, out);
+                self.links.note_acknowledged(id, None, now);
             }
             Err(AckError::Unknown) => {}
             Err(AckError::WrongPhase(_)) => {

@@ -11,10 +11,12 @@
 //! and go when the client does. What it has been given another way (retained messages, or messages that were
 //! not for the store) has its place there and nowhere else.
 
-use super::durable::{LogPage, ReadRequest, ReadTicket, StoreOp, StreamKey};
+use super::durable::{LogPage, ReadRequest, ReadTicket, StreamKey};
 use super::index::FilterId;
+use super::journal::Journal;
 use super::links::{Copy, Links, Room};
 use super::out::Out;
+use super::record::Rev;
 use super::session::{Kept, Parcel, Session};
 use super::shard::Shard;
 use super::sums::{ALLOWANCE, free};
@@ -38,19 +40,21 @@ impl Done {
         (share != 0 && seq != 0).then_some(Self { share, seq })
     }
 
-    /// Tells the store, for the group that this session has it from.
-    pub(super) fn tell(self, session: &Session, out: &mut Out) {
+    /// Notes it, for the group that this session has it from.
+    pub(super) fn note(self, session: &Session, journal: &mut Journal) {
         let memberships = session.memberships.as_deref();
         if let Some(group) = memberships.and_then(|all| all.group(self.share - 1)) {
-            tell_done(group, self.seq, out);
+            journal.note_done(group, self.seq);
         }
     }
 }
 
-/// A message of this group is done.
-pub(super) fn tell_done(group: &str, seq: u64, out: &mut Out) {
-    let stream = StreamKey::of(&format!("{SHARE_PREFIX}{group}"));
-    out.store.push(StoreOp::Done(stream, seq));
+impl Journal {
+    /// A message of this group is done.
+    fn note_done(&mut self, group: &str, seq: u64) {
+        let stream = StreamKey::of(&format!("{SHARE_PREFIX}{group}"));
+        self.done.push((stream, seq));
+    }
 }
 
 /// How a session is due a message by its subscriptions.
@@ -125,50 +129,44 @@ impl Links {
     }
 
     /// A message was acknowledged in full, for which it may be its group's no more.
-    pub(super) fn note_acknowledged(
-        &mut self,
-        id: u32,
-        parcel: Option<&Parcel>,
-        now: Time,
-        out: &mut Out,
-    ) {
+    pub(super) fn note_acknowledged(&mut self, id: u32, parcel: Option<&Parcel>, now: Time) {
         if !self.journal.on {
             return;
         }
         let slot = self.conns[id].session;
         if let Some(done) = parcel.and_then(Done::of) {
-            self.tell_done(slot, done, out);
+            self.note_done(slot, done);
         }
         self.touch_lazily(slot, now);
     }
 
     /// A client has a message with QoS 2, and has not released it.
-    pub(super) fn note_received(&mut self, id: u32, done: Option<Done>, out: &mut Out) {
+    pub(super) fn note_received(&mut self, id: u32, done: Option<Done>) {
         let slot = self.conns[id].session;
         if let Some(done) = done {
-            self.tell_done(slot, done, out);
+            self.note_done(slot, done);
         }
         self.touch(slot);
     }
 
-    /// Tells the store that a message of a group is done.
-    pub(super) fn tell_done(&mut self, slot: u32, done: Done, out: &mut Out) {
-        done.tell(&self.sessions[slot], out);
+    /// Notes that a message of a group is done.
+    pub(super) fn note_done(&mut self, slot: u32, done: Done) {
+        done.note(&self.sessions[slot], &mut self.journal);
     }
 
     /// The same for one that nobody of its group gets.
-    pub(super) fn tell_unpicked(&self, group: &str, message: &Message, out: &mut Out) {
+    pub(super) fn note_unpicked(&mut self, group: &str, message: &Message) {
         if self.journal.on && message.log_seq() != 0 {
-            tell_done(group, message.log_seq(), out);
+            self.journal.note_done(group, message.log_seq());
         }
     }
 
     /// The same for one that is dropped, if it is one of a group.
-    pub(super) fn tell_dropped(&mut self, slot: u32, parcel: &Parcel, out: &mut Out) {
+    pub(super) fn note_dropped(&mut self, slot: u32, parcel: &Parcel) {
         if self.journal.on
             && let Some(done) = Done::of(parcel)
         {
-            self.tell_done(slot, done, out);
+            self.note_done(slot, done);
         }
     }
 }
@@ -346,7 +344,8 @@ impl Shard {
     }
 
     /// A session is new, or there again, and a store is to keep it if it outlives its connection.
-    pub(super) fn keep_session(&mut self, slot: u32, out: &mut Out) {
+    /// `rev` is that of the session that the client had before.
+    pub(super) fn keep_session(&mut self, slot: u32, rev: Rev) {
         let seen = self.links.journal.seen;
         let session = &mut self.links.sessions[slot];
         if !self.links.journal.on || session.expiry == 0 || session.is_durable() {
@@ -354,8 +353,7 @@ impl Shard {
         }
         let kept = session.kept.get_or_insert_default();
         (kept.durable, kept.reached) = (true, seen);
-        let key = super::record::SessKey::new("", &session.client_id);
-        self.links.end_before(key, out);
+        kept.rev = kept.rev.max(rev);
     }
 
     /// A session that a store keeps subscribes while it may be behind: it is due nothing from before.

@@ -228,11 +228,11 @@ impl Hand<'_> {
         assign.launch(parcel, weight, out);
     }
 
-    fn tell_dropped(&mut self, parcel: &Parcel, out: &mut Out) {
+    fn note_dropped(&mut self, parcel: &Parcel) {
         if self.journal.on
             && let Some(done) = Done::of(parcel)
         {
-            done.tell(self.session, out);
+            done.note(self.session, self.journal);
         }
     }
 
@@ -247,7 +247,7 @@ impl Hand<'_> {
         if message.is_expired(now) {
             let counters = &mut self.session.counters;
             counters.count_dropped(self.stats, |dropped| &mut dropped.expired);
-            self.tell_dropped(&parcel, out);
+            self.note_dropped(&parcel);
             return;
         }
         if parcel.qos == QoS::ExactlyOnce && self.journal.on && self.session.is_durable() {
@@ -261,7 +261,7 @@ impl Hand<'_> {
         if !prepared {
             let counters = &mut self.session.counters;
             counters.count_dropped(self.stats, |dropped| &mut dropped.too_large);
-            self.tell_dropped(&parcel, out);
+            self.note_dropped(&parcel);
             return;
         }
         let payload = message.payload().len();

@@ -24,7 +24,8 @@ use super::slow::SlowLimits;
 use super::source::Source;
 use super::stats::Stats;
 use super::topics::Topics;
-use crate::codec::{Frame, Packet, PacketType};
+use super::unstored::Then;
+use crate::codec::{Frame, Packet, PacketType, QoS};
 use crate::error::PeerError;
 use crate::message::Message;
 use crate::outbound::Outbound;
@@ -326,6 +327,24 @@ impl Shard {
         }
     }
 
+    /// A message of this process, given to the store if sessions that it keeps want it: then it comes to all
+    /// shards from there and is to be offered to none. False, and nothing done, if not. To be asked of one
+    /// shard, before any gets the message.
+    pub fn keep_published(&mut self, message: &Message, out: &mut Out) -> bool {
+        self.match_topic(message.topic());
+        if self.streams.is_empty() || message.qos() == QoS::AtMostOnce {
+            return false;
+        }
+        let mut source = Source::made(message);
+        if self.observers.is_watched() {
+            self.show(&mut source, None, out);
+        }
+        self.links.journal.listener = None;
+        self.append(&mut source, out);
+        self.links.after_stored(Then::Published, out);
+        true
+    }
+
     /// Whether any other shard has subscriptions: if not, [`Out::publishes`] stays empty.
     pub fn set_peers_interested(&mut self, interested: bool) {
         self.peers_interested = interested;
@@ -516,13 +535,13 @@ impl Shard {
         // packet has.
         match &Packet::decode(frame, conn.version) {
             Ok(Packet::Publish(publish)) => self.handle_publish(id, publish, now, out),
-            Ok(Packet::PubAck(ack)) => self.handle_puback(id, ack, now, out),
+            Ok(Packet::PubAck(ack)) => self.handle_puback(id, ack, now),
             Ok(Packet::PubRec(ack)) => self.handle_pubrec(id, ack, now, out),
             Ok(Packet::PubRel(ack)) => {
                 self.handle_pubrel(id, ack, out);
                 Ok(())
             }
-            Ok(Packet::PubComp(ack)) => self.handle_pubcomp(id, ack, now, out),
+            Ok(Packet::PubComp(ack)) => self.handle_pubcomp(id, ack, now),
             Ok(Packet::PingReq) => self.send(id, &Packet::PingResp, out),
             Ok(Packet::Subscribe(subscribe)) => self.handle_subscribe(id, subscribe, now, out),
             Ok(Packet::Unsubscribe(unsubscribe)) => self.handle_unsubscribe(id, unsubscribe, out),

@@ -418,7 +418,7 @@ impl Shard {
         }
         let durable = self.links.journal.on && !done.is_empty();
         for one in done.into_iter().filter(|_| durable) {
-            self.links.tell_done(slot, one, out);
+            self.links.note_done(slot, one);
         }
         let Session { memberships, .. } = &mut self.links.sessions[slot];
         if let Some(memberships) = memberships.as_mut().filter(|_| !sent) {

@@ -112,9 +112,7 @@ impl Shard {
     pub(super) fn find_room(&mut self, mut spilled: Box<Spilled>, now: Time, out: &mut Out) {
         if spilled.message.is_expired(now) {
             self.links.count_unpicked(|dropped| &mut dropped.expired);
-            return self
-                .links
-                .tell_unpicked(&spilled.group, &spilled.message, out);
+            return self.links.note_unpicked(&spilled.group, &spilled.message);
         }
         while let Some(member) = self.groups.next_offer(&mut spilled) {
             if member.shard != self.number {
@@ -127,8 +125,7 @@ impl Shard {
         }
         self.links
             .count_unpicked(Dropped::overflow(spilled.overflow));
-        self.links
-            .tell_unpicked(&spilled.group, &spilled.message, out);
+        self.links.note_unpicked(&spilled.group, &spilled.message);
     }
 
     /// At a member: takes a message, or lets the home go on.

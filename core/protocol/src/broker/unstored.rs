@@ -3,18 +3,19 @@
 use super::acks::{Answer, Owed, Ticket, Waits};
 use super::arena::NONE;
 use super::connection::{Connection, Stage};
-use super::durable::{Durability, NotStored};
+use super::delayed::DelayedPlace;
+use super::durable::{DelayedKey, Durability, NotStored, StreamKey};
 use super::events::Departure;
 use super::journal::Journal;
 use super::links::{Links, parcel_delivery};
 use super::out::{ConnId, Out};
-use super::record::SessKey;
 use super::session::{Parcel, Session};
 use super::shard::Shard;
 use super::slow::{First, Watch};
 use super::stats::Stats;
 use crate::codec::{PacketType, QoS};
 use crate::error::PeerError;
+use crate::message::Message;
 use crate::reason::ReasonCode;
 use crate::session::window::Phase;
 use crate::time::Time;
@@ -25,7 +26,17 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) enum Then {
     /// A session was ended: if that is not stored, it is to be ended again.
-    Ended(SessKey),
+    Ended(Box<str>),
+    /// Messages of groups are done: the same.
+    Done(Vec<(StreamKey, u64)>),
+    /// A will was published, or a message of this process, which nobody waits for.
+    Published,
+    /// A message waits for its time.
+    Delayed(DelayedPlace),
+    /// It was published; the message, if the store was to keep it for that.
+    Released(DelayedKey, Option<Message>),
+    /// Nothing: but what is handed over has a ticket.
+    Nothing,
     /// Sessions were written, each named by its slot and serial: the same.
     Written(Vec<(u32, u64)>),
     /// A shard has no use any more for what matches this filter.
@@ -224,30 +235,62 @@ impl Shard {
         }
     }
 
-    /// The store has refused what stood in [`Out::store`] behind the last ticket and up to this one, all of it.
+    /// The store has refused what stood in [`Out::store`] up to this ticket, and refuses all that this shard
+    /// has handed over since in the same [turn](Self::store_turn): else it might keep that a message has come
+    /// and not the message. A new turn begins.
+    ///
     /// Messages are not delivered, and their publishers told so: by 0x97 where PUBACK or PUBREC can say that,
     /// else by the end of the connection, as everybody else who waits. Sessions are put into `Out::store`
-    /// again, a while later.
+    /// again, a while later. Nothing happens for a ticket of an earlier turn.
     pub fn not_stored(&mut self, ticket: Ticket, why: NotStored, now: Time, out: &mut Out) {
+        if self.links.journal.line.is_done(ticket.in_line()) {
+            return;
+        }
+        self.links.journal.turn += 1;
+        out.store.clear();
+        out.owed_stored = None;
+        let last = self.links.journal.line.last();
         let error = PeerError::new(ReasonCode::QUOTA_EXCEEDED, why.words());
-        while let Some((owed, there)) = self.links.next_stored(ticket) {
+        while let Some((owed, there)) = self.links.next_stored(last) {
             if let Answer::Ack(PacketType::PubRec, packet_id, _, Waits::Message(slot)) = owed.answer
-                && let Some(session) = self.links.sessions.get_mut(slot)
-                && (there || session.is_durable())
             {
-                // It comes again, and is to be taken then.
-                session.received.refused(packet_id);
-                self.links.touch_lazily(slot, now);
+                self.free_refused(slot, packet_id, there, now);
             }
             match owed.answer {
-                Answer::Then(then) => match *then {
-                    Then::Uninterested(filter) => self.forget_interest(&filter),
-                    Then::Ended(key) => self.links.end_later(key, now),
-                    Then::Written(sessions) => self.links.write_again(&sessions, now),
-                },
+                Answer::Then(then) => self.then_refused(*then, error, now),
                 answer if there => self.refuse_owed(owed.conn, answer, error, now, out),
                 _ => {}
             }
+        }
+    }
+
+    /// Which turn what is handed to the store now belongs to: a new one begins with each
+    /// [refusal](Self::not_stored).
+    #[must_use]
+    pub fn store_turn(&self) -> u64 {
+        self.links.journal.turn
+    }
+
+    fn then_refused(&mut self, then: Then, error: PeerError, now: Time) {
+        match then {
+            Then::Uninterested(filter) => self.forget_interest(&filter),
+            Then::Ended(client_id) => self.links.end_later(client_id, now),
+            Then::Done(done) => self.links.done_again(done, now),
+            Then::Published => self.links.stats.count_refused(error.reason),
+            Then::Written(sessions) => self.links.write_again(&sessions, now),
+            Then::Delayed(place) => self.forget_delayed(place),
+            Then::Released(key, Some(message)) => self.delay_again(key, message, now),
+            Then::Released(key, None) => self.links.remove_later(key, now),
+            Then::Nothing => {}
+        }
+    }
+
+    /// A message with QoS 2 was refused: it may come again, and is to be taken then.
+    fn free_refused(&mut self, slot: u32, packet_id: u16, there: bool, now: Time) {
+        let session = self.links.sessions.get_mut(slot);
+        if let Some(session) = session.filter(|session| there || session.is_durable()) {
+            session.received.refused(packet_id);
+            self.links.touch_lazily(slot, now);
         }
     }
 

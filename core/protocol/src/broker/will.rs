@@ -4,6 +4,7 @@ use super::links::Links;
 use super::out::Out;
 use super::shard::Shard;
 use super::source::Source;
+use super::unstored::Then;
 use crate::codec::{PropertiesBuf, PropertyId, Publish, QoS, Will};
 use crate::message::Message;
 use crate::time::Time;
@@ -102,6 +103,10 @@ impl Shard {
         }
         let message = Message::from_publish(&publish, &will.topic, now, origin, &mut self.scratch);
         self.match_topic(message.topic());
+        let appended = self.links.stats.appended;
         self.publish(&mut Source::made(&message), Some(session), now, out);
+        if self.links.stats.appended != appended {
+            self.links.after_stored(Then::Published, out);
+        }
     }
 }

@@ -138,6 +138,12 @@ impl Shard {
             .collect()
     }
 
+    /// The subscriptions of a session as a store that has the log keeps them.
+    pub(in super::super) fn subscriptions_of(&self, slot: u32) -> Vec<SubscriptionRecord> {
+        let session = &self.links.sessions[slot];
+        self.subscription_records(slot, session).0
+    }
+
     /// The subscriptions, the shared ones last, and which of them are the memberships by their places.
     fn subscription_records(
         &self,
@@ -145,6 +151,13 @@ impl Shard {
         session: &Session,
     ) -> (Vec<SubscriptionRecord>, HashMap<u16, u16>) {
         let mut all = Vec::with_capacity(session.subscriptions());
+        let sinces = session.kept.as_deref().map(|kept| &kept.sinces);
+        let since = |filter| {
+            sinces
+                .and_then(|all| all.get(&filter))
+                .copied()
+                .unwrap_or(0)
+        };
         for filter in &session.filters {
             let Some(subscription) = self.index.subscription(*filter, slot, None) else {
                 continue;
@@ -160,7 +173,7 @@ impl Shard {
                 options: subscription.options,
                 identifier: subscription.identifier,
                 replay: cursor.map(|cursor| cursor.as_str().into()),
-                since: 0,
+                since: since(*filter),
             });
         }
         let mut places = HashMap::new();

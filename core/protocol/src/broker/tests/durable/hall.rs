@@ -38,6 +38,7 @@ struct Batch {
     shard: usize,
     ops: Vec<StoreOp>,
     ticket: Option<Ticket>,
+    turn: u64,
 }
 
 /// A connection: where it is, and what its client has got.
@@ -52,6 +53,8 @@ pub(super) struct Hall {
     outs: Vec<Out>,
     pub(super) mail: Vec<VecDeque<Mail>>,
     batches: VecDeque<Batch>,
+    /// Shards with the turns of which the store refuses all, for it has refused something.
+    refused: BTreeSet<(usize, u64)>,
     pub(super) reads: VecDeque<(usize, ReadRequest)>,
     pub(super) disk: Disk,
     retained: Retained<Message>,
@@ -86,6 +89,7 @@ impl Hall {
             outs: Vec::new(),
             mail: Vec::new(),
             batches: VecDeque::new(),
+            refused: BTreeSet::new(),
             reads: VecDeque::new(),
             disk: Disk::default(),
             retained: Retained::new(RetainedLimits {
@@ -188,6 +192,7 @@ impl Hall {
     pub(super) fn crash(&mut self, shards: usize, away: u64) {
         self.clients.clear();
         self.batches.clear();
+        self.refused.clear();
         self.reads.clear();
         self.now = self.now.after(away);
         self.start(shards);
@@ -221,7 +226,14 @@ impl Hall {
             }
             let (ops, ticket) = (std::mem::take(&mut out.store), out.owed_stored.take());
             if !ops.is_empty() || ticket.is_some() {
-                self.batches.push_back(Batch { shard, ops, ticket });
+                assert!(ops.is_empty() || ticket.is_some());
+                let turn = self.shards[shard].store_turn();
+                self.batches.push_back(Batch {
+                    shard,
+                    ops,
+                    ticket,
+                    turn,
+                });
             }
             let reads = out.reads.drain(..).map(|read| (shard, read));
             self.reads.extend(reads);
@@ -340,19 +352,26 @@ impl Hall {
         let mut tickets = Vec::new();
         let mut messages = Vec::new();
         for batch in taken {
-            if refused.is_none() {
+            let turn = (batch.shard, batch.turn);
+            let mut why = refused;
+            if self.refused.contains(&turn) {
+                why = why.or(Some(NotStored::Failed));
+            }
+            if why.is_some() {
+                self.refused.insert(turn);
+            } else {
                 let kept = batch.ops.into_iter();
                 messages.extend(kept.filter_map(|op| self.disk.apply(op, clock)));
             }
-            tickets.extend(batch.ticket.map(|ticket| (batch.shard, ticket)));
+            tickets.extend(batch.ticket.map(|ticket| (batch.shard, ticket, why)));
         }
         for mail in &mut self.mail {
             if !messages.is_empty() {
                 mail.push_back(Mail::Publishes(messages.clone()));
             }
         }
-        for (shard, ticket) in tickets {
-            self.mail[shard].push_back(match refused {
+        for (shard, ticket, why) in tickets {
+            self.mail[shard].push_back(match why {
                 None => Mail::Stored(ticket),
                 Some(why) => Mail::NotStored(ticket, why),
             });

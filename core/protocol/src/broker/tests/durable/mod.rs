@@ -4,3 +4,4 @@ mod disk;
 mod hall;
 mod model;
 mod plain;
+mod witness;

@@ -24,7 +24,7 @@ fn subscriber(hall: &mut Hall, name: &str, filter: &str, qos: crate::codec::QoS)
     client
 }
 
-// [MQTT-4.2.0-1] [MQTT-3.1.2-23] [MQTT-4.4.0-1]
+// [MQTT-3.1.2-23] [MQTT-4.4.0-1]
 #[test]
 fn what_is_acknowledged_outlives_a_crash_and_what_is_not_is_not_acknowledged() {
     for shards in 1..4 {
