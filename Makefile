@@ -69,10 +69,12 @@ wheel: tools ## One wheel for CPython 3.11 and later, and this machine's glibc o
 	$(VENV_PYTHON) -m maturin build --release --locked --manifest-path py/Cargo.toml --out target/wheels
 	$(VENV_PYTHON) -m pip install --quiet --no-index --no-deps --force-reinstall target/wheels/ternmq-*.whl
 
-manylinux: tools ## The wheel for Linux with glibc 2.17 or later, in target/wheels/manylinux
+manylinux: tools ## The wheel for Linux with glibc 2.17 or later, in target/wheels/manylinux; minutes
+	@rm -f target/wheels/manylinux/ternmq-*.whl
 	$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check 'ziglang>=0.14,<0.18'
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV_PYTHON) -m maturin build --release --locked --zig \
 		--compatibility manylinux2014 --manifest-path py/Cargo.toml --out target/wheels/manylinux
+	@$(VENV_PYTHON) tests/wheel_works target/wheels/manylinux/ternmq-*.whl
 
 paho-suite: wheel ## The tests of paho-mqtt and aiomqtt, as they come from PyPI, on ternmq.paho; minutes
 	@$(VENV_PYTHON) tests/paho_suite/run

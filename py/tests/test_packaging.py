@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tarfile
@@ -29,11 +30,12 @@ def test_it_has_the_command() -> None:
 
 
 def test_the_source_distribution_builds_from_itself_alone() -> None:
-    # A debug build, because it is quick, in a folder of its own: cargo takes crates with the same path
-    # in two workspaces for the same.
+    # A debug build, because it is quick. The crates of others are those that the Rust tests have built. Our
+    # own are built anew: cargo takes crates with the same path in two workspaces for the same, unless
+    # something else is different, such as how much of them debuggers are told.
     folder = unpacked()
     env = os.environ | {
-        "CARGO_TARGET_DIR": str(TARGET / "sdist/target"),
+        "CARGO_TARGET_DIR": str(TARGET),
         "CARGO_NET_OFFLINE": "true",
         "CARGO_PROFILE_DEV_DEBUG": "0",
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -45,7 +47,8 @@ def test_the_source_distribution_builds_from_itself_alone() -> None:
 
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
     alone = ["--no-index", "--no-deps", "--quiet"]
-    debug = "--config-settings=build-args=--profile=dev"
+    others = 'profile.dev.package."*".debug="line-tables-only"'
+    debug = f"--config-settings=build-args=--profile=dev --config={shlex.quote(others)}"
     wheels = folder / "wheels"
     run([*pip, "wheel", *alone, "--no-build-isolation", debug, f"-w{wheels}", str(folder)], env=env)
     [wheel] = wheels.glob("ternmq-*-cp311-abi3-*.whl")
@@ -59,8 +62,8 @@ def test_the_source_distribution_builds_from_itself_alone() -> None:
 
 
 def unpacked() -> Path:
-    """The source distribution, in a folder that is always the same: cargo keeps what it has built
-    for each. The files are of now, so that it builds anew."""
+    """The source distribution, in a folder that is always the same, so that what cargo keeps of it does
+    not grow. The files are of now, so that it builds anew."""
     maturin = [sys.executable, "-m", "maturin", "sdist"]
     out = TARGET / "sdist"
     for old in out.glob("*.tar.gz"):

@@ -1,11 +1,20 @@
 """`ternmq serve` as a process of its own, on a free port."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def build(*packages: str) -> None:
+    """Has cargo build these, unless `tests/run` says that the Rust tests have."""
+    if "TERNMQ_BUILT" not in os.environ:
+        named = [option for package in packages for option in ("-p", package)]
+        command = ["cargo", "build", "--quiet", "--locked", *named]
+        subprocess.run(command, cwd=ROOT, check=True, timeout=1800)
 
 
 class Broker:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 from actors import Actor, PahoSync, Shim
 from broker import ROOT, Broker
+from broker import build as build_crates
 from mosquitto import Mosquitto
 
 SHIMS = ROOT / "tests/shims"
@@ -131,9 +132,8 @@ class Troupe:
 
 
 def build(folder: Path) -> None:
-    """Builds what the tests run and no other step has built: cargo does nothing when it is there."""
-    packages = ["-p", "ternmq-server", "-p", "ternmq-test-shim-rumqttc"]
-    run("cargo", "build", "--quiet", "--locked", *packages)
+    """Builds what the tests run."""
+    build_crates("ternmq-server", "ternmq-test-shim-rumqttc")
     for style, library in [("sync", "paho-mqtt3c"), ("async", "paho-mqtt3a")]:
         sources = [str(SHIMS / f"c/{name}.c") for name in (style, "line", "inbox")]
         out = str(folder / f"paho-c-{style}")

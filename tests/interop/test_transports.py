@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from broker import ROOT
+from broker import ROOT, build
 from transports import PATIENCE, TERNMQ, Certificates, MosquittoServer, Ternmq
 
 NODE = {"NODE_PATH": str(ROOT / "target/node/node_modules")}
@@ -38,7 +38,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 @pytest.fixture(scope="module")
 def ternmq(certificates: Certificates, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ternmq]:
     # One of the fixtures of all tests builds it too; this module may run alone.
-    subprocess.run(["cargo", "build", "-q", "--locked", "-p", "ternmq-server"], cwd=ROOT, check=True)
+    build("ternmq-server")
     server = Ternmq(certificates, tmp_path_factory.mktemp("ternmq"))
     yield server
     assert server.stop()["protocol_errors"] == 0

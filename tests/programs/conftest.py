@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from actors import Shim
-from broker import ROOT, Broker
+from broker import ROOT, Broker, build
 
 # Seconds.
 PATIENCE = 30
@@ -22,10 +22,10 @@ PYTHON = ROOT / "target/venv/bin/python"
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as `make install` lays it out: the library, and the names that programs ask for."""
-    command = ["cargo", "build", "--quiet", "--locked", "-p", "ternmq-ffi-c", "-p", "ternmq-server"]
-    subprocess.run(command, cwd=ROOT, check=True, timeout=1800)
+    build("ternmq-ffi-c", "ternmq-server")
     folder: Path = tmp_path_factory.mktemp("lib")
-    shutil.copy(ROOT / "target/debug/libternmq.so", folder / "libternmq.so.0")
+    # In `deps`, where that of the Rust tests lies as well as one that is built alone.
+    shutil.copy(ROOT / "target/debug/deps/libternmq.so", folder / "libternmq.so.0")
     subprocess.run([ROOT / "ffi-c/paho-names", folder], check=True)
     return folder
 

@@ -221,22 +221,30 @@ impl Drop for Folder {
     }
 }
 
-/// The server of this build; cargo builds no programs of other packages for a test.
+/// The server of this build; cargo builds no programs of other packages for a test. Where all of the
+/// workspace is tested it is there already, as `TERNMQ_BUILT` says.
 fn program() -> Result<&'static PathBuf, String> {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let built = BUILT.get_or_init(|| {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let output = Command::new(cargo)
-            .args(["build", "--quiet", "--locked", "--package", "ternmq-server"])
-            .current_dir(ternmq_test_faces::workspace_root())
-            .output()
-            .map_err(|e| format!("cargo build: {e}"))?;
-        if !output.status.success() {
-            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+        if std::env::var_os("TERNMQ_BUILT").is_none() {
+            build()?;
         }
         let own = std::env::current_exe().map_err(|e| e.to_string())?;
         let target = own.ancestors().nth(3).ok_or("no target folder")?;
         Ok(target.join("debug").join("ternmq"))
     });
     built.as_ref().map_err(Clone::clone)
+}
+
+fn build() -> Result<(), String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["build", "--quiet", "--locked", "--package", "ternmq-server"])
+        .current_dir(ternmq_test_faces::workspace_root())
+        .output()
+        .map_err(|e| format!("cargo build: {e}"))?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    Ok(())
 }
