@@ -35,7 +35,8 @@ def test_the_source_distribution_builds_from_itself_alone() -> None:
     # something else is different, such as how much of them debuggers are told.
     folder = unpacked()
     env = os.environ | {
-        "CARGO_TARGET_DIR": str(TARGET),
+        "CARGO_TARGET_DIR": str(TARGET / "sdist/target"),
+        "CARGO_BUILD_BUILD_DIR": str(TARGET),
         "CARGO_NET_OFFLINE": "true",
         "CARGO_PROFILE_DEV_DEBUG": "0",
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
