@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import ternmq
-from ternmq._ternmq import make_certificate
+from ternmq._ternmq import Authority
 from ternmq.broker import Connecting
 
 NAME = "test.mosquitto.org"
@@ -29,8 +29,9 @@ def authenticate(who: Connecting) -> bool:
 @pytest.fixture(scope="session", autouse=True)
 def public_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     folder = tmp_path_factory.mktemp("certificates")
-    authority, chain, key = make_certificate([NAME])
-    Path("tests/mosquitto.org.crt").write_text(authority)
+    authority = Authority()
+    chain, key = authority.server([NAME])
+    Path("tests/mosquitto.org.crt").write_text(authority.pem)
     files = folder / "chain.pem", folder / "key.pem"
     for file, text in zip(files, (chain, key), strict=True):
         file.write_text(text)
