@@ -146,6 +146,12 @@ impl Engine {
         Ok(())
     }
 
+    /// Bytes of the file.
+    pub(crate) fn file_bytes(&self) -> Result<u64, StoreError> {
+        let len = self.backend.len();
+        len.map_err(|error| StoreError::Io("read the store".into(), error))
+    }
+
     /// Syncs all there is.
     pub(crate) fn sync(&self) -> Result<(), StoreError> {
         let synced = self.restore().unsynced.is_empty();
@@ -366,6 +372,7 @@ impl Drop for Engine {
     fn drop(&mut self) {
         // Who wants to know whether it worked calls it before.
         let _ = self.sync();
+        self.shut();
     }
 }
 
@@ -406,8 +413,13 @@ fn guarded<T>(f: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, StoreErro
 
 fn said(error: redb::Error) -> StoreError {
     match error {
-        // What the file begins with is not what it should.
-        redb::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+        // The file does not begin as it should, or a page is said to be behind its end.
+        redb::Error::Io(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+            ) =>
+        {
             StoreError::damaged(error)
         }
         redb::Error::Io(error) => StoreError::Io("use the store's file".into(), error),

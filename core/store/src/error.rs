@@ -15,6 +15,8 @@ pub enum StoreError {
     Fenced,
     /// A newer program wrote it, in this format: it is left as it is.
     Newer(u32),
+    /// It has something already, and was to take in what another has.
+    NotEmpty,
     /// Something is larger than the format allows.
     TooLarge,
     /// The file is damaged where this was to be read: what is wrong.
@@ -49,6 +51,7 @@ impl fmt::Display for StoreError {
                 f,
                 "the store has format {version}; this program reads up to {FORMAT}"
             ),
+            Self::NotEmpty => f.write_str("the store is not empty"),
             Self::TooLarge => f.write_str("it is larger than the store's format allows"),
             Self::Damaged(what) => write!(f, "the store is damaged: {what}"),
             Self::Io(what, error) => write!(f, "cannot {what}: {error}"),

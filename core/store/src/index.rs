@@ -117,8 +117,8 @@ impl Lowest {
             return true;
         }
         let last = self.seqs.last().copied().unwrap_or_default();
-        if seq >= last {
-            self.more |= seq > last;
+        if seq > last {
+            self.more = true;
             return false;
         }
         if self.seqs.insert(seq) {

@@ -32,6 +32,7 @@
 
 mod backend;
 mod block;
+mod check;
 mod commit;
 mod engine;
 mod error;
@@ -43,12 +44,15 @@ mod row;
 mod salvage;
 mod store;
 mod sweep;
+mod transfer;
 
 pub use backend::{Backend, Memory};
 pub use block::{BLOCK_BYTES, BLOCK_VERSION, Block, BlockRecord, BlockWriter};
+pub use check::{Check, Rows};
 pub use error::StoreError;
 pub use meta::FORMAT;
 pub use read::{DelayedPage, RetainedPage, SessionPage};
 pub use salvage::Salvaged;
-pub use store::{Committed, Damage, Options, Store, Sync};
+pub use store::{Committed, Compacted, Damage, Options, Store, Sync};
 pub use sweep::{SweepLimits, Swept};
+pub use transfer::{STREAMS, Transferred};

@@ -32,6 +32,21 @@ pub(crate) mod kind {
     pub(crate) const DELAYED: u8 = b'Y';
 }
 
+/// All kinds, blocks before what refers to them.
+pub(crate) const KINDS: [(u8, &str); 11] = [
+    (kind::BLOCK, "blocks"),
+    (kind::DONE, "done"),
+    (kind::INDEX, "index"),
+    (kind::KEPT, "kept"),
+    (kind::META, "meta"),
+    (kind::RETAINED, "retained"),
+    (kind::SESSION, "sessions"),
+    (kind::SUBSCRIPTION, "subscriptions"),
+    (kind::WAITING, "waiting"),
+    (kind::DAMAGED, "damaged"),
+    (kind::DELAYED, "delayed"),
+];
+
 /// A key of this kind.
 pub(crate) fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut key = Vec::with_capacity(1 + parts.iter().map(|part| part.len()).sum::<usize>());

@@ -369,15 +369,37 @@ impl Search<'_> {
     }
 }
 
-/// Makes the index again, and what else the store has to know.
+/// What else the store has to know.
 fn finish(into: &Engine, search: &Search<'_>) -> Result<(), StoreError> {
+    let found = &search.found;
+    reindex(
+        into,
+        if found.pages + found.damaged > 0 {
+            GAP
+        } else {
+            0
+        },
+    )?;
+    let mut changes = vec![meta::format_row()];
+    if meta::epoch(&into.view()?).unwrap_or_default() == 0 {
+        // Higher than it can have been.
+        changes.push(meta::epoch_row(NodeId(1), Epoch(GAP)));
+    }
+    into.commit(changes, true)
+}
+
+/// Makes the index of a store that has none from the blocks. Numbers go on `gap` behind the last
+/// message.
+pub(crate) fn reindex(into: &Engine, gap: u64) -> Result<(), StoreError> {
     let mut tail = Tail::default();
-    let mut log = Log::default();
+    let mut log = Log::read(&into.view()?).unwrap_or_default();
+    (log.bytes, log.next) = (0, log.next.max(1));
     let mut from = vec![kind::BLOCK];
     loop {
         let mut more = false;
+        let begin = from.clone();
         into.view()?
-            .scan(&from.clone(), &row::end(&[kind::BLOCK]), |key, value| {
+            .scan(&begin, &row::end(&[kind::BLOCK]), |key, value| {
                 log.bytes += value.len() as u64;
                 tail.add_bytes(value.len() as u64);
                 for record in Block::new(value)
@@ -404,21 +426,9 @@ fn finish(into: &Engine, search: &Search<'_>) -> Result<(), StoreError> {
             break;
         }
     }
-    let (found, view) = (&search.found, into.view()?);
-    let before = Log::read(&view).unwrap_or_default();
-    log.floor = before.floor;
-    log.next = log.next.max(before.next).max(1);
-    if found.pages + found.damaged > 0 {
-        log.next += GAP;
-    }
+    log.next += gap;
     log.indexed = log.next - 1;
-    let mut changes = vec![meta::format_row(), log.row()];
-    if meta::epoch(&view).unwrap_or_default() == 0 {
-        // Higher than it can have been.
-        changes.push(meta::epoch_row(NodeId(1), Epoch(GAP)));
-    }
-    drop(view);
-    into.commit(changes, true)
+    into.commit(vec![log.row()], true)
 }
 
 /// The key that a whole block should have, if it has another.

@@ -65,6 +65,15 @@ pub struct Committed {
     pub fenced: Vec<SessKey>,
 }
 
+/// What compacting did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compacted {
+    /// Bytes of the file before.
+    pub before: u64,
+    /// And after.
+    pub after: u64,
+}
+
 /// Damage that was met since the store was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Damage {
@@ -301,9 +310,20 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]: nothing is lost then.
-    pub fn compact(&self) -> Result<(), StoreError> {
+    pub fn compact(&self) -> Result<Compacted, StoreError> {
         let _writer = self.writer();
-        self.engine.compact()
+        let before = self.engine.file_bytes()?;
+        self.engine.compact()?;
+        let after = self.engine.file_bytes()?;
+        Ok(Compacted { before, after })
+    }
+
+    /// Bytes of the file.
+    ///
+    /// # Errors
+    /// The environment's.
+    pub fn file_bytes(&self) -> Result<u64, StoreError> {
+        self.engine.file_bytes()
     }
 
     /// Damage met so far.
@@ -318,6 +338,14 @@ impl Store {
 
     pub(crate) fn writer(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks again at where the log is, after rows were written that no commit has made.
+    pub(crate) fn resume(&self, writer: &mut Writer) -> Result<(), StoreError> {
+        let (found, tail) = resume(&self.engine.view()?)?;
+        (writer.next, writer.log) = (found.next, found.log);
+        *self.tail.write().unwrap_or_else(PoisonError::into_inner) = tail;
+        Ok(())
     }
 
     fn noticed(&self) -> MutexGuard<'_, Noticed> {

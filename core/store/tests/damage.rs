@@ -147,7 +147,7 @@ fn survive(bytes: Vec<u8>, verify: bool, closed: bool) -> u64 {
     let (missing, said) = match missing(&store) {
         Ok(found) => found,
         // Only a store that trusts its file may find out so late.
-        Err(StoreError::Damaged(_)) if !verify && !salvaged => return survive(bytes, true, closed),
+        Err(_) if !verify && !salvaged => return survive(bytes, true, closed),
         Err(error) => panic!("{error}"),
     };
     let sum = missing.values().sum();
@@ -159,7 +159,7 @@ fn survive(bytes: Vec<u8>, verify: bool, closed: bool) -> u64 {
     // And it goes on.
     let owner = match store.begin(NodeId(1)) {
         Ok(owner) => owner,
-        Err(StoreError::Damaged(_)) if !verify && !salvaged => return survive(bytes, true, closed),
+        Err(_) if !verify && !salvaged => return survive(bytes, true, closed),
         Err(error) => panic!("{error}"),
     };
     let head = commit(&store, owner, &[append("t", b"new", &["new"])]);
