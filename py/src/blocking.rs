@@ -24,7 +24,7 @@ use crate::number::in_range;
 use crate::options::{SessionOptions, needs_v5, retain_handling_of, store_of};
 use crate::properties::{self, PublishProperties};
 use crate::reach::Reach;
-use crate::stats::counters;
+use crate::stats::{count_outbox, counters};
 use crate::wait::{in_slices, seconds, wait};
 
 /// A reason code and the properties that came with it.
@@ -131,6 +131,9 @@ impl BlockingClient {
         let stats = self.get(py)?.stats();
         let dict = counters(py, &stats.session)?;
         dict.set_item("messages_discarded", stats.unclaimed_dropped)?;
+        if let Some(outbox) = self.get(py)?.outbox() {
+            count_outbox(&dict, &outbox)?;
+        }
         Ok(dict)
     }
 
@@ -530,7 +533,9 @@ fn publish_error(py: Python<'_>, client: &Client, error: &PublishError) -> PyErr
             ended(py, client).unwrap_or_else(unknown)
         }
         PublishError::Invalid(error) => errors::not_a_message(*error),
-        PublishError::NotTaken(refused) => errors::publish_refused(py, *refused),
+        PublishError::NotTaken(refused) => {
+            errors::not_taken(py, *refused, client.outbox().as_deref())
+        }
         PublishError::Rejected { reason, properties } => {
             let text = "the server refuses the message";
             errors::raise_with(py, "PublishError", text, *reason, properties)

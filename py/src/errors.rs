@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::IntoPyDict;
-use ternmq_client::{ConnectError, SubscribeError};
+use ternmq_client::{ConnectError, OutboxStatus, SubscribeError};
 use ternmq_protocol::client::{PublishRefused, RequestRefused};
 use ternmq_protocol::codec::PropertiesBuf;
 use ternmq_protocol::{EncodeError, ReasonCode};
@@ -128,6 +128,21 @@ pub(crate) fn publish_refused(py: Python<'_>, refused: PublishRefused) -> PyErr 
         _ => "PublishError",
     };
     raise(py, class, refused)
+}
+
+/// As [`publish_refused`], with what the disk said.
+pub(crate) fn not_taken(
+    py: Python<'_>,
+    refused: PublishRefused,
+    outbox: Option<&OutboxStatus>,
+) -> PyErr {
+    let said = outbox.and_then(OutboxStatus::last_error);
+    match (refused, said) {
+        (PublishRefused::NotKept, Some(said)) => {
+            raise(py, "PublishError", format!("{refused}: {said}"))
+        }
+        _ => publish_refused(py, refused),
+    }
 }
 
 pub(crate) fn request_refused(py: Python<'_>, refused: &RequestRefused) -> PyErr {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use pyo3::exceptions::{PyOSError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use ternmq_client::FileOutbox;
+use ternmq_client::{FileOutbox, OutboxOptions};
 use ternmq_protocol::ProtocolVersion;
 use ternmq_protocol::client::{Acknowledge, ClientSession, Options, Stored};
 use ternmq_protocol::codec::{Place, PropertyId, RetainHandling, Value};
@@ -194,16 +194,25 @@ pub(crate) fn check_options(options: &Bound<'_, PyDict>) -> PyResult<()> {
 
 /// The file that the session is kept in, and what it held; nothing when the options name none.
 pub(crate) fn store_of(options: &Bound<'_, PyDict>) -> PyResult<Option<(FileOutbox, Vec<Stored>)>> {
-    match options.get_item("store")? {
-        Some(path) if !path.is_none() => {
-            let path: PathBuf = path.extract()?;
-            let opened = FileOutbox::open(&path);
-            opened
-                .map(Some)
-                .map_err(|error| PyOSError::new_err(format!("{}: {error}", path.display())))
-        }
-        _ => Ok(None),
+    let path = match options.get_item("store")? {
+        Some(path) if !path.is_none() => path.extract::<PathBuf>()?,
+        _ => return Ok(None),
+    };
+    let mut how = OutboxOptions::default();
+    if let Some(sync) = options.get_item("store_sync")? {
+        how.sync = sync.extract()?;
     }
+    let opened = FileOutbox::open_with(&path, how);
+    let opened =
+        opened.map_err(|error| PyOSError::new_err(format!("{}: {error}", path.display())))?;
+    if let Some(damage) = opened.0.status().damage() {
+        let logger = options.py().import("logging")?;
+        let logger = logger.call_method1("getLogger", ("ternmq.client",))?;
+        let text = "%s: damaged in %d places; the file as it was is %s";
+        let (places, copy) = (damage.places, damage.copy);
+        logger.call_method1("error", (text, path, places, copy))?;
+    }
+    Ok(Some(opened))
 }
 
 type Parts = (

@@ -27,7 +27,7 @@ use crate::number::in_range;
 use crate::options::{SessionOptions, needs_v5, retain_handling_of, store_of};
 use crate::properties::{self, PublishProperties};
 use crate::routes::Key;
-use crate::stats::counters;
+use crate::stats::{count_outbox, counters};
 
 /// What one read from the socket takes at most.
 const READ_BUFFER: usize = 64 << 10;
@@ -283,7 +283,10 @@ impl Session {
                 Some(_) if qos > 0 => session.keep_and_publish(now, message),
                 _ => session.machine.publish(now, message),
             };
-            let token = taken.map_err(|refused| errors::publish_refused(slf.py(), refused))?;
+            let token = taken.map_err(|refused| {
+                let outbox = session.store.as_ref().map(FileOutbox::status);
+                errors::not_taken(slf.py(), refused, outbox.as_deref())
+            })?;
             let pause = token.0 == 0 && session.machine.outbound().len() > PUBLISH_TURN;
             Ok(if pause { TAKE_A_TURN } else { token.0.into() })
         })?
@@ -478,7 +481,7 @@ impl Session {
             dict.set_item(name, value)?;
         }
         if let Some(store) = &self.store {
-            dict.set_item("outbox_failed_writes", store.failed_writes())?;
+            count_outbox(&dict, &store.status())?;
         }
         Ok(dict)
     }

@@ -2,6 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use ternmq_client::OutboxStatus;
 use ternmq_protocol::client::{DropReason, Stats};
 
 /// What a session has counted, and what it has dropped by each reason.
@@ -23,6 +24,20 @@ pub(crate) fn counters<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Bound<'p
         dict.set_item(name, stats.dropped(why))?;
     }
     Ok(dict)
+}
+
+/// Adds what an outbox in a file counts.
+pub(crate) fn count_outbox(dict: &Bound<'_, PyDict>, outbox: &OutboxStatus) -> PyResult<()> {
+    let damaged = outbox.damage().map_or(0, |damage| damage.places as u64);
+    for (name, value) in [
+        ("outbox_kept", outbox.kept()),
+        ("outbox_refused", outbox.refusals()),
+        ("outbox_failed_writes", outbox.failed_writes()),
+        ("outbox_damaged", damaged),
+    ] {
+        dict.set_item(name, value)?;
+    }
+    Ok(())
 }
 
 /// `SessionLost` -> `session_lost`.

@@ -49,6 +49,7 @@ OPTIONS: list[tuple[str, list[Any]]] = [
     ("outbox", ["1", Value(-1)]),
     ("outbox_bytes", ["1", Value(-1)]),
     ("outbox_file", [5]),
+    ("outbox_sync", [1, "yes", Value(True)]),
     ("max_packet_size", ["1", Value(0), Value(2**32)]),
     ("timeout", ["1", Value(-1), Value(NAN)]),
     ("connect_timeout", ["1", Value(-1), Value(NAN)]),

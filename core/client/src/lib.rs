@@ -32,7 +32,7 @@ pub use client::{
 pub use error::{ConnectError, PublishError, SubscribeError};
 pub use fork::forked;
 pub use options::{Backoff, ConnectOptions, Limits, Proxies, Target};
-pub use outbox::FileOutbox;
+pub use outbox::{Damage, FileOutbox, OutboxOptions, OutboxStatus};
 pub use ternmq_protocol::client::{Acknowledge, Will};
 pub use ternmq_protocol::codec::{PropertiesBuf, PropertyId, QoS, RetainHandling, Value};
 pub use ternmq_protocol::{ProtocolVersion, ReasonCode};

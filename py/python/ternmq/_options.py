@@ -68,5 +68,8 @@ def session_options(reach: Reach, auth: Auth | None, **options: Any) -> dict[str
             options["store"] = fspath(options["store"])
         except TypeError as error:
             raise TypeError(f"outbox_file: {error}") from None
+    instance_of(bool, outbox_sync=options["store_sync"])
+    if options["store_sync"] and options["store"] is None:
+        raise ValueError("outbox_sync is for an outbox_file")
     check_options(options)
     return options

@@ -67,6 +67,10 @@ class Client:
     client with the same file sends it, under the same packet ids: with `client_id`,
     `clean_start=False` and `session_expiry`, QoS 2 stays exactly once. One client uses a file at a
     time. What the server refuses afterwards is logged.
+    With `outbox_sync` each of these is on stable storage before `publish` returns, and survives a loss
+    of power too. Each waits for the disk, the event loop with it, and so do PUBREL packets.
+    A full or failing disk has `publish` raise PublishError, and what was taken before stays. Damaged
+    records are left out and logged; the file is copied to its name with `.damaged` before.
 
     `timeout`: seconds that any operation may take unless it is told otherwise; None for no limit.
     `connect_timeout`: the same for one attempt to connect.
@@ -102,6 +106,7 @@ class Client:
         outbox: int = 10_000,
         outbox_bytes: int = 64 << 20,
         outbox_file: str | PathLike[str] | None = None,
+        outbox_sync: bool = False,
         max_packet_size: int = 268_435_460,
         timeout: float | None = 30.0,
         connect_timeout: float | None = 30.0,
@@ -126,7 +131,7 @@ class Client:
             outbox_bytes=outbox_bytes,
             max_packet_size=max_packet_size,
             receive_maximum=receive_maximum,
-            store=outbox_file,
+            store=outbox_file, store_sync=outbox_sync,
         )
         self._core = Core(
             options,

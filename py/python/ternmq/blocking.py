@@ -81,6 +81,7 @@ class Client:
         outbox: int = 10_000,
         outbox_bytes: int = 64 << 20,
         outbox_file: str | PathLike[str] | None = None,
+        outbox_sync: bool = False,
         max_packet_size: int = 268_435_460,
         timeout: float | None = 30.0,
         connect_timeout: float | None = 30.0,
@@ -105,7 +106,7 @@ class Client:
             outbox_bytes=outbox_bytes,
             max_packet_size=max_packet_size,
             receive_maximum=receive_maximum,
-            store=outbox_file,
+            store=outbox_file, store_sync=outbox_sync,
         )
         self._auth = auth
         self._follower = Follower(str(self._reach), auth)

@@ -25,7 +25,7 @@ use crate::clock;
 use crate::error::{ConnectError, PublishError, SubscribeError};
 use crate::link::{Inner, Journal, Link, Observers, Stats};
 use crate::options::ConnectOptions;
-use crate::outbox::FileOutbox;
+use crate::outbox::{FileOutbox, OutboxStatus};
 use hub::{Completion, Hub, Outcome};
 use subscribe::answers;
 
@@ -72,6 +72,7 @@ pub struct Opening {
 struct Owner {
     link: Link,
     hub: Arc<Hub>,
+    outbox: Option<Arc<OutboxStatus>>,
 }
 
 impl Client {
@@ -118,6 +119,7 @@ impl Client {
         opening: Opening,
     ) -> Result<(Self, Option<Follower>), ConnectError> {
         let hub = Arc::new(Hub::new(options.limits, options.session.keeps_session()));
+        let status = opening.outbox.as_ref().map(|(outbox, _)| outbox.status());
         let (journal, kept): (Option<Box<dyn Journal>>, _) = match opening.outbox {
             Some((outbox, kept)) => (Some(Box::new(outbox)), kept),
             None => (None, Vec::new()),
@@ -133,7 +135,8 @@ impl Client {
         let follower = opening.follow.then(|| Follower::new(hub.clone()));
         link.ask_before_retry(opening.ask_before_retry);
         link.connect()?;
-        Ok((Self(Arc::new(Owner { link, hub })), follower))
+        let outbox = status;
+        Ok((Self(Arc::new(Owner { link, hub, outbox })), follower))
     }
 
     /// Makes the attempt to connect again that [`News::RetryDue`] asked for, after a change of the
@@ -363,6 +366,11 @@ impl Client {
     /// it publishes afterwards is not kept.
     pub fn close_outbox(&self) {
         drop(self.0.link.take_journal());
+    }
+
+    /// What there is to know of the outbox in a file, if there is one: what could not be written, and why.
+    pub fn outbox(&self) -> Option<Arc<OutboxStatus>> {
+        self.0.outbox.clone()
     }
 
     /// The client identifier; the one that the server assigned, once it has (MQTT 5.0).

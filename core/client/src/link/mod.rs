@@ -38,7 +38,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use ternmq_protocol::client::{
-    ClientSession, Delivery, PublishRefused, RequestRefused, State as SessionState, Token,
+    ClientSession, Delivery, PublishRefused, RequestRefused, State as SessionState, Stored, Token,
 };
 use ternmq_protocol::codec::{Properties, Request};
 use ternmq_protocol::{Message, ReasonCode, Time};
@@ -440,14 +440,44 @@ impl Link {
         });
     }
 
+    /// Has a journal keep the session from now on, and puts back what that has from an earlier process, as
+    /// [`ClientSession::restore`] does. False, and nothing done, while there is a connection or an attempt,
+    /// a journal, or a publish that is not complete.
+    ///
+    /// `look` is shown what is put back before any event can tell of it: it runs under the lock of the link
+    /// and must not call it.
+    pub fn set_journal(
+        &self,
+        journal: Box<dyn Journal>,
+        stored: Vec<Stored>,
+        look: impl FnOnce(&[Stored]),
+    ) -> bool {
+        self.with(|_, inner| {
+            let is_used = inner.observers.journal.is_some()
+                || inner.session.pending_count() > 0
+                || inner.session.queued().0 > 0;
+            if is_used || inner.status != Status::Closed || inner.orders.connect {
+                return false;
+            }
+            inner.observers.journal = Some(journal);
+            inner.session.options_mut().report_progress = true;
+            look(&stored);
+            for stored in stored {
+                inner.session.restore(stored);
+            }
+            true
+        })
+    }
+
+    /// Gives the journal back. What is told from now on is not kept.
+    pub fn take_journal(&self) -> Option<Box<dyn Journal>> {
+        self.lock().observers.journal.take()
+    }
+
     /// What [`pause`](Self::pause) sets, for setting it without the lock of the link; [`attend`]
     /// must follow when it is cleared.
     ///
     /// [`attend`]: Self::attend
-    pub(crate) fn take_journal(&self) -> Option<Box<dyn Journal>> {
-        self.lock().observers.journal.take()
-    }
-
     pub(crate) fn pause_flag(&self) -> Arc<AtomicBool> {
         self.lock().paused.clone()
     }
@@ -532,6 +562,11 @@ impl Link {
             }
             forgot
         })
+    }
+
+    /// Makes no subscription again that was made before.
+    pub fn forget_subscriptions(&self) {
+        self.lock().subscriptions.clear();
     }
 
     /// What the link is doing.

@@ -11,8 +11,10 @@ pub fn outbox(data: &[u8]) {
     if let Ok((outbox, stored)) = FileOutbox::open(&path) {
         assert_eq!(outbox.kept(), stored.len());
         drop(outbox);
-        let (_, again) = FileOutbox::open(&path).expect("a file that was good");
+        let (outbox, again) = FileOutbox::open(&path).expect("a file that was good");
         assert_eq!(stored.len(), again.len());
+        assert_eq!(outbox.status().damage(), None, "it was mended");
     }
     let _ = std::fs::remove_file(&path);
+    let _ = std::fs::remove_file(path.with_extension("damaged"));
 }
