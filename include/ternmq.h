@@ -189,6 +189,61 @@ typedef struct
  */
 LIBMQTT_API int ternmq_set_tls(void* handle, const ternmq_tls_options* options);
 
+/** A file in which what is published is kept. */
+typedef struct
+{
+  /** sizeof(ternmq_outbox_options) */
+  size_t struct_size;
+  /** The file. It is made if there is none, and locked: one client uses it at a time. */
+  const char* path;
+  /** Not 0: a publish returns when its record is on stable storage, so that it survives a loss of power too,
+   * and PUBREL leaves when its PUBREC is. Each of these waits for the disk, one after the other, and the
+   * thread of the library that does the network work for all clients of the process waits along. */
+  int sync;
+  /** Messages that may wait, behind those in flight or for a connection; 0: 10,000. */
+  unsigned int max_messages;
+  /** The same in bytes that they take in memory; 0: 64 MiB. The file is at most 1 MiB larger than twice the
+   * records of what waits and is in flight. */
+  size_t max_bytes;
+} ternmq_outbox_options;
+
+#define ternmq_outbox_options_initializer \
+  { sizeof(ternmq_outbox_options), NULL, 0, 0, 0 }
+
+/**
+ * Keeps what is published with QoS 1 and 2 in a file until the server has it. When a publish has returned 0 its
+ * message is in there, and survives the end of the process, also by SIGKILL. The next handle with the same file
+ * sends it after its next connection, with the same packet identifiers, DUP set where it was sent before: so
+ * with cleansession 0 (MQTT 5.0: and a Session Expiry Interval) and the same client identifier QoS 2 stays
+ * exactly once. To a server that has no session it is published anew and may arrive twice; nothing is dropped
+ * because of a clean session.
+ *
+ * To be called once, after MQTTClient_create and before anything is connected or published. What the file
+ * holds is pending from then on: MQTTClient_getPendingDeliveryTokens lists it. Then
+ * - publishing works without a connection, too, until more waits than the limits allow: then it returns
+ *   MQTTCLIENT_MAX_MESSAGES_INFLIGHT, MQTTASYNC_MAX_BUFFERED_MESSAGES; MQTTClient_publish waits for room while
+ *   there is a connection. These limits take the place of those of ternmq_set_reconnect and
+ *   MQTTAsync_createOptions, and no message gives way to newer ones;
+ * - a disk that is full or fails has a publish return MQTTCLIENT_PERSISTENCE_ERROR, with the reason in the
+ *   trace, level ERROR. What was taken before stays, and later ones are taken when the disk does;
+ * - QoS 0 is not in the file. Without a connection it waits in memory;
+ * - messages that come in, subscribing and unsubscribing are not kept either: what was not acknowledged comes
+ *   again.
+ *
+ * Records in the file that are damaged are left out. The file is copied to its name with ".damaged" before,
+ * which the trace tells, level ERROR, and ternmq_statistics_data.outbox_damaged.
+ *
+ * The file takes the place of Paho's persistence, and there is never both: a handle must have been created with
+ * MQTTCLIENT_PERSISTENCE_NONE. MQTTClient_destroy gives the file back, with what is left in it.
+ *
+ * @param handle an MQTTClient or MQTTAsync
+ * @return 0; -1 (MQTTCLIENT_FAILURE) too late, or for the second time; -2 (MQTTCLIENT_PERSISTENCE_ERROR) for a
+ * handle with another persistence, and for a file that can't be read or written, is in use, or is none of an
+ * outbox: the trace says which, level ERROR; -6 (MQTTCLIENT_NULL_PARAMETER) without options or path; else see
+ * above
+ */
+LIBMQTT_API int ternmq_set_outbox(void* handle, const ternmq_outbox_options* options);
+
 /** What a client has counted since it was created, and holds now. Counters never go back. */
 typedef struct
 {
@@ -243,11 +298,19 @@ typedef struct
   /** PINGREQ packets, and milliseconds from the newest one that was answered to its answer; 0 before. */
   uint64_t pings;
   uint64_t ping_round_trip_ms;
+  /** Now: messages in the file of ternmq_set_outbox. */
+  uint64_t outbox_messages;
+  /** Publishes that were refused because they could not be written there, and steps of others that could not:
+   * unless something was written later, such a message may come twice after the next start. */
+  uint64_t outbox_refused;
+  uint64_t outbox_not_written;
+  /** Places in that file that were damaged when it was opened. */
+  uint64_t outbox_damaged;
 } ternmq_statistics_data;
 
 /** Nothing was read yet. */
 #define ternmq_statistics_data_initializer \
-  { sizeof(ternmq_statistics_data), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+  { sizeof(ternmq_statistics_data), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /**
  * Reads the statistics of a client. Cheap: two locks for a moment, no system call.

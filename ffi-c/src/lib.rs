@@ -45,6 +45,7 @@ mod inbox;
 mod message;
 mod nonblocking;
 mod options;
+mod outbox;
 mod outgoing;
 mod persistence;
 mod process;

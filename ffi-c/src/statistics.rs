@@ -1,16 +1,25 @@
 //! What a client counts, in the struct of `ternmq.h`.
 
+use ternmq_client::OutboxStatus;
 use ternmq_client::link::Link;
 use ternmq_protocol::client::DropReason;
 
+use crate::outbox::Outbox;
 use crate::persistence::Store;
 use crate::types::lifecycle::ternmq_statistics_data;
 
 /// The counters of a client, of whose messages so many wait for the application.
-pub(crate) fn of(link: &Link, store: Option<&Store>, waiting: usize) -> ternmq_statistics_data {
+pub(crate) fn of(
+    link: &Link,
+    store: Option<&Store>,
+    outbox: Option<&Outbox>,
+    waiting: usize,
+) -> ternmq_statistics_data {
     let (stats, levels) = (link.stats(), link.levels());
     let session = &stats.session;
     let dropped = |why| session.dropped(why);
+    let outbox = outbox.map(Outbox::status);
+    let damage = outbox.and_then(OutboxStatus::damage);
     ternmq_statistics_data {
         struct_size: size_of::<ternmq_statistics_data>(),
         bytes_sent: stats.bytes_sent,
@@ -41,5 +50,9 @@ pub(crate) fn of(link: &Link, store: Option<&Store>, waiting: usize) -> ternmq_s
         read_pauses: stats.pauses,
         pings: session.pings,
         ping_round_trip_ms: session.ping_round_trip_ms.unwrap_or(0),
+        outbox_messages: outbox.map_or(0, OutboxStatus::kept),
+        outbox_refused: outbox.map_or(0, OutboxStatus::refusals),
+        outbox_not_written: outbox.map_or(0, OutboxStatus::failed_writes),
+        outbox_damaged: damage.map_or(0, |damage| damage.places as u64),
     }
 }

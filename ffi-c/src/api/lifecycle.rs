@@ -1,15 +1,18 @@
 //! `ternmq.h`: the life of a connection.
 
-use std::ffi::{c_int, c_uint, c_void};
+use std::ffi::{OsStr, c_int, c_uint, c_void};
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use ternmq_client::Backoff;
 use ternmq_client::tls::{Identity, KeySource, PemSource, TlsError};
+use ternmq_protocol::client::Options;
 
 use super::client::code;
 use super::either::{Either, either};
 use crate::boundary::guard;
 use crate::callback::Callback;
+use crate::outbox::Asked;
 use crate::reconnect::{Outbox, Reconnect};
 use crate::sized::Growing;
 use crate::tls::Given;
@@ -56,6 +59,25 @@ pub unsafe extern "C" fn ternmq_set_tls(
                 Either::NonBlocking(client) => client.tls.give(given),
             }
             Ok(())
+        };
+        code(set())
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ternmq_set_outbox(
+    handle: *mut c_void,
+    options: *const ternmq_outbox_options,
+) -> c_int {
+    guard(MQTTCLIENT_FAILURE, || {
+        let set = || {
+            let client = either(handle)?;
+            // SAFETY: C passes NULL or options.
+            let asked = unsafe { outbox(options) }?;
+            match client {
+                Either::Blocking(client) => client.set_outbox(&asked),
+                Either::NonBlocking(client) => client.set_outbox(&asked),
+            }
         };
         code(set())
     })
@@ -121,6 +143,32 @@ unsafe fn reconnect(p: *const ternmq_reconnect_options) -> Result<Option<Reconne
         },
         changed: Callback::new(options.changed, options.context),
     }))
+}
+
+/// Reads the options.
+///
+/// # Safety
+/// `p` is NULL or leads to options that begin with their size; the path is NULL or a string.
+unsafe fn outbox(p: *const ternmq_outbox_options) -> Result<Asked, c_int> {
+    // SAFETY: as the caller promises.
+    let (options, path) = unsafe {
+        let options = whole(p)?.ok_or(MQTTCLIENT_NULL_PARAMETER)?;
+        (options, ptr::string(options.path))
+    };
+    let path = path.ok_or(MQTTCLIENT_NULL_PARAMETER)?;
+    let defaults = Options::default();
+    Ok(Asked {
+        path: OsStr::from_bytes(path).into(),
+        sync: options.sync != 0,
+        messages: match options.max_messages {
+            0 => defaults.max_queued_messages,
+            messages => messages as usize,
+        },
+        bytes: match options.max_bytes {
+            0 => defaults.max_queued_bytes,
+            bytes => bytes,
+        },
+    })
 }
 
 /// Reads the options and looks whether TLS can be spoken with them.

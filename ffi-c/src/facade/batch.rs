@@ -6,7 +6,6 @@ use ternmq_protocol::Message;
 use ternmq_protocol::client::{PublishRefused, Token};
 use ternmq_protocol::codec::QoS;
 
-use super::publish::code;
 use super::{Client, Code};
 
 impl Client {
@@ -34,7 +33,7 @@ impl Client {
             match published {
                 Ok(()) => return Ok(()),
                 Err(PublishRefused::Full) => self.block(&mut blocked, room)?,
-                Err(refused) => return Err(code(refused)),
+                Err(refused) => return Err(self.refusal(refused)),
             }
         }
     }

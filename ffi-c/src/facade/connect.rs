@@ -63,6 +63,9 @@ impl Client {
             options.tls = Some(built.map_err(|error| self.refused(listener, error.into()))?);
         }
         self.prepare_reconnect(&mut options);
+        if let Some(outbox) = self.outbox.get() {
+            outbox.apply(&mut options.session);
+        }
         self.await_answer(true);
         let result = self.try_servers(&options, listener);
         self.await_answer(false);

@@ -12,6 +12,7 @@ mod batch;
 mod callbacks;
 mod connect;
 mod events;
+mod outbox;
 mod polling;
 mod publish;
 mod receive;
@@ -36,6 +37,7 @@ pub(crate) use callbacks::Callbacks;
 pub(crate) use receive::Received;
 
 use crate::inbox::Inbox;
+use crate::outbox::Outbox;
 use crate::outgoing::Aliases;
 use crate::persistence::{Keeper, Restored, Store};
 use crate::reconnect::Reconnect;
@@ -62,6 +64,8 @@ pub(crate) struct Client {
     link: Link,
     /// Where messages outlive the process, if they are to.
     store: Option<Arc<Store>>,
+    /// Where what is published outlives it, if it is to.
+    outbox: OnceLock<Outbox>,
     /// As long as there are clients there is a trace.
     _traced: Traced,
     state: Mutex<State>,
@@ -167,6 +171,7 @@ impl Client {
             server,
             link,
             store,
+            outbox: OnceLock::new(),
             _traced: traced,
             state: Mutex::new(State {
                 callbacks: Callbacks::default(),
@@ -227,6 +232,7 @@ impl Client {
                 .wait(None, |link| (link.status() == Status::Closed).then_some(()));
             store.close();
         }
+        self.close_outbox();
     }
 
     /// The application has the message.

@@ -10,6 +10,7 @@ use ternmq_protocol::codec::{PacketType, QoS};
 use ternmq_protocol::{Message, ReasonCode};
 
 use super::{Client, Code};
+use crate::outbox::trace_refusal;
 use crate::outgoing::Outgoing;
 use crate::trace::{MINIMUM, trace};
 use crate::types::client::*;
@@ -58,7 +59,7 @@ impl Client {
         let noted = self.is_v5 && outgoing.qos != QoS::AtMostOnce;
         let mut blocked = false;
         loop {
-            if self.reconnects() && !self.link.is_held() {
+            if self.reconnects() && !self.has_outbox() && !self.link.is_held() {
                 return Err(MQTTCLIENT_DISCONNECTED);
             }
             let room = self.room.load(Ordering::Acquire);
@@ -69,7 +70,7 @@ impl Client {
             match published {
                 Ok(token) => return Ok(token),
                 Err(PublishRefused::Full) => self.block(&mut blocked, room)?,
-                Err(refused) => return Err(code(refused)),
+                Err(refused) => return Err(self.refusal(refused)),
             }
         }
     }
@@ -98,7 +99,7 @@ impl Client {
     /// As [`wait_for_room`](Self::wait_for_room); `MQTTCLIENT_MAX_MESSAGES_INFLIGHT` while a lost
     /// connection is made again, too.
     pub(super) fn block(&self, blocked: &mut bool, since: u64) -> Result<(), Code> {
-        if self.reconnects() && !self.is_connected() {
+        if (self.reconnects() || self.has_outbox()) && !self.is_connected() {
             return Err(MQTTCLIENT_MAX_MESSAGES_INFLIGHT);
         }
         if !std::mem::replace(blocked, true) {
@@ -125,7 +126,7 @@ impl Client {
         let waited = self.link.wait(Some(deadline), |link| {
             if !link.is_held() {
                 Some(Err(MQTTCLIENT_DISCONNECTED))
-            } else if self.reconnects() && link.was_dropped(token) {
+            } else if (self.reconnects() || self.has_outbox()) && link.was_dropped(token) {
                 Some(Err(MQTTCLIENT_FAILURE))
             } else {
                 (!link.is_pending(token)).then_some(Ok(()))
@@ -159,6 +160,12 @@ impl Client {
             Some(QoS::ExactlyOnce) => PacketType::PubComp,
             _ => PacketType::PubAck,
         }
+    }
+
+    /// Why a publish was refused, but for lack of room, as a return code.
+    pub(super) fn refusal(&self, refused: PublishRefused) -> Code {
+        trace_refusal(self.outbox.get(), refused);
+        code(refused)
     }
 
     fn publish_and_note(&self, message: Message, qos: QoS) -> Result<Token, PublishRefused> {
@@ -202,8 +209,7 @@ impl Client {
     }
 }
 
-/// Why a publish was refused, but for lack of room, as a return code.
-pub(super) fn code(refused: PublishRefused) -> Code {
+fn code(refused: PublishRefused) -> Code {
     match refused {
         PublishRefused::NotConnected => MQTTCLIENT_DISCONNECTED,
         PublishRefused::NoPacketId => MQTTCLIENT_MAX_MESSAGES_INFLIGHT,

@@ -27,9 +27,14 @@ impl Client {
         self.reconnects
             .store(reconnect.is_some(), Ordering::Relaxed);
         let held = self.link.is_held();
-        self.link.reconfigure(|options| match &reconnect {
-            Some(reconnect) => reconnect.apply(options),
-            None => do_not(options, clean),
+        self.link.reconfigure(|options| {
+            match &reconnect {
+                Some(reconnect) => reconnect.apply(options),
+                None => do_not(options, clean),
+            }
+            if let Some(outbox) = self.outbox.get() {
+                outbox.apply(&mut options.session);
+            }
         });
         if held {
             self.tell_store(clean && reconnect.is_none());
@@ -47,7 +52,9 @@ impl Client {
             return;
         };
         reconnect.apply(options);
-        if options.session.clean_start {
+        if options.session.clean_start && self.has_outbox() {
+            self.link.forget_subscriptions();
+        } else if options.session.clean_start {
             self.link.forget();
             if let Some(store) = &self.store {
                 store.begin_anew();

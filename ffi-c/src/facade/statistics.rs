@@ -7,6 +7,7 @@ use crate::types::lifecycle::ternmq_statistics_data;
 impl Client {
     pub(crate) fn statistics(&self) -> ternmq_statistics_data {
         let waiting = self.lock().inbox.messages();
-        statistics::of(&self.link, self.store.as_deref(), waiting)
+        let store = self.store.as_deref();
+        statistics::of(&self.link, store, self.outbox.get(), waiting)
     }
 }

@@ -5,7 +5,6 @@ use ternmq_protocol::client::Token;
 use ternmq_protocol::codec::QoS;
 
 use super::outcome::Response;
-use super::request::publish_code;
 use super::requests::{Key, Kind, Request, key_of};
 use super::{Client, Code};
 
@@ -39,7 +38,7 @@ impl Client {
                 }
             }
         });
-        published.map_err(publish_code)
+        published.map_err(|refused| self.refusal(refused))
     }
 
     /// A note for each message of QoS 0, 0 for the others.

@@ -11,6 +11,7 @@
 mod batch;
 mod connect;
 mod inbound;
+mod outbox;
 mod outcome;
 mod polling;
 mod reconnect;
@@ -39,6 +40,7 @@ pub(crate) use tell::Callbacks;
 
 use crate::inbox::Inbox;
 use crate::options::nonblocking::{ConnectRequest, Creation};
+use crate::outbox::Outbox;
 use crate::outgoing::Aliases;
 use crate::persistence::{Keeper, Store};
 use crate::reconnect::Reconnect;
@@ -67,6 +69,8 @@ pub(crate) struct Client {
     link: Link,
     /// Where messages outlive the process, if they are to.
     store: Option<Arc<Store>>,
+    /// Where what is published outlives it, if it is to.
+    outbox: OnceLock<Outbox>,
     leftover: Mutex<Leftover>,
     /// Runs the callbacks.
     strand: Strand,
@@ -165,6 +169,7 @@ impl Client {
             server_name,
             link,
             store,
+            outbox: OnceLock::new(),
             leftover: Mutex::default(),
             strand,
             state: Mutex::new(State::new()),
@@ -243,6 +248,7 @@ impl Client {
                 .wait(None, |link| (link.status() == Status::Closed).then_some(()));
             store.close();
         }
+        self.close_outbox();
         let mut events = Vec::new();
         self.link.take_events(&mut events);
         for event in events {

@@ -34,6 +34,9 @@ impl Client {
         if let Some(reconnect) = self.lock().reconnect {
             reconnect.apply_nonblocking(&mut options);
         }
+        if let Some(outbox) = self.outbox.get() {
+            outbox.apply(&mut options.session);
+        }
         options
     }
 

@@ -10,6 +10,7 @@ use ternmq_protocol::codec::{Properties, QoS, Request as Filter};
 use super::outcome::Response;
 use super::requests::{Kind, Request, key_of};
 use super::{Client, Code};
+use crate::outbox::trace_refusal;
 use crate::outgoing::Outgoing;
 use crate::trace::{self, trace};
 use crate::types::async_::*;
@@ -23,7 +24,7 @@ impl Client {
         let creation = &self.creation;
         let buffers =
             creation.send_while_disconnected && (creation.send_at_any_time || self.lock().wanted);
-        match buffers || self.is_connected() {
+        match buffers || self.outbox.get().is_some() || self.is_connected() {
             true => Ok(()),
             false => Err(MQTTASYNC_DISCONNECTED),
         }
@@ -75,7 +76,13 @@ impl Client {
             tell_token(Token::NONE);
             self.link.publish(message)
         };
-        sent.map(drop).map_err(publish_code)
+        sent.map(drop).map_err(|refused| self.refusal(refused))
+    }
+
+    /// Why a publish was refused, as a return code.
+    pub(super) fn refusal(&self, refused: PublishRefused) -> Code {
+        trace_refusal(self.outbox.get(), refused);
+        publish_code(refused)
     }
 
     /// The message that the application has given; `scratch` is memory that several may share.
@@ -217,7 +224,7 @@ impl Client {
 }
 
 /// Why a publish was refused, as a return code.
-pub(super) fn publish_code(refused: PublishRefused) -> Code {
+fn publish_code(refused: PublishRefused) -> Code {
     match refused {
         PublishRefused::Full => MQTTASYNC_MAX_BUFFERED_MESSAGES,
         PublishRefused::NotConnected => MQTTASYNC_DISCONNECTED,

@@ -10,6 +10,6 @@ impl Client {
     pub(crate) fn statistics(&self) -> ternmq_statistics_data {
         let refused = self.waiting.load(Ordering::Relaxed);
         let waiting = refused + self.waiting_for_polls();
-        statistics::of(&self.link, self.store(), waiting)
+        statistics::of(&self.link, self.store(), self.outbox.get(), waiting)
     }
 }

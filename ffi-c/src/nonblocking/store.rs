@@ -138,7 +138,7 @@ impl Client {
     }
 
     /// Nobody of this process has asked for it, so nobody is told; but it is pending.
-    fn note_restored(&self, key: Key, qos: QoS) {
+    pub(super) fn note_restored(&self, key: Key, qos: QoS) {
         let request = Request {
             response: Response::default(),
             kind: Kind::Publish(qos, None),

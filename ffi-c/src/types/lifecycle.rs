@@ -54,6 +54,16 @@ pub struct ternmq_tls_options {
 }
 
 #[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ternmq_outbox_options {
+    pub struct_size: usize,
+    pub path: *const c_char,
+    pub sync: c_int,
+    pub max_messages: c_uint,
+    pub max_bytes: usize,
+}
+
+#[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ternmq_statistics_data {
     pub struct_size: usize,
@@ -85,10 +95,15 @@ pub struct ternmq_statistics_data {
     pub read_pauses: u64,
     pub pings: u64,
     pub ping_round_trip_ms: u64,
+    pub outbox_messages: u64,
+    pub outbox_refused: u64,
+    pub outbox_not_written: u64,
+    pub outbox_damaged: u64,
 }
 
 growing! {
     ternmq_reconnect_options: changed, Option<ternmq_connection_changed>;
+    ternmq_outbox_options: max_bytes, usize;
     ternmq_tls_options: server_name, *const c_char;
     ternmq_statistics_data: ping_round_trip_ms, u64;
 }

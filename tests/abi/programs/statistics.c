@@ -1,5 +1,7 @@
 /* What clients of both kinds count. Ends with 0 when all is as the header says. Usage: statistics URI */
 
+#include <stddef.h>
+
 #include "life.h"
 
 static const char* uri;
@@ -175,7 +177,7 @@ static void sizes(void)
   data.data.struct_size = sizeof data.data;
   EXPECT(ternmq_statistics(client, &data.data), 0);
   TRUE_(data.newer[0] == 0x5555555555555555u);
-  size_t const wrong[] = { 0, 8, sizeof data.data - 8, 1 << 20, (size_t)-1 };
+  size_t const wrong[] = { 0, 8, offsetof(ternmq_statistics_data, ping_round_trip_ms), 1 << 20, (size_t)-1 };
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; ++i)
   {
     data.data.struct_size = wrong[i];

@@ -192,6 +192,7 @@ fn structs_are_those_of_the_header() {
             struct_size, ca, ca_size, certificate, certificate_size, key, key_size, key_password,
             key_password_size, server_name,
         }
+        ternmq_outbox_options { struct_size, path, sync, max_messages, max_bytes }
         ternmq_statistics_data {
             struct_size, bytes_sent, bytes_received, packets_sent, packets_received, messages_sent,
             messages_resent, messages_received, duplicates_received, publishes_refused,
@@ -199,6 +200,7 @@ fn structs_are_those_of_the_header() {
             dropped_expired, dropped_session, dropped_connection, dropped_too_large,
             dropped_not_supported, bytes_unsent, connects, losses, connect_failures,
             subscriptions_lost, records_not_written, read_pauses, pings, ping_round_trip_ms,
+            outbox_messages, outbox_refused, outbox_not_written, outbox_damaged,
         }
     };
     let constants = [
@@ -216,6 +218,7 @@ fn structs_are_those_of_the_header() {
     }
     source += "ternmq_reconnect_options r = ternmq_reconnect_options_initializer;\n\
                ternmq_tls_options t = ternmq_tls_options_initializer;\n\
+               ternmq_outbox_options o = ternmq_outbox_options_initializer;\n\
                ternmq_statistics_data s = ternmq_statistics_data_initializer;\n";
     let folder = Scratch::new();
     let source = folder.write("structs.c", &source);

@@ -1,0 +1,377 @@
+//! `ternmq_set_outbox`: what it says, and publishers that are killed at any moment. A subscriber of another
+//! make, `mosquitto_sub`, sees what arrives. `TERNMQ_KILLS` says how often.
+#![allow(missing_docs)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, RandomState};
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use ternmq_broker::{Broker, Config};
+use ternmq_test_abi::peer::{Manners, Peer};
+use ternmq_test_abi::{Scratch, compiler, installed_library, output, root};
+
+#[test]
+fn c_publishers_that_are_killed_lose_nothing() {
+    let (ours, folder) = (installed_library(), Scratch::new());
+    build(&folder, "outbox_publisher", &ours, &[]);
+    let program = folder.path("outbox_publisher");
+    let library = ours.path("");
+    // Handles of both kinds go on with the same file.
+    Killing {
+        program: &program,
+        library: Some(&library),
+        kinds: &["sync", "async"],
+        kills: 50,
+    }
+    .run(&folder);
+}
+
+#[test]
+fn rust_publishers_that_are_killed_lose_nothing() {
+    let folder = Scratch::new();
+    Killing {
+        program: Path::new(env!("CARGO_BIN_EXE_outbox_publisher")),
+        library: None,
+        kinds: &["rust"],
+        kills: 20,
+    }
+    .run(&folder);
+}
+
+/// A process dies in the middle; the next one goes on with the same packet identifiers.
+#[test]
+fn what_was_left_goes_out_under_its_packet_identifiers() {
+    let (ours, folder) = (installed_library(), Scratch::new());
+    build(&folder, "outbox", &ours, &[]);
+    for kind in ["sync", "async"] {
+        let file = folder.path(&format!("{kind}.outbox"));
+        // No PUBACK, and PUBREC for `two` only.
+        let peer = Peer::start(Manners {
+            pubrec: Some(&["two"]),
+            ..Manners::silent(false)
+        });
+        let mut first = program(&folder, &ours, &peer.uri(), &file, kind, "first");
+        let mut first = Orders::start(&mut first);
+        assert_eq!(first.next(), Some("published".to_owned()));
+        first.kill();
+        peer.behave(Manners {
+            session_present: true,
+            ..Manners::polite(false)
+        });
+        let before = peer.seen().len();
+        output(&mut program(
+            &folder,
+            &ours,
+            &peer.uri(),
+            &file,
+            kind,
+            "second",
+        ));
+        let seen = peer.seen().split_off(before);
+        for (begin, times) in [("3a", 2), ("3c", 0), ("3d", 0), ("62020002", 1)] {
+            let count = seen.iter().filter(|packet| packet.starts_with(begin));
+            assert_eq!(count.count(), times, "{kind}: {begin} {seen:?}");
+        }
+    }
+}
+
+#[test]
+fn an_outbox_is_refused_where_it_can_not_be() {
+    let (ours, folder) = (installed_library(), Scratch::new());
+    build(&folder, "outbox", &ours, &["-g", "-fsanitize=address"]);
+    let broker = broker();
+    let uri = format!("tcp://{}", broker.local_addrs()[0]);
+    for kind in ["sync", "async"] {
+        let file = folder.path(&format!("{kind}.outbox"));
+        let mut choices = program(&folder, &ours, &uri, &file, kind, "choices");
+        output(choices.env("FOLDER", folder.path("")));
+    }
+    broker.stop().expect("the broker ends well");
+}
+
+#[test]
+fn a_disk_that_fails_refuses_and_damage_is_set_aside() {
+    let (ours, folder) = (installed_library(), Scratch::new());
+    build(&folder, "outbox", &ours, &[]);
+    let shim = folder.path("shim.so");
+    output(
+        compiler()
+            .args(["-shared", "-fPIC", "-o"])
+            .arg(&shim)
+            .arg(root().join("tests/abi/programs/shim_sync.c"))
+            .arg("-ldl"),
+    );
+    let (syncs, broken) = (folder.path("syncs"), folder.path("broken"));
+    for kind in ["sync", "async"] {
+        let file = folder.path(&format!("{kind}.outbox"));
+        let _ = std::fs::remove_file(&syncs);
+        let uri = format!("tcp://{}", nobody());
+        let mut disk = program(&folder, &ours, &uri, &file, kind, "disk");
+        disk.env("LD_PRELOAD", &shim)
+            .env("SYNCS", &syncs)
+            .env("BROKEN", &broken);
+        let mut disk = Orders::start(&mut disk);
+        assert_eq!(disk.next().as_deref(), Some("published"));
+        // One for the file, one for the message.
+        assert_eq!(std::fs::read(&syncs).expect("syncs").len(), 2);
+        disk.done();
+        assert_eq!(disk.next().as_deref(), Some("break"));
+        std::fs::write(&broken, "").unwrap();
+        disk.done();
+        assert_eq!(disk.next().as_deref(), Some("mend"));
+        std::fs::remove_file(&broken).unwrap();
+        disk.done();
+        assert_eq!(disk.next(), None);
+        assert!(disk.child.wait().expect("its end").success());
+        let mut bytes = std::fs::read(&file).unwrap();
+        let at = bytes.windows(3).position(|w| w == b"one").expect("one");
+        bytes[at] ^= 1;
+        std::fs::write(&file, &bytes).unwrap();
+        output(&mut program(&folder, &ours, &uri, &file, kind, "damaged"));
+        let copy = folder.path(&format!("{kind}.outbox.damaged"));
+        assert_eq!(std::fs::read(copy).expect("the copy"), bytes);
+    }
+}
+
+/// A program that says what it has come to, and waits.
+struct Orders {
+    child: Child,
+    answers: ChildStdin,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Orders {
+    fn start(command: &mut Command) -> Self {
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = child.expect("the program");
+        let answers = child.stdin.take().expect("its input");
+        let lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        Self {
+            child,
+            answers,
+            lines,
+        }
+    }
+
+    fn next(&mut self) -> Option<String> {
+        self.lines.next().map(|line| line.expect("a line"))
+    }
+
+    fn done(&mut self) {
+        writeln!(self.answers, "done").expect("the program listens");
+    }
+
+    fn kill(mut self) {
+        self.child.kill().expect("it is there");
+        self.child.wait().expect("its end");
+    }
+}
+
+fn program(
+    folder: &Scratch,
+    ours: &Scratch,
+    uri: &str,
+    file: &Path,
+    kind: &str,
+    what: &str,
+) -> Command {
+    let mut command = Command::new(folder.path("outbox"));
+    command
+        .arg(uri)
+        .arg(file)
+        .args([kind, what])
+        .env("LD_LIBRARY_PATH", ours.path(""));
+    command
+}
+
+struct Killing<'a> {
+    program: &'a Path,
+    library: Option<&'a Path>,
+    kinds: &'a [&'a str],
+    kills: u64,
+}
+
+impl Killing<'_> {
+    /// Kills publishers one after the other, and compares what they had accepted with what arrives.
+    fn run(&self, folder: &Scratch) {
+        let asked = std::env::var("TERNMQ_KILLS").ok();
+        let kills = asked.map_or(self.kills, |kills| kills.parse().expect("a number"));
+        let seed = RandomState::new().hash_one(kills) | 1;
+        let mut chance = Chance(seed);
+        let broker = broker();
+        let server = broker.local_addrs()[0];
+        let mut witness = Witness::start(server);
+        let mut accepted = Vec::new();
+        for life in 0..kills {
+            let kind = self.kinds[life as usize % self.kinds.len()];
+            // Some have no server, some sync.
+            let server = match chance.below(3) {
+                0 => nobody(),
+                _ => server,
+            };
+            let what = ["publish", "publish", "synced"][chance.below(3) as usize];
+            let publisher = self.command(folder, server, life, kind, what);
+            accepted.extend(killed(publisher, &mut chance));
+        }
+        output(&mut self.command(folder, server, kills, self.kinds[0], "drain"));
+        let arrived = witness.until("end");
+        check(&accepted, &arrived, seed);
+        broker.stop().expect("the broker ends well");
+    }
+
+    fn command(
+        &self,
+        folder: &Scratch,
+        server: SocketAddr,
+        life: u64,
+        kind: &str,
+        what: &str,
+    ) -> Command {
+        let mut command = Command::new(self.program);
+        command
+            .arg(format!("mqtt://{server}"))
+            .arg(folder.path("outbox"))
+            .args([&life.to_string(), kind, what]);
+        if let Some(library) = self.library {
+            command.env("LD_LIBRARY_PATH", library);
+        }
+        command
+    }
+}
+
+fn check(accepted: &[String], arrived: &[(String, String)], seed: u64) {
+    let mut times = BTreeMap::<&str, u32>::new();
+    for (_, payload) in arrived {
+        *times.entry(payload).or_default() += 1;
+    }
+    let lost: Vec<_> = accepted
+        .iter()
+        .filter(|payload| !times.contains_key(payload.as_str()))
+        .collect();
+    assert!(lost.is_empty(), "seed {seed}: lost {lost:?}");
+    let twice: BTreeSet<_> = arrived
+        .iter()
+        .filter(|(topic, payload)| topic == "out/2" && times[payload.as_str()] > 1)
+        .collect();
+    assert!(twice.is_empty(), "seed {seed}: QoS 2 twice {twice:?}");
+    assert!(accepted.len() > 100, "{} accepted", accepted.len());
+}
+
+/// Runs a publisher, kills it at some moment, and gives what it had accepted.
+fn killed(mut publisher: Command, chance: &mut Chance) -> Vec<String> {
+    let mut child = publisher
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a publisher");
+    let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+    let mut accepted = Vec::new();
+    // Some before they have begun, others while they open the file, or connect.
+    let wanted = match chance.below(4) {
+        0 => 0,
+        _ => chance.below(120),
+    };
+    for _ in 0..wanted {
+        match lines.next() {
+            Some(line) => accepted.push(line.expect("a line")),
+            None => break,
+        }
+    }
+    let moment = Instant::now() + Duration::from_micros(chance.below(8000));
+    while Instant::now() < moment {
+        std::hint::spin_loop();
+    }
+    let ended = child.try_wait().expect("its state");
+    assert!(ended.is_none(), "the publisher has ended: {ended:?}");
+    child.kill().expect("it is there");
+    child.wait().expect("its end");
+    accepted.extend(lines.map(|line| line.expect("a line")));
+    accepted
+}
+
+/// Numbers that are different each time.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+/// A subscriber of another make.
+struct Witness {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Witness {
+    fn start(server: SocketAddr) -> Self {
+        let mosquitto = |name| {
+            let mut command = Command::new(name);
+            command
+                .args(["-h", "127.0.0.1", "-p", &server.port().to_string()])
+                .args(["-q", "2", "-V", "mqttv5"]);
+            command
+        };
+        output(mosquitto("mosquitto_pub").args(["-r", "-t", "out/ready", "-m", "ready"]));
+        let mut child = mosquitto("mosquitto_sub")
+            .args(["-v", "-t", "out/#"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("mosquitto_sub");
+        let lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        let mut witness = Self { child, lines };
+        witness.until("ready");
+        witness
+    }
+
+    /// Topics and payloads up to a payload.
+    fn until(&mut self, last: &str) -> Vec<(String, String)> {
+        let mut all = Vec::new();
+        loop {
+            let line = self.lines.next().expect("more").expect("a line");
+            let (topic, payload) = line.split_once(' ').expect("a topic and a payload");
+            all.push((topic.to_owned(), payload.to_owned()));
+            if payload == last {
+                return all;
+            }
+        }
+    }
+}
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Where nobody listens.
+fn nobody() -> SocketAddr {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    listener.local_addr().expect("its address")
+}
+
+fn broker() -> Broker {
+    Broker::start(Config::listen(SocketAddr::from(([127, 0, 0, 1], 0)))).expect("a broker")
+}
+
+fn build(folder: &Scratch, program: &str, ours: &Scratch, flags: &[&str]) -> PathBuf {
+    output(
+        compiler()
+            .args(["-D_GNU_SOURCE", "-pthread"])
+            .args(flags)
+            .arg(root().join(format!("tests/abi/programs/{program}.c")))
+            .arg("-L")
+            .arg(ours.path(""))
+            .args(["-l:libternmq.so.0", "-o"])
+            .arg(folder.path(program)),
+    );
+    folder.path(program)
+}
