@@ -62,13 +62,41 @@ impl Backend for File {
         self.write_all_at(bytes, at)
     }
 
+    /// Takes the room as well, so that a full disk is met here and not where something is to be
+    /// written into the middle of the file: then what is removed makes room.
     fn set_len(&self, len: u64) -> io::Result<()> {
-        File::set_len(self, len)
+        let before = Backend::len(self)?;
+        File::set_len(self, len)?;
+        if let Err(error) = reserve(self, before, len) {
+            // The room that it has got goes back.
+            File::set_len(self, before)?;
+            return Err(error);
+        }
+        Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {
         self.sync_data()
     }
+}
+
+/// Takes room for what is between two offsets, on a file system that can.
+#[cfg(target_os = "linux")]
+fn reserve(file: &File, from: u64, to: u64) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    use rustix::io::Errno;
+    if to <= from {
+        return Ok(());
+    }
+    match fallocate(file, FallocateFlags::empty(), from, to - from) {
+        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn reserve(_: &File, _: u64, _: u64) -> io::Result<()> {
+    Ok(())
 }
 
 /// Bytes in memory.
@@ -137,5 +165,35 @@ impl Backend for Memory {
 
     fn sync(&self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn a_file_that_grows_takes_the_room() {
+        let path = std::env::temp_dir().join(format!("ternmq-backend-{}", std::process::id()));
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&path)
+            .unwrap();
+        Backend::set_len(&file, 1 << 20).unwrap();
+        let metadata = file.metadata().unwrap();
+        std::fs::remove_file(path).unwrap();
+        assert_eq!(metadata.len(), 1 << 20);
+        assert!(metadata.blocks() * 512 >= 1 << 20);
+        // More than any disk has.
+        let error = Backend::set_len(&file, 1 << 60).unwrap_err();
+        assert!(matches!(
+            error.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::FileTooLarge
+        ));
+        assert_eq!(Backend::len(&file).unwrap(), 1 << 20);
     }
 }

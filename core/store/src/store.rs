@@ -467,3 +467,6 @@ fn resume(view: &View<'_>) -> Result<(Writer, Tail), StoreError> {
     };
     Ok((writer, tail))
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@
 
 use ternmq_protocol::ProtocolVersion;
 
+mod block;
 mod client;
 mod frame;
 mod outbox;
@@ -18,9 +19,11 @@ mod rules;
 mod scram;
 mod settings;
 mod shard;
+mod store;
 mod topic;
 mod websocket;
 
+pub use block::block;
 pub use client::client;
 pub use frame::frame;
 pub use outbox::outbox;
@@ -33,6 +36,7 @@ pub use rules::rules;
 pub use scram::scram;
 pub use settings::settings;
 pub use shard::shard;
+pub use store::store;
 pub use topic::topic;
 pub use websocket::websocket;
 
@@ -40,7 +44,8 @@ pub use websocket::websocket;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 16] = [
+    ("block", block),
     ("client", client),
     ("frame", frame),
     ("outbox", outbox),
@@ -53,6 +58,7 @@ pub const TARGETS: [Target; 14] = [
     ("scram", scram),
     ("settings", settings),
     ("shard", shard),
+    ("store", store),
     ("topic", topic),
     ("websocket", websocket),
 ];

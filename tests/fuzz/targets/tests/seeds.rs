@@ -11,6 +11,19 @@ use ternmq_test_broker_wire::{Line, Scram, packet};
 /// Mutations of its seeds that each target is shown.
 const MUTATIONS: usize = 20_000;
 
+/// A store is opened, filled and read for each.
+fn mutations(target: &str) -> usize {
+    match target {
+        "store" => MUTATIONS / 20,
+        _ => MUTATIONS,
+    }
+}
+
+#[test]
+fn block_holds_over_its_seeds() {
+    run("block");
+}
+
 #[test]
 fn client_holds_over_its_seeds() {
     run("client");
@@ -72,6 +85,11 @@ fn shard_holds_over_its_seeds() {
 }
 
 #[test]
+fn store_holds_over_its_seeds() {
+    run("store");
+}
+
+#[test]
 fn websocket_holds_over_its_seeds() {
     run("websocket");
 }
@@ -112,7 +130,7 @@ fn run(name: &str) {
         check(target, seed);
     }
     let mut random = Random(0x7e52_6d71);
-    for _ in 0..MUTATIONS {
+    for _ in 0..mutations(name) {
         let mut input = seeds[random.below(seeds.len())].clone();
         for _ in 0..=random.below(4) {
             mutate(&mut input, &seeds, &mut random);

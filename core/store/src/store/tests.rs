@@ -1,0 +1,262 @@
+//! Stores of other versions.
+
+use super::*;
+use ternmq_protocol::Message;
+use ternmq_protocol::broker::durable::{Append, DelayedKey, Durability, ReadRequest, ReadTicket};
+use ternmq_protocol::broker::record::{
+    CopyRecord, DelayedRecord, InFlightRecord, Rev, SessionRecord, SubscriptionRecord,
+};
+use ternmq_protocol::codec::subscribe::SubscriptionOptions;
+use ternmq_protocol::codec::{Properties, QoS};
+use ternmq_protocol::time::{Time, UnixMs};
+
+use crate::meta::FORMAT;
+use crate::sweep::SweepLimits;
+
+const CLOCK: Clock = Clock::at(Time(5_000), UnixMs(1_800_000_000_000));
+
+/// The rows of a store of format 1: for each, key and value behind their lengths, four bytes with
+/// the lowest first. Once released it never changes: a new format gets one of its own, and this one
+/// must still be read. `TERNMQ_WRITE_GOLDEN=1` writes one that is missing.
+const GOLDEN: &str = "src/golden/rows-v1.bin";
+
+fn message(topic: &str, payload: &str) -> Message {
+    let (qos, none) = (QoS::ExactlyOnce, Properties::EMPTY);
+    Message::new(topic, payload.as_bytes(), qos, false, none, CLOCK.now()).unwrap()
+}
+
+fn subscribe(client: &str, filter: &str, since: u64) -> StoreOp {
+    let record = SubscriptionRecord {
+        filter: filter.into(),
+        options: SubscriptionOptions {
+            qos: QoS::AtLeastOnce,
+            ..SubscriptionOptions::default()
+        },
+        identifier: None,
+        replay: None,
+        since,
+    };
+    StoreOp::Subscribe(SessKey::new("", client), Box::new(record))
+}
+
+fn put(client: &str, rev: u64, cursor: u64, copies: &[&Message]) -> StoreOp {
+    let mut record = SessionRecord::new(client, Owner::default(), Rev(rev));
+    (record.cursor, record.taken_qos2, record.expiry) = (cursor, cursor, 60);
+    for (message, packet_id) in copies.iter().zip(1..) {
+        let copy = CopyRecord {
+            message: (*message).clone(),
+            qos: QoS::AtLeastOnce,
+            retain: false,
+            ids: vec![7],
+            shared: None,
+            left: None,
+        };
+        let copy = Some(copy);
+        record.in_flight.push(InFlightRecord { packet_id, copy });
+    }
+    StoreOp::PutSession(Box::new(record))
+}
+
+/// A store with rows of all kinds.
+fn full() -> Store {
+    let store = Store::memory().unwrap();
+    let owner = store.begin(NodeId(1)).unwrap();
+    let group = StreamKey::of("$share/g/a");
+    let messages: Vec<Message> = (1..=20)
+        .map(|n| message("a", &format!("message {n}")))
+        .collect();
+    let append = |message: &Message, streams: &[&str]| {
+        StoreOp::Append(Append {
+            message: message.clone(),
+            streams: streams.iter().map(|filter| StreamKey::of(filter)).collect(),
+            durability: Durability::Group,
+        })
+    };
+    let commit = |ops: &[StoreOp]| drop(store.commit(owner, ops, CLOCK, Sync::Yes).unwrap());
+    commit(&[
+        put("anna", 1, 0, &[]),
+        put("bert", 1, 0, &[]),
+        subscribe("anna", "#", 0),
+        subscribe("bert", "rare", 0),
+        subscribe("bert", "$share/g/a", 0),
+        StoreOp::PutRetained(message("retained", "kept")),
+    ]);
+    let all: [&[&str]; 4] = [&["#"], &["#", "rare"], &["#", "$share/g/a"], &["#"]];
+    for chunk in messages[..15].chunks(5) {
+        let ops = chunk.iter().zip(all.iter().cycle());
+        let ops: Vec<StoreOp> = ops.map(|(one, streams)| append(one, streams)).collect();
+        commit(&ops);
+    }
+    commit(&[append(&messages[15], &["#"])]);
+    let delayed = DelayedRecord {
+        message: message("later", "delayed"),
+        due: UnixMs(9),
+        home: 3,
+    };
+    let at = DelayedKey {
+        shard: 3,
+        epoch: 1,
+        number: 4,
+    };
+    commit(&[
+        put("anna", 2, 16, &[&messages[15], &message("b", "by value")]),
+        StoreOp::Done(group, 3),
+        StoreOp::PutDelayed(at, Box::new(delayed)),
+    ]);
+    let limits = SweepLimits {
+        settled: 16,
+        ..SweepLimits::default()
+    };
+    store.sweep(owner, &limits, CLOCK).unwrap();
+    commit(&[append(&messages[16], &["#", "rare"])]);
+    store
+}
+
+fn rows(store: &Store) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut rows = Vec::new();
+    let view = store.engine.view().unwrap();
+    view.scan(&[0], &[u8::MAX], |key, value| {
+        rows.push((key.to_vec(), value.to_vec()));
+        Flow::Continue(())
+    })
+    .unwrap();
+    rows
+}
+
+fn check(store: &Store) {
+    let request = |filter: &str, after| ReadRequest {
+        ticket: ReadTicket {
+            session: 0,
+            serial: 0,
+            turn: 0,
+        },
+        streams: Box::new([(StreamKey::of(filter), 0)]),
+        after,
+        messages: 100,
+        bytes: 10_000,
+    };
+    let seqs = |filter, after| -> Vec<u64> {
+        let page = store.read(&request(filter, after), CLOCK).unwrap();
+        assert_eq!(page.lost, 0);
+        page.messages.iter().map(Message::log_seq).collect()
+    };
+    assert_eq!(seqs("#", 16), [17]);
+    assert_eq!(seqs("rare", 0), [2, 7, 12, 17]);
+    let group = StreamKey::of("$share/g/a");
+    let undone = store.undone(group, 0, (9, 9_999), CLOCK).unwrap();
+    let undone: Vec<u64> = undone.messages.iter().map(Message::log_seq).collect();
+    assert_eq!(undone, [8, 13]);
+    let anna = store.session(SessKey::new("", "anna"), CLOCK).unwrap();
+    let anna = anna.unwrap();
+    let copies: Vec<&[u8]> = anna.messages().map(Message::payload).collect();
+    assert_eq!(copies, [&b"message 16"[..], b"by value"]);
+    assert_eq!((anna.rev, anna.cursor, anna.lost), (Rev(2), 16, 0));
+    let retained = store.retained("", 9, CLOCK).unwrap().messages;
+    assert_eq!(retained[0].payload(), b"kept");
+    let delayed = store.delayed(None, 9, CLOCK).unwrap().messages;
+    assert_eq!((delayed[0].0.number, delayed[0].1.due), (4, UnixMs(9)));
+    let kinds = store.check(CLOCK).unwrap();
+    assert!(kinds.is_whole());
+    let empty = kinds.kinds.iter().filter(|(_, rows)| rows.rows == 0);
+    assert_eq!(
+        empty.map(|(name, _)| *name).collect::<Vec<_>>(),
+        ["damaged"]
+    );
+    assert_eq!((store.head(), store.writer().epoch), (17, 1));
+}
+
+/// A backend with these rows.
+fn backend(rows: Vec<Change>) -> Arc<Memory> {
+    let memory = Arc::new(Memory::default());
+    let engine = Engine::open(memory.clone(), 1 << 20, false).unwrap();
+    engine.commit(rows, true).unwrap();
+    drop(engine);
+    memory
+}
+
+#[test]
+fn stores_of_format_1_are_read() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(GOLDEN);
+    if !path.exists() && std::env::var_os("TERNMQ_WRITE_GOLDEN").is_some() {
+        let mut bytes = Vec::new();
+        for (key, value) in rows(&full()) {
+            for part in [key, value] {
+                bytes.extend_from_slice(&(part.len() as u32).to_le_bytes());
+                bytes.extend_from_slice(&part);
+            }
+        }
+        std::fs::write(&path, bytes).unwrap();
+    }
+    let golden = std::fs::read(&path).unwrap();
+    let mut rest = &golden[..];
+    let mut take = || {
+        let (len, behind) = rest.split_first_chunk()?;
+        let (part, behind) = behind.split_at(u32::from_le_bytes(*len) as usize);
+        rest = behind;
+        Some(part.to_vec())
+    };
+    let mut known = Vec::new();
+    while let (Some(key), Some(value)) = (take(), take()) {
+        known.push((key, value));
+    }
+    assert_eq!(
+        FORMAT, 1,
+        "a new format: keep this store, and read it as an older one"
+    );
+    assert_eq!(
+        rows(&full()),
+        known,
+        "what is written has changed without a new format"
+    );
+    let changes = known.into_iter().map(|(key, value)| (key, Some(value)));
+    let memory = backend(changes.collect());
+    check(&Store::over(memory, &Options::default()).unwrap());
+}
+
+#[test]
+fn a_newer_format_is_refused_and_left_as_it_is() {
+    let key = row::meta("format");
+    let value = row::seal(&key, |out| {
+        for number in [u64::from(FORMAT) + 1, 64, 2] {
+            row::put_number(out, number);
+        }
+    });
+    let mut rows = rows(&full());
+    rows.retain(|(other, _)| *other != key);
+    rows.push((key, value));
+    let changes = rows.into_iter().map(|(key, value)| (key, Some(value)));
+    let memory = backend(changes.collect());
+    let before = memory.bytes();
+    let options = Options {
+        verify: false,
+        ..Options::default()
+    };
+    let error = Store::over(memory.clone(), &options).unwrap_err();
+    assert!(matches!(error, StoreError::Newer(2)));
+    assert!(error.to_string().contains("format 2"), "{error}");
+    let rows = |bytes: Vec<u8>| {
+        let engine = Engine::open(Arc::new(Memory::with(bytes)), 1 << 20, false).unwrap();
+        let mut rows = Vec::new();
+        let view = engine.view().unwrap();
+        view.scan(&[0], &[u8::MAX], |key, value| {
+            rows.push((key.to_vec(), value.to_vec()));
+            Flow::Continue(())
+        })
+        .unwrap();
+        rows
+    };
+    assert_eq!(rows(memory.bytes()), rows(before));
+}
+
+#[test]
+fn other_partitions_are_no_store_of_this_program() {
+    let key = row::meta("format");
+    let value = row::seal(&key, |out| {
+        for number in [FORMAT.into(), 128, 2] {
+            row::put_number(out, number);
+        }
+    });
+    let memory = backend(vec![(key, Some(value))]);
+    let error = Store::over(memory, &Options::default()).unwrap_err();
+    assert!(error.to_string().contains("partitions"), "{error}");
+}
