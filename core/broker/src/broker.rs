@@ -7,8 +7,9 @@ use std::sync::mpsc::sync_channel;
 use std::thread::{Builder, JoinHandle};
 use std::time::Instant;
 
+use ternmq_protocol::broker::durable::{DurabilityRule, DurableConfig};
 use ternmq_protocol::broker::record::Owner;
-use ternmq_protocol::broker::{ListenerLimits, Shard, ShardConfig};
+use ternmq_protocol::broker::{ListenerId, ListenerLimits, Shard, ShardConfig};
 use ternmq_protocol::{Message, Time};
 use ternmq_transport::{Listener, Poller, Stream, pipe};
 
@@ -25,7 +26,7 @@ use crate::mailbox::{MailLimits, Mailbox};
 use crate::placement::Directory;
 use crate::shared::{Parcel, Shared};
 use crate::stats::Stats;
-use crate::store::{Keeper, NODE, Periodic, Restoration};
+use crate::store::{Keeper, NODE, Restoration};
 
 /// A running MQTT broker. Dropping it stops it, as [`Broker::stop`] does.
 ///
@@ -47,7 +48,6 @@ pub struct Broker {
     checkers: Vec<JoinHandle<()>>,
     pipe_bytes: usize,
     keeper: Option<Keeper>,
-    periodic: Option<Periodic>,
 }
 
 impl Broker {
@@ -77,16 +77,25 @@ impl Broker {
             shared.bans.insert(ban.clone()).map_err(failed)?;
         }
         let owner = match &config.store {
-            Some(store) => store.open(NODE)?,
+            Some(store) => store.begin(NODE)?,
             None => Owner::default(),
         };
         let numbers = 0..pollers.len() as u16;
         let limits_of_listeners: Vec<_> = config.listeners.iter().map(|l| l.limits()).collect();
         let new = |number| new_shard(number, owner, &limits_of_listeners, &config);
         let mut shards: Vec<Shard> = numbers.map(new).collect();
-        let keeper = match &config.store {
-            Some(store) => Some(Keeper::restore(store.clone(), owner, &mut shards, &shared)?),
-            None => None,
+        let keeper = match (&config.store, &shared.desk) {
+            (Some(store), Some(desk)) => {
+                let (store, limits) = ((store.clone(), owner), &config.limits);
+                Some(Keeper::start(
+                    store,
+                    desk.clone(),
+                    &mut shards,
+                    &shared,
+                    limits,
+                )?)
+            }
+            _ => None,
         };
         let mut broker = Self {
             shared,
@@ -94,8 +103,7 @@ impl Broker {
             threads: Vec::with_capacity(pollers.len()),
             checkers: Vec::new(),
             pipe_bytes: config.limits.pipe_bytes,
-            keeper: None,
-            periodic: None,
+            keeper,
         };
         let pools = Pools::start(&config, &broker.shared, &mut broker.checkers)?;
         for (shard, poller) in shards.into_iter().zip(pollers) {
@@ -104,11 +112,6 @@ impl Broker {
             let thread = broker.spawn(shard, poller, &config, listeners, pools.clone())?;
             broker.threads.push(thread);
         }
-        if let (Some(keeper), Some(every)) = (&keeper, config.save_interval) {
-            broker.periodic = Some(keeper.save_every(every, &broker.shared)?);
-        }
-        // Only now: half a broker must not save what it holds.
-        broker.keeper = keeper;
         Ok(broker)
     }
 
@@ -227,8 +230,9 @@ impl Broker {
         self.shared.time(Instant::now())
     }
 
-    /// What came back from the store when the broker started; `None` without a store.
-    pub fn restoration(&self) -> Option<&Restoration> {
+    /// What came back from the store when the broker started; `None` without a store. Waits until all has:
+    /// clients may come in before their retained messages are there.
+    pub fn restoration(&self) -> Option<Restoration> {
         self.keeper.as_ref().map(Keeper::restoration)
     }
 
@@ -246,8 +250,8 @@ impl Broker {
     /// gives them [`Config::stop_grace`] to take what is being sent, and returns when every thread
     /// has ended and every descriptor is closed. It waits for hooks that are running; none is asked any more.
     ///
-    /// With a [`Config::store`], sessions and retained messages are saved then, whatever was saved before. Whoever drops the
-    /// broker instead is not told when that fails.
+    /// With a [`Config::store`], all that it has been handed is in it then. Whoever drops the broker instead is
+    /// not told when that fails.
     ///
     /// # Errors
     /// [`StopError`].
@@ -260,9 +264,6 @@ impl Broker {
     }
 
     fn end(&mut self) -> Result<(), StoreError> {
-        if let Some(periodic) = self.periodic.take() {
-            periodic.end();
-        }
         self.shared.stop();
         // A panic has been caught and noted: that thread has nothing to give.
         let ends = self.threads.drain(..).map(|thread| thread.join().ok()?);
@@ -274,9 +275,9 @@ impl Broker {
             let _ = checker.join();
         }
         let remains: Option<Vec<Remains>> = ends.into_iter().collect();
-        let saved = match (self.keeper.take(), remains) {
-            (Some(keeper), Some(remains)) => keeper.save(remains, &self.shared),
-            _ => Ok(()),
+        let saved = match self.keeper.take() {
+            Some(keeper) => keeper.stop(remains, &self.shared),
+            None => Ok(()),
         };
         self.shared.ending.stopped();
         saved
@@ -338,11 +339,31 @@ pub(crate) fn new_shard(
         shares: config.shares.clone(),
         owner,
         slow: config.slow,
-        durable: None,
+        durable: config.store.is_some().then(|| durable(config)),
     });
     shard.set_access(config.access.of_shards(config.access.rules.clone()));
     shard.set_telling(config.client_events.is_some());
     shard
+}
+
+/// What is promised: by topic first, then by listener.
+fn durable(config: &Config) -> DurableConfig {
+    let by_topic = config.durability.iter();
+    let by_topic = by_topic.map(|(filter, durability)| DurabilityRule {
+        listener: None,
+        filter: Some(filter.clone()),
+        durability: *durability,
+    });
+    let by_listener = config.listeners.iter().enumerate();
+    let by_listener = by_listener.map(|(number, listener)| DurabilityRule {
+        listener: Some(ListenerId(number as u16)),
+        filter: None,
+        durability: listener.durability,
+    });
+    DurableConfig {
+        rules: by_topic.chain(by_listener).collect(),
+        ..DurableConfig::default()
+    }
 }
 
 pub(crate) fn share(

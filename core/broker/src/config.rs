@@ -13,6 +13,7 @@ pub use ternmq_protocol::broker::{Latency, Priorities, Rates, SlowLimits, SumLim
 pub use ternmq_protocol::session::rate::Rate;
 
 use ternmq_protocol::ProtocolVersion;
+pub use ternmq_protocol::broker::durable::Durability;
 use ternmq_protocol::broker::{ClientEvent, ListenerLimits, MAX_SLOW_SUBSCRIBERS};
 #[cfg(feature = "tls")]
 use ternmq_transport::tls::TlsServerOptions;
@@ -27,6 +28,7 @@ use crate::flapping::Flapping;
 use crate::hooks::Access;
 use crate::listener::{Address, CertificateUser};
 use crate::placement::Placement;
+pub use crate::store::LogLimits;
 use crate::store::Store;
 
 /// How a broker runs. The default has no listener: only [`Broker::connect`](crate::Broker::connect)
@@ -57,12 +59,14 @@ pub struct Config {
     /// How often the broker publishes what it tells of itself ([`sys_topics`](crate::sys_topics)), as
     /// retained messages, and only what has changed; `None`: never.
     pub sys_interval: Option<Duration>,
-    /// Where sessions and retained messages are kept over a stop and a start; `None`: nowhere. Several
-    /// brokers, one after the other, may be given the same store.
-    pub store: Option<Arc<dyn Store>>,
-    /// How often all that a [`store`](Self::store) keeps is written while the broker runs; `None`: when
-    /// it stops. A crash loses what came since the last time.
-    pub save_interval: Option<Duration>,
+    /// Where what is to outlive the broker is kept: sessions that do not end with their connections, the
+    /// messages that they are due, retained and delayed messages; `None`: nowhere. It is written while
+    /// the broker runs, and nothing is acknowledged before (see [`Durability`]). Several brokers, one
+    /// after the other, may be given the same store.
+    pub store: Option<Arc<Store>>,
+    /// What is promised for messages by their topics: the first filter that fits holds, before
+    /// [`ListenerConfig::durability`].
+    pub durability: Vec<(Box<str>, Durability)>,
     /// Who is banned from the start.
     pub bans: Vec<Ban>,
     /// Whether clients that connect over and over are banned, `None`: they aren't.
@@ -119,6 +123,8 @@ pub struct ListenerConfig {
     /// Which versions are spoken here. Others are refused: Unsupported Protocol Version (0x84; return
     /// code 1 before MQTT 5.0).
     pub versions: Versions,
+    /// What is promised for the messages that come in here, with a [`Config::store`].
+    pub durability: Durability,
 }
 
 /// A choice of protocol versions.
@@ -162,6 +168,11 @@ pub struct Limits {
     /// Retained messages, for as many topics and in as many bytes. One more is delivered but not kept,
     /// and its publisher told Quota exceeded (0x97), if it speaks MQTT 5.0 and used QoS 1 or 2.
     pub retained: RetainedLimits,
+    /// Bytes that wait to be written to the store. From three quarters on, publishers are not read until
+    /// there is room. Up to twice as much is in memory: what waits and what is being written.
+    pub store_bytes: usize,
+    /// The log of messages in the store.
+    pub log: LogLimits,
     /// Bytes that an in-process connection holds each way.
     pub pipe_bytes: usize,
     /// The ban list. One more ban is refused.
@@ -186,7 +197,7 @@ impl Default for Config {
             stop_grace: Duration::from_secs(2),
             sys_interval: None,
             store: None,
-            save_interval: Some(Duration::from_secs(60)),
+            durability: Vec::new(),
             bans: Vec::new(),
             flapping: None,
             slow: None,
@@ -211,6 +222,8 @@ impl Default for Limits {
                 messages: 10_000_000,
                 bytes: 1 << 30,
             },
+            store_bytes: 64 << 20,
+            log: LogLimits::default(),
             pipe_bytes: ternmq_transport::DEFAULT_PIPE_CAPACITY,
             bans: BanLimits {
                 entries: 100_000,
@@ -238,6 +251,7 @@ impl ListenerConfig {
             client_rates: Rates::UNLIMITED,
             rates: Rates::UNLIMITED,
             versions: Versions::ALL,
+            durability: Durability::Group,
         }
     }
 }
@@ -303,8 +317,8 @@ impl Config {
             "a listener that allows no connection"
         } else if self.shards > MAX_SHARDS {
             "more than 256 shards"
-        } else if self.save_interval == Some(Duration::ZERO) {
-            "saving without a pause"
+        } else if limits.store_bytes == 0 || limits.log.sweep_ms == 0 {
+            "nothing may wait for the store, or its log is swept without a pause"
         } else if limits.connections == 0 {
             "no connection is allowed"
         } else if limits.mailbox_messages == 0 || limits.mailbox_bytes == 0 {
@@ -377,7 +391,7 @@ mod tests {
             &|config: &mut Config| config.access.queue = 0,
             &|config: &mut Config| config.access.threads = 0,
             &|config: &mut Config| config.access.threads = 65,
-            &|config: &mut Config| config.save_interval = Some(Duration::ZERO),
+            &|config: &mut Config| config.limits.store_bytes = 0,
             &|config: &mut Config| config.shards = MAX_SHARDS + 1,
             &|config: &mut Config| config.limits.connections = 0,
             &|config: &mut Config| config.limits.mailbox_messages = 0,

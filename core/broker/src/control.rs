@@ -56,7 +56,7 @@ impl Broker {
     ) -> Result<RetainedPage, TopicError> {
         let filter = TopicFilter::parse(filter, MAX_TOPIC_LEVELS)?;
         let mut messages = Vec::new();
-        let (store, now) = (self.shared.retained.lock(), self.now());
+        let (store, now) = (self.shared.retained.lock_whole(), self.now());
         let next = store.page(filter, from, now, max.min(PAGE), |message| {
             messages.push(message.clone());
         });

@@ -4,8 +4,6 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use ternmq_protocol::broker::record::RecordError;
-
 use crate::auth::UsersError;
 use crate::bans::{BanError, Banned};
 use crate::listener::Address;
@@ -65,6 +63,12 @@ impl From<StoreError> for StartError {
     }
 }
 
+impl From<ternmq_store::StoreError> for StartError {
+    fn from(error: ternmq_store::StoreError) -> Self {
+        Self::Store((&error).into())
+    }
+}
+
 impl From<io::Error> for StartError {
     fn from(error: io::Error) -> Self {
         Self::System(error)
@@ -114,9 +118,9 @@ impl std::error::Error for Failure {}
 /// Why a broker did not stop as it should.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StopError {
-    /// It had ended by itself before. Nothing was saved: what its store holds is from before.
+    /// It had ended by itself before. What had been handed to its store is in it.
     Failed(Failure),
-    /// It stopped, and what it held was not saved: what its store holds is from before.
+    /// It stopped, and the last of what it held is not in its store.
     NotSaved(StoreError),
 }
 
@@ -124,7 +128,9 @@ impl fmt::Display for StopError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failed(failure) => failure.fmt(f),
-            Self::NotSaved(error) => write!(f, "sessions and messages are not saved: {error}"),
+            Self::NotSaved(error) => {
+                write!(f, "not all sessions and messages are in the store: {error}")
+            }
         }
     }
 }
@@ -138,12 +144,8 @@ pub enum StoreError {
     InUse(PathBuf),
     /// Another broker has opened the store since.
     Fenced,
-    /// A newer program has written what is in it.
-    Newer(RecordError),
-    /// A record beyond what a frame takes.
-    TooLarge,
-    /// The environment's: what can't be done with which file, and why.
-    System(String),
+    /// The environment's or the store's own: what can't be done, and why.
+    Failed(String),
 }
 
 impl fmt::Display for StoreError {
@@ -157,12 +159,17 @@ impl fmt::Display for StoreError {
                 )
             }
             Self::Fenced => f.write_str("another broker has taken the store"),
-            Self::Newer(error) => write!(
-                f,
-                "the store was written by a newer program, start that one: of a record, {error}"
-            ),
-            Self::TooLarge => f.write_str("a record is too large to be kept"),
-            Self::System(what) => f.write_str(what),
+            Self::Failed(what) => f.write_str(what),
+        }
+    }
+}
+
+impl From<&ternmq_store::StoreError> for StoreError {
+    fn from(error: &ternmq_store::StoreError) -> Self {
+        match error {
+            ternmq_store::StoreError::InUse(path) => Self::InUse(path.clone()),
+            ternmq_store::StoreError::Fenced => Self::Fenced,
+            other => Self::Failed(other.to_string()),
         }
     }
 }

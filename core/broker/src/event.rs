@@ -1,11 +1,9 @@
 //! What a broker tells whoever runs it.
 
-use std::time::Duration;
-
 use ternmq_protocol::broker::SlowSubscriber;
 
 use crate::bans::{Ban, Banned};
-use crate::store::{Saved, StoreError};
+use crate::store::{Restoration, StoreError};
 
 /// Something that the operator of a broker should know, from [`Config::events`](crate::Config).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,16 +15,19 @@ pub enum Event {
     /// A ban was lifted by [`Broker::unban`](crate::Broker::unban). One that has ended by itself is
     /// not told.
     Unbanned(Banned),
-    /// What the broker holds has been saved, [`Config::save_interval`](crate::Config) after the last time:
-    /// a crash loses what has come since this began.
-    Saved {
-        /// What it was.
-        saved: Saved,
-        /// How long it took.
-        took: Duration,
-    },
-    /// The same has failed. What was saved before is still there, and it is tried again the next time.
-    NotSaved(StoreError),
+    /// All that the store held is there again: what it was. Retained messages are read while clients
+    /// come in already.
+    Restored(Restoration),
+    /// Not all retained messages could be read: those that are there are told of by
+    /// [`Restored`](Self::Restored).
+    NotRestored(StoreError),
+    /// The store can't keep what it is given, such as when the disk is full. Publishers of QoS 1 and 2
+    /// are refused where it matters; it is tried again, until [`StoredAgain`](Self::StoredAgain).
+    NotStored(StoreError),
+    /// The log could not be swept: it grows until that works again.
+    NotSwept(StoreError),
+    /// The store works again.
+    StoredAgain,
     /// Every client is gone after [`Broker::drain`](crate::Broker::drain).
     Drained,
     /// A client has come on the list of those that get their messages late, see

@@ -41,9 +41,9 @@ pub use bans::{Ban, BanChanges, BanError, BanLimits, Banned};
 pub use broker::Broker;
 pub use clients::{ClientCursor, Clients};
 pub use config::{
-    Config, DelayedLimits, Latency, Limits, ListenerConfig, Priorities, Rate, Rates,
-    RetainedLimits, SessionLimits, ShareStrategies, ShareStrategy, SlowLimits, SumLimits, Topics,
-    Versions,
+    Config, DelayedLimits, Durability, Latency, Limits, ListenerConfig, LogLimits, Priorities,
+    Rate, Rates, RetainedLimits, SessionLimits, ShareStrategies, ShareStrategy, SlowLimits,
+    SumLimits, Topics, Versions,
 };
 pub use control::RetainedPage;
 pub use drain::Drain;
@@ -58,7 +58,7 @@ pub use local::{
     SubscribeError,
 };
 pub use placement::Placement;
-pub use stats::Stats;
+pub use stats::{Stats, StoreStats};
 pub use sys::sys_topics;
 pub use ternmq_protocol::broker::access;
 pub use ternmq_protocol::broker::{ClientConnection, ClientCounters, ClientInfo, SlowSubscriber};

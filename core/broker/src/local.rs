@@ -259,7 +259,7 @@ impl LocalSubscription {
             let from = replay.next.take()?;
             let (filter, now) = (TopicFilter::assume(&self.filter), self.shared.now());
             let Replay { page, next } = &mut *replay;
-            let store = self.shared.retained.lock();
+            let store = self.shared.retained.lock_whole();
             *next = store.page(filter, &from, now, PAGE, |message| {
                 page.push_back(message.clone())
             });

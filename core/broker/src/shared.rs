@@ -9,9 +9,11 @@ use std::time::Instant;
 
 use ternmq_protocol::ReasonCode;
 use ternmq_protocol::broker::access::Rules;
+use ternmq_protocol::broker::durable::{LogPage, NotStored, ReadTicket};
 use ternmq_protocol::broker::{
-    Applied, Claims, ClientEvent, Homes, Letter, ListenerId, Parked, RetainedOp, SlowLimits,
+    Applied, Claims, ClientEvent, Homes, Letter, ListenerId, Parked, RetainedOp, SlowLimits, Ticket,
 };
+use ternmq_protocol::codec::QoS;
 use ternmq_protocol::time::Clock;
 use ternmq_protocol::weight::Weight;
 use ternmq_protocol::{Message, Time};
@@ -33,9 +35,9 @@ use crate::hooks::{Access, Reply};
 use crate::local::{Locals, Observe};
 use crate::mailbox::{Batch, Mailbox, Offer};
 use crate::placement::{Directory, Key, Load};
-use crate::retained::Store;
+use crate::retained::{Store, is_own};
 use crate::stats::Stats;
-use crate::store::{Page, Place, utc_now};
+use crate::store::{Desk, utc_now};
 
 /// Mail that is not a message.
 pub(crate) enum Parcel {
@@ -66,8 +68,16 @@ pub(crate) enum Parcel {
     Expel(Banned),
     /// The list is another one: end the connections of all who are on it.
     ExpelBanned,
-    /// The store wants a page of what the shard holds, from a place on.
-    Page(Place, SyncSender<Page>),
+    /// What was handed to the store up to there is kept.
+    Stored(Ticket),
+    /// It can't be.
+    NotStored(Ticket, NotStored),
+    /// A page of the log that this shard asked for; not more than it asked for.
+    LogPage(ReadTicket, Box<LogPage>),
+    /// A message from this process that sessions may be due which outlive it.
+    Publish(Message),
+    /// All retained messages are there.
+    RetainedLoaded,
     /// Let go of all clients.
     Drain,
     /// The first shard wants to know the counters, for `$SYS`.
@@ -91,6 +101,7 @@ impl Weight for Parcel {
         match self {
             Self::Letter(letter) => letter.weight(),
             Self::Published(message) => message.memory(),
+            Self::Publish(message) => message.memory(),
             _ => 0,
         }
     }
@@ -117,6 +128,8 @@ pub(crate) struct Shared {
     /// Members of shared subscriptions on their way to their home, which counts as subscribed from the
     /// moment they are sent.
     pub(crate) joining: Vec<AtomicUsize>,
+    /// Counts what was told to all shards and is in their mailboxes.
+    pub(crate) interests: AtomicU64,
     homes: Mutex<Homes>,
     /// Who has which exclusive subscription. Touched by those who ask for one or give it up.
     pub(crate) claims: Mutex<Claims>,
@@ -139,22 +152,9 @@ pub(crate) struct Shared {
     /// Bans that the list had no room for, and events that nobody took in time.
     bans_refused: AtomicU64,
     events_lost: AtomicU64,
-    pub(crate) saves: Saves,
+    /// Where things go that outlive the broker; `None`: nowhere.
+    pub(crate) desk: Option<Arc<Desk>>,
     pub(crate) ending: Ending,
-}
-
-/// How often the store was written while the broker ran.
-#[derive(Default)]
-pub(crate) struct Saves {
-    done: AtomicU64,
-    failed: AtomicU64,
-}
-
-impl Saves {
-    pub(crate) fn count(&self, done: bool) {
-        let counter = if done { &self.done } else { &self.failed };
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
 }
 
 /// What is kept of messages for all sessions.
@@ -203,6 +203,7 @@ impl Shared {
             loads: (0..shards).map(|_| Load::default()).collect(),
             subscriptions: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
             joining: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
+            interests: AtomicU64::new(0),
             homes: Mutex::default(),
             claims: Mutex::new(Claims::new(limits.exclusive)),
             connections,
@@ -223,7 +224,7 @@ impl Shared {
             client_events_lost: AtomicU64::new(0),
             bans_refused: AtomicU64::new(0),
             events_lost: AtomicU64::new(0),
-            saves: Saves::default(),
+            desk: (config.store.as_ref()).map(|_| Arc::new(Desk::new(shards, limits.store_bytes))),
             ending: Ending::default(),
         }
     }
@@ -273,13 +274,22 @@ impl Shared {
                     owed: None,
                 }
             };
-            if let Applied::Full(..) = op.apply(&mut self.retained.lock(), now) {
+            let mut retained = self.retained.lock();
+            if let Applied::Full(..) = self.change_retained(op, &mut retained, now) {
                 return Err(PublishError::Full);
             }
+            drop(retained);
             if message.expires() != Time::NEVER {
                 // Without the shard nobody is there to keep it for either.
                 let _ = self.mailboxes[0].send(Parcel::Expiring);
             }
+        }
+        if self.desk.is_some() && message.qos() != QoS::AtMostOnce && !is_own(message.topic()) {
+            // Whether it is due to sessions that outlive the broker a shard knows.
+            let parcel = Parcel::Publish(message.clone());
+            let mut batch = Batch::default();
+            batch.parcels.push(parcel);
+            return offer(&self.mailboxes[0], batch);
         }
         for (shard, mailbox) in self.mailboxes.iter().enumerate() {
             let mut batch = Batch::default();
@@ -289,11 +299,7 @@ impl Shared {
                 _ if self.subscribes(shard) => batch.messages.push(message.clone()),
                 _ => continue,
             }
-            match mailbox.offer(None, &mut batch) {
-                Offer::Taken | Offer::High => {}
-                Offer::Full => return Err(PublishError::Full),
-                Offer::Closed => return Err(PublishError::Stopped),
-            }
+            offer(mailbox, batch)?;
         }
         Ok(())
     }
@@ -401,8 +407,9 @@ impl Shared {
         stats.client_events_lost += self.client_events_lost.load(Ordering::Relaxed);
         stats.bans_refused += self.bans_refused.load(Ordering::Relaxed);
         stats.events_lost += self.events_lost.load(Ordering::Relaxed);
-        stats.saves += self.saves.done.load(Ordering::Relaxed);
-        stats.saves_failed += self.saves.failed.load(Ordering::Relaxed);
+        if let Some(desk) = &self.desk {
+            desk.count(&mut stats.store);
+        }
     }
 
     /// Runs the thread of a shard; when it fails, the other shards end too. Whether it did.
@@ -420,5 +427,14 @@ impl Shared {
             // Who has ended already needs no telling.
             let _ = mailbox.send(Parcel::Stop);
         }
+    }
+}
+
+/// Offers what comes from outside of the shards.
+fn offer(mailbox: &Mailbox<Parcel>, mut batch: Batch<Parcel>) -> Result<(), PublishError> {
+    match mailbox.offer(None, &mut batch) {
+        Offer::Taken | Offer::High => Ok(()),
+        Offer::Full => Err(PublishError::Full),
+        Offer::Closed => Err(PublishError::Stopped),
     }
 }

@@ -46,10 +46,8 @@ pub struct Stats {
     pub sys_missed: u64,
     /// Events that found no room in [`Config::events`](crate::Config::events).
     pub events_lost: u64,
-    /// Times that all was saved while the broker ran.
-    pub saves: u64,
-    /// Times that this failed.
-    pub saves_failed: u64,
+    /// What the store has done; nothing without one.
+    pub store: StoreStats,
     /// CONNECTs answered with Server busy because of
     /// [`Limits::queued_bytes`](crate::Limits::queued_bytes).
     pub connects_refused_full: u64,
@@ -124,6 +122,56 @@ pub struct Stats {
     pub retained_refused: u64,
     /// Retained messages that expired.
     pub retained_expired: u64,
+}
+
+/// Counters and gauges of a broker's store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreStats {
+    /// Bytes of messages in the log, as of the last sweep.
+    pub log_bytes: u64,
+    /// Commits.
+    pub commits: u64,
+    /// Those of them that waited until the disk had all of it.
+    pub syncs: u64,
+    /// Those that failed; what they held is not counted below.
+    pub failures: u64,
+    /// Operations of all commits, and most of one.
+    pub operations: u64,
+    /// Most operations of one commit.
+    pub largest: u64,
+    /// Microseconds that all commits took.
+    pub commit_us: u64,
+    /// Microseconds that the longest took.
+    pub slowest_us: u64,
+    /// Messages written to the log.
+    pub appended: u64,
+    /// Messages refused because the disk was full or failed: who published them was told.
+    pub refused: u64,
+    /// Changes that could not be written and that nobody could be told of, beyond what is tried again.
+    pub lost: u64,
+    /// Pages of the log read for sessions.
+    pub pages: u64,
+    /// Messages in them.
+    pub read: u64,
+    /// Messages that were to be in them and can't be read: they are damaged.
+    pub unreadable: u64,
+    /// Reads that failed, and were tried again.
+    pub reads_failed: u64,
+    /// Messages taken out of the log because every session that was due them has had them.
+    pub swept_passed: u64,
+    /// The same because they were too old, [`LogLimits::age`](crate::LogLimits::age).
+    pub swept_old: u64,
+    /// The same because the log was too large, [`LogLimits::bytes`](crate::LogLimits::bytes).
+    pub swept_full: u64,
+    /// Bytes that wait to be written now.
+    pub waiting_bytes: u64,
+}
+
+impl StoreStats {
+    /// Messages taken out of the log, for whatever reason.
+    pub const fn swept(&self) -> u64 {
+        self.swept_passed + self.swept_old + self.swept_full
+    }
 }
 
 impl Stats {

@@ -115,6 +115,36 @@ const NUMBERS: &[Topic] = &[
     ("bytes/sent", "bytes written to connections", |v| {
         v.stats.bytes_out
     }),
+    ("log/messages/bytes", "bytes of these", |v| {
+        v.stats.store.log_bytes
+    }),
+    ("log/messages/stored", "messages written to the log", |v| {
+        v.stats.store.appended
+    }),
+    (
+        "log/messages/refused",
+        "messages refused because the log could not be written",
+        |v| v.stats.store.refused,
+    ),
+    (
+        "log/messages/removed",
+        "messages taken out of the log, for whatever reason",
+        |v| v.stats.store.swept(),
+    ),
+    (
+        "log/messages/read",
+        "messages read from the log for sessions",
+        |v| v.stats.store.read,
+    ),
+    ("log/commits", "commits of the store", |v| {
+        v.stats.store.commits
+    }),
+    ("log/syncs", "those that waited for the disk", |v| {
+        v.stats.store.syncs
+    }),
+    ("log/failures", "commits that failed", |v| {
+        v.stats.store.failures
+    }),
 ];
 
 /// What grows, as how much of it there was in a minute, averaged over some minutes.

@@ -2,12 +2,12 @@
 
 mod support;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use support::{ANY_PORT, client, publish, start, subscribe, until};
-use ternmq_broker::store::{FolderStore, MemoryStore, Store, StoreError};
-use ternmq_broker::{Broker, Config, Placement, StartError, StopError};
+use ternmq_broker::store::{Options, Store, StoreError};
+use ternmq_broker::{Broker, Config, Placement, StopError};
 use ternmq_protocol::broker::{DelayedLimits, Topics};
 use ternmq_test_broker_wire::{Line, RawPeer};
 
@@ -34,13 +34,13 @@ fn folder(name: &str) -> PathBuf {
 /// A broker that can be stopped and started again.
 struct House {
     broker: Option<Broker>,
-    store: Arc<dyn Store>,
+    store: Arc<Store>,
     shards: usize,
     delayed: Option<DelayedLimits>,
 }
 
 impl House {
-    fn new(store: Arc<dyn Store>, shards: usize) -> Self {
+    fn new(store: Arc<Store>, shards: usize) -> Self {
         let mut house = Self {
             broker: None,
             store,
@@ -115,11 +115,23 @@ impl House {
 }
 
 fn house(how: Break, name: &str) -> House {
-    let store: Arc<dyn Store> = match how {
-        Break::Folder => Arc::new(FolderStore::open(&folder(name)).expect("a folder")),
-        _ => Arc::new(MemoryStore::new()),
+    let store = match how {
+        Break::Folder => in_folder(&folder(name)),
+        _ => in_memory(),
     };
     House::new(store, 1)
+}
+
+fn in_memory() -> Arc<Store> {
+    Arc::new(Store::memory().expect("a store"))
+}
+
+fn in_folder(path: &Path) -> Arc<Store> {
+    let options = Options {
+        verify: false,
+        ..Options::default()
+    };
+    Arc::new(Store::open(path, &options).expect("a folder"))
 }
 
 /// Returns when the broker has handled all that was sent.
@@ -129,9 +141,9 @@ fn settle(peer: &mut RawPeer) {
 }
 
 /// What waits for the reader, up to a last message that is published now.
-fn payloads(house: &House, level: u8) -> Vec<String> {
+fn payloads(house: &House, level: u8, qos: u8) -> Vec<String> {
     let mut publisher = client(house.broker(), 4, "last");
-    publish(&mut publisher, "a", 1, "the-end");
+    publish(&mut publisher, "a", qos, "the-end");
     let (mut reader, present) = house.durable(level, "reader", "");
     assert!(present);
     let mut all = Vec::new();
@@ -207,7 +219,7 @@ fn publishes(how: Break, level: u8, qos: u8, packets: usize, settled: bool) {
         peer.send("PUBREL id=7").expect(&what);
         peer.expect("PUBCOMP id=7").expect(&what);
     }
-    let got = payloads(&house, level);
+    let got = payloads(&house, level, qos);
     let count = got.len();
     assert!(
         got.iter().all(|payload| payload == "once"),
@@ -443,7 +455,7 @@ fn wills_and_ends_of_sessions_wait_over_a_restart() {
 
 #[test]
 fn another_number_of_shards_gets_every_session_and_every_subscription() {
-    let mut house = House::new(Arc::new(MemoryStore::new()), 1);
+    let mut house = House::new(in_memory(), 1);
     for n in 0..40 {
         let (mut peer, _) = house.durable(5, &format!("client-{n}"), "");
         subscribe(&mut peer, &format!("to/{n}"), 1);
@@ -509,7 +521,7 @@ fn groups_and_delayed_messages_are_there_again_on_any_number_of_shards() {
 
 #[test]
 fn an_exclusive_subscription_is_still_its_clients_own() {
-    let mut house = House::new(Arc::new(MemoryStore::new()), 2);
+    let mut house = House::new(in_memory(), 2);
     let (mut owner, _) = house.durable(5, "owner", "");
     owner
         .send("SUBSCRIBE id=1 filter=$exclusive/t options=1")
@@ -536,98 +548,73 @@ fn an_exclusive_subscription_is_still_its_clients_own() {
 
 #[test]
 fn who_opens_a_store_fences_whoever_had_it() {
-    let store = Arc::new(MemoryStore::new());
+    let store = in_memory();
     let mut first = House::new(store.clone(), 1);
     let (mut peer, _) = first.durable(4, "first", "");
     subscribe(&mut peer, "a", 1);
     drop(peer);
     let mut second = House::new(store, 1);
+    // What the first one is given now it can't keep, and says so.
+    let mut publisher = client(first.broker(), 5, "publisher");
+    publisher
+        .send("PUBLISH topic=kept qos=1 id=1 retain=1 payload=x")
+        .expect("sent");
+    publisher
+        .expect("PUBACK id=1 reason=0x97")
+        .expect("refused");
     let broker = first.broker.take().expect("a broker");
     assert_eq!(broker.stop(), Err(StopError::NotSaved(StoreError::Fenced)));
     let (peer, present) = second.durable(4, "second", "");
     assert!(!present);
     drop(peer);
     second.restart();
-    assert_eq!(second.broker().restoration().map(|r| r.sessions), Some(1));
+    // What the first one was given before.
+    assert_eq!(second.broker().restoration().map(|r| r.sessions), Some(2));
 }
 
 #[test]
-fn a_damaged_record_is_reported_and_set_aside_and_the_rest_is_there() {
+fn a_damaged_record_is_reported_and_the_rest_is_there() {
     let path = folder("damaged");
-    let store = Arc::new(FolderStore::open(&path).expect("a folder"));
-    let mut house = House::new(store, 1);
-    for n in 0..20 {
-        let (mut peer, _) = house.durable(4, &format!("client-{n}"), "");
+    let mut house = House::new(in_folder(&path), 1);
+    let names: Vec<String> = (0..20).map(|n| format!("one-of-twenty-{n}")).collect();
+    for name in &names {
+        let (mut peer, _) = house.durable(4, name, "");
         subscribe(&mut peer, "a", 1);
     }
     house.stop();
-    let records = path.join("records");
-    let whole = std::fs::read(&records).expect("records");
-    let mut damaged = whole.clone();
-    damaged[whole.len() / 2] ^= 0x10;
-    std::fs::write(&records, &damaged).expect("written");
+    // Nobody has the folder any more.
+    house.store = in_memory();
+    let file = path.join("store.redb");
+    let mut bytes = std::fs::read(&file).expect("a store");
+    let places: Vec<usize> = bytes
+        .windows(names[7].len() + 1)
+        .enumerate()
+        .filter(|(_, text)| {
+            text.starts_with(names[7].as_bytes()) && !text[text.len() - 1].is_ascii_digit()
+        })
+        .map(|(at, _)| at)
+        .collect();
+    assert!(!places.is_empty());
+    for at in places {
+        bytes[at] ^= 0x10;
+    }
+    std::fs::write(&file, &bytes).expect("written");
+    house.store = in_folder(&path);
     house.start();
-    let found = house.broker().restoration().expect("a store").clone();
-    assert_eq!((found.sessions, found.damaged, found.cut), (19, 1, false));
-    let aside = found.set_aside.expect("kept for a look");
-    house.stop();
-    assert_eq!(std::fs::read(aside).expect("set aside"), damaged);
-    // What is left of it is whole again. Then its end is missing.
-    house.start();
-    let found = house.broker().restoration().expect("a store").clone();
-    assert_eq!((found.sessions, found.damaged, found.cut), (19, 0, false));
-    house.stop();
-    let whole = std::fs::read(&records).expect("records");
-    std::fs::write(&records, &whole[..whole.len() - 100]).expect("written");
-    house.start();
-    let found = house.broker().restoration().expect("a store").clone();
-    assert!(found.cut && (17..19).contains(&found.sessions), "{found:?}");
+    let found = house.broker().restoration().expect("a store");
+    assert_eq!((found.sessions, found.damaged), (19, 1), "{found:?}");
+    let (_, present) = house.durable(4, &names[7], "");
+    assert!(!present);
+    let (_, present) = house.durable(4, &names[8], "");
+    assert!(present);
 }
 
 #[test]
-fn a_folder_in_use_and_records_of_a_newer_program_are_refused_and_left_alone() {
+fn a_folder_in_use_is_refused() {
     let path = folder("refused");
-    let store = Arc::new(FolderStore::open(&path).expect("a folder"));
-    let error = FolderStore::open(&path).expect_err("in use");
-    assert!(error.to_string().contains("in use by another server"));
-    let mut house = House::new(store.clone(), 1);
-    drop(house.durable(4, "client", ""));
-    house.stop();
-    // A session of version 2, with its checksum as it should be.
-    let records = path.join("records");
-    let whole = std::fs::read(&records).expect("records");
-    let newer = with_version(&whole, 2);
-    std::fs::write(&records, &newer).expect("written");
-    let refused = Broker::start(Config {
-        store: Some(store),
-        ..Config::default()
-    });
-    match refused {
-        Err(StartError::Store(error @ StoreError::Newer(_))) => {
-            assert!(error.to_string().contains("newer program"), "{error}");
-        }
-        other => panic!("{other:?}"),
-    }
-    assert_eq!(std::fs::read(&records).expect("records"), newer);
-}
-
-/// The same frames with another version in their records.
-fn with_version(mut bytes: &[u8], version: u8) -> Vec<u8> {
-    use ternmq_protocol::broker::record::{Found, Frame};
-    let mut out = Vec::new();
-    while let Found::Whole(frame, len) = Frame::split(bytes) {
-        let mut body = frame.body.to_vec();
-        if let Some(first) = body.first_mut() {
-            *first = version;
-        }
-        assert!(
-            Frame {
-                body: &body,
-                ..frame
-            }
-            .write(&mut out)
-        );
-        bytes = &bytes[len..];
-    }
-    out
+    let store = in_folder(&path);
+    let error = Store::open(&path, &Options::default()).expect_err("in use");
+    assert!(error.to_string().contains("in use by another"), "{error}");
+    drop(store);
+    drop(in_folder(&path));
 }

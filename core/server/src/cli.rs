@@ -81,9 +81,9 @@ pub(crate) struct Serve {
     /// [default: 127.0.0.1:1883]
     #[arg(short, long, value_name = "ADDR:PORT", value_parser = address)]
     pub(crate) listen: Vec<SocketAddr>,
-    /// Folder of this server: sessions, retained and delayed messages are saved there now and then
-    /// (`save_interval`) and when it stops, bans at once, and are there again when it starts;
-    /// `listeners` in it names the URLs while it runs
+    /// Folder of this server: sessions with what they are due, retained and delayed messages and bans are
+    /// there before they are acknowledged, and again when it starts; `listeners` in it names the URLs
+    /// while it runs
     #[arg(short, long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// Print a configuration file with all keys and their defaults, and end

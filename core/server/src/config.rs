@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
-use ternmq_broker::{Config, Drain, Flapping};
+use ternmq_broker::store::Options;
+use ternmq_broker::{Config, Drain, Durability, Flapping};
 use ternmq_protocol::topic::TopicFilter;
 
 use crate::cli::Serve;
@@ -24,8 +25,6 @@ struct File {
     shards: usize,
     /// Seconds between two publications of `$SYS`; 0 for none.
     sys_interval: Option<u64>,
-    /// Seconds between two times that all is saved with --data; 0 for at the stop only.
-    save_interval: Option<u64>,
     /// Clients let go of in a second; 0 for all at once.
     drain_rate: Option<u32>,
     /// Where they are to go instead.
@@ -42,6 +41,36 @@ struct File {
     user: Vec<crate::users::Line>,
     shared_subscriptions: crate::shares::Table,
     slow_subscribers: Option<crate::slow::Table>,
+    store: crate::data::Table,
+    durability: Vec<DurabilityLine>,
+}
+
+/// What is promised for messages whose topics match.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DurabilityLine {
+    #[serde(deserialize_with = "filter")]
+    filter: Box<str>,
+    mode: Mode,
+}
+
+/// When a message is acknowledged.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Mode {
+    None,
+    Group,
+    Each,
+}
+
+impl From<Mode> for Durability {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::None => Self::None,
+            Mode::Group => Self::Group,
+            Mode::Each => Self::Each,
+        }
+    }
 }
 
 /// A topic filter that could be read, and the priority of what it matches.
@@ -89,6 +118,8 @@ pub struct Settings {
     pub broker: Config,
     /// How it lets go of its clients when it is told to.
     pub drain: Drain,
+    /// How its data folder is used.
+    pub store: Options,
 }
 
 /// What holds when nobody says anything, as a file with comments.
@@ -138,11 +169,9 @@ fn merge(file: File, listen: &[SocketAddr]) -> Settings {
     let mut config = Config {
         shards: file.shards,
         sys_interval: (!interval.is_zero()).then_some(interval),
-        save_interval: match file.save_interval {
-            None => Config::default().save_interval,
-            Some(0) => None,
-            Some(seconds) => Some(Duration::from_secs(seconds)),
-        },
+        durability: (file.durability.into_iter())
+            .map(|line| (line.filter, line.mode.into()))
+            .collect(),
         flapping: file.flapping.map(Flapping::from),
         slow: file.slow_subscribers.map(Into::into),
         bans: file.ban.into_iter().map(|ban| ban.0).collect(),
@@ -171,6 +200,7 @@ fn merge(file: File, listen: &[SocketAddr]) -> Settings {
             moved: file.server_moved,
             rate: file.drain_rate.unwrap_or(DRAIN_RATE),
         },
+        store: file.store.into(),
     }
 }
 
@@ -399,6 +429,8 @@ mod tests {
             "[[shared_subscriptions.group]]",
             "[[topics.rewrite]]",
             "[[topics.auto_subscribe]]",
+            "[store]",
+            "[[durability]]",
         ] {
             let error = parse(&format!("{table}\nno_such_key = 1")).unwrap_err();
             let (_, keys) = error.split_once("expected ").unwrap();
@@ -474,8 +506,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_promised_reaches_the_broker_in_its_order() {
+        let text = "[[listener]]\naddress = '127.0.0.1:0'\ndurability = 'each'\n\
+            [[durability]]\nfilter = 'a/#'\nmode = 'none'\n\
+            [[durability]]\nfilter = '#'\nmode = 'group'";
+        let config = merge(parse(text).unwrap(), &[]).broker;
+        assert_eq!(config.listeners[0].durability, Durability::Each);
+        let rules = [("a/#", Durability::None), ("#", Durability::Group)];
+        assert_eq!(config.durability, rules.map(|(f, d)| (f.into(), d)));
+        let config = merge(File::default(), &[]).broker;
+        assert_eq!(config.listeners[0].durability, Durability::Group);
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_its_place() {
         for (text, words) in [
+            ("[[durability]]\nfilter = 'a#'\nmode = 'none'", "line 2"),
+            (
+                "[[durability]]\nfilter = 'a'\nmode = 'most'",
+                "unknown variant `most`",
+            ),
             ("[[ban]]\naddress = '10.0.0.1/8'", "line 1"),
             (
                 "shards = 1\n[[ban]]\nclient_id = 'a'\nuser_name = 'b'",

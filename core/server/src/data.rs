@@ -1,37 +1,67 @@
 //! The server's folder: the store of its broker, and a file that says where it listens.
 
 use std::fs::{self, File};
-use std::io::Write;
-use std::path::Path;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ternmq_broker::store::FolderStore;
+use serde::Deserialize;
+use ternmq_broker::store::{Options, Store, StoreError};
 
 const LISTENERS: &str = "listeners";
+
+/// The state of a server from before there was a log, and its name once it is taken in.
+const OLD: &str = "records";
+const TAKEN: &str = "records.taken";
+
+/// The table `[store]` of the configuration file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Table {
+    /// Bytes of memory for what was read and what is to be written.
+    cache: Option<usize>,
+    /// Read all of the file at the start.
+    verify: Option<bool>,
+}
+
+impl From<Table> for Options {
+    fn from(table: Table) -> Self {
+        let defaults = Self::default();
+        Self {
+            cache_bytes: table.cache.unwrap_or(defaults.cache_bytes),
+            verify: table.verify.unwrap_or(defaults.verify),
+        }
+    }
+}
 
 /// A folder that no other server uses while this value lives.
 #[derive(Debug)]
 pub(crate) struct DataFolder {
-    store: Arc<FolderStore>,
+    store: Arc<Store>,
+    path: PathBuf,
 }
 
 impl DataFolder {
     /// Makes the folder if it isn't there, and takes it.
-    pub(crate) fn open(path: &Path) -> Result<Self, String> {
-        let store = FolderStore::open(path).map_err(|error| error.to_string())?;
+    pub(crate) fn open(path: &Path, options: &Options) -> Result<Self, String> {
+        let store = Store::open(path, options);
+        let store = store.map_err(|error| StoreError::from(&error).to_string())?;
+        take_old_records(path, &store)
+            .map_err(|error| format!("cannot take in {}: {error}", path.join(OLD).display()))?;
         Ok(Self {
             store: Arc::new(store),
+            path: path.to_owned(),
         })
     }
 
     /// What the broker keeps its state in.
-    pub(crate) fn store(&self) -> Arc<FolderStore> {
+    pub(crate) fn store(&self) -> Arc<Store> {
         self.store.clone()
     }
 
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
-        self.store.path()
+        &self.path
     }
 
     /// Writes the URLs of the listeners, one a line. A reader sees all of them or none.
@@ -46,6 +76,18 @@ impl DataFolder {
         };
         write().map_err(|e| format!("cannot write to {}: {e}", self.path().display()))
     }
+}
+
+/// What a server has left that wrote all of its state into one file. The file stays, with another name.
+fn take_old_records(path: &Path, store: &Store) -> Result<(), String> {
+    let old = path.join(OLD);
+    let mut file = match File::open(&old) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error.to_string()),
+    };
+    ternmq_broker::store::import(store, &mut file).map_err(|error| error.to_string())?;
+    fs::rename(&old, path.join(TAKEN)).map_err(|error| error.to_string())
 }
 
 impl Drop for DataFolder {

@@ -79,6 +79,10 @@ limits! {
     retained_page: usize => session.retained_page;
     mailbox_messages: usize => limits.mailbox_messages;
     mailbox_bytes: usize => limits.mailbox_bytes;
+    store_bytes: usize => limits.store_bytes;
+    log_age: u64 => limits.log.age_seconds;
+    log_bytes: u64 => limits.log.bytes;
+    log_sweep: u64 => limits.log.sweep_ms, saturating_mul(1000);
     bans: usize => limits.bans.entries;
     ban_bytes: usize => limits.bans.bytes;
     flapping_clients: usize => limits.flapping_clients;

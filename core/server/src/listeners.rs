@@ -14,6 +14,7 @@ use ternmq_broker::websocket::WebSocketServer;
 use ternmq_broker::{Address, CertificateUser, ListenerConfig, Versions};
 
 use crate::cli::Version;
+use crate::config::Mode;
 
 /// The permissions of a Unix socket: its owner and their group.
 const SOCKET_MODE: u32 = 0o660;
@@ -48,6 +49,8 @@ struct Table {
     rates: crate::rates::Table,
     #[serde(default = "all_versions", deserialize_with = "versions")]
     versions: Versions,
+    /// What is promised for the messages that come in here.
+    durability: Option<Mode>,
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
     /// A file or a folder.
@@ -124,6 +127,7 @@ impl TryFrom<Table> for Listener {
             client_rates: table.client_rates.into(),
             rates: table.rates.into(),
             versions: table.versions,
+            durability: table.durability.map_or(bare.durability, Into::into),
             tls: table.tls()?,
             websocket: table.websocket(),
             certificate_user: table.user(),

@@ -1,12 +1,12 @@
 //! `ternmq serve`: the broker as a process.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
-use ternmq_broker::store::{Restoration, Saved};
+use ternmq_broker::store::Restoration;
 use ternmq_broker::{
     Ban, Broker, CertificateUser, Config, Drain, Ending, Event, SlowSubscriber, Stats,
 };
@@ -40,11 +40,13 @@ pub(crate) fn run(args: &Serve) -> Result<u8, String> {
     let Settings {
         broker: mut config,
         drain,
+        store,
     } = config::load(args)?;
     // Before the broker starts: from its first line on it can be stopped cleanly.
     let signals = Signals::new([SIGHUP, SIGINT, SIGTERM, SIGUSR1])
         .map_err(|e| format!("cannot wait for signals: {e}"))?;
-    let data = args.data.as_deref().map(DataFolder::open).transpose()?;
+    let open = |path| DataFolder::open(path, &store);
+    let data = args.data.as_deref().map(open).transpose()?;
     let now = SystemTime::now();
     // A line of the file that was right once must not keep the server from starting.
     config
@@ -65,9 +67,6 @@ pub(crate) fn run(args: &Serve) -> Result<u8, String> {
     };
     let broker = Broker::start(watched).map_err(|e| e.to_string())?;
     end_with_the_broker(broker.ending());
-    if let Some(restoration) = broker.restoration() {
-        tell_what_is_kept(report, restoration, config.save_interval);
-    }
     let urls = urls(&config.listeners, broker.local_addrs());
     announce(report, &config, &urls);
     if let Err(error) = descriptors {
@@ -254,36 +253,43 @@ fn tell_of(report: Report, event: &Event) -> bool {
             slow::tell(report, subscriber);
             return false;
         }
-        Event::Saved { saved, took } => {
-            tell_what_is_saved(report, saved, *took);
+        Event::Restored(restoration) => {
+            tell_what_is_kept(report, restoration);
             return false;
         }
-        Event::NotSaved(error) => {
+        Event::NotRestored(error) => {
             report.warning(
-                &format!("nothing is saved now, a crash would lose what came since: {error}"),
-                json!({ "event": "warning", "what": "not_saved", "error": error.to_string() }),
+                &format!("not all retained messages could be read: {error}"),
+                json!({ "event": "warning", "what": "not_restored", "error": error.to_string() }),
+            );
+            return false;
+        }
+        Event::NotStored(error) => {
+            report.warning(
+                &format!(
+                    "what is to outlive this server is refused until it can be stored: {error}"
+                ),
+                json!({ "event": "warning", "what": "not_stored", "error": error.to_string() }),
+            );
+            return false;
+        }
+        Event::NotSwept(error) => {
+            report.warning(
+                &format!("messages that nobody waits for stay in the data folder: {error}"),
+                json!({ "event": "warning", "what": "not_swept", "error": error.to_string() }),
+            );
+            return false;
+        }
+        Event::StoredAgain => {
+            report.event(
+                "the data folder can be written again",
+                json!({ "event": "stored_again" }),
             );
             return false;
         }
         _ => return false,
     }
     true
-}
-
-fn tell_what_is_saved(report: Report, saved: &Saved, took: Duration) {
-    let Saved {
-        sessions,
-        retained,
-        delayed,
-    } = saved;
-    let ms = took.as_millis() as u64;
-    report.event(
-        &format!(
-            "saved {sessions} sessions, {retained} retained and {delayed} delayed messages in {ms} ms"
-        ),
-        json!({ "event": "saved", "sessions": sessions, "retained": retained,
-            "delayed": delayed, "ms": ms }),
-    );
 }
 
 /// The broker waits for nobody, so that its events have a channel of their own.
@@ -311,8 +317,8 @@ fn pass_signals_on(mut signals: Signals, tell: SyncSender<Told>) {
     });
 }
 
-/// What came back, what did not, and what the folder does not promise.
-fn tell_what_is_kept(report: Report, restoration: &Restoration, interval: Option<Duration>) {
+/// What came back, and what did not.
+fn tell_what_is_kept(report: Report, restoration: &Restoration) {
     let Restoration {
         sessions,
         retained,
@@ -320,8 +326,6 @@ fn tell_what_is_kept(report: Report, restoration: &Restoration, interval: Option
         over_limits,
         damaged,
         copies_lost,
-        cut,
-        set_aside,
     } = restoration;
     report.event(
         &format!(
@@ -334,41 +338,20 @@ fn tell_what_is_kept(report: Report, restoration: &Restoration, interval: Option
         report.warning(
             &format!(
                 "{over_limits} sessions or messages of the data folder are beyond the \
-                 limits and were dropped"
+                 limits and were left out"
             ),
             json!({ "event": "warning", "what": "over_limits", "dropped": over_limits }),
         );
     }
-    if *damaged > 0 || *cut {
-        let end = if *cut { "; its end is missing" } else { "" };
-        let aside = set_aside.as_deref().map_or_else(String::new, |path| {
-            format!("; what was there is kept as {}", path.display())
-        });
+    if *damaged > 0 || *copies_lost > 0 {
         report.warning(
             &format!(
-                "the data folder is damaged: {damaged} records and {copies_lost} waiting messages \
-                 were lost{end}{aside}"
+                "the data folder is damaged: {damaged} records and {copies_lost} messages in \
+                 flight can't be read"
             ),
             json!({ "event": "warning", "what": "damaged", "records": damaged,
-                "messages": copies_lost, "cut": cut, "set_aside": set_aside }),
+                "messages": copies_lost }),
         );
-    }
-    match interval {
-        Some(interval) => {
-            let seconds = interval.as_secs();
-            report.event(
-                &format!(
-                    "sessions and messages are saved every {seconds} s and at a stop on SIGTERM or \
-                     Ctrl-C; a crash or a power cut loses what came since"
-                ),
-                json!({ "event": "saving", "interval": seconds }),
-            );
-        }
-        None => report.warning(
-            "sessions and messages are saved when the server stops on SIGTERM or Ctrl-C; whatever \
-             ends it otherwise, a crash or a power cut, loses what has happened since it started",
-            json!({ "event": "warning", "what": "saved_at_stop_only" }),
-        ),
     }
 }
 

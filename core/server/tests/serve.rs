@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
+use ternmq_broker::store::{Options, Store, export};
 use ternmq_test_broker_wire::RawPeer;
 
 use crate::program::program;
@@ -59,6 +60,20 @@ impl Server {
         let mut line = String::new();
         self.stdout.read_line(&mut line).unwrap();
         serde_json::from_str(&line).unwrap_or_else(|e| panic!("{line:?}: {e}"))
+    }
+
+    /// What it tells once all of its data folder is there again, which may be before it listens.
+    fn restored(&mut self) -> Value {
+        let is_it = |event: &&Value| event["event"] == "restored";
+        if let Some(event) = self.before.iter().find(is_it) {
+            return event.clone();
+        }
+        loop {
+            let event = self.event();
+            if is_it(&&event) {
+                return event;
+            }
+        }
     }
 
     fn signal(&self, name: &str) {
@@ -268,7 +283,8 @@ fn what_a_data_folder_gives_back_is_told() {
             .args(["serve", "--data", "data"]);
         Server::spawn(command)
     };
-    let server = spawn();
+    let mut server = spawn();
+    server.restored();
     let mut keeper = RawPeer::connect(server.address, 5).unwrap();
     keeper
         .send("CONNECT client_id=keeper session_expiry=1000")
@@ -283,51 +299,17 @@ fn what_a_data_folder_gives_back_is_told() {
     };
     assert_eq!(*stopping, json!({ "event": "stopping", "by": "SIGTERM" }));
     assert_eq!(stopped["received"], 1);
-    // When it is saved is said at each start.
-    let server = spawn();
+    let mut server = spawn();
     let restored = json!({ "event": "restored", "sessions": 1, "retained": 1, "delayed": 0 });
-    let saving = json!({ "event": "saving", "interval": 60 });
-    assert_eq!(server.before, [restored, saving.clone()]);
+    assert_eq!(server.restored(), restored);
     server.stop();
-    // A file that is cut off in its middle.
-    let data = folder.join("data");
-    let cut = std::fs::read_dir(&data).unwrap().find_map(|entry| {
-        let path = entry.unwrap().path();
-        let bytes = std::fs::read(&path).ok()?;
-        let is_store = path.extension().is_none_or(|e| e != "json") && bytes.len() > 60;
-        is_store.then(|| std::fs::write(&path, &bytes[..bytes.len() - 20]).unwrap())
-    });
-    assert!(cut.is_some(), "nothing is stored in {}", data.display());
-    let server = spawn();
-    let damaged = &server.before[1];
-    assert_eq!(
-        (&damaged["event"], &damaged["what"], &damaged["cut"]),
-        (&json!("warning"), &json!("damaged"), &json!(true)),
-        "{:?}",
-        server.before
-    );
-    assert!(damaged["set_aside"].is_string(), "{damaged}");
-    assert_eq!(server.before[2], saving);
-}
-
-/// A server that keeps its state in a folder, saved so often.
-fn keeping(folder: &Path, save_interval: u64) -> Server {
-    let config = format!("save_interval = {save_interval}\n");
-    std::fs::write(folder.join("ternmq.toml"), config).unwrap();
-    let mut command = Command::new(program());
-    command.args(["serve", "--config", "ternmq.toml", "--data", "data"]);
-    Server::spawn(command.current_dir(folder))
 }
 
 #[test]
-fn what_was_saved_while_it_ran_is_there_after_a_kill() {
-    let folder = folder("killed");
-    let mut server = keeping(&folder, 1);
-    let mut reader = RawPeer::connect(server.address, 4).unwrap();
-    reader
-        .send("CONNECT client_id=reader clean_start=0")
-        .unwrap();
-    reader.expect("CONNACK reason=0 session_present=0").unwrap();
+fn the_records_of_an_older_server_are_taken_in() {
+    let folder = folder("older");
+    let server = keeping(&folder);
+    let (mut reader, _) = kept(&server, "reader");
     reader.send("SUBSCRIBE id=1 filter=t options=1").unwrap();
     reader.expect("SUBACK id=1 code=1").unwrap();
     drop(reader);
@@ -336,34 +318,138 @@ fn what_was_saved_while_it_ran_is_there_after_a_kill() {
         .send("PUBLISH topic=t qos=1 id=7 retain=1 payload=waits")
         .unwrap();
     publisher.expect("PUBACK id=7").unwrap();
-    // The first save may have begun before.
-    let mut saves = 0;
-    let saved = loop {
-        let event = server.event();
-        saves += u32::from(event["event"] == "saved");
-        if saves == 2 {
-            break event;
-        }
-    };
-    assert_eq!(
-        (&saved["sessions"], &saved["retained"]),
-        (&json!(1), &json!(1))
-    );
-    // Without a chance to do anything.
-    server.child.kill().unwrap();
-    server.child.wait().unwrap();
-    let server = keeping(&folder, 0);
+    server.stop();
+    let data = folder.join("data");
+    let store = Store::open(&data, &Options::default()).unwrap();
+    let mut records = std::fs::File::create(folder.join("records")).unwrap();
+    export(&store, &mut records).unwrap();
+    drop((store, records));
+    std::fs::remove_file(data.join("store.redb")).unwrap();
+    std::fs::rename(folder.join("records"), data.join("records")).unwrap();
+    let mut server = keeping(&folder);
     let restored = json!({ "event": "restored", "sessions": 1, "retained": 1, "delayed": 0 });
-    let warning = json!({ "event": "warning", "what": "saved_at_stop_only" });
-    assert_eq!(server.before, [restored, warning]);
-    let mut reader = RawPeer::connect(server.address, 4).unwrap();
-    reader
-        .send("CONNECT client_id=reader clean_start=0")
+    assert_eq!(server.restored(), restored);
+    assert_eq!(payloads_of(&server, "reader"), ["waits"]);
+    server.stop();
+    assert!(data.join("records.taken").exists() && !data.join("records").exists());
+}
+
+fn payloads_of(server: &Server, client_id: &str) -> Vec<String> {
+    let (mut reader, present) = kept(server, client_id);
+    assert!(present);
+    let message = reader.expect("PUBLISH topic=t qos=1").unwrap();
+    vec![message.text("payload", "").to_owned()]
+}
+
+/// A server that keeps its state in a folder.
+fn keeping(folder: &Path) -> Server {
+    let mut command = Command::new(program());
+    command.args(["serve", "--data", "data"]);
+    Server::spawn(command.current_dir(folder))
+}
+
+/// A connection of a client that keeps its session, and whether it was there.
+fn kept(server: &Server, client_id: &str) -> (RawPeer, bool) {
+    let mut peer = RawPeer::connect(server.address, 4).unwrap();
+    peer.send(&format!("CONNECT client_id={client_id} clean_start=0"))
         .unwrap();
-    reader.expect("CONNACK reason=0 session_present=1").unwrap();
-    reader
-        .expect("PUBLISH topic=t qos=1 payload=waits")
-        .unwrap();
+    let connack = peer.expect("CONNACK reason=0").unwrap();
+    (peer, connack.number("session_present", 0) == 1)
+}
+
+/// Publishes numbers until the server is killed. Returns how many were sent, and how many acknowledged.
+fn publish_until_killed(server: &Server, qos: u8) -> (u32, u32) {
+    let mut publisher = server.client(&format!("publisher-{qos}"));
+    let (mut sent, mut acknowledged) = (0, 0);
+    loop {
+        // Some are always on their way.
+        while sent < acknowledged + 20 {
+            let id = sent % 60_000 + 1;
+            let publish = format!("PUBLISH topic=t/{qos} qos={qos} id={id} payload={sent}");
+            if publisher.send(&publish).is_err() {
+                return (sent, acknowledged);
+            }
+            sent += 1;
+        }
+        let Ok(Some(packet)) = publisher.next_packet() else {
+            return (sent, acknowledged);
+        };
+        match packet.word(0) {
+            "PUBACK" | "PUBREC" => acknowledged += 1,
+            _ => continue,
+        }
+        if packet.word(0) == "PUBREC" {
+            // It may be gone by now, which the next packet shows.
+            let id = packet.number("id", 0);
+            let _ = publisher.send(&format!("PUBREL id={id}"));
+        }
+    }
+}
+
+/// The numbers that the reader gets with a QoS, in their order.
+fn numbers(server: &Server, client_id: &str, least: u32) -> Vec<u32> {
+    let (mut reader, present) = kept(server, client_id);
+    assert!(present);
+    let mut got = Vec::new();
+    let mut settled = false;
+    loop {
+        if got.len() as u32 >= least && !settled {
+            settled = true;
+            reader.send("PINGREQ").unwrap();
+        }
+        let packet = reader.next_packet().unwrap().unwrap();
+        let id = packet.number("id", 0);
+        match (packet.word(0), packet.number("qos", 0)) {
+            ("PINGRESP", _) => return got,
+            ("PUBLISH", qos) => {
+                got.push(packet.text("payload", "").parse().unwrap());
+                let answer = if qos == 1 { "PUBACK" } else { "PUBREC" };
+                reader.send(&format!("{answer} id={id}")).unwrap();
+            }
+            _ => reader.send(&format!("PUBCOMP id={id}")).unwrap(),
+        }
+    }
+}
+
+#[test]
+fn what_was_acknowledged_is_there_after_a_kill_in_the_middle_of_it() {
+    let folder = folder("killed");
+    for qos in [1, 2] {
+        let mut server = keeping(&folder);
+        let name = format!("reader-{qos}");
+        let (mut reader, present) = kept(&server, &name);
+        assert!(!present);
+        let filter = format!("t/{qos}");
+        reader
+            .send(&format!("SUBSCRIBE id=1 filter={filter} options={qos}"))
+            .unwrap();
+        reader.expect(&format!("SUBACK id=1 code={qos}")).unwrap();
+        drop(reader);
+        let (sent, acknowledged) = std::thread::scope(|scope| {
+            let publisher = scope.spawn(|| publish_until_killed(&server, qos));
+            let mut watcher = server.client("watcher");
+            watcher
+                .send(&format!("SUBSCRIBE id=1 filter={filter} options=0"))
+                .unwrap();
+            watcher.expect("SUBACK id=1").unwrap();
+            for _ in 0..300 {
+                watcher.expect("PUBLISH").unwrap();
+            }
+            let pid = server.child.id().to_string();
+            let killed = Command::new("kill").args(["-9", &pid]).status().unwrap();
+            assert!(killed.success());
+            publisher.join().unwrap()
+        });
+        server.child.wait().unwrap();
+        assert!(acknowledged > 100, "{acknowledged}");
+        let server = keeping(&folder);
+        let got = numbers(&server, &name, acknowledged);
+        // All that was acknowledged and nothing that was never sent, each once and in order.
+        let all: Vec<u32> = (0..got.len() as u32).collect();
+        assert_eq!(got, all);
+        assert!((acknowledged..=sent).contains(&(got.len() as u32)));
+        server.stop();
+    }
 }
 
 #[test]
@@ -416,11 +502,12 @@ fn sighup_has_the_bans_of_the_data_folder_read_again() {
     std::fs::create_dir(folder.join("data")).unwrap();
     let edit = |text: &str| std::fs::write(&file, text).unwrap();
     edit("[{\"client_id\": \"early\"}]");
-    let config = "save_interval = 0\n[flapping]\nmax = 2\n[[ban]]\nclient_id = \"never\"\n";
+    let config = "[flapping]\nmax = 2\n[[ban]]\nclient_id = \"never\"\n";
     std::fs::write(folder.join("ternmq.toml"), config).unwrap();
     let mut command = Command::new(program());
     command.args(["serve", "--config", "ternmq.toml", "--data", "data"]);
     let mut server = Server::spawn(command.current_dir(&folder));
+    server.restored();
     let refuses = |server: &Server, client_id: &str| {
         let mut peer = RawPeer::connect(server.address, 5).unwrap();
         peer.send(&format!("CONNECT client_id={client_id}"))

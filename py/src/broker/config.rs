@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use ternmq_broker::auth::{Credentials, Hash, MIN_ITERATIONS, User};
-use ternmq_broker::store::{FolderStore, MemoryStore, Store, StoreError};
+use ternmq_broker::store::{self, Store, StoreError};
 use ternmq_broker::tls::{ClientCertificates, Identity, KeySource, PemSource, Roots};
 use ternmq_broker::tls::{TlsServerOptions, TlsVersion};
 use ternmq_broker::websocket::WebSocketServer;
@@ -70,13 +70,13 @@ impl Options {
             set_limit(&mut config, name, *value)?;
         }
         config.store = Some(match &self.folder {
-            Some(folder) => Arc::new(FolderStore::open(folder).map_err(store_error)?),
-            None => Arc::new(MemoryStore::new()),
+            Some(folder) => {
+                let options = store::Options::default();
+                let opened = Store::open(folder, &options).map_err(|e| (&e).into());
+                Arc::new(opened.map_err(store_error)?)
+            }
+            None => in_memory().map_err(store_error)?,
         });
-        if self.folder.is_none() {
-            // Memory is gone with the process: there is nothing to be had from saving while it runs.
-            config.save_interval = None;
-        }
         Ok(config)
     }
 
@@ -147,16 +147,16 @@ pub(crate) fn keep_addresses(config: &mut Config, bound: &[SocketAddr]) {
 /// Forgets what a store holds.
 pub(crate) fn wipe(config: &mut Config, folder: bool) -> Result<(), StoreError> {
     match &config.store {
-        Some(store) if folder => {
-            let owner = store.open(ternmq_protocol::broker::record::NodeId(1))?;
-            store.save(owner)?.commit()
-        }
+        Some(store) if folder => store::clear(store),
         _ => {
-            let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
-            config.store = Some(store);
+            config.store = Some(in_memory()?);
             Ok(())
         }
     }
+}
+
+fn in_memory() -> Result<Arc<Store>, StoreError> {
+    Store::memory().map(Arc::new).map_err(|e| (&e).into())
 }
 
 /// With the fewest iterations: whoever can read this process has the password itself. That takes most of

@@ -50,7 +50,7 @@ pub const EDGES: [Edge; 8] = [
     ),
     Edge::new(
         "ternmq-broker",
-        &["ternmq-protocol", "ternmq-transport"],
+        &["ternmq-protocol", "ternmq-transport", "ternmq-store"],
         &[
             "ternmq-client",
             "ternmq-test-broker-wire",

@@ -34,7 +34,7 @@ impl Driver {
     pub(super) fn catch_up(&mut self, question: CatchUp) {
         self.look_at_clock(Instant::now());
         if question.sweep && self.sweep_at.is_some() {
-            let (expired, more) = self.shared.retained.sweep_all(self.now);
+            let (expired, more) = self.shared.sweep_retained(self.now, true);
             self.counters.retained_expired += expired;
             self.sweep_at = self.sweep_at.filter(|_| more);
         }

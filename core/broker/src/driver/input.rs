@@ -3,6 +3,7 @@
 use std::io;
 
 use ternmq_protocol::broker::ConnId;
+use ternmq_protocol::broker::durable::StoreOp;
 use ternmq_transport::TransportError;
 
 use super::{Driver, TURN_BYTES};
@@ -181,16 +182,20 @@ impl Driver {
     /// Lets the shard handle so many new bytes of a client, or what is left of earlier ones, and notes
     /// what comes of it.
     pub(super) fn handle(&mut self, conn: ConnId, bytes: usize, handle: impl FnOnce(&mut Self)) {
-        let publishes = self.out.publishes.len();
+        let before = (self.out.publishes.len(), self.out.store.len());
+        let retained = self.out.retained.len();
         let (dirty, work) = (self.out.dirty.len(), self.shard.stats().work);
         handle(self);
-        self.note_publisher(conn, publishes);
+        let keeps = self.shared.desk.is_some() && self.out.retained.len() > retained;
+        self.note_publisher(conn, before, keeps);
         self.gather(conn, dirty, work, bytes);
     }
 
-    /// Who has published something for other shards is not read while their mailboxes are full.
-    fn note_publisher(&mut self, conn: ConnId, before: usize) {
-        if self.out.publishes.len() > before
+    /// Who has published something for other shards or for the store is not read while they have enough.
+    fn note_publisher(&mut self, conn: ConnId, before: (usize, usize), keeps: bool) {
+        let ops = self.out.store.get(before.1..).unwrap_or_default();
+        let appends = ops.iter().any(|op| matches!(op, StoreOp::Append(_)));
+        if (keeps || appends || self.out.publishes.len() > before.0)
             && let Some(slot) = self.slots.get_mut(conn)
         {
             slot.publisher = true;

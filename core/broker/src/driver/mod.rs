@@ -13,6 +13,7 @@ mod faults;
 mod gather;
 mod hooks;
 mod input;
+mod keep;
 mod local;
 mod output;
 mod policy;
@@ -35,7 +36,6 @@ use crate::retained::SWEEP_EVERY_MS;
 use crate::shared::{Parcel, Shared};
 use crate::slots::Slots;
 use crate::stats::Stats;
-use crate::store::Page;
 use crate::sys::Sys;
 
 pub(crate) use accept::Accepting;
@@ -84,6 +84,11 @@ pub(crate) struct Driver {
     mail: Mail<Parcel>,
     /// There is mail that was not taken yet.
     rung: bool,
+    /// How far the log is, as the shard and this thread know.
+    log_seen: u64,
+    log_posted: u64,
+    /// What was told to all, as far as this shard has heard.
+    interests: u64,
     /// Members of shared subscriptions that came in since the last announcement.
     joined: usize,
     waiting: Vec<usize>,
@@ -143,6 +148,9 @@ impl Driver {
             ready: Vec::new(),
             mail: Mail::default(),
             rung: false,
+            log_seen: 0,
+            log_posted: 0,
+            interests: 0,
             joined: 0,
             waiting: Vec::new(),
             unread: Vec::new(),
@@ -219,8 +227,10 @@ impl Driver {
         self.look_at_clock(at);
         self.counters.turns += 1;
         self.rung |= rung;
+        self.look_at_log();
         if self.has_mail() {
             self.take_mail();
+            self.has_seen_log();
         }
         self.handle_ready();
         self.resume_unfinished();
@@ -266,7 +276,7 @@ impl Driver {
             self.accept_all();
         }
         if self.sweep_at.is_some_and(|at| at <= self.now) {
-            let (expired, more) = self.shared.retained.sweep(self.now);
+            let (expired, more) = self.shared.sweep_retained(self.now, false);
             self.counters.retained_expired += expired;
             self.sweep_at = more.then(|| self.now.after(SWEEP_EVERY_MS));
         }
@@ -289,10 +299,9 @@ impl Driver {
     fn take_mail(&mut self) {
         if self.mail.items.is_empty() {
             self.rung = false;
-            self.shared.mailboxes[self.number].take(&mut self.mail, &mut self.waiting);
-            for shard in self.waiting.drain(..) {
-                self.shared.mailboxes[shard].wake();
-            }
+            let mut mail = std::mem::take(&mut self.mail);
+            self.fetch_mail(&mut mail);
+            self.mail = mail;
         }
         let enough = self.shard.stats().work + MAIL_WORK;
         while self.shard.stats().work < enough {
@@ -304,6 +313,19 @@ impl Driver {
                         .handle_publishes(self.now, messages, &mut self.out);
                 }
                 Some(Item::Parcel(parcel)) => self.take_parcel(parcel),
+            }
+        }
+    }
+
+    /// Swaps the mailbox for the empty `mail`, and wakes who waits for room in it.
+    fn fetch_mail(&mut self, mail: &mut Mail<Parcel>) {
+        self.shared.mailboxes[self.number].take(mail, &mut self.waiting);
+        for waits in self.waiting.drain(..) {
+            match (self.shared.mailboxes.get(waits), &self.shared.desk) {
+                (Some(mailbox), _) => mailbox.wake(),
+                // The store waits as the one behind the last shard.
+                (None, Some(desk)) => desk.room(),
+                (None, None) => {}
             }
         }
     }
@@ -337,11 +359,11 @@ impl Driver {
                 let _ = reply.try_send(self.stats());
             }
             Parcel::Ask(question) => question.answer(&mut self.shard, self.now),
-            Parcel::Page(from, reply) => {
-                let page = Page::of(&mut self.shard, from, self.shared.calendar());
-                // The broker may be ending.
-                let _ = reply.try_send(page);
-            }
+            Parcel::Stored(ticket) => self.hear_from_store(ticket, None),
+            Parcel::NotStored(ticket, why) => self.hear_from_store(ticket, Some(why)),
+            Parcel::LogPage(ticket, page) => self.take_page(ticket, *page),
+            Parcel::Publish(message) => self.publish(&message),
+            Parcel::RetainedLoaded => self.look_up_early_pages(),
             Parcel::Expel(who) => self.expel(&who),
             Parcel::ExpelBanned => self.expel_banned(),
             Parcel::Drain => self.begin_drain(),

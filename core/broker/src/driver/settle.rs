@@ -1,12 +1,14 @@
 //! Settling: what the shard has asked for since the last time, in the order in which it matters.
 
+use std::collections::VecDeque;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
+use ternmq_protocol::broker::durable::{NotStored, ReadRequest, StoreOp};
 use ternmq_protocol::broker::{
-    Admission, AdmitRequest, Applied, ConnId, Page, RetainedOp, RetainedTicket, Ticket, To,
+    Admission, AdmitRequest, Applied, ConnId, Letter, Page, RetainedOp, RetainedTicket, Ticket, To,
 };
-use ternmq_protocol::{ReasonCode, Time};
+use ternmq_protocol::{Message, ReasonCode, Time};
 
 use super::Driver;
 use crate::mailbox::{Batch, Offer};
@@ -23,13 +25,24 @@ const ROUNDS: usize = 4;
 /// so that it holds at most what one turn made.
 pub(crate) struct Post {
     pub(super) kept: Vec<Batch<Parcel>>,
-    stalled: bool,
+    pub(super) stalled: bool,
     /// Publishers that had something to read meanwhile, some of which may be gone.
     held_back: Vec<ConnId>,
     /// Acknowledgements for what is kept.
     owed: Option<Ticket>,
+    /// What the store has said of what was handed to it, and the shard was not told so far.
+    pub(super) outcomes: VecDeque<(Ticket, Option<NotStored>)>,
+    /// Questions to the store that wait for others to be answered. Each session that is connected has
+    /// one at most.
+    pub(super) questions: VecDeque<ReadRequest>,
+    /// Those that are under way.
+    pub(super) asked: usize,
+    /// Questions to the retained store that wait until it is loaded.
+    early_pages: Vec<RetainedOp>,
     /// What the shard was told last.
     others_subscribe: bool,
+    /// What is on its way to all shards has to be known before anything that comes in later is handled.
+    tells_all: bool,
     /// Retained operations since the last settling that came before the others subscribed.
     not_offered: usize,
 }
@@ -41,7 +54,12 @@ impl Post {
             stalled: false,
             held_back: Vec::new(),
             owed: None,
+            outcomes: VecDeque::new(),
+            questions: VecDeque::new(),
+            asked: 0,
+            early_pages: Vec::new(),
             others_subscribe: false,
+            tells_all: false,
             not_offered: 0,
         }
     }
@@ -80,6 +98,8 @@ impl Driver {
             self.post_again();
             self.complete();
         }
+        self.tell_outcomes();
+        self.collect();
         self.end_gathering();
         let mut rounds = 0;
         while !self.out.is_empty() && (rounds < ROUNDS || self.names_connections()) {
@@ -89,6 +109,7 @@ impl Driver {
             let pages = self.keep_retained();
             self.hand_out_letters();
             self.offer_mail();
+            self.hand_to_store();
             self.complete();
             for (ticket, page) in pages {
                 self.shard
@@ -114,6 +135,7 @@ impl Driver {
     /// Tells the shard whether anybody else wants its messages. Asked after each read, so that who
     /// publishes after another client has seen its SUBACK is never too early.
     pub(super) fn look_at_peers(&mut self) {
+        self.look_at_interests();
         let interested = self.shared.others_subscribe(self.number);
         if interested != self.post.others_subscribe {
             if interested {
@@ -134,6 +156,7 @@ impl Driver {
             && self.out.questions.is_empty()
             && self.out.admissions.is_empty()
             && self.out.ended.is_empty()
+            && self.out.store.is_empty()
             && self.out.closing.is_empty())
     }
 
@@ -175,6 +198,19 @@ impl Driver {
         self.shard.set_queued_room(room);
     }
 
+    /// Tells the shard what the store has said, once everybody has what was sent with it.
+    fn tell_outcomes(&mut self) {
+        if self.post.outcomes.is_empty() || !self.post.kept.iter().all(Batch::is_empty) {
+            return;
+        }
+        for (ticket, refused) in std::mem::take(&mut self.post.outcomes) {
+            match refused {
+                None => self.shard.stored(ticket, self.now, &mut self.out),
+                Some(why) => self.shard.not_stored(ticket, why, self.now, &mut self.out),
+            }
+        }
+    }
+
     /// Lets the acknowledgements go whose messages the other shards have taken, all of them.
     fn complete(&mut self) {
         if let Some(ticket) = self.out.owed.take() {
@@ -201,8 +237,15 @@ impl Driver {
             false => ops.len(),
         };
         let (mut late, mut pages) = (Vec::new(), Vec::new());
-        let mut store = self.shared.retained.lock();
+        let shared = self.shared.clone();
+        let mut store = shared.retained.lock();
         for (at, op) in ops.into_iter().enumerate() {
+            if let RetainedOp::Page { .. } = &op
+                && !shared.retained.is_whole()
+            {
+                self.post.early_pages.push(op);
+                continue;
+            }
             if let RetainedOp::Put { message, .. } = &op {
                 if at < unsure {
                     late.push(message.clone());
@@ -211,7 +254,7 @@ impl Driver {
                     self.sweep_at = Some(self.now.after(SWEEP_EVERY_MS));
                 }
             }
-            match op.apply(&mut store, self.now) {
+            match shared.change_retained(op, &mut store, self.now) {
                 Applied::Done => {}
                 Applied::Full(_, owed) => {
                     self.counters.retained_refused += 1;
@@ -223,11 +266,29 @@ impl Driver {
             }
         }
         drop(store);
+        // What goes into the log is offered to everybody from there.
+        late.retain(|message| !self.is_for_the_log(message));
         if !late.is_empty() && self.shared.others_subscribe(self.number) {
             late.append(&mut self.out.publishes);
             self.out.publishes = late;
         }
         pages
+    }
+
+    fn is_for_the_log(&self, message: &Message) -> bool {
+        let same = |op: &StoreOp| match op {
+            StoreOp::Append(append) => append.message.identity() == message.identity(),
+            _ => false,
+        };
+        self.out.store.iter().any(same)
+    }
+
+    /// All retained messages are there: answers who has asked for some before.
+    pub(super) fn look_up_early_pages(&mut self) {
+        self.out.retained.append(&mut self.post.early_pages);
+        if self.number == 0 && self.shared.retained.lock().has_expiring() {
+            self.sweep_from_now_on();
+        }
     }
 
     /// Takes the letters to the shards they are for, those to this one at once.
@@ -238,10 +299,7 @@ impl Driver {
                     To::Shard(number) => usize::from(*number),
                     To::Home(group) => self.shared.homes().find(group, &letter, self.number),
                     To::All => {
-                        let others = self.post.kept.iter_mut().enumerate();
-                        for (_, kept) in others.filter(|(shard, _)| *shard != self.number) {
-                            kept.parcels.push(Parcel::Letter(letter.clone()));
-                        }
+                        self.tell_all(&letter);
                         continue;
                     }
                 };
@@ -260,6 +318,16 @@ impl Driver {
         }
     }
 
+    fn tell_all(&mut self, letter: &Letter) {
+        let number = self.number;
+        for (shard, kept) in self.post.kept.iter_mut().enumerate() {
+            if shard != number {
+                kept.parcels.push(Parcel::Letter(letter.clone()));
+                self.post.tells_all = true;
+            }
+        }
+    }
+
     /// Offers letters to their shards, and what was published here to every other shard that has
     /// subscriptions, behind what still waits for the same mailbox.
     fn offer_mail(&mut self) {
@@ -274,6 +342,10 @@ impl Driver {
             if !kept.is_empty() {
                 self.offer(shard);
             }
+        }
+        if self.post.tells_all && self.post.kept.iter().all(Batch::is_empty) {
+            self.post.tells_all = false;
+            self.shared.interests.fetch_add(1, Ordering::SeqCst);
         }
         self.counters.stalls += u64::from(self.post.stalled && !stalled);
         publishes.clear();
@@ -314,6 +386,9 @@ impl Driver {
             } else if !self.shared.mailboxes[shard].has_room(self.number) {
                 self.post.stalled = true;
             }
+        }
+        if let Some(desk) = &self.shared.desk {
+            self.post.stalled |= !desk.intake.has_room(number);
         }
         if !self.post.stalled {
             self.end_stall();

@@ -1,93 +1,191 @@
-//! A running broker's store: read once, written now and then and when all is over.
+//! A running broker's store: read when it starts, written while it runs, closed when all is in it.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{Builder, JoinHandle};
 
 use ternmq_protocol::Time;
 use ternmq_protocol::broker::record::Owner;
 use ternmq_protocol::broker::{Out, Shard, To};
 
-use super::restore::restore;
-use super::save::Saver;
-use super::{Periodic, Restoration, Store, StoreError};
+use super::committer::Committer;
+use super::restore::{self, Restoration};
+use super::{Desk, Store, StoreError, readers, sweeper};
+use crate::config::Limits;
 use crate::driver::Remains;
+use crate::event::Event;
 use crate::mailbox::Item;
 use crate::shared::{Parcel, Shared};
 
-/// The store of a broker that has opened it.
-#[derive(Debug)]
+/// Threads that read pages: while one waits for the disk, another finds its page in memory.
+const READERS: usize = 2;
+
+/// The store of a broker that has begun with it.
 pub(crate) struct Keeper {
-    store: Arc<dyn Store>,
-    owner: Owner,
-    restoration: Restoration,
+    desk: Arc<Desk>,
+    restored: Arc<Restored>,
+    committer: JoinHandle<Result<(), ternmq_store::StoreError>>,
+    /// Those that read pages, and those that load retained messages and sweep.
+    readers: Vec<JoinHandle<()>>,
+}
+
+/// What has come back, once all has.
+#[derive(Default)]
+struct Restored {
+    done: Mutex<Option<Restoration>>,
+    changed: Condvar,
 }
 
 impl Keeper {
-    /// Puts what the store holds into shards that have no thread yet.
-    pub(crate) fn restore(
-        store: Arc<dyn Store>,
-        owner: Owner,
+    /// Puts what the store holds into shards that have no thread yet, and begins to keep what they do.
+    /// Retained messages follow while the broker runs.
+    pub(crate) fn start(
+        (store, owner): (Arc<Store>, Owner),
+        desk: Arc<Desk>,
         shards: &mut [Shard],
-        shared: &Shared,
-    ) -> Result<Self, StoreError> {
+        shared: &Arc<Shared>,
+        limits: &Limits,
+    ) -> Result<Self, crate::StartError> {
         let clock = shared.calendar();
-        let mut retained = shared.retained.lock();
-        let (restoration, letters) =
-            restore(&*store, shards, &shared.directory, &mut retained, clock)?;
-        drop(retained);
+        let (restoration, outs, groups) = restore::sessions(&store, shards, shared, clock)?;
         let mut mail = VecDeque::new();
-        for (number, mut out) in letters.into_iter().enumerate() {
+        for (number, mut out) in outs.into_iter().enumerate() {
             hand_out(&mut out, number, &mut mail, shared);
+            hand_in(&mut out, (number, shards[number].store_turn()), shared);
         }
         exchange(shards, mail, shared, clock.now());
+        restore::undone(
+            &store,
+            &groups,
+            shards,
+            shared,
+            clock,
+            |shards, home, mut out| {
+                let mut mail = VecDeque::new();
+                hand_out(&mut out, home, &mut mail, shared);
+                hand_in(&mut out, (home, shards[home].store_turn()), shared);
+                exchange(shards, mail, shared, clock.now());
+            },
+        )?;
         for (number, shard) in shards.iter().enumerate() {
             // What other shards have to know before the first turn of this one.
             shared.subscriptions[number].store(shard.subscriptions(), Ordering::SeqCst);
             let bytes = shard.stats().queued_bytes + shard.stats().inflight_bytes;
             shared.queues.set(number, bytes as usize);
         }
-        Ok(Self {
-            store,
-            owner,
-            restoration,
-        })
+        let committer =
+            Committer::new(shared.clone(), desk.clone(), (store.clone(), owner), limits);
+        let mut keeper = Self {
+            committer: thread("store", move || committer.run())?,
+            desk: desk.clone(),
+            restored: Arc::default(),
+            readers: Vec::new(),
+        };
+        shared.retained.begin_loading();
+        let (all, restored) = (shared.clone(), keeper.restored.clone());
+        let (from, until) = (store.clone(), desk.clone());
+        let load = move || load(restoration, &from, &all, &until, &restored);
+        keeper.readers.push(thread("load", load)?);
+        let (all, until, log) = (shared.clone(), desk.clone(), limits.log);
+        let from = store.clone();
+        let sweep = move || sweeper::sweep(&all, &until, &from, owner, log);
+        keeper.readers.push(thread("sweep", sweep)?);
+        for number in 0..READERS {
+            let (desk, store, all) = (desk.clone(), store.clone(), shared.clone());
+            let read = move || readers::read(&all, &desk, &store);
+            keeper
+                .readers
+                .push(thread(&format!("read-{number}"), read)?);
+        }
+        Ok(keeper)
     }
 
-    pub(crate) fn restoration(&self) -> &Restoration {
-        &self.restoration
+    /// What came back, once all has.
+    pub(crate) fn restoration(&self) -> Restoration {
+        let waits = |done: &mut Option<Restoration>| done.is_none();
+        let done = self.restored.done.lock();
+        let done = done.unwrap_or_else(PoisonError::into_inner);
+        let done = self.restored.changed.wait_while(done, waits);
+        let done = done.unwrap_or_else(PoisonError::into_inner);
+        done.unwrap_or_default()
     }
 
-    /// Begins to save what the shards hold, every so often.
-    pub(crate) fn save_every(&self, every: Duration, shared: &Arc<Shared>) -> io::Result<Periodic> {
-        Periodic::start(self.store.clone(), self.owner, shared.clone(), every)
+    /// Keeps what the threads of all shards have left, if all have left something, and ends when all
+    /// that was handed in is kept.
+    pub(crate) fn stop(
+        self,
+        remains: Option<Vec<Remains>>,
+        shared: &Shared,
+    ) -> Result<(), StoreError> {
+        if let Some(remains) = remains {
+            take_leave(remains, shared);
+        }
+        self.desk.intake.close();
+        self.desk.end_reading();
+        for reader in self.readers {
+            // It has nothing to give.
+            let _ = reader.join();
+        }
+        match self.committer.join() {
+            Ok(kept) => kept.map_err(|error| (&error).into()),
+            Err(_) => Err(StoreError::Failed("the store's thread has failed".into())),
+        }
     }
+}
 
-    /// Saves what the threads of all shards have left, and the retained messages.
-    pub(crate) fn save(&self, remains: Vec<Remains>, shared: &Shared) -> Result<(), StoreError> {
-        let clock = shared.calendar();
-        let mut mail = VecDeque::new();
-        let mut shards = Vec::with_capacity(remains.len());
-        let mut kept = Vec::new();
-        for (number, one) in remains.into_iter().enumerate() {
-            mail.extend(one.mail.into_iter().map(|item| (number, item)));
-            kept.extend(one.kept.into_iter().enumerate());
-            shards.push(one.shard);
-        }
-        for (number, batch) in kept {
-            let parcels = batch.parcels.into_iter().map(Item::Parcel);
-            let messages = batch.messages.into_iter().map(Item::Message);
-            mail.extend(parcels.chain(messages).map(|item| (number, item)));
-        }
-        exchange(&mut shards, mail, shared, clock.now());
-        let mut saver = Saver::begin(&*self.store, self.owner, clock)?;
-        for (number, shard) in shards.iter_mut().enumerate() {
-            saver.shard(number as u16, shard)?;
-        }
-        saver.retained(&shared.retained)?;
-        saver.commit().map(drop)
+fn thread<T: Send + 'static>(
+    name: &str,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
+    Builder::new().name(format!("ternmq-{name}")).spawn(body)
+}
+
+/// Loads retained messages, and tells that all is there.
+fn load(
+    mut restoration: Restoration,
+    store: &Store,
+    shared: &Shared,
+    desk: &Desk,
+    restored: &Restored,
+) {
+    if let Err(error) = restore::retained(&mut restoration, store, shared, desk) {
+        shared.tell(Event::NotRestored((&error).into()));
+    }
+    shared.retained.end_loading();
+    for mailbox in &shared.mailboxes {
+        // A shard that has ended has nobody who waits.
+        let _ = mailbox.send(Parcel::RetainedLoaded);
+    }
+    shared.tell(Event::Restored(restoration));
+    let done = restored.done.lock();
+    *done.unwrap_or_else(PoisonError::into_inner) = Some(restoration);
+    restored.changed.notify_all();
+}
+
+/// Lets shards without threads take the mail that they have left for each other, and hands in what they
+/// have not so far.
+fn take_leave(remains: Vec<Remains>, shared: &Shared) {
+    let clock = shared.calendar();
+    let mut mail = VecDeque::new();
+    let mut shards = Vec::with_capacity(remains.len());
+    let mut kept = Vec::new();
+    for (number, one) in remains.into_iter().enumerate() {
+        mail.extend(one.mail.into_iter().map(|item| (number, item)));
+        kept.extend(one.kept.into_iter().enumerate());
+        shards.push(one.shard);
+    }
+    for (number, batch) in kept {
+        let parcels = batch.parcels.into_iter().map(Item::Parcel);
+        let messages = batch.messages.into_iter().map(Item::Message);
+        mail.extend(parcels.chain(messages).map(|item| (number, item)));
+    }
+    exchange(&mut shards, mail, shared, clock.now());
+    let mut out = Out::default();
+    for (number, shard) in shards.iter_mut().enumerate() {
+        shard.collect(clock, &mut out);
+        hand_in(&mut out, (number, shard.store_turn()), shared);
     }
 }
 
@@ -113,6 +211,7 @@ fn exchange(
             Item::Parcel(_) => {}
         }
         hand_out(&mut out, number, &mut mail, shared);
+        hand_in(&mut out, (number, shard.store_turn()), shared);
     }
 }
 
@@ -127,8 +226,12 @@ fn hand_out(
         let shard = match &to {
             To::Shard(number) => usize::from(*number),
             To::Home(group) => shared.homes().find(group, &letter, from),
-            // About what a store with a log is to keep.
-            To::All => continue,
+            To::All => {
+                for other in (0..shared.mailboxes.len()).filter(|other| *other != from) {
+                    mail.push_back((other, Item::Parcel(Parcel::Letter(letter.clone()))));
+                }
+                continue;
+            }
         };
         mail.push_back((shard, Item::Parcel(Parcel::Letter(letter))));
     }
@@ -139,5 +242,15 @@ fn hand_out(
     for op in out.claims.drain(..) {
         // Nobody else can have it yet, so the answer is known.
         let _ = claims.apply(op);
+    }
+    drop(claims);
+}
+
+fn hand_in(out: &mut Out, from: (usize, u64), shared: &Shared) {
+    let owed = out.owed_stored.take();
+    if let Some(desk) = &shared.desk
+        && (owed.is_some() || !out.store.is_empty())
+    {
+        desk.intake.hand_in(from, &mut out.store, owed);
     }
 }

@@ -1,23 +1,27 @@
-//! From frames to sessions and messages.
+//! From records to sessions and messages.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::time::Duration;
 
-use ternmq_protocol::broker::record::{
-    DelayedRecord, Frame, FrameKind, LogPos, RecordError, Restored, SessKey, SessionRecord, Start,
-    decode_message,
-};
-use ternmq_protocol::broker::retained::Retained;
+use ternmq_protocol::broker::durable::StreamKey;
+use ternmq_protocol::broker::record::{Restored, SessionRecord};
 use ternmq_protocol::broker::{Out, Shard};
+use ternmq_protocol::codec::QoS;
 use ternmq_protocol::time::Clock;
-use ternmq_protocol::topic::TopicName;
-use ternmq_protocol::{Message, Time};
+use ternmq_protocol::topic::SHARE_PREFIX;
+use ternmq_store::{Store, StoreError};
 
-use super::{Damage, Store, StoreError};
-use crate::placement::Directory;
+use super::Desk;
+use crate::shared::Shared;
+
+/// Records that are read at a time.
+const PAGE: usize = 2_048;
+
+/// Messages, and bytes of them, that are read of a group at a time.
+const UNDONE: (usize, usize) = (2_048, 1 << 20);
 
 /// What a broker found in its store when it started.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Restoration {
     /// Sessions that are there again; those whose time has passed meanwhile are among them.
     pub sessions: u64,
@@ -25,134 +29,157 @@ pub struct Restoration {
     pub retained: u64,
     /// Messages that are to be published later, and will be.
     pub delayed: u64,
-    /// Sessions, retained and delayed messages beyond the limits of today: they are gone.
+    /// Sessions, retained and delayed messages beyond the limits of today: they stay in the store.
     pub over_limits: u64,
-    /// Records that are damaged, and places between them: they are gone.
+    /// Records that are damaged, and left out.
     pub damaged: u64,
     /// Copies of messages in flight or queued whose message was damaged: they are gone.
     pub copies_lost: u64,
-    /// The end of the records is missing.
-    pub cut: bool,
-    /// Where the records are kept as they were, when some were damaged or the end was missing.
-    pub set_aside: Option<PathBuf>,
 }
 
-/// Puts what a store holds into shards and the retained store. Returns what each shard asks for.
-pub(crate) fn restore(
-    store: &dyn Store,
+/// Shared subscriptions whose messages outlive the broker.
+#[derive(Default)]
+pub(super) struct Groups {
+    /// `NAME/FILTER`.
+    names: HashSet<Box<str>>,
+    /// Places of messages that sessions have on their way.
+    held: HashSet<u64>,
+}
+
+impl Groups {
+    fn note(&mut self, record: &SessionRecord) {
+        self.held.extend(record.in_flight_of_groups());
+        let wanted = record.subscriptions.iter();
+        let wanted = wanted.filter(|one| one.options.qos > QoS::AtMostOnce);
+        let names = wanted.filter_map(|one| one.filter.strip_prefix(SHARE_PREFIX));
+        for name in names {
+            if !self.names.contains(name) {
+                self.names.insert(name.into());
+            }
+        }
+    }
+}
+
+/// Puts sessions and delayed messages into shards. Returns what each shard asks for, and the groups whose
+/// messages are to be [given out](undone) again.
+pub(super) fn sessions(
+    store: &Store,
     shards: &mut [Shard],
-    directory: &Directory,
-    retained: &mut Retained<Message>,
+    shared: &Shared,
     clock: Clock,
-) -> Result<(Restoration, Vec<Out>), StoreError> {
-    let outs = shards.iter().map(|_| Out::default()).collect();
-    let mut loading = Loading {
-        shards,
-        directory,
-        retained,
-        clock,
-        messages: HashMap::new(),
-        frames: 0,
-        ended: false,
-        outs,
-        done: Restoration::default(),
-    };
-    let Damage { places, .. } = store.load(&mut |frame| loading.take(frame))?;
-    let mut done = loading.done;
-    done.damaged += places;
-    done.cut = loading.frames > 0 && !loading.ended;
-    if done.damaged > 0 || done.cut {
-        done.set_aside = store.set_aside()?;
+) -> Result<(Restoration, Vec<Out>, Groups), StoreError> {
+    let mut groups = Groups::default();
+    let mut outs: Vec<Out> = shards.iter().map(|_| Out::default()).collect();
+    let mut done = Restoration::default();
+    let head = store.head();
+    for shard in &mut *shards {
+        shard.set_log_seen(head);
     }
-    Ok((done, loading.outs))
+    let mut from = None;
+    loop {
+        let page = store.sessions(from, PAGE, clock)?;
+        done.damaged += page.damaged;
+        for record in page.sessions {
+            groups.note(&record);
+            session(record, shards, &mut outs, shared, clock, &mut done);
+        }
+        from = page.next;
+        if from.is_none() {
+            break;
+        }
+    }
+    let mut from = None;
+    loop {
+        let page = store.delayed(from, PAGE, clock)?;
+        done.damaged += page.damaged;
+        for (key, delayed) in page.messages {
+            let shard = usize::from(delayed.home) % shards.len();
+            let due = clock.time(Some(delayed.due));
+            match shards[shard].restore_delayed(key, due, delayed.message) {
+                true => done.delayed += 1,
+                false => done.over_limits += 1,
+            }
+        }
+        from = page.next;
+        if from.is_none() {
+            break;
+        }
+    }
+    Ok((done, outs, groups))
 }
 
-struct Loading<'a> {
-    shards: &'a mut [Shard],
-    directory: &'a Directory,
-    retained: &'a mut Retained<Message>,
+fn session(
+    record: SessionRecord,
+    shards: &mut [Shard],
+    outs: &mut [Out],
+    shared: &Shared,
     clock: Clock,
-    messages: HashMap<LogPos, Message>,
-    frames: u64,
-    ended: bool,
-    /// What each shard has to tell the others.
-    outs: Vec<Out>,
-    done: Restoration,
+    done: &mut Restoration,
+) {
+    done.copies_lost += record.lost as u64;
+    let client_id = record.client_id.clone();
+    let shard = shared.directory.place_restored(&client_id, record.home);
+    match shards[shard].restore(record, clock, &mut outs[shard]) {
+        Restored::Taken => {
+            shared.directory.restored(&client_id, shard);
+            done.sessions += 1;
+        }
+        Restored::NotNewer => {}
+        Restored::Connected => done.damaged += 1,
+        Restored::Full => done.over_limits += 1,
+    }
 }
 
-impl Loading<'_> {
-    fn take(&mut self, frame: Frame<'_>) -> Result<(), StoreError> {
-        self.frames += 1;
-        let taken = match frame.kind {
-            FrameKind::Start => Start::decode(frame.body).map(drop),
-            FrameKind::Message => decode_message(frame.body, self.clock).map(|message| {
-                self.messages.insert(frame.position(), message);
-            }),
-            FrameKind::Session => self.session(&frame),
-            FrameKind::Retained => decode_message(frame.body, self.clock).map(|m| self.retain(m)),
-            FrameKind::Delayed => {
-                DelayedRecord::decode(frame.body, self.clock).map(|delayed| self.delay(delayed))
-            }
-            FrameKind::End => {
-                self.ended = true;
-                Ok(())
-            }
+/// Gives the messages of groups that nobody has had for good, and no session has on its way, to their homes,
+/// a page at a time. What that makes a shard ask for is passed on.
+pub(super) fn undone(
+    store: &Store,
+    groups: &Groups,
+    shards: &mut [Shard],
+    shared: &Shared,
+    clock: Clock,
+    mut settle: impl FnMut(&mut [Shard], usize, Out),
+) -> Result<(), StoreError> {
+    for name in &groups.names {
+        let Some(home) = shared.homes().home_of(name) else {
+            continue;
         };
-        match taken {
-            Ok(()) => Ok(()),
-            // Whoever goes on would lose what a newer program has kept.
-            Err(newer @ RecordError::Newer(_)) => Err(StoreError::Newer(newer)),
-            Err(RecordError::Damaged(_)) => {
-                self.done.damaged += 1;
-                Ok(())
-            }
+        let stream = StreamKey::of(&format!("{SHARE_PREFIX}{name}"));
+        let (head, mut after) = (store.head(), 0);
+        while after < head {
+            let page = store.undone(stream, after, UNDONE, clock)?;
+            after = page.reached;
+            let mut messages = page.messages;
+            messages.retain(|message| !groups.held.contains(&message.log_seq()));
+            let mut out = Out::default();
+            shards[home].handle_undone(name, &messages, clock.now(), &mut out);
+            settle(shards, home, out);
         }
     }
+    Ok(())
+}
 
-    fn session(&mut self, frame: &Frame<'_>) -> Result<(), RecordError> {
-        let find = |at| self.messages.get(&at).cloned();
-        let record = SessionRecord::decode(frame.body, find)?;
-        if SessKey::new("", &record.client_id).0 != frame.name {
-            return Err(RecordError::Damaged("another session's name"));
+/// Loads retained messages while the broker runs, a page at a time.
+pub(super) fn retained(
+    done: &mut Restoration,
+    store: &Store,
+    shared: &Shared,
+    desk: &Desk,
+) -> Result<(), StoreError> {
+    let mut from: Box<str> = "".into();
+    loop {
+        if desk.is_reading_over(Duration::ZERO) {
+            return Ok(());
         }
-        self.done.copies_lost += record.lost as u64;
-        let client_id = record.client_id.clone();
-        let shard = self.directory.place_restored(&client_id, record.home);
-        let out = &mut self.outs[shard];
-        match self.shards[shard].restore(record, self.clock, out) {
-            Restored::Taken => {
-                self.directory.restored(&client_id, shard);
-                self.done.sessions += 1;
-            }
-            // A session that ended and began again while it was being saved is there twice: one is good.
-            Restored::NotNewer => {}
-            Restored::Connected => self.done.damaged += 1,
-            Restored::Full => self.done.over_limits += 1,
-        }
-        Ok(())
-    }
-
-    fn delay(&mut self, delayed: DelayedRecord) {
-        let shard = usize::from(delayed.home) % self.shards.len();
-        let due = self.clock.time(Some(delayed.due));
-        match self.shards[shard].insert_delayed(due, delayed.message) {
-            true => self.done.delayed += 1,
-            false => self.done.over_limits += 1,
-        }
-    }
-
-    fn retain(&mut self, message: Message) {
-        let expires = message.expires();
-        if expires != Time::NEVER && message.is_expired(self.clock.now()) {
-            return;
-        }
-        let kept = message.clone();
-        let put = self
-            .retained
-            .put(TopicName::assume(kept.topic()), message, expires);
-        match put {
-            Ok(_) => self.done.retained += 1,
-            Err(_) => self.done.over_limits += 1,
+        let clock = shared.calendar();
+        let page = store.retained(&from, PAGE, clock)?;
+        done.damaged += page.damaged;
+        let (there, beyond) = shared.retained.load(page.messages, clock.now());
+        done.retained += there;
+        done.over_limits += beyond;
+        match page.next {
+            Some(next) => from = next,
+            None => return Ok(()),
         }
     }
 }

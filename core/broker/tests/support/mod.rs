@@ -1,6 +1,8 @@
 //! What the tests of the broker share: a broker on a free port, and raw peers on it.
 #![allow(dead_code)]
 
+pub(crate) mod disk;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Instant;

@@ -6,9 +6,11 @@
 //! message of a topic, which need not wait for the store any more, could overtake the last.
 
 use super::durable::{Append, StoreOp, StreamKey};
+use super::exclusive::EXCLUSIVE_PREFIX;
 use super::journal::Journal;
 use super::out::{ListenerId, Out};
 use super::record::{SessKey, SubscriptionRecord};
+use super::session::Session;
 use super::shard::Shard;
 use super::share::{Content, Letter, To};
 use super::source::Source;
@@ -68,7 +70,7 @@ impl Shard {
         let session = &mut self.links.sessions[slot];
         let key = SessKey::new("", &session.client_id);
         let record = SubscriptionRecord {
-            filter: filter.into(),
+            filter: name(session, filter),
             options,
             identifier,
             replay: None,
@@ -90,8 +92,10 @@ impl Shard {
         if before.is_some_and(|qos| qos > QoS::AtMostOnce) {
             self.release_filter(filter, out);
         }
-        let key = SessKey::new("", &self.links.sessions[slot].client_id);
-        out.store.push(StoreOp::Unsubscribe(key, filter.into()));
+        let session = &self.links.sessions[slot];
+        let key = SessKey::new("", &session.client_id);
+        out.store
+            .push(StoreOp::Unsubscribe(key, name(session, filter)));
         self.links.touch(slot);
     }
 
@@ -161,6 +165,15 @@ impl Shard {
 fn tell(filter: &str, wanted: bool, out: &mut Out) {
     let letter = Letter(Content::Interest(filter.into(), wanted));
     out.letters.push((To::All, letter));
+}
+
+/// What a subscription is called in the store: as in SUBSCRIBE.
+fn name(session: &Session, filter: &str) -> Box<str> {
+    let exclusive = session.exclusive.as_deref();
+    match exclusive.is_some_and(|kept| kept.contains(filter)) {
+        true => format!("{EXCLUSIVE_PREFIX}{filter}").into(),
+        false => filter.into(),
+    }
 }
 
 /// The filter that the topics of a stream match.

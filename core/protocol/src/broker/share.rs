@@ -123,6 +123,13 @@ impl Letter {
             _ => 0,
         }
     }
+
+    /// Whether every shard has to know it before it handles what comes in later: it may be taken before
+    /// letters of other kinds.
+    #[must_use]
+    pub fn is_for_all(&self) -> bool {
+        matches!(self.0, Content::Interest(..))
+    }
 }
 
 impl Weight for Letter {

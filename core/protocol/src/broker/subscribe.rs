@@ -237,10 +237,7 @@ impl Shard {
             }
             self.share(session, shared, options, identifier, out)?;
         } else {
-            self.enter(session, filter, options, identifier, out)?;
-            if exclusive {
-                self.keep_claim(session, filter.as_str());
-            }
+            self.enter(session, filter, options, identifier, exclusive, out)?;
         }
         Ok(ReasonCode(options.qos as u8))
     }
@@ -253,6 +250,7 @@ impl Shard {
         filter: TopicFilter<'_>,
         options: SubscriptionOptions,
         identifier: Option<NonZeroU32>,
+        exclusive: bool,
         out: &mut Out,
     ) -> Result<(), PeerError> {
         let session = &self.links.sessions[session_slot];
@@ -275,6 +273,9 @@ impl Shard {
         if session.filters.insert(inserted.filter) {
             self.links.stats.subscriptions += 1;
             self.links.add_filter_bytes(session_slot, weight);
+        }
+        if exclusive {
+            self.keep_claim(session_slot, filter.as_str());
         }
         if self.links.is_durable(session_slot) {
             let before = inserted.previous.map(|previous| previous.options.qos);

@@ -1,0 +1,307 @@
+//! The store's thread: makes commits of what shards hand in, and tells everybody when it is kept.
+//!
+//! It commits at once when it has nothing else to do; whatever comes in meanwhile, from whichever
+//! shard, is the next commit. So a disk that takes a millisecond serves as many messages as come in a
+//! millisecond with one write, and a single message waits for nobody.
+//!
+//! What is kept goes out in the order of the log: first the messages to the mailboxes, then to each
+//! shard that its operations are kept. This thread may wait for a mailbox that is full, as no shard
+//! waits for this thread.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use ternmq_protocol::broker::Ticket;
+use ternmq_protocol::broker::durable::{Durability, NotStored, StoreOp};
+use ternmq_protocol::broker::record::Owner;
+use ternmq_store::{Store, StoreError, Sync};
+
+use super::carried::Carried;
+use super::desk::Desk;
+use super::intake::{Batch, Handed, Took};
+use super::poster::Poster;
+use crate::config::Limits;
+use crate::event::Event;
+use crate::shared::{Parcel, Shared};
+
+/// How long what nobody waits for may be in memory only.
+const UNSYNCED: Duration = Duration::from_secs(1);
+
+/// After a failure, until it is tried again. What comes in meanwhile is tried together.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// After that time at the latest shards have handed in again what was refused and has to be kept all the
+/// same; they do after a second.
+const HANDED_AGAIN: Duration = Duration::from_secs(10);
+
+pub(super) struct Committer {
+    shared: Arc<Shared>,
+    desk: Arc<Desk>,
+    store: Arc<Store>,
+    owner: Owner,
+    poster: Poster,
+    carried: Carried,
+    /// Bytes that may be carried.
+    limit: usize,
+    /// Since when there is something that no power cut would spare.
+    unsynced: Option<Instant>,
+    /// When it is tried again after a failure, and whether the last try was one.
+    retry_at: Option<Instant>,
+    failing: bool,
+    /// The last turn of each shard of which something was refused.
+    refused: Vec<Option<u64>>,
+    refused_at: Option<Instant>,
+}
+
+/// Operations for one commit, and the batches that end in them.
+struct Part {
+    ops: Range<usize>,
+    batches: Range<usize>,
+    /// The last of them is a message with a write of its own.
+    each: bool,
+}
+
+impl Committer {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        desk: Arc<Desk>,
+        (store, owner): (Arc<Store>, Owner),
+        limits: &Limits,
+    ) -> Self {
+        Self {
+            refused: vec![None; shared.mailboxes.len()],
+            refused_at: None,
+            shared,
+            desk,
+            store,
+            owner,
+            poster: Poster::default(),
+            carried: Carried::default(),
+            limit: limits.store_bytes,
+            unsynced: None,
+            retry_at: None,
+            failing: false,
+        }
+    }
+
+    /// Until the intake is closed and empty.
+    ///
+    /// # Errors
+    /// Something that was handed in is not kept at the end.
+    pub(super) fn run(mut self) -> Result<(), StoreError> {
+        let desk = self.desk.clone();
+        let (mut handed, mut waiting) = (Handed::default(), Vec::new());
+        loop {
+            let took = desk.intake.take(&mut handed, &mut waiting, self.next());
+            for shard in waiting.drain(..) {
+                self.shared.mailboxes[shard].wake();
+            }
+            match took {
+                Took::Some => self.keep(&mut handed),
+                Took::Nothing => self.tend(),
+                Took::Closed => break,
+            }
+        }
+        self.end()
+    }
+
+    /// When there is something to do without anything coming in.
+    fn next(&self) -> Option<Instant> {
+        let unsynced = self.unsynced.map(|since| since + UNSYNCED);
+        let times = [unsynced, self.retry_at];
+        times.into_iter().flatten().min()
+    }
+
+    fn tend(&mut self) {
+        let now = Instant::now();
+        let tries = self.retry_at.is_some_and(|at| at <= now);
+        let syncs = self.unsynced.is_some_and(|since| since + UNSYNCED <= now);
+        if tries {
+            // Whether it fails is known by whoever hands something in.
+            let _ = self.commit_carried().and_then(|()| self.commit(&[], true));
+        } else if syncs {
+            let _ = self.commit(&[], true);
+        }
+    }
+
+    /// Keeps what came in, and leaves nothing of it.
+    fn keep(&mut self, handed: &mut Handed) {
+        if self.refused.iter().any(Option::is_some) {
+            // What is refused of a shard is so with all that it has handed in before it heard of it.
+            let refused = &self.refused;
+            handed.retain(|batch| {
+                let from = batch.from;
+                from.is_none_or(|(shard, turn)| refused[shard].is_none_or(|refused| turn > refused))
+            });
+        }
+        for part in parts(handed) {
+            let (ops, batches) = (part.ops.clone(), part.batches.clone());
+            let kept = self.keep_part(
+                &handed.ops[part.ops],
+                &handed.batches[part.batches],
+                part.each,
+            );
+            if let Err(error) = kept {
+                self.refuse(
+                    &handed.ops[ops.start..],
+                    &handed.batches[batches.start..],
+                    &error,
+                );
+                break;
+            }
+            for (shard, ticket) in owed(&handed.batches[batches]) {
+                // A shard that has ended has no clients that wait.
+                let _ = self.shared.mailboxes[shard].send(Parcel::Stored(ticket));
+            }
+        }
+        let refused = self
+            .refused_at
+            .is_some_and(|at| at.elapsed() < HANDED_AGAIN);
+        if self.carried.is_empty() && !refused {
+            self.desk.set_kept(handed.upto);
+        }
+        handed.clear();
+        self.tend();
+    }
+
+    fn keep_part(
+        &mut self,
+        ops: &[StoreOp],
+        batches: &[Batch],
+        each: bool,
+    ) -> Result<(), StoreError> {
+        self.commit_carried()?;
+        let sync = each || batches.iter().any(|batch| batch.owed.is_some());
+        // Who waits may wait for what was committed before.
+        if ops.is_empty() && !(sync && self.unsynced.is_some()) {
+            return Ok(());
+        }
+        self.commit(ops, sync)?;
+        self.poster.post(ops, &self.shared, &self.desk);
+        Ok(())
+    }
+
+    fn commit(&mut self, ops: &[StoreOp], sync: bool) -> Result<(), StoreError> {
+        let began = Instant::now();
+        let how = if sync { Sync::Yes } else { Sync::No };
+        let committed = self
+            .store
+            .commit(self.owner, ops, self.shared.calendar(), how);
+        self.desk
+            .counts
+            .commit(ops.len(), began.elapsed(), sync, committed.is_ok());
+        match committed {
+            Ok(committed) => {
+                self.desk
+                    .counts
+                    .appended
+                    .fetch_add(committed.appended, Relaxed);
+                self.unsynced = match sync {
+                    true => None,
+                    false => self.unsynced.or(Some(began)),
+                };
+                self.works();
+                Ok(())
+            }
+            Err(error) => {
+                self.fails(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// What was not kept before comes first: it happened first.
+    fn commit_carried(&mut self) -> Result<(), StoreError> {
+        if self.carried.is_empty() {
+            return Ok(());
+        }
+        let ops = self.carried.take();
+        let committed = self.commit(&ops, true);
+        if committed.is_err() {
+            self.carry(&ops);
+        }
+        committed
+    }
+
+    fn carry(&mut self, ops: &[StoreOp]) {
+        let lost = self.carried.take_up(ops, self.limit);
+        self.desk.counts.lost.fetch_add(lost, Relaxed);
+    }
+
+    /// Tells the shards that nothing of this is kept.
+    fn refuse(&mut self, ops: &[StoreOp], batches: &[Batch], error: &StoreError) {
+        let appends = ops.iter().filter(|op| matches!(op, StoreOp::Append(_)));
+        self.desk
+            .counts
+            .refused
+            .fetch_add(appends.count() as u64, Relaxed);
+        self.carry(ops);
+        self.refused_at = Some(Instant::now());
+        let why = match error.is_full() {
+            true => NotStored::Full,
+            false => NotStored::Failed,
+        };
+        for (shard, turn) in batches.iter().filter_map(|batch| batch.from) {
+            self.refused[shard] = Some(turn);
+        }
+        for (shard, ticket) in owed(batches) {
+            let _ = self.shared.mailboxes[shard].send(Parcel::NotStored(ticket, why));
+        }
+    }
+
+    fn fails(&mut self, error: &StoreError) {
+        self.retry_at = Some(Instant::now() + PAUSE);
+        if !std::mem::replace(&mut self.failing, true) {
+            self.shared.tell(Event::NotStored(error.into()));
+        }
+    }
+
+    fn works(&mut self) {
+        self.retry_at = None;
+        if std::mem::replace(&mut self.failing, false) {
+            self.shared.tell(Event::StoredAgain);
+        }
+    }
+
+    /// Nothing comes in any more: makes sure of all there is.
+    fn end(mut self) -> Result<(), StoreError> {
+        self.commit_carried()?;
+        match self.unsynced {
+            Some(_) => self.commit(&[], true),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Which shards wait, and for what.
+fn owed(batches: &[Batch]) -> impl Iterator<Item = (usize, Ticket)> {
+    let owed = batches
+        .iter()
+        .map(|batch| Some((batch.from?.0, batch.owed?)));
+    owed.flatten()
+}
+
+/// Cuts behind each message that is to have a write of its own.
+fn parts(handed: &Handed) -> Vec<Part> {
+    let each = |op: &StoreOp| matches!(op, StoreOp::Append(append) if append.durability == Durability::Each);
+    let cuts = handed.ops.iter().enumerate();
+    let cuts = cuts.filter(|(_, op)| each(op)).map(|(at, _)| at + 1);
+    let (mut op, mut batch) = (0, 0);
+    let mut parts = Vec::new();
+    let cuts = cuts.map(|end| (end, true));
+    for (end, each) in cuts.chain([(handed.ops.len(), false)]) {
+        let ending = handed.batches[batch..].iter();
+        let next = batch + ending.take_while(|batch| batch.end <= end).count();
+        if end > op || next > batch {
+            parts.push(Part {
+                ops: op..end,
+                batches: batch..next,
+                each,
+            });
+        }
+        (op, batch) = (end, next);
+    }
+    parts
+}

@@ -1,0 +1,229 @@
+//! What is handed to the store: by all shards into one place, in the order that counts, without a wait.
+//!
+//! The store's thread swaps all of it out at once and makes one commit of it, so that what comes in
+//! while it writes is the next one. A shard that finds three quarters of the room taken reads no
+//! publisher until the thread has come by; as it hands in what one turn made even then, there is at most
+//! that beyond the limit.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use ternmq_protocol::broker::Ticket;
+use ternmq_protocol::broker::durable::StoreOp;
+
+/// The place.
+pub(crate) struct Intake {
+    state: Mutex<State>,
+    arrived: Condvar,
+    /// Bytes.
+    limit: usize,
+}
+
+#[derive(Default)]
+struct State {
+    handed: Handed,
+    count: u64,
+    /// Shards to wake once there is room.
+    waiting: Vec<usize>,
+    closed: bool,
+}
+
+/// What was handed in.
+#[derive(Default)]
+pub(crate) struct Handed {
+    pub(crate) ops: Vec<StoreOp>,
+    /// Which of them belong together.
+    pub(crate) batches: Vec<Batch>,
+    bytes: usize,
+    /// Batches that were handed in up to these, from the start on.
+    pub(crate) upto: u64,
+}
+
+/// Operations that are kept together or not at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Batch {
+    /// Where it ends.
+    pub(crate) end: usize,
+    /// Which shard has handed it in, and in which [turn](ternmq_protocol::broker::Shard::store_turn); `None`
+    /// for retained messages.
+    pub(crate) from: Option<(usize, u64)>,
+    /// What the shard waits for.
+    pub(crate) owed: Option<Ticket>,
+}
+
+/// What became of a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Took {
+    /// There was something.
+    Some,
+    /// Nothing in time.
+    Nothing,
+    /// Nothing, and nothing will come.
+    Closed,
+}
+
+impl Intake {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self {
+            state: Mutex::default(),
+            arrived: Condvar::new(),
+            limit,
+        }
+    }
+
+    /// Hands in what a turn of a shard made; `ops` is empty afterwards. False when there is not much room
+    /// any more: the shard is to read no publishers, and will be woken.
+    pub(crate) fn hand_in(
+        &self,
+        from: (usize, u64),
+        ops: &mut Vec<StoreOp>,
+        owed: Option<Ticket>,
+    ) -> bool {
+        let bytes = ops.iter().map(memory).sum();
+        self.put(|handed| handed.ops.append(ops), bytes, Some(from), owed);
+        self.has_room(from.0)
+    }
+
+    /// Hands in what nobody waits for: a change of a retained message, by whoever holds the lock of the
+    /// retained store, so that the order is the same here.
+    pub(crate) fn hand_in_one(&self, op: StoreOp) {
+        let bytes = memory(&op);
+        self.put(|handed| handed.ops.push(op), bytes, None, None);
+    }
+
+    /// Whether there is room for more. If not, the shard will be woken when there is.
+    pub(crate) fn has_room(&self, shard: usize) -> bool {
+        let mut state = self.lock();
+        let room = state.handed.bytes <= self.limit / 4 * 3;
+        if !room && !state.waiting.contains(&shard) {
+            state.waiting.push(shard);
+        }
+        room
+    }
+
+    /// Swaps what is there for the empty `into`, and tells which shards wait for room. Waits for something
+    /// to come, no longer than until then.
+    pub(crate) fn take(
+        &self,
+        into: &mut Handed,
+        waiting: &mut Vec<usize>,
+        until: Option<Instant>,
+    ) -> Took {
+        debug_assert!(into.batches.is_empty());
+        let mut state = self.lock();
+        while state.handed.batches.is_empty() {
+            if state.closed {
+                return Took::Closed;
+            }
+            state = match until {
+                None => {
+                    let waited = self.arrived.wait(state);
+                    waited.unwrap_or_else(PoisonError::into_inner)
+                }
+                Some(until) => {
+                    let left = until.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return Took::Nothing;
+                    }
+                    let waited = self.arrived.wait_timeout(state, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+        std::mem::swap(&mut state.handed, into);
+        into.upto = state.count;
+        waiting.append(&mut state.waiting);
+        Took::Some
+    }
+
+    /// How many batches have been handed in so far.
+    pub(crate) fn handed(&self) -> u64 {
+        self.lock().count
+    }
+
+    /// Bytes that wait.
+    pub(crate) fn bytes(&self) -> usize {
+        self.lock().handed.bytes
+    }
+
+    /// Nothing will come any more: the thread takes what is there and ends.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.arrived.notify_all();
+    }
+
+    fn put(
+        &self,
+        put: impl FnOnce(&mut Handed),
+        bytes: usize,
+        from: Option<(usize, u64)>,
+        owed: Option<Ticket>,
+    ) {
+        let mut state = self.lock();
+        let handed = &mut state.handed;
+        put(handed);
+        handed.bytes += bytes;
+        let end = handed.ops.len();
+        handed.batches.push(Batch { end, from, owed });
+        state.count += 1;
+        drop(state);
+        self.arrived.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Handed {
+    /// Takes batches out that `keep` does not want.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&Batch) -> bool) {
+        let mut ops = std::mem::take(&mut self.ops).into_iter();
+        let mut begin = 0;
+        self.batches.retain_mut(|batch| {
+            let own = ops.by_ref().take(batch.end - begin);
+            begin = batch.end;
+            let kept = keep(batch);
+            match kept {
+                true => self.ops.extend(own),
+                false => own.for_each(drop),
+            }
+            batch.end = self.ops.len();
+            kept
+        });
+    }
+
+    /// Forgets all of it; keeps some of its memory.
+    pub(crate) fn clear(&mut self) {
+        self.ops.clear();
+        self.ops.shrink_to(KEPT);
+        self.batches.clear();
+        self.batches.shrink_to(KEPT);
+        self.bytes = 0;
+    }
+}
+
+/// Operations for which an emptied list keeps its memory.
+const KEPT: usize = 8192;
+
+/// Memory that an operation stands for while it waits. A session is counted by what varies most.
+pub(crate) fn memory(op: &StoreOp) -> usize {
+    let more = match op {
+        StoreOp::Append(append) => append.message.memory() + size_of_val(&*append.streams),
+        StoreOp::PutRetained(message) => message.memory(),
+        StoreOp::PutDelayed(_, delayed) => delayed.message.memory(),
+        StoreOp::PutSession(record) => {
+            let will = record.will.as_ref();
+            size_of_val(&**record)
+                + record.client_id.len()
+                + size_of_val(&*record.received)
+                + size_of_val(&*record.in_flight)
+                + size_of_val(&*record.queue)
+                + will.map_or(0, |will| will.payload.len())
+        }
+        StoreOp::Subscribe(_, record) => size_of_val(&**record) + record.filter.len(),
+        StoreOp::Unsubscribe(_, text) | StoreOp::RemoveRetained(text) => text.len(),
+        StoreOp::EndSession(_) | StoreOp::RemoveDelayed(_) | StoreOp::Done(..) => 0,
+    };
+    size_of::<StoreOp>() + more
+}

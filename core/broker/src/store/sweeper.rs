@@ -1,0 +1,65 @@
+//! The thread that gives back the room of what nobody waits for in the log.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use ternmq_protocol::broker::record::Owner;
+use ternmq_store::{Store, SweepLimits};
+
+use super::{Desk, LogLimits};
+use crate::event::Event;
+use crate::shared::Shared;
+
+/// A sweep that takes long is followed by a pause that is so much longer.
+const PAUSES: u32 = 10;
+
+/// Sweeps every so often until the broker ends.
+///
+/// What sweeps must not touch is what somebody may have subscribed to who is not in the store yet. A
+/// subscription begins behind what its shard has seen of the log; so a place that all shards have seen is
+/// settled once all is in the store that had been handed in by then.
+pub(super) fn sweep(shared: &Shared, desk: &Desk, store: &Store, owner: Owner, limits: LogLimits) {
+    let every = Duration::from_millis(limits.sweep_ms);
+    let mut wait = every;
+    let mut settling = None;
+    let mut told = false;
+    while !desk.is_reading_over(wait) {
+        wait = every;
+        let settled = match settling {
+            Some((seen, handed)) if desk.kept() >= handed => seen,
+            // The store does not work, or has much to do.
+            Some(_) => continue,
+            None => 0,
+        };
+        settling = Some((desk.seen_by_all(), desk.intake.handed()));
+        // Those that have nothing to do see how far the log is.
+        shared.mailboxes.iter().for_each(|mailbox| mailbox.wake());
+        let bounds = SweepLimits {
+            settled,
+            max_age_ms: some(limits.age_seconds.saturating_mul(1000)),
+            max_bytes: some(limits.bytes),
+        };
+        let began = Instant::now();
+        match store.sweep(owner, &bounds, shared.calendar()) {
+            Ok(swept) => {
+                let counts = &desk.counts;
+                counts.swept_passed.fetch_add(swept.passed, Relaxed);
+                counts.swept_old.fetch_add(swept.aged, Relaxed);
+                counts.swept_full.fetch_add(swept.over_limit, Relaxed);
+                told = false;
+            }
+            // Once for as long as it lasts; commits fail then too, most of the time.
+            Err(error) if !told => {
+                told = true;
+                shared.tell(Event::NotSwept((&error).into()));
+            }
+            Err(_) => {}
+        }
+        desk.counts.log_bytes.store(store.log_bytes(), Relaxed);
+        wait = every.max(began.elapsed() * PAUSES);
+    }
+}
+
+fn some(limit: u64) -> Option<u64> {
+    (limit > 0).then_some(limit)
+}

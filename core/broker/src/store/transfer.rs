@@ -1,0 +1,31 @@
+//! All of a store as a stream, for who has it open and runs no broker on it.
+
+use std::io::{Read, Write};
+
+use ternmq_protocol::time::{Clock, Time};
+use ternmq_store::{Store, Transferred};
+
+use super::{NODE, StoreError, utc_now};
+
+/// Writes all that a store holds in the format that `ternmq_store` documents.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn export(store: &Store, out: &mut dyn Write) -> Result<Transferred, StoreError> {
+    let mut export = || store.export(store.begin(NODE)?, now(), out);
+    export().map_err(|error| (&error).into())
+}
+
+/// Takes in what [`export`] has written, or a `ternmq` without a log, which had all in one file. The store
+/// must have nothing so far.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn import(store: &Store, input: &mut dyn Read) -> Result<Transferred, StoreError> {
+    let mut import = || store.import(store.begin(NODE)?, now(), input);
+    import().map_err(|error| (&error).into())
+}
+
+fn now() -> Clock {
+    Clock::at(Time(0), utc_now())
+}

@@ -1,0 +1,361 @@
+//! What was acknowledged is on the disk, and nobody else waits for that.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use support::disk::{self, Disk};
+use support::{ANY_PORT, client, publish, silent, start, subscribe, until};
+use ternmq_broker::store::Store;
+use ternmq_broker::{Broker, Config, Durability, Event, Placement};
+use ternmq_test_broker_wire::{PATIENCE, RawPeer};
+
+fn on(store: &Arc<Store>, change: impl FnOnce(&mut Config)) -> (Broker, Receiver<Event>) {
+    let (events, told) = sync_channel(1024);
+    let mut config = Config {
+        shards: 2,
+        placement: Placement::ByClientId,
+        store: Some(store.clone()),
+        events: Some(events),
+        ..Config::listen(ANY_PORT)
+    };
+    change(&mut config);
+    (start(config), told)
+}
+
+fn held() -> (Broker, Arc<Disk>) {
+    let (store, disk) = disk::store();
+    (on(&store, |_| {}).0, disk)
+}
+
+/// What another broker finds that starts now, as if this process had been killed.
+fn after_a_crash(disk: &Disk) -> Broker {
+    on(&Arc::new(disk.copy()).open(), |_| {}).0
+}
+
+/// A client that keeps its session, and whether it was there.
+fn durable(broker: &Broker, level: u8, client_id: &str) -> (RawPeer, bool) {
+    let mut peer = silent(broker, level);
+    let expiry = if level == 5 {
+        "session_expiry=1000"
+    } else {
+        ""
+    };
+    peer.send(&format!(
+        "CONNECT client_id={client_id} clean_start=0 {expiry}"
+    ))
+    .expect("sent");
+    let connack = peer.expect("CONNACK reason=0").expect("CONNACK");
+    (peer, connack.number("session_present", 0) == 1)
+}
+
+/// A session that is away and due all that is published to `filter`.
+fn away(broker: &Broker, client_id: &str, filter: &str) {
+    let (mut peer, _) = durable(broker, 4, client_id);
+    subscribe(&mut peer, filter, 2);
+    peer.send("DISCONNECT").expect("sent");
+    peer.expect_close().expect("closed");
+}
+
+/// The payloads of so many messages, acknowledged.
+fn take(peer: &mut RawPeer, count: usize) -> Vec<String> {
+    let mut payloads = Vec::new();
+    while payloads.len() < count {
+        let packet = peer.next_packet().expect("a packet").expect("not closed");
+        let id = packet.number("id", 0);
+        let answer = match (packet.word(0), packet.number("qos", 0)) {
+            ("PUBLISH", 1) => "PUBACK",
+            ("PUBLISH", 2) => "PUBREC",
+            ("PUBREL", _) => "PUBCOMP",
+            _ => panic!("{packet}"),
+        };
+        if packet.word(0) == "PUBLISH" {
+            let payload = packet.get("payload").unwrap_or_default();
+            payloads.push(String::from_utf8_lossy(payload).into_owned());
+        }
+        peer.send(&format!("{answer} id={id}")).expect("sent");
+    }
+    payloads
+}
+
+/// Publishes from one to the other with each QoS.
+fn flows([from, to]: &mut [RawPeer; 2], topic: &str) {
+    for qos in [0, 1, 2] {
+        publish(from, topic, qos, "flows");
+        let got = to.expect(&format!("PUBLISH topic={topic} payload=flows"));
+        let id = got.expect("it").number("id", 0);
+        if qos > 0 {
+            to.send(&format!("PUBACK id={id}")).expect("sent");
+        }
+    }
+}
+
+fn settle(peer: &mut RawPeer) {
+    peer.send("PINGREQ").expect("sent");
+    peer.expect("PINGRESP").expect("PINGRESP");
+}
+
+#[test]
+fn what_is_acknowledged_survives_a_crash_at_once() {
+    for level in [4, 5] {
+        let (store, disk) = disk::store();
+        let (broker, _) = on(&store, |_| {});
+        away(&broker, "reader", "t/#");
+        let mut publisher = client(&broker, level, "publisher");
+        let mut all = Vec::new();
+        for n in 0..20_u8 {
+            publish(&mut publisher, "t/x", level - 3, &n.to_string());
+            all.push(n.to_string());
+            publisher
+                .send(&format!(
+                    "PUBLISH topic=kept/{n} qos=1 id=9 retain=1 payload=x"
+                ))
+                .expect("sent");
+            publisher.expect("PUBACK id=9").expect("PUBACK");
+            if n % 7 == 0 {
+                let next = after_a_crash(&disk);
+                let found = next.restoration().expect("a store");
+                assert_eq!((found.sessions, found.retained), (1, u64::from(n) + 1));
+                let (mut reader, present) = durable(&next, 4, "reader");
+                assert!(present);
+                assert_eq!(take(&mut reader, all.len()), all);
+                settle(&mut reader);
+                next.stop().expect("stopped");
+            }
+        }
+        broker.stop().expect("stopped");
+    }
+}
+
+#[test]
+fn acknowledgements_wait_for_the_disk_and_nobody_else_does() {
+    let (broker, disk) = held();
+    away(&broker, "reader", "t/#");
+    let mut publisher = client(&broker, 5, "publisher");
+    let mut others = [client(&broker, 5, "other"), client(&broker, 5, "another")];
+    subscribe(&mut others[1], "else/#", 1);
+    let (mut comes, _) = durable(&broker, 5, "comes");
+    let held = disk.hold();
+    publisher
+        .send("PUBLISH topic=t/1 qos=1 id=1 payload=one")
+        .expect("sent");
+    disk.until_held();
+    publisher
+        .send("PUBLISH topic=t/2 qos=2 id=2 payload=two")
+        .expect("sent");
+    // The same client, a subscription of a session that is kept, and one that begins.
+    settle(&mut publisher);
+    comes
+        .send("SUBSCRIBE id=1 filter=comes options=1")
+        .expect("sent");
+    settle(&mut comes);
+    let mut begins = silent(&broker, 5);
+    begins
+        .send("CONNECT client_id=begins session_expiry=100")
+        .expect("sent");
+    // Whoever has nothing to do with it has his messages and acknowledgements.
+    flows(&mut others, "else/x");
+    let stats = broker.stats();
+    assert_eq!(stats.store.appended, 0);
+    let now = after_a_crash(&disk);
+    // Nothing was promised yet: some of it may be there or not.
+    assert!(durable(&now, 4, "reader").1);
+    drop(now);
+    drop(held);
+    publisher.expect("PUBACK id=1").expect("PUBACK");
+    publisher.expect("PUBREC id=2").expect("PUBREC");
+    comes.expect("SUBACK id=1 code=1").expect("SUBACK");
+    begins.expect("CONNACK reason=0").expect("CONNACK");
+    publisher.send("PUBREL id=2").expect("sent");
+    publisher.expect("PUBCOMP id=2").expect("PUBCOMP");
+    let (mut reader, present) = durable(&broker, 4, "reader");
+    assert!(present);
+    assert_eq!(take(&mut reader, 2), ["one", "two"]);
+}
+
+#[test]
+fn modes_differ_in_what_an_acknowledgement_waits_for() {
+    let (store, disk) = disk::store();
+    let (broker, _) = on(&store, |config| {
+        config.durability = vec![
+            ("none/#".into(), Durability::None),
+            ("each/#".into(), Durability::Each),
+        ];
+    });
+    away(&broker, "reader", "#");
+    let mut publisher = client(&broker, 4, "publisher");
+    let burst = |publisher: &mut RawPeer, topic: &str| {
+        let before = disk.syncs();
+        for id in 1..=50 {
+            publisher
+                .send(&format!("PUBLISH topic={topic} qos=1 id={id} payload={id}"))
+                .expect("sent");
+        }
+        for id in 1..=50 {
+            publisher
+                .expect(&format!("PUBACK id={id}"))
+                .expect("PUBACK");
+        }
+        disk.syncs() - before
+    };
+    assert!(burst(&mut publisher, "each/x") >= 50);
+    assert!(burst(&mut publisher, "x") >= 1);
+    // Nothing waits for the disk: it may stand still.
+    let held = disk.hold();
+    burst(&mut publisher, "none/x");
+    drop(held);
+    until(&broker, |stats| stats.store.appended == 150);
+    broker.stop().expect("stopped");
+    let (next, _) = on(&disk.open(), |_| {});
+    let (mut reader, _) = durable(&next, 4, "reader");
+    assert_eq!(take(&mut reader, 150).len(), 150);
+}
+
+#[test]
+fn while_the_disk_is_full_publishers_are_told_and_others_go_on() {
+    for full in [true, false] {
+        let (store, disk) = disk::store();
+        let (broker, told) = on(&store, |_| {});
+        away(&broker, "reader", "t/#");
+        let mut five = client(&broker, 5, "five");
+        let mut four = client(&broker, 4, "four");
+        let mut others = [client(&broker, 5, "other"), client(&broker, 5, "another")];
+        subscribe(&mut others[1], "else", 1);
+        publish(&mut five, "t/1", 1, "before");
+        match full {
+            true => disk.fill_up(),
+            false => disk.break_down(),
+        }
+        // What is full has some room left at first.
+        let payload = "x".repeat(10_000);
+        let mut taken = 0;
+        loop {
+            five.send(&format!("PUBLISH topic=t/1 qos=1 id=1 payload={payload}"))
+                .expect("sent");
+            match five
+                .expect("PUBACK id=1")
+                .expect("PUBACK")
+                .text("reason", "0")
+            {
+                reason if reason == "0x97" || reason == "151" => break,
+                _ => taken += 1,
+            }
+        }
+        five.send(&format!("PUBLISH topic=t/1 qos=2 id=2 payload={payload}"))
+            .expect("sent");
+        five.expect("PUBREC id=2 reason=0x97").expect("PUBREC");
+        four.send(&format!("PUBLISH topic=t/1 qos=1 id=3 payload={payload}"))
+            .expect("sent");
+        four.expect_close().expect("closed");
+        flows(&mut others, "else");
+        settle(&mut five);
+        let heard = |wanted: fn(&Event) -> bool| {
+            while !wanted(&told.recv_timeout(PATIENCE).expect("an event")) {}
+        };
+        heard(|event| matches!(event, Event::NotStored(_)));
+        assert!(broker.stats().store.refused >= 3);
+        disk.mend();
+        heard(|event| matches!(event, Event::StoredAgain));
+        publish(&mut five, "t/1", 1, "after");
+        let (mut reader, present) = durable(&broker, 4, "reader");
+        assert!(present);
+        let got = take(&mut reader, taken + 2);
+        assert_eq!((&*got[0], &*got[taken + 1]), ("before", "after"));
+        settle(&mut reader);
+        broker.stop().expect("stopped");
+    }
+}
+
+#[test]
+fn a_full_intake_holds_publishers_back_and_loses_nothing() {
+    let (store, disk) = disk::store();
+    let (broker, _) = on(&store, |config| config.limits.store_bytes = 32 << 10);
+    away(&broker, "reader", "t");
+    let mut publisher = client(&broker, 4, "publisher");
+    let held = disk.hold();
+    let payload = "x".repeat(1000);
+    for id in 1..=500 {
+        publisher
+            .send(&format!("PUBLISH topic=t qos=1 id={id} payload={payload}"))
+            .expect("sent");
+        if id == 1 {
+            disk.until_held();
+        }
+    }
+    until(&broker, |stats| stats.stalls > 0);
+    drop(held);
+    for id in 1..=500 {
+        publisher
+            .expect(&format!("PUBACK id={id}"))
+            .expect("PUBACK");
+    }
+    let (mut reader, _) = durable(&broker, 4, "reader");
+    assert_eq!(take(&mut reader, 500).len(), 500);
+}
+
+#[test]
+fn a_broadcast_to_many_sessions_that_are_away_is_written_once() {
+    let (store, _disk) = disk::store();
+    let (broker, _) = on(&store, |_| {});
+    for n in 0..200 {
+        away(&broker, &format!("away-{n}"), "all/#");
+    }
+    let before = broker.stats();
+    let mut publisher = client(&broker, 4, "publisher");
+    for n in 0..100 {
+        publish(&mut publisher, "all/x", 1, &n.to_string());
+    }
+    let after = broker.stats();
+    assert_eq!(after.store.appended - before.store.appended, 100);
+    assert_eq!((after.mqtt.queued, after.mqtt.queued_bytes), (0, 0));
+    let wanted: Vec<String> = (0..100).map(|n| n.to_string()).collect();
+    for n in [0, 77, 199] {
+        let (mut reader, present) = durable(&broker, 4, &format!("away-{n}"));
+        assert!(present);
+        assert_eq!(take(&mut reader, 100), wanted);
+        settle(&mut reader);
+    }
+}
+
+#[test]
+fn what_all_have_had_leaves_the_log_and_what_somebody_waits_for_stays() {
+    let (store, _disk) = disk::store();
+    let (broker, _) = on(&store, |config| config.limits.log.sweep_ms = 1);
+    away(&broker, "reads", "t/#");
+    away(&broker, "waits", "t/last");
+    let mut publisher = client(&broker, 4, "publisher");
+    for n in 0..300 {
+        publish(&mut publisher, "t/x", 1, &n.to_string());
+    }
+    publish(&mut publisher, "t/last", 1, "last");
+    let (mut reader, _) = durable(&broker, 4, "reads");
+    assert_eq!(take(&mut reader, 301).len(), 301);
+    reader.send("DISCONNECT").expect("sent");
+    reader.expect_close().expect("closed");
+    until(&broker, |stats| stats.store.swept_passed >= 300);
+    let stats = broker.stats().store;
+    assert_eq!((stats.swept_old, stats.swept_full), (0, 0));
+    let (mut waits, present) = durable(&broker, 4, "waits");
+    assert!(present);
+    assert_eq!(take(&mut waits, 1), ["last"]);
+}
+
+#[test]
+fn messages_go_when_they_are_too_old() {
+    let (store, _disk) = disk::store();
+    let (broker, _) = on(&store, |config| {
+        config.limits.log.sweep_ms = 1;
+        config.limits.log.age_seconds = 1;
+    });
+    away(&broker, "reads", "t/#");
+    let mut publisher = client(&broker, 4, "publisher");
+    for n in 0..10 {
+        publish(&mut publisher, "t/x", 1, &n.to_string());
+    }
+    until(&broker, |stats| stats.store.swept_old == 10);
+    let (mut reader, present) = durable(&broker, 4, "reads");
+    assert!(present);
+    publish(&mut publisher, "t/x", 1, "young");
+    assert_eq!(take(&mut reader, 1), ["young"]);
+}
