@@ -38,7 +38,14 @@ fn main() {
             .map_or(default, |word| word.parse().expect("a number"))
     };
     let (commits, messages, streams) = (number(500), number(500), number(100));
+    let begun = Instant::now();
     let store = Store::open(&folder, &Options::default()).expect("a store");
+    let file = store.file_bytes().expect("a disk");
+    println!(
+        "opened {} KiB in {:.3} s",
+        file >> 10,
+        begun.elapsed().as_secs_f64()
+    );
     let owner = store.begin(NodeId(1)).expect("a disk");
     let clock = Clock::at(Time(1), UnixMs(1_800_000_000_000));
     let name = |n: u64| format!("device/{}", n % streams);

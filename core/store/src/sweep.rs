@@ -26,6 +26,9 @@ use crate::store::Store;
 /// Rows of the index, or blocks, that are looked at in one transaction: other commits wait for it.
 const ROWS: usize = 256;
 
+/// Messages whose entries may go in one transaction: each may be a block of its own.
+const PASSED: usize = 4096;
+
 /// Rows of what is done in one stream that are put together.
 const DONE_ROWS: usize = 32;
 
@@ -419,7 +422,7 @@ impl Sweep<'_> {
         loop {
             let mut stays = None;
             view.scan(&from, &end, |key, value| {
-                if left == 0 {
+                if left == 0 || passed.len() >= PASSED {
                     next = Some(key.to_vec());
                     return Flow::Break(());
                 }
