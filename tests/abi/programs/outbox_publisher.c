@@ -48,12 +48,14 @@ static void begin(const char* uri, const char* file, int sync, int drain)
   MQTTAsync_connectOptions async_connecting = MQTTAsync_connectOptions_initializer;
   outbox.path = file;
   outbox.sync = sync;
+  outbox.max_messages = 1000;
   if (is_async)
     EXPECT(MQTTAsync_create(&async, uri, "publisher", MQTTCLIENT_PERSISTENCE_NONE, NULL), 0);
   else
     EXPECT(MQTTClient_create(&client, uri, "publisher", MQTTCLIENT_PERSISTENCE_NONE, NULL), 0);
   EXPECT(ternmq_set_outbox(is_async ? async : client, &outbox), 0);
   connecting.cleansession = async_connecting.cleansession = 0;
+  connecting.reliable = 0;
   async_connecting.onSuccess = connected;
   async_connecting.context = &changes;
   if (is_async)
@@ -93,7 +95,11 @@ int main(int argc, char* argv[])
     int length = snprintf(payload, sizeof(payload), "%s.%d", argv[3], n);
     int rc = publish(n % 2 ? "out/2" : "out/1", payload, 1 + n % 2);
     if (is_full(rc))
-      pause(); /* so many are waiting that the rest is of no interest */
+    {
+      if (write(1, "full\n", 5) != 5)
+        return 3;
+      pause();
+    }
     EXPECT(rc, 0);
     payload[length] = '\n';
     if (write(1, payload, (size_t)length + 1) != length + 1)

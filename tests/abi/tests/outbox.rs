@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use ternmq_broker::{Broker, Config};
@@ -137,6 +138,32 @@ fn a_disk_that_fails_refuses_and_damage_is_set_aside() {
     }
 }
 
+/// What the example shows is true.
+#[test]
+fn the_example_sends_what_it_has_kept() {
+    let (ours, folder) = (installed_library(), Scratch::new());
+    compile(&folder.path("example"), "examples/c/outbox.c", &ours, &[]);
+    let file = folder.path("readings");
+    let run = |server: SocketAddr, reading: &str| {
+        output(
+            Command::new(folder.path("example"))
+                .arg(format!("mqtt://{server}"))
+                .arg(&file)
+                .args(["meter", "out/meter", reading])
+                .env("LD_LIBRARY_PATH", ours.path("")),
+        )
+    };
+    assert_eq!(run(nobody(), "1"), "kept for later: 1\n");
+    assert_eq!(run(nobody(), "2"), "kept for later: 2\n");
+    let broker = broker();
+    let server = broker.local_addrs()[0];
+    let witness = Witness::start(server, "3");
+    assert_eq!(run(server, "3"), "kept for later: 0\n");
+    let arrived = witness.arrived().into_iter().map(|(_, payload)| payload);
+    assert_eq!(arrived.collect::<Vec<_>>(), ["1", "2", "3"]);
+    broker.stop().expect("the broker ends well");
+}
+
 /// A program that says what it has come to, and waits.
 struct Orders {
     child: Child,
@@ -204,7 +231,7 @@ impl Killing<'_> {
         let mut chance = Chance(seed);
         let broker = broker();
         let server = broker.local_addrs()[0];
-        let mut witness = Witness::start(server);
+        let witness = Witness::start(server, "end");
         let mut accepted = Vec::new();
         for life in 0..kills {
             let kind = self.kinds[life as usize % self.kinds.len()];
@@ -218,7 +245,7 @@ impl Killing<'_> {
             accepted.extend(killed(publisher, &mut chance));
         }
         output(&mut self.command(folder, server, kills, self.kinds[0], "drain"));
-        let arrived = witness.until("end");
+        let arrived = witness.arrived();
         check(&accepted, &arrived, seed);
         broker.stop().expect("the broker ends well");
     }
@@ -261,6 +288,9 @@ fn check(accepted: &[String], arrived: &[(String, String)], seed: u64) {
     assert!(accepted.len() > 100, "{} accepted", accepted.len());
 }
 
+/// What a publisher says that takes no more.
+const FULL: &str = "full";
+
 /// Runs a publisher, kills it at some moment, and gives what it had accepted.
 fn killed(mut publisher: Command, chance: &mut Chance) -> Vec<String> {
     let mut child = publisher
@@ -276,8 +306,8 @@ fn killed(mut publisher: Command, chance: &mut Chance) -> Vec<String> {
     };
     for _ in 0..wanted {
         match lines.next() {
-            Some(line) => accepted.push(line.expect("a line")),
-            None => break,
+            Some(Ok(line)) if line != FULL => accepted.push(line),
+            _ => break,
         }
     }
     let moment = Instant::now() + Duration::from_micros(chance.below(8000));
@@ -288,7 +318,8 @@ fn killed(mut publisher: Command, chance: &mut Chance) -> Vec<String> {
     assert!(ended.is_none(), "the publisher has ended: {ended:?}");
     child.kill().expect("it is there");
     child.wait().expect("its end");
-    accepted.extend(lines.map(|line| line.expect("a line")));
+    let rest = lines.map(|line| line.expect("a line"));
+    accepted.extend(rest.filter(|line| line != FULL));
     accepted
 }
 
@@ -304,14 +335,16 @@ impl Chance {
     }
 }
 
-/// A subscriber of another make.
+/// A subscriber of another make, whose session lasts.
 struct Witness {
     child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
+    /// Reads all the time: a program that can't write does not answer its server either.
+    arrived: JoinHandle<Vec<(String, String)>>,
 }
 
 impl Witness {
-    fn start(server: SocketAddr) -> Self {
+    /// One that listens up to a payload.
+    fn start(server: SocketAddr, last: &'static str) -> Self {
         let mosquitto = |name| {
             let mut command = Command::new(name);
             command
@@ -321,34 +354,34 @@ impl Witness {
         };
         output(mosquitto("mosquitto_pub").args(["-r", "-t", "out/ready", "-m", "ready"]));
         let mut child = mosquitto("mosquitto_sub")
-            .args(["-v", "-t", "out/#"])
+            .args(["-v", "-t", "out/#", "-i", "witness", "-c", "-x", "3600"])
             .stdout(Stdio::piped())
             .spawn()
             .expect("mosquitto_sub");
-        let lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-        let mut witness = Self { child, lines };
-        witness.until("ready");
-        witness
+        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        until(&mut lines, "ready");
+        let arrived = std::thread::spawn(move || until(&mut lines, last));
+        Self { child, arrived }
     }
 
-    /// Topics and payloads up to a payload.
-    fn until(&mut self, last: &str) -> Vec<(String, String)> {
-        let mut all = Vec::new();
-        loop {
-            let line = self.lines.next().expect("more").expect("a line");
-            let (topic, payload) = line.split_once(' ').expect("a topic and a payload");
-            all.push((topic.to_owned(), payload.to_owned()));
-            if payload == last {
-                return all;
-            }
-        }
+    /// Topics and payloads.
+    fn arrived(mut self) -> Vec<(String, String)> {
+        let arrived = self.arrived.join();
+        self.child.kill().expect("it is there");
+        self.child.wait().expect("its end");
+        arrived.expect("all of it")
     }
 }
 
-impl Drop for Witness {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+fn until(lines: &mut Lines<BufReader<ChildStdout>>, last: &str) -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    loop {
+        let line = lines.next().expect("more").expect("a line");
+        let (topic, payload) = line.split_once(' ').expect("a topic and a payload");
+        all.push((topic.to_owned(), payload.to_owned()));
+        if payload == last {
+            return all;
+        }
     }
 }
 
@@ -362,16 +395,20 @@ fn broker() -> Broker {
     Broker::start(Config::listen(SocketAddr::from(([127, 0, 0, 1], 0)))).expect("a broker")
 }
 
-fn build(folder: &Scratch, program: &str, ours: &Scratch, flags: &[&str]) -> PathBuf {
+fn build(folder: &Scratch, program: &str, ours: &Scratch, flags: &[&str]) {
+    let source = format!("tests/abi/programs/{program}.c");
+    compile(&folder.path(program), &source, ours, flags);
+}
+
+fn compile(binary: &Path, source: &str, ours: &Scratch, flags: &[&str]) {
     output(
         compiler()
             .args(["-D_GNU_SOURCE", "-pthread"])
             .args(flags)
-            .arg(root().join(format!("tests/abi/programs/{program}.c")))
+            .arg(root().join(source))
             .arg("-L")
             .arg(ours.path(""))
             .args(["-l:libternmq.so.0", "-o"])
-            .arg(folder.path(program)),
+            .arg(binary),
     );
-    folder.path(program)
 }

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use ternmq_client::blocking::block_on;
 use ternmq_client::{
-    Backoff, Client, ConnectOptions, FileOutbox, Opening, OutboxOptions, PropertyId, Publish, QoS,
-    Value,
+    Backoff, Client, ConnectOptions, FileOutbox, Opening, OutboxOptions, PropertyId, Publish,
+    PublishError, QoS, Value,
 };
+use ternmq_protocol::client::PublishRefused;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -33,6 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             ..Backoff::default()
         });
     let day = Value::FourByteInteger(86_400);
+    options.session.max_queued_messages = 1000;
     let properties = &mut options.session.properties;
     properties.push(PropertyId::SessionExpiryInterval, day)?;
     let (client, _) = Client::open_with(options, opening)?;
@@ -49,7 +51,13 @@ fn publish(client: &Client, life: &str) -> Result<(), Box<dyn Error>> {
             _ => ("out/2", QoS::ExactlyOnce),
         };
         let payload = format!("{life}.{n}");
-        block_on(client.enqueue(Publish::new(topic, payload.as_str()).qos(qos)))?;
+        match client.publish_nowait(Publish::new(topic, payload.as_str()).qos(qos)) {
+            Err(PublishError::NotTaken(PublishRefused::Full)) => {
+                stdout().write_all(b"full\n")?;
+                std::thread::park();
+            }
+            taken => drop(taken?),
+        }
         stdout().write_all(format!("{payload}\n").as_bytes())?;
     }
     Ok(())
