@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Print the lines of a user for the configuration file
     Passwd(Passwd),
+    /// Look at and look after the data folder of a server
+    Store(StoreArgs),
     /// Publish messages
     #[command(name = "pub", visible_alias = "publish")]
     Publish(Publish),
@@ -55,6 +57,53 @@ pub(crate) struct Passwd {
     /// Iterations of the password's hash, 4,096 at least: what one guess costs, and one login
     #[arg(long, default_value_t = ternmq_broker::auth::DEFAULT_ITERATIONS)]
     pub(crate) iterations: u32,
+}
+
+/// Options of `ternmq store`.
+#[derive(Args, Debug)]
+pub(crate) struct StoreArgs {
+    #[command(subcommand)]
+    pub(crate) command: StoreCommand,
+}
+
+/// What is to be done with a data folder. All but `backup` need it to themselves: a folder that a server
+/// uses is refused.
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Read all of it; the exit status is 3 if anything is damaged
+    Check(Folder),
+    /// Print what is in it
+    Dump(Folder),
+    /// Give room back to the file system
+    Compact(Folder),
+    /// Write a copy of it, as of one moment, also while a server uses it. The copy is a data folder's file:
+    /// put as `store.redb` into a folder, it is that folder's state
+    Backup(WithFile),
+    /// Write all of it in the documented format for other programs and versions
+    Export(WithFile),
+    /// Read what `export` wrote into a folder that is empty
+    Import(WithFile),
+}
+
+/// A data folder.
+#[derive(Args, Debug)]
+pub(crate) struct Folder {
+    /// The folder, as given to `ternmq serve --data`
+    #[arg(value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A data folder and another file.
+#[derive(Args, Debug)]
+pub(crate) struct WithFile {
+    #[command(flatten)]
+    pub(crate) folder: Folder,
+    /// The other file. One that is written must not be there yet
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
 }
 
 /// Which of the two hashes.

@@ -1,4 +1,5 @@
-//! The server's folder: the store of its broker, and a file that says where it listens.
+//! The server's folder: the store of its broker, a file that says where it listens, and a socket by which
+//! other processes have the store backed up.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -7,6 +8,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use ternmq_broker::store::{Options, Store, StoreError};
+
+use crate::control::Control;
 
 const LISTENERS: &str = "listeners";
 
@@ -39,6 +42,7 @@ impl From<Table> for Options {
 pub(crate) struct DataFolder {
     store: Arc<Store>,
     path: PathBuf,
+    control: Option<Control>,
 }
 
 impl DataFolder {
@@ -51,6 +55,7 @@ impl DataFolder {
         Ok(Self {
             store: Arc::new(store),
             path: path.to_owned(),
+            control: None,
         })
     }
 
@@ -62,6 +67,12 @@ impl DataFolder {
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Lets other processes of the same user have the store backed up while the server runs.
+    pub(crate) fn listen(&mut self) -> Result<(), String> {
+        self.control = Some(Control::listen(&self.path, self.store.clone())?);
+        Ok(())
     }
 
     /// Writes the URLs of the listeners, one a line. A reader sees all of them or none.

@@ -6,6 +6,7 @@ mod bans;
 mod cli;
 mod config;
 mod connection;
+mod control;
 mod data;
 mod limits;
 mod listeners;
@@ -16,6 +17,7 @@ mod report;
 mod serve;
 mod shares;
 mod slow;
+mod store;
 mod subscribe;
 mod topics;
 mod users;
@@ -51,6 +53,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let outcome = match &cli.command {
         Command::Serve(args) => serve::run(args),
         Command::Passwd(args) => passwd::run(args),
+        Command::Store(args) => store::run(args),
         Command::Publish(args) => publish::run(args),
         Command::Subscribe(args) => subscribe::run(args),
     };

@@ -46,7 +46,7 @@ pub(crate) fn run(args: &Serve) -> Result<u8, String> {
     let signals = Signals::new([SIGHUP, SIGINT, SIGTERM, SIGUSR1])
         .map_err(|e| format!("cannot wait for signals: {e}"))?;
     let open = |path| DataFolder::open(path, &store);
-    let data = args.data.as_deref().map(open).transpose()?;
+    let mut data = args.data.as_deref().map(open).transpose()?;
     let now = SystemTime::now();
     // A line of the file that was right once must not keep the server from starting.
     config
@@ -75,8 +75,14 @@ pub(crate) fn run(args: &Serve) -> Result<u8, String> {
             json!({ "event": "warning", "what": "open_files", "error": error.to_string() }),
         );
     }
-    if let Some(data) = &data {
+    if let Some(data) = &mut data {
         data.write_listeners(&urls)?;
+        if let Err(error) = data.listen() {
+            report.warning(
+                &format!("{error}: the folder can't be backed up while this server runs"),
+                json!({ "event": "warning", "what": "no_control", "error": error }),
+            );
+        }
     }
     let by = listen(report, &broker, &urls, ban_file.as_mut(), drain, &told)?;
     report.event(

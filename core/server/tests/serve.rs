@@ -554,3 +554,66 @@ fn sighup_has_the_bans_of_the_data_folder_read_again() {
     assert_eq!(kept.as_array().unwrap().len(), 1);
     assert_eq!(kept[0]["client_id"], "mad");
 }
+
+/// What a command about a folder says, as JSON, and its exit status.
+fn store_command(folder: &Path, args: &[&str]) -> (Vec<Value>, i32) {
+    let mut command = Command::new(program());
+    command.arg("store").args(args).arg("--json");
+    let output = command.current_dir(folder).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+    (lines.collect(), output.status.code().unwrap())
+}
+
+#[test]
+fn a_data_folder_is_backed_up_while_it_is_used_and_looked_after_when_it_is_not() {
+    let folder = folder("looked-after");
+    let server = keeping(&folder);
+    let (mut reader, _) = kept(&server, "reader");
+    reader.send("SUBSCRIBE id=1 filter=t options=1").unwrap();
+    reader.expect("SUBACK id=1 code=1").unwrap();
+    drop(reader);
+    let mut publisher = server.client("publisher");
+    publisher
+        .send("PUBLISH topic=t qos=1 id=7 payload=waits")
+        .unwrap();
+    publisher.expect("PUBACK id=7").unwrap();
+    // The server has it: what needs it alone is refused, a backup is not.
+    for command in ["check", "dump", "compact"] {
+        let (said, status) = store_command(&folder, &[command, "data"]);
+        assert_eq!((said, status), (Vec::new(), 1), "{command}");
+    }
+    let (said, status) = store_command(&folder, &["backup", "data", "backup.redb"]);
+    assert!(
+        status == 0 && said[0]["rows"].as_u64() > Some(3),
+        "{said:?}"
+    );
+    let (_, status) = store_command(&folder, &["backup", "data", "backup.redb"]);
+    assert_eq!(status, 1, "it is there already");
+    server.stop();
+    // The backup is a folder's file, and what was exported makes another.
+    let restored = folder.join("restored/data");
+    std::fs::create_dir_all(&restored).unwrap();
+    std::fs::rename(folder.join("backup.redb"), restored.join("store.redb")).unwrap();
+    let (said, status) = store_command(&folder, &["export", "data", "all"]);
+    assert_eq!((&said[0]["sessions"], status), (&json!(1), 0));
+    std::fs::create_dir(folder.join("imported")).unwrap();
+    let (said, status) = store_command(&folder, &["import", "imported/data", "all"]);
+    assert_eq!((&said[0]["messages"], status), (&json!(1), 0));
+    for place in ["data", "restored/data", "imported/data"] {
+        let (said, status) = store_command(&folder, &["check", place]);
+        assert_eq!((&said[0]["whole"], status), (&json!(true), 0), "{place}");
+        let (said, status) = store_command(&folder, &["compact", place]);
+        assert!(status == 0 && said[0]["after"].as_u64() > Some(0));
+        let (said, status) = store_command(&folder, &["dump", place]);
+        assert!(status == 0 && said.iter().any(|row| row["kind"] == "sessions"));
+    }
+    for place in ["restored", "imported"] {
+        let server = keeping(&folder.join(place));
+        assert_eq!(payloads_of(&server, "reader"), ["waits"], "{place}");
+        server.stop();
+    }
+    let (_, status) = store_command(&folder, &["check", "nowhere"]);
+    assert_eq!(status, 1);
+    assert!(!folder.join("nowhere").exists());
+}

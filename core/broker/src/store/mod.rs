@@ -25,8 +25,9 @@ use ternmq_protocol::time::UnixMs;
 pub use crate::error::StoreError;
 pub use clear::clear;
 pub use restore::Restoration;
-pub use ternmq_store::{Backend, Check, Memory, Options, Store, Transferred};
-pub use transfer::{export, import};
+pub use ternmq_store::StoreError as EngineError;
+pub use ternmq_store::{Backend, Check, Compacted, Memory, Options, Store, Transferred};
+pub use transfer::{check, compact, dump, export, import};
 
 pub(crate) use desk::{Desk, READS};
 pub(crate) use keeper::Keeper;

@@ -1,9 +1,9 @@
-//! All of a store as a stream, for who has it open and runs no broker on it.
+//! What can be done with a store by who has it open and runs no broker on it.
 
 use std::io::{Read, Write};
 
 use ternmq_protocol::time::{Clock, Time};
-use ternmq_store::{Store, Transferred};
+use ternmq_store::{Check, Compacted, Store, Transferred};
 
 use super::{NODE, StoreError, utc_now};
 
@@ -24,6 +24,31 @@ pub fn export(store: &Store, out: &mut dyn Write) -> Result<Transferred, StoreEr
 pub fn import(store: &Store, input: &mut dyn Read) -> Result<Transferred, StoreError> {
     let mut import = || store.import(store.begin(NODE)?, now(), input);
     import().map_err(|error| (&error).into())
+}
+
+/// Reads everything.
+///
+/// # Errors
+/// [`StoreError`], if it can't be read at all.
+pub fn check(store: &Store) -> Result<Check, StoreError> {
+    store.check(now()).map_err(|error| (&error).into())
+}
+
+/// Writes a line for each row of a store: what it is, a space, what it says. What clients have said is shown
+/// by its length alone.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn dump(store: &Store, out: &mut dyn Write) -> Result<(), StoreError> {
+    store.dump(now(), out).map_err(|error| (&error).into())
+}
+
+/// Gives room back to the file system.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn compact(store: &Store) -> Result<Compacted, StoreError> {
+    store.compact().map_err(|error| (&error).into())
 }
 
 fn now() -> Clock {

@@ -1,0 +1,214 @@
+//! `ternmq store`: looks at and looks after the data folder of a server.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufReader, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+use ternmq_broker::store::{self, Check, Options, Store, StoreError, Transferred};
+
+use crate::cli::{Folder, StoreArgs, StoreCommand, WithFile};
+use crate::{FAILURE, SUCCESS, control};
+
+/// Something is damaged.
+const DAMAGED: u8 = 3;
+
+/// Does what is asked for; the exit status.
+pub(crate) fn run(args: &StoreArgs) -> Result<u8, String> {
+    match &args.command {
+        StoreCommand::Check(folder) => check(folder),
+        StoreCommand::Dump(folder) => dump(folder),
+        StoreCommand::Compact(folder) => compact(folder),
+        StoreCommand::Backup(args) => backup(args),
+        StoreCommand::Export(args) => export(args),
+        StoreCommand::Import(args) => import(args),
+    }
+}
+
+/// The store of a folder that is there and that nobody uses.
+fn open(path: &Path) -> Result<Store, String> {
+    find(path)?;
+    Store::open(path, &Options::default()).map_err(|error| words(&error))
+}
+
+/// A folder by another name would be made, and found empty.
+fn find(path: &Path) -> Result<(), String> {
+    match path.join("store.redb").exists() {
+        true => Ok(()),
+        false => Err(format!("there is no store in {}", path.display())),
+    }
+}
+
+fn words(error: &ternmq_broker::store::EngineError) -> String {
+    StoreError::from(error).to_string()
+}
+
+fn check(folder: &Folder) -> Result<u8, String> {
+    let store = open(&folder.data)?;
+    let check = store::check(&store).map_err(|error| error.to_string())?;
+    if folder.json {
+        tell(&json_of(&check).to_string())?;
+    } else {
+        for (name, rows) in &check.kinds {
+            let damaged = match rows.damaged {
+                0 => String::new(),
+                damaged => format!(", {damaged} damaged"),
+            };
+            tell(&format!(
+                "{name}: {} rows, {} bytes{damaged}",
+                rows.rows, rows.bytes
+            ))?;
+        }
+        tell(&format!(
+            "messages: {}, {} damaged, {} copies lost, {} entries that lead to none",
+            check.messages, check.damaged_messages, check.lost_copies, check.dangling
+        ))?;
+    }
+    match check.is_whole() {
+        true => Ok(SUCCESS),
+        false => Ok(DAMAGED),
+    }
+}
+
+fn json_of(check: &Check) -> Value {
+    let kinds = check.kinds.iter().map(|(name, rows)| {
+        let rows = json!({ "rows": rows.rows, "bytes": rows.bytes, "damaged": rows.damaged });
+        ((*name).to_owned(), rows)
+    });
+    json!({ "whole": check.is_whole(), "kinds": kinds.collect::<Map<_, _>>(),
+        "messages": check.messages, "damaged_messages": check.damaged_messages,
+        "dangling": check.dangling, "lost_copies": check.lost_copies })
+}
+
+fn dump(folder: &Folder) -> Result<u8, String> {
+    let store = open(&folder.data)?;
+    let mut out = Lines {
+        out: BufWriter::new(io::stdout().lock()),
+        json: folder.json,
+        line: Vec::new(),
+    };
+    store::dump(&store, &mut out).map_err(|error| error.to_string())?;
+    out.flush().map_err(|error| error.to_string())?;
+    Ok(SUCCESS)
+}
+
+/// Lines of a dump, each an object if they are to be JSON.
+struct Lines<W: Write> {
+    out: W,
+    json: bool,
+    line: Vec<u8>,
+}
+
+impl<W: Write> Write for Lines<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.json {
+            return self.out.write(bytes);
+        }
+        for byte in bytes {
+            if *byte != b'\n' {
+                self.line.push(*byte);
+                continue;
+            }
+            let line = String::from_utf8_lossy(&self.line);
+            let (kind, says) = line.split_once(' ').unwrap_or((&line, ""));
+            writeln!(self.out, "{}", json!({ "kind": kind, "row": says }))?;
+            self.line.clear();
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+fn compact(folder: &Folder) -> Result<u8, String> {
+    let store = open(&folder.data)?;
+    let done = store::compact(&store).map_err(|error| error.to_string())?;
+    let (before, after) = (done.before, done.after);
+    match folder.json {
+        true => tell(&json!({ "before": before, "after": after }).to_string())?,
+        false => tell(&format!("{before} bytes before, {after} after"))?,
+    }
+    Ok(SUCCESS)
+}
+
+/// By the server that uses the folder, if one does.
+fn backup(args: &WithFile) -> Result<u8, String> {
+    find(&args.folder.data)?;
+    let rows = match Store::open(&args.folder.data, &Options::default()) {
+        Ok(store) => store.backup(&args.file).map_err(|error| words(&error))?,
+        Err(error) => match StoreError::from(&error) {
+            StoreError::InUse(_) => control::backup(&args.folder.data, &args.file)?["rows"]
+                .as_u64()
+                .unwrap_or_default(),
+            error => return Err(error.to_string()),
+        },
+    };
+    match args.folder.json {
+        true => tell(&json!({ "rows": rows }).to_string())?,
+        false => tell(&format!("{rows} rows"))?,
+    }
+    Ok(SUCCESS)
+}
+
+fn export(args: &WithFile) -> Result<u8, String> {
+    let store = open(&args.folder.data)?;
+    let mut options = OpenOptions::new();
+    let file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&args.file);
+    let file = file.map_err(|error| format!("cannot make {}: {error}", args.file.display()))?;
+    let mut out = BufWriter::new(file);
+    let sum = store::export(&store, &mut out).map_err(|error| error.to_string())?;
+    let written = out.into_inner().map_err(|error| error.to_string())?;
+    written.sync_all().map_err(|error| error.to_string())?;
+    tell_sum(args, &sum)
+}
+
+fn import(args: &WithFile) -> Result<u8, String> {
+    let file = File::open(&args.file)
+        .map_err(|error| format!("cannot read {}: {error}", args.file.display()))?;
+    let store = Store::open(&args.folder.data, &Options::default());
+    let store = store.map_err(|error| words(&error))?;
+    let sum = store::import(&store, &mut BufReader::new(file));
+    tell_sum(args, &sum.map_err(|error| error.to_string())?)
+}
+
+fn tell_sum(args: &WithFile, sum: &Transferred) -> Result<u8, String> {
+    let Transferred {
+        messages,
+        sessions,
+        retained,
+        delayed,
+        damaged,
+        complete,
+    } = sum;
+    if args.folder.json {
+        let sum = json!({ "messages": messages, "sessions": sessions, "retained": retained,
+            "delayed": delayed, "damaged": damaged, "complete": complete });
+        tell(&sum.to_string())?;
+    } else {
+        let end = if *complete {
+            ""
+        } else {
+            "; its end is missing"
+        };
+        tell(&format!(
+            "{sessions} sessions, {messages} messages, {retained} retained, {delayed} delayed, \
+             {damaged} damaged{end}"
+        ))?;
+    }
+    match (damaged, complete) {
+        (0, true) => Ok(SUCCESS),
+        (_, true) => Ok(DAMAGED),
+        (_, false) => Ok(FAILURE),
+    }
+}
+
+fn tell(line: &str) -> Result<(), String> {
+    writeln!(io::stdout(), "{line}").map_err(|error| error.to_string())
+}
