@@ -23,8 +23,8 @@ use ternmq_protocol::broker::durable::StreamKey;
 pub const BLOCK_VERSION: u8 = 1;
 
 /// Bytes of a block before another is begun: together with what the engine puts around it, it fits
-/// into 64 KiB.
-pub const BLOCK_BYTES: usize = 65_000;
+/// into 16 KiB, which is what has to be read for one message of it.
+pub const BLOCK_BYTES: usize = 16_200;
 
 /// Bytes before the messages.
 const HEAD: usize = 24;

@@ -26,8 +26,8 @@ const DAMAGED_ROWS: usize = 1024;
 pub struct Options {
     /// Bytes of memory for what was read and what is to be written.
     pub cache_bytes: usize,
-    /// Read and check all of the file before anything else, not only after a crash. Costs about a
-    /// second for each gigabyte, and finds damage where it would be noticed late or, between the
+    /// Read and check all of the file before anything else, not only after a crash. Costs one to
+    /// two seconds for each gigabyte, and finds damage where it would be noticed late or, between the
     /// records, not at all.
     pub verify: bool,
 }
