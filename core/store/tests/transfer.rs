@@ -238,7 +238,7 @@ fn compacting_gives_room_back_and_what_is_there_is_told() {
     store.dump(CLOCK, &mut lines).unwrap();
     let lines = String::from_utf8(lines).unwrap();
     for word in [
-        "blocks 1: 300 messages",
+        "blocks 1: 290 messages",
         "\"anna\" revision 3 cursor 10 in flight 2",
         "\"$share/g/#\" QoS 1",
         "retained \"r\": 8 bytes",
