@@ -91,7 +91,13 @@ impl Engine {
     pub(crate) fn commit(&self, changes: Vec<Change>, sync: bool) -> Result<(), StoreError> {
         let mut restore = self.restore();
         let sync = sync || restore.bytes > UNSYNCED_BYTES;
-        let result = self.with_database(&mut restore, |database| write(database, &changes, sync));
+        let put = |database: &Database| write(database, &changes, sync);
+        let mut result = self.with_database(&mut restore, put);
+        if result.as_ref().is_err_and(is_latched) {
+            // Not this commit's failure, and nothing of it was written.
+            self.shut();
+            result = self.with_database(&mut restore, put);
+        }
         match result {
             Ok(()) if sync => {
                 *restore = Restore {
@@ -131,18 +137,21 @@ impl Engine {
     /// Gives room back to the file system. Nobody may have a view.
     pub(crate) fn compact(&self) -> Result<(), StoreError> {
         let mut restore = self.restore();
-        self.reopen(&mut restore)?;
-        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
-        let Some(database) = open.as_mut() else {
-            return Err(StoreError::damaged("it is not open"));
+        self.with_database(&mut restore, |database| write(database, &[], true))?;
+        // It moves pages in commits of its own, over what the header of before leads to.
+        *restore = Restore::default();
+        let compacted = {
+            let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+            match open.as_mut() {
+                Some(database) => guarded(|| Ok(database.compact().map(drop)?)),
+                None => Err(StoreError::damaged("it is not open")),
+            }
         };
-        write(database, &[], true)?;
-        guarded(|| Ok(database.compact().map(drop)?))?;
-        drop(open);
-        *restore = Restore {
-            header: self.header()?,
-            ..Restore::default()
-        };
+        if compacted.is_err() {
+            self.shut();
+            return compacted;
+        }
+        restore.header = self.header()?;
         Ok(())
     }
 
@@ -411,6 +420,26 @@ fn guarded<T>(f: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, StoreErro
     }
 }
 
+/// The engine had an error before, which it did not tell of when it came, and refuses everything since.
+#[derive(Debug)]
+struct Latched;
+
+impl std::fmt::Display for Latched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("it has failed before")
+    }
+}
+
+impl std::error::Error for Latched {}
+
+fn is_latched(error: &StoreError) -> bool {
+    let inner = match error {
+        StoreError::Io(_, error) => error.get_ref(),
+        _ => None,
+    };
+    inner.is_some_and(|inner| inner.is::<Latched>())
+}
+
 fn said(error: redb::Error) -> StoreError {
     match error {
         // The file does not begin as it should, or a page is said to be behind its end.
@@ -423,10 +452,9 @@ fn said(error: redb::Error) -> StoreError {
             StoreError::damaged(error)
         }
         redb::Error::Io(error) => StoreError::Io("use the store's file".into(), error),
-        redb::Error::PreviousIo => StoreError::Io(
-            "use the store's file".into(),
-            io::Error::other("it has failed before"),
-        ),
+        redb::Error::PreviousIo => {
+            StoreError::Io("use the store's file".into(), io::Error::other(Latched))
+        }
         redb::Error::ValueTooLarge(_) => StoreError::TooLarge,
         other => StoreError::damaged(other),
     }

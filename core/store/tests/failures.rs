@@ -213,6 +213,51 @@ fn a_sweep_that_fails_halfway_loses_nothing() {
     }
 }
 
+#[test]
+fn compacting_that_fails_halfway_loses_nothing() {
+    for fault in [Fault::Full, Fault::Broken, Fault::Short] {
+        for after in (0..).step_by(3) {
+            let disk = Arc::new(Faulty::default());
+            let store = open(disk.clone()).unwrap();
+            let owner = store.begin(NODE).unwrap();
+            let large = append("t", &[b'x'; 200_000], &["gone"]);
+            store.commit(owner, &[large], CLOCK, Sync::Yes).unwrap();
+            let limits = SweepLimits {
+                settled: 1,
+                ..SweepLimits::default()
+            };
+            assert_eq!(store.sweep(owner, &limits, CLOCK).unwrap().passed, 1);
+            for n in 0..30 {
+                let message = common::message(&format!("r/{n}"), &[b'y'; 900]);
+                let sync = if n % 2 == 0 { Sync::Yes } else { Sync::No };
+                let ops = [StoreOp::PutRetained(message)];
+                store.commit(owner, &ops, CLOCK, sync).unwrap();
+            }
+            disk.fail(after, fault);
+            let compacted = store.compact();
+            let failed = disk.mend();
+            assert!(failed || compacted.is_ok(), "{fault:?} {after}");
+            let there = |store: &Store| {
+                let page = store.retained("r/", 100, CLOCK).unwrap();
+                assert!(page.messages.iter().all(|one| one.payload() == [b'y'; 900]));
+                assert_eq!(
+                    (page.messages.len(), page.damaged),
+                    (30, 0),
+                    "{fault:?} {after}"
+                );
+            };
+            there(&store);
+            store.commit(owner, &ops(1), CLOCK, Sync::Yes).unwrap();
+            there(&store);
+            drop(store);
+            there(&open(disk).unwrap());
+            if !failed {
+                break;
+            }
+        }
+    }
+}
+
 /// One thread commits on a disk that fails now and then, another sweeps, and two read: they see
 /// messages in their order, none twice, and none left out.
 #[test]
