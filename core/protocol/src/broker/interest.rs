@@ -16,9 +16,7 @@ use super::share::{Content, Letter, To};
 use super::source::Source;
 use super::unstored::Then;
 use crate::codec::QoS;
-use crate::codec::subscribe::SubscriptionOptions;
 use crate::topic::{SharedFilter, TopicFilter};
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
 impl Journal {
@@ -54,28 +52,19 @@ impl Shard {
     pub(super) fn keep_subscription(
         &mut self,
         slot: u32,
-        filter: &str,
-        options: SubscriptionOptions,
-        identifier: Option<NonZeroU32>,
+        mut record: SubscriptionRecord,
         before: Option<QoS>,
         out: &mut Out,
     ) {
-        let wanted = |qos: QoS| qos > QoS::AtMostOnce;
-        match (before.is_some_and(wanted), wanted(options.qos)) {
+        let filter = &*record.filter;
+        match (before.is_some_and(is_kept), is_kept(record.options.qos)) {
             (false, true) => self.hold_filter(filter, out),
             (true, false) => self.release_filter(filter, out),
             _ => {}
         }
-        let since = self.since(slot);
-        let session = &mut self.links.sessions[slot];
+        let session = &self.links.sessions[slot];
         let key = SessKey::new("", &session.client_id);
-        let record = SubscriptionRecord {
-            filter: name(session, filter),
-            options,
-            identifier,
-            replay: None,
-            since,
-        };
+        record.filter = name(session, &record.filter);
         out.store.push(StoreOp::Subscribe(key, Box::new(record)));
         // With its cursor, which must not lag behind where the subscription begins.
         self.links.touch(slot);
@@ -89,7 +78,7 @@ impl Shard {
         before: Option<QoS>,
         out: &mut Out,
     ) {
-        if before.is_some_and(|qos| qos > QoS::AtMostOnce) {
+        if before.is_some_and(is_kept) {
             self.release_filter(filter, out);
         }
         let session = &self.links.sessions[slot];
@@ -140,12 +129,12 @@ impl Shard {
         let mut held = Vec::new();
         for filter in &session.filters {
             let subscription = self.index.subscription(*filter, slot, None);
-            if subscription.is_some_and(|one| one.options.qos > QoS::AtMostOnce) {
+            if subscription.is_some_and(|one| is_kept(one.options.qos)) {
                 held.push(String::from(self.index.text(*filter)));
             }
         }
         for (_, membership) in session.memberships.iter().flat_map(|all| all.iter()) {
-            if membership.options.qos > QoS::AtMostOnce {
+            if is_kept(membership.options.qos) {
                 held.push(format!("$share/{}", membership.group));
             }
         }
@@ -160,6 +149,11 @@ impl Shard {
         let reached = session.kept.as_ref().map_or(0, |kept| kept.reached);
         self.links.journal.seen.max(reached)
     }
+}
+
+/// Whether messages are kept for a subscription that was granted this QoS.
+fn is_kept(qos: QoS) -> bool {
+    qos > QoS::AtMostOnce
 }
 
 fn tell(filter: &str, wanted: bool, out: &mut Out) {

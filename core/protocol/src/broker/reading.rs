@@ -356,13 +356,20 @@ impl Shard {
         kept.rev = kept.rev.max(rev);
     }
 
-    /// A session that a store keeps subscribes while it may be behind: it is due nothing from before.
-    pub(super) fn note_since(&mut self, slot: u32, filter: FilterId) {
+    /// A session that a store keeps subscribes, with `before` as what it was granted until now. Returns the
+    /// place behind which it is due something: of a new subscription it is due nothing from before, even
+    /// if it has still to read from there for others.
+    pub(super) fn note_since(&mut self, slot: u32, filter: FilterId, before: Option<QoS>) -> u64 {
         let since = self.since(slot);
-        if let Some(kept) = self.links.sessions[slot].log()
-            && kept.behind
-        {
+        let Some(kept) = self.links.sessions[slot].log() else {
+            return since;
+        };
+        if before.is_some_and(|qos| qos > QoS::AtMostOnce) {
+            return kept.sinces.get(&filter).copied().unwrap_or(0);
+        }
+        if kept.behind {
             kept.sinces.insert(filter, since);
         }
+        since
     }
 }

@@ -15,6 +15,7 @@ use super::index::filter_weight;
 use super::links::{Copy, Links};
 use super::out::Out;
 use super::reading::Done;
+use super::record::SubscriptionRecord;
 use super::session::{Parcel, Session};
 use super::shard::Shard;
 use super::source::Source;
@@ -384,7 +385,14 @@ impl Shard {
     ) {
         if self.links.is_durable(slot) {
             let filter = format!("{SHARE_PREFIX}{group}");
-            self.keep_subscription(slot, &filter, options, identifier, before, out);
+            let record = SubscriptionRecord {
+                filter: filter.into(),
+                options,
+                identifier,
+                replay: None,
+                since: 0,
+            };
+            self.keep_subscription(slot, record, before, out);
         }
     }
 

@@ -5,11 +5,12 @@ use super::held::Waiting;
 use super::index::{Subscription, filter_weight};
 use super::links::Links;
 use super::out::Out;
+use super::record::SubscriptionRecord;
 use super::rewrite::RewriteOn;
 use super::shard::Shard;
 use super::sums::may_hold;
 use crate::codec::subscribe::{Request, RetainHandling, SubscriptionOptions};
-use crate::codec::{Codes, Packet, Properties, PropertyId, QoS, SubAck, Subscribe, Unsubscribe};
+use crate::codec::{Codes, Packet, Properties, PropertyId, SubAck, Subscribe, Unsubscribe};
 use crate::error::PeerError;
 use crate::reason::ReasonCode;
 use crate::time::Time;
@@ -237,7 +238,8 @@ impl Shard {
             }
             self.share(session, shared, options, identifier, out)?;
         } else {
-            self.enter(session, filter, options, identifier, exclusive, out)?;
+            let with = (options, identifier);
+            self.enter(session, filter, exclusive, with, out)?;
         }
         Ok(ReasonCode(options.qos as u8))
     }
@@ -248,9 +250,8 @@ impl Shard {
         &mut self,
         session_slot: u32,
         filter: TopicFilter<'_>,
-        options: SubscriptionOptions,
-        identifier: Option<NonZeroU32>,
         exclusive: bool,
+        (options, identifier): (SubscriptionOptions, Option<NonZeroU32>),
         out: &mut Out,
     ) -> Result<(), PeerError> {
         let session = &self.links.sessions[session_slot];
@@ -279,11 +280,15 @@ impl Shard {
         }
         if self.links.is_durable(session_slot) {
             let before = inserted.previous.map(|previous| previous.options.qos);
-            if before.is_none_or(|qos| qos == QoS::AtMostOnce) {
-                self.note_since(session_slot, inserted.filter);
-            }
             let text = filter.as_str();
-            self.keep_subscription(session_slot, text, options, identifier, before, out);
+            let record = SubscriptionRecord {
+                filter: text.into(),
+                options,
+                identifier,
+                replay: None,
+                since: self.note_since(session_slot, inserted.filter, before),
+            };
+            self.keep_subscription(session_slot, record, before, out);
         }
         let wanted = match options.retain_handling {
             RetainHandling::SendAtSubscribe => true, // [MQTT-3.3.1-9]

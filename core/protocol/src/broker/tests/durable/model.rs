@@ -23,6 +23,9 @@ struct World {
     hall: Hall,
     seeded: Seeded,
     perils: Perils,
+    /// The store has refused something, perhaps: that may have been said to a client that has not heard it,
+    /// and what it published next was taken.
+    refuses: bool,
     publishers: Vec<Publisher>,
     /// The last two are a group.
     subscribers: Vec<Subscriber>,
@@ -63,6 +66,7 @@ impl World {
             hall,
             seeded,
             perils,
+            refuses: perils.refusals,
             publishers: (0..PUBLISHERS).map(Publisher::new).collect(),
             subscribers: vec![
                 sub(0, &[("t/#", Q2), ("+/0", Q1)]),
@@ -87,6 +91,10 @@ impl World {
             86..=88 => self.hall.wait(self.seeded.next() % 600),
             89..=91 => self.come(),
             92 => self.wander(),
+            98 => {
+                let at = self.seeded.below(self.subscribers.len());
+                self.subscribers[at].ask_again(&mut self.hall);
+            }
             93 => self.stick(),
             94..=95 if self.perils.cuts => self.cut(),
             96 if self.perils.cuts => self.change_mind(),
@@ -185,7 +193,7 @@ impl World {
         if let Some(publisher) = self.publishers.get_mut(at) {
             if let Some(conn) = publisher.conn {
                 self.hall.cut(conn);
-                publisher.lose(&mut self.published, false);
+                publisher.lose(&mut self.published, self.refuses);
             }
         } else if let Some(conn) = self.subscribers[at - PUBLISHERS].conn {
             self.hall.cut(conn);
@@ -202,7 +210,7 @@ impl World {
         let shards = 1 + self.seeded.below(3);
         self.hall.crash(shards, self.seeded.next() % 2_000);
         for publisher in &mut self.publishers {
-            publisher.lose(&mut self.published, false);
+            publisher.lose(&mut self.published, self.refuses);
         }
         for subscriber in &mut self.subscribers {
             subscriber.crashed();

@@ -69,11 +69,12 @@ impl Publisher {
         self.open.is_empty()
     }
 
-    pub(super) fn lose(&mut self, all: &mut [Published], by_server: bool) {
+    /// Its connection is gone. `set_back`: what is open may come behind what was published later.
+    pub(super) fn lose(&mut self, all: &mut [Published], set_back: bool) {
         self.conn = None;
         self.connected = false;
         for (_, number, _) in &self.open {
-            all[*number].set_back |= by_server;
+            all[*number].set_back |= set_back;
         }
         if !self.durable {
             self.open.clear();
@@ -211,12 +212,12 @@ pub(super) struct Subscriber {
     leaving: Option<String>,
     held: BTreeSet<u16>,
     /// What it is going to answer.
-    owes: Vec<(PacketType, u16, usize)>,
+    owes: Vec<(PacketType, u16)>,
     /// How often it has got each message: at all, and with QoS 2 for the first time.
     pub(super) seen: BTreeMap<usize, (u32, u32)>,
     order: BTreeMap<(usize, String, QoS), usize>,
-    /// Acknowledged with QoS 1 since the last crash.
-    settled: BTreeSet<usize>,
+    /// What has come since the last crash, not again.
+    fresh: BTreeSet<usize>,
 }
 
 impl Subscriber {
@@ -236,7 +237,7 @@ impl Subscriber {
             owes: Vec::new(),
             seen: BTreeMap::new(),
             order: BTreeMap::new(),
-            settled: BTreeSet::new(),
+            fresh: BTreeSet::new(),
         }
     }
 
@@ -255,7 +256,7 @@ impl Subscriber {
 
     pub(super) fn crashed(&mut self) {
         self.lose();
-        self.settled.clear();
+        self.fresh.clear();
     }
 
     /// Asks for a filter that it is to have and does not know that it has.
@@ -265,6 +266,18 @@ impl Subscriber {
         };
         let wanted = self.base.iter().find(|(f, _)| !self.has(f));
         if let Some((filter, qos)) = wanted.cloned() {
+            self.asked = Some((filter.clone(), qos));
+            hall.subscribe(conn, &filter, qos);
+        }
+    }
+
+    /// Asks again for a filter that it has.
+    pub(super) fn ask_again(&mut self, hall: &mut Hall) {
+        let Some(conn) = self.conn.filter(|_| self.connected && self.asked.is_none()) else {
+            return;
+        };
+        let known = self.base.iter().find(|(f, _)| self.has(f));
+        if let Some((filter, qos)) = known.cloned() {
             self.asked = Some((filter.clone(), qos));
             hall.subscribe(conn, &filter, qos);
         }
@@ -314,8 +327,8 @@ impl Subscriber {
                 Got::Publish(message) => self.take(&message, all),
                 Got::Ack(PacketType::PubRel, id, _) => {
                     self.held.remove(&id);
-                    self.owes.retain(|(_, owed, _)| *owed != id);
-                    self.owes.push((PacketType::PubComp, id, 0));
+                    self.owes.retain(|(_, owed)| *owed != id);
+                    self.owes.push((PacketType::PubComp, id));
                 }
                 other => panic!("{}: {other:?}", self.name),
             }
@@ -337,9 +350,12 @@ impl Subscriber {
         }
         // What a member of a group gives back comes later to another one, which may have had it.
         let alone = !self.base[0].0.starts_with('$');
+        let twice = !message.dup && !self.fresh.insert(number);
+        let doubled = twice && alone && !known.again;
+        assert!(!doubled, "{}: {number} came twice", self.name);
         let seen = self.seen.entry(number).or_default();
         if message.qos == Q2 {
-            self.owes.push((PacketType::PubRec, message.id, number));
+            self.owes.push((PacketType::PubRec, message.id));
             if !self.held.insert(message.id) {
                 assert!(message.dup);
                 return;
@@ -347,9 +363,7 @@ impl Subscriber {
             seen.1 += 1;
             assert_eq!(seen.1, 1, "{}: {number} came twice with QoS 2", self.name);
         } else {
-            self.owes.push((PacketType::PubAck, message.id, number));
-            let again = alone && self.settled.contains(&number) && !known.again;
-            assert!(!again, "{}: {number} came after PUBACK", self.name);
+            self.owes.push((PacketType::PubAck, message.id));
         }
         seen.0 += 1;
         if seen.0 == 1 && !known.set_back && alone {
@@ -371,10 +385,7 @@ impl Subscriber {
         if !hall.is_open(conn) {
             return;
         }
-        let (kind, id, number) = self.owes.remove(at % self.owes.len());
-        if kind == PacketType::PubAck {
-            self.settled.insert(number);
-        }
+        let (kind, id) = self.owes.remove(at % self.owes.len());
         hall.ack(conn, kind, id);
     }
 
