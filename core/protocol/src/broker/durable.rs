@@ -66,6 +66,11 @@ pub struct DurableConfig {
     pub page_messages: usize,
     /// Bytes of messages after which a page ends.
     pub page_bytes: usize,
+    /// Messages that a session may have still to read, as far as they have come by since it fell behind in
+    /// this start. Beyond it the oldest are dropped when their turn comes, and counted.
+    pub backlog_messages: u32,
+    /// The same for their bytes.
+    pub backlog_bytes: u64,
     /// Milliseconds after which a change of a session is written that nobody waits for.
     pub lazy_ms: u64,
 }
@@ -76,6 +81,8 @@ impl Default for DurableConfig {
             rules: Vec::new(),
             page_messages: 128,
             page_bytes: 256 << 10,
+            backlog_messages: u32::MAX,
+            backlog_bytes: u64::MAX,
             lazy_ms: 1000,
         }
     }

@@ -195,7 +195,7 @@ impl Links {
         out: &mut Out,
     ) {
         let logged = is_logged(&copy, source);
-        if logged && !self.is_next(copy.session, source.log_seq) {
+        if logged && !self.is_next(copy.session, source.log_seq, source.message().memory()) {
             return;
         }
         let (room, messages) = (self.outbound_room(), self.message_room());
@@ -325,7 +325,8 @@ impl Links {
 
     fn enqueue(&mut self, copy: Copy<'_>, source: &mut Source<'_>, now: Time, out: &mut Out) {
         let logged = is_logged(&copy, source);
-        if logged && self.falls_behind(copy.session, source.log_seq) {
+        let bytes = source.message().memory();
+        if logged && self.falls_behind(copy.session, source.log_seq, bytes) {
             return;
         }
         let session = &mut self.sessions[copy.session];
@@ -422,7 +423,11 @@ impl Links {
             Some(message) => self.ranking.of(message.topic_bytes()),
             None => 0,
         };
-        let queue = &mut self.sessions[slot].queue;
+        let session = &mut self.sessions[slot];
+        if let Some(kept) = session.log() {
+            kept.jumbled |= priority > 0;
+        }
+        let queue = &mut session.queue;
         if queue
             .push_into_room(parcel, weight, priority, &UNLIMITED)
             .is_ok()

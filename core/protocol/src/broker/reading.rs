@@ -19,6 +19,7 @@ use super::out::Out;
 use super::record::Rev;
 use super::session::{Kept, Parcel, Session};
 use super::shard::Shard;
+use super::stats::Dropped;
 use super::sums::{ALLOWANCE, free};
 use crate::codec::QoS;
 use crate::message::Message;
@@ -66,22 +67,27 @@ struct DueCopy {
 
 impl Links {
     /// Whether a session is to have a message from the log that comes by now; if not, it is left there.
-    pub(super) fn is_next(&mut self, slot: u32, seq: u64) -> bool {
+    pub(super) fn is_next(&mut self, slot: u32, seq: u64, bytes: usize) -> bool {
         let Some(kept) = self.sessions[slot].log() else {
             return true;
         };
         let next = !kept.behind && seq > kept.reached;
+        if kept.behind {
+            kept.leave(bytes);
+        }
         self.stats.unread += u64::from(!next);
         next
     }
 
     /// A session can't be sent a message from the log that comes by now: it reads it later. False when it
     /// is not one that can.
-    pub(super) fn falls_behind(&mut self, slot: u32, seq: u64) -> bool {
+    pub(super) fn falls_behind(&mut self, slot: u32, seq: u64, bytes: usize) -> bool {
         let Some(kept) = self.sessions[slot].log() else {
             return false;
         };
         kept.behind = true;
+        (kept.unread, kept.unread_bytes) = (0, 0);
+        kept.leave(bytes);
         kept.reached = kept.reached.max(seq - 1);
         self.stats.unread += 1;
         true
@@ -94,8 +100,7 @@ impl Links {
             return;
         };
         (kept.asked, kept.turn) = (false, kept.turn.wrapping_add(1));
-        // Those of another priority may have gone before others: what is left is not all that is left.
-        if !kept.behind || queue.has_lanes() {
+        if !kept.behind || kept.jumbled {
             return;
         }
         let stats = &mut self.stats;
@@ -107,6 +112,7 @@ impl Links {
                 stats.queued_bytes -= parcel.weight() as u64;
                 stats.unread += 1;
                 first = first.or(Some(parcel.log_seq()));
+                kept.leave(parcel.message.as_ref().map_or(0, Message::memory));
             },
         );
         if let Some(first) = first {
@@ -171,13 +177,21 @@ impl Links {
     }
 }
 
+impl Kept {
+    /// A message of so many bytes is left in the log.
+    fn leave(&mut self, bytes: usize) {
+        self.unread = self.unread.saturating_add(1);
+        self.unread_bytes = self.unread_bytes.saturating_add(bytes as u64);
+    }
+}
+
 impl Session {
     /// Up to where the session has had what the log has for it, `seen` being what has come by.
     pub(super) fn cursor(&self, kept: &Kept, seen: u64) -> u64 {
         if !kept.behind {
             return seen.max(kept.reached);
         }
-        if self.queue.has_lanes() {
+        if kept.jumbled {
             return kept.reached; // and the queue is written with it
         }
         let mut waiting = self.queue.iter().map(Parcel::log_seq);
@@ -200,6 +214,9 @@ impl Shard {
         let Some(kept) = session.kept.as_deref_mut() else {
             return;
         };
+        if session.queue.is_empty() {
+            kept.jumbled = false;
+        }
         if kept.reached >= seen {
             if session.queue.is_empty() {
                 kept.behind = false;
@@ -290,9 +307,9 @@ impl Shard {
             return; // in its window, or further
         }
         self.links.stats.matched += 1;
-        if message.is_expired(now) {
+        if let Some(reason) = self.drops(slot, message, now) {
             let counters = &mut self.links.sessions[slot].counters;
-            counters.count_dropped(&mut self.links.stats, |dropped| &mut dropped.expired);
+            counters.count_dropped(&mut self.links.stats, reason);
             return;
         }
         let copy = Copy {
@@ -304,6 +321,28 @@ impl Shard {
         };
         let parcel = Parcel::new(message.clone(), &copy, true).of_log(true);
         self.links.put_page_into_queue(slot, parcel);
+    }
+
+    /// Why a session does not get a message that it has read, if so.
+    fn drops(
+        &mut self,
+        slot: u32,
+        message: &Message,
+        now: Time,
+    ) -> Option<fn(&mut Dropped) -> &mut u64> {
+        let config = &self.links.journal.config;
+        let (most, most_bytes) = (config.backlog_messages, config.backlog_bytes);
+        let kept = self.links.sessions[slot].log()?;
+        let over = (kept.unread > most, kept.unread_bytes > most_bytes);
+        kept.unread = kept.unread.saturating_sub(1);
+        let bytes = message.memory() as u64;
+        kept.unread_bytes = kept.unread_bytes.saturating_sub(bytes);
+        match over {
+            _ if message.is_expired(now) => Some(|dropped| &mut dropped.expired),
+            (true, _) => Some(|dropped| &mut dropped.queue_items),
+            (_, true) => Some(|dropped| &mut dropped.queue_bytes),
+            _ => None,
+        }
     }
 
     /// How a session is due a message whose filters are found, by its subscriptions of today.

@@ -208,6 +208,12 @@ pub(super) struct Kept {
     pub(super) unwritten: u16,
     /// It has not had all that has come by: it reads.
     pub(super) behind: bool,
+    /// What of that has come by since, as far as it is not read.
+    pub(super) unread: u32,
+    pub(super) unread_bytes: u64,
+    /// Messages of the log have come out of the queue, or may have, before others that came first: what is
+    /// left can't be read again from where it begins.
+    pub(super) jumbled: bool,
     /// A page has been asked for.
     pub(super) asked: bool,
     /// Counts the pages, so that a late one is told apart.

@@ -83,12 +83,6 @@ impl<T> PriorityQueue<T> {
         higher.chain(self.base.take())
     }
 
-    /// Whether there are, or have been of late, items of a higher priority than 0.
-    #[must_use]
-    pub fn has_lanes(&self) -> bool {
-        self.lanes.is_some()
-    }
-
     /// Gives the memory back that an empty queue kept for the next item.
     pub fn release_spare(&mut self) {
         self.base.release_spare();

@@ -89,8 +89,7 @@ impl Shard {
             all.retain(|subscription| subscription.replay.is_some());
             record.subscriptions = all;
         }
-        // A queue with priorities can't be made again from where it begins.
-        let whole = session.queue.has_lanes();
+        let whole = session.kept.as_ref().is_some_and(|kept| kept.jumbled);
         record.queue = self.queue_records(session, &places, |parcel| match parcel.log_seq() {
             0 => Done::of(parcel).is_none(),
             _ => whole,

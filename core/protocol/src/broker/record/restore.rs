@@ -62,8 +62,11 @@ impl Shard {
         session.window.skip_to(record.last_packet_id);
         for copy in record.queue {
             self.links.stats.restored += 1;
-            self.links
-                .put_into_queue(slot, parcel(Some(copy), &shares), clock.now(), out);
+            let parcel = parcel(Some(copy), &shares);
+            if let Some(kept) = self.links.sessions[slot].log() {
+                kept.jumbled |= parcel.log_seq() != 0;
+            }
+            self.links.put_into_queue(slot, parcel, clock.now(), out);
         }
         self.links.rest(slot);
         self.arm_session(slot);

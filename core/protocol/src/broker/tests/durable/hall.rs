@@ -414,6 +414,13 @@ impl Hall {
         }
     }
 
+    /// This process publishes through the first shard.
+    pub(super) fn keep_published(&mut self, message: &Message) -> bool {
+        let kept = self.shards[0].keep_published(message, &mut self.outs[0]);
+        self.settle(0);
+        kept
+    }
+
     pub(super) fn open(&mut self, shard: usize, version: ProtocolVersion) -> u32 {
         let conn = self.shards[shard].open(self.now, ListenerId(0), None);
         self.next += 1;

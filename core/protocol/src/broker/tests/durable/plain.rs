@@ -1,9 +1,14 @@
 //! One thing at a time.
 
 use super::hall::*;
+use crate::broker::Priorities;
 use crate::broker::durable::{Durability, DurabilityRule, DurableConfig, NotStored};
 use crate::broker::tests::desk::*;
-use crate::codec::PacketType;
+use crate::codec::{
+    Connect, Packet, PacketType, Properties, PropertiesBuf, PropertyId, Publish, QoS, Subscribe,
+    SubscriptionOptions, Will,
+};
+use crate::message::Message;
 use crate::reason::ReasonCode;
 
 fn acks(hall: &mut Hall, client: u32) -> Vec<(PacketType, u16, ReasonCode)> {
@@ -165,6 +170,15 @@ fn a_store_that_refuses_delivers_nothing_and_says_so() {
         .map(|s| s.stats().publishes_refused.quota)
         .sum();
     assert_eq!(refused, 3);
+    // What nobody waits for is written a while later.
+    hall.cut(sub);
+    hall.commit(9, Some(NotStored::Failed));
+    hall.deliver_all();
+    let clock = hall.clock();
+    assert!(hall.disk.restore(clock)[0].connected);
+    hall.wait(1_001);
+    hall.quiet();
+    assert!(!hall.disk.restore(clock)[0].connected);
 }
 
 // [MQTT-3.2.2-3] [MQTT-3.1.2-4]
@@ -260,11 +274,19 @@ fn topics_and_listeners_choose_what_an_acknowledgement_promises() {
 
 #[test]
 fn interest_goes_with_the_last_subscription_and_nothing_is_overtaken() {
-    let mut hall = Hall::new(2);
-    let one = subscriber(&mut hall, "a", "t", Q1);
-    let other = subscriber(&mut hall, "b", "t", Q1);
+    // On the shard of the last one who wants it, and on the other.
+    for name in ["p", "q"] {
+        let mut hall = Hall::new(2);
+        assert_ne!(hall.home_of("p"), hall.home_of("q"));
+        interest_goes(&mut hall, name);
+    }
+}
+
+fn interest_goes(hall: &mut Hall, name: &str) {
+    let one = subscriber(hall, "a", "t", Q1);
+    let other = subscriber(hall, "b", "t", Q1);
     assert_ne!(hall.home_of("a"), hall.home_of("b"));
-    let plain = hall.connect(V3_1_1, "p", true, 0);
+    let plain = hall.connect(V3_1_1, name, true, 0);
     hall.quiet();
     hall.connack(plain);
     hall.subscribe(plain, "t", Q1);
@@ -291,11 +313,11 @@ fn interest_goes_with_the_last_subscription_and_nothing_is_overtaken() {
         .collect();
     assert_eq!(got, ["kept", "behind it"]);
     let appended = |hall: &Hall| hall.shards.iter().map(|s| s.stats().appended).sum::<u64>();
-    assert_eq!(appended(&hall), 2);
+    assert_eq!(appended(hall), 2);
     hall.publish(plain, "t", "not kept", Q1, 3);
     hall.deliver_all();
     assert_eq!(hall.take_all(plain).len(), 2, "the message and PUBACK");
-    assert_eq!(appended(&hall), 2);
+    assert_eq!(appended(hall), 2);
     hall.quiet();
     assert_eq!(hall.disk.tail(), 2);
 }
@@ -349,4 +371,262 @@ fn a_session_is_written_once_a_turn_and_without_anybody_waiting_a_while_later() 
     let clock = hall.clock();
     let record = hall.disk.restore(clock).remove(0);
     assert_eq!((record.cursor, record.in_flight.len()), (20, 0));
+}
+
+fn texts(hall: &mut Hall, client: u32) -> Vec<String> {
+    let all = hall.take_all(client).into_iter();
+    all.filter_map(|got| match got {
+        Got::Publish(message) => Some(message.text().to_owned()),
+        _ => None,
+    })
+    .collect()
+}
+
+fn publisher(hall: &mut Hall) -> u32 {
+    let publisher = hall.connect(V5_0, "pub", true, 0);
+    hall.quiet();
+    hall.connack(publisher);
+    publisher
+}
+
+#[test]
+fn of_a_backlog_beyond_its_limit_the_oldest_are_dropped_when_they_are_read() {
+    let config = DurableConfig {
+        page_messages: 3,
+        backlog_messages: 4,
+        ..DurableConfig::default()
+    };
+    let mut hall = Hall::with(1, config, |_| ());
+    let sub = subscriber(&mut hall, "sub", "t", Q1);
+    hall.cut(sub);
+    let publisher = publisher(&mut hall);
+    for n in 1..=10 {
+        hall.publish(publisher, "t", &n.to_string(), Q1, n);
+    }
+    hall.quiet();
+    let (sub, _) = hall.durable(V5_0, "sub");
+    hall.quiet();
+    assert_eq!(texts(&mut hall, sub), ["7", "8", "9", "10"]);
+    assert_eq!(hall.shards[0].stats().dropped.queue_items, 6);
+    hall.check_books();
+}
+
+// [MQTT-3.3.2-5] [MQTT-3.8.3-3] [MQTT-3.3.4-3] [MQTT-3.3.4-4]
+#[test]
+fn what_is_read_is_for_the_subscriptions_of_today() {
+    let mut hall = Hall::new(2);
+    let sub = subscriber(&mut hall, "sub", "a/#", Q1);
+    let identified = |hall: &mut Hall, filter: &str, id: u32, no_local: bool| {
+        let options = SubscriptionOptions {
+            qos: Q2,
+            no_local,
+            ..SubscriptionOptions::default()
+        };
+        let mut properties = PropertiesBuf::default();
+        properties.push_number(PropertyId::SubscriptionIdentifier, id);
+        let requests = [(filter, options)];
+        let packet = Subscribe::new(9, properties.get(), &requests);
+        hall.send(sub, Packet::Subscribe(packet));
+        hall.quiet();
+        hall.take_all(sub);
+    };
+    identified(&mut hall, "a/+", 7, false);
+    identified(&mut hall, "own", 8, true);
+    // Its own, of which it wants none; then it goes.
+    hall.publish(sub, "own", "mine", Q1, 1);
+    hall.quiet();
+    hall.take_all(sub);
+    hall.cut(sub);
+    let publisher = publisher(&mut hall);
+    let mut expiring = Publish::new("a/b", b"too late");
+    let mut properties = PropertiesBuf::default();
+    properties.push_number(PropertyId::MessageExpiryInterval, 5);
+    (expiring.qos, expiring.packet_id) = (Q1, 1);
+    expiring.properties = properties.get();
+    hall.send(publisher, Packet::Publish(expiring));
+    hall.publish(publisher, "a/b", "in time", Q2, 2);
+    hall.publish(publisher, "a/b/c", "one", Q2, 3);
+    hall.quiet();
+    hall.wait(6_000);
+    let (sub, _) = hall.durable(V5_0, "sub");
+    hall.quiet();
+    // Order is promised for each QoS by itself.
+    let mut got: Vec<(String, QoS, Vec<u32>)> = hall
+        .take_all(sub)
+        .into_iter()
+        .filter_map(|got| match got {
+            Got::Publish(m) => Some((m.text().to_owned(), m.qos, m.subscription_ids())),
+            _ => None,
+        })
+        .collect();
+    got.sort();
+    assert_eq!(
+        got,
+        [("in time".into(), Q2, vec![7]), ("one".into(), Q1, vec![])]
+    );
+    let home = hall.home_of("sub");
+    assert_eq!(hall.shards[home].stats().dropped.expired, 1);
+    hall.check_books();
+}
+
+#[test]
+fn who_subscribes_while_it_is_behind_gets_nothing_from_before_and_still_the_rest() {
+    let mut hall = Hall::with(1, DurableConfig::default(), |limits| limits.inflight = 1);
+    let sub = subscriber(&mut hall, "sub", "a", Q1);
+    let other = subscriber(&mut hall, "other", "b", Q1);
+    let publisher = publisher(&mut hall);
+    for (id, topic, qos) in [(1, "a", Q1), (2, "a", Q2), (3, "b", Q1), (4, "a", Q2)] {
+        hall.publish(publisher, topic, &format!("{topic}{id}"), qos, id);
+    }
+    hall.quiet();
+    // Behind: one is on its way, and no more may be.
+    hall.subscribe(sub, "b", Q1);
+    hall.subscribe(sub, "a", Q1);
+    hall.subscribe(sub, "+", Q2);
+    hall.quiet();
+    hall.publish(publisher, "b", "b5", Q1, 5);
+    hall.publish(publisher, "a", "a6", Q2, 6);
+    hall.quiet();
+    hall.crash(1, 10);
+    let (sub, _) = hall.durable(V5_0, "sub");
+    let mut all = Vec::new();
+    for _ in 0..10 {
+        hall.quiet();
+        for got in hall.take_all(sub) {
+            if let Got::Publish(message) = got {
+                all.push((message.text().to_owned(), message.qos));
+                let kind = match message.qos {
+                    Q2 => PacketType::PubRec,
+                    _ => PacketType::PubAck,
+                };
+                hall.ack(sub, kind, message.id);
+            }
+        }
+    }
+    // What was published before the subscription with QoS 2 is not for that one.
+    let expected = [("a1", Q1), ("a2", Q1), ("a4", Q1), ("b5", Q1), ("a6", Q2)];
+    assert_eq!(all, expected.map(|(text, qos)| (text.to_owned(), qos)));
+    let _ = other;
+}
+
+// [MQTT-3.3.1-9]
+#[test]
+fn a_retained_message_on_its_way_is_in_the_record_itself() {
+    let mut hall = Hall::new(1);
+    let anybody = subscriber(&mut hall, "anybody", "r", Q1);
+    let publisher = publisher(&mut hall);
+    let mut publish = Publish::new("r", b"kept");
+    (publish.qos, publish.packet_id, publish.retain) = (Q2, 1, true);
+    hall.send(publisher, Packet::Publish(publish));
+    hall.quiet();
+    assert_eq!(texts(&mut hall, anybody), ["kept"]);
+    let late = subscriber(&mut hall, "late", "r", Q2);
+    assert_eq!(texts(&mut hall, late), ["kept"]);
+    hall.quiet();
+    let clock = hall.clock();
+    let records = hall.disk.restore(clock);
+    let late = records
+        .iter()
+        .find(|one| &*one.client_id == "late")
+        .unwrap();
+    let message = late.messages().next().unwrap();
+    assert_eq!((message.log_seq(), message.payload()), (0, &b"kept"[..]));
+    hall.crash(1, 10);
+    let (late, _) = hall.durable(V5_0, "late");
+    hall.quiet();
+    assert_eq!(texts(&mut hall, late), ["kept"]);
+}
+
+// [MQTT-3.1.2-8] [MQTT-3.1.3-9]
+#[test]
+fn the_will_of_a_client_that_was_there_is_published_after_a_crash() {
+    let mut hall = Hall::new(2);
+    let sub = subscriber(&mut hall, "sub", "gone", Q1);
+    let will = Will {
+        topic: "gone",
+        payload: b"bye",
+        qos: Q1,
+        retain: false,
+        properties: Properties::EMPTY,
+    };
+    let mut connect = Connect::new(V3_1_1, "c");
+    connect.clean_start = false;
+    connect.will = Some(will);
+    let client = hall.open(hall.home_of("c"), V3_1_1);
+    hall.send(client, Packet::Connect(connect));
+    hall.quiet();
+    hall.connack(client);
+    let _ = sub;
+    hall.crash(2, 10);
+    hall.wait(1);
+    hall.quiet();
+    let (sub, _) = hall.durable(V5_0, "sub");
+    hall.quiet();
+    assert_eq!(texts(&mut hall, sub), ["bye"]);
+    hall.crash(2, 10);
+    let (sub, _) = hall.durable(V5_0, "sub");
+    hall.quiet();
+    assert_eq!(texts(&mut hall, sub), ["bye"], "the same, on its way");
+    assert_eq!(hall.disk.tail(), 1);
+}
+
+#[test]
+fn a_topic_that_comes_first_comes_first_and_qos_2_once_all_the_same() {
+    let config = DurableConfig {
+        page_messages: 6,
+        ..DurableConfig::default()
+    };
+    let mut hall = Hall::with(1, config, |limits| {
+        limits.inflight = 2;
+        limits.priorities = Priorities {
+            filters: vec![("alarm/#".into(), 9)],
+            ..Priorities::default()
+        };
+    });
+    let sub = subscriber(&mut hall, "sub", "#", Q2);
+    hall.cut(sub);
+    let publisher = publisher(&mut hall);
+    for n in 1..=6 {
+        let topic = ["t", "alarm/x"][usize::from(n > 4)];
+        hall.publish(publisher, topic, &n.to_string(), Q2, n);
+    }
+    hall.quiet();
+    let (sub, _) = hall.durable(V5_0, "sub");
+    hall.quiet();
+    assert_eq!(texts(&mut hall, sub), ["5", "6"]);
+    let mut all = Vec::new();
+    hall.crash(1, 10);
+    let (sub, _) = hall.durable(V5_0, "sub");
+    for _ in 0..20 {
+        hall.quiet();
+        for got in hall.take_all(sub) {
+            match got {
+                Got::Publish(message) => {
+                    all.push(message.text().to_owned());
+                    hall.ack(sub, PacketType::PubRec, message.id);
+                }
+                Got::Ack(PacketType::PubRel, id, _) => hall.ack(sub, PacketType::PubComp, id),
+                _ => {}
+            }
+        }
+    }
+    assert_eq!(all, ["5", "6", "1", "2", "3", "4"]);
+    hall.check_books();
+}
+
+#[test]
+fn a_message_of_this_process_is_kept_like_any_other() {
+    let mut hall = Hall::new(1);
+    let sub = subscriber(&mut hall, "sub", "t", Q1);
+    hall.cut(sub);
+    for (topic, qos, kept) in [("t", Q1, true), ("t", Q0, false), ("other", Q1, false)] {
+        let now = hall.now;
+        let message = Message::new(topic, b"x", qos, false, Properties::EMPTY, now);
+        assert_eq!(hall.keep_published(&message.unwrap()), kept);
+    }
+    hall.quiet();
+    hall.crash(1, 1);
+    let (sub, _) = hall.durable(V5_0, "sub");
+    hall.quiet();
+    assert_eq!(texts(&mut hall, sub), ["x"]);
 }
