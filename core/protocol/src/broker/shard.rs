@@ -86,6 +86,16 @@ pub struct ShardConfig {
 ///    that says there is more.
 /// 5. Close what is in `closing`, call `handle_closed` for each.
 ///
+/// With a store ([`ShardConfig::durable`]) `Out` is drained once [`collect`](Self::collect) was called, and
+/// when other shards' mailboxes have taken the mail, `Out::store` goes to the store with its ticket and the
+/// [turn](Self::store_turn). What the store has kept of messages goes to every shard with subscriptions, in
+/// the log's order, by [`handle_publishes`](Self::handle_publishes), and only then is the shard that
+/// handed something over told so ([`stored`](Self::stored), [`not_stored`](Self::not_stored)); shards that
+/// are not given messages are told how far the log is ([`set_log_seen`](Self::set_log_seen)). Mail is
+/// handled before input that came later: letters to [all](super::To::All) say what is to be kept. At the
+/// start, `set_log_seen` first, then [`restore`](Self::restore) of every session, with its letters, then
+/// [`handle_undone`](Self::handle_undone) and [`restore_delayed`](Self::restore_delayed), then clients.
+///
 /// A connection's number is free, and may be given out again, after its `handle_closed`.
 #[derive(Debug)]
 pub struct Shard {

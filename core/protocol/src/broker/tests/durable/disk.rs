@@ -37,6 +37,12 @@ impl Disk {
         self.sessions.len()
     }
 
+    /// Bytes of the only session.
+    pub(super) fn session_bytes(&self) -> usize {
+        assert_eq!(self.sessions.len(), 1);
+        self.sessions.values().map(|(_, bytes)| bytes.len()).sum()
+    }
+
     /// Keeps an operation; a message that has got its place by that.
     pub(super) fn apply(&mut self, op: StoreOp, clock: Clock) -> Option<Message> {
         match op {

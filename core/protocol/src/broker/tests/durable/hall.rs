@@ -53,6 +53,8 @@ pub(super) struct Hall {
     outs: Vec<Out>,
     pub(super) mail: Vec<VecDeque<Mail>>,
     batches: VecDeque<Batch>,
+    /// What the store has to say: it is on the disk already, and may be read there.
+    unsaid: VecDeque<(usize, Mail)>,
     /// Shards with the turns of which the store refuses all, for it has refused something.
     refused: BTreeSet<(usize, u64)>,
     pub(super) reads: VecDeque<(usize, ReadRequest)>,
@@ -89,6 +91,7 @@ impl Hall {
             outs: Vec::new(),
             mail: Vec::new(),
             batches: VecDeque::new(),
+            unsaid: VecDeque::new(),
             refused: BTreeSet::new(),
             reads: VecDeque::new(),
             disk: Disk::default(),
@@ -192,6 +195,7 @@ impl Hall {
     pub(super) fn crash(&mut self, shards: usize, away: u64) {
         self.clients.clear();
         self.batches.clear();
+        self.unsaid.clear();
         self.refused.clear();
         self.reads.clear();
         self.now = self.now.after(away);
@@ -344,8 +348,22 @@ impl Hall {
         while (0..self.shards.len()).any(|shard| self.deliver(shard)) {}
     }
 
-    /// The store commits the first batches that it was given, or refuses them.
+    /// The store commits the first batches that it was given, or refuses them, and says so.
     pub(super) fn commit(&mut self, batches: usize, refused: Option<NotStored>) {
+        self.keep(batches, refused);
+        self.say(usize::MAX);
+    }
+
+    /// It says the next things that it has to say.
+    pub(super) fn say(&mut self, count: usize) {
+        let count = count.min(self.unsaid.len());
+        for (shard, mail) in self.unsaid.drain(..count) {
+            self.mail[shard].push_back(mail);
+        }
+    }
+
+    /// It commits, and has to say so.
+    pub(super) fn keep(&mut self, batches: usize, refused: Option<NotStored>) {
         let count = batches.min(self.batches.len());
         let taken: Vec<Batch> = self.batches.drain(..count).collect();
         let clock = self.clock();
@@ -365,16 +383,17 @@ impl Hall {
             }
             tickets.extend(batch.ticket.map(|ticket| (batch.shard, ticket, why)));
         }
-        for mail in &mut self.mail {
-            if !messages.is_empty() {
-                mail.push_back(Mail::Publishes(messages.clone()));
-            }
+        if !messages.is_empty() {
+            let all = 0..self.mail.len();
+            self.unsaid
+                .extend(all.map(|shard| (shard, Mail::Publishes(messages.clone()))));
         }
         for (shard, ticket, why) in tickets {
-            self.mail[shard].push_back(match why {
+            let mail = match why {
                 None => Mail::Stored(ticket),
                 Some(why) => Mail::NotStored(ticket, why),
-            });
+            };
+            self.unsaid.push_back((shard, mail));
         }
     }
 
@@ -395,6 +414,7 @@ impl Hall {
     /// Everything that is under way arrives.
     pub(super) fn quiet(&mut self) {
         loop {
+            self.say(usize::MAX);
             self.deliver_all();
             if self.waits() > 0 {
                 self.commit(usize::MAX, None);

@@ -86,7 +86,8 @@ impl World {
             25..=44 => self.read(),
             45..=59 => self.answer(),
             60..=74 => self.carry(),
-            75..=81 => self.commit(),
+            75..=79 => self.commit(),
+            80..=81 => self.hall.say(1 + self.seeded.below(9)),
             82..=85 => drop(self.hall.answer_read()),
             86..=88 => self.hall.wait(self.seeded.next() % 600),
             89..=91 => self.come(),
@@ -154,7 +155,7 @@ impl World {
     fn commit(&mut self) {
         let refused = self.perils.refusals && self.seeded.one_in(12);
         let why = refused.then_some(NotStored::Full);
-        self.hall.commit(1 + self.seeded.below(6), why);
+        self.hall.keep(1 + self.seeded.below(6), why);
     }
 
     fn come(&mut self) {

@@ -353,7 +353,7 @@ fn a_session_is_written_once_a_turn_and_without_anybody_waiting_a_while_later() 
     let sub = subscriber(&mut hall, "sub", "#", Q1);
     let publisher = hall.connect(V3_1_1, "pub", true, 0);
     hall.quiet();
-    let before = hall.disk.written;
+    let (before, idle) = (hall.disk.written, hall.disk.session_bytes());
     for n in 1..=20 {
         hall.publish(publisher, "t", "x", Q1, n);
     }
@@ -371,6 +371,15 @@ fn a_session_is_written_once_a_turn_and_without_anybody_waiting_a_while_later() 
     let clock = hall.clock();
     let record = hall.disk.restore(clock).remove(0);
     assert_eq!((record.cursor, record.in_flight.len()), (20, 0));
+    // What a step of QoS 2 writes: the architecture says how much that is.
+    for n in 1..=20 {
+        hall.publish(publisher, "t", "x", Q1, n);
+    }
+    hall.cut(sub);
+    hall.quiet();
+    assert!(idle <= 40, "{idle}");
+    let each = (hall.disk.session_bytes() - idle) / 20;
+    assert!(each <= 16, "{each}");
 }
 
 fn texts(hall: &mut Hall, client: u32) -> Vec<String> {

@@ -366,7 +366,9 @@ impl Subscriber {
             self.owes.push((PacketType::PubAck, message.id));
         }
         seen.0 += 1;
-        if seen.0 == 1 && !known.set_back && alone {
+        let first = seen.0 == 1;
+        // One from before it had the subscription may come when its publisher sends it again.
+        if first && !known.set_back && alone && self.is_due(number, known) {
             let of = (known.publisher, known.topic.clone(), known.qos);
             let before = self.order.insert(of, number);
             let in_order = before.is_none_or(|before| before < number);
