@@ -4,7 +4,8 @@ use std::fmt::Debug;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// A file by its offsets. Several threads read at once; one writes.
 pub trait Backend: Debug + Send + Sync + 'static {
@@ -47,6 +48,10 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// The environment's. What was written since the last time may be lost, whatever a later call
     /// says.
     fn sync(&self) -> io::Result<()>;
+
+    /// Whether writes may use the room that is kept for when the disk is full, if there is such room:
+    /// what removes more than it adds may.
+    fn use_reserve(&self, _allowed: bool) {}
 }
 
 impl Backend for File {
@@ -62,17 +67,8 @@ impl Backend for File {
         self.write_all_at(bytes, at)
     }
 
-    /// Takes the room as well, so that a full disk is met here and not where something is to be
-    /// written into the middle of the file: then what is removed makes room.
     fn set_len(&self, len: u64) -> io::Result<()> {
-        let before = Backend::len(self)?;
-        File::set_len(self, len)?;
-        if let Err(error) = reserve(self, before, len) {
-            // The room that it has got goes back.
-            File::set_len(self, before)?;
-            return Err(error);
-        }
-        Ok(())
+        File::set_len(self, len)
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -80,15 +76,100 @@ impl Backend for File {
     }
 }
 
-/// Takes room for what is between two offsets, on a file system that can.
+/// Room that a file has beyond what is written, so that something can be removed when the disk is
+/// full: the engine writes beside what is there.
+const RESERVE: u64 = 2 << 20;
+
+/// Room that is taken at once.
+const STEP: u64 = 2 << 20;
+
+/// A file that takes room ahead of what is written.
+#[derive(Debug)]
+pub(crate) struct Roomy {
+    file: File,
+    /// Up to here the file has its room.
+    taken: Mutex<u64>,
+    reserve: AtomicBool,
+}
+
+impl Roomy {
+    pub(crate) fn new(file: File) -> Self {
+        Self {
+            file,
+            taken: Mutex::new(0),
+            reserve: AtomicBool::new(true),
+        }
+    }
+
+    fn taken(&self) -> MutexGuard<'_, u64> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes room for a write that ends here.
+    fn make_room(&self, end: u64) -> io::Result<()> {
+        let mut taken = self.taken();
+        if end.saturating_add(RESERVE) <= *taken {
+            return Ok(());
+        }
+        let wanted = end.saturating_add(RESERVE + STEP);
+        match reserve(&self.file, *taken, wanted) {
+            Ok(()) => {
+                *taken = wanted;
+                Ok(())
+            }
+            Err(error) => {
+                match self.reserve.load(Ordering::Relaxed) {
+                    // It may fit all the same.
+                    true => Ok(()),
+                    false => Err(error),
+                }
+            }
+        }
+    }
+}
+
+impl Backend for Roomy {
+    fn len(&self) -> io::Result<u64> {
+        Backend::len(&self.file)
+    }
+
+    fn read(&self, at: u64, out: &mut [u8]) -> io::Result<()> {
+        self.file.read(at, out)
+    }
+
+    fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.make_room(at.saturating_add(bytes.len() as u64))?;
+        self.file.write(at, bytes)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        Backend::set_len(&self.file, len)?;
+        let mut taken = self.taken();
+        *taken = len.min(*taken);
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn use_reserve(&self, allowed: bool) {
+        self.reserve.store(allowed, Ordering::Relaxed);
+    }
+}
+
+/// Takes room for what is between two offsets, on a file system that can, and leaves the length as it
+/// is.
 #[cfg(target_os = "linux")]
 fn reserve(file: &File, from: u64, to: u64) -> io::Result<()> {
     use rustix::fs::{FallocateFlags, fallocate};
     use rustix::io::Errno;
-    if to <= from {
-        return Ok(());
-    }
-    match fallocate(file, FallocateFlags::empty(), from, to - from) {
+    match fallocate(
+        file,
+        FallocateFlags::KEEP_SIZE,
+        from,
+        to.saturating_sub(from),
+    ) {
         Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
         Err(error) => Err(error.into()),
     }
@@ -174,7 +255,7 @@ mod tests {
     use std::os::unix::fs::MetadataExt;
 
     #[test]
-    fn a_file_that_grows_takes_the_room() {
+    fn a_file_takes_room_ahead_of_what_is_written() {
         let path = std::env::temp_dir().join(format!("ternmq-backend-{}", std::process::id()));
         let file = File::options()
             .read(true)
@@ -183,17 +264,16 @@ mod tests {
             .truncate(true)
             .open(&path)
             .unwrap();
-        Backend::set_len(&file, 1 << 20).unwrap();
-        let metadata = file.metadata().unwrap();
+        let file = Roomy::new(file);
+        file.write(0, b"a").unwrap();
+        let metadata = file.file.metadata().unwrap();
         std::fs::remove_file(path).unwrap();
-        assert_eq!(metadata.len(), 1 << 20);
-        assert!(metadata.blocks() * 512 >= 1 << 20);
-        // More than any disk has.
-        let error = Backend::set_len(&file, 1 << 60).unwrap_err();
-        assert!(matches!(
-            error.kind(),
-            io::ErrorKind::StorageFull | io::ErrorKind::FileTooLarge
-        ));
-        assert_eq!(Backend::len(&file).unwrap(), 1 << 20);
+        assert_eq!(metadata.len(), 1);
+        assert!(metadata.blocks() * 512 > RESERVE);
+        // More than any disk has: with the reserve it is tried, without it is not.
+        file.use_reserve(false);
+        assert!(file.write(1 << 60, b"a").is_err());
+        file.write(1, b"b").unwrap();
+        assert_eq!(Backend::len(&file).unwrap(), 2);
     }
 }

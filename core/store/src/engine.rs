@@ -115,6 +115,7 @@ impl Engine {
                 // At once, so that nothing of it is seen even after a crash; if that fails, with
                 // the next call.
                 self.shut();
+                self.use_reserve(true);
                 let _ = self.reopen(&mut restore);
                 Err(error)
             }
@@ -153,6 +154,11 @@ impl Engine {
         }
         restore.header = self.header()?;
         Ok(())
+    }
+
+    /// Whether commits may use room that is kept for when the disk is full.
+    pub(crate) fn use_reserve(&self, allowed: bool) {
+        self.backend.use_reserve(allowed);
     }
 
     /// Bytes of the file.

@@ -7,7 +7,7 @@ use ternmq_protocol::broker::durable::{StoreOp, StreamKey};
 use ternmq_protocol::broker::record::{Epoch, NodeId, Owner, SessKey};
 use ternmq_protocol::time::Clock;
 
-use crate::backend::{Backend, Memory};
+use crate::backend::{Backend, Memory, Roomy};
 use crate::block::Block;
 use crate::commit::Batch;
 use crate::engine::{Change, Engine, Flow, View};
@@ -123,13 +123,13 @@ impl Store {
     pub fn open(path: &Path, options: &Options) -> Result<Self, StoreError> {
         let folder = Folder::take(path)?;
         let file = folder.file()?;
-        let (mut store, salvaged) = match Self::over(Arc::new(file), options) {
+        let (mut store, salvaged) = match Self::over(Arc::new(Roomy::new(file)), options) {
             Ok(store) => (store, None),
             Err(StoreError::Damaged(reason)) => {
                 let (mut salvaged, path) = (salvage_in(&folder, options)?, folder.set_aside()?);
                 folder.replace()?;
                 (salvaged.reason, salvaged.aside) = (reason, Some(path));
-                let store = Self::over(Arc::new(folder.file()?), options)?;
+                let store = Self::over(Arc::new(Roomy::new(folder.file()?)), options)?;
                 (store, Some(salvaged))
             }
             Err(error) => return Err(error),
@@ -258,7 +258,10 @@ impl Store {
             .map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len))
             .sum::<usize>();
         if !changes.is_empty() || sync == Sync::Yes {
-            self.engine.commit(changes, sync == Sync::Yes)?;
+            self.engine.use_reserve(!ops.iter().any(adds));
+            let committed = self.engine.commit(changes, sync == Sync::Yes);
+            self.engine.use_reserve(true);
+            committed?;
         }
         let before = writer.next;
         writer.done = number;
@@ -420,6 +423,14 @@ impl Store {
         changes.push(log.row());
         Some(log)
     }
+}
+
+/// Whether an operation is one of those that fill a disk.
+fn adds(op: &StoreOp) -> bool {
+    matches!(
+        op,
+        StoreOp::Append(_) | StoreOp::PutRetained(_) | StoreOp::PutDelayed(..)
+    )
 }
 
 /// Saves what can be read of a folder's file into one beside it.

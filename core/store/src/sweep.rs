@@ -207,6 +207,10 @@ impl Store {
         sweep.pass_streams()?;
         sweep.step(|sweep, view, writer, changes| sweep.forget_done(view, writer, changes))?;
         sweep.step(|sweep, view, writer, changes| sweep.release(view, writer, changes))?;
+        if sweep.swept.blocks + sweep.swept.rows > 0 {
+            // Only then the engine can use the room again.
+            self.engine.commit(Vec::new(), true)?;
+        }
         Ok(sweep.swept)
     }
 }
