@@ -305,3 +305,42 @@ fn parts(handed: &Handed) -> Vec<Part> {
     }
     parts
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ternmq_protocol::broker::durable::{Append, StreamKey};
+    use ternmq_protocol::codec::{Properties, QoS};
+    use ternmq_protocol::{Message, Time};
+
+    fn append(durability: Durability) -> StoreOp {
+        let none = Properties::EMPTY;
+        let message = Message::new("t", b"", QoS::AtLeastOnce, false, none, Time(0)).unwrap();
+        StoreOp::Append(Append {
+            message,
+            streams: [StreamKey::of("t")].into(),
+            durability,
+        })
+    }
+
+    #[test]
+    fn a_commit_ends_behind_each_message_with_a_write_of_its_own() {
+        use Durability::{Each, Group, None as Never};
+        let ops = [Group, Each, Each, Never, Group];
+        let batch = |end| Batch {
+            end,
+            from: Some((0, 0)),
+            owed: None,
+        };
+        let mut handed = Handed::default();
+        handed.ops.extend(ops.map(append));
+        handed.batches.extend([1, 4, 4, 5].map(batch));
+        let found: Vec<_> = parts(&handed)
+            .into_iter()
+            .map(|part| (part.ops, part.batches, part.each))
+            .collect();
+        let wanted = [(0..2, 0..1, true), (2..3, 1..1, true), (3..5, 1..4, false)];
+        assert_eq!(found, wanted);
+        assert!(parts(&Handed::default()).is_empty());
+    }
+}

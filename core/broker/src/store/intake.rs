@@ -227,3 +227,64 @@ pub(crate) fn memory(op: &StoreOp) -> usize {
     };
     size_of::<StoreOp>() + more
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ops(topics: &[&str]) -> Vec<StoreOp> {
+        let op = |topic: &&str| StoreOp::RemoveRetained((*topic).into());
+        topics.iter().map(op).collect()
+    }
+
+    fn topics(handed: &Handed) -> String {
+        let topic = |op: &StoreOp| match op {
+            StoreOp::RemoveRetained(topic) => topic.to_string(),
+            other => panic!("{other:?}"),
+        };
+        handed.ops.iter().map(topic).collect()
+    }
+
+    #[test]
+    fn everything_is_taken_at_once_in_its_order_and_who_waits_for_room_is_named() {
+        let intake = Intake::new(4 * memory(&ops(&["a"])[0]));
+        assert!(intake.hand_in((0, 1), &mut ops(&["a", "b"]), None));
+        intake.hand_in_one(ops(&["c"]).remove(0));
+        assert!(!intake.hand_in((1, 1), &mut ops(&["d"]), None));
+        assert!(!intake.has_room(1) && !intake.has_room(2));
+        let (mut handed, mut waiting) = (Handed::default(), Vec::new());
+        assert_eq!(intake.take(&mut handed, &mut waiting, None), Took::Some);
+        assert_eq!((topics(&handed).as_str(), waiting), ("abcd", vec![1, 2]));
+        assert_eq!((handed.upto, intake.bytes()), (3, 0));
+        assert!(intake.has_room(1));
+    }
+
+    #[test]
+    fn a_closed_intake_gives_what_it_has_and_then_ends() {
+        let intake = Intake::new(1 << 20);
+        let (mut handed, mut waiting) = (Handed::default(), Vec::new());
+        let now = Some(Instant::now());
+        assert_eq!(intake.take(&mut handed, &mut waiting, now), Took::Nothing);
+        intake.hand_in_one(ops(&["a"]).remove(0));
+        intake.close();
+        assert_eq!(intake.take(&mut handed, &mut waiting, None), Took::Some);
+        handed.clear();
+        assert_eq!(intake.take(&mut handed, &mut waiting, None), Took::Closed);
+    }
+
+    #[test]
+    fn batches_that_are_not_wanted_go_with_what_is_theirs() {
+        let intake = Intake::new(1 << 20);
+        for (shard, own) in [(0, "ab"), (1, "c"), (0, ""), (1, "de"), (0, "f")] {
+            let own: Vec<String> = own.chars().map(String::from).collect();
+            let own: Vec<&str> = own.iter().map(String::as_str).collect();
+            intake.hand_in((shard, 7), &mut ops(&own), None);
+        }
+        let (mut handed, mut waiting) = (Handed::default(), Vec::new());
+        intake.take(&mut handed, &mut waiting, None);
+        handed.retain(|batch| batch.from == Some((0, 7)));
+        assert_eq!(topics(&handed), "abf");
+        let ends: Vec<usize> = handed.batches.iter().map(|batch| batch.end).collect();
+        assert_eq!(ends, [2, 2, 3]);
+    }
+}
