@@ -18,7 +18,7 @@ pub use frames::Frames;
 pub use memory::Memory;
 pub use play::{Cut, Performance, perform};
 pub use script::{Act, Action, Config, Scram, Script, Step};
-pub use sockets::Sockets;
+pub use sockets::{Sockets, program};
 pub use stage::{Arrival, PATIENCE_MS, Stage};
 
 use std::path::PathBuf;

@@ -223,7 +223,10 @@ impl Drop for Folder {
 
 /// The server of this build; cargo builds no programs of other packages for a test. Where all of the
 /// workspace is tested it is there already, as `TERNMQ_BUILT` says.
-fn program() -> Result<&'static PathBuf, String> {
+///
+/// # Errors
+/// It can't be built.
+pub fn program() -> Result<&'static PathBuf, String> {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let built = BUILT.get_or_init(|| {
         if std::env::var_os("TERNMQ_BUILT").is_none() {

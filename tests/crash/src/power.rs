@@ -1,0 +1,217 @@
+//! A broker on a disk in memory whose power is cut.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ternmq_broker::store::{Backend, Options, Store};
+use ternmq_broker::{Broker, Config, Durability, Placement};
+
+use crate::chance::Chance;
+
+/// The broker, and the disk that outlives it.
+pub struct Powered {
+    shards: usize,
+    durability: Durability,
+    disk: Arc<Disk>,
+    broker: Option<Broker>,
+    address: SocketAddr,
+    chance: Chance,
+}
+
+impl Powered {
+    pub(crate) fn start(shards: usize, seed: u64, durability: Durability) -> Result<Self, String> {
+        let mut powered = Self {
+            shards,
+            durability,
+            disk: Arc::default(),
+            broker: None,
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            chance: Chance::new(seed),
+        };
+        powered.start_again()?;
+        Ok(powered)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn start_again(&mut self) -> Result<(), String> {
+        let store = Store::over(self.disk.clone(), &Options::default());
+        let store = store.map_err(|e| format!("the store: {e}"))?;
+        let mut config = Config {
+            shards: self.shards,
+            placement: Placement::ByClientId,
+            store: Some(Arc::new(store)),
+            ..Config::listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+        };
+        for listener in &mut config.listeners {
+            listener.durability = self.durability;
+        }
+        let broker = Broker::start(config).map_err(|e| format!("the broker: {e}"))?;
+        self.address = broker.local_addrs()[0];
+        self.broker = Some(broker);
+        Ok(())
+    }
+
+    /// The disk first: from then on the broker has nothing any more to acknowledge with.
+    pub(crate) fn cut(&mut self) -> Result<(), String> {
+        let image = self.disk.cut(&mut self.chance);
+        if let Some(broker) = self.broker.take() {
+            // It complains that it can't save, and rightly.
+            drop(broker.stop());
+        }
+        self.disk = Arc::new(Disk::with(image));
+        Ok(())
+    }
+
+    pub(crate) fn stop(&mut self) -> Result<(), String> {
+        match self.broker.take() {
+            Some(broker) => broker.stop().map_err(|e| e.to_string()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A disk with a cache that forgets.
+#[derive(Debug, Default)]
+struct Disk(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// What programs see.
+    now: Vec<u8>,
+    /// What is there for certain.
+    synced: Vec<u8>,
+    /// What was done since.
+    pending: Vec<Pending>,
+    /// The power has gone.
+    dead: bool,
+}
+
+#[derive(Debug)]
+enum Pending {
+    Write(u64, Box<[u8]>),
+    Length(u64),
+}
+
+/// What is written whole or not at all.
+const SECTOR: usize = 512;
+
+impl Disk {
+    fn with(bytes: Vec<u8>) -> Self {
+        Self(Mutex::new(State {
+            now: bytes.clone(),
+            synced: bytes,
+            ..State::default()
+        }))
+    }
+
+    /// What is on it once the power has gone. Everything fails from now on.
+    ///
+    /// Of what was not synced each sector is there or not, whatever was written before and after it.
+    fn cut(&self, chance: &mut Chance) -> Vec<u8> {
+        let mut state = self.lock();
+        state.dead = true;
+        let mut image = std::mem::take(&mut state.synced);
+        // Now nearly everything has reached the disk, now nearly nothing.
+        let luck = chance.below(9);
+        for pending in std::mem::take(&mut state.pending) {
+            match pending {
+                Pending::Length(len) if chance.below(8) < luck => image.resize(len as usize, 0),
+                Pending::Length(_) => {}
+                Pending::Write(at, bytes) => {
+                    for (number, sector) in bytes.chunks(SECTOR).enumerate() {
+                        if chance.below(8) < luck {
+                            put(&mut image, at as usize + number * SECTOR, sector);
+                        }
+                    }
+                }
+            }
+        }
+        image
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn alive(&self) -> io::Result<MutexGuard<'_, State>> {
+        let state = self.lock();
+        match state.dead {
+            true => Err(io::Error::other("the power is gone")),
+            false => Ok(state),
+        }
+    }
+}
+
+fn put(bytes: &mut Vec<u8>, at: usize, what: &[u8]) {
+    let end = at + what.len();
+    if bytes.len() < end {
+        bytes.resize(end, 0);
+    }
+    bytes[at..end].copy_from_slice(what);
+}
+
+impl Backend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.alive()?.now.len() as u64)
+    }
+
+    fn read(&self, at: u64, out: &mut [u8]) -> io::Result<()> {
+        let state = self.alive()?;
+        let from = at as usize;
+        let bytes = state.now.get(from..from + out.len());
+        out.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut state = self.alive()?;
+        put(&mut state.now, at as usize, bytes);
+        state.pending.push(Pending::Write(at, bytes.into()));
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut state = self.alive()?;
+        state.now.resize(len as usize, 0);
+        state.pending.push(Pending::Length(len));
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut state = self.alive()?;
+        for pending in std::mem::take(&mut state.pending) {
+            match pending {
+                Pending::Write(at, bytes) => put(&mut state.synced, at as usize, &bytes),
+                Pending::Length(len) => state.synced.resize(len as usize, 0),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_takes_what_was_not_synced_and_nothing_else() {
+        let (mut some, mut all) = (0, 0);
+        for seed in 0..200 {
+            let disk = Disk::default();
+            disk.write(0, &[1; 4 * SECTOR]).unwrap();
+            disk.sync().unwrap();
+            disk.write(SECTOR as u64, &[2; 2 * SECTOR]).unwrap();
+            let image = disk.cut(&mut Chance::new(seed));
+            let of = |sector: usize| image[sector * SECTOR];
+            assert_eq!((image.len(), of(0), of(3)), (4 * SECTOR, 1, 1));
+            some += u32::from(of(1) != of(2));
+            all += u32::from(of(1) == 2 && of(2) == 2);
+            assert!(disk.sync().is_err() && disk.write(0, &[3]).is_err());
+        }
+        assert!(some > 20 && all > 20 && some + all < 190, "{some} {all}");
+    }
+}

@@ -1,0 +1,66 @@
+//! A server that is taken away and comes back with what it has kept.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use ternmq_broker::Durability;
+
+use crate::power::Powered;
+use crate::process::Process;
+
+/// One of the two ways to crash.
+pub enum Server {
+    /// A process that is killed: what it has written is there, synced or not.
+    Process(Process),
+    /// A broker in this process whose power goes: what it has not synced is there, or not, or half.
+    Powered(Powered),
+}
+
+impl Server {
+    /// `ternmq serve` in a folder that is there, with this configuration.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn process(program: &Path, folder: &Path, config: &str) -> Result<Self, String> {
+        Process::start(program, folder, config).map(Self::Process)
+    }
+
+    /// A broker with so many shards that promises as much, and a disk whose fate follows from `seed`.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn powered(shards: usize, seed: u64, durability: Durability) -> Result<Self, String> {
+        Powered::start(shards, seed, durability).map(Self::Powered)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        match self {
+            Self::Process(process) => process.address(),
+            Self::Powered(powered) => powered.address(),
+        }
+    }
+
+    /// Takes it away: nothing of it runs any more when this returns.
+    pub(crate) fn crash(&mut self) -> Result<(), String> {
+        match self {
+            Self::Process(process) => process.kill(),
+            Self::Powered(powered) => powered.cut(),
+        }
+    }
+
+    /// Ends it as its operator does.
+    pub(crate) fn stop(&mut self) -> Result<(), String> {
+        match self {
+            Self::Process(process) => process.stop(),
+            Self::Powered(powered) => powered.stop(),
+        }
+    }
+
+    /// Starts it again after either.
+    pub(crate) fn start_again(&mut self) -> Result<(), String> {
+        match self {
+            Self::Process(process) => process.start_again(),
+            Self::Powered(powered) => powered.start_again(),
+        }
+    }
+}
