@@ -101,6 +101,69 @@ async def test_subscribing_in_a_coroutine(broker: ternmq.Broker) -> None:
     assert got == [b"1", b"2"]
 
 
+async def test_leaving_a_loop_loses_nothing(broker: ternmq.Broker) -> None:
+    messages = broker.subscribe("s")
+    for n in range(200):
+        broker.publish("s", str(n))
+    got = []
+    for stop in (3, 150):
+        async for message in messages:
+            got.append(int(message.payload))
+            if len(got) == stop:
+                break
+    got += [int(messages.get(10).payload) for _ in range(50)]
+    assert got == list(range(200))
+
+
+async def test_a_busy_loop_gives_others_their_turn(broker: ternmq.Broker) -> None:
+    messages = broker.subscribe("s")
+    for n in range(1000):
+        broker.publish("s", str(n))
+    turns = read = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    async for _ in messages:
+        read += 1
+        if read == 1000:
+            break
+    assert turns >= 10
+    counting.cancel()
+
+
+async def test_who_is_cancelled_has_taken_nothing(broker: ternmq.Broker) -> None:
+    messages = broker.subscribe("s")
+
+    async def read() -> ternmq.Message:
+        return await anext(aiter(messages))
+
+    for n in range(20):
+        reading = asyncio.create_task(read())
+        waiting = asyncio.create_task(broker.wait_for_async("s", None))
+        await asyncio.sleep(0.01)  # so that both wait
+        for task in (reading, waiting):
+            task.cancel()
+        if n % 2 == 0:
+            broker.publish("s", str(n))
+        for task in (reading, waiting):
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        if n % 2 == 1:
+            broker.publish("s", str(n))
+        assert messages.get(10).payload == str(n).encode()
+        assert (await broker.wait_for_async("s", 10)).payload == str(n).encode()
+
+
+async def test_waiting_in_a_coroutine_for_what_is_no_filter(broker: ternmq.Broker) -> None:
+    with pytest.raises(ValueError):
+        await broker.wait_for_async("a#", 10)
+
+
 def test_retained_messages_are_listed(broker: ternmq.Broker) -> None:
     for n in range(3000):
         broker.publish(f"r/{n}", str(n), retain=True)

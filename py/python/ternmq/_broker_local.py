@@ -16,6 +16,8 @@ __all__ = ["LocalSubscription", "Record"]
 _BATCH = 256
 # How long one thread waits while another one may find its message.
 _SLICE = 0.05
+# A reader that always finds a message gives the others a turn after this many.
+_TURN = 64
 
 
 class Tap(Protocol):
@@ -43,6 +45,8 @@ class LocalSubscription:
     def __init__(self, tap: Tap, filter: str) -> None:
         self._tap = tap
         self.filter: str = filter
+        # What a wait that was cancelled has still taken.
+        self._ahead: deque[Message] = deque()
 
     @property
     def dropped(self) -> int:
@@ -51,7 +55,7 @@ class LocalSubscription:
 
     def get(self, timeout: float | None = None) -> Message:
         """The next message. Raises MqttTimeoutError when none comes in time, EOFError at the end."""
-        messages = self._tap.take(1, timeout)
+        messages = self._take(1, timeout)
         if messages is None:
             raise EOFError("the subscription has ended")
         if not messages:
@@ -60,7 +64,7 @@ class LocalSubscription:
 
     def batches(self, most: int = _BATCH) -> Iterator[list[Message]]:
         """Messages as they have come together, up to so many at a time."""
-        while (messages := self._tap.take(most, None)) is not None:
+        while (messages := self._take(most, None)) is not None:
             yield messages
 
     def close(self) -> None:
@@ -68,15 +72,44 @@ class LocalSubscription:
         self._tap.close()
 
     def __iter__(self) -> Iterator[Message]:
-        while messages := self._tap.take(1, None):
+        while messages := self._take(1, None):
             yield messages[0]
 
     async def __aiter__(self) -> AsyncIterator[Message]:
-        from asyncio import to_thread
+        from asyncio import sleep
 
-        while (messages := await to_thread(self._tap.take, _BATCH, _SLICE)) is not None:
-            for message in messages:
-                yield message
+        # One at a time: who leaves the loop leaves the rest to whoever reads next.
+        turns = 0
+        while (messages := self._take(1, 0)) is not None:
+            if messages:
+                yield messages[0]
+                turns += 1
+                if turns % _TURN == 0:
+                    await sleep(0)
+            else:
+                await self._some()
+
+    async def _some(self) -> None:
+        from asyncio import CancelledError, ensure_future, shield, to_thread, wait
+
+        looking = ensure_future(to_thread(self._look_ahead))
+        try:
+            await shield(looking)
+        except CancelledError:
+            # A slice at most. Otherwise it would go on taking what others wait for.
+            await wait([looking])
+            raise
+
+    def _take(self, most: int, timeout: float | None) -> list[Message] | None:
+        ahead: list[Message] = []
+        with suppress(IndexError):
+            while len(ahead) < most:
+                ahead.append(self._ahead.popleft())
+        return ahead or self._tap.take(most, timeout)
+
+    def _look_ahead(self) -> None:
+        """Waits for a message. Who asked may be gone when one comes, and so it is kept here."""
+        self._ahead.extend(self._tap.take(1, _SLICE) or ())
 
     def __enter__(self) -> Self:
         return self
@@ -139,35 +172,44 @@ class Record:
         """The next one that matches and that was not waited for before."""
         topic_matches(filter, "checked")
         until = None if timeout is None else time.monotonic() + timeout
-        with self._lock:
-            self._gather_all()
+        self._gather_now()
         while True:
             with self._lock:
-                self._gather()
-                message = self._take(filter)
-                tap = self._tap
+                message, tap = self._take(filter), self._tap
             if message is not None:
                 return message
             left = _SLICE if until is None else min(until - time.monotonic(), _SLICE)
             if left <= 0 or tap is None:
                 raise MqttTimeoutError(self._missing(filter, timeout))
-            more = tap.take(_BATCH, left)
-            with self._lock:
-                self._keep(more or [])
+            self._more(tap, left)
 
     async def wait_for_async(self, filter: str, timeout: float | None) -> Message:
-        """The same without blocking the loop."""
+        """The same without blocking the loop. Cancelled, it has taken nothing."""
         from asyncio import to_thread
 
+        topic_matches(filter, "checked")
         until = None if timeout is None else time.monotonic() + timeout
+        await to_thread(self._gather_now)
         while True:
+            with self._lock:
+                message, tap = self._take(filter), self._tap
+            if message is not None:
+                return message
             left = _SLICE if until is None else min(until - time.monotonic(), _SLICE)
-            try:
-                # In slices, so that no thread stays behind for long when this is cancelled.
-                return await to_thread(self.wait_for, filter, max(left, 0))
-            except MqttTimeoutError:
-                if self._tap is None or (until is not None and time.monotonic() >= until):
-                    raise MqttTimeoutError(self._missing(filter, timeout)) from None
+            if left <= 0 or tap is None:
+                raise MqttTimeoutError(self._missing(filter, timeout))
+            # In slices, so that no thread stays behind for long when this is cancelled.
+            await to_thread(self._more, tap, left)
+
+    def _gather_now(self) -> None:
+        with self._lock:
+            self._gather_all()
+
+    def _more(self, tap: Tap, timeout: float) -> None:
+        more = tap.take(_BATCH, timeout)
+        with self._lock:
+            self._keep(more or [])
+            self._gather()
 
     def _gather_all(self) -> None:
         if self._settle is not None:
