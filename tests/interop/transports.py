@@ -73,17 +73,18 @@ class Ternmq:
 
 
 class MosquittoServer:
-    """The server of mosquitto with TLS, WebSockets and a Unix socket."""
+    """The server of mosquitto with TCP, TLS, WebSockets and a Unix socket."""
 
     def __init__(self, certificates: Certificates, folder: Path) -> None:
         self.socket = str(folder / "mosquitto.sock")
-        self.ports = {name: str(free_port()) for name in ("tls", "ws", "wss", "mutual")}
+        self.ports = {name: str(free_port()) for name in ("tcp", "tls", "ws", "wss", "mutual")}
         tls = f"certfile {certificates.cert}\nkeyfile {certificates.key}\n"
         mutual = f"{tls}cafile {certificates.ca}\nrequire_certificate true\n"
         config = folder / "mosquitto.conf"
         config.write_text(
             # Otherwise root becomes a user that may not be there and can't read the key.
             f"user {getpass.getuser()}\nallow_anonymous true\n"
+            f"listener {self.ports['tcp']} 127.0.0.1\n"
             f"listener {self.ports['tls']} 127.0.0.1\n{tls}"
             f"listener {self.ports['ws']} 127.0.0.1\nprotocol websockets\n"
             f"listener {self.ports['wss']} 127.0.0.1\nprotocol websockets\n{tls}"
