@@ -18,7 +18,7 @@ class Shim:
         self.client: Client | None = None
         self.version = 5
         self.reconnects = False
-        self.subscriptions: dict[str, Subscription] = {}
+        self.subscriptions: dict[tuple[str, ...], Subscription] = {}
         self.inbox: queue.Queue[ternmq.Message] = queue.Queue(1000)
         self.sent: list[PublishToken] = []
 
@@ -71,29 +71,26 @@ class Shim:
         return answer("ok", ("session_present", int(self.client.session_present)))
 
     def do_subscribes(self, line: Line) -> str:
-        codes = [self.subscribe(fields) for fields in line.filters()]
-        return answer("ok", *(("code", code) for code in codes))
-
-    def subscribe(self, fields: dict[str, object]) -> int:
-        name = fields["filter"]
+        filters = line.filters()
+        first = filters[0]
+        names = tuple(f["filter"] for f in filters)
         # Every subscription has a queue of its own, and gets what matches: only one is to be heard.
-        replaced = self.subscriptions.pop(name, None)
+        replaced = self.subscriptions.pop(names, None)
         subscription = self.client.subscribe(
-            name,
-            fields["qos"],
-            no_local=fields.get("no_local") == 1,
-            retain_as_published=fields.get("retain_as_published") == 1,
-            retain_handling=fields.get("retain_handling", 0),
+            [(f["filter"], f["qos"]) for f in filters],
+            no_local=first.get("no_local") == 1,
+            retain_as_published=first.get("retain_as_published") == 1,
+            retain_handling=first.get("retain_handling", 0),
+            identifier=first.get("subscription_id"),
         )
-        self.subscriptions[name] = subscription
+        self.subscriptions[names] = subscription
         if replaced is not None:
             replaced.unsubscribe()
         threading.Thread(target=self.read, args=(subscription,), daemon=True).start()
-        return int(subscription.codes[0])
+        return answer("ok", *(("code", int(code)) for code in subscription.codes))
 
     def do_unsubscribes(self, line: Line) -> str:
-        for fields in line.filters():
-            self.subscriptions.pop(fields["filter"]).unsubscribe()
+        self.subscriptions.pop(tuple(f["filter"] for f in line.filters())).unsubscribe()
         return "ok"
 
     def do_publishes(self, line: Line) -> str:
