@@ -125,6 +125,58 @@ async def test_an_argument_of_subscribe(
             refuses(other.subscribe, argument, value, **filters)
 
 
+@pytest.mark.parametrize("client", [Client, blocking.Client])
+def test_an_argument_of_a_handler_is_looked_at_before_there_is_a_connection(
+    client: Callable[..., Any],
+) -> None:
+    one = client("mqtt://127.0.0.1:1")
+    for take in (one.on, one.respond):
+        for argument, value in [
+            ("filters", 5), ("filters", Value("a/#/b")), ("filters", Value([])), ("qos", Value(3)),
+            ("no_local", "x"), ("retain_as_published", "x"), ("keep", "x"), ("ack", Value("x")),
+            ("retain_handling", "1"), ("retain_handling", Value(3)), ("retain_handling", Value(-1)),
+            ("identifier", "1"), ("identifier", Value(0)), ("identifier", Value(2**28)), ("user", 5),
+            ("queue", "1"), ("queue", Value(0)), ("timeout", "1"), ("timeout", Value(NAN)), ("nonsense", 1),
+        ]:
+            refuses(take, argument, value, **({} if argument == "filters" else {"filters": "t"}))
+        with pytest.raises(TypeError, match="handler"):
+            take("t")(5)
+        take("t", 2, identifier=268_435_455, retain_handling=2, queue=1, ack="manual")(print)
+    refuses(one.on_state, "callback", 5)
+
+
+@pytest.mark.parametrize("client", [Client, blocking.Client])
+async def test_a_handler_that_needs_mqtt_5_is_told_to_the_log(
+    client: Callable[..., Any], broker: ternmq.Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = client(broker.url, version=4)
+    one.on("t", identifier=5)(print)
+    one.open()
+    while "handler print" not in caplog.text:
+        await asyncio.sleep(0.001)
+    assert "MQTT 5" in caplog.text
+    ended = one.disconnect()
+    if ended is not None:
+        await ended
+
+
+def test_a_timeout_of_waiting_in_threads(broker: ternmq.Broker) -> None:
+    with blocking.Client(broker.url) as client, client.subscribe("t") as subscription:
+        token = client.publish_nowait("x", b"", 1)
+        fault = broker.drop("PUBACK")
+        calls: list[Callable[..., Any]] = [
+            subscription.get, subscription.messages, subscription.batches, client.drain, client.closed,
+            token.wait, fault.wait, lambda timeout: client.request("t", timeout=timeout),
+            lambda timeout: client.wait_until(False, timeout),
+        ]
+        for call in calls:
+            for value in ("1", Value(NAN)):
+                refuses(call, "timeout", value)
+        refuses(client.wait_until, "connected", "x")
+        refuses(client.disconnect, "properties", "x")
+        refuses(client.disconnect, "properties", Value({"nonsense": 1}))
+
+
 async def test_a_timeout_of_waiting(broker: ternmq.Broker) -> None:
     async with Client(broker.url) as client:
         subscription = await client.subscribe("t")
@@ -169,6 +221,27 @@ def test_arguments_of_a_broker(broker: ternmq.Broker) -> None:
     refuses(broker.delay, "ms", Value(NAN))
     refuses(broker.cut_after, "nth", "x", packet="PUBACK")
     refuses(broker.cut_after, "nth", Value(0), packet="PUBACK")
+    refuses(broker.cut_after, "nth", 1.5, packet="PUBACK")
+    refuses(broker.kick, "reason", "x", client="c")
+    refuses(broker.kick, "reason", Value(0x100), client="c")
+    for value in ("x", 140.5, Value(0x7F)):
+        refuses(broker.refuse_next, "reason", value)
+    for value in (5, [5], Value("NONSENSE"), Value(["PUBACK", "x"])):
+        refuses(broker.drop, "packet", value)
+    for value in ("x", 1.5, Value(0)):
+        refuses(broker.drop, "times", value, packet="PUBACK")
+    refuses(broker.drop, "way", 5, packet="PUBACK")
+    refuses(broker.drop, "way", Value("up"), packet="PUBACK")
+    refuses(broker.drop, "client", 5, packet="PUBACK")
+    for value in ("x", 1.5, Value(-1)):
+        refuses(broker.corrupt, "at", value, packet="PUBACK")
+    for value in ("x", Value(0), Value(0x100)):
+        refuses(broker.corrupt, "mask", value, packet="PUBACK", at=1)
+    for value in ("x", Value(-1)):
+        refuses(broker.drop("PUBACK").wait, "hits", value)
+    for value in (NAN, float("inf")):
+        with pytest.raises(ValueError, match="clock"):
+            broker.time.advance(value)
     with pytest.raises(ValueError, match="clock"):
         broker.time.advance(1e300)
 
@@ -178,7 +251,9 @@ def test_arguments_of_small_values() -> None:
         for value in ("x", Value(-1), Value(NAN)):
             refuses(ternmq.Backoff, argument, value)
     refuses(ternmq.Backoff, "max", Value(1), min=2)
-    refuses(ternmq.Tls, "server_name", 5)
+    refuses(ternmq.Backoff, "first_connect", "x")
+    for argument in ("server_name", "verify", "check_hostname"):
+        refuses(ternmq.Tls, argument, 5)
     refuses(ternmq.Tls, "alpn", [5])
     refuses(ternmq.Tls, "key_password", 5, cert="c")
     for argument, values in [*MESSAGE, ("delay", ["1", Value(-1)])]:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import ternmq
 from peer import CONNECT, DISCONNECT, PUBACK, PUBLISH, Connection, Peer, ack, connack, packet, publish
-from ternmq import ReasonCode
+from ternmq import ReasonCode, blocking
 from ternmq.blocking import Client
 
 
@@ -396,3 +396,56 @@ def test_a_program_that_ends_ends_the_clients_that_it_serves(broker: ternmq.Brok
     broker.wait_for("done")
     broker.time.advance(minutes=5)  # whoever is still there is given up
     assert [message.topic for message in broker.messages] == ["done"]
+
+
+def test_threads_publish_and_drain_together(broker: ternmq.Broker) -> None:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with Client(broker.url, outbox=100_000) as client, ThreadPoolExecutor(6) as pool:
+
+            def work(thread: int) -> None:
+                for n in range(600):
+                    token = client.publish_nowait("t", str(n), 1)
+                    if n % 100 == 99:
+                        client.drain(20)
+                        assert token.done
+
+            list(pool.map(work, range(6)))
+    finally:
+        sys.setswitchinterval(interval)
+
+
+async def test_draining_has_one_limit_for_all_messages(
+    peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = Client(peer.url)
+    server = await scripted(peer, client)
+    first, second = [client.publish_nowait("t", b"", 1) for _ in range(2)]
+    for _ in range(2):
+        id = (await server.expect(PUBLISH))[3:5]
+        if not first.done:
+            await server.send(packet(PUBACK << 4, id))
+            await asyncio.to_thread(first.wait, 10)
+    # An hour goes by while it waits for the first one: there is nothing left for the second.
+    clock = iter([0.0, 3600.0])
+    monkeypatch.setattr(blocking, "monotonic", lambda: next(clock))
+    async with asyncio.timeout(10):
+        await fails(in_thread(client.drain, 3600), ternmq.MqttTimeoutError)
+    assert not second.done
+    client.disconnect()
+
+
+async def test_what_is_finished_behind_an_unanswered_message_is_forgotten(peer: Peer) -> None:
+    client = Client(peer.url)
+    server = await scripted(peer, client)
+    client.publish_nowait("t", b"never", 1)
+    await server.expect(PUBLISH)
+    for _ in range(4100):
+        token = client.publish_nowait("t", b"", 1)
+        id = (await server.expect(PUBLISH))[3:5]
+        await server.send(packet(PUBACK << 4, id))
+        while not token.done:
+            pass
+    assert len(client._tokens.unfinished()) < 100
+    client.disconnect()

@@ -1,11 +1,13 @@
 """Handlers, requests and acknowledging by hand, in both faces."""
 
 import asyncio
+import gc
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import ternmq
-from peer import PUBACK, Peer, publish
+from peer import PUBACK, PUBLISH, Peer, publish
 from ternmq import blocking
 
 
@@ -130,6 +132,53 @@ def test_requests_in_threads(broker: ternmq.Broker) -> None:
         assert client.request("svc/echo", b"", 0, timeout=10).payload == b""
         with pytest.raises(ternmq.MqttTimeoutError):
             client.request("svc/nobody", timeout=0.05)
+
+
+async def test_a_request_ends_with_its_client(broker: ternmq.Broker) -> None:
+    for end in (ternmq.Broker.cut, None):
+        client = ternmq.Client(broker.url)
+        await client.connect()
+        asking = asyncio.create_task(client.request("nobody", qos=1, timeout=None))
+        await broker.wait_for_async("nobody", 10)
+        await (client.disconnect() if end is None else asyncio.to_thread(end, broker))
+        async with asyncio.timeout(10):
+            with pytest.raises(ternmq.ConnectionLostError):
+                await asking
+        await client.disconnect()
+
+
+def test_a_request_in_a_thread_ends_with_its_client(broker: ternmq.Broker) -> None:
+    for end in (ternmq.Broker.cut, None):
+        client = blocking.Client(broker.url)
+        client.connect()
+        with ThreadPoolExecutor(1) as pool:
+            asking = pool.submit(client.request, "nobody", qos=1, timeout=3600)
+            broker.wait_for("nobody", 10)
+            client.disconnect() if end is None else end(broker)
+            with pytest.raises(ternmq.ConnectionLostError):
+                asking.result(10)
+        client.disconnect()
+
+
+async def test_an_answer_that_was_not_waited_for_is_no_unseen_exception(
+    peer: Peer, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = ternmq.Client(peer.url)
+    connecting = asyncio.create_task(client.connect())
+    server = await peer.client()
+    await server.accept()
+    await connecting
+    asking = asyncio.create_task(client.request("t", qos=1))
+    await server.grant(1)
+    await server.expect(PUBLISH)
+    server.cut()  # while it waits for PUBACK
+    with pytest.raises(ternmq.ConnectionLostError):
+        await asking
+    del asking
+    gc.collect()
+    await asyncio.sleep(0)
+    assert "never retrieved" not in caplog.text
+    await client.disconnect()
 
 
 async def test_acknowledging_by_hand(peer: Peer) -> None:

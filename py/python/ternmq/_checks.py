@@ -22,6 +22,21 @@ def at_least(least: float, **arguments: Any) -> None:
             raise ValueError(f"{name} must be at least {least}, got {value}")
 
 
+def is_callable(**arguments: Any) -> None:
+    """Raises TypeError for one that can't be called."""
+    for name, value in arguments.items():
+        if not callable(value):
+            raise TypeError(f"{name} is a function, not {type(value).__name__}")
+
+
+def error_code(**arguments: Any) -> None:
+    """Raises TypeError for one that is no int, ValueError for one that is no reason code of an error."""
+    for name, value in arguments.items():
+        instance_of(int, **{name: value})
+        if not 0x80 <= value <= 0xFF:
+            raise ValueError(f"{name} must be a reason code of 0x80 or more, got {value}")
+
+
 def seconds(timeout: float | None) -> float | None:
     """The same timeout: None for no limit, at once if it is negative."""
     if timeout is not None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Literal, Self
 
-from ._checks import at_least
+from ._checks import at_least, error_code, instance_of, seconds
 from ._ternmq import RunningBroker
 from .errors import MqttTimeoutError
 from .reasons import ReasonCode
@@ -36,7 +36,9 @@ class Fault:
     def wait(self, hits: int = 1, timeout: float | None = 5.0) -> None:
         """Waits until it has happened so often. Raises MqttTimeoutError when it has not in that time, or
         was lifted."""
-        if not self._running.wait_for_hits(self._number, hits, timeout):
+        instance_of(int, hits=hits)
+        at_least(0, hits=hits)
+        if not self._running.wait_for_hits(self._number, hits, seconds(timeout)):
             raise MqttTimeoutError(f"the fault has happened {self.hits} times instead of {hits}")
 
     def lift(self) -> None:
@@ -154,6 +156,7 @@ class Faults:
         are fewer. Without `at` the first byte becomes 0, with which no packet begins."""
         if at is None:
             return self._inject("malform", client, packet, nth, way, times)
+        instance_of(int, at=at, mask=mask)
         if at < 0:
             raise ValueError(f"at must not be negative, got {at}")
         if not 1 <= mask <= 0xFF:
@@ -183,8 +186,7 @@ class Faults:
     ) -> Fault:
         """Refuses the next CONNECT, or more, with this reason code. Before MQTT 5.0 clients get the return
         code that is nearest."""
-        if not 0x80 <= reason <= 0xFF:
-            raise ValueError(f"reason must be a reason code of 0x80 or more, got {reason}")
+        error_code(reason=reason)
         return self._inject("refuse", client, None, 1, None, times, reason)
 
     def lift_faults(self) -> None:
@@ -202,6 +204,9 @@ class Faults:
         number: float = 0,
         mask: int = 0,
     ) -> Fault:
+        instance_of(int, nth=nth)
+        instance_of(int | None, times=times)
+        instance_of(str | None, client=client, way=way)
         at_least(1, nth=nth, times=1 if times is None else times)
         numbers = _numbers(packets)
         running = self._started()
@@ -210,7 +215,10 @@ class Faults:
 
 
 def _numbers(packets: Packets) -> list[int]:
-    names = [packets] if isinstance(packets, str) else packets or ()
+    instance_of(str | Iterable | None, packet=packets)
+    names = [packets] if isinstance(packets, str) else list(packets or ())
+    for name in names:
+        instance_of(str, packet=name)
     try:
         return [_PACKETS[name.upper()] for name in names]
     except KeyError as error:

@@ -54,7 +54,7 @@ class Handlers:
     async def _subscribe_and_serve(self, subscription: Subscription, handler: Handler) -> None:
         try:
             await subscription
-        except MqttError as error:
+        except (MqttError, ValueError) as error:  # perhaps it needs MQTT 5
             log.error("%s: handler %s: %s", self._core.address, _name(handler), error)
         else:
             await self._serve(subscription, handler)

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from os import fspath
 from typing import Any
 
-from ._checks import at_least, instance_of
+from ._checks import at_least, instance_of, seconds
 from ._reach import Reach
-from ._ternmq import check_options
+from ._ternmq import check_options, topic_matches
 from .values import Auth, Backoff
 
 Buffer = bytes | bytearray | memoryview
@@ -44,6 +44,41 @@ def filter_pairs(filters: Filters, qos: int) -> list[tuple[str, int]]:
             raise ValueError(f"qos must be 0, 1 or 2, not {pair[1]}")
     if not pairs:
         raise ValueError("filters: a subscription needs a topic filter")
+    return pairs
+
+
+def check_subscription(
+    filters: Filters,
+    qos: int = 0,
+    *,
+    no_local: bool = False,
+    retain_as_published: bool = False,
+    retain_handling: int = 0,
+    identifier: int | None = None,
+    user: User | None = None,
+    queue: int | None = None,
+    keep: bool = False,
+    ack: str = "auto",
+    timeout: float | None = None,
+) -> list[tuple[str, int]]:
+    """What `subscribe` is given; returns the topic filters, each with its QoS. The native part looks at
+    the same when a subscription begins, which for a handler is later, where nobody could be told."""
+    pairs = filter_pairs(filters, qos)
+    for filter, _ in pairs:
+        topic_matches(filter, "checked")
+    instance_of(bool, no_local=no_local, retain_as_published=retain_as_published, keep=keep)
+    instance_of(int, retain_handling=retain_handling)
+    instance_of(int | None, identifier=identifier, queue=queue)
+    if not 0 <= retain_handling <= 2:
+        raise ValueError(f"retain_handling must be 0, 1 or 2, not {retain_handling}")
+    if identifier is not None and not 1 <= identifier <= 268_435_455:
+        raise ValueError(f"identifier must be 1 to 268,435,455, got {identifier}")
+    if queue is not None:
+        at_least(1, queue=queue)
+    if user is not None and not isinstance(user, (Mapping, Sequence)):
+        raise TypeError(f"user is pairs of str, not {type(user).__name__}")
+    is_manual(ack)
+    seconds(timeout)
     return pairs
 
 

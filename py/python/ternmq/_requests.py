@@ -1,10 +1,13 @@
 """Requests and their answers (MQTT 5, section 4.10), as both clients make them."""
 
+from itertools import count
 from secrets import token_hex
 from threading import Lock
 from typing import Any, Generic, Protocol, TypeVar
 
 from ._ternmq import Message
+from .errors import ConnectionLostError
+from .values import State
 
 T = TypeVar("T", bound="Waiter")
 
@@ -14,6 +17,7 @@ class Waiter(Protocol):
 
     def done(self) -> bool: ...
     def set_result(self, result: Any, /) -> None: ...
+    def set_exception(self, exception: Any, /) -> None: ...
 
 
 class Requests(Generic[T]):
@@ -25,12 +29,12 @@ class Requests(Generic[T]):
         # Held by the thread that subscribes for the answers.
         self.opening = Lock()
         self._waiting: dict[bytes, T] = {}
-        self._next = 1
+        # Of one step, so that two threads never get the same number.
+        self._numbers = count(1)
 
     def begin(self, waiter: T) -> bytes:
         """The Correlation Data of a new request."""
-        data = self._next.to_bytes(8)
-        self._next += 1
+        data = next(self._numbers).to_bytes(8)
         self._waiting[data] = waiter
         return data
 
@@ -43,6 +47,16 @@ class Requests(Generic[T]):
         waiter = self._waiting.pop(message.correlation_data or b"", None)
         if waiter is not None and not waiter.done():
             waiter.set_result(message)
+
+    def on_state(self, state: State) -> None:
+        """When the client has ended, nobody's answer will come."""
+        if state.name != "closed":
+            return
+        waiting, self._waiting = self._waiting, {}
+        for waiter in waiting.values():
+            if not waiter.done():
+                closed = ConnectionLostError("the client is closed")
+                waiter.set_exception(closed if state.error is None else state.error.copy())
 
 
 def answer_of(message: Message, result: object) -> dict[str, Any] | None:

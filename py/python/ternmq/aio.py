@@ -6,11 +6,11 @@ from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from ._checks import at_least, instance_of, seconds
+from ._checks import instance_of, is_callable, seconds
 from ._core import OWN, SENT, Core
 from ._handlers import Handler, Handlers, result_of
 from ._options import (
-    Buffer, Filters, User, check_times, filter_pairs, is_manual, session_options,
+    Buffer, Filters, User, check_subscription, check_times, is_manual, session_options,
 )
 from ._reach import Headers, Reach
 from ._requests import Requests, answer_of
@@ -147,6 +147,7 @@ class Client:
         self._next_key = 1
         self._handlers = Handlers(self._core)
         self._requests: Requests[asyncio.Future[Message]] = Requests()
+        self._core.listeners.append(self._requests.on_state)
         self._answers: asyncio.Future[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -193,6 +194,7 @@ class Client:
         """Ends the connection with DISCONNECT, for good. What was not acknowledged is given up;
         `drain` before, or leaving `async with`, waits for it. `reason_code` 4 has the will published
         (MQTT 5)."""
+        instance_of(Mapping | None, properties=properties)
         await self._core.stop(reason_code, None if properties is None else dict(properties))
 
     def subscribe(
@@ -227,10 +229,12 @@ class Client:
         Entering raises SubscribeError when the server refuses every filter; when it refuses some,
         `codes` of the subscription tells.
         """
-        pairs = filter_pairs(filters, qos)
-        instance_of(bool, keep=keep)
-        if queue is not None:
-            at_least(1, queue=queue)
+        pairs = check_subscription(
+            filters, qos,
+            no_local=no_local, retain_as_published=retain_as_published,
+            retain_handling=retain_handling, identifier=identifier, user=user,
+            queue=queue, keep=keep, ack=ack, timeout=None if timeout is OWN else timeout,
+        )
         key = self._next_key
         self._next_key += 1
         return Subscription(
@@ -342,7 +346,8 @@ class Client:
         """Publishes a request, and waits for the answer (MQTT 5): a message to a topic of this client
         alone, with the Correlation Data of the request. `respond` is the other side.
 
-        Raises MqttTimeoutError when no answer comes in time. One that comes later is ignored.
+        Raises MqttTimeoutError when no answer comes in time, one that comes later is ignored;
+        ConnectionLostError, or what else has ended the client, when it ends before.
         """
         if self._version != 5:
             raise ValueError("request: only MQTT 5 has that")
@@ -364,6 +369,8 @@ class Client:
             return await self._core.in_time(ask(), limit)
         finally:
             self._requests.end(data)
+            if not answer.cancel() and not answer.cancelled():
+                answer.exception()  # that it was looked at: publishing may have failed before
 
     def on(
         self, filters: Filters, qos: int = 0, **options: Any
@@ -382,6 +389,7 @@ class Client:
         subscription = self.subscribe(filters, qos, **options)
 
         def decorate(function: H) -> H:
+            is_callable(handler=function)
             self._handlers.add(subscription, function)
             return function
 
@@ -392,15 +400,18 @@ class Client:
     ) -> Callable[[H], H]:
         """As `on`, for requests: what the function returns is published to the request's Response
         Topic, with its Correlation Data. After an exception nothing is."""
+        subscription = self.subscribe(filters, qos, **options)
 
         def decorate(function: H) -> H:
+            is_callable(handler=function)
+
             async def handler(message: Message) -> None:
                 answer = answer_of(message, await result_of(function(message)))
                 if answer is not None:
                     await self.publish(**answer)
 
             handler.__qualname__ = getattr(function, "__qualname__", repr(function))
-            self._handlers.add(self.subscribe(filters, qos, **options), handler)
+            self._handlers.add(subscription, handler)
             return function
 
         return decorate
@@ -420,6 +431,7 @@ class Client:
         """Has `callback` called with a State whenever the connection comes or goes. Returns a
         function that ends this. It is called in the event loop and must not block; what it raises is
         logged."""
+        is_callable(callback=callback)
         listeners = self._core.listeners
         listeners.append(callback)
 

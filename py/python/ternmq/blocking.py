@@ -8,13 +8,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike
+from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from ._checks import at_least, seconds
+from ._checks import at_least, instance_of, is_callable, seconds
 from ._follow import Follower, log
 from ._options import (
-    Buffer, Filters, User, check_times, filter_pairs, is_manual, session_options,
+    Buffer, Filters, User, check_subscription, check_times, is_manual, session_options,
 )
 from ._reach import Headers, Reach
 from ._requests import Requests, answer_of
@@ -113,6 +114,7 @@ class Client:
         self._handlers: list[tuple[Filters, int, dict[str, Any], Callable[[Message], object]]] = []
         self._threads: list[threading.Thread] = []
         self._requests: Requests[Future[Message]] = Requests()
+        self._follower.listeners.append(self._requests.on_state)
         self._answers: Subscription | None = None
         self._backoff = reconnect
         self._queue = queue
@@ -121,7 +123,7 @@ class Client:
         self._client: BlockingClient | None = None
         self._relay: RelayThread | None = None
         # What `publish_nowait` gave out and `drain` has to wait for.
-        self._tokens: deque[PublishToken] = deque()
+        self._tokens = _Tokens()
 
     def __enter__(self) -> Self:
         self.connect()
@@ -213,6 +215,7 @@ class Client:
         """Ends the connection with DISCONNECT, for good. What was not acknowledged is given up;
         `drain` before, or leaving `with`, waits for it. `reason_code` 4 has the will published
         (MQTT 5)."""
+        instance_of(Mapping | None, properties=properties)
         if self._client is not None:
             self._client.disconnect(reason_code, None if properties is None else dict(properties))
             self._clean_up()
@@ -288,21 +291,19 @@ class Client:
             expiry, content_type, response_topic, correlation_data, user, payload_format,
         ))
         if qos > 0:
-            while self._tokens and self._tokens[0].done:
-                self._tokens.popleft()
-            self._tokens.append(token)
+            self._tokens.add(token)
         return token
 
     def drain(self, timeout: float | None = _OWN) -> None:
-        """Waits until every message that `publish_nowait` took has its answer. How each fared is for
-        its own token to tell."""
+        """Waits until every message that `publish_nowait` took so far has its answer. How each fared is
+        for its own token to tell."""
         limit = self._limit(timeout)
         if self._client is not None:
             _ = self._client.connected  # of another process it says so
-        while self._tokens:
-            if not self._tokens[0]._finish(limit):
+        until = None if limit is None else monotonic() + limit
+        for token in self._tokens.unfinished():
+            if not token._finish(_left(until)):
                 raise MqttTimeoutError(f"no answer within {limit} s")
-            self._tokens.popleft()
 
     def subscribe(
         self,
@@ -339,10 +340,12 @@ class Client:
         Raises SubscribeError when the server refuses every filter; when it refuses some, `codes` of
         the subscription tells. Raises MqttTimeoutError when it does not answer.
         """
-        pairs = filter_pairs(filters, qos)
-        seconds(timeout)
-        if queue is not None:
-            at_least(1, queue=queue)
+        pairs = check_subscription(
+            filters, qos,
+            no_local=no_local, retain_as_published=retain_as_published,
+            retain_handling=retain_handling, identifier=identifier, user=user,
+            queue=queue, keep=keep, ack=ack, timeout=timeout,
+        )
         native = self._connected().subscribe(
             pairs, no_local, retain_as_published, retain_handling, identifier, user,
             self._queue if queue is None else queue, keep, is_manual(ack), self._timeout,
@@ -367,13 +370,15 @@ class Client:
         """Publishes a request, and waits for the answer (MQTT 5): a message to a topic of this client
         alone, with the Correlation Data of the request. `respond` is the other side.
 
-        Raises MqttTimeoutError when no answer comes in time. One that comes later is ignored.
+        Raises MqttTimeoutError when no answer comes in time, one that comes later is ignored;
+        ConnectionLostError, or what else has ended the client, when it ends before.
         """
         from concurrent.futures import Future
 
         if self._options["version"] != 5:
             raise ValueError("request: only MQTT 5 has that")
         limit = self._limit(timeout)
+        until = None if limit is None else monotonic() + limit
         with self._requests.opening:
             if self._answers is None:
                 self._answers = self._serve(self._requests.topic, 1, {}, self._requests.answer)
@@ -383,9 +388,10 @@ class Client:
             self.publish(
                 topic, payload, qos,
                 expiry=expiry, content_type=content_type, response_topic=self._requests.topic,
-                correlation_data=data, user=user, payload_format=payload_format, timeout=limit,
+                correlation_data=data, user=user, payload_format=payload_format,
+                timeout=_left(until),
             )
-            return answer.result(limit)
+            return answer.result(_left(until))
         except TimeoutError as error:
             if isinstance(error, MqttError):
                 raise
@@ -407,7 +413,10 @@ class Client:
         `disconnect`.
         """
 
+        check_subscription(filters, qos, **options)
+
         def decorate(function: H) -> H:
+            is_callable(handler=function)
             self._add(filters, qos, options, function)
             return function
 
@@ -417,12 +426,17 @@ class Client:
         """As `on`, for requests: what the function returns is published to the request's Response
         Topic, with its Correlation Data. After an exception nothing is."""
 
+        check_subscription(filters, qos, **options)
+
         def decorate(function: H) -> H:
+            is_callable(handler=function)
+
             def handler(message: Message) -> None:
                 answer = answer_of(message, function(message))
                 if answer is not None:
                     self.publish(**answer)
 
+            handler.__qualname__ = getattr(function, "__qualname__", repr(function))
             self._add(filters, qos, options, handler)
             return function
 
@@ -431,6 +445,7 @@ class Client:
     def on_state(self, callback: Callable[[State], object]) -> Callable[[], None]:
         """Has `callback` called with a State whenever the connection comes or goes. Returns a function
         that ends this. It is called in a thread of the client; what it raises is logged."""
+        is_callable(callback=callback)
         listeners = self._follower.listeners
         listeners.append(callback)
 
@@ -472,7 +487,8 @@ class Client:
 
         Raises MqttTimeoutError when that does not happen within `timeout` seconds, or never will.
         """
-        if not self._connected().wait_until(connected, timeout):
+        instance_of(bool, connected=connected)
+        if not self._connected().wait_until(connected, seconds(timeout)):
             what = "connected" if connected else "lost"
             raise MqttTimeoutError(f"not {what} within {timeout} s")
 
@@ -481,7 +497,7 @@ class Client:
 
         Raises MqttTimeoutError when it has not ended within `timeout` seconds.
         """
-        error = self._connected().closed(timeout)
+        error = self._connected().closed(seconds(timeout))
         if error is None:
             raise MqttTimeoutError(f"not closed within {timeout} s")
         return error if isinstance(error, MqttError) else None
@@ -512,7 +528,7 @@ class Client:
     ) -> None:
         try:
             subscription = self.subscribe(filters, qos, **options)
-        except MqttError as error:
+        except (MqttError, ValueError) as error:  # perhaps it needs MQTT 5
             log.error("%s: handler %s: %s", self._reach, _name(function), error)
         else:
             _serve(subscription, function, str(self._reach))
@@ -539,6 +555,42 @@ class _Messages(Iterator[Message]):
         return self._subscription._take(1, self._timeout)[0]
 
 
+class _Tokens:
+    """Those that may not be finished. Threads that publish and threads that drain share it, and a signal
+    handler that publishes while its own thread is in here finds nothing half done."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._all: deque[PublishToken] = deque()
+        # Behind one that the server never answers, the finished ones are looked for when so many wait:
+        # that costs no more than having added them.
+        self._look_at = 4096
+
+    def add(self, token: "PublishToken") -> None:
+        with self._lock:
+            self._all.append(token)
+            self._forget_first()
+            if len(self._all) >= self._look_at:
+                for _ in range(len(self._all)):
+                    other = self._all.popleft()
+                    if not other.done:
+                        self._all.append(other)
+                self._look_at = max(4096, 2 * len(self._all))
+
+    def unfinished(self) -> "list[PublishToken]":
+        with self._lock:
+            self._forget_first()
+            return list(self._all)
+
+    def _forget_first(self) -> None:
+        while self._all:
+            first = self._all[0]
+            if not first.done:
+                return
+            if self._all and self._all[0] is first:
+                self._all.popleft()
+
+
 class PublishToken:
     """A message on its way."""
 
@@ -547,7 +599,7 @@ class PublishToken:
 
     def wait(self, timeout: float | None = None) -> PublishResult:
         """Waits for the server's answer. Raises what `Client.publish` does."""
-        return _result(self._native.wait(timeout), timeout)
+        return _result(self._native.wait(seconds(timeout)), timeout)
 
     @property
     def done(self) -> bool:
@@ -617,21 +669,21 @@ class Subscription(Iterator[Message]):
     def get(self, timeout: float | None = None) -> Message:
         """The next message. Raises MqttTimeoutError when none comes within `timeout` seconds."""
         try:
-            return self._take(1, timeout)[0]
+            return self._take(1, seconds(timeout))[0]
         except StopIteration:
             raise ConnectionLostError("the subscription has ended") from None
 
     def messages(self, timeout: float | None = None) -> Iterator[Message]:
         """As reading the subscription itself, with another limit: MqttTimeoutError is raised when no
         message comes within `timeout` seconds. Reading can go on then."""
-        return _Messages(self, timeout)
+        return _Messages(self, seconds(timeout))
 
     def batches(self, most: int = 256, timeout: float | None = None) -> Iterator[list[Message]]:
         """Reads lists of up to `most` messages: as many as there are, at least one. A list is
         acknowledged as a whole, when the next one is asked for. `timeout`: instead of that of the
         subscription."""
         at_least(1, most=most)
-        limit = self._timeout if timeout is None else timeout
+        limit = self._timeout if timeout is None else seconds(timeout)
         return iter(lambda: self._batch(most, limit), [])
 
     @property
@@ -657,6 +709,11 @@ class Subscription(Iterator[Message]):
             self.ended = True
             raise StopIteration
         return messages
+
+
+def _left(until: float | None) -> float | None:
+    """Seconds until then; None for no limit."""
+    return None if until is None else max(until - monotonic(), 0.0)
 
 
 def _serve(

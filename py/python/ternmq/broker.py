@@ -24,7 +24,7 @@ from ._broker_values import (
     Subscribed,
     Unsubscribed,
 )
-from ._checks import at_least, items, seconds
+from ._checks import at_least, error_code, items, seconds
 from ._faults import Fault, Faults
 from ._ternmq import Authority, Message, RunningBroker, Tap
 from .reasons import ReasonCode
@@ -300,8 +300,7 @@ class Broker(Faults):
     def kick(self, client: str, reason: int = ReasonCode.ADMINISTRATIVE_ACTION) -> bool:
         """Ends the connection of a client with DISCONNECT and this reason code. Its session stays, and its
         will is published. False when it is not connected."""
-        if not 0x80 <= reason <= 0xFF:
-            raise ValueError(f"reason must be a reason code of 0x80 or more, got {reason}")
+        error_code(reason=reason)
         return self._started().kick(client, reason)
 
     def set_acl(self, acl: Sequence[Rule]) -> None:
@@ -387,6 +386,6 @@ class Time:
         Real time goes on as well. Raises ValueError for less than nothing."""
         try:
             by = timedelta(seconds=seconds, minutes=minutes, hours=hours, days=days)
-        except OverflowError as error:
+        except (OverflowError, ValueError) as error:
             raise ValueError(f"so far the clock does not go: {error}") from None
         self._broker._started().advance(by.total_seconds())

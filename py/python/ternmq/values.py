@@ -33,6 +33,7 @@ class Backoff:
         first_connect: bool = False,
     ) -> None:
         at_least(0, min=min, max=max, jitter=jitter)
+        instance_of(bool, first_connect=first_connect)
         if max < min:
             raise ValueError(f"max must be at least min, got {max} and {min}")
         self.min: float = min
@@ -127,6 +128,7 @@ class Tls:
         if key is not None and cert is None:
             raise ValueError("key: a key without a certificate")
         instance_of(str | None, server_name=server_name)
+        instance_of(bool, verify=verify, check_hostname=check_hostname)
         if key_password is not None and not isinstance(key_password, (str, bytes)):
             raise TypeError(f"key_password is str or bytes, not {type(key_password).__name__}")
         if isinstance(alpn, str) or not all(isinstance(name, str) for name in alpn):
