@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 import ternmq
-from peer import CONNECT, DISCONNECT, PUBLISH, SUBSCRIBE, Peer, connack
+from peer import CONNECT, DISCONNECT, PUBLISH, SUBSCRIBE, UNSUBSCRIBE, Peer, connack
 from ternmq import Client
 
 
@@ -101,3 +101,23 @@ async def test_a_whole_client(broker: ternmq.Broker) -> None:
     await cancel(running)
     async with Client(broker.url, client_id="c") as client:
         await client.publish("x", qos=1)
+
+
+async def test_an_exception_does_not_wait_for_unsuback(peer: Peer) -> None:
+    client = ternmq.Client(peer.url, timeout=None)
+    connecting = asyncio.create_task(client.connect())
+    server = await peer.client()
+    await server.accept()
+    await connecting
+
+    async def fail() -> None:
+        async with client.subscribe("t", 1):
+            raise KeyError("of the body")
+
+    failing = asyncio.create_task(fail())
+    await server.grant(1)
+    async with asyncio.timeout(10):
+        with pytest.raises(KeyError):
+            await failing
+    await server.expect(UNSUBSCRIBE)
+    await client.disconnect()

@@ -358,3 +358,17 @@ async def test_what_has_ended_a_client_can_be_asked(peer: Peer) -> None:
     error = await client.closed(timeout=10)
     assert isinstance(error, ternmq.ConnectionLostError)
     assert error.reason_code == ReasonCode.SERVER_SHUTTING_DOWN
+
+
+async def test_a_session_that_goes_on_is_not_subscribed_for_again(peer: Peer) -> None:
+    client, server = await connected(peer, session_expiry=60, reconnect=AT_ONCE)
+    entering = asyncio.ensure_future(client.subscribe("t", 1).__aenter__())
+    await server.grant(1)
+    await entering
+    server.cut()
+    server = await peer.client()
+    await server.accept(session_present=True)
+    await client.wait_until(True, 10)
+    client.publish_nowait("t", b"x")
+    await server.expect(PUBLISH)  # and no SUBSCRIBE, by which retained messages would come again
+    await client.disconnect()
