@@ -170,3 +170,17 @@ def test_faults_are_about_packets_whatever_carries_them(scheme: str) -> None:
         assert acknowledged.empty()
         assert dropped.hits == 1
         assert b"".join(m.payload for m in broker.messages) == b"01234"
+
+
+def test_what_subscribers_acknowledge_is_not_dropped_with_drop_acks(broker: ternmq.Broker) -> None:
+    fault = broker.drop_acks()
+    with Client(broker.url) as client:
+        with client.subscribe("t", qos=2) as messages:
+            for qos in (1, 2):
+                broker.publish("t", b"x", qos)
+                messages.get(10)
+        # PUBACK, PUBREC and PUBCOMP were on their way before UNSUBSCRIBE.
+        assert fault.hits == 0
+        with pytest.raises(ternmq.MqttTimeoutError):
+            client.publish("t", b"x", 1, timeout=0.01)
+        fault.wait(1)

@@ -160,6 +160,36 @@ async def test_python_is_told_what_clients_do(caplog: pytest.LogCaptureFixture) 
     assert "on_connect has failed" in caplog.text and "on_publish has failed" in caplog.text
 
 
+def test_an_answer_of_authorise_that_is_none_denies(caplog: pytest.LogCaptureFixture) -> None:
+    def authorise(client: Acting, action: Action) -> bool | None:
+        return 1  # type: ignore[return-value]
+
+    with ternmq.Broker(authorise=authorise) as broker, enter(broker, "c") as client:
+        with pytest.raises(ternmq.PublishError):
+            client.publish("t", b"", 1)
+        assert client.connected
+    assert "authorise returns True, False or None, not 1" in caplog.text
+
+
+def test_what_on_publish_is_too_slow_for_is_counted(caplog: pytest.LogCaptureFixture) -> None:
+    # More than the 64 MiB that may wait.
+    published, told = 80, 0
+    go_on = threading.Event()
+
+    def slow(message: ternmq.Message) -> None:
+        nonlocal told
+        told += 1
+        go_on.wait(10)
+
+    with ternmq.Broker(on_publish=slow, record=0) as broker:
+        with enter(broker, "c") as client:
+            for _ in range(published):
+                client.publish("t", bytes(1 << 20), 1)
+        go_on.set()
+    lost = [r.args[0] for r in caplog.records if "on_publish is too slow" in r.getMessage() and r.args]
+    assert lost and told + sum(int(str(count)) for count in lost) == published
+
+
 def test_a_callback_may_use_the_broker_and_stop_it() -> None:
     stopped = threading.Event()
 

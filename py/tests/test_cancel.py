@@ -121,3 +121,12 @@ async def test_an_exception_does_not_wait_for_unsuback(peer: Peer) -> None:
             await failing
     await server.expect(UNSUBSCRIBE)
     await client.disconnect()
+
+
+async def test_nothing_is_kept_of_waits_that_came_to_nothing(broker: ternmq.Broker) -> None:
+    async with Client(broker.url) as client, client.subscribe("t") as subscription:
+        for _ in range(5):
+            with pytest.raises(ternmq.MqttTimeoutError):
+                await subscription.get(0.001)
+        assert subscription._waiters == []
+        assert client._core.answers._watchers == []

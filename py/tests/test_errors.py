@@ -171,7 +171,7 @@ async def test_a_subscription_is_refused(peer: Peer) -> None:
     await client.disconnect()
 
 
-async def test_a_message_is_refused(peer: Peer) -> None:
+async def test_a_message_is_refused(peer: Peer, caplog: pytest.LogCaptureFixture) -> None:
     client, server = await connected(peer)
     for qos, kind in ((1, PUBACK), (2, PUBREC)):
         publishing = asyncio.create_task(client.publish("t", b"", qos=qos))
@@ -183,6 +183,7 @@ async def test_a_message_is_refused(peer: Peer) -> None:
             await publishing
         assert caught.value.reason_code == ReasonCode.QUOTA_EXCEEDED
         assert caught.value.properties == {"reason_string": "full"}
+    assert caplog.text == ""  # who waits has been told
     publishing = asyncio.create_task(client.publish("t", b"", qos=1))
     id = int.from_bytes((await server.expect(PUBLISH))[3:5])
     await server.send(ack(PUBACK, id, ReasonCode.NO_MATCHING_SUBSCRIBERS))

@@ -90,18 +90,26 @@ async def test_what_would_come_again_is_not_tried_again(peer: Peer, reason: Reas
         await client.publish("t")
 
 
-async def test_a_refused_reconnection_is_the_end(peer: Peer) -> None:
+@pytest.mark.parametrize(
+    "hopeless",
+    [
+        ReasonCode.BAD_USER_NAME_OR_PASSWORD, ReasonCode.BANNED, ReasonCode.NOT_AUTHORIZED,
+        ReasonCode.UNSUPPORTED_PROTOCOL_VERSION, ReasonCode.CLIENT_IDENTIFIER_NOT_VALID,
+        ReasonCode.BAD_AUTHENTICATION_METHOD,
+    ],
+)
+async def test_a_refused_reconnection_is_the_end(peer: Peer, hopeless: ReasonCode) -> None:
     client, server = await connected(peer, reconnect=AT_ONCE)
     publishing = asyncio.create_task(client.publish("t", b"", qos=1))
     await server.expect(PUBLISH)
     server.cut()
-    for code in (ReasonCode.SERVER_BUSY, ReasonCode.BAD_USER_NAME_OR_PASSWORD):
+    for code in (ReasonCode.SERVER_BUSY, hopeless):
         server = await peer.client()
         await server.expect(CONNECT)
         await server.send(connack(code=code))
     with pytest.raises(ternmq.ConnectError) as caught:
         await publishing
-    assert caught.value.reason_code == ReasonCode.BAD_USER_NAME_OR_PASSWORD
+    assert caught.value.reason_code is hopeless
 
 
 async def test_a_lost_connection_without_reconnect_is_raised_everywhere(peer: Peer) -> None:
