@@ -153,7 +153,7 @@ async def test_a_handler_that_needs_mqtt_5_is_told_to_the_log(
     one.on("t", identifier=5)(print)
     one.open()
     while "handler print" not in caplog.text:
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0)
     assert "MQTT 5" in caplog.text
     ended = one.disconnect()
     if ended is not None:

@@ -145,7 +145,8 @@ async def test_who_is_cancelled_has_taken_nothing(broker: ternmq.Broker) -> None
     for n in range(20):
         reading = asyncio.create_task(read())
         waiting = asyncio.create_task(broker.wait_for_async("s", None))
-        await asyncio.sleep(0.01)  # so that both wait
+        await asyncio.sleep(0)
+        await asyncio.to_thread(int)  # behind those that wait
         for task in (reading, waiting):
             task.cancel()
         if n % 2 == 0:

@@ -1,5 +1,6 @@
 """Requests and their answers (MQTT 5, section 4.10), as both clients make them."""
 
+from collections.abc import Callable
 from itertools import count
 from secrets import token_hex
 from threading import Lock
@@ -23,7 +24,8 @@ class Waiter(Protocol):
 class Requests(Generic[T]):
     """Which request an answer is for."""
 
-    def __init__(self) -> None:
+    def __init__(self, listeners: list[Callable[[State], object]]) -> None:
+        listeners.append(self._on_state)
         # Nobody else can know it, so nobody answers what was not asked.
         self.topic = f"ternmq/answers/{token_hex(12)}"
         # Held by the thread that subscribes for the answers.
@@ -48,7 +50,7 @@ class Requests(Generic[T]):
         if waiter is not None and not waiter.done():
             waiter.set_result(message)
 
-    def on_state(self, state: State) -> None:
+    def _on_state(self, state: State) -> None:
         """When the client has ended, nobody's answer will come."""
         if state.name != "closed":
             return

@@ -146,8 +146,7 @@ class Client:
         self._queue = queue
         self._next_key = 1
         self._handlers = Handlers(self._core)
-        self._requests: Requests[asyncio.Future[Message]] = Requests()
-        self._core.listeners.append(self._requests.on_state)
+        self._requests: Requests[asyncio.Future[Message]] = Requests(self._core.listeners)
         self._answers: asyncio.Future[None] | None = None
 
     async def __aenter__(self) -> Self:

@@ -113,8 +113,7 @@ class Client:
         self._follower = Follower(str(self._reach), auth)
         self._handlers: list[tuple[Filters, int, dict[str, Any], Callable[[Message], object]]] = []
         self._threads: list[threading.Thread] = []
-        self._requests: Requests[Future[Message]] = Requests()
-        self._follower.listeners.append(self._requests.on_state)
+        self._requests: Requests[Future[Message]] = Requests(self._follower.listeners)
         self._answers: Subscription | None = None
         self._backoff = reconnect
         self._queue = queue
