@@ -342,6 +342,36 @@ fn what_all_have_had_leaves_the_log_and_what_somebody_waits_for_stays() {
 }
 
 #[test]
+fn a_session_has_no_more_to_read_than_it_may() {
+    type Limit = fn(&mut Config);
+    let by_count: Limit = |config| config.limits.log.session_messages = 10;
+    let by_bytes: Limit = |config| config.limits.log.session_bytes = 1_000;
+    for (limit, most) in [(by_count, 10), (by_bytes, 20)] {
+        let (store, _) = disk::store();
+        let (broker, _told) = on(&store, limit);
+        away(&broker, "away", "t");
+        let mut publisher = client(&broker, 5, "publisher");
+        for number in 0..30 {
+            publish(&mut publisher, "t", 1, &number.to_string());
+        }
+        let (mut back, present) = durable(&broker, 4, "away");
+        assert!(present);
+        let mut got = take(&mut back, 1);
+        while got.last().is_none_or(|last| last != "29") {
+            got.extend(take(&mut back, 1));
+        }
+        // The newest, in their order, and the others counted.
+        let first = 30 - got.len();
+        assert!(got.len() <= most && got.len() > most / 3, "{got:?}");
+        let newest: Vec<_> = (first..30).map(|number| number.to_string()).collect();
+        assert_eq!(got, newest);
+        let dropped = broker.stats().mqtt.dropped;
+        let counted = dropped.queue_items + dropped.queue_bytes;
+        assert_eq!(counted, first as u64, "{dropped:?}");
+    }
+}
+
+#[test]
 fn messages_go_when_they_are_too_old() {
     let (store, _disk) = disk::store();
     let (broker, _) = on(&store, |config| {

@@ -82,6 +82,8 @@ limits! {
     store_bytes: usize => limits.store_bytes;
     log_age: u64 => limits.log.age_seconds;
     log_bytes: u64 => limits.log.bytes;
+    log_session_messages: u32 => limits.log.session_messages;
+    log_session_bytes: u64 => limits.log.session_bytes;
     log_sweep: u64 => limits.log.sweep_ms, saturating_mul(1000);
     bans: usize => limits.bans.entries;
     ban_bytes: usize => limits.bans.bytes;

@@ -41,6 +41,13 @@ pub struct LogLimits {
     /// Bytes of messages beyond which the oldest go, 0 without limit. They are counted
     /// ([`StoreStats::swept_full`](crate::StoreStats::swept_full)).
     pub bytes: u64,
+    /// Messages that one session may have still to read, counted since it fell behind in this start; 0
+    /// without limit. Beyond it its oldest are dropped when their turn comes, and counted
+    /// ([`Dropped::queue_items`](ternmq_protocol::broker::Dropped::queue_items)).
+    pub session_messages: u32,
+    /// The same for their bytes
+    /// ([`Dropped::queue_bytes`](ternmq_protocol::broker::Dropped::queue_bytes)).
+    pub session_bytes: u64,
     /// Milliseconds between two times at least that is looked for what may go; also for what all have had.
     pub sweep_ms: u64,
 }
@@ -50,6 +57,8 @@ impl Default for LogLimits {
         Self {
             age_seconds: 0,
             bytes: 0,
+            session_messages: 0,
+            session_bytes: 0,
             sweep_ms: 5_000,
         }
     }
