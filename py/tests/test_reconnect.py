@@ -380,3 +380,58 @@ async def test_a_session_that_goes_on_is_not_subscribed_for_again(peer: Peer) ->
     client.publish_nowait("t", b"x")
     await server.expect(PUBLISH)  # and no SUBSCRIBE, by which retained messages would come again
     await client.disconnect()
+
+
+async def test_what_two_subscriptions_got_is_acknowledged_when_both_are_done(peer: Peer) -> None:
+    client, server = await connected(peer)
+    subscriptions = []
+    for filter in ("a/#", "a/b"):
+        entering = asyncio.ensure_future(client.subscribe(filter, 1).__aenter__())
+        await server.grant(1)
+        subscriptions.append(await entering)
+    await server.send(publish("a/b", b"x", 1, 1))
+    for expected, subscription in zip((PUBLISH, PUBACK), subscriptions, strict=True):
+        messages = aiter(subscription)
+        assert (await anext(messages)).payload == b"x"
+        del messages  # that reader is gone, and another one asks
+        with pytest.raises(ternmq.MqttTimeoutError):
+            await subscription.get(0)
+        if expected == PUBLISH:
+            await client.publish("t")
+        await server.expect(expected)
+    await client.disconnect()
+
+
+async def test_a_filter_that_another_subscription_needs_stays(peer: Peer) -> None:
+    client, server = await connected(peer)
+    subscriptions = []
+    for _ in range(2):
+        entering = asyncio.ensure_future(client.subscribe("t", 1).__aenter__())
+        await server.grant(1)
+        subscriptions.append(await entering)
+    assert await subscriptions[0].unsubscribe() == ()
+    await client.publish("t")
+    await server.expect(PUBLISH)  # and no UNSUBSCRIBE
+    leaving = asyncio.ensure_future(subscriptions[1].unsubscribe())
+    await server.let_go()
+    assert len(await leaving) == 1
+    await client.disconnect()
+
+
+async def test_what_comes_again_before_its_subscription_is_there_once(peer: Peer) -> None:
+    client = Client(peer.url, client_id="c", clean_start=False, session_expiry=60, reconnect=AT_ONCE)
+    client.open()
+    for times in (1, 2):
+        server = await peer.client()
+        await server.accept(session_present=True)
+        await server.send(publish("t", b"x", 1, 1))
+        while client.stats["messages_received"] < times:
+            await asyncio.sleep(0)
+        if times == 1:
+            server.cut()
+    entering = asyncio.ensure_future(client.subscribe("t", 1).__aenter__())
+    await server.grant(1)
+    subscription = await entering
+    assert (await subscription.get(10)).payload == b"x"
+    assert subscription.waiting == 0
+    await client.disconnect()
