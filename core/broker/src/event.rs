@@ -3,7 +3,7 @@
 use ternmq_protocol::broker::SlowSubscriber;
 
 use crate::bans::{Ban, Banned};
-use crate::store::{Restoration, StoreError};
+use crate::store::{Damage, Restoration, Salvaged, StoreError};
 
 /// Something that the operator of a broker should know, from [`Config::events`](crate::Config).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,12 @@ pub enum Event {
     /// A ban was lifted by [`Broker::unban`](crate::Broker::unban). One that has ended by itself is
     /// not told.
     Unbanned(Banned),
+    /// The store's file was damaged when the store was opened before this broker started: what could
+    /// be read of it is in a new one, and the damaged one is kept.
+    Salvaged(Salvaged),
+    /// Rows of the store can't be read, more than were told of before: how many since it was opened,
+    /// those that [`Restored`](Self::Restored) tells of among them. The rest is served.
+    Damaged(Damage),
     /// All that the store held is there again: what it was. Retained messages are read while clients
     /// come in already.
     Restored(Restoration),

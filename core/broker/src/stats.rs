@@ -157,6 +157,8 @@ pub struct StoreStats {
     pub unreadable: u64,
     /// Reads that failed, and were tried again.
     pub reads_failed: u64,
+    /// Rows of the store that can't be read, since it was opened and as of the last sweep.
+    pub damaged: u64,
     /// Messages taken out of the log because every session that was due them has had them.
     pub swept_passed: u64,
     /// The same because they were too old, [`LogLimits::age`](crate::LogLimits::age).

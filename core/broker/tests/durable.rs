@@ -341,6 +341,56 @@ fn what_all_have_had_leaves_the_log_and_what_somebody_waits_for_stays() {
     assert_eq!(take(&mut waits, 1), ["last"]);
 }
 
+// Blocks go or are written again around what somebody has in flight and what a group has not done.
+#[test]
+fn what_is_in_flight_and_what_a_group_has_not_done_is_never_swept() {
+    let (store, disk) = disk::store();
+    let (broker, _) = on(&store, |config| config.limits.log.sweep_ms = 1);
+    away(&broker, "once", "t/#");
+    away(&broker, "member", "$share/g/w/#");
+    away(&broker, "reads", "#");
+    let mut publisher = client(&broker, 4, "publisher");
+    for n in 0..100 {
+        // What stays stands between what goes, in one commit most of the time.
+        let topic = match n % 10 {
+            4 => "t/1",
+            7 => "w/1",
+            _ => "x",
+        };
+        let id = n + 1;
+        publisher
+            .send(&format!("PUBLISH topic={topic} qos=1 id={id} payload={n}"))
+            .expect("sent");
+    }
+    for id in 1..=100 {
+        publisher
+            .expect(&format!("PUBACK id={id}"))
+            .expect("PUBACK");
+    }
+    // Both have all of theirs, and answer none; then a third one takes everything.
+    let (mut once, _) = durable(&broker, 4, "once");
+    let (mut member, _) = durable(&broker, 4, "member");
+    for peer in [&mut once, &mut member] {
+        for _ in 0..10 {
+            peer.expect("PUBLISH").expect("a message");
+        }
+    }
+    let (mut reader, _) = durable(&broker, 4, "reads");
+    assert_eq!(take(&mut reader, 100).len(), 100);
+    reader.send("DISCONNECT").expect("sent");
+    reader.expect_close().expect("closed");
+    // A block of which more than a quarter stays is left as it is.
+    until(&broker, |stats| stats.store.swept_passed >= 50);
+    let again = after_a_crash(&disk);
+    for (name, first) in [("once", 4), ("member", 7)] {
+        let (mut peer, present) = durable(&again, 4, name);
+        assert!(present);
+        let wanted: Vec<String> = (first..100).step_by(10).map(|n| n.to_string()).collect();
+        assert_eq!(take(&mut peer, 10), wanted, "{name}");
+        settle(&mut peer);
+    }
+}
+
 #[test]
 fn a_session_has_no_more_to_read_than_it_may() {
     type Limit = fn(&mut Config);

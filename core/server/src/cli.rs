@@ -70,7 +70,9 @@ pub(crate) struct StoreArgs {
 /// uses is refused.
 #[derive(Debug, Subcommand)]
 pub(crate) enum StoreCommand {
-    /// Read all of it; the exit status is 3 if anything is damaged
+    /// Read all of it; the exit status is 3 if anything is damaged. A file that can't be used as it is
+    /// becomes a new one with what can be read, and stays beside it under another name, as when a server
+    /// starts
     Check(Folder),
     /// Print what is in it
     Dump(Folder),

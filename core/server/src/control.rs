@@ -8,7 +8,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -29,8 +29,9 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// Answers requests on a thread of its own, one after the other, until the process ends.
-    pub(crate) fn listen(folder: &Path, store: Arc<Store>) -> Result<Self, String> {
+    /// Answers requests on a thread of its own, one after the other, until the process ends. The thread
+    /// does not keep the store: one that is not closed is read whole when it is opened again.
+    pub(crate) fn listen(folder: &Path, store: &Arc<Store>) -> Result<Self, String> {
         let path = folder.join(SOCKET);
         let listen = || {
             // Left by a server that was killed: the folder is ours.
@@ -40,6 +41,7 @@ impl Control {
             io::Result::Ok(listener)
         };
         let listener = listen().map_err(|e| format!("cannot listen on {}: {e}", path.display()))?;
+        let store = Arc::downgrade(store);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 // Whoever has gone needs no answer.
@@ -76,18 +78,19 @@ pub(crate) fn backup(folder: &Path, target: &Path) -> Result<Value, String> {
     }
 }
 
-fn answer(stream: UnixStream, store: &Store) -> io::Result<()> {
+fn answer(stream: UnixStream, store: &Weak<Store>) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut line = String::new();
     BufReader::new((&stream).take(REQUEST)).read_line(&mut line)?;
     let request: Value = serde_json::from_str(&line).unwrap_or_default();
-    let answer = match request["backup"].as_str() {
-        Some(target) => match store.backup(Path::new(target)) {
+    let answer = match (request["backup"].as_str(), store.upgrade()) {
+        (Some(target), Some(store)) => match store.backup(Path::new(target)) {
             Ok(rows) => json!({ "rows": rows }),
             Err(error) => json!({ "error": error.to_string() }),
         },
-        None => json!({ "error": "not a request that this server knows" }),
+        (Some(_), None) => json!({ "error": "the server is ending" }),
+        (None, _) => json!({ "error": "not a request that this server knows" }),
     };
     writeln!(&stream, "{answer}")
 }

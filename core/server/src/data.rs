@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
-use ternmq_broker::store::{Options, Store, StoreError};
+use serde_json::{Value, json};
+use ternmq_broker::store::{Options, Salvaged, Store, StoreError};
 
 use crate::control::Control;
+use crate::report::Report;
 
 const LISTENERS: &str = "listeners";
 
@@ -71,7 +73,7 @@ impl DataFolder {
 
     /// Lets other processes of the same user have the store backed up while the server runs.
     pub(crate) fn listen(&mut self) -> Result<(), String> {
-        self.control = Some(Control::listen(&self.path, self.store.clone())?);
+        self.control = Some(Control::listen(&self.path, &self.store)?);
         Ok(())
     }
 
@@ -87,6 +89,28 @@ impl DataFolder {
         };
         write().map_err(|e| format!("cannot write to {}: {e}", self.path().display()))
     }
+}
+
+/// Says that a file was damaged so that it could not be used, and what has become of it.
+pub(crate) fn tell_what_is_saved(report: Report, salvaged: &Salvaged) {
+    let place = match &salvaged.aside {
+        Some(path) => format!("; the damaged one is {}", path.display()),
+        None => String::new(),
+    };
+    report.warning(
+        &format!(
+            "the data folder's file was damaged ({}): what could be read of it, {} rows, is in a new \
+             one; {} rows and {} pages could not be read, entirely or in part{place}",
+            salvaged.reason, salvaged.rows, salvaged.damaged, salvaged.pages
+        ),
+        json_of_what_is_saved(salvaged),
+    );
+}
+
+fn json_of_what_is_saved(salvaged: &Salvaged) -> Value {
+    json!({ "event": "warning", "what": "salvaged", "reason": salvaged.reason,
+        "rows": salvaged.rows, "damaged": salvaged.damaged, "pages": salvaged.pages,
+        "aside": salvaged.aside.as_ref().map(|path| path.display().to_string()) })
 }
 
 /// What a server has left that wrote all of its state into one file. The file stays, with another name.

@@ -14,7 +14,7 @@ use ternmq_broker::{
 use crate::bans::{self, BanFile};
 use crate::cli::Serve;
 use crate::config::{self, Settings};
-use crate::data::DataFolder;
+use crate::data::{self, DataFolder};
 use crate::listeners::urls;
 use crate::report::Report;
 use crate::slow;
@@ -257,6 +257,18 @@ fn tell_of(report: Report, event: &Event) -> bool {
         ),
         Event::SlowSubscriber(subscriber) => {
             slow::tell(report, subscriber);
+            return false;
+        }
+        Event::Salvaged(salvaged) => {
+            data::tell_what_is_saved(report, salvaged);
+            return false;
+        }
+        Event::Damaged(damage) => {
+            let rows = damage.rows;
+            report.warning(
+                &format!("{rows} records of the data folder can't be read; the rest is served"),
+                json!({ "event": "warning", "what": "unreadable", "records": rows }),
+            );
             return false;
         }
         Event::Restored(restoration) => {

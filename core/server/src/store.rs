@@ -9,7 +9,8 @@ use serde_json::{Map, Value, json};
 use ternmq_broker::store::{self, Check, Options, Store, StoreError, Transferred};
 
 use crate::cli::{Folder, StoreArgs, StoreCommand, WithFile};
-use crate::{FAILURE, SUCCESS, control};
+use crate::report::Report;
+use crate::{FAILURE, SUCCESS, control, data};
 
 /// Something is damaged.
 const DAMAGED: u8 = 3;
@@ -26,10 +27,19 @@ pub(crate) fn run(args: &StoreArgs) -> Result<u8, String> {
     }
 }
 
-/// The store of a folder that is there and that nobody uses.
+/// The store of a folder that is there and that nobody uses. What had to be done to open it is told on
+/// standard error.
 fn open(path: &Path) -> Result<Store, String> {
     find(path)?;
-    Store::open(path, &Options::default()).map_err(|error| words(&error))
+    let store = Store::open(path, &Options::default()).map_err(|error| words(&error))?;
+    tell_what_is_saved(&store);
+    Ok(store)
+}
+
+fn tell_what_is_saved(store: &Store) {
+    if let Some(salvaged) = store.salvaged() {
+        data::tell_what_is_saved(Report { json: false }, salvaged);
+    }
 }
 
 /// A folder by another name would be made, and found empty.
@@ -48,7 +58,7 @@ fn check(folder: &Folder) -> Result<u8, String> {
     let store = open(&folder.data)?;
     let check = store::check(&store).map_err(|error| error.to_string())?;
     if folder.json {
-        tell(&json_of(&check).to_string())?;
+        tell(&json_of(&store, &check).to_string())?;
     } else {
         for (name, rows) in &check.kinds {
             let damaged = match rows.damaged {
@@ -65,20 +75,19 @@ fn check(folder: &Folder) -> Result<u8, String> {
             check.messages, check.damaged_messages, check.lost_copies, check.dangling
         ))?;
     }
-    match check.is_whole() {
+    match check.is_whole() && store.salvaged().is_none() {
         true => Ok(SUCCESS),
         false => Ok(DAMAGED),
     }
 }
 
-fn json_of(check: &Check) -> Value {
+fn json_of(store: &Store, check: &Check) -> Value {
     let kinds = check.kinds.iter().map(|(name, rows)| {
         let rows = json!({ "rows": rows.rows, "bytes": rows.bytes, "damaged": rows.damaged });
         ((*name).to_owned(), rows)
     });
-    json!({ "whole": check.is_whole(), "kinds": kinds.collect::<Map<_, _>>(),
-        "messages": check.messages, "damaged_messages": check.damaged_messages,
-        "dangling": check.dangling, "lost_copies": check.lost_copies })
+    json!({ "whole": check.is_whole(), "salvaged": store.salvaged().is_some(), "kinds": kinds.collect::<Map<_, _>>(), "messages": check.messages,
+        "damaged_messages": check.damaged_messages, "dangling": check.dangling, "lost_copies": check.lost_copies })
 }
 
 fn dump(folder: &Folder) -> Result<u8, String> {
@@ -138,7 +147,10 @@ fn compact(folder: &Folder) -> Result<u8, String> {
 fn backup(args: &WithFile) -> Result<u8, String> {
     find(&args.folder.data)?;
     let rows = match Store::open(&args.folder.data, &Options::default()) {
-        Ok(store) => store.backup(&args.file).map_err(|error| words(&error))?,
+        Ok(store) => {
+            tell_what_is_saved(&store);
+            store.backup(&args.file).map_err(|error| words(&error))?
+        }
         Err(error) => match StoreError::from(&error) {
             StoreError::InUse(_) => control::backup(&args.folder.data, &args.file)?["rows"]
                 .as_u64()

@@ -62,9 +62,14 @@ impl Server {
         serde_json::from_str(&line).unwrap_or_else(|e| panic!("{line:?}: {e}"))
     }
 
-    /// What it tells once all of its data folder is there again, which may be before it listens.
+    /// What it tells once all of its data folder is there again.
     fn restored(&mut self) -> Value {
-        let is_it = |event: &&Value| event["event"] == "restored";
+        self.told("event", "restored")
+    }
+
+    /// The first event of which this is so; it may have come before that it listens.
+    fn told(&mut self, key: &str, value: &str) -> Value {
+        let is_it = |event: &&Value| event[key] == value;
         if let Some(event) = self.before.iter().find(is_it) {
             return event.clone();
         }
@@ -616,4 +621,73 @@ fn a_data_folder_is_backed_up_while_it_is_used_and_looked_after_when_it_is_not()
     let (_, status) = store_command(&folder, &["check", "nowhere"]);
     assert_eq!(status, 1);
     assert!(!folder.join("nowhere").exists());
+}
+
+/// Flips a bit in whatever a folder's file says of something. How often it did.
+fn damage(folder: &Path, words: &str) -> usize {
+    let file = folder.join("data/store.redb");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let places: Vec<usize> = bytes
+        .windows(words.len())
+        .enumerate()
+        .filter(|(_, text)| *text == words.as_bytes())
+        .map(|(at, _)| at)
+        .collect();
+    places.iter().for_each(|at| bytes[*at] ^= 0x10);
+    std::fs::write(&file, bytes).unwrap();
+    places.len()
+}
+
+/// A folder whose server has stopped: two sessions, with two messages that one of them is due.
+fn damaged(name: &str) -> PathBuf {
+    let folder = folder(name);
+    let server = keeping(&folder);
+    let (mut reader, _) = kept(&server, "reader");
+    reader.send("SUBSCRIBE id=1 filter=t options=1").unwrap();
+    reader.expect("SUBACK id=1 code=1").unwrap();
+    drop((reader, kept(&server, "forgotten")));
+    let mut publisher = server.client("publisher");
+    for payload in ["unreadable", "waits"] {
+        let publish = format!("PUBLISH topic=t qos=1 id=7 payload={payload}");
+        publisher.send(&publish).unwrap();
+        publisher.expect("PUBACK id=7").unwrap();
+    }
+    server.stop();
+    assert!(damage(&folder, "forgotten") > 0 && damage(&folder, "unreadable") > 0);
+    folder
+}
+
+#[test]
+fn damage_is_told_of_by_the_server_and_the_command() {
+    // What the engine checks whole at the start it can't use: the rest is saved into another file.
+    let data = damaged("saved");
+    let mut server = keeping(&data);
+    let told = server.told("what", "salvaged");
+    assert_eq!(
+        (&told["event"], &told["damaged"]),
+        (&json!("warning"), &json!(2))
+    );
+    assert!(Path::new(told["aside"].as_str().unwrap()).ends_with("store.redb.damaged-1"));
+    assert_eq!(payloads_of(&server, "reader"), ["waits"]);
+    assert!(!kept(&server, "forgotten").1);
+    server.stop();
+    let data = damaged("checked");
+    let (said, status) = store_command(&data, &["check", "data"]);
+    assert_eq!((&said[0]["salvaged"], status), (&json!(true), 3));
+    // Without that, damage is met by whoever reads.
+    let data = damaged("met");
+    std::fs::write(data.join("ternmq.toml"), "[store]\nverify = false\n").unwrap();
+    let mut command = Command::new(program());
+    let command = command
+        .args(["serve", "--config", "ternmq.toml", "--data", "data"])
+        .current_dir(&data);
+    let server = Server::spawn(command);
+    assert_eq!(payloads_of(&server, "reader"), ["waits"]);
+    let told = [server.before.clone(), server.stop()].concat();
+    let last = told.iter().rfind(|event| event["what"] == "unreadable");
+    assert_eq!(
+        last.map(|event| &event["records"]),
+        Some(&json!(2)),
+        "{told:?}"
+    );
 }

@@ -163,16 +163,18 @@ impl Store {
             engine.commit(vec![meta::format_row()], true)?;
         }
         let view = engine.view()?;
-        let (writer, tail) = resume(&view)?;
+        let (writer, tail, damaged) = resume(&view)?;
         drop(view);
-        Ok(Self {
+        let store = Self {
             engine,
             tail: RwLock::new(tail),
             writer: Mutex::new(writer),
             damage: Mutex::default(),
             folder: None,
             salvaged: None,
-        })
+        };
+        store.damaged(damaged);
+        Ok(store)
     }
 
     /// Puts what can be read of a damaged store into an empty backend, which can be opened then.
@@ -345,7 +347,8 @@ impl Store {
 
     /// Looks again at where the log is, after rows were written that no commit has made.
     pub(crate) fn resume(&self, writer: &mut Writer) -> Result<(), StoreError> {
-        let (found, tail) = resume(&self.engine.view()?)?;
+        let (found, tail, damaged) = resume(&self.engine.view()?)?;
+        self.damaged(damaged);
         (writer.next, writer.log) = (found.next, found.log);
         *self.tail.write().unwrap_or_else(PoisonError::into_inner) = tail;
         Ok(())
@@ -446,8 +449,10 @@ fn appended(ops: &[StoreOp]) -> impl Iterator<Item = &ternmq_protocol::broker::d
     })
 }
 
-/// Where the log was when it was closed.
-fn resume(view: &View<'_>) -> Result<(Writer, Tail), StoreError> {
+/// Where the log was when it was closed, and which of the blocks without an index are damaged: nobody
+/// finds what they have lost.
+fn resume(view: &View<'_>) -> Result<(Writer, Tail, Vec<Vec<u8>>), StoreError> {
+    let mut damaged = Vec::new();
     let log = Log::read(view)?;
     let mut tail = Tail::default();
     tail.floor = log.floor;
@@ -458,15 +463,20 @@ fn resume(view: &View<'_>) -> Result<(Writer, Tail), StoreError> {
         tail.add_bytes(value.len() as u64);
         let block = Block::new(value).ok();
         let records = block.into_iter().flat_map(|block| block.records());
+        let mut read = 0;
         for record in records {
             record
                 .streams()
                 .for_each(|stream| tail.add(stream, record.seq));
             next = next.max(record.seq + 1);
+            read += 1;
         }
         // Messages of it that can't be read have their numbers all the same.
         let count = block.and_then(|block| block.count());
         next = next.max(first + count.unwrap_or(value.len()) as u64);
+        if count != Some(read) {
+            damaged.push(key.to_vec());
+        }
         Flow::Continue(())
     })?;
     tail.head = next - 1;
@@ -476,7 +486,7 @@ fn resume(view: &View<'_>) -> Result<(Writer, Tail), StoreError> {
         log,
         done: 0,
     };
-    Ok((writer, tail))
+    Ok((writer, tail, damaged))
 }
 
 #[cfg(test)]

@@ -222,3 +222,56 @@ fn messages_of_a_group_go_when_they_are_done() {
     assert_eq!(sweep(&store, owner).passed, 100);
     assert_eq!(store.log_bytes(), 0);
 }
+
+#[test]
+fn what_is_in_flight_stays_though_it_is_too_old_or_done() {
+    let (store, owner) = new();
+    let group = "$share/g/a";
+    let stream = StreamKey::of(group);
+    let ops = [
+        session("anna", 1, 0, &[]),
+        subscribe("anna", "a", 0),
+        session("ben", 1, 0, &[]),
+        subscribe("ben", group, 0),
+    ];
+    commit(&store, owner, &ops);
+    let ops = fill(&store, owner, 2, &["a", group]);
+    // The odd ones are "a", the even ones the group's.
+    let (plain, shared) = (appended(&ops[50]), appended(&ops[51]));
+    assert_eq!((plain.log_seq() % 2, shared.log_seq() % 2), (1, 0));
+    let (seq, at) = (shared.log_seq(), [plain, shared]);
+    // Half of the group's are done. What a member's record names is done before the record says so.
+    let mut ops: Vec<StoreOp> = (1..=100)
+        .filter(|n| n % 2 == 0)
+        .map(|n| StoreOp::Done(stream, n))
+        .collect();
+    ops.push(session("anna", 2, 200, &at[..1]));
+    ops.push(session("ben", 2, 200, &at[1..]));
+    commit(&store, owner, &ops);
+    sweep(&store, owner);
+    let in_flight = |store: &Store| {
+        for name in ["anna", "ben"] {
+            let back = store.session(key(name), CLOCK).unwrap().unwrap();
+            assert_eq!((back.in_flight.len(), back.lost), (1, 0), "{name}");
+        }
+    };
+    in_flight(&store);
+    // Nobody has had the others of the group.
+    let page = store.undone(stream, 0, (1000, usize::MAX), CLOCK).unwrap();
+    let left: Vec<u64> = page.messages.iter().map(|m| m.log_seq()).collect();
+    assert!(left.iter().copied().eq((101..=200).filter(|n| n % 2 == 0)));
+    assert!(!left.contains(&seq));
+    let limits = SweepLimits {
+        settled: u64::MAX,
+        max_age_ms: Some(1),
+        max_bytes: Some(1),
+    };
+    let later = Clock::at(Time(5_000), UnixMs(CLOCK.utc_now().0 + 10_000));
+    let swept = store.sweep(owner, &limits, later).unwrap();
+    assert_eq!((swept.aged + swept.over_limit, swept.damaged), (50, 0));
+    in_flight(&store);
+    let ops = [session("anna", 3, 200, &[]), session("ben", 3, 200, &[])];
+    commit(&store, owner, &ops);
+    sweep(&store, owner);
+    assert_eq!(store.log_bytes(), 0);
+}

@@ -62,6 +62,8 @@ pub(crate) struct Counts {
     pub(crate) read: AtomicU64,
     pub(crate) unreadable: AtomicU64,
     pub(crate) reads_failed: AtomicU64,
+    /// Rows that can't be read, as of the last sweep.
+    pub(crate) damaged: AtomicU64,
     /// Messages that were taken out of the log: all had them, they were too old, the log was too
     /// large, a session had too many.
     pub(crate) swept_passed: AtomicU64,
@@ -163,6 +165,7 @@ impl Desk {
             read: of(&counts.read),
             unreadable: of(&counts.unreadable),
             reads_failed: of(&counts.reads_failed),
+            damaged: of(&counts.damaged),
             swept_passed: of(&counts.swept_passed),
             swept_old: of(&counts.swept_old),
             swept_full: of(&counts.swept_full),

@@ -48,6 +48,9 @@ impl Keeper {
         shared: &Arc<Shared>,
         limits: &Limits,
     ) -> Result<Self, crate::StartError> {
+        if let Some(salvaged) = store.salvaged() {
+            shared.tell(Event::Salvaged(salvaged.clone()));
+        }
         let clock = shared.calendar();
         let (restoration, outs, groups) = restore::sessions(&store, shards, shared, clock)?;
         let mut mail = VecDeque::new();

@@ -26,7 +26,9 @@ pub use crate::error::StoreError;
 pub use clear::clear;
 pub use restore::Restoration;
 pub use ternmq_store::StoreError as EngineError;
-pub use ternmq_store::{Backend, Check, Compacted, Memory, Options, Store, Transferred};
+pub use ternmq_store::{
+    Backend, Check, Compacted, Damage, Memory, Options, Salvaged, Store, Transferred,
+};
 pub use transfer::{check, compact, dump, export, import};
 
 pub(crate) use desk::{Desk, READS};

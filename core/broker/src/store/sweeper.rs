@@ -56,7 +56,17 @@ pub(super) fn sweep(shared: &Shared, desk: &Desk, store: &Store, owner: Owner, l
             Err(_) => {}
         }
         desk.counts.log_bytes.store(store.log_bytes(), Relaxed);
+        tell_of_damage(shared, desk, store);
         wait = every.max(began.elapsed() * PAUSES);
+    }
+    tell_of_damage(shared, desk, store);
+}
+
+/// Damage is met by whoever reads, at any time: it is told of here, together.
+fn tell_of_damage(shared: &Shared, desk: &Desk, store: &Store) {
+    let damage = store.damage();
+    if desk.counts.damaged.swap(damage.rows, Relaxed) < damage.rows {
+        shared.tell(Event::Damaged(damage));
     }
 }
 
