@@ -348,11 +348,13 @@ fn what_is_in_flight_and_what_a_group_has_not_done_is_never_swept() {
     let (broker, _) = on(&store, |config| config.limits.log.sweep_ms = 1);
     away(&broker, "once", "t/#");
     away(&broker, "member", "$share/g/w/#");
+    away(&broker, "idle", "$share/g/v/#");
     away(&broker, "reads", "#");
     let mut publisher = client(&broker, 4, "publisher");
     for n in 0..100 {
         // What stays stands between what goes, in one commit most of the time.
         let topic = match n % 10 {
+            1 => "v/1",
             4 => "t/1",
             7 => "w/1",
             _ => "x",
@@ -367,13 +369,16 @@ fn what_is_in_flight_and_what_a_group_has_not_done_is_never_swept() {
             .expect(&format!("PUBACK id={id}"))
             .expect("PUBACK");
     }
-    // Both have all of theirs, and answer none; then a third one takes everything.
+    // Both have all of theirs, answer none, and leave: so their records say what is in flight, and that
+    // they have read all. Then a third one takes everything.
     let (mut once, _) = durable(&broker, 4, "once");
     let (mut member, _) = durable(&broker, 4, "member");
     for peer in [&mut once, &mut member] {
         for _ in 0..10 {
             peer.expect("PUBLISH").expect("a message");
         }
+        peer.send("DISCONNECT").expect("sent");
+        peer.expect_close().expect("closed");
     }
     let (mut reader, _) = durable(&broker, 4, "reads");
     assert_eq!(take(&mut reader, 100).len(), 100);
@@ -382,7 +387,7 @@ fn what_is_in_flight_and_what_a_group_has_not_done_is_never_swept() {
     // A block of which more than a quarter stays is left as it is.
     until(&broker, |stats| stats.store.swept_passed >= 50);
     let again = after_a_crash(&disk);
-    for (name, first) in [("once", 4), ("member", 7)] {
+    for (name, first) in [("once", 4), ("member", 7), ("idle", 1)] {
         let (mut peer, present) = durable(&again, 4, name);
         assert!(present);
         let wanted: Vec<String> = (first..100).step_by(10).map(|n| n.to_string()).collect();
