@@ -24,6 +24,13 @@ const TABLE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("tern
 /// where their trees begin. All else is written beside what is there, never over it.
 const HEADER: usize = 320;
 
+/// What a file of the engine begins with, the version of its format that is read here, and where a file
+/// says twice which one it is.
+const ENGINE: &[u8] = b"redb\x1A\x0A\xA9\x0D\x0A";
+const VERSION: u8 = 3;
+const VERSIONS: [usize; 2] = [64, 192];
+const HEAD: usize = VERSIONS[1] + 1;
+
 /// Bytes that the engine's file begins with when it is made.
 const MAGIC: usize = 9;
 
@@ -73,6 +80,7 @@ impl Engine {
         verify: bool,
     ) -> Result<Self, StoreError> {
         discard_unfinished(&*backend)?;
+        refuse_newer(&*backend)?;
         let engine = Self {
             backend,
             cache,
@@ -290,6 +298,23 @@ fn discard_unfinished(backend: &dyn Backend) -> Result<(), StoreError> {
         return Ok(());
     }
     backend.set_len(0).map_err(failed)
+}
+
+/// The engine takes a file of a newer version of itself for a damaged one, of which nothing would be
+/// found. A flipped bit changes one of the two versions that a file has.
+fn refuse_newer(backend: &dyn Backend) -> Result<(), StoreError> {
+    let failed = |error| StoreError::Io("use the store's file".into(), error);
+    let mut head = [0; HEAD];
+    if backend.len().map_err(failed)? < HEAD as u64 {
+        return Ok(());
+    }
+    backend.read(0, &mut head).map_err(failed)?;
+    let [one, other] = VERSIONS.map(|at| head[at]);
+    if head.starts_with(ENGINE) && one == other && one > VERSION {
+        let says = format!("the engine wrote it in version {one}; this program reads {VERSION}");
+        return Err(failed(io::Error::new(io::ErrorKind::Unsupported, says)));
+    }
+    Ok(())
 }
 
 fn weight(changes: &[Change]) -> usize {

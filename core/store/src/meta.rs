@@ -1,5 +1,7 @@
 //! What the store knows of itself.
 
+use std::io::{self, ErrorKind};
+
 use ternmq_protocol::broker::record::{Epoch, NodeId, PARTITION_LEVELS, PARTITIONS};
 
 use crate::engine::{Change, View};
@@ -42,7 +44,9 @@ pub(crate) fn format(view: &View<'_>) -> Result<Option<u32>, StoreError> {
         return Err(StoreError::Newer(format));
     }
     if (partitions, levels) != (PARTITIONS.into(), PARTITION_LEVELS.into()) {
-        return Err(StoreError::damaged("a layout of other partitions"));
+        // Not damaged: what is done about damage would make it one with ours.
+        let other = io::Error::new(ErrorKind::Unsupported, "a layout of other partitions");
+        return Err(StoreError::Io("use the store".into(), other));
     }
     Ok(Some(format))
 }

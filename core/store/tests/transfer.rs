@@ -217,6 +217,28 @@ fn a_folder_with_a_damaged_file_is_opened_with_what_is_left_of_it() {
 }
 
 #[test]
+fn a_file_of_a_newer_engine_is_refused_and_left_as_it_is() {
+    let (store, _) = filled();
+    let folder = std::env::temp_dir().join(format!("ternmq-store-newer-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("store.redb");
+    store.backup(&path).unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    assert_eq!((bytes[64], bytes[192]), (3, 3), "another engine");
+    (bytes[64], bytes[192]) = (4, 4);
+    std::fs::write(&path, &bytes).unwrap();
+    let error = Store::open(&folder, &Options::default()).unwrap_err();
+    assert!(error.to_string().contains("version 4"), "{error}");
+    assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    // One of them alone is damage.
+    bytes[64] = 3;
+    std::fs::write(&path, &bytes).unwrap();
+    check(&Store::open(&folder, &Options::default()).unwrap());
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
 fn compacting_gives_room_back_and_what_is_there_is_told() {
     let memory = Arc::new(Memory::default());
     let store = Store::over(memory, &Options::default()).unwrap();
