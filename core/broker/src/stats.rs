@@ -161,7 +161,7 @@ pub struct StoreStats {
     pub damaged: u64,
     /// Messages taken out of the log because every session that was due them has had them.
     pub swept_passed: u64,
-    /// The same because they were too old, [`LogLimits::age`](crate::LogLimits::age).
+    /// The same because they were too old, [`LogLimits::age_seconds`](crate::LogLimits::age_seconds).
     pub swept_old: u64,
     /// The same because the log was too large, [`LogLimits::bytes`](crate::LogLimits::bytes).
     pub swept_full: u64,

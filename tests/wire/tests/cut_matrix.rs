@@ -58,6 +58,8 @@ struct Boundaries {
 }
 
 const MESSAGES: [&str; 3] = ["one", "two", "three"];
+/// Published with the QoS of the others: one with QoS 1 may overtake those with QoS 2, which wait until
+/// their Packet Identifiers are stored.
 const LAST: &str = "last";
 
 fn play(case: Case, stage: &mut dyn Stage) -> Result<Boundaries, String> {
@@ -90,7 +92,7 @@ fn cut_the_publisher(case: Case, stage: &mut dyn Stage) -> Result<Boundaries, Ha
         subscriber.cut(stage, false)?;
         subscriber.connect(stage, None, false)?;
     }
-    publisher.hand_in(1, LAST);
+    publisher.hand_in(case.qos, LAST);
     publisher.deliver(stage)?;
     subscriber.receive_until(stage, LAST)?;
     check(case, &subscriber.delivered)?;
@@ -107,7 +109,7 @@ fn cut_the_subscriber(case: Case, stage: &mut dyn Stage) -> Result<Boundaries, H
     for message in MESSAGES {
         publisher.hand_in(case.qos, message);
     }
-    publisher.hand_in(1, LAST);
+    publisher.hand_in(case.qos, LAST);
     publisher.deliver(stage)?;
     let boundaries = once_cut(case, stage, &mut subscriber, |courier, stage| {
         courier.receive_until(stage, LAST)

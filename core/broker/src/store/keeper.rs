@@ -5,6 +5,7 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 use ternmq_protocol::Time;
 use ternmq_protocol::broker::record::Owner;
@@ -31,11 +32,25 @@ pub(crate) struct Keeper {
     readers: Vec<JoinHandle<()>>,
 }
 
+/// How long clients wait to be let in for retained messages that are loaded. Most brokers have them all by
+/// then, and who subscribes to one with more gets them when they are there.
+const LOADED: Duration = Duration::from_millis(200);
+
 /// What has come back, once all has.
 #[derive(Default)]
 struct Restored {
     done: Mutex<Option<Restoration>>,
     changed: Condvar,
+}
+
+impl Restored {
+    /// Waits until all is there, so long at most.
+    fn wait(&self, at_most: Duration) -> Option<Restoration> {
+        let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        let waits = |done: &mut Option<Restoration>| done.is_none();
+        let done = self.changed.wait_timeout_while(done, at_most, waits);
+        *done.unwrap_or_else(PoisonError::into_inner).0
+    }
 }
 
 impl Keeper {
@@ -102,17 +117,17 @@ impl Keeper {
                 .readers
                 .push(thread(&format!("read-{number}"), read)?);
         }
+        keeper.restored.wait(LOADED);
         Ok(keeper)
     }
 
     /// What came back, once all has.
     pub(crate) fn restoration(&self) -> Restoration {
-        let waits = |done: &mut Option<Restoration>| done.is_none();
-        let done = self.restored.done.lock();
-        let done = done.unwrap_or_else(PoisonError::into_inner);
-        let done = self.restored.changed.wait_while(done, waits);
-        let done = done.unwrap_or_else(PoisonError::into_inner);
-        done.unwrap_or_default()
+        loop {
+            if let Some(done) = self.restored.wait(Duration::MAX) {
+                return done;
+            }
+        }
     }
 
     /// Keeps what the threads of all shards have left, if all have left something, and ends when all

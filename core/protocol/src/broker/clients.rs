@@ -20,7 +20,8 @@ pub struct ClientInfo {
     pub connection: Option<ClientConnection>,
     /// Subscriptions.
     pub subscriptions: usize,
-    /// Messages that wait for it.
+    /// Messages that wait for it. Of those that wait in the log of a store, the ones that have come by since
+    /// it fell behind in this start of the broker.
     pub queued: usize,
     /// Bytes of them.
     pub queued_bytes: usize,
@@ -110,6 +111,8 @@ impl Shard {
     fn describe(&self, session: &Session) -> ClientInfo {
         let conn = self.links.conns.get(session.conn);
         debug_assert_eq!(conn.is_some(), session.conn != NONE);
+        let kept = session.kept.as_deref().filter(|kept| kept.behind);
+        let (unread, unread_bytes) = kept.map_or((0, 0), |kept| (kept.unread, kept.unread_bytes));
         ClientInfo {
             client_id: session.client_id.clone(),
             connection: conn.map(|conn| ClientConnection {
@@ -119,8 +122,8 @@ impl Shard {
                 user_name: conn.user_name().map(Into::into),
             }),
             subscriptions: session.subscriptions(),
-            queued: session.queue.len(),
-            queued_bytes: session.queue.bytes(),
+            queued: session.queue.len() + unread as usize,
+            queued_bytes: session.queue.bytes() + unread_bytes as usize,
             inflight: session.window.len(),
             unreleased: session.received.len(),
             counters: session.counters.get(),
