@@ -59,7 +59,7 @@ pub struct Transferred {
 }
 
 impl Store {
-    /// Writes all there is as [frames](self), as it is now, whatever is committed meanwhile. Returns how
+    /// Writes all there is as frames, as it is now, whatever is committed meanwhile. Returns how
     /// many there were.
     ///
     /// # Errors
