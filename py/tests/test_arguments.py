@@ -163,7 +163,7 @@ async def test_a_handler_that_needs_mqtt_5_is_told_to_the_log(
 def test_a_timeout_of_waiting_in_threads(broker: ternmq.Broker) -> None:
     with blocking.Client(broker.url) as client, client.subscribe("t") as subscription:
         token = client.publish_nowait("x", b"", 1)
-        fault = broker.drop("PUBACK")
+        fault = broker.drop("PINGRESP")  # that of the publish is to come
         calls: list[Callable[..., Any]] = [
             subscription.get, subscription.messages, subscription.batches, client.drain, client.closed,
             token.wait, fault.wait, lambda timeout: client.request("t", timeout=timeout),
