@@ -1,4 +1,5 @@
-//! Memory, counted and not timed: what it costs to know which clients get their messages late.
+//! Memory, counted and not timed: what it costs to know which clients get their messages late, and what a
+//! message costs that is dropped.
 #![forbid(unsafe_code)]
 
 use allocation_counter::{AllocationInfo, measure};
@@ -9,7 +10,8 @@ use ternmq_protocol::broker::{
     Admission, ConnId, Latency, ListenerId, Out, Page, RetainedOp, Shard, ShardConfig, SlowLimits,
 };
 use ternmq_protocol::codec::{
-    Ack, Connect, Packet, Properties, Publish, QoS, Subscribe, SubscriptionOptions,
+    Ack, Connect, Packet, Properties, PropertiesBuf, PropertyId, Publish, QoS, Subscribe,
+    SubscriptionOptions, Value,
 };
 
 /// A shard with three subscribers to everything and a publisher.
@@ -160,4 +162,39 @@ fn knowing_who_is_late_allocates_nothing_per_message() {
             }
         }
     }
+}
+
+#[test]
+fn a_qos_0_message_for_nobody_but_who_is_away_is_never_made() {
+    let mut desk = Desk::new(None);
+    let mut keeps = PropertiesBuf::default();
+    keeps
+        .push(
+            PropertyId::SessionExpiryInterval,
+            Value::FourByteInteger(1_000),
+        )
+        .unwrap();
+    for conn in desk.subscribers {
+        desk.shard.handle_closed(conn, desk.now, &mut desk.out);
+    }
+    desk.out.ended.clear();
+    let away = desk.shard.open(desk.now, ListenerId(0), None).unwrap();
+    let mut connect = Connect::new(V5_0, "away");
+    connect.properties = keeps.get();
+    desk.send(away, Packet::Connect(connect));
+    let options = SubscriptionOptions::default();
+    let all = [("#", options)];
+    desk.send(
+        away,
+        Packet::Subscribe(Subscribe::new(1, Properties::EMPTY, &all)),
+    );
+    desk.shard.handle_closed(away, desk.now, &mut desk.out);
+    let publish = |desk: &mut Desk| {
+        let publisher = desk.publisher;
+        desk.send(publisher, Packet::Publish(Publish::new("t", b"payload")));
+    };
+    publish(&mut desk);
+    let info = measure(|| (0..1_000).for_each(|_| publish(&mut desk)));
+    assert_eq!(desk.shard.stats().dropped.offline, 1_001);
+    assert_eq!(info.count_total, 0);
 }

@@ -324,10 +324,11 @@ impl Links {
     }
 
     fn enqueue(&mut self, copy: Copy<'_>, source: &mut Source<'_>, now: Time, out: &mut Out) {
-        let logged = is_logged(&copy, source);
-        let bytes = source.message().memory();
-        if logged && self.falls_behind(copy.session, source.log_seq, bytes) {
-            return;
+        if is_logged(&copy, source) {
+            let bytes = source.message().memory();
+            if self.falls_behind(copy.session, source.log_seq, bytes) {
+                return;
+            }
         }
         let session = &mut self.sessions[copy.session];
         let is_qos0 = copy.qos == QoS::AtMostOnce;
