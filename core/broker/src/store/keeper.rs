@@ -32,10 +32,6 @@ pub(crate) struct Keeper {
     readers: Vec<JoinHandle<()>>,
 }
 
-/// How long clients wait to be let in for retained messages that are loaded. Most brokers have them all by
-/// then, and who subscribes to one with more gets them when they are there.
-const LOADED: Duration = Duration::from_millis(200);
-
 /// What has come back, once all has.
 #[derive(Default)]
 struct Restored {
@@ -44,12 +40,19 @@ struct Restored {
 }
 
 impl Restored {
-    /// Waits until all is there, so long at most.
-    fn wait(&self, at_most: Duration) -> Option<Restoration> {
-        let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-        let waits = |done: &mut Option<Restoration>| done.is_none();
-        let done = self.changed.wait_timeout_while(done, at_most, waits);
-        *done.unwrap_or_else(PoisonError::into_inner).0
+    /// All is there, or this much of it.
+    fn tell(&self, ended: Result<(), ternmq_store::StoreError>, all: Restoration, shared: &Shared) {
+        if let Err(error) = ended {
+            shared.tell(Event::NotRestored((&error).into()));
+        }
+        shared.retained.end_loading();
+        for mailbox in &shared.mailboxes {
+            // A shard that has ended has nobody who waits.
+            let _ = mailbox.send(Parcel::RetainedLoaded);
+        }
+        shared.tell(Event::Restored(all));
+        *self.done.lock().unwrap_or_else(PoisonError::into_inner) = Some(all);
+        self.changed.notify_all();
     }
 }
 
@@ -67,7 +70,7 @@ impl Keeper {
             shared.tell(Event::Salvaged(salvaged.clone()));
         }
         let clock = shared.calendar();
-        let (restoration, outs, groups) = restore::sessions(&store, shards, shared, clock)?;
+        let (mut restoration, outs, groups) = restore::sessions(&store, shards, shared, clock)?;
         let mut mail = VecDeque::new();
         for (number, mut out) in outs.into_iter().enumerate() {
             hand_out(&mut out, number, &mut mail, shared);
@@ -102,10 +105,16 @@ impl Keeper {
             readers: Vec::new(),
         };
         shared.retained.begin_loading();
-        let (all, restored) = (shared.clone(), keeper.restored.clone());
-        let (from, until) = (store.clone(), desk.clone());
-        let load = move || load(restoration, &from, &all, &until, &restored);
-        keeper.readers.push(thread("load", load)?);
+        let restored = keeper.restored.clone();
+        // The first page before the listeners open: of most brokers that is all.
+        match restore::retained(&mut restoration, "", &store, shared) {
+            Ok(Some(from)) => {
+                let (all, store, until) = (shared.clone(), store.clone(), desk.clone());
+                let load = move || load(restoration, from, &store, &all, &until, &restored);
+                keeper.readers.push(thread("load", load)?);
+            }
+            ended => restored.tell(ended.map(drop), restoration, shared),
+        }
         let (all, until, log) = (shared.clone(), desk.clone(), limits.log);
         let from = store.clone();
         let sweep = move || sweeper::sweep(&all, &until, &from, owner, log);
@@ -117,17 +126,17 @@ impl Keeper {
                 .readers
                 .push(thread(&format!("read-{number}"), read)?);
         }
-        keeper.restored.wait(LOADED);
         Ok(keeper)
     }
 
     /// What came back, once all has.
     pub(crate) fn restoration(&self) -> Restoration {
-        loop {
-            if let Some(done) = self.restored.wait(Duration::MAX) {
-                return done;
-            }
-        }
+        let waits = |done: &mut Option<Restoration>| done.is_none();
+        let done = self.restored.done.lock();
+        let done = done.unwrap_or_else(PoisonError::into_inner);
+        let done = self.restored.changed.wait_while(done, waits);
+        let done = done.unwrap_or_else(PoisonError::into_inner);
+        done.unwrap_or_default()
     }
 
     /// Keeps what the threads of all shards have left, if all have left something, and ends when all
@@ -160,26 +169,26 @@ fn thread<T: Send + 'static>(
     Builder::new().name(format!("ternmq-{name}")).spawn(body)
 }
 
-/// Loads retained messages, and tells that all is there.
+/// Loads retained messages from a topic on, a page at a time, and tells that all is there.
 fn load(
     mut restoration: Restoration,
+    mut from: Box<str>,
     store: &Store,
     shared: &Shared,
     desk: &Desk,
     restored: &Restored,
 ) {
-    if let Err(error) = restore::retained(&mut restoration, store, shared, desk) {
-        shared.tell(Event::NotRestored((&error).into()));
+    let mut ended = Ok(());
+    while !desk.is_reading_over(Duration::ZERO) {
+        match restore::retained(&mut restoration, &from, store, shared) {
+            Ok(Some(next)) => from = next,
+            last => {
+                ended = last.map(drop);
+                break;
+            }
+        }
     }
-    shared.retained.end_loading();
-    for mailbox in &shared.mailboxes {
-        // A shard that has ended has nobody who waits.
-        let _ = mailbox.send(Parcel::RetainedLoaded);
-    }
-    shared.tell(Event::Restored(restoration));
-    let done = restored.done.lock();
-    *done.unwrap_or_else(PoisonError::into_inner) = Some(restoration);
-    restored.changed.notify_all();
+    restored.tell(ended, restoration, shared);
 }
 
 /// Lets shards without threads take the mail that they have left for each other, and hands in what they

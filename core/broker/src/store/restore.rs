@@ -1,7 +1,6 @@
 //! From records to sessions and messages.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use ternmq_protocol::broker::durable::StreamKey;
 use ternmq_protocol::broker::record::{Restored, SessionRecord};
@@ -11,7 +10,6 @@ use ternmq_protocol::time::Clock;
 use ternmq_protocol::topic::SHARE_PREFIX;
 use ternmq_store::{Store, StoreError};
 
-use super::Desk;
 use crate::shared::Shared;
 
 /// Records that are read at a time.
@@ -159,27 +157,18 @@ pub(super) fn undone(
     Ok(())
 }
 
-/// Loads retained messages while the broker runs, a page at a time.
+/// Loads a page of retained messages, those from a topic on. Tells where to go on, `None` at the end.
 pub(super) fn retained(
     done: &mut Restoration,
+    from: &str,
     store: &Store,
     shared: &Shared,
-    desk: &Desk,
-) -> Result<(), StoreError> {
-    let mut from: Box<str> = "".into();
-    loop {
-        if desk.is_reading_over(Duration::ZERO) {
-            return Ok(());
-        }
-        let clock = shared.calendar();
-        let page = store.retained(&from, PAGE, clock)?;
-        done.damaged += page.damaged;
-        let (there, beyond) = shared.retained.load(page.messages, clock.now());
-        done.retained += there;
-        done.over_limits += beyond;
-        match page.next {
-            Some(next) => from = next,
-            None => return Ok(()),
-        }
-    }
+) -> Result<Option<Box<str>>, StoreError> {
+    let clock = shared.calendar();
+    let page = store.retained(from, PAGE, clock)?;
+    done.damaged += page.damaged;
+    let (there, beyond) = shared.retained.load(page.messages, clock.now());
+    done.retained += there;
+    done.over_limits += beyond;
+    Ok(page.next)
 }
