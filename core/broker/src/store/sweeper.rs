@@ -23,6 +23,7 @@ pub(super) fn sweep(shared: &Shared, desk: &Desk, store: &Store, owner: Owner, l
     let mut wait = every;
     let mut settling = None;
     let mut told = false;
+    let mut swept_at = None;
     while !desk.is_reading_over(wait) {
         wait = every;
         let settled = match settling {
@@ -31,7 +32,13 @@ pub(super) fn sweep(shared: &Shared, desk: &Desk, store: &Store, owner: Owner, l
             Some(_) => continue,
             None => 0,
         };
-        settling = Some((desk.seen_by_all(), desk.intake.handed()));
+        let handed = desk.intake.handed();
+        settling = Some((desk.seen_by_all(), handed));
+        // Nothing has changed, and nothing gets too old: whoever idles reads no records.
+        if swept_at == Some((settled, handed)) && limits.age_seconds == 0 {
+            tell_of_damage(shared, desk, store);
+            continue;
+        }
         // Those that have nothing to do see how far the log is.
         shared.mailboxes.iter().for_each(|mailbox| mailbox.wake());
         let bounds = SweepLimits {
@@ -39,6 +46,7 @@ pub(super) fn sweep(shared: &Shared, desk: &Desk, store: &Store, owner: Owner, l
             max_age_ms: some(limits.age_seconds.saturating_mul(1000)),
             max_bytes: some(limits.bytes),
         };
+        let whole = desk.kept() >= handed;
         let began = Instant::now();
         match store.sweep(owner, &bounds, shared.calendar()) {
             Ok(swept) => {
@@ -46,6 +54,7 @@ pub(super) fn sweep(shared: &Shared, desk: &Desk, store: &Store, owner: Owner, l
                 counts.swept_passed.fetch_add(swept.passed, Relaxed);
                 counts.swept_old.fetch_add(swept.aged, Relaxed);
                 counts.swept_full.fetch_add(swept.over_limit, Relaxed);
+                swept_at = whole.then_some((settled, handed));
                 told = false;
             }
             // Once for as long as it lasts; commits fail then too, most of the time.
