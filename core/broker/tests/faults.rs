@@ -9,7 +9,7 @@ use ternmq_broker::{
     Broker, Config, Fault, FaultError, Harm, MAX_FAULTS, PacketType, Placement, Way,
 };
 use ternmq_protocol::ReasonCode;
-use ternmq_test_broker_wire::{PATIENCE, RawPeer};
+use ternmq_test_broker_wire::{Line, PATIENCE, RawPeer, packet};
 
 fn fragile() -> Broker {
     start(Config {
@@ -62,9 +62,12 @@ fn a_connection_ends_after_the_third_puback_and_not_before() {
     };
     let fault = broker.inject(fault).expect("faults are on");
     let mut peer = durable(&broker, "c");
-    for id in 1..=5 {
-        send_publish(&mut peer, id);
-    }
+    // With one write: the broker reads all before it answers any.
+    let five = (1..=5).flat_map(|id| {
+        let publish = Line::parse(&format!("PUBLISH topic=t qos=1 id={id} payload=m{id}"));
+        packet::encode(5, &publish.expect("a line"))
+    });
+    peer.send_bytes(&five.collect::<Vec<u8>>()).expect("sent");
     for id in 1..=3 {
         peer.expect(&format!("PUBACK id={id}")).expect("PUBACK");
     }
