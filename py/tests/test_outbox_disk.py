@@ -18,28 +18,7 @@ from ternmq import blocking
 KEEP = {"client_id": "o", "clean_start": False, "session_expiry": 600}
 
 # Stands between the process and the system: notes each fdatasync, and fails where it is told to.
-SHIM = """
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <unistd.h>
-int fdatasync(int fd)
-{
-  int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, "fdatasync");
-  int log = open(getenv("SYNCS"), O_WRONLY | O_APPEND | O_CREAT, 0600);
-  if (write(log, ".", 1) != 1)
-    abort();
-  close(log);
-  if (access(getenv("BROKEN"), F_OK) == 0)
-  {
-    errno = EIO;
-    return -1;
-  }
-  return real(fd);
-}
-"""
+SHIM = Path(__file__).parents[2] / "tests/abi/programs/shim_sync.c"
 
 # Publishes what it is told on its input, and says what became of it; nobody else is there.
 TOLD = """
@@ -126,11 +105,10 @@ def left_in(file: Path) -> list[str]:
 
 @pytest.mark.parametrize("face", ["asyncio", "blocking"])
 def test_each_publish_is_synced_and_refused_where_the_disk_fails(tmp_path: Path, face: str) -> None:
-    source, shim = tmp_path / "shim.c", tmp_path / "shim.so"
-    source.write_text(SHIM)
+    shim = tmp_path / "shim.so"
     compiler = shutil.which("cc")
     assert compiler is not None
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", shim, source, "-ldl"], check=True)
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", shim, SHIM, "-ldl"], check=True)
     syncs, broken = tmp_path / "syncs", tmp_path / "broken"
     env = {"LD_PRELOAD": str(shim), "SYNCS": str(syncs), "BROKEN": str(broken)}
     told = Told(tmp_path / "outbox", face, True, env)
