@@ -307,7 +307,11 @@ impl Config {
         }
     }
 
-    pub(crate) fn check(&self) -> Result<(), StartError> {
+    /// Whether a broker could work with it, as far as that can be told without starting one.
+    ///
+    /// # Errors
+    /// [`StartError::Config`].
+    pub fn check(&self) -> Result<(), StartError> {
         let (limits, session) = (&self.limits, &self.session);
         let what = if self.listeners.len() >= usize::from(u16::MAX) {
             "too many listeners"

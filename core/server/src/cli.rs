@@ -10,6 +10,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, value_parser};
 use ternmq_protocol::ProtocolVersion;
 use ternmq_protocol::codec::QoS;
 
+use crate::config::Sources;
 use crate::listeners::TlsVersionName;
 
 /// MQTT 3.1, 3.1.1 and 5.0: server and command line client.
@@ -34,6 +35,8 @@ Signals:
 pub(crate) enum Command {
     /// Run the server until Ctrl-C or SIGTERM
     Serve(Serve),
+    /// Explain, check and print the configuration
+    Config(ConfigArgs),
     /// Print the lines of a user for the configuration file
     Passwd(Passwd),
     /// Look at and look after the data folder of a server
@@ -44,6 +47,50 @@ pub(crate) enum Command {
     /// Subscribe and print what arrives
     #[command(name = "sub", visible_alias = "subscribe")]
     Subscribe(Subscribe),
+}
+
+/// Options of `ternmq config`.
+#[derive(Args, Debug)]
+pub(crate) struct ConfigArgs {
+    #[command(subcommand)]
+    pub(crate) command: ConfigCommand,
+}
+
+/// What is wanted of the configuration. Each key can also be a variable of the environment:
+/// TERNMQ_LIMITS__QUEUE_MESSAGES=1000.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Say everything that is wrong; the exit status is 2 if anything is
+    Check {
+        /// Configuration file; without it the environment alone is looked at
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what a key means, its type and default, its value now and where that comes from
+    Explain {
+        /// The key as in `limits.queue_messages`, a table, or the beginning of a name
+        #[arg(value_name = "KEY")]
+        key: String,
+        #[command(flatten)]
+        sources: Sources,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the configuration that holds, each line with where it comes from, without secrets
+    Show {
+        #[command(flatten)]
+        sources: Sources,
+    },
+    /// Print a JSON Schema of the configuration file
+    Schema,
+    /// Print a configuration file with all keys and their defaults
+    Default,
+    /// Print all keys as Markdown
+    Reference,
 }
 
 /// Options of `ternmq passwd`.
@@ -125,13 +172,8 @@ pub(crate) enum Mechanism {
 #[derive(Args, Debug)]
 #[command(after_help = SIGNALS)]
 pub(crate) struct Serve {
-    /// Configuration file (TOML)
-    #[arg(short, long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-    /// Listen here instead of where the configuration says; port 0 takes a free one; repeatable
-    /// [default: 127.0.0.1:1883]
-    #[arg(short, long, value_name = "ADDR:PORT", value_parser = address)]
-    pub(crate) listen: Vec<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) sources: Sources,
     /// Folder of this server: sessions with what they are due, retained and delayed messages and bans are
     /// there before they are acknowledged, and again when it starts; `listeners` in it names the URLs
     /// while it runs

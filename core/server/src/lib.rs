@@ -8,7 +8,6 @@ mod config;
 mod connection;
 mod control;
 mod data;
-mod limits;
 mod listeners;
 mod passwd;
 mod publish;
@@ -52,6 +51,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     };
     let outcome = match &cli.command {
         Command::Serve(args) => serve::run(args),
+        Command::Config(args) => config::run(args),
         Command::Passwd(args) => passwd::run(args),
         Command::Store(args) => store::run(args),
         Command::Publish(args) => publish::run(args),

@@ -13,7 +13,7 @@ use ternmq_broker::{
 
 use crate::bans::{self, BanFile};
 use crate::cli::Serve;
-use crate::config::{self, Settings};
+use crate::config::{self, Loaded, Problem, Settings};
 use crate::data::{self, DataFolder};
 use crate::listeners::urls;
 use crate::report::Report;
@@ -33,15 +33,18 @@ enum Told {
 /// Runs until a signal.
 pub(crate) fn run(args: &Serve) -> Result<u8, String> {
     if args.print_config {
-        print!("{}", config::DEFAULTS);
+        print!("{}", config::default_file());
         return Ok(crate::SUCCESS);
     }
     let report = Report { json: args.json };
+    let Loaded {
+        settings, warnings, ..
+    } = (args.sources.load()).map_err(|problems| problems.to_string())?;
     let Settings {
         broker: mut config,
         drain,
         store,
-    } = config::load(args)?;
+    } = settings;
     // Before the broker starts: from its first line on it can be stopped cleanly.
     let signals = Signals::new([SIGHUP, SIGINT, SIGTERM, SIGUSR1])
         .map_err(|e| format!("cannot wait for signals: {e}"))?;
@@ -69,6 +72,7 @@ pub(crate) fn run(args: &Serve) -> Result<u8, String> {
     end_with_the_broker(broker.ending());
     let urls = urls(&config.listeners, broker.local_addrs());
     announce(report, &config, &urls);
+    warn(report, &warnings);
     if let Err(error) = descriptors {
         report.warning(
             &format!("the limit of open files can't be raised: {error}"),
@@ -93,6 +97,15 @@ pub(crate) fn run(args: &Serve) -> Result<u8, String> {
     stop(report, broker, ban_file.as_mut(), &told)?;
     tell_the_sums(report, &stats, &slow);
     Ok(crate::SUCCESS)
+}
+
+/// Tells what of the configuration may not be meant so.
+fn warn(report: Report, warnings: &[Problem]) {
+    for warning in warnings {
+        let fields =
+            json!({ "event": "warning", "what": "configuration", "problem": warning.json() });
+        report.warning(&warning.to_string(), fields);
+    }
 }
 
 /// Stops the broker, and tells what had happened before: events come by another thread than signals, so

@@ -13,7 +13,7 @@ pub(crate) struct Table {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Group {
+pub(crate) struct Group {
     name: String,
     strategy: Strategy,
 }

@@ -69,7 +69,7 @@ impl Table {
 /// A rule that could be made, so that what is wrong with one has its place.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "RewriteTable")]
-struct RewriteLine(Rewrite);
+pub(crate) struct RewriteLine(Rewrite);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -109,7 +109,7 @@ impl TryFrom<RewriteTable> for RewriteLine {
 
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "AutoTable")]
-struct AutoLine(AutoSubscription);
+pub(crate) struct AutoLine(AutoSubscription);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -24,23 +24,6 @@ impl From<Line> for User {
     }
 }
 
-/// What the file's parser says of an error, without the line it quotes where that may hold what is
-/// stored of a password.
-pub(crate) fn without_secrets(error: &toml::de::Error, text: &str) -> String {
-    let shown = error.to_string();
-    let quotes = shown
-        .lines()
-        .any(|line| line.contains("scram_sha") || line.contains("SCRAM-"));
-    match error.span().filter(|_| quotes) {
-        Some(span) => {
-            let before = &text.as_bytes()[..span.start.min(text.len())];
-            let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-            format!("TOML parse error at line {line}: {}", error.message())
-        }
-        None => shown,
-    }
-}
-
 fn sha_256<'de, D: Deserializer<'de>>(source: D) -> Result<Option<Credentials>, D::Error> {
     credentials(Hash::Sha256, source)
 }

@@ -2,9 +2,9 @@
 
 use std::ffi::OsString;
 
-/// The binary of this package, or what `TERNMQ_PROGRAM` names: whatever else is the command `ternmq`
+/// The binary of this package, or what `TERNMQ_TEST_PROGRAM` names: whatever else is the command `ternmq`
 /// has to pass the same tests.
 pub(crate) fn program() -> OsString {
     let own = || env!("CARGO_BIN_EXE_ternmq").into();
-    std::env::var_os("TERNMQ_PROGRAM").unwrap_or_else(own)
+    std::env::var_os("TERNMQ_TEST_PROGRAM").unwrap_or_else(own)
 }

@@ -1,0 +1,227 @@
+//! The tables `[[listener]]`.
+
+use std::str::FromStr;
+
+use clap::ValueEnum;
+use ternmq_broker::tls::CipherSuite;
+
+use super::{ANY, FILE, MODES, reads};
+use crate::cli::Version;
+use crate::config::schema::{
+    Form, Group, Kind, Table, boolean, bytes, count, integer, key, one_of, text,
+};
+use crate::listeners::TlsVersionName;
+
+pub(super) static LISTENER: Table = Table {
+    check: reads::<crate::listeners::Listener>,
+    groups: &[
+        Group {
+            name: "tls",
+            doc: "A listener with TLS and WebSockets.",
+            lines: &["type = \"wss\"", "address = \"0.0.0.0:8084\""],
+        },
+        Group {
+            name: "unix",
+            doc: "A Unix socket: its file, and who may connect by that file's permissions.",
+            lines: &["type = \"unix\""],
+        },
+    ],
+    keys: &[
+        one_of(
+            "type",
+            &["tcp", "tls", "ws", "wss", "unix"],
+            "What is spoken below MQTT: \"ws\" is WebSocket, \"wss\" WebSocket over TLS, \"unix\" a socket with \
+             a file name.",
+        )
+        .default("\"tcp\""),
+        text(
+            "address",
+            ADDRESS,
+            "IP address and port; port 0 takes a free one. Every listener but a Unix socket needs it.",
+        )
+        .default("\"127.0.0.1:1883\"")
+        .otherwise("127.0.0.1:1883 where there is no [[listener]]"),
+        boolean("anonymous", "Whether clients are let in that name no user.")
+            .default("true")
+            .otherwise("true on a loopback address and a Unix socket, false elsewhere"),
+        integer(
+            "connection_rate",
+            0,
+            u32::MAX as i64,
+            "New connections a second; 0: without limit. Those that come too fast are closed.",
+        )
+        .unit("connections a second")
+        .default("0"),
+        key(
+            "versions",
+            Kind::List(&Kind::Text(VERSION)),
+            "Versions of MQTT that are spoken here.",
+        )
+        .default("[\"3.1\", \"3.1.1\", \"5\"]"),
+        one_of(
+            "durability",
+            MODES,
+            "When a QoS 1 or 2 message is acknowledged that sessions are due which outlive their connections: \
+             when the disk of --data has it (\"group\": one write for all that came in meanwhile; \"each\": a \
+             write for each message), or when the server has it (\"none\").",
+        )
+        .default("\"group\""),
+        integer("connections", 1, i64::MAX, "Open connections through this listener.")
+            .unit("connections")
+            .otherwise("limits.connections alone")
+            .example("1000"),
+        key(
+            "client_rates",
+            Kind::Table(&RATES),
+            "What each client may send and receive in a second (0: without limit), and at once after a pause.",
+        )
+        .otherwise("without limit")
+        .example("{ messages_in = 100, messages_in_burst = 500 }"),
+        key("rates", Kind::Table(&RATES), "The same for all clients of this listener together.")
+            .otherwise("without limit")
+            .example("{ bytes_in = 10000000 }"),
+        text(
+            "certificate",
+            FILE,
+            "The server's certificate, followed by those that signed it, as PEM. SIGHUP has it and the key \
+             read again; connections that are there go on.",
+        )
+        .example("\"/etc/ternmq/server.pem\"")
+        .group("tls"),
+        text("key", FILE, "Its private key, as PEM.")
+            .example("\"/etc/ternmq/server.key\"")
+            .group("tls"),
+        text(
+            "client_ca",
+            FILE,
+            "File or folder with the authorities that sign the certificates of clients.",
+        )
+        .otherwise("clients are asked for none")
+        .example("\"/etc/ternmq/clients.pem\"")
+        .group("tls"),
+        one_of(
+            "client_certificates",
+            &["require", "optional"],
+            "Whether who has no certificate is refused, with `client_ca`.",
+        )
+        .default("\"require\"")
+        .group("tls"),
+        one_of(
+            "identity",
+            &["cn", "dn", "none"],
+            "The user that a certificate stands for: its common name, its whole name, or none.",
+        )
+        .default("\"cn\"")
+        .group("tls"),
+        text("min_tls", TLS, "Lowest version of TLS.").default("\"1.2\"").group("tls"),
+        text("max_tls", TLS, "Highest version of TLS.").default("\"1.3\"").group("tls"),
+        key(
+            "cipher_suites",
+            Kind::List(&Kind::Text(SUITE)),
+            "Cipher suites by their names in the IANA registry or OpenSSL's, [] for all of a version.",
+        )
+        .default("[]")
+        .group("tls"),
+        key(
+            "alpn",
+            Kind::List(&Kind::Text(ANY)),
+            "Protocols (ALPN). A client that offers others only is refused; [] looks at none.",
+        )
+        .default("[\"http/1.1\"]")
+        .otherwise("[\"mqtt\"] for type \"tls\", [\"http/1.1\"] for \"wss\"")
+        .group("tls"),
+        boolean(
+            "tickets",
+            "Whether clients may come back by a ticket, which spares both sides the greater part of the \
+             handshake.",
+        )
+        .default("true")
+        .group("tls"),
+        bytes(
+            "handshake_bytes",
+            "Size of a client's handshake. Beyond it the connection ends. Its time is in `connect_timeout`.",
+        )
+        .default("65536")
+        .group("tls"),
+        text("websocket_path", ANY, "The path of the WebSocket; \"*\" for any.")
+            .default("\"/mqtt\"")
+            .group("tls"),
+        key(
+            "origins",
+            Kind::List(&Kind::Text(ANY)),
+            "Web sites whose scripts may connect.",
+        )
+        .otherwise("all")
+        .example("[\"https://example.com\"]")
+        .group("tls"),
+        bytes("frame_bytes", "The largest frame of a WebSocket.")
+            .default("268435460")
+            .group("tls"),
+        bytes("head_bytes", "The longest head of the request that opens a WebSocket.")
+            .default("16384")
+            .group("tls"),
+        text("path", FILE, "The file of a Unix socket.")
+            .example("\"/run/ternmq/mqtt.sock\"")
+            .group("unix"),
+        integer("mode", 0, 0o7777, "Its permissions.").default("0o660").group("unix"),
+    ],
+};
+
+static RATES: Table = Table {
+    check: reads::<crate::rates::Table>,
+    groups: &[],
+    keys: &[
+        count("messages_in", "What may be sent to the server in a second.")
+            .unit("messages a second")
+            .default("0"),
+        count(
+            "messages_in_burst",
+            "At once after a pause; 0: one second's worth.",
+        )
+        .unit("messages")
+        .default("0"),
+        count("bytes_in", "The same in bytes.")
+            .unit("bytes a second")
+            .default("0"),
+        bytes("bytes_in_burst", "The same in bytes.").default("0"),
+        count("messages_out", "What is sent by the server in a second.")
+            .unit("messages a second")
+            .default("0"),
+        count(
+            "messages_out_burst",
+            "At once after a pause; 0: one second's worth.",
+        )
+        .unit("messages")
+        .default("0"),
+        count("bytes_out", "The same in bytes.")
+            .unit("bytes a second")
+            .default("0"),
+        bytes("bytes_out_burst", "The same in bytes.").default("0"),
+    ],
+};
+
+const ADDRESS: Form = Form {
+    what: "an IP address and a port",
+    check: |text| crate::cli::address(text).map(drop),
+};
+
+const VERSION: Form = Form {
+    what: "\"3.1\", \"3.1.1\" or \"5\"",
+    check: |text| match Version::from_str(text, false) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(format!("{text:?} is none of \"3.1\", \"3.1.1\", \"5\"")),
+    },
+};
+
+const TLS: Form = Form {
+    what: "\"1.2\" or \"1.3\"",
+    check: |text| TlsVersionName::from_str(text).map(drop),
+};
+
+const SUITE: Form = Form {
+    what: "the name of a cipher suite",
+    check: |text| {
+        let parsed = CipherSuite::from_str(text);
+        parsed.map(drop).map_err(|error| error.to_string())
+    },
+};
