@@ -8,6 +8,7 @@ use ternmq_protocol::ProtocolVersion;
 
 mod block;
 mod client;
+mod durable;
 mod frame;
 mod outbox;
 mod packet;
@@ -25,6 +26,7 @@ mod websocket;
 
 pub use block::block;
 pub use client::client;
+pub use durable::durable;
 pub use frame::frame;
 pub use outbox::outbox;
 pub use packet::packet;
@@ -44,9 +46,10 @@ pub use websocket::websocket;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 17] = [
     ("block", block),
     ("client", client),
+    ("durable", durable),
     ("frame", frame),
     ("outbox", outbox),
     ("packet", packet),

@@ -1,9 +1,10 @@
 use crate::choice;
+use crate::durable::{Log, clock};
 use std::collections::BTreeMap;
 use ternmq_protocol::broker::retained::{Retained, RetainedLimits};
 use ternmq_protocol::broker::{
     Admission, Applied, AuthAnswer, AuthRequest, AutoSubscription, Claims, ConnId, DelayedLimits,
-    Limits, ListenerId, Out, Rewrite, RewriteOn, Shard, ShardConfig, SlowLimits, Topics,
+    Limits, ListenerId, Out, Rewrite, RewriteOn, Shard, ShardConfig, SlowLimits, To, Topics,
 };
 use ternmq_protocol::codec::subscribe::SubscriptionOptions;
 use ternmq_protocol::codec::{MAX_PACKET_SIZE, Packet, Split, split};
@@ -15,8 +16,13 @@ use ternmq_protocol::{Message, ProtocolVersion, ReasonCode, Time};
 ///
 /// Each byte is a step: its low three bits choose it, the next two one of four connections; an input
 /// step has its length and its bytes behind it.
-pub fn shard(mut data: &[u8]) {
-    let mut desk = Desk::new();
+pub fn shard(data: &[u8]) {
+    play(data, None);
+}
+
+/// The same with a store, or without.
+pub(crate) fn play(mut data: &[u8], log: Option<Log>) {
+    let mut desk = Desk::new(log);
     while let Some((step, rest)) = choice(data) {
         data = desk.step(step, rest);
         desk.settle();
@@ -35,7 +41,11 @@ struct Desk {
     /// The connections of the four slots a step can name; the bystander has the fifth.
     slots: [Option<ConnId>; 5],
     lines: BTreeMap<ConnId, Line>,
+    log: Option<Log>,
 }
+
+/// Messages that may wait for one client.
+const MOST_QUEUED: usize = 20;
 
 /// All that a server may do with topics.
 fn topics() -> Topics {
@@ -70,7 +80,7 @@ struct Line {
 const BYSTANDER: usize = 4;
 
 impl Desk {
-    fn new() -> Self {
+    fn new(log: Option<Log>) -> Self {
         let mut limits = Limits {
             packet_size: 5000,
             inflight: 4,
@@ -80,7 +90,7 @@ impl Desk {
             turn_work: 3,
             ..Limits::default()
         };
-        limits.queue.items = 20;
+        limits.queue.items = MOST_QUEUED;
         let config = ShardConfig {
             number: 0,
             seed: 7,
@@ -91,6 +101,7 @@ impl Desk {
                 entries: 2,
                 ..SlowLimits::default()
             }),
+            durable: log.is_some().then(Log::config),
             ..ShardConfig::default()
         };
         let limits = RetainedLimits {
@@ -105,6 +116,7 @@ impl Desk {
             now: Time(1000),
             slots: [None; 5],
             lines: BTreeMap::new(),
+            log,
         };
         // MQTT 3.1.1, client id `by`, no keep alive.
         desk.input(BYSTANDER, b"\x10\x0e\x00\x04MQTT\x04\x02\x00\x00\x00\x02by");
@@ -116,6 +128,7 @@ impl Desk {
         let slot = step >> 3 & 3;
         let more = step >> 5;
         match step & 7 {
+            4 if self.log.is_some() => return self.step_of_store(more, rest),
             5 => self.wait(1 << (2 * more)),
             6 => self.close(slot),
             7 => {
@@ -133,6 +146,13 @@ impl Desk {
             }
         }
         rest
+    }
+
+    fn step_of_store<'a>(&mut self, which: usize, rest: &'a [u8]) -> &'a [u8] {
+        let Some(log) = &mut self.log else {
+            return rest;
+        };
+        log.step(which, rest, &mut self.shard, self.now, &mut self.out)
     }
 
     fn input(&mut self, slot: usize, input: &[u8]) {
@@ -179,31 +199,31 @@ impl Desk {
 
     /// Does what the shard asks for until it asks for nothing more.
     fn settle(&mut self) {
-        while !self.out.is_empty() {
+        loop {
+            if self.log.is_some() {
+                self.shard.collect(clock(self.now), &mut self.out);
+            }
+            if self.out.is_empty() {
+                return;
+            }
             for op in std::mem::take(&mut self.out.claims) {
                 if let Some((ticket, granted)) = self.claims.apply(op) {
                     let (shard, out) = (&mut self.shard, &mut self.out);
                     shard.handle_claims(ticket, &granted, self.now, out);
                 }
             }
-            for operation in std::mem::take(&mut self.out.retained) {
-                let (shard, out) = (&mut self.shard, &mut self.out);
-                match operation.apply(&mut self.store, self.now) {
-                    Applied::Page(ticket, page) => {
-                        shard.handle_retained(ticket, page, self.now, out);
-                    }
-                    Applied::Full(_, Some(ticket)) => shard.handle_not_retained(ticket),
-                    Applied::Full(_, None) | Applied::Done => {}
-                }
-            }
+            self.keep_retained();
             assert!(self.out.publishes.is_empty(), "there are no other shards");
-            for (_, letter) in std::mem::take(&mut self.out.letters) {
-                self.shard.handle_letter(letter, self.now, &mut self.out);
+            for (to, letter) in std::mem::take(&mut self.out.letters) {
+                if !matches!(to, To::All) {
+                    self.shard.handle_letter(letter, self.now, &mut self.out);
+                }
             }
             self.out.groups_gone.clear();
             if let Some(ticket) = self.out.owed.take() {
                 self.shard.complete(ticket, &mut self.out);
             }
+            self.hand_over();
             self.out.ended.clear();
             for request in std::mem::take(&mut self.out.authentications) {
                 let (answer, out) = (answer(&request), &mut self.out);
@@ -227,6 +247,28 @@ impl Desk {
                 assert_ne!(slot, BYSTANDER, "the bystander was closed");
                 self.close(slot);
             }
+        }
+    }
+
+    fn keep_retained(&mut self) {
+        for operation in std::mem::take(&mut self.out.retained) {
+            let (shard, out) = (&mut self.shard, &mut self.out);
+            match operation.apply(&mut self.store, self.now) {
+                Applied::Page(ticket, page) => shard.handle_retained(ticket, page, self.now, out),
+                Applied::Full(_, Some(ticket)) => shard.handle_not_retained(ticket),
+                Applied::Full(_, None) | Applied::Done => {}
+            }
+        }
+    }
+
+    /// Gives the store what is for it.
+    fn hand_over(&mut self) {
+        let ops = std::mem::take(&mut self.out.store);
+        let reads = std::mem::take(&mut self.out.reads);
+        let ticket = self.out.owed_stored.take();
+        match &mut self.log {
+            Some(log) => log.take(self.shard.store_turn(), ops, ticket, reads, self.now),
+            None => assert!(ops.is_empty() && ticket.is_none() && reads.is_empty()),
         }
     }
 
@@ -271,6 +313,10 @@ impl Desk {
         let stats = self.shard.stats();
         let accounted = stats.sent() + stats.queued + stats.dropped.total();
         assert_eq!(stats.copies(), accounted, "{stats:?}");
+        let most = MOST_QUEUED + self.log.as_ref().map_or(0, Log::most_read);
+        for client in self.shard.clients(0, usize::MAX).clients {
+            assert!(client.queued <= most, "{client:?}");
+        }
     }
 
     fn end(mut self) {

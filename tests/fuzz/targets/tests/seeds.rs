@@ -30,6 +30,11 @@ fn client_holds_over_its_seeds() {
 }
 
 #[test]
+fn durable_holds_over_its_seeds() {
+    run("durable");
+}
+
+#[test]
 fn frame_holds_over_its_seeds() {
     run("frame");
 }
@@ -218,6 +223,10 @@ fn generated_seeds(name: &str) -> Vec<Vec<u8>> {
             .chain(shard_stories(5, &AUTH_STORIES))
             .chain(shard_stories(5, &OFFER_STORIES))
             .collect(),
+        "durable" => packet::LEVELS
+            .iter()
+            .flat_map(|l| shard_stories(*l, &DURABLE_STORIES))
+            .collect(),
         "rules" => texts(&RULES),
         "scram" => scram_messages(),
         "settings" => texts(&SETTINGS),
@@ -335,6 +344,11 @@ fn shard_stories(level: u8, stories: &[&[&str]]) -> Vec<Vec<u8>> {
         match what {
             "closes" => vec![6 + (slot << 3)],
             "waits" => vec![5 + (3 << 5)],
+            _ if what.starts_with("store ") => {
+                let mut bytes = what[6..].split(' ').map(|n| n.parse().expect("a number"));
+                let which: u8 = bytes.next().expect("a number");
+                [4 + (which << 5)].into_iter().chain(bytes).collect()
+            }
             _ => {
                 let session = if level == 5 { "session_expiry=100" } else { "" };
                 let line = Line::parse(&what.replace("KEPT", session)).expect(what);
@@ -394,6 +408,101 @@ const SHARD_STORIES: [&[&str]; 6] = [
         "1 CONNECT client_id=ben clean_start=0 KEPT",
         "1 PUBREC id=1",
         "0 closes",
+        "0 waits",
+    ],
+];
+
+/// `fuzz/targets/src/durable.rs` says what steps of the store are: 0 keeps all, 1 a part, 2 and 3 refuse,
+/// 4 reads, 5 makes a page up, 6 can't read, 7 says something twice.
+const DURABLE_STORIES: [&[&str]; 5] = [
+    &[
+        "1 CONNECT client_id=ben clean_start=0 KEPT",
+        "0 store 0",
+        "1 SUBSCRIBE id=1 filter=a/+ options=2 filter=# options=1",
+        "0 store 0",
+        "0 CONNECT client_id=anna",
+        "0 PUBLISH topic=a/b qos=2 id=7 payload=hello retain=1",
+        "0 PUBLISH topic=a/c qos=1 id=8 payload=hello",
+        "0 store 0",
+        "0 store 0",
+        "0 PUBREL id=7",
+        "1 PUBREC id=1",
+        "0 store 1",
+        "1 PUBCOMP id=1",
+        "0 store 7 1 2 3 4",
+    ],
+    &[
+        "1 CONNECT client_id=ben clean_start=0 KEPT",
+        "1 SUBSCRIBE id=1 filter=a/+ options=2 filter=# options=1",
+        "0 store 0",
+        "1 closes",
+        "0 CONNECT client_id=anna",
+        "0 PUBLISH topic=a/b qos=1 id=7 payload=1",
+        "0 PUBLISH topic=a/b qos=1 id=8 payload=2",
+        "0 PUBLISH topic=a/b qos=2 id=9 payload=3",
+        "0 PUBLISH topic=a qos=1 id=10 payload=4",
+        "0 PUBLISH topic=a qos=1 id=11 payload=5",
+        "0 PUBLISH topic=a qos=1 id=12 payload=6",
+        "0 store 0",
+        "1 CONNECT client_id=ben clean_start=0 KEPT",
+        "0 store 0",
+        "0 store 4",
+        "1 PUBACK id=1",
+        "1 PUBACK id=2",
+        "0 store 0",
+        "0 store 4",
+        "1 PUBREC id=3",
+        "0 store 1",
+        "0 store 4",
+        "0 waits",
+    ],
+    &[
+        "1 CONNECT client_id=ben clean_start=0 KEPT",
+        "1 SUBSCRIBE id=1 filter=# options=2",
+        "0 store 0",
+        "0 CONNECT client_id=anna clean_start=0 KEPT",
+        "0 PUBLISH topic=a/b qos=2 id=7 payload=hello retain=1",
+        "0 store 2",
+        "0 PUBLISH topic=a/b qos=2 id=7 payload=hello retain=1",
+        "0 PUBLISH topic=a/b qos=1 id=8 payload=hello",
+        "1 UNSUBSCRIBE id=2 filter=#",
+        "0 store 3",
+        "0 waits",
+        "1 CONNECT client_id=ben clean_start=1 KEPT",
+        "0 store 2",
+        "0 store 0",
+    ],
+    &[
+        "1 CONNECT client_id=ben clean_start=0 KEPT",
+        "1 SUBSCRIBE id=1 filter=# options=2",
+        "0 store 0",
+        "1 closes",
+        "0 CONNECT client_id=anna",
+        "0 PUBLISH topic=a/b qos=1 id=8 payload=hello",
+        "0 store 0",
+        "1 CONNECT client_id=ben clean_start=0 KEPT",
+        "0 store 0",
+        "0 store 5 37 0 9 4 2 8 200 17 200 3 1 4",
+        "0 store 6",
+        "0 PUBLISH topic=a/b qos=1 id=8 payload=hello",
+        "0 store 0",
+        "0 store 7 37 0 9 4 2 8 200 17 200 3 1 255",
+    ],
+    &[
+        "0 CONNECT client_id=anna clean_start=0 KEPT",
+        "0 SUBSCRIBE id=1 filter=$share/g/a options=2 filter=$exclusive/a options=1",
+        "1 CONNECT client_id=ben clean_start=0 KEPT will_topic=w will_payload=x will_qos=1",
+        "1 SUBSCRIBE id=1 filter=$share/g/a options=1 filter=w options=2",
+        "0 store 0",
+        "2 CONNECT client_id=carl",
+        "2 PUBLISH topic=a qos=2 id=1",
+        "2 PUBLISH topic=$delayed/1/a qos=1 id=2",
+        "0 store 0",
+        "1 closes",
+        "0 store 0",
+        "0 waits",
+        "0 store 0",
+        "0 store 4",
         "0 waits",
     ],
 ];
