@@ -408,6 +408,10 @@ impl Shard {
         }
         if kept.behind {
             kept.sinces.insert(filter, since);
+            // A page that is on its way says nothing about this filter: another one is asked for.
+            if std::mem::take(&mut kept.asked) {
+                kept.turn = kept.turn.wrapping_add(1);
+            }
         }
         since
     }

@@ -4,6 +4,7 @@
 
 use super::hall::Hall;
 use super::witness::{Fate, Published, Publisher, Subscriber};
+use crate::broker::Priorities;
 use crate::broker::durable::{DurableConfig, NotStored};
 use crate::broker::tests::desk::*;
 use crate::seeded::Seeded;
@@ -54,9 +55,14 @@ impl World {
         };
         let shards = 1 + seeded.below(3);
         let inflight = [2, 5, 100][seeded.below(3)];
+        let first = seeded.one_in(3).then(|| ("+/1".into(), 7));
         let hall = Hall::with(shards, config, |limits| {
             limits.inflight = inflight;
             limits.outbound_bytes = 300;
+            limits.priorities = Priorities {
+                filters: first.into_iter().collect(),
+                default: 0,
+            };
         });
         let sub = |n: usize, base| {
             let version = [V5_0, V3_1_1][n % 2];
@@ -127,7 +133,7 @@ impl World {
             publisher.read(hall, published);
         } else if let Some(subscriber) = self.subscribers.get_mut(at - PUBLISHERS) {
             subscriber.read(hall, published);
-            subscriber.ask(hall);
+            subscriber.ask(hall, published.len());
         } else {
             self.fickle.read(hall, published.len());
         }
@@ -174,7 +180,8 @@ impl World {
         let at = self.seeded.below(3);
         let filter = ["u/1", "t/1", "+/1"][self.seeded.below(3)];
         let qos = [Q0, Q1, Q2][self.seeded.below(3)];
-        self.subscribers[at].wander(&mut self.hall, filter, qos);
+        let published = self.published.len();
+        self.subscribers[at].wander(&mut self.hall, filter, qos, published);
     }
 
     fn stick(&mut self) {
@@ -199,6 +206,10 @@ impl World {
         } else if let Some(conn) = self.subscribers[at - PUBLISHERS].conn {
             self.hall.cut(conn);
             self.subscribers[at - PUBLISHERS].lose();
+            // What it was being read for may come when it is there again.
+            if self.seeded.one_in(3) {
+                self.subscribers[at - PUBLISHERS].connect(&mut self.hall);
+            }
         }
     }
 
@@ -354,7 +365,11 @@ impl Fickle {
     }
 }
 
-fn run(seeds: std::ops::Range<u64>, perils: Perils, steps: usize) {
+/// Plays some seeds, or as many as the environment variable `TERNMQ_MODEL_SEEDS` says.
+fn run(mut seeds: std::ops::Range<u64>, perils: Perils, steps: usize) {
+    if let Ok(count) = std::env::var("TERNMQ_MODEL_SEEDS") {
+        seeds.end = seeds.start + count.parse::<u64>().expect("a number of seeds");
+    }
     let (mut acknowledged, mut exactly, mut unread) = (0, 0, 0);
     for seed in seeds {
         let mut world = World::new(seed, perils);

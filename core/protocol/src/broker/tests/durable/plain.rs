@@ -480,6 +480,12 @@ fn what_is_read_is_for_the_subscriptions_of_today() {
 
 #[test]
 fn who_subscribes_while_it_is_behind_gets_nothing_from_before_and_still_the_rest() {
+    for crashes in [true, false] {
+        subscribes_while_behind(crashes);
+    }
+}
+
+fn subscribes_while_behind(crashes: bool) {
     let mut hall = Hall::with(1, DurableConfig::default(), |limits| limits.inflight = 1);
     let sub = subscriber(&mut hall, "sub", "a", Q1);
     let other = subscriber(&mut hall, "other", "b", Q1);
@@ -496,8 +502,13 @@ fn who_subscribes_while_it_is_behind_gets_nothing_from_before_and_still_the_rest
     hall.publish(publisher, "b", "b5", Q1, 5);
     hall.publish(publisher, "a", "a6", Q2, 6);
     hall.quiet();
-    hall.crash(1, 10);
-    let (sub, _) = hall.durable(V5_0, "sub");
+    let sub = match crashes {
+        true => {
+            hall.crash(1, 10);
+            hall.durable(V5_0, "sub").0
+        }
+        false => sub,
+    };
     let mut all = Vec::new();
     for _ in 0..10 {
         hall.quiet();
@@ -621,6 +632,89 @@ fn a_topic_that_comes_first_comes_first_and_qos_2_once_all_the_same() {
     }
     assert_eq!(all, ["5", "6", "1", "2", "3", "4"]);
     hall.check_books();
+}
+
+// [MQTT-4.6.0-1]
+#[test]
+fn what_waits_behind_a_topic_that_comes_first_comes_once_after_a_crash() {
+    let config = DurableConfig {
+        page_messages: 6,
+        ..DurableConfig::default()
+    };
+    let mut hall = Hall::with(1, config, |limits| {
+        limits.inflight = 2;
+        limits.priorities = Priorities {
+            filters: vec![("alarm/#".into(), 9)],
+            ..Priorities::default()
+        };
+    });
+    let sub = subscriber(&mut hall, "sub", "#", Q1);
+    hall.cut(sub);
+    let publisher = publisher(&mut hall);
+    for n in 1..=6 {
+        let topic = ["t", "alarm/x"][usize::from(n > 4)];
+        hall.publish(publisher, topic, &n.to_string(), Q1, n);
+    }
+    hall.quiet();
+    let (sub, _) = hall.durable(V5_0, "sub");
+    hall.quiet();
+    assert_eq!(texts(&mut hall, sub), ["5", "6"]);
+    hall.wait(2_000); // its record is written
+    hall.quiet();
+    hall.crash(1, 10);
+    let (sub, _) = hall.durable(V5_0, "sub");
+    assert_eq!(read_all(&mut hall, sub), ["5", "6", "1", "2", "3", "4"]);
+    hall.check_books();
+}
+
+#[test]
+fn a_page_that_was_asked_for_before_a_subscription_says_nothing_about_it() {
+    for comes_back in [false, true] {
+        let mut hall = Hall::new(1);
+        let sub = subscriber(&mut hall, "sub", "t", Q1);
+        hall.cut(sub);
+        let publisher = publisher(&mut hall);
+        hall.publish(publisher, "t", "1", Q1, 1);
+        hall.quiet();
+        let come = |hall: &mut Hall| {
+            let sub = hall.connect(V5_0, "sub", false, 10_000);
+            hall.commit(usize::MAX, None);
+            hall.deliver_all();
+            assert!(hall.connack(sub));
+            sub
+        };
+        let mut sub = come(&mut hall);
+        assert_eq!(hall.reads.len(), 1);
+        if comes_back {
+            hall.cut(sub);
+            sub = come(&mut hall);
+            assert_eq!(hall.reads.len(), 2, "one is for the connection of before");
+        }
+        hall.subscribe(sub, "u", Q1);
+        hall.commit(usize::MAX, None);
+        hall.deliver_all();
+        assert!(matches!(hall.take(sub), Some(Got::SubAck(..))));
+        hall.publish(publisher, "u", "2", Q1, 2);
+        hall.commit(usize::MAX, None);
+        hall.deliver_all();
+        assert_eq!(read_all(&mut hall, sub), ["1", "2"]);
+        hall.check_books();
+    }
+}
+
+/// Reads and acknowledges until nothing comes any more.
+fn read_all(hall: &mut Hall, client: u32) -> Vec<String> {
+    let mut all = Vec::new();
+    for _ in 0..20 {
+        hall.quiet();
+        for got in hall.take_all(client) {
+            if let Got::Publish(message) = got {
+                all.push(message.text().to_owned());
+                hall.ack(client, PacketType::PubAck, message.id);
+            }
+        }
+    }
+    all
 }
 
 #[test]

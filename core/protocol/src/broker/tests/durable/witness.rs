@@ -27,6 +27,8 @@ pub(super) struct Published {
     pub(super) again: bool,
     /// The server has ended its connection while it was open: others may come before it.
     pub(super) set_back: bool,
+    /// How many messages there were when its publisher heard that it is acknowledged.
+    acknowledged: usize,
 }
 
 /// Somebody who publishes.
@@ -105,6 +107,7 @@ impl Publisher {
             fate: Fate::Open,
             again: false,
             set_back: false,
+            acknowledged: usize::MAX,
         });
         self.open.push((self.next_id, number, false));
         hall.publish(conn, topic, &number.to_string(), qos, self.next_id);
@@ -166,7 +169,11 @@ impl Publisher {
             panic!("{}: {kind:?} of {id} which is not open", self.name);
         };
         let (_, number, _) = self.open[place];
+        let count = all.len();
         let known = &mut all[number];
+        if !reason.is_error() && kind != PacketType::PubComp {
+            known.acknowledged = known.acknowledged.min(count);
+        }
         match kind {
             PacketType::PubAck | PacketType::PubRec if reason.is_error() => {
                 // One that was sent before may have been taken then.
@@ -205,6 +212,8 @@ pub(super) struct Subscriber {
     /// Filters of which it knows that it has them with more than QoS 0, and the first message that was
     /// published then.
     pub(super) sure: BTreeMap<String, usize>,
+    /// How many messages there were when it first asked for a filter with more than QoS 0.
+    wanted: BTreeMap<String, usize>,
     /// The SUBSCRIBE that is on its way.
     asked: Option<(String, QoS)>,
     /// Filters that it has with QoS 0.
@@ -215,7 +224,8 @@ pub(super) struct Subscriber {
     owes: Vec<(PacketType, u16)>,
     /// How often it has got each message: at all, and with QoS 2 for the first time.
     pub(super) seen: BTreeMap<usize, (u32, u32)>,
-    order: BTreeMap<(usize, String, QoS), usize>,
+    /// The last message by publisher, topic, and the QoS of publish and delivery, within which order holds.
+    order: BTreeMap<(usize, String, QoS, QoS), usize>,
     /// What has come since the last crash, not again.
     fresh: BTreeSet<usize>,
 }
@@ -230,6 +240,7 @@ impl Subscriber {
             known: false,
             base: base.iter().map(|(f, q)| ((*f).into(), *q)).collect(),
             sure: BTreeMap::new(),
+            wanted: BTreeMap::new(),
             asked: None,
             loose: BTreeSet::new(),
             leaving: None,
@@ -260,12 +271,13 @@ impl Subscriber {
     }
 
     /// Asks for a filter that it is to have and does not know that it has.
-    pub(super) fn ask(&mut self, hall: &mut Hall) {
+    pub(super) fn ask(&mut self, hall: &mut Hall, published: usize) {
         let Some(conn) = self.conn.filter(|_| self.connected && self.asked.is_none()) else {
             return;
         };
         let wanted = self.base.iter().find(|(f, _)| !self.has(f));
         if let Some((filter, qos)) = wanted.cloned() {
+            self.note_wanted(&filter, qos, published);
             self.asked = Some((filter.clone(), qos));
             hall.subscribe(conn, &filter, qos);
         }
@@ -284,7 +296,7 @@ impl Subscriber {
     }
 
     /// Comes and goes with one more filter.
-    pub(super) fn wander(&mut self, hall: &mut Hall, filter: &str, qos: QoS) {
+    pub(super) fn wander(&mut self, hall: &mut Hall, filter: &str, qos: QoS, published: usize) {
         let Some(conn) = self.conn.filter(|_| self.connected && self.asked.is_none()) else {
             return;
         };
@@ -295,8 +307,15 @@ impl Subscriber {
             self.leaving = Some(filter.into());
             hall.unsubscribe(conn, filter);
         } else {
+            self.note_wanted(filter, qos, published);
             self.asked = Some((filter.into(), qos));
             hall.subscribe(conn, filter, qos);
+        }
+    }
+
+    fn note_wanted(&mut self, filter: &str, qos: QoS, published: usize) {
+        if qos > Q0 {
+            self.wanted.entry(filter.into()).or_insert(published);
         }
     }
 
@@ -351,6 +370,8 @@ impl Subscriber {
         // What a member of a group gives back comes later to another one, which may have had it.
         let alone = !self.base[0].0.starts_with('$');
         let twice = !message.dup && !self.fresh.insert(number);
+        let late = alone && !known.again && !self.was_wanted(known);
+        assert!(!late, "{}: {number} is from before it asked", self.name);
         let doubled = twice && alone && !known.again;
         assert!(!doubled, "{}: {number} came twice", self.name);
         let seen = self.seen.entry(number).or_default();
@@ -369,7 +390,7 @@ impl Subscriber {
         let first = seen.0 == 1;
         // One from before it had the subscription may come when its publisher sends it again.
         if first && !known.set_back && alone && self.is_due(number, known) {
-            let of = (known.publisher, known.topic.clone(), known.qos);
+            let of = (known.publisher, known.topic.clone(), known.qos, message.qos);
             let before = self.order.insert(of, number);
             let in_order = before.is_none_or(|before| before < number);
             assert!(in_order, "{}: {before:?} before {number}", self.name);
@@ -398,6 +419,14 @@ impl Subscriber {
 
     fn has(&self, filter: &str) -> bool {
         self.sure.contains_key(filter) || self.loose.contains(filter)
+    }
+
+    /// Whether it had asked for a message before its publisher knew that the store had it.
+    fn was_wanted(&self, message: &Published) -> bool {
+        let name = TopicName::assume(&message.topic);
+        self.wanted.iter().any(|(filter, since)| {
+            message.acknowledged >= *since && TopicFilter::assume(filter).matches(name)
+        })
     }
 
     /// Whether it is due a message for certain.
