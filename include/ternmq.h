@@ -226,6 +226,9 @@ typedef struct
  *   MQTTAsync_createOptions, and no message gives way to newer ones;
  * - a disk that is full or fails has a publish return MQTTCLIENT_PERSISTENCE_ERROR, with the reason in the
  *   trace, level ERROR. What was taken before stays, and later ones are taken when the disk does;
+ * - how many are in flight at a time is what the connect options say, as without a file. That is one with
+ *   MQTTClient_connectOptions as they are initialized: reliable is 1, so that a full file is sent with one round
+ *   trip for each message. reliable 0 makes it 10, maxInflightMessages any number; MQTTAsync has maxInflight;
  * - QoS 0 is not in the file. Without a connection it waits in memory;
  * - messages that come in, subscribing and unsubscribing are not kept either: what was not acknowledged comes
  *   again.
