@@ -47,7 +47,7 @@ mod _ternmq {
     #[pymodule_export]
     use super::blocking_subscription::BlockingSubscription;
     #[pymodule_export]
-    use super::broker::{Authority, RunningBroker, Tap, check_limits, topic_matches};
+    use super::broker::{Authority, RunningBroker, Tap, check_broker, check_rule, topic_matches};
     #[pymodule_export]
     use super::command::run_command;
     #[pymodule_export]

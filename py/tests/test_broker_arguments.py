@@ -62,6 +62,7 @@ def test_clients_that_may_show_a_certificate() -> None:
 
 @pytest.mark.parametrize("argument, value, error", [
     ("port", "1883", TypeError),
+    ("port", True, TypeError),
     ("port", 65_536, ValueError),
     ("port", -1, ValueError),
     ("host", 127, TypeError),
@@ -71,33 +72,52 @@ def test_clients_that_may_show_a_certificate() -> None:
     ("tls", ("cert.pem", 5), TypeError),
     ("tls_port", "0", TypeError),
     ("tls_port", 70_000, ValueError),
+    ("tls_port", False, TypeError),
     ("ws", 1, TypeError),
     ("ws_port", None, TypeError),
     ("ws_port", -2, ValueError),
     ("wss_port", 1.0, TypeError),
     ("wss_port", 65_536, ValueError),
     ("unix", 5, TypeError),
+    ("unix", b"socket", TypeError),
+    ("unix", "", ValueError),
+    ("unix", "a\0b", ValueError),
     ("users", [("u", "p")], TypeError),
     ("users", {"u": b"p"}, TypeError),
     ("users", {5: "p"}, TypeError),
+    ("users", {"u": ""}, ValueError),
+    ("users", {"": "p"}, ValueError),
+    ("users", {"u": "\a"}, ValueError),
+    ("users", {"x" * 65_536: "p"}, ValueError),
     ("anonymous", "no", TypeError),
     ("shards", "2", TypeError),
     ("shards", -1, ValueError),
+    ("shards", True, TypeError),
+    ("shards", 257, ValueError),
+    ("shards", 1_000_000, ValueError),
+    ("shards", 10**30, ValueError),
     ("folder", 5, TypeError),
     ("limits", [("sessions", 1)], TypeError),
     ("limits", {"sessions": "1"}, TypeError),
     ("limits", {"sessions": -1}, ValueError),
+    ("limits", {"sessions": True}, TypeError),
+    ("limits", {"sessions": 10**30}, ValueError),
+    ("limits", {"connect_timeout": 1.5}, TypeError),
     ("limits", {"nonsense": 1}, ValueError),
     ("limits", {"inflight": 70_000}, ValueError),
     ("faults", "yes", TypeError),
     ("record", "1", TypeError),
     ("record", -1, ValueError),
+    ("record", True, TypeError),
+    ("record", 10**30, ValueError),
     ("record", math.nan, TypeError),
+    ("hook_threads", True, TypeError),
     ("hook_threads", 0, ValueError),
     ("hook_threads", 65, ValueError),
     ("hook_threads", 1.5, TypeError),
     ("acl", 5, TypeError),
     ("acl", ["a/#"], TypeError),
+    ("keepalive", 60, TypeError),
     ("authenticate", 5, TypeError),
     ("authorise", 5, TypeError),
     ("on_connect", 5, TypeError),
@@ -122,14 +142,51 @@ def test_certificates_of_clients_need_somebody_who_signs_them() -> None:
         ternmq.Broker(tls=True, client_certificates="maybe")  # type: ignore[arg-type]
 
 
-def test_what_only_the_start_can_tell_is_named_too() -> None:
-    for options, match in [
-        ({"users": {"u": ""}}, "users"),
-        ({"acl": [ternmq.broker.Rule.allow("a/#/b")]}, "acl"),
-        ({"shards": 100_000}, "shards"),
-    ]:
-        with pytest.raises(ValueError, match=match):
-            ternmq.Broker(**options).start()  # type: ignore[arg-type]
+@pytest.mark.parametrize("limit, wrong", [
+    ("connections", 0), ("sessions", 0), ("connect_timeout", 0), ("connect_timeout", 2**32), ("packet_size", 1_023),
+    ("packet_size", 2**32 - 1), ("receive_maximum", 0), ("inflight", 0),
+])
+def test_a_limit_with_which_nothing_works_is_named_at_once(limit: str, wrong: int) -> None:
+    with pytest.raises(ValueError, match="packet" if limit == "packet_size" else limit):
+        ternmq.Broker(limits={limit: wrong})
+
+
+@pytest.mark.parametrize("field, value, error", [
+    ("topics", "a/#", TypeError),
+    ("topics", 5, TypeError),
+    ("topics", [5], TypeError),
+    ("topics", ["a/#/b"], ValueError),
+    ("user", 5, TypeError),
+    ("client", b"c", TypeError),
+    ("client", "", ValueError),
+    ("address", 5, TypeError),
+    ("address", "10.0.0.0/99", ValueError),
+    ("publish", 1, TypeError),
+    ("subscribe", "no", TypeError),
+    ("qos", 1, TypeError),
+    ("qos", [True], TypeError),
+    ("qos", "1", TypeError),
+    ("qos", [3], ValueError),
+    ("qos", (), ValueError),
+    ("retain", 1, TypeError),
+    ("topic", "a", TypeError),
+])
+def test_a_field_of_a_rule_that_can_not_be_is_named_at_once(
+    field: str, value: Any, error: type[Exception]
+) -> None:
+    with pytest.raises(error, match=field):
+        ternmq.broker.Rule(**{"allows": True, field: value})
+
+
+def test_rules_that_differ_from_the_usual_are_taken() -> None:
+    Rule = ternmq.broker.Rule
+    rules = [
+        Rule.allow("a/%u/#", user="", address="10.0.0.0/8", qos=[0], retain=True),
+        Rule.deny(client="c*", address="::1", qos=(2,), publish=False),
+        Rule.allow(),
+    ]
+    with ternmq.Broker(acl=rules) as broker:
+        broker.set_acl(rules[2:])
 
 
 def test_the_users_of_an_earlier_broker_are_none_of_the_next() -> None:

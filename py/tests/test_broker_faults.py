@@ -184,3 +184,36 @@ def test_what_subscribers_acknowledge_is_not_dropped_with_drop_acks(broker: tern
         with pytest.raises(ternmq.MqttTimeoutError):
             client.publish("t", b"x", 1, timeout=0.01)
         fault.wait(1)
+
+
+async def test_a_fault_is_awaited_without_blocking_the_loop(broker: ternmq.Broker) -> None:
+    fault = broker.drop("PUBLISH", times=2)
+    async with ternmq.Client(broker.url) as client:
+        waits = asyncio.create_task(fault.wait_async(2, 10))
+        for _ in range(2):
+            assert not waits.done()
+            await client.publish("t", b"", qos=0)
+        await waits
+        assert fault.hits == 2
+        await fault.wait_async(timeout=0)
+        with pytest.raises(ternmq.MqttTimeoutError, match="2 times instead of 3"):
+            await fault.wait_async(3, 0.01)
+    for wrong, error in (("1", TypeError), (-1, ValueError)):
+        with pytest.raises(error, match="hits"):
+            await fault.wait_async(wrong)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="timeout"):
+        await fault.wait_async(1, "1")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("end", ["lift", "lift_all", "restart"])
+async def test_nobody_waits_for_a_fault_that_was_lifted(broker: ternmq.Broker, end: str) -> None:
+    fault = broker.drop("PUBLISH")
+    waits = [asyncio.create_task(fault.wait_async(1, None)), asyncio.create_task(asyncio.to_thread(fault.wait, 1, None))]
+    await asyncio.sleep(0)
+    ends = {"lift": fault.lift, "lift_all": broker.lift_faults, "restart": broker.restart}
+    await asyncio.to_thread(ends[end])
+    assert fault.hits == 0
+    for wait in waits:
+        with pytest.raises(ternmq.MqttTimeoutError):
+            async with asyncio.timeout(10):
+                await wait

@@ -115,12 +115,11 @@ def test_rules_decide_and_change(broker: ternmq.Broker) -> None:
         lambda: Rule.allow("a", address="nowhere"),
         lambda: Rule.allow("a", publish=False, subscribe=False),
     ]
-    for make in wrong:
-        with pytest.raises(ValueError, match="acl"):
-            ternmq.Broker(acl=[make()]).start()  # type: ignore[list-item]
-    for nonsense in (["t/#"], [Rule(True, "t/#")]):
-        with pytest.raises(TypeError):
-            ternmq.Broker(acl=nonsense)  # type: ignore[arg-type]
+    for make, field in zip(wrong, ("topics", "qos", "address", "never apply"), strict=True):
+        with pytest.raises(ValueError, match=field):
+            make()
+    with pytest.raises(TypeError):
+        ternmq.Broker(acl=["t/#"])  # type: ignore[list-item]
     with pytest.raises(TypeError):
         ternmq.Broker(on_connect=1)  # type: ignore[arg-type]
 

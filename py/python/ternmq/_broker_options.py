@@ -5,8 +5,8 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ._checks import instance_of, items
-from ._ternmq import Authority, check_limits
+from ._checks import instance_of, integer, items
+from ._ternmq import Authority, check_broker
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -15,6 +15,10 @@ __all__ = ["Certificate", "TlsFiles", "check", "client_context", "listeners_of"]
 
 Path_ = str | PathLike[str]
 TlsFiles = tuple[Path_, Path_] | tuple[Path_, Path_, Path_]
+# What the broker takes.
+_MOST_SHARDS = 256
+# Of which there is no memory for more anyway.
+_MOST_MESSAGES = 2**31 - 1
 Listener = tuple[str, str, int] | tuple[str, int]
 
 
@@ -70,16 +74,15 @@ def check(
 ) -> str | None:
     """Raises for what makes no sense, naming the argument. Whether clients are asked for certificates."""
     flags = {"ws": bool, "faults": bool, "anonymous": bool | None}
-    for name in ("port", "tls_port", "ws_port", "wss_port", "shards", "record", "hook_threads"):
-        instance_of(int | None if name == "port" else int, **{name: others[name]})
+    for name in ("port", "tls_port", "ws_port", "wss_port"):
+        if name != "port" or others[name] is not None:
+            _check_int(0, 65_535, **{name: others[name]})
+    _check_int(0, _MOST_SHARDS, shards=others["shards"])
+    _check_int(0, _MOST_MESSAGES, record=others["record"])
+    _check_int(1, 64, hook_threads=others["hook_threads"])
     for name, kind in flags.items():
         instance_of(kind, **{name: others[name]})
     instance_of(bool, certificate_users=certificate_users)
-    for name in ("shards", "record"):
-        if others[name] < 0:
-            raise ValueError(f"{name} must be at least 0, got {others[name]}")
-    if not 1 <= others["hook_threads"] <= 64:
-        raise ValueError(f"hook_threads must be 1 to 64, got {others['hook_threads']}")
     _check_host(others["host"])
     for name in ("unix", "folder"):
         path_of(**{name: others[name]})
@@ -87,6 +90,7 @@ def check(
         if not isinstance(name, str) or not isinstance(password, str):
             raise TypeError(f"users are names and passwords, all str, not {name!r}")
     _check_limits(others["limits"])
+    check_broker(items(users=others["users"]), items(limits=others["limits"]))
     return _check_tls(tls, client_certificates, certificate_users)
 
 
@@ -94,9 +98,13 @@ def path_of(**argument: Path_ | None) -> str | None:
     """Of one path; None of None."""
     ((name, path),) = argument.items()
     try:
-        return None if path is None else fspath(path)
+        text = None if path is None else fspath(path)
     except TypeError as error:
         raise TypeError(f"{name}: {error}") from None
+    instance_of(str | None, **{name: text})
+    if text is not None and (not text or "\0" in text):
+        raise ValueError(f"{name} is the name of a file or folder, not {text!r}")
+    return text
 
 
 def _check_host(host: str) -> None:
@@ -112,11 +120,17 @@ def _check_host(host: str) -> None:
 
 def _check_limits(limits: Mapping[str, int] | None) -> None:
     for name, value in items(limits=limits):
-        if not isinstance(name, str) or not isinstance(value, int):
+        if not isinstance(name, str) or not isinstance(value, int) or isinstance(value, bool):
             raise TypeError(f"limits are names and ints, not {name!r}: {value!r}")
         if not 0 <= value < 2**64:
             raise ValueError(f"limits: {name} can't be {value}")
-    check_limits(items(limits=limits))
+
+
+def _check_int(least: int, most: int, **argument: int) -> None:
+    integer(**argument)
+    for name, value in argument.items():
+        if not least <= value <= most:
+            raise ValueError(f"{name} must be {least} to {most}, got {value}")
 
 
 def _check_tls(
@@ -158,10 +172,6 @@ def listeners_of(
     all: list[Listener] = [(scheme, host, at) for scheme, at in ports.items() if at is not None]
     if unix is not None:
         all.append((fspath(unix), 0o600))
-    for name, at in ports.items():
-        argument = "port" if name == "mqtt" else f"{name.replace('mqtts', 'tls')}_port"
-        if at is not None and not 0 <= at <= 65_535:
-            raise ValueError(f"{argument} must be 0 to 65535, got {at}")
     if not all:
         raise ValueError("port is None, and there is no other listener")
     return all

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
+from ._checks import instance_of, integer
+from ._ternmq import check_rule
 from .reasons import ReasonCode
 
 __all__ = [
@@ -50,7 +52,7 @@ class Rule:
     is denied. `Rule.allow("plant/%u/#")`, `Rule.deny("$SYS/#", subscribe=True)`.
 
     In topic filters `%u` stands for the user name and `%c` for the client identifier. In names `*`
-    stands for any characters.
+    stands for any characters. What can't be raises TypeError or ValueError, which name the field.
     """
 
     allows: bool
@@ -69,6 +71,22 @@ class Rule:
     qos: Sequence[int] = (0, 1, 2)
     retain: bool | None = None
     """Only messages that are, or are not, to be retained."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.topics, str) or not isinstance(self.topics, Sequence):
+            raise TypeError(f"topics are several topic filters, not {self.topics!r}")
+        for topic in self.topics:
+            instance_of(str, topics=topic)
+        instance_of(bool, allows=self.allows, publish=self.publish, subscribe=self.subscribe)
+        instance_of(str | None, user=self.user, client=self.client, address=self.address)
+        instance_of(bool | None, retain=self.retain)
+        if isinstance(self.qos, (str, bytes)) or not isinstance(self.qos, Sequence):
+            raise TypeError(f"qos is a sequence of ints, not {self.qos!r}")
+        for qos in self.qos:
+            integer(qos=qos)
+            if not 0 <= qos <= 2:
+                raise ValueError(f"qos: there is no QoS {qos}")
+        check_rule(self)
 
     @classmethod
     def allow(cls, *topics: str, **fields: Any) -> Self:

@@ -13,6 +13,14 @@ def instance_of(kind: type | UnionType, **arguments: object) -> None:
             raise TypeError(f"{name} is {wanted}, not {type(value).__name__}")
 
 
+def integer(**arguments: object) -> None:
+    """Raises TypeError for one that is no int, or a bool."""
+    for name, value in arguments.items():
+        if isinstance(value, bool):
+            raise TypeError(f"{name} is int, not bool")
+        instance_of(int, **{name: value})
+
+
 def at_least(least: float, **arguments: Any) -> None:
     """Raises TypeError for one that is no number, ValueError for one that is less, or NaN."""
     for name, value in arguments.items():

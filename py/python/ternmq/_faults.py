@@ -1,5 +1,6 @@
 """What a test lets go wrong between a broker and its clients."""
 
+import time
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Literal, Self
@@ -13,6 +14,9 @@ __all__ = ["Fault"]
 
 Way = Literal["in", "out"] | None
 Packets = str | Iterable[str] | None
+
+# How long one thread waits for a coroutine.
+_SLICE = 0.05
 
 _NAMES = (
     "CONNECT CONNACK PUBLISH PUBACK PUBREC PUBREL PUBCOMP SUBSCRIBE SUBACK UNSUBSCRIBE UNSUBACK "
@@ -30,16 +34,32 @@ class Fault:
 
     @property
     def hits(self) -> int:
-        """How often it has happened; 0 after it was lifted."""
+        """How often it has happened; 0 after it was lifted, or when its broker is gone."""
         return self._running.hits(self._number) or 0
 
     def wait(self, hits: int = 1, timeout: float | None = 5.0) -> None:
-        """Waits until it has happened so often. Raises MqttTimeoutError when it has not in that time, or
-        was lifted."""
+        """Waits until it has happened so often. Raises MqttTimeoutError when it has not in that time, and
+        at once when it is lifted. In a coroutine use `wait_async`."""
         instance_of(int, hits=hits)
         at_least(0, hits=hits)
         if not self._running.wait_for_hits(self._number, hits, seconds(timeout)):
             raise MqttTimeoutError(f"the fault has happened {self.hits} times instead of {hits}")
+
+    async def wait_async(self, hits: int = 1, timeout: float | None = 5.0) -> None:
+        """The same without blocking the event loop."""
+        from asyncio import to_thread
+
+        instance_of(int, hits=hits)
+        at_least(0, hits=hits)
+        left = seconds(timeout)
+        until = None if left is None else time.monotonic() + left
+        while True:
+            left = _SLICE if until is None else min(until - time.monotonic(), _SLICE)
+            # In slices, so that no thread stays behind for long when this is cancelled.
+            if await to_thread(self._running.wait_for_hits, self._number, hits, left):
+                return
+            if left < _SLICE or self._running.hits(self._number) is None:
+                raise MqttTimeoutError(f"the fault has happened {self.hits} times instead of {hits}")
 
     def lift(self) -> None:
         """Ends it. What it has held or delayed goes on at once."""

@@ -1,18 +1,24 @@
 //! What a broker is started with, as Python names it.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use ternmq_broker::auth::{Credentials, Hash, MIN_ITERATIONS, User};
+use ternmq_broker::auth::{Credentials, Hash, MIN_ITERATIONS, User, Users};
 use ternmq_broker::store::{self, Store, StoreError};
 use ternmq_broker::tls::{ClientCertificates, Identity, KeySource, PemSource, Roots};
 use ternmq_broker::tls::{TlsServerOptions, TlsVersion};
 use ternmq_broker::websocket::WebSocketServer;
 use ternmq_broker::{Address, CertificateUser, Config, ListenerConfig};
+
+use crate::gil;
+
+/// Bytes of the largest packet at least: what a broker takes.
+const MIN_PACKET_SIZE: u64 = 1024;
 
 /// Users whose credentials are remembered.
 const MOST_HASHED: usize = 1_000;
@@ -188,28 +194,46 @@ fn user((name, password): &(String, String)) -> PyResult<User> {
     })
 }
 
-/// ValueError for a limit that is none, or that can't be that.
+/// ValueError for users who can't log in, a limit that is none, or one that can't be that: what would
+/// otherwise be told when the broker is started.
 #[pyfunction]
-pub(crate) fn check_limits(limits: Vec<(String, u64)>) -> PyResult<()> {
+pub(crate) fn check_broker(
+    py: Python<'_>,
+    users: Vec<(String, String)>,
+    limits: Vec<(String, u64)>,
+) -> PyResult<()> {
     let mut config = Config::default();
-    let mut limits = limits.iter();
-    limits.try_for_each(|(name, value)| set_limit(&mut config, name, *value))
+    for (name, value) in &limits {
+        set_limit(&mut config, name, *value)?;
+    }
+    // Each is one that may be; what is left is that they don't go together.
+    let wrong = |error: &dyn Display| PyValueError::new_err(format!("limits: {error}"));
+    config.check().map_err(|error| wrong(&error))?;
+    // Of more of them the credentials would be made twice.
+    if users.len() <= MOST_HASHED {
+        let users: PyResult<Vec<User>> = gil::released(py, || users.iter().map(user).collect());
+        let checked = Users::new(&users?);
+        checked.map_err(|error| PyValueError::new_err(format!("users: {error}")))?;
+    }
+    Ok(())
 }
 
 /// The limits that tests come to. The others have the defaults of a server.
 fn set_limit(config: &mut Config, name: &str, value: u64) -> PyResult<()> {
     let (session, limits) = (&mut config.session, &mut config.limits);
     match name {
-        "connections" => limits.connections = number(name, value)?,
-        "sessions" => session.sessions = number(name, value)?,
-        "connect_timeout" => session.connect_timeout_ms = value.saturating_mul(1_000),
+        "connections" => limits.connections = from(1, name, value)?,
+        "sessions" => session.sessions = from(1, name, value)?,
+        "connect_timeout" => {
+            session.connect_timeout_ms = u64::from(from::<u32>(1, name, value)?) * 1_000;
+        }
         "keep_alive" => session.keep_alive = number(name, value)?,
         "packet_size" => {
-            session.packet_size = number(name, value)?;
+            session.packet_size = from(MIN_PACKET_SIZE, name, value)?;
             session.connect_size = session.connect_size.min(session.packet_size);
         }
-        "receive_maximum" => session.receive_maximum = number(name, value)?,
-        "inflight" => session.inflight = number(name, value)?,
+        "receive_maximum" => session.receive_maximum = from(1, name, value)?,
+        "inflight" => session.inflight = from(1, name, value)?,
         "topic_aliases" => session.topic_aliases = number(name, value)?,
         "session_expiry" => session.session_expiry = number(name, value)?,
         "subscriptions" => session.subscriptions = number(name, value)?,
@@ -224,6 +248,15 @@ fn set_limit(config: &mut Config, name: &str, value: u64) -> PyResult<()> {
         }
     }
     Ok(())
+}
+
+/// The same of a limit with which less than `least` makes no sense.
+fn from<N: TryFrom<u64>>(least: u64, name: &str, value: u64) -> PyResult<N> {
+    if value < least {
+        let text = format!("limits: {name} must be at least {least}, got {value}");
+        return Err(PyValueError::new_err(text));
+    }
+    number(name, value)
 }
 
 fn number<N: TryFrom<u64>>(name: &str, value: u64) -> PyResult<N> {

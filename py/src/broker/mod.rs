@@ -31,8 +31,9 @@ use crate::number::in_range;
 use crate::properties::PublishProperties;
 use crate::wait::{in_slices, seconds};
 
+pub(crate) use acl::check_rule;
 pub(crate) use certificate::Authority;
-pub(crate) use config::check_limits;
+pub(crate) use config::check_broker;
 pub(crate) use local::{Tap, topic_matches};
 
 use hooks::{Hooks, Telling};
@@ -249,12 +250,18 @@ impl RunningBroker {
         })
     }
 
-    /// How often a fault has happened; None when it was lifted.
+    /// How often a fault has happened; None when it was lifted, or its broker is gone.
     fn hits(&self, py: Python<'_>, fault: u64) -> PyResult<Option<u64>> {
-        self.with(py, |broker| broker.hits(FaultId(fault)))
+        self.check_process(py)?;
+        let hits = gil::released(py, || {
+            let broker = self.broker();
+            broker.as_ref()?.hits(FaultId(fault))
+        });
+        Ok(hits)
     }
 
-    /// Waits until a fault has happened so often; false when it has not.
+    /// Waits until a fault has happened so often; false when it has not in time, and at once when it is
+    /// lifted.
     fn wait_for_hits(
         &self,
         py: Python<'_>,
@@ -264,15 +271,20 @@ impl RunningBroker {
     ) -> PyResult<bool> {
         self.check_process(py)?;
         let timeout = seconds(timeout)?;
+        let fault = FaultId(fault);
         let happened = in_slices(py, timeout, |until| {
             let broker = self.broker();
-            let broker = broker.as_ref()?;
+            let Some(broker) = broker.as_ref() else {
+                return Some(false);
+            };
             let left = until.saturating_duration_since(Instant::now());
-            broker
-                .wait_for_hits(FaultId(fault), hits, left)
-                .then_some(())
+            match broker.wait_for_hits(fault, hits, left) {
+                true => Some(true),
+                // It may have been lifted, or go with a broker that was started again.
+                false => broker.hits(fault).is_none().then_some(false),
+            }
         })?;
-        Ok(happened.is_some())
+        Ok(happened.unwrap_or(false))
     }
 
     /// Ends connections without a word, or lets them vanish; how many there were.
