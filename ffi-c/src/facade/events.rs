@@ -103,7 +103,7 @@ impl Client {
                     state.inbox.push(Upcall::Message(incoming));
                 }
             }
-            SessionEvent::Progress(Progress::Completed(_)) => self.take_in_released(state),
+            SessionEvent::Progress(Progress::Completed(id)) => self.take_in_released(state, id),
             SessionEvent::Published {
                 token,
                 reason,
@@ -160,12 +160,15 @@ impl Client {
             let upcalls = restored.into_iter().map(Upcall::Message);
             upcalls.for_each(|upcall| state.inbox.push(upcall));
         }
-        self.take_in_released(state);
+        while let Some(incoming) = self.store.as_ref().and_then(|store| store.ownerless()) {
+            state.inbox.push(Upcall::Message(incoming));
+        }
     }
 
-    /// Takes the messages that are held back no more.
-    fn take_in_released(&self, state: &mut State) {
-        while let Some(incoming) = self.store.as_ref().and_then(|store| store.released()) {
+    /// PUBREL has come for a message that is held back.
+    fn take_in_released(&self, state: &mut State, packet_id: u16) {
+        let store = self.store.as_ref();
+        if let Some(incoming) = store.and_then(|store| store.released(packet_id)) {
             state.inbox.push(Upcall::Message(incoming));
         }
     }

@@ -97,10 +97,13 @@ impl Client {
 
     /// PUBREL has come for a QoS 2 message.
     pub(super) fn release(&self, inbound: &mut Inbound, packet_id: u16) {
-        if let Some(incoming) = inbound.held.remove(&packet_id) {
+        let released = match &self.store {
+            Some(store) => store.released(packet_id),
+            None => inbound.held.remove(&packet_id),
+        };
+        if let Some(incoming) = released {
             self.deliver(inbound, incoming);
         }
-        self.deliver_released(inbound);
     }
 
     /// The server does not know our session, so no PUBREL will come. What was asked to be forgotten is;

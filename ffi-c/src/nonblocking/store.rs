@@ -72,12 +72,7 @@ impl Client {
             self.send_again(&command);
             store.forget_command(number);
         }
-        self.deliver_released(inbound);
-    }
-
-    /// Delivers messages whose PUBREL has come, or never will.
-    pub(super) fn deliver_released(&self, inbound: &mut Inbound) {
-        while let Some(incoming) = self.store.as_ref().and_then(|store| store.released()) {
+        while let Some(incoming) = store.ownerless() {
             self.deliver(inbound, incoming);
         }
     }

@@ -106,8 +106,10 @@ struct Inner {
     waiting: HashMap<u32, waiting::Waiting>,
     /// Messages of QoS 2 that wait for their PUBREL.
     held: HashMap<u16, Incoming>,
-    /// Messages whose PUBREL came, or never will, until the facade fetches them.
+    /// Messages whose PUBREL came, until the facade hears of it and fetches them.
     released: VecDeque<Incoming>,
+    /// The same for those whose PUBREL will never come.
+    ownerless: VecDeque<Incoming>,
     /// The connection, or the next one, is for a clean session.
     clean: bool,
     tells_of_session: bool,
@@ -169,6 +171,7 @@ impl Store {
             waiting: HashMap::new(),
             held: HashMap::new(),
             released: VecDeque::new(),
+            ownerless: VecDeque::new(),
             clean: false,
             tells_of_session: false,
             connected: false,
@@ -205,9 +208,17 @@ impl Store {
         incoming.qos == QoS::ExactlyOnce && !self.lock().is_v5
     }
 
-    /// The next message that is held back no more.
-    pub(crate) fn released(&self) -> Option<Incoming> {
-        self.lock().released.pop_front()
+    /// The message whose PUBREL came. The store is ahead of the facade, which still has to take in what
+    /// came before that PUBREL, so each is fetched by itself: the order holds.
+    pub(crate) fn released(&self, packet_id: u16) -> Option<Incoming> {
+        let released = &mut self.lock().released;
+        let at = (released.iter()).position(|incoming| incoming.packet_id == packet_id)?;
+        released.remove(at)
+    }
+
+    /// The next message whose PUBREL will never come, for the server has lost the session.
+    pub(crate) fn ownerless(&self) -> Option<Incoming> {
+        self.lock().ownerless.pop_front()
     }
 
     /// The application has the message.
@@ -383,13 +394,20 @@ impl Inner {
     }
 
     fn completed(&mut self, now: Time, id: u16) {
-        if let Some(incoming) = self.held.remove(&id) {
-            self.enqueue(now, &incoming);
-            self.released.push_back(incoming);
+        let released = self.release(now, id);
+        self.released.extend(released);
+    }
+
+    /// A message is held back no more.
+    fn release(&mut self, now: Time, id: u16) -> Option<Incoming> {
+        let incoming = self.held.remove(&id);
+        if let Some(incoming) = &incoming {
+            self.enqueue(now, incoming);
         }
         for v5 in [true, false] {
             self.remove(&Kind::Received.key(v5, id.into()));
         }
+        incoming
     }
 
     /// The server has lost the session, so there will be no PUBREL: what PUBREC has acknowledged is ours.
@@ -397,7 +415,8 @@ impl Inner {
         let mut ids: Vec<u16> = self.held.keys().copied().collect();
         ids.sort_unstable();
         for id in ids {
-            self.completed(now, id);
+            let released = self.release(now, id);
+            self.ownerless.extend(released);
         }
     }
 
@@ -417,6 +436,7 @@ impl Inner {
         self.sent.clear();
         self.held.clear();
         self.released.clear();
+        self.ownerless.clear();
         if self.nonblocking.is_some() {
             for key in self.records.keys().unwrap_or_default() {
                 if Kind::of(&key).is_some_and(|(kind, ..)| kind.is_flight()) {
