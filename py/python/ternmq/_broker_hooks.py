@@ -15,6 +15,7 @@ from ._broker_values import (
     Disconnected,
     Rule,
     SessionEnded,
+    StoreEvent,
     Subscribed,
     Unsubscribed,
 )
@@ -41,11 +42,12 @@ def hooks(
     authorise: Authorise | None,
     acl: Sequence[Rule] | None,
     on_publish: Callable[[Message], object] | None,
+    on_store: Callable[[StoreEvent], object] | None,
     told: dict[str, Callable[[Any], object] | None],
 ) -> dict[str, Any]:
     """What native code is given. `told`: the other callables by the kind of event."""
     listeners = {kind: call for kind, call in told.items() if call is not None}
-    asked = {"authenticate": authenticate, "authorise": authorise, "on_publish": on_publish}
+    asked = {"authenticate": authenticate, "authorise": authorise, "on_publish": on_publish, "on_store": on_store}
     for name, call in (asked | {f"on_{kind}": call for kind, call in listeners.items()}).items():
         if call is not None and not callable(call):
             raise TypeError(f"{name}: {call!r} can't be called")
@@ -53,6 +55,7 @@ def hooks(
         "authenticate": None if authenticate is None else _authenticating(authenticate),
         "authorise": None if authorise is None else _authorising(authorise),
         "on_events": _telling(listeners) if listeners else None,
+        "on_store": _telling_of_store(on_store),
         "on_publish": None if on_publish is None else _passing_on(on_publish),
         "acl": None if acl is None else rules(acl),
     }
@@ -132,6 +135,32 @@ def _telling(listeners: dict[str, Callable[[Any], object]]) -> Callable[[list[An
                 logger().exception("on_%s has failed", kind)
 
     return tell
+
+
+def _telling_of_store(call: Callable[[StoreEvent], object] | None) -> Callable[..., None]:
+    def tell(kind: Any, text: str, file: str | None, numbers: dict[str, int]) -> None:
+        if not kind:
+            return
+        try:
+            event = StoreEvent(kind, text, file, numbers)
+            _log_of_store(event)
+            if call is not None:
+                call(event)
+        except BaseException:
+            logger().exception("on_store has failed")
+
+    return tell
+
+
+def _log_of_store(event: StoreEvent) -> None:
+    from logging import ERROR, INFO, WARNING
+
+    lost = any(event.numbers.get(name) for name in ("over_limits", "damaged", "copies_lost"))
+    level = {"restored": WARNING if lost else INFO, "stored_again": INFO}.get(event.kind, ERROR)
+    file = f" ({event.file})" if event.file else ""
+    numbers = "".join(f", {name}: {number}" for name, number in event.numbers.items() if number)
+    extra = {"event": event.kind, "file": event.file, "numbers": event.numbers}
+    logger().log(level, "%s%s%s", event.text, file, numbers, extra=extra)
 
 
 def _passing_on(call: Callable[[Message], object]) -> Callable[[list[Message], int], None]:

@@ -21,6 +21,7 @@ from ._broker_values import (
     Disconnected,
     Rule,
     SessionEnded,
+    StoreEvent,
     Subscribed,
     Unsubscribed,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "LocalSubscription",
     "Rule",
     "SessionEnded",
+    "StoreEvent",
     "Subscribed",
     "Unsubscribed",
 ]
@@ -92,6 +94,11 @@ class Broker(Faults):
     `on_unsubscribe(Unsubscribed)` and `on_session_end(SessionEnded)` are told what clients do, and `on_publish(Message)` what
     is published and by whom (`client_id`), in the order in which it happens and after the fact. Each is called by a thread of the broker;
     what it raises is logged (`ternmq.broker`), and denies what was asked. All may use the broker.
+
+    `on_store(StoreEvent)` is told what becomes of `folder`: what was there again, what is damaged, that the disk
+    is full and that it works again. `ternmq.broker` logs that too, with or without it: errors as ERROR,
+    what was left out as WARNING, the rest as INFO, with `event`, `file` and `numbers` as `extra` fields. 1,024
+    of these may wait; what finds no room is lost.
     """
 
     def __init__(
@@ -124,6 +131,7 @@ class Broker(Faults):
         on_unsubscribe: Callable[[Unsubscribed], object] | None = None,
         on_session_end: Callable[[SessionEnded], object] | None = None,
         on_publish: Callable[[Message], object] | None = None,
+        on_store: Callable[[StoreEvent], object] | None = None,
     ) -> None:
         self._client_certificates = check(
             tls, client_certificates, certificate_users, port=port, host=host, tls_port=tls_port,
@@ -152,7 +160,7 @@ class Broker(Faults):
             "connect": on_connect, "disconnect": on_disconnect, "subscribe": on_subscribe,
             "unsubscribe": on_unsubscribe, "session_end": on_session_end,
         }
-        self._hooks = hooks(authenticate, authorise, acl, on_publish, told)
+        self._hooks = hooks(authenticate, authorise, acl, on_publish, on_store, told)
         self._record = Record(record)
         self._running: RunningBroker | None = None
 

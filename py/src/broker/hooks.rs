@@ -10,10 +10,10 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle, current};
 
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyTuple};
+use pyo3::types::{PyDict, PyList, PyTuple};
 use ternmq_broker::access::{Action, Verdict};
 use ternmq_broker::hooks::{Acting, Authenticate, Authorise, Connecting, Decision};
-use ternmq_broker::{Broker, ClientEvent, Config, Departure, LocalSubscription};
+use ternmq_broker::{Broker, ClientEvent, Config, Departure, Event, LocalSubscription};
 use ternmq_protocol::{ProtocolVersion, ReasonCode};
 
 use super::{acl, local};
@@ -21,6 +21,9 @@ use crate::properties;
 
 /// Events that wait for Python. What finds no room is lost, and counted.
 const EVENTS: usize = 65_536;
+
+/// The same of events of the store, which come one by one.
+const STORE_EVENTS: usize = 1_024;
 
 /// Events told at once.
 const BATCH: usize = 1_024;
@@ -33,6 +36,8 @@ pub(crate) struct Hooks {
     authorise: Option<Py<PyAny>>,
     /// Called with a list of tuples.
     on_events: Option<Py<PyAny>>,
+    /// Called with a kind, what happened in words, the name of a file and numbers by their names.
+    on_store: Py<PyAny>,
     /// Called with a list of messages, and how many were dropped before.
     on_publish: Option<Py<PyAny>>,
     acl: Option<Vec<acl::Rule>>,
@@ -43,6 +48,7 @@ pub(crate) struct Hooks {
 pub(super) struct Telling {
     threads: Vec<JoinHandle<()>>,
     events: Option<SyncSender<ClientEvent>>,
+    store: Option<SyncSender<Event>>,
     messages: Option<Arc<LocalSubscription>>,
 }
 
@@ -70,8 +76,14 @@ impl Hooks {
         py: Python<'_>,
         broker: &Broker,
         events: Option<(SyncSender<ClientEvent>, Receiver<ClientEvent>)>,
+        store: Option<(SyncSender<Event>, Receiver<Event>)>,
     ) -> PyResult<Telling> {
         let mut telling = Telling::default();
+        if let Some((sender, events)) = store {
+            telling.store = Some(sender);
+            let tell = self.on_store.clone_ref(py);
+            telling.spawn("ternmq-told", move || tell_of_store(&tell, &events))?;
+        }
         if let (Some(tell), Some((sender, events))) = (&self.on_events, events) {
             telling.events = Some(sender);
             let tell = tell.clone_ref(py);
@@ -96,6 +108,11 @@ impl Hooks {
     }
 }
 
+/// Where a broker with a folder is to put what becomes of it. What finds no room is lost, and counted.
+pub(super) fn store_channel() -> (SyncSender<Event>, Receiver<Event>) {
+    sync_channel(STORE_EVENTS)
+}
+
 impl Telling {
     fn spawn(&mut self, name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let thread = Builder::new().name(name.into()).spawn(body)?;
@@ -112,6 +129,9 @@ impl Telling {
             // Local subscriptions may outlive the broker, and the way into this channel with them. The
             // thread may have ended.
             let _ = events.send(the_end());
+        }
+        if let Some(store) = self.store {
+            let _ = store.send(Event::Drained);
         }
         for thread in self.threads {
             // Whoever stops the broker from one of its callbacks does not wait for itself.
@@ -218,6 +238,70 @@ fn tell_events(tell: &Py<PyAny>, events: &Receiver<ClientEvent>) {
             return;
         }
     }
+}
+
+/// Until it is told that all clients are gone, which no broker of Python has told.
+fn tell_of_store(tell: &Py<PyAny>, events: &Receiver<Event>) {
+    while let Ok(event) = events.recv() {
+        if event == Event::Drained {
+            return;
+        }
+        let told = Python::try_attach(|py| {
+            // Python's part catches what the application raises.
+            let _ = store_event(py, &event).and_then(|fields| tell.bind(py).call1(fields));
+        });
+        if told.is_none() {
+            return;
+        }
+    }
+}
+
+/// Kind, words, a file, numbers.
+fn store_event<'py>(py: Python<'py>, event: &Event) -> PyResult<Bound<'py, PyTuple>> {
+    let numbers = PyDict::new(py);
+    let mut file = None;
+    let (kind, text) = match event {
+        Event::Restored(all) => {
+            numbers.set_item("sessions", all.sessions)?;
+            numbers.set_item("retained", all.retained)?;
+            numbers.set_item("delayed", all.delayed)?;
+            numbers.set_item("over_limits", all.over_limits)?;
+            numbers.set_item("damaged", all.damaged)?;
+            numbers.set_item("copies_lost", all.copies_lost)?;
+            let text = "what the folder holds is there again";
+            ("restored", text.to_owned())
+        }
+        Event::Salvaged(saved) => {
+            numbers.set_item("rows", saved.rows)?;
+            numbers.set_item("damaged", saved.damaged)?;
+            numbers.set_item("pages", saved.pages)?;
+            file = saved.aside.as_ref().map(|file| file.display().to_string());
+            let reason = &saved.reason;
+            let text = format!("the store was damaged; what can be read of it is served: {reason}");
+            ("set_aside", text)
+        }
+        Event::Damaged(damage) => {
+            numbers.set_item("damaged", damage.rows)?;
+            let text = "records of the folder can't be read; the rest is served";
+            ("damaged", text.to_owned())
+        }
+        Event::NotRestored(error) => {
+            let text = format!("not all retained messages could be read: {error}");
+            ("not_restored", text)
+        }
+        Event::NotStored(error) => {
+            let text = format!("what is to be kept is refused until it can be: {error}");
+            ("not_stored", text)
+        }
+        Event::NotSwept(error) => {
+            let text = format!("messages that nobody waits for stay in the folder: {error}");
+            ("not_swept", text)
+        }
+        Event::StoredAgain => ("stored_again", "the folder can be written again".to_owned()),
+        // Of a kind that has no name in Python: nothing is made of it.
+        _ => ("", String::new()),
+    };
+    (kind, text, file, numbers).into_pyobject(py)
 }
 
 fn tell_messages(tell: &Py<PyAny>, messages: &LocalSubscription) {

@@ -59,7 +59,7 @@ impl RunningBroker {
         let keeps_files = options.keeps_files();
         let mut config = gil::released(py, || options.config())?;
         hooks.put_into(&mut config)?;
-        let (broker, telling) = launch(py, &config, &hooks)?;
+        let (broker, telling) = launch(py, &config, &hooks, keeps_files)?;
         config::keep_addresses(&mut config, broker.local_addrs());
         Ok(Self {
             broker: Some(broker).into(),
@@ -159,7 +159,7 @@ impl RunningBroker {
             }
             Ok::<_, PyErr>(config.clone())
         })?;
-        let (broker, telling) = launch(py, &config, &self.hooks)?;
+        let (broker, telling) = launch(py, &config, &self.hooks, self.keeps_files)?;
         gil::released(py, || {
             *self.telling() = telling;
             *self.broker.write().unwrap_or_else(PoisonError::into_inner) = Some(broker);
@@ -348,12 +348,19 @@ impl Drop for RunningBroker {
 }
 
 /// Starts a broker, and what tells Python of it.
-fn launch(py: Python<'_>, config: &Config, hooks: &Hooks) -> PyResult<(Broker, Telling)> {
+fn launch(
+    py: Python<'_>,
+    config: &Config,
+    hooks: &Hooks,
+    keeps_files: bool,
+) -> PyResult<(Broker, Telling)> {
     let mut config = config.clone();
     let events = hooks.channel();
     config.client_events = events.as_ref().map(|(sender, _)| sender.clone());
+    let store = keeps_files.then(hooks::store_channel);
+    config.events = store.as_ref().map(|(sender, _)| sender.clone());
     let broker = gil::released(py, || Broker::start(config)).map_err(start_error)?;
-    let telling = hooks.tell(py, &broker, events)?;
+    let telling = hooks.tell(py, &broker, events, store)?;
     Ok((broker, telling))
 }
 
