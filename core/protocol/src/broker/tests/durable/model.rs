@@ -95,9 +95,9 @@ impl World {
             75..=79 => self.commit(),
             80..=81 => self.hall.say(1 + self.seeded.below(9)),
             82..=85 => drop(self.hall.answer_read()),
-            86..=88 => self.hall.wait(self.seeded.next() % 600),
+            86..=87 => self.hall.wait(self.seeded.next() % 600),
             89..=91 => self.come(),
-            92 => self.wander(),
+            88 | 92 => self.wander(),
             98 => {
                 let at = self.seeded.below(self.subscribers.len());
                 self.subscribers[at].ask_again(&mut self.hall);
@@ -178,10 +178,15 @@ impl World {
 
     fn wander(&mut self) {
         let at = self.seeded.below(3);
+        let stays = !self.seeded.one_in(4);
         let filter = ["u/1", "t/1", "+/1"][self.seeded.below(3)];
         let qos = [Q0, Q1, Q2][self.seeded.below(3)];
         let published = self.published.len();
-        self.subscribers[at].wander(&mut self.hall, filter, qos, published);
+        let subscriber = &mut self.subscribers[at];
+        if stays && subscriber.has(filter) {
+            return;
+        }
+        subscriber.wander(&mut self.hall, filter, qos, published);
     }
 
     fn stick(&mut self) {

@@ -417,7 +417,7 @@ impl Subscriber {
         self.connected && self.owes.is_empty() && self.held.is_empty() && !asked
     }
 
-    fn has(&self, filter: &str) -> bool {
+    pub(super) fn has(&self, filter: &str) -> bool {
         self.sure.contains_key(filter) || self.loose.contains(filter)
     }
 
