@@ -32,6 +32,10 @@ pub enum Event {
     NotStored(StoreError),
     /// The log could not be swept: it grows until that works again.
     NotSwept(StoreError),
+    /// The log has more bytes than it may ([`LogLimits::bytes`](crate::store::LogLimits::bytes)): so many
+    /// messages were dropped that some session had not had, the oldest ones. Told with the first sweep that
+    /// drops some, and again only after one that had to drop none.
+    LogFull(u64),
     /// The store works again.
     StoredAgain,
     /// Every client is gone after [`Broker::drain`](crate::Broker::drain).

@@ -455,3 +455,25 @@ fn messages_go_when_they_are_too_old() {
     publish(&mut publisher, "t/x", 1, "young");
     assert_eq!(take(&mut reader, 1), ["young"]);
 }
+
+#[test]
+fn the_oldest_messages_go_when_the_log_is_full_and_that_is_told() {
+    let (store, _disk) = disk::store();
+    let (broker, told) = on(&store, |config| {
+        assert_eq!(config.limits.log.bytes, 16 << 30, "there is a limit");
+        config.limits.log.sweep_ms = 1;
+        config.limits.log.bytes = 1;
+    });
+    away(&broker, "reads", "t/#");
+    let mut publisher = client(&broker, 4, "publisher");
+    for n in 0..20 {
+        publish(&mut publisher, "t/x", 1, &n.to_string());
+    }
+    until(&broker, |stats| stats.store.swept_full == 20);
+    let mut full =
+        std::iter::from_fn(|| told.recv_timeout(PATIENCE).ok()).filter_map(|event| match event {
+            Event::LogFull(dropped) => Some(dropped),
+            _ => None,
+        });
+    assert!(full.next().is_some_and(|dropped| dropped > 0));
+}

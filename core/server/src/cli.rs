@@ -106,8 +106,18 @@ pub(crate) struct Passwd {
     pub(crate) iterations: u32,
 }
 
+/// What a script wants to know.
+const STORE_STATUSES: &str = "\
+Exit status:
+  0  it is done, and nothing is damaged
+  1  it could not be done, such as with a folder in use or a file that is there already; of an import:
+     the file's end is missing, and what came before it is taken in
+  2  the command line is wrong
+  3  check, export, import: done, but something is damaged";
+
 /// Options of `ternmq store`.
 #[derive(Args, Debug)]
+#[command(after_help = STORE_STATUSES)]
 pub(crate) struct StoreArgs {
     #[command(subcommand)]
     pub(crate) command: StoreCommand,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use ternmq_broker::store::{Options, Salvaged, Store, StoreError};
+use ternmq_broker::store::{Options, Salvaged, Store, StoreError, Transferred};
 
 use crate::control::Control;
 use crate::report::Report;
@@ -48,12 +48,16 @@ pub(crate) struct DataFolder {
 }
 
 impl DataFolder {
-    /// Makes the folder if it isn't there, and takes it.
-    pub(crate) fn open(path: &Path, options: &Options) -> Result<Self, String> {
+    /// Makes the folder if it isn't there, and takes it. What an older server has left is taken in, and told of
+    /// if not all of it can be read.
+    pub(crate) fn open(path: &Path, options: &Options, report: Report) -> Result<Self, String> {
         let store = Store::open(path, options);
         let store = store.map_err(|error| StoreError::from(&error).to_string())?;
-        take_old_records(path, &store)
+        let taken = take_old_records(path, &store)
             .map_err(|error| format!("cannot take in {}: {error}", path.join(OLD).display()))?;
+        if let Some(taken) = taken.filter(|taken| taken.damaged > 0 || !taken.complete) {
+            tell_what_was_not_taken(report, &taken, &path.join(TAKEN));
+        }
         Ok(Self {
             store: Arc::new(store),
             path: path.to_owned(),
@@ -113,16 +117,46 @@ fn json_of_what_is_saved(salvaged: &Salvaged) -> Value {
         "aside": salvaged.aside.as_ref().map(|path| path.display().to_string()) })
 }
 
+/// Says that the state of an older server could not be read whole: nobody else would notice.
+fn tell_what_was_not_taken(report: Report, taken: &Transferred, file: &Path) {
+    let Transferred {
+        messages,
+        sessions,
+        retained,
+        delayed,
+        damaged,
+        complete,
+    } = taken;
+    let end = if *complete {
+        ""
+    } else {
+        ", and its end is missing"
+    };
+    report.warning(
+        &format!(
+            "the state of an older server was damaged: {damaged} records of it can't be read{end}; \
+             {sessions} sessions, {messages} messages, {retained} retained and {delayed} delayed ones \
+             were taken in; the file is kept as {}",
+            file.display()
+        ),
+        json!({ "event": "warning", "what": "old_records", "sessions": sessions,
+            "messages": messages, "retained": retained, "delayed": delayed, "damaged": damaged,
+            "complete": complete, "aside": file.display().to_string() }),
+    );
+}
+
 /// What a server has left that wrote all of its state into one file. The file stays, with another name.
-fn take_old_records(path: &Path, store: &Store) -> Result<(), String> {
+fn take_old_records(path: &Path, store: &Store) -> Result<Option<Transferred>, String> {
     let old = path.join(OLD);
     let mut file = match File::open(&old) {
         Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.to_string()),
     };
-    ternmq_broker::store::import(store, &mut file).map_err(|error| error.to_string())?;
-    fs::rename(&old, path.join(TAKEN)).map_err(|error| error.to_string())
+    let taken = ternmq_broker::store::import(store, &mut file);
+    let taken = taken.map_err(|error| error.to_string())?;
+    fs::rename(&old, path.join(TAKEN)).map_err(|error| error.to_string())?;
+    Ok(Some(taken))
 }
 
 impl Drop for DataFolder {

@@ -48,7 +48,7 @@ pub(crate) fn run(args: &Serve) -> Result<u8, String> {
     // Before the broker starts: from its first line on it can be stopped cleanly.
     let signals = Signals::new([SIGHUP, SIGINT, SIGTERM, SIGUSR1])
         .map_err(|e| format!("cannot wait for signals: {e}"))?;
-    let open = |path| DataFolder::open(path, &store);
+    let open = |path| DataFolder::open(path, &store, report);
     let mut data = args.data.as_deref().map(open).transpose()?;
     let now = SystemTime::now();
     // A line of the file that was right once must not keep the server from starting.
@@ -308,6 +308,16 @@ fn tell_of(report: Report, event: &Event) -> bool {
             report.warning(
                 &format!("messages that nobody waits for stay in the data folder: {error}"),
                 json!({ "event": "warning", "what": "not_swept", "error": error.to_string() }),
+            );
+            return false;
+        }
+        Event::LogFull(dropped) => {
+            report.warning(
+                &format!(
+                    "the data folder's messages have reached `log_bytes`: the oldest {dropped} are \
+                     dropped though sessions wait for them, and more as others come in"
+                ),
+                json!({ "event": "warning", "what": "log_full", "dropped": dropped }),
             );
             return false;
         }

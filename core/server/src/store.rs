@@ -143,9 +143,21 @@ fn compact(folder: &Folder) -> Result<u8, String> {
     Ok(SUCCESS)
 }
 
+/// Nothing is written over: it may be the only backup there is.
+fn is_free(file: &Path) -> Result<(), String> {
+    match file.exists() {
+        false => Ok(()),
+        true => Err(format!(
+            "{} is there already, and nothing is written over: give another name, or remove it first",
+            file.display()
+        )),
+    }
+}
+
 /// By the server that uses the folder, if one does.
 fn backup(args: &WithFile) -> Result<u8, String> {
     find(&args.folder.data)?;
+    is_free(&args.file)?;
     let rows = match Store::open(&args.folder.data, &Options::default()) {
         Ok(store) => {
             tell_what_is_saved(&store);
@@ -166,6 +178,7 @@ fn backup(args: &WithFile) -> Result<u8, String> {
 }
 
 fn export(args: &WithFile) -> Result<u8, String> {
+    is_free(&args.file)?;
     let store = open(&args.folder.data)?;
     let mut options = OpenOptions::new();
     let file = options

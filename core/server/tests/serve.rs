@@ -337,6 +337,20 @@ fn the_records_of_an_older_server_are_taken_in() {
     assert_eq!(payloads_of(&server, "reader"), ["waits"]);
     server.stop();
     assert!(data.join("records.taken").exists() && !data.join("records").exists());
+    // The same file without its end: what is missing is told, and the file is kept.
+    std::fs::remove_file(data.join("store.redb")).unwrap();
+    let whole = std::fs::read(data.join("records.taken")).unwrap();
+    let cut = &whole[..whole.len() - 3];
+    std::fs::write(data.join("records"), cut).unwrap();
+    let mut server = keeping(&folder);
+    let told = server.told("what", "old_records");
+    assert_eq!(
+        (&told["complete"], &told["sessions"]),
+        (&json!(false), &json!(1))
+    );
+    assert!(told["aside"].as_str().unwrap().ends_with("records.taken"));
+    server.stop();
+    assert_eq!(std::fs::read(data.join("records.taken")).unwrap(), cut);
 }
 
 fn payloads_of(server: &Server, client_id: &str) -> Vec<String> {
@@ -595,6 +609,11 @@ fn a_data_folder_is_backed_up_while_it_is_used_and_looked_after_when_it_is_not()
     );
     let (_, status) = store_command(&folder, &["backup", "data", "backup.redb"]);
     assert_eq!(status, 1, "it is there already");
+    let mut command = Command::new(program());
+    command.args(["store", "backup", "data", "backup.redb"]);
+    let says = command.current_dir(&folder).output().unwrap().stderr;
+    let says = String::from_utf8(says).unwrap();
+    assert!(says.contains("give another name, or remove it"), "{says}");
     server.stop();
     // The backup is a folder's file, and what was exported makes another.
     let restored = folder.join("restored/data");

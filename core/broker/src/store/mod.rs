@@ -41,7 +41,8 @@ pub struct LogLimits {
     /// ([`StoreStats::swept_old`](crate::StoreStats::swept_old)).
     pub age_seconds: u64,
     /// Bytes of messages beyond which the oldest go, 0 without limit. They are counted
-    /// ([`StoreStats::swept_full`](crate::StoreStats::swept_full)).
+    /// ([`StoreStats::swept_full`](crate::StoreStats::swept_full)) and told of
+    /// ([`Event::LogFull`](crate::Event::LogFull)). 16 GiB unless said otherwise.
     pub bytes: u64,
     /// Messages that one session may have still to read, counted since it fell behind in this start; 0
     /// without limit. Beyond it its oldest are dropped when their turn comes, and counted
@@ -58,7 +59,7 @@ impl Default for LogLimits {
     fn default() -> Self {
         Self {
             age_seconds: 0,
-            bytes: 0,
+            bytes: 16 << 30,
             session_messages: 0,
             session_bytes: 0,
             sweep_ms: 5_000,

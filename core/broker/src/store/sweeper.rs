@@ -22,7 +22,7 @@ pub(super) fn sweep(shared: &Shared, desk: &Desk, store: &Store, owner: Owner, l
     let every = Duration::from_millis(limits.sweep_ms);
     let mut wait = every;
     let mut settling = None;
-    let mut told = false;
+    let (mut told, mut full) = (false, false);
     let mut swept_at = None;
     while !desk.is_reading_over(wait) {
         wait = every;
@@ -56,6 +56,11 @@ pub(super) fn sweep(shared: &Shared, desk: &Desk, store: &Store, owner: Owner, l
                 counts.swept_full.fetch_add(swept.over_limit, Relaxed);
                 swept_at = whole.then_some((settled, handed));
                 told = false;
+                let dropped = swept.over_limit;
+                if dropped > 0 && !full {
+                    shared.tell(Event::LogFull(dropped));
+                }
+                full = dropped > 0;
             }
             // Once for as long as it lasts; commits fail then too, most of the time.
             Err(error) if !told => {

@@ -219,7 +219,7 @@ pub(super) static LIMITS: Table = Table {
         )
         .unit("seconds")
         .default("0"),
-        bytes("log_bytes", "How many bytes all of them together may have (0: without limit).").default("0"),
+        bytes("log_bytes", "How many bytes all of them together may have (0: without limit).").default("17179869184"),
         integer("log_sweep", 1, U32, "How often it is looked for what may go.")
             .unit("seconds")
             .default("5"),
