@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def build(*packages: str) -> None:
     """Has cargo build these, unless `tests/run` says that the Rust tests have."""
-    if "TERNMQ_BUILT" not in os.environ:
+    if "TERNMQ_TEST_BUILT" not in os.environ:
         named = [option for package in packages for option in ("-p", package)]
         command = ["cargo", "build", "--quiet", "--locked", *named]
         subprocess.run(command, cwd=ROOT, check=True, timeout=1800)

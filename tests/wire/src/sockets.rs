@@ -222,14 +222,14 @@ impl Drop for Folder {
 }
 
 /// The server of this build; cargo builds no programs of other packages for a test. Where all of the
-/// workspace is tested it is there already, as `TERNMQ_BUILT` says.
+/// workspace is tested it is there already, as `TERNMQ_TEST_BUILT` says.
 ///
 /// # Errors
 /// It can't be built.
 pub fn program() -> Result<&'static PathBuf, String> {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let built = BUILT.get_or_init(|| {
-        if std::env::var_os("TERNMQ_BUILT").is_none() {
+        if std::env::var_os("TERNMQ_TEST_BUILT").is_none() {
             build()?;
         }
         let own = std::env::current_exe().map_err(|e| e.to_string())?;
