@@ -272,9 +272,19 @@ fn tell_of(report: Report, event: &Event) -> bool {
             slow::tell(report, subscriber);
             return false;
         }
+        _ => {
+            tell_of_the_folder(report, event);
+            return false;
+        }
+    }
+    true
+}
+
+/// What becomes of the data folder.
+fn tell_of_the_folder(report: Report, event: &Event) {
+    match event {
         Event::Salvaged(salvaged) => {
             data::tell_what_is_saved(report, salvaged);
-            return false;
         }
         Event::Damaged(damage) => {
             let rows = damage.rows;
@@ -282,18 +292,15 @@ fn tell_of(report: Report, event: &Event) -> bool {
                 &format!("{rows} records of the data folder can't be read; the rest is served"),
                 json!({ "event": "warning", "what": "unreadable", "records": rows }),
             );
-            return false;
         }
         Event::Restored(restoration) => {
             tell_what_is_kept(report, restoration);
-            return false;
         }
         Event::NotRestored(error) => {
             report.warning(
                 &format!("not all retained messages could be read: {error}"),
                 json!({ "event": "warning", "what": "not_restored", "error": error.to_string() }),
             );
-            return false;
         }
         Event::NotStored(error) => {
             report.warning(
@@ -302,14 +309,12 @@ fn tell_of(report: Report, event: &Event) -> bool {
                 ),
                 json!({ "event": "warning", "what": "not_stored", "error": error.to_string() }),
             );
-            return false;
         }
         Event::NotSwept(error) => {
             report.warning(
                 &format!("messages that nobody waits for stay in the data folder: {error}"),
                 json!({ "event": "warning", "what": "not_swept", "error": error.to_string() }),
             );
-            return false;
         }
         Event::LogFull(dropped) => {
             report.warning(
@@ -319,18 +324,15 @@ fn tell_of(report: Report, event: &Event) -> bool {
                 ),
                 json!({ "event": "warning", "what": "log_full", "dropped": dropped }),
             );
-            return false;
         }
         Event::StoredAgain => {
             report.event(
                 "the data folder can be written again",
                 json!({ "event": "stored_again" }),
             );
-            return false;
         }
-        _ => return false,
+        _ => {}
     }
-    true
 }
 
 /// The broker waits for nobody, so that its events have a channel of their own.
