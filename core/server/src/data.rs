@@ -119,30 +119,33 @@ fn json_of_what_is_saved(salvaged: &Salvaged) -> Value {
 
 /// Says that the state of an older server could not be read whole: nobody else would notice.
 fn tell_what_was_not_taken(report: Report, taken: &Transferred, file: &Path) {
-    let Transferred {
-        messages,
-        sessions,
-        retained,
-        delayed,
-        damaged,
-        complete,
-    } = taken;
-    let end = if *complete {
-        ""
-    } else {
-        ", and its end is missing"
+    let end = match taken.complete {
+        true => "",
+        false => ", and its end is missing",
     };
+    let mut told = json_of_what_was_taken(taken);
+    told["event"] = "warning".into();
+    told["what"] = "old_records".into();
+    told["aside"] = file.display().to_string().into();
     report.warning(
         &format!(
-            "the state of an older server was damaged: {damaged} records of it can't be read{end}; \
-             {sessions} sessions, {messages} messages, {retained} retained and {delayed} delayed ones \
-             were taken in; the file is kept as {}",
+            "the state of an older server was damaged: {} records of it can't be read{end}; \
+             {} sessions, {} messages, {} retained and {} delayed ones were taken in; the file is kept as {}",
+            taken.damaged,
+            taken.sessions,
+            taken.messages,
+            taken.retained,
+            taken.delayed,
             file.display()
         ),
-        json!({ "event": "warning", "what": "old_records", "sessions": sessions,
-            "messages": messages, "retained": retained, "delayed": delayed, "damaged": damaged,
-            "complete": complete, "aside": file.display().to_string() }),
+        told,
     );
+}
+
+/// What went into a folder or out of one, for programs.
+pub(crate) fn json_of_what_was_taken(taken: &Transferred) -> Value {
+    json!({ "messages": taken.messages, "sessions": taken.sessions, "retained": taken.retained,
+        "delayed": taken.delayed, "damaged": taken.damaged, "complete": taken.complete })
 }
 
 /// What a server has left that wrote all of its state into one file. The file stays, with another name.

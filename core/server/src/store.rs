@@ -213,9 +213,7 @@ fn tell_sum(args: &WithFile, sum: &Transferred) -> Result<u8, String> {
         complete,
     } = sum;
     if args.folder.json {
-        let sum = json!({ "messages": messages, "sessions": sessions, "retained": retained,
-            "delayed": delayed, "damaged": damaged, "complete": complete });
-        tell(&sum.to_string())?;
+        tell(&data::json_of_what_was_taken(sum).to_string())?;
     } else {
         let end = if *complete {
             ""

@@ -592,28 +592,7 @@ fn the_will_of_a_client_that_was_there_is_published_after_a_crash() {
 
 #[test]
 fn a_topic_that_comes_first_comes_first_and_qos_2_once_all_the_same() {
-    let config = DurableConfig {
-        page_messages: 6,
-        ..DurableConfig::default()
-    };
-    let mut hall = Hall::with(1, config, |limits| {
-        limits.inflight = 2;
-        limits.priorities = Priorities {
-            filters: vec![("alarm/#".into(), 9)],
-            ..Priorities::default()
-        };
-    });
-    let sub = subscriber(&mut hall, "sub", "#", Q2);
-    hall.cut(sub);
-    let publisher = publisher(&mut hall);
-    for n in 1..=6 {
-        let topic = ["t", "alarm/x"][usize::from(n > 4)];
-        hall.publish(publisher, topic, &n.to_string(), Q2, n);
-    }
-    hall.quiet();
-    let (sub, _) = hall.durable(V5_0, "sub");
-    hall.quiet();
-    assert_eq!(texts(&mut hall, sub), ["5", "6"]);
+    let mut hall = two_of_six_under_way(Q2);
     let mut all = Vec::new();
     hall.crash(1, 10);
     let (sub, _) = hall.durable(V5_0, "sub");
@@ -637,28 +616,7 @@ fn a_topic_that_comes_first_comes_first_and_qos_2_once_all_the_same() {
 // [MQTT-4.6.0-1]
 #[test]
 fn what_waits_behind_a_topic_that_comes_first_comes_once_after_a_crash() {
-    let config = DurableConfig {
-        page_messages: 6,
-        ..DurableConfig::default()
-    };
-    let mut hall = Hall::with(1, config, |limits| {
-        limits.inflight = 2;
-        limits.priorities = Priorities {
-            filters: vec![("alarm/#".into(), 9)],
-            ..Priorities::default()
-        };
-    });
-    let sub = subscriber(&mut hall, "sub", "#", Q1);
-    hall.cut(sub);
-    let publisher = publisher(&mut hall);
-    for n in 1..=6 {
-        let topic = ["t", "alarm/x"][usize::from(n > 4)];
-        hall.publish(publisher, topic, &n.to_string(), Q1, n);
-    }
-    hall.quiet();
-    let (sub, _) = hall.durable(V5_0, "sub");
-    hall.quiet();
-    assert_eq!(texts(&mut hall, sub), ["5", "6"]);
+    let mut hall = two_of_six_under_way(Q1);
     hall.wait(2_000); // its record is written
     hall.quiet();
     hall.crash(1, 10);
@@ -700,6 +658,34 @@ fn a_page_that_was_asked_for_before_a_subscription_says_nothing_about_it() {
         assert_eq!(read_all(&mut hall, sub), ["1", "2"]);
         hall.check_books();
     }
+}
+
+/// Six messages waited for `sub`, which takes two at a time; the fifth and sixth, of a topic that comes first,
+/// are on their way to it.
+fn two_of_six_under_way(qos: crate::codec::QoS) -> Hall {
+    let config = DurableConfig {
+        page_messages: 6,
+        ..DurableConfig::default()
+    };
+    let mut hall = Hall::with(1, config, |limits| {
+        limits.inflight = 2;
+        limits.priorities = Priorities {
+            filters: vec![("alarm/#".into(), 9)],
+            ..Priorities::default()
+        };
+    });
+    let sub = subscriber(&mut hall, "sub", "#", qos);
+    hall.cut(sub);
+    let publisher = publisher(&mut hall);
+    for n in 1..=6 {
+        let topic = ["t", "alarm/x"][usize::from(n > 4)];
+        hall.publish(publisher, topic, &n.to_string(), qos, n);
+    }
+    hall.quiet();
+    let (sub, _) = hall.durable(V5_0, "sub");
+    hall.quiet();
+    assert_eq!(texts(&mut hall, sub), ["5", "6"]);
+    hall
 }
 
 /// Reads and acknowledges until nothing comes any more.
