@@ -49,7 +49,11 @@ fn observe(actor: &Actor, library: Library, v5: bool, manners: &Manners, steps: 
 fn same(v5: bool, manners: Manners, steps: &str) {
     let actor = Actor::build();
     let ours = observe(&actor, Ours, v5, &manners, steps);
-    let paho = observe(&actor, Paho, v5, &manners, steps);
+    // On a busy machine Paho at times keeps a message of QoS 2 for ever that comes with CONNACK: such a run
+    // shows no habit of Paho's. Ours has one try.
+    let mut tries = (0..3).map(|_| observe(&actor, Paho, v5, &manners, steps));
+    let in_time = |seen: &Seen| !seen.steps.contains("too late");
+    let paho = tries.find(in_time).expect("a run of Paho that is in time");
     assert_eq!(ours, paho, "{steps}");
 }
 
