@@ -2,8 +2,8 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Instant;
 
@@ -24,6 +24,7 @@ use crate::error::{Failure, PublishError, StartError, StopError, StoreError};
 use crate::hooks::Pools;
 use crate::mailbox::{MailLimits, Mailbox};
 use crate::placement::Directory;
+use crate::reconfigure::Kept;
 use crate::shared::{Parcel, Shared};
 use crate::stats::Stats;
 use crate::store::{Keeper, NODE, Restoration};
@@ -45,7 +46,9 @@ pub struct Broker {
     /// Each gives back what a store has to know of its shard, unless it has failed.
     threads: Vec<JoinHandle<Option<Remains>>>,
     /// Check passwords and run hooks; end when the shards have.
-    checkers: Vec<JoinHandle<()>>,
+    pub(crate) checkers: Mutex<Vec<JoinHandle<()>>>,
+    /// What it was started with, and what of that has changed since.
+    pub(crate) config: Mutex<Kept>,
     pipe_bytes: usize,
     keeper: Option<Keeper>,
 }
@@ -101,11 +104,14 @@ impl Broker {
             shared,
             addresses,
             threads: Vec::with_capacity(pollers.len()),
-            checkers: Vec::new(),
+            checkers: Mutex::default(),
+            config: Mutex::new(Kept::new(&config)),
             pipe_bytes: config.limits.pipe_bytes,
             keeper,
         };
-        let pools = Pools::start(&config, &broker.shared, &mut broker.checkers)?;
+        let checkers = broker.checkers.get_mut();
+        let checkers = checkers.unwrap_or_else(PoisonError::into_inner);
+        let pools = Pools::start(&config, &broker.shared, checkers)?;
         for (shard, poller) in shards.into_iter().zip(pollers) {
             // Connections come in at the first shard, which is the one that is packed first.
             let listeners = std::mem::take(&mut listeners);
@@ -270,7 +276,9 @@ impl Broker {
         let ends: Vec<Option<Remains>> = ends.collect();
         let this = std::thread::current().id();
         // A hook that lets go of the last handle of its broker can't wait for itself.
-        for checker in self.checkers.drain(..).filter(|c| c.thread().id() != this) {
+        let checkers = self.checkers.get_mut();
+        let checkers = checkers.unwrap_or_else(PoisonError::into_inner);
+        for checker in checkers.drain(..).filter(|c| c.thread().id() != this) {
             // It holds nothing that anybody waits for.
             let _ = checker.join();
         }

@@ -21,7 +21,7 @@ pub(crate) const IN_PROCESS: ListenerId = ListenerId(u16::MAX);
 /// Who may come in, and how many have.
 pub(crate) struct Connections {
     open: AtomicUsize,
-    limit: usize,
+    limit: AtomicUsize,
     refused: AtomicU64,
     doors: Vec<Door>,
 }
@@ -53,7 +53,7 @@ impl Connections {
         };
         Ok(Self {
             open: AtomicUsize::new(0),
-            limit,
+            limit: AtomicUsize::new(limit),
             refused: AtomicU64::new(0),
             doors: listeners
                 .iter()
@@ -64,7 +64,7 @@ impl Connections {
 
     /// Takes a place for one more, or counts why not. [`Connections::leave`] gives it back.
     pub(crate) fn enter(&self, listener: ListenerId, now: Time) -> bool {
-        if !take(&self.open, self.limit) {
+        if !take(&self.open, self.limit.load(Ordering::Relaxed)) {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return false;
         }
@@ -80,6 +80,11 @@ impl Connections {
         if let Some(door) = self.door(listener) {
             door.open.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+
+    /// Connections of the whole broker. Those that are open beyond it stay.
+    pub(crate) fn set_limit(&self, limit: usize) {
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     /// How a listener was configured; `None` for connections made in process.

@@ -29,6 +29,7 @@ mod mailbox;
 mod pace;
 mod placement;
 mod pool;
+mod reconfigure;
 mod retained;
 mod shared;
 mod slots;
@@ -58,6 +59,7 @@ pub use local::{
     SubscribeError,
 };
 pub use placement::Placement;
+pub use reconfigure::Reconfiguration;
 pub use stats::{Stats, StoreStats};
 pub use sys::sys_topics;
 pub use ternmq_protocol::broker::access;

@@ -35,6 +35,7 @@ use crate::hooks::{Access, Reply};
 use crate::local::{Locals, Observe};
 use crate::mailbox::{Batch, Mailbox, Offer};
 use crate::placement::{Directory, Key, Load};
+use crate::reconfigure::Live;
 use crate::retained::{Store, is_own};
 use crate::stats::Stats;
 use crate::store::{Desk, utc_now};
@@ -56,6 +57,8 @@ pub(crate) enum Parcel {
     StopObserving(u32),
     /// End the connection of a client, and tell whether it had one.
     Kick(Box<str>, ReasonCode, SyncSender<bool>),
+    /// Go on with another configuration.
+    Reconfigure(Arc<Live>, SyncSender<()>),
     /// Decide by these rules from now on.
     Rules(Arc<Rules>, SyncSender<()>),
     /// What another shard says about a shared subscription.
@@ -135,7 +138,7 @@ pub(crate) struct Shared {
     pub(crate) claims: Mutex<Claims>,
     pub(crate) connections: Connections,
     pub(crate) queues: Queues,
-    pub(crate) users: Users,
+    users: RwLock<Arc<Users>>,
     pub(crate) retained: Store,
     pub(crate) bans: Bans,
     /// Set once clients are being let go.
@@ -160,7 +163,7 @@ pub(crate) struct Shared {
 /// What is kept of messages for all sessions.
 pub(crate) struct Queues {
     bytes: Vec<AtomicUsize>,
-    limit: usize,
+    limit: AtomicUsize,
 }
 
 impl Queues {
@@ -175,12 +178,17 @@ impl Queues {
     pub(crate) fn room(&self, shard: usize) -> usize {
         let others = (self.bytes.iter().enumerate()).filter(|(number, _)| *number != shard);
         let others = others.map(|(_, bytes)| bytes.load(Ordering::Relaxed));
-        self.limit.saturating_sub(others.sum())
+        let limit = self.limit.load(Ordering::Relaxed);
+        limit.saturating_sub(others.sum())
     }
 
     pub(crate) fn are_full(&self) -> bool {
         let bytes = self.bytes.iter().map(|b| b.load(Ordering::Relaxed));
-        bytes.sum::<usize>() >= self.limit
+        bytes.sum::<usize>() >= self.limit.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_limit(&self, limit: usize) {
+        self.limit.store(limit, Ordering::Relaxed);
     }
 }
 
@@ -209,9 +217,9 @@ impl Shared {
             connections,
             queues: Queues {
                 bytes: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
-                limit: limits.queued_bytes,
+                limit: AtomicUsize::new(limits.queued_bytes),
             },
-            users,
+            users: RwLock::new(Arc::new(users)),
             retained: Store::new(limits.retained),
             bans: Bans::new(limits.bans),
             drain: OnceLock::new(),
@@ -372,6 +380,18 @@ impl Shared {
         {
             self.client_events_lost.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Who may log in now.
+    pub(crate) fn users(&self) -> Arc<Users> {
+        self.users
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn set_users(&self, users: Users) {
+        *self.users.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(users);
     }
 
     /// The rules that hold now.

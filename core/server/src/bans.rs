@@ -82,6 +82,11 @@ fn time(text: &str) -> Result<SystemTime, String> {
     })
 }
 
+/// Whether somebody else has imposed it.
+pub(crate) fn is_not_configured(ban: &Ban) -> bool {
+    ban.by != CONFIGURATION
+}
+
 /// A time as it stands in the file.
 pub(crate) fn time_text(time: SystemTime) -> String {
     humantime::format_rfc3339_millis(time).to_string()
@@ -107,7 +112,6 @@ fn line(ban: &Ban) -> Line<String> {
 /// The file of a data folder that the bans are kept in, which the operator may change too.
 pub(crate) struct BanFile {
     folder: PathBuf,
-    configured: Vec<Ban>,
     /// What it held when it was last read or written here.
     known: Option<String>,
 }
@@ -122,7 +126,6 @@ impl BanFile {
         let (known, kept) = read(folder, now)?;
         let file = Self {
             folder: folder.to_owned(),
-            configured: configured.clone(),
             known,
         };
         join(configured, kept);
@@ -143,16 +146,20 @@ impl BanFile {
         Ok(())
     }
 
-    /// Has the bans of the file hold, besides those of the configuration. Of what holds now only what
+    /// Has the bans of the file hold, besides those of the configuration, `configured`. Of what holds now only what
     /// the broker has imposed on others since the file was last written or read stays.
-    pub(crate) fn reload(&mut self, broker: &Broker) -> Result<BanChanges, String> {
+    pub(crate) fn reload(
+        &mut self,
+        broker: &Broker,
+        configured: Vec<Ban>,
+    ) -> Result<BanChanges, String> {
         let (text, kept) = read(&self.folder, SystemTime::now())?;
-        let mut bans = self.configured.clone();
+        let mut bans = configured;
         join(&mut bans, kept);
         let known = self.known.as_deref().unwrap_or("[]");
         let known = read_text(known, SystemTime::UNIX_EPOCH)?;
         let known: HashSet<Banned> = known.into_iter().map(|ban| ban.who).collect();
-        let is_new = |ban: &Ban| ban.by != CONFIGURATION && !known.contains(&ban.who);
+        let is_new = |ban: &Ban| is_not_configured(ban) && !known.contains(&ban.who);
         let changes = broker
             .replace_bans(bans, is_new)
             .map_err(|error| format!("{}: {error}", self.folder.join(FILE).display()))?;

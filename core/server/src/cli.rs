@@ -25,9 +25,10 @@ pub(crate) struct Cli {
 const SIGNALS: &str = "\
 Signals:
   SIGINT, SIGTERM  stop; a second one ends at once
-  SIGHUP           read the files of all certificates and keys again; connections go on. The bans
-                   of `bans.json` in the data folder take the place of those that hold, besides
-                   those of the configuration; while it is wrong, nothing changes
+  SIGHUP           read the configuration, the `bans.json` of the data folder and the files of all
+                   certificates and keys again, and tell what of that only a restart changes (see
+                   `ternmq config explain KEY`); connections go on. While anything of the
+                   configuration or the bans is wrong, nothing changes
   SIGUSR1          drain: let no client in any more and let go of those that are here, with
                    `server_reference` and at the `drain_rate` of the configuration, then stop";
 

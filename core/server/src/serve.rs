@@ -13,7 +13,7 @@ use ternmq_broker::{
 
 use crate::bans::{self, BanFile};
 use crate::cli::Serve;
-use crate::config::{self, Loaded, Problem, Settings};
+use crate::config::{self, Loaded, Problem, Refused, Running, Settings};
 use crate::data::{self, DataFolder};
 use crate::listeners::urls;
 use crate::report::Report;
@@ -38,13 +38,16 @@ pub(crate) fn run(args: &Serve) -> Result<u8, String> {
     }
     let report = Report { json: args.json };
     let Loaded {
-        settings, warnings, ..
+        settings,
+        map,
+        warnings,
     } = (args.sources.load()).map_err(|problems| problems.to_string())?;
     let Settings {
         broker: mut config,
         drain,
         store,
     } = settings;
+    let running = Running::new(args.sources.clone(), map, drain);
     // Before the broker starts: from its first line on it can be stopped cleanly.
     let signals = Signals::new([SIGHUP, SIGINT, SIGTERM, SIGUSR1])
         .map_err(|e| format!("cannot wait for signals: {e}"))?;
@@ -88,7 +91,7 @@ pub(crate) fn run(args: &Serve) -> Result<u8, String> {
             );
         }
     }
-    let by = listen(report, &broker, &urls, ban_file.as_mut(), drain, &told)?;
+    let by = listen(report, &broker, &urls, ban_file.as_mut(), running, &told)?;
     report.event(
         &format!("{by}: stopping; once more ends at once"),
         json!({ "event": "stopping", "by": by }),
@@ -148,7 +151,7 @@ fn listen(
     broker: &Broker,
     urls: &[String],
     mut ban_file: Option<&mut BanFile>,
-    drain: Drain,
+    mut running: Running,
     told: &Receiver<Told>,
 ) -> Result<&'static str, String> {
     let mut bans_changed = false;
@@ -162,14 +165,14 @@ fn listen(
         });
         let by = match next.map_err(|_| "nobody waits for signals".to_owned())? {
             Told::Signal(SIGUSR1) => {
-                if broker.drain(drain.clone()) {
-                    tell_of_the_drain(report, &drain);
+                if broker.drain(running.drain.clone()) {
+                    tell_of_the_drain(report, &running.drain);
                 }
                 continue;
             }
             Told::Signal(SIGHUP) => {
-                reload_certificates(report, broker, urls);
-                bans_changed |= reload_bans(report, broker, ban_file.as_deref_mut());
+                let ban_file = ban_file.as_deref_mut();
+                bans_changed |= reload(report, broker, urls, &mut running, ban_file);
                 continue;
             }
             Told::Event(Event::Drained) => "drained",
@@ -197,28 +200,62 @@ fn save_bans(report: Report, bans: Vec<Ban>, file: Option<&mut BanFile>) {
     }
 }
 
-/// A file that can't be used must not end a server, nor let anybody in. Whether there are bans that it
-/// does not name.
-fn reload_bans(report: Report, broker: &Broker, file: Option<&mut BanFile>) -> bool {
-    let Some(file) = file else {
-        return false;
+/// Has everything read again that can be. What can't be used must not end a server, nor let anybody in:
+/// then nothing changes. Whether there are bans that the file does not name.
+fn reload(
+    report: Report,
+    broker: &Broker,
+    urls: &[String],
+    running: &mut Running,
+    ban_file: Option<&mut BanFile>,
+) -> bool {
+    let reloaded = match running.reload(broker, ban_file) {
+        Ok(reloaded) => reloaded,
+        Err(refused) => {
+            tell_of_the_refusal(report, refused);
+            return false;
+        }
     };
-    match file.reload(broker) {
-        Ok(changes) => {
-            let (banned, lifted) = (changes.banned, changes.lifted);
-            report.event(
-                &format!("SIGHUP: bans are read again: {banned} new, {lifted} lifted"),
-                json!({ "event": "bans_reloaded", "banned": banned, "lifted": lifted }),
-            );
-            changes.kept > 0
-        }
-        Err(error) => {
+    warn(report, &reloaded.warnings);
+    let mut kept = false;
+    if let Some(changes) = reloaded.bans {
+        let (banned, lifted) = (changes.banned, changes.lifted);
+        report.event(
+            &format!("SIGHUP: bans are read again: {banned} new, {lifted} lifted"),
+            json!({ "event": "bans_reloaded", "banned": banned, "lifted": lifted }),
+        );
+        kept = changes.kept > 0;
+    }
+    let (changed, restart) = (&reloaded.changed, &reloaded.restart);
+    if !changed.is_empty() {
+        report.event(
+            &format!("SIGHUP: changed {}", changed.join(", ")),
+            json!({ "event": "reloaded", "changed": changed }),
+        );
+    }
+    if !restart.is_empty() {
+        report.warning(
+            &format!("SIGHUP: only a restart changes {}", restart.join(", ")),
+            json!({ "event": "warning", "what": "restart_needed", "keys": restart }),
+        );
+    }
+    reload_certificates(report, broker, urls);
+    kept
+}
+
+fn tell_of_the_refusal(report: Report, refused: Refused) {
+    match refused {
+        Refused::Configuration(problems) => {
+            let list: Vec<Value> = problems.list().iter().map(Problem::json).collect();
             report.warning(
-                &format!("SIGHUP: the bans stay as they were: {error}"),
-                json!({ "event": "warning", "what": "bans_not_reloaded", "error": error }),
+                &format!("SIGHUP: everything stays as it was:\n{problems}"),
+                json!({ "event": "warning", "what": "not_reloaded", "problems": list }),
             );
-            false
         }
+        Refused::Bans(error) => report.warning(
+            &format!("SIGHUP: everything stays as it was: {error}"),
+            json!({ "event": "warning", "what": "bans_not_reloaded", "error": error }),
+        ),
     }
 }
 

@@ -39,7 +39,7 @@ impl Check {
         let name = request.user_name.as_deref().unwrap_or_default();
         let password = request.password.as_deref().unwrap_or_default();
         // A panic is told by its hook, refuses this one client and leaves the thread to the others.
-        let check = AssertUnwindSafe(|| shared.users.is_password(name, password));
+        let check = AssertUnwindSafe(|| shared.users().is_password(name, password));
         let checked = Checked {
             generation,
             right: catch_unwind(check).unwrap_or(false),

@@ -53,7 +53,7 @@ impl Driver {
 
     /// One step of a SCRAM exchange.
     fn hear(&mut self, request: &AuthRequest) -> Result<AuthAnswer, ReasonCode> {
-        let users = &self.shared.users;
+        let users = self.shared.users();
         let exchanges = &mut self.authenticating.exchanges;
         let hash = Hash::from_method(&request.method).filter(|hash| users.offer(*hash));
         let hash = hash.ok_or(ReasonCode::BAD_AUTHENTICATION_METHOD)?;
@@ -62,7 +62,7 @@ impl Driver {
         if request.begins {
             exchanges.remove(&request.conn);
             let nonce = nonce().ok_or(ReasonCode::SERVER_BUSY)?;
-            let begun = Exchange::begin(users, hash, &request.data, &nonce);
+            let begun = Exchange::begin(&users, hash, &request.data, &nonce);
             let (exchange, answer) = begun.map_err(|_| failed)?;
             exchanges.insert(request.conn, exchange);
             return Ok(AuthAnswer::Continue(answer));
@@ -156,7 +156,7 @@ impl Driver {
             return Standing::Welcome;
         }
         let names_somebody = request.user_name.is_some() || request.password.is_some();
-        if names_somebody && !self.shared.users.is_empty() {
+        if names_somebody && !self.shared.users().is_empty() {
             return match (&request.user_name, &request.password) {
                 (Some(_), Some(_)) => Standing::HasPassword,
                 _ => Standing::Refused(ReasonCode::BAD_USER_NAME_OR_PASSWORD),

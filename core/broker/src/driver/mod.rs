@@ -32,6 +32,7 @@ use ternmq_transport::{Poller, Ready};
 use crate::config::Config;
 use crate::hooks::Pools;
 use crate::mailbox::{Batch, Item, Mail};
+use crate::reconfigure::Live;
 use crate::retained::SWEEP_EVERY_MS;
 use crate::shared::{Parcel, Shared};
 use crate::slots::Slots;
@@ -172,6 +173,15 @@ impl Driver {
             stop_grace: config.stop_grace,
             keeps: config.store.is_some(),
             stops_at: None,
+        }
+    }
+
+    /// Goes on with another configuration.
+    fn reconfigure(&mut self, live: &Live) {
+        self.shard.set_limits(&live.session);
+        self.shard.set_topic_rules(&live.topics);
+        if let Some(pool) = &live.passwords {
+            self.pools.passwords = Some(pool.clone());
         }
     }
 
@@ -345,6 +355,10 @@ impl Driver {
             Parcel::Kick(client_id, reason, reply) => {
                 let kicked = self.kick(&client_id, reason);
                 let _ = reply.try_send(kicked);
+            }
+            Parcel::Reconfigure(live, reply) => {
+                self.reconfigure(&live);
+                let _ = reply.try_send(());
             }
             Parcel::Rules(rules, reply) => {
                 self.shard.set_access(self.shared.access(rules));

@@ -12,7 +12,7 @@ use ternmq_protocol::broker::access::{AccessRequest, AccessTicket, Action, Rulin
 
 use super::{Access, Acting, Connecting, Decision, place};
 use crate::auth::passwords::Check;
-use crate::config::Config;
+use crate::config::{Config, Limits};
 use crate::pool::Pool;
 use crate::shared::{Parcel, Shared};
 
@@ -74,13 +74,8 @@ impl Pools {
     ) -> io::Result<Self> {
         let mut pools = Self::default();
         let (limits, access) = (&config.limits, Arc::new(config.access.clone()));
-        if !shared.users.is_empty() {
-            let shared = shared.clone();
-            let work = move |check: Check| check.carry_out(&shared);
-            let (count, queue) = (limits.password_threads, limits.password_queue);
-            let (pool, started) = Pool::start("passwords", count, queue, work)?;
-            threads.extend(started);
-            pools.passwords = Some(pool);
+        if !shared.users().is_empty() {
+            pools.passwords = Some(check_passwords(limits, shared, threads)?);
         }
         let (count, queue) = (access.threads, access.queue);
         if !access.authenticate.is_empty() {
@@ -99,6 +94,23 @@ impl Pools {
         }
         Ok(pools)
     }
+}
+
+/// Starts the threads that check passwords.
+///
+/// # Errors
+/// No more threads.
+pub(crate) fn check_passwords(
+    limits: &Limits,
+    shared: &Arc<Shared>,
+    threads: &mut Vec<JoinHandle<()>>,
+) -> io::Result<Pool<Check>> {
+    let shared = shared.clone();
+    let work = move |check: Check| check.carry_out(&shared);
+    let (count, queue) = (limits.password_threads, limits.password_queue);
+    let (pool, started) = Pool::start("passwords", count, queue, work)?;
+    threads.extend(started);
+    Ok(pool)
 }
 
 impl Introduction {

@@ -15,7 +15,7 @@ use ternmq_protocol::broker::access::{Action, Denied, Rules, Verdict};
 use ternmq_protocol::codec::Properties;
 use ternmq_protocol::{ProtocolVersion, ReasonCode};
 
-pub(crate) use ask::{Inquiry, Introduction, Pools, Reply};
+pub(crate) use ask::{Inquiry, Introduction, Pools, Reply, check_passwords};
 
 /// Who may come in, and who may do what. The default has neither hooks nor rules: everybody may do
 /// everything, and it costs nothing.

@@ -89,6 +89,26 @@ pub struct Limits {
     pub sums: SumLimits,
 }
 
+impl Limits {
+    /// Takes from `new` what can change while clients are here: not what they have been told
+    /// (`packet_size`, `receive_maximum`, `topic_aliases`), nor what was made by it (`outgoing_aliases`,
+    /// `alias_bytes`, `priorities`, `queue_qos0_offline`, `topic_levels`, `spare_buffers`).
+    pub fn take_live(&mut self, new: &Self) {
+        *self = Self {
+            packet_size: self.packet_size,
+            receive_maximum: self.receive_maximum,
+            topic_aliases: self.topic_aliases,
+            outgoing_aliases: self.outgoing_aliases,
+            alias_bytes: self.alias_bytes,
+            priorities: std::mem::take(&mut self.priorities),
+            queue_qos0_offline: self.queue_qos0_offline,
+            topic_levels: self.topic_levels,
+            spare_buffers: self.spare_buffers,
+            ..new.clone()
+        };
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

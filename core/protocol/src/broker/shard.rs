@@ -66,6 +66,35 @@ pub struct ShardConfig {
     pub durable: Option<DurableConfig>,
 }
 
+impl Shard {
+    /// Takes other limits, as far as [`Limits::take_live`] does. What is there already stays, though it be
+    /// more than is allowed from now on; `keep_alive`, `session_expiry` and `inflight` hold from the next
+    /// CONNECT of a client on.
+    pub fn set_limits(&mut self, limits: &Limits) {
+        self.links.limits.take_live(limits);
+    }
+
+    /// Takes other rules for topics: `rewrite`, `auto_subscribe`, `response_information` and
+    /// `check_payload_format`. Everything else of `topics` stays, because clients were told of it.
+    /// Subscriptions stay as they were made.
+    pub fn set_topic_rules(&mut self, topics: &Topics) {
+        let Topics {
+            rewrite,
+            auto_subscribe,
+            response_information,
+            check_payload_format,
+            ..
+        } = topics.clone();
+        self.topics = Topics {
+            rewrite,
+            auto_subscribe,
+            response_information,
+            check_payload_format,
+            ..std::mem::take(&mut self.topics)
+        };
+    }
+}
+
 /// The server side of MQTT 3.1, 3.1.1 and 5.0 for the connections of one thread: sessions,
 /// subscriptions, queues, wills and acknowledgements, without a socket, a clock or a thread.
 ///

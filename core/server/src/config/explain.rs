@@ -50,8 +50,8 @@ pub(crate) fn text(place: &Place, map: &Map) -> String {
     if !default.is_empty() {
         out.push_str(&format!("  default: {default}\n"));
     }
-    out.push_str(match key.live {
-        true => "  changed: while the server runs\n",
+    out.push_str(match place.live {
+        true => "  changed: while the server runs, by SIGHUP\n",
         false => "  changed: by a restart\n",
     });
     if is_settable(place, &ROOT) {
@@ -94,7 +94,7 @@ pub(crate) fn json(place: &Place, map: &Map) -> Json {
     let default = key.default.filter(|_| key.otherwise.is_none());
     json!({ "key": place.name(), "doc": key.doc, "type": key.kind.describe(), "unit": key.unit,
         "default": default.and_then(json_schema::value), "otherwise": key.otherwise,
-        "live": key.live, "secret": key.secret,
+        "live": place.live, "secret": key.secret,
         "environment": is_settable(place, &ROOT).then(|| variable(place)), "now": now })
 }
 

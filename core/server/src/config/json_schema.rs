@@ -8,25 +8,25 @@ use super::schema::{Key, Kind, Table};
 /// The whole, by the 2020-12 draft. `x-unit` is the unit of a number, `x-reload` says when a change holds:
 /// "live" when the configuration is read again, "restart" when the server starts again.
 pub(crate) fn schema() -> Value {
-    let mut schema = table(&ROOT);
+    let mut schema = table(&ROOT, false);
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
     schema["title"] = "ternmq serve --config FILE".into();
     schema
 }
 
-fn table(table: &Table) -> Value {
+fn table(table: &Table, live: bool) -> Value {
     let properties: Map<String, Value> = table
         .keys
         .iter()
-        .map(|key| (key.name.to_owned(), property(key)))
+        .map(|key| (key.name.to_owned(), property(key, live || key.live)))
         .collect();
     json!({ "type": "object", "additionalProperties": false, "properties": properties })
 }
 
-fn property(key: &Key) -> Value {
-    let mut schema = of(&key.kind);
+fn property(key: &Key, live: bool) -> Value {
+    let mut schema = of(&key.kind, live);
     schema["description"] = key.doc.into();
-    schema["x-reload"] = if key.live { "live" } else { "restart" }.into();
+    schema["x-reload"] = if live { "live" } else { "restart" }.into();
     if let Some(unit) = key.unit {
         schema["x-unit"] = unit.into();
     }
@@ -44,7 +44,7 @@ fn property(key: &Key) -> Value {
     schema
 }
 
-fn of(kind: &Kind) -> Value {
+fn of(kind: &Kind, live: bool) -> Value {
     match kind {
         Kind::Boolean => json!({ "type": "boolean" }),
         Kind::Integer { min, max } if *max == i64::MAX => {
@@ -54,16 +54,20 @@ fn of(kind: &Kind) -> Value {
         Kind::OneOf(names) => json!({ "type": "string", "enum": names }),
         Kind::Text(form) => json!({ "type": "string", "title": form.what }),
         Kind::Time => json!({ "type": "string", "format": "date-time" }),
-        Kind::List(kind) => json!({ "type": "array", "items": of(kind) }),
-        Kind::Table(inner) | Kind::Switch(inner) => table(inner),
-        Kind::Tables(inner) => json!({ "type": "array", "items": table(inner) }),
+        Kind::List(kind) => json!({ "type": "array", "items": of(kind, live) }),
+        Kind::Table(inner) | Kind::Switch(inner) => table(inner, live),
+        Kind::Tables(inner) => json!({ "type": "array", "items": table(inner, live) }),
     }
 }
 
 /// A value as it is written, in JSON.
 pub(crate) fn value(text: &str) -> Option<Value> {
-    let table: toml::Table = toml::from_str(&format!("value = {text}")).ok()?;
-    json_of(table.get("value")?)
+    json_of(&plain(text)?)
+}
+
+pub(crate) fn plain(text: &str) -> Option<toml::Value> {
+    let mut table: toml::Table = toml::from_str(&format!("value = {text}")).ok()?;
+    table.remove("value")
 }
 
 pub(crate) fn json_of(value: &toml::Value) -> Option<Value> {

@@ -9,6 +9,7 @@ mod keys;
 mod limits;
 mod print;
 mod problem;
+mod reload;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ pub(crate) use command::run;
 pub(crate) use limits::Limits;
 pub(crate) use print::default_file;
 pub(crate) use problem::{Problem, Problems};
+pub(crate) use reload::{Refused, Running};
 
 use keys::ROOT;
 use tree::{Map, Node, Origin, Source, Value};

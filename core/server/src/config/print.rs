@@ -136,8 +136,8 @@ environment is `TERNMQ_` and the key in capitals, with `__` between a table and 
 `TERNMQ_LIMITS__QUEUE_MESSAGES=1000`; lists of tables are one variable, as TOML. The command line holds \
 before the environment, and that before the file.
 
-| key | type | without it | what it is |
-|---|---|---|---|
+| key | type | without it | changed by | what it is |
+|---|---|---|---|---|
 "
     .to_owned();
     for place in all(&ROOT) {
@@ -147,6 +147,7 @@ before the environment, and that before the file.
             format!("`{}`", name(&place)),
             format!("{}{unit}", key.kind.describe()),
             default(key),
+            if place.live { "SIGHUP" } else { "restart" }.to_owned(),
             key.doc.to_owned(),
         ];
         let cells = cells.map(|cell| cell.replace('|', "\\|"));

@@ -151,6 +151,10 @@ impl Key {
         }
     }
 
+    pub(crate) const fn live(self) -> Self {
+        Self { live: true, ..self }
+    }
+
     pub(crate) const fn secret(self) -> Self {
         Self {
             secret: true,
@@ -206,6 +210,8 @@ impl Kind {
 pub(crate) struct Place {
     pub(crate) path: Vec<&'static str>,
     pub(crate) key: &'static Key,
+    /// Whether it, or the table that it is in, can be changed while the server runs.
+    pub(crate) live: bool,
 }
 
 impl Place {
@@ -218,20 +224,21 @@ impl Place {
 /// All keys below a table, tables before what is in them.
 pub(crate) fn all(table: &'static Table) -> Vec<Place> {
     let mut places = Vec::new();
-    add(table, &[], &mut places);
+    add(table, &[], false, &mut places);
     places
 }
 
-fn add(table: &'static Table, path: &[&'static str], places: &mut Vec<Place>) {
+fn add(table: &'static Table, path: &[&'static str], live: bool, places: &mut Vec<Place>) {
     for key in table.keys {
         let mut path = path.to_vec();
         path.push(key.name);
         places.push(Place {
             path: path.clone(),
             key,
+            live: live || key.live,
         });
         if let Some(table) = key.table() {
-            add(table, &path, places);
+            add(table, &path, live || key.live, places);
         }
     }
 }

@@ -17,14 +17,14 @@ pub(super) static LIMITS: Table = Table {
     keys: &[
         some("connections", "Open connections; one more is closed at once.")
             .unit("connections")
-            .default("1000000"),
-        some("shard_connections", "The same for each shard.").unit("connections").default("1000000"),
+            .default("1000000").live(),
+        some("shard_connections", "The same for each shard.").unit("connections").default("1000000").live(),
         some("sessions", "Sessions on each shard, connected or not. Beyond it: Server busy.")
             .unit("sessions")
-            .default("2000000"),
+            .default("2000000").live(),
         some("connect_timeout", "From opening a connection until it is let in.")
             .unit("seconds")
-            .default("10"),
+            .default("10").live(),
         integer(
             "keep_alive",
             0,
@@ -32,7 +32,7 @@ pub(super) static LIMITS: Table = Table {
             "Longest Keep Alive, 0 without limit. MQTT 5.0 clients that want more are told this one.",
         )
         .unit("seconds")
-        .default("0"),
+        .default("0").live(),
         integer(
             "session_expiry",
             0,
@@ -40,19 +40,19 @@ pub(super) static LIMITS: Table = Table {
             "Longest Session Expiry Interval; 4294967295 without limit.",
         )
         .unit("seconds")
-        .default("4294967295"),
+        .default("4294967295").live(),
         count("subscriptions", "Subscriptions of one session. Beyond it: Quota exceeded.")
             .unit("subscriptions")
-            .default("100000"),
+            .default("100000").live(),
         bytes(
             "filter_bytes",
             "Size of them: each filter, 128 besides, and 96 for each level of one with wildcards. Beyond it: \
              Quota exceeded.",
         )
-        .default("33554432"),
+        .default("33554432").live(),
         count("packet_filters", "Filters in one packet. Beyond it the connection ends.")
             .unit("filters")
-            .default("262144"),
+            .default("262144").live(),
         count(
             "exclusive_subscriptions",
             "Exclusive subscriptions of all clients together. Beyond it: Quota exceeded.",
@@ -62,7 +62,7 @@ pub(super) static LIMITS: Table = Table {
         count("topic_levels", "Levels of a topic.").unit("levels").default("200"),
         integer("connect_size", 1024, U32, "Largest CONNECT. Beyond it the connection ends.")
             .unit("bytes")
-            .default("1048576"),
+            .default("1048576").live(),
         integer("packet_size", 1024, U32, "Largest packet. Beyond it the connection ends.")
             .unit("bytes")
             .default("16777216"),
@@ -70,7 +70,7 @@ pub(super) static LIMITS: Table = Table {
             "property_bytes",
             "Size of the properties of a PUBLISH, a CONNECT or a will. Beyond it: Quota exceeded.",
         )
-        .default("65536"),
+        .default("65536").live(),
         integer(
             "receive_maximum",
             1,
@@ -86,7 +86,7 @@ pub(super) static LIMITS: Table = Table {
             "QoS 2 messages that a client before MQTT 5.0 may have open. Beyond it the connection ends.",
         )
         .unit("messages")
-        .default("65535"),
+        .default("65535").live(),
         integer("topic_aliases", 0, U16, "Topic aliases that a client may set.")
             .unit("aliases")
             .default("64"),
@@ -101,18 +101,18 @@ pub(super) static LIMITS: Table = Table {
             "QoS 1 and 2 messages sent to a client that it has not acknowledged.",
         )
         .unit("messages")
-        .default("1024"),
-        bytes("inflight_bytes", "The same in bytes.").default("67108864"),
+        .default("1024").live(),
+        bytes("inflight_bytes", "The same in bytes.").default("67108864").live(),
         count("queue_messages", "What waits for one session.")
             .unit("messages")
-            .default("500000"),
-        bytes("queue_bytes", "The same in bytes.").default("67108864"),
+            .default("500000").live(),
+        bytes("queue_bytes", "The same in bytes.").default("67108864").live(),
         one_of(
             "queue_policy",
             &["drop_newest", "drop_oldest"],
             "What is dropped when that is full.",
         )
-        .default("\"drop_newest\""),
+        .default("\"drop_newest\"").live(),
         boolean("queue_qos0_offline", "Whether QoS 0 messages wait for clients that are away.")
             .default("false"),
         integer("default_priority", 0, 255, "The priority of topics without a [[priority]].").default("0"),
@@ -121,14 +121,14 @@ pub(super) static LIMITS: Table = Table {
             "What is kept for all sessions together, of which each gets its share as with \
              shard_queued_bytes. Beyond it: Server busy.",
         )
-        .default("2147483648"),
+        .default("2147483648").live(),
         bytes(
             "outbound_bytes",
             "On their way to one client, from which on messages wait in its queue.",
         )
-        .default("262144"),
-        bytes("early_input", "What a client may send before it is let in.").default("65536"),
-        bytes("auth_data", "Size of one step of an authentication.").default("4096"),
+        .default("262144").live(),
+        bytes("early_input", "What a client may send before it is let in.").default("65536").live(),
+        bytes("auth_data", "Size of one step of an authentication.").default("4096").live(),
         some("password_queue", "Passwords that wait to be checked. Beyond it: Server busy.")
             .unit("passwords")
             .default("256"),
@@ -139,7 +139,7 @@ pub(super) static LIMITS: Table = Table {
             "turn_work",
             "Subscriptions and nodes of filters looked at for one client before the others have their turn.",
         )
-        .default("16384"),
+        .default("16384").live(),
         integer(
             "owed_acks",
             0,
@@ -147,14 +147,14 @@ pub(super) static LIMITS: Table = Table {
             "Acknowledgements that a connection waits for before it is read no more.",
         )
         .unit("acknowledgements")
-        .default("65536"),
+        .default("65536").live(),
         count(
             "rate_debts",
             "Clients that went away over their client_rates and are remembered for it. Beyond it those with \
              the least to wait are forgotten.",
         )
         .unit("clients")
-        .default("65536"),
+        .default("65536").live(),
         bytes("spare_buffers", "Empty buffers that are kept on each shard.").default("33554432"),
         bytes(
             "shard_input_bytes",
@@ -162,36 +162,36 @@ pub(super) static LIMITS: Table = Table {
              always has 4096 bytes of this and of every other sum of a shard; beyond that it gets no more \
              than would then still be free for the others. Here who has most is ended.",
         )
-        .default("268435456"),
+        .default("268435456").live(),
         bytes(
             "shard_outbound_bytes",
             "What is written for all clients of a shard and not sent. Beyond a share, messages wait in queues.",
         )
-        .default("536870912"),
+        .default("536870912").live(),
         bytes(
             "shard_queued_bytes",
             "Queues and unacknowledged messages of a shard. Beyond a share, messages are dropped as \
              queue_policy says.",
         )
-        .default("1073741824"),
+        .default("1073741824").live(),
         bytes(
             "shard_filter_bytes",
             "Subscriptions of a shard, as filter_bytes counts them. Beyond a share: Quota exceeded.",
         )
-        .default("1073741824"),
+        .default("1073741824").live(),
         bytes("shard_will_bytes", "Wills of a shard. Beyond a share CONNECT is refused: Quota exceeded.")
-            .default("268435456"),
+            .default("268435456").live(),
         bytes(
             "shard_name_bytes",
             "Client identifiers and user names of a shard. Beyond a share CONNECT is refused: Quota exceeded.",
         )
-        .default("268435456"),
+        .default("268435456").live(),
         bytes(
             "shard_alias_bytes",
             "Topics behind the topic aliases of a shard. Beyond a share the connection ends, or topics are \
              sent in full.",
         )
-        .default("268435456"),
+        .default("268435456").live(),
         count(
             "retained_messages",
             "Retained messages; one more is delivered and not kept, and its publisher told Quota exceeded.",
@@ -201,7 +201,7 @@ pub(super) static LIMITS: Table = Table {
         bytes("retained_bytes", "The same in bytes.").default("1073741824"),
         count("retained_page", "Retained messages looked up at a time.")
             .unit("messages")
-            .default("256"),
+            .default("256").live(),
         some(
             "mailbox_messages",
             "Messages on their way from one shard to another. Beyond it publishers wait.",

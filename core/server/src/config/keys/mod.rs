@@ -31,19 +31,19 @@ pub(crate) static ROOT: Table = Table {
             "SIGUSR1 lets go of all clients, so many a second (0: all at once), then the server stops.",
         )
         .unit("clients a second")
-        .default("100"),
+        .default("100").live(),
         boolean(
             "server_moved",
             "Whether clients that are let go of are told that they have moved to `server_reference` for good.",
         )
-        .default("false"),
+        .default("false").live(),
         text(
             "server_reference",
             ANY,
             "Where clients that speak MQTT 5.0 are told to go when they are let go of; without it, that \
              this server shuts down.",
         )
-        .example("\"other.example:1883\""),
+        .example("\"other.example:1883\"").live(),
         key(
             "listener",
             Kind::Tables(&listener::LISTENER),
@@ -74,7 +74,7 @@ pub(crate) static ROOT: Table = Table {
             "user",
             Kind::Tables(&USER),
             "Who may come in by a password: the lines that `ternmq passwd NAME` prints.",
-        ),
+        ).live(),
         key(
             "priority",
             Kind::Tables(&PRIORITY),
@@ -95,7 +95,7 @@ pub(crate) static ROOT: Table = Table {
             "ban",
             Kind::Tables(&BAN),
             "Who is kept out: one of `client_id`, `user_name` and `address`.",
-        ),
+        ).live(),
     ],
 };
 

@@ -25,7 +25,8 @@ pub(super) static TOPICS: Table = Table {
             "check_payload_format",
             "Whether payloads that are said to be UTF-8 are checked.",
         )
-        .default("false"),
+        .default("false")
+        .live(),
         boolean(
             "shared_subscriptions",
             "Whether there are $share/GROUP/FILTER.",
@@ -52,17 +53,20 @@ pub(super) static TOPICS: Table = Table {
             TEMPLATE,
             "What clients are told that ask for a place for responses.",
         )
-        .example("\"response/${clientid}\""),
+        .example("\"response/${clientid}\"")
+        .live(),
         key(
             "rewrite",
             Kind::Tables(&REWRITE),
             "Rules that make another topic of the one a client names; the first that fits holds.",
-        ),
+        )
+        .live(),
         key(
             "auto_subscribe",
             Kind::Tables(&AUTO),
             "Subscriptions that every new session has.",
-        ),
+        )
+        .live(),
     ],
 };
 

@@ -1,0 +1,172 @@
+//! A server that is told to read its configuration again.
+
+mod program;
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use serde_json::{Value, json};
+use ternmq_test_broker_wire::RawPeer;
+
+use crate::program::program;
+
+/// A server in a folder of its own, whose configuration is edited.
+struct Server {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    address: SocketAddr,
+    folder: PathBuf,
+}
+
+impl Server {
+    fn start(name: &str, config: &str) -> Self {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("ternmq.toml"), config).unwrap();
+        let mut command = Command::new(program());
+        command.args(["serve", "--json", "--config", "ternmq.toml"]);
+        command.current_dir(&folder).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut server = Self {
+            child,
+            stdout,
+            address: SocketAddr::from(([0; 4], 0)),
+            folder,
+        };
+        let listening = server.event();
+        server.address = listening["address"].as_str().unwrap().parse().unwrap();
+        server
+    }
+
+    fn event(&mut self) -> Value {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"))
+    }
+
+    /// What it says of this configuration: until it has read its certificates again, or has refused.
+    fn reload(&mut self, config: &str) -> Vec<Value> {
+        std::fs::write(self.folder.join("ternmq.toml"), config).unwrap();
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill").args(["-s", "HUP", &pid]).status();
+        assert!(status.unwrap().success());
+        let mut events = vec![self.event()];
+        while !["certificates_reloaded", "not_reloaded"].iter().any(|end| {
+            let last = &events[events.len() - 1];
+            last["event"] == *end || last["what"] == *end
+        }) {
+            events.push(self.event());
+        }
+        events
+    }
+
+    /// The reason code with which a client is answered.
+    fn answer(&self, connect: &str, reason: &str) -> RawPeer {
+        let mut peer = RawPeer::connect(self.address, 5).unwrap();
+        peer.send(connect).unwrap();
+        peer.expect(&format!("CONNACK reason={reason}")).unwrap();
+        peer
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+const LISTENER: &str = "[[listener]]\naddress = '127.0.0.1:0'\n";
+
+fn passwd(name: &str) -> String {
+    let mut command = Command::new(program());
+    command.args(["passwd", name, "--iterations", "4096"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    std::io::Write::write_all(&mut stdin, b"geheim\n").unwrap();
+    drop(stdin);
+    String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+}
+
+#[test]
+fn what_can_change_does_and_what_can_not_is_named() {
+    let before = format!("shards = 1\n{LISTENER}");
+    let mut server = Server::start("reload", &before);
+    let mut there = server.answer("CONNECT client_id=there", "0");
+    let after = format!(
+        "shards = 2\ndrain_rate = 5\n[limits]\nsubscriptions = 1\nkeep_alive = 30\nqueue_messages = 500000\n\
+         packet_size = 4096\n[[ban]]\nclient_id = 'thief'\n{LISTENER}connections = 9\n{}",
+        passwd("anna")
+    );
+    let changed = [
+        "drain_rate",
+        "limits.keep_alive",
+        "limits.subscriptions",
+        "user",
+        "ban",
+    ];
+    let restart = ["shards", "listener", "limits.packet_size"];
+    let told = server.reload(&after);
+    let sorted = |keys: &Value| {
+        let keys = keys.as_array().unwrap().iter();
+        let mut keys: Vec<String> = keys.map(|key| key.as_str().unwrap().to_owned()).collect();
+        keys.sort();
+        keys
+    };
+    let sort = |keys: &[&str]| sorted(&json!(keys));
+    assert_eq!(told[0]["event"], "reloaded");
+    assert_eq!(sorted(&told[0]["changed"]), sort(&changed));
+    assert_eq!(told[1]["what"], "restart_needed");
+    assert_eq!(sorted(&told[1]["keys"]), sort(&restart));
+    drop(server.answer("CONNECT client_id=thief", "0x8a"));
+    drop(server.answer("CONNECT client_id=a username=anna password=geheim", "0"));
+    drop(server.answer("CONNECT client_id=a username=anna password=wrong", "0x86"));
+    for (id, code) in [(1, "0"), (2, "0x97")] {
+        there
+            .send(&format!("SUBSCRIBE id={id} filter=t/{id} options=0"))
+            .unwrap();
+        there
+            .expect(&format!("SUBACK id={id} code={code}"))
+            .unwrap();
+    }
+    // The same again: what has changed is no news, what needs a restart still does.
+    let told = server.reload(&after);
+    assert_eq!(told[0]["what"], "restart_needed");
+    assert_eq!(told.len(), 2);
+    // Back to what runs.
+    let told = server.reload(&before);
+    assert_eq!(sorted(&told[0]["changed"]), sort(&changed));
+    assert_eq!(told.len(), 2, "{told:?}");
+    drop(server.answer("CONNECT client_id=thief username=who", "0"));
+}
+
+#[test]
+fn a_wrong_configuration_changes_nothing_and_says_why() {
+    let mut server = Server::start("reload-wrong", LISTENER);
+    let ban = "[[ban]]\nclient_id = 'a'\n";
+    for (wrong, words) in [
+        ("[limits]\ninflight = 0\n".to_owned(), "0 is out of range"),
+        (
+            "[limits]\nqueue_mesages = 1\n".to_owned(),
+            "did you mean `queue_messages`?",
+        ),
+        ("shards = ".to_owned(), "string"),
+        (
+            "[limits]\npacket_size = 4096\nshard_input_bytes = 1048576\n".to_owned(),
+            "no room",
+        ),
+        (format!("{0}{0}", passwd("anna")), "twice"),
+    ] {
+        let told = server.reload(&format!("{ban}{wrong}\n{LISTENER}"));
+        assert_eq!((told.len(), &told[0]["what"]), (1, &"not_reloaded".into()));
+        assert!(told[0]["problems"].to_string().contains(words), "{told:?}");
+        drop(server.answer("CONNECT client_id=a", "0"));
+    }
+    let told = server.reload(&format!("{ban}{LISTENER}"));
+    assert_eq!(told[0]["changed"], json!(["ban"]));
+    drop(server.answer("CONNECT client_id=a", "0x8a"));
+}
