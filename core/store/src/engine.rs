@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use redb::{
-    Builder, Database, Durability, ReadOnlyTable, ReadableDatabase, StorageBackend,
-    TableDefinition, TableHandle,
+    Builder, Database, DatabaseError, Durability, ReadOnlyTable, ReadableDatabase, RepairSession,
+    StorageBackend, TableDefinition, TableHandle,
 };
 
 use crate::backend::Backend;
@@ -39,6 +39,11 @@ const NEW_BYTES: u64 = 4 << 20;
 
 /// Bytes of changes that may be remembered because they are not synced. The next commit over it is.
 const UNSYNCED_BYTES: usize = 8 << 20;
+
+/// The cache while a whole file is read. Each page is looked at once at a time, so a larger one holds
+/// nothing that is wanted again, and goes through memory that the processor has not at hand: that took
+/// more than twice as long.
+const CHECK_CACHE: usize = 128 << 10;
 
 /// What a commit is to do with a key: give it a value, or remove it.
 pub(crate) type Change = (Vec<u8>, Option<Vec<u8>>);
@@ -88,7 +93,7 @@ impl Engine {
             failed: AtomicBool::new(false),
             restore: Mutex::default(),
         };
-        let database = engine.start(verify)?;
+        let database = engine.first_start(verify)?;
         *engine.open.write().unwrap_or_else(PoisonError::into_inner) = Some(database);
         Ok(engine)
     }
@@ -216,23 +221,36 @@ impl Engine {
         }
     }
 
-    fn start(&self, verify: bool) -> Result<Database, StoreError> {
-        let backend = Shared(self.backend.clone());
-        let database = guarded(|| {
-            let mut builder = Builder::new();
-            builder.set_cache_size(self.cache);
-            builder.set_check_integrity_on_open(verify);
-            Ok(builder.create_with_backend(backend)?)
-        })?;
-        let new = guarded(|| {
-            let transaction = database.begin_read()?;
-            let mut tables = transaction.list_tables()?;
-            Ok(!tables.any(|table| table.name() == TABLE.name()))
-        })?;
-        if new {
-            write(&database, &[], true)?;
+    /// Opens the database. If all of it has to be read for that, it is closed and opened once more,
+    /// with its cache.
+    fn first_start(&self, verify: bool) -> Result<Database, StoreError> {
+        let mut builder = builder(self.cache);
+        builder.set_check_integrity_on_open(verify);
+        builder.set_repair_callback(RepairSession::abort);
+        let quick = guarded(
+            || match builder.create_with_backend(self.shared_backend()) {
+                Ok(database) => Ok(Some(database)),
+                Err(DatabaseError::RepairAborted) => Ok(None),
+                Err(error) => Err(error.into()),
+            },
+        )?;
+        if let Some(database) = quick {
+            return with_table(database);
         }
-        Ok(database)
+        let mut builder = self::builder(CHECK_CACHE.min(self.cache));
+        builder.set_check_integrity_on_open(verify);
+        guarded(|| {
+            Ok(builder
+                .create_with_backend(self.shared_backend())?
+                .close()?)
+        })?;
+        self.start()
+    }
+
+    fn start(&self) -> Result<Database, StoreError> {
+        let builder = builder(self.cache);
+        let database = guarded(|| Ok(builder.create_with_backend(self.shared_backend())?))?;
+        with_table(database)
     }
 
     /// Opens the database again after a failure, as of the last commit.
@@ -251,7 +269,7 @@ impl Engine {
             };
             write().map_err(|error| StoreError::Io("write to the store".into(), error))?;
         }
-        let database = self.start(false)?;
+        let database = self.start()?;
         if !restore.unsynced.is_empty() {
             write(&database, &restore.unsynced, true)?;
             restore.unsynced.clear();
@@ -274,6 +292,10 @@ impl Engine {
         let read = self.backend.read(0, &mut header);
         read.map_err(|error| StoreError::Io("read the store".into(), error))?;
         Ok(Some(header))
+    }
+
+    fn shared_backend(&self) -> Shared {
+        Shared(self.backend.clone())
     }
 
     fn shared(&self) -> RwLockReadGuard<'_, Option<Database>> {
@@ -315,6 +337,25 @@ fn refuse_newer(backend: &dyn Backend) -> Result<(), StoreError> {
         return Err(failed(io::Error::new(io::ErrorKind::Unsupported, says)));
     }
     Ok(())
+}
+
+/// The database, with its table.
+fn with_table(database: Database) -> Result<Database, StoreError> {
+    let new = guarded(|| {
+        let transaction = database.begin_read()?;
+        let mut tables = transaction.list_tables()?;
+        Ok(!tables.any(|table| table.name() == TABLE.name()))
+    })?;
+    if new {
+        write(&database, &[], true)?;
+    }
+    Ok(database)
+}
+
+fn builder(cache: usize) -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(cache);
+    builder
 }
 
 fn weight(changes: &[Change]) -> usize {

@@ -2,6 +2,7 @@
 """Fills a session's queue in a durable server, kills the server, and drains the queue."""
 
 import argparse
+import itertools
 import json
 import os
 import pathlib
@@ -46,13 +47,20 @@ class Server:
 
     def start(self):
         self.process = subprocess.Popen(self.command, cwd=self.folder, stdout=subprocess.PIPE, text=True)
+        self.told = set()
+        host, port = self.wait_for("listening")["address"].rsplit(":", 1)
+        self.address = (host, int(port))
+
+    def wait_for(self, wanted):
+        """Reads what the server tells until it tells of this, if it has not so far."""
+        if wanted in self.told:
+            return None
         for line in self.process.stdout:
             event = json.loads(line)
-            if event["event"] == "listening":
-                host, port = event["address"].rsplit(":", 1)
-                self.address = (host, int(port))
-                return
-        raise SystemExit("the server has ended before it listened")
+            self.told.add(event["event"])
+            if event["event"] == wanted:
+                return event
+        raise SystemExit(f"the server has ended before it was {wanted}")
 
     def kill(self):
         self.process.kill()
@@ -67,10 +75,12 @@ class Server:
         return (int(fields[11]) + int(fields[12])) / TICKS
 
     def peak(self):
-        """The largest resident memory in MB."""
+        """The largest resident memory in MB, since it was asked for last."""
         for line in pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
             if line.startswith("VmHWM"):
+                pathlib.Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
                 return int(line.split()[1]) / 1024
+        return 0
 
 
 def introduced(address, client_id, clean):
@@ -93,16 +103,32 @@ def read_exactly(sock, count):
     return data
 
 
-def publish(address, total, connections, window):
-    """Publishes so many messages, each connection with so many in flight."""
+def queued(window):
+    """Batches of messages for the session, all the same."""
     payload = b"x" * 64
-    batch = b"".join(packet(0x32, text(b"bench/t") + struct.pack("!H", n) + payload) for n in range(1, window + 1))
+    return itertools.repeat(
+        b"".join(packet(0x32, text(b"bench/t") + struct.pack("!H", n) + payload) for n in range(1, window + 1))
+    )
+
+
+def retained(window, topics):
+    """Batches of retained messages, each with a topic of its own."""
+    payload = b"x" * 64
+    while True:
+        yield b"".join(
+            packet(0x33, text(b"kept/%09d" % next(topics)) + struct.pack("!H", n) + payload)
+            for n in range(1, window + 1)
+        )
+
+
+def publish(address, total, connections, window, batches):
+    """Publishes so many messages, each connection with so many in flight."""
     ready = selectors.DefaultSelector()
     left = {}
     for number in range(connections):
         sock = introduced(address, b"publisher-%d" % number, True)
         left[sock] = [total // connections // window, 0]
-        sock.sendall(batch)
+        sock.sendall(next(batches))
         ready.register(sock, selectors.EVENT_READ)
     while left:
         for key, _ in ready.select():
@@ -112,7 +138,7 @@ def publish(address, total, connections, window):
             if state[1] == 4 * window:
                 state[0], state[1] = state[0] - 1, 0
                 if state[0]:
-                    key.fileobj.sendall(batch)
+                    key.fileobj.sendall(next(batches))
                 else:
                     ready.unregister(key.fileobj)
                     key.fileobj.close()
@@ -141,9 +167,12 @@ def measure(options, folder):
     read_exactly(sock, 5)
     sock.sendall(b"\xe0\x00")
     sock.close()
-    total = options.messages // (options.connections * options.window) * options.connections * options.window
+    step = options.connections * options.window
+    total, kept = options.messages // step * step, options.retained // step * step
+    if kept:
+        publish(server.address, kept, options.connections, options.window, retained(options.window, itertools.count()))
     cpu, begun = server.cpu(), time.monotonic()
-    publish(server.address, total, options.connections, options.window)
+    publish(server.address, total, options.connections, options.window, queued(options.window))
     seconds = time.monotonic() - begun
     result = {
         "mode": options.mode,
@@ -154,15 +183,21 @@ def measure(options, folder):
         "file_mb": round(sum(f.stat().st_size for f in (folder / "data").iterdir() if f.is_file()) / 2**20, 1),
     }
     # Without durability only what a clean stop writes is there again.
-    kept = options.mode != "none"
-    server.kill() if kept else server.stop()
+    stops = options.stop or options.mode == "none"
+    server.stop() if stops else server.kill()
     begun = time.monotonic()
     server.start()
     sock = introduced(server.address, b"away", False)
-    result["connack_after_kill_s" if kept else "connack_after_stop_s"] = round(time.monotonic() - begun, 3)
-    begun = time.monotonic()
+    how = "stop" if stops else "kill"
+    result[f"connack_after_{how}_s"] = round(time.monotonic() - begun, 3)
+    result["cpu_until_connack_s"] = server.cpu()
+    if kept:
+        server.wait_for("restored")
+        result[f"all_there_after_{how}_s"] = round(time.monotonic() - begun, 3)
+    cpu, begun = server.cpu(), time.monotonic()
     drain(sock, total, 2 + 9 + 2 + 64)
     result["drained_per_second"] = round(total / (time.monotonic() - begun))
+    result["drain_us_per_message"] = round((server.cpu() - cpu) / total * 1e6, 3)
     result["draining_peak_mb"] = round(server.peak(), 1)
     server.kill()
     return result
@@ -173,6 +208,8 @@ def main():
     parser.add_argument("--server", type=pathlib.Path, default=ROOT / "target/release/ternmq")
     parser.add_argument("--folder", type=pathlib.Path, help="where the data is to be; beside the program")
     parser.add_argument("--messages", type=int, default=1_000_000)
+    parser.add_argument("--retained", type=int, default=0, help="retained messages that are there beside them")
+    parser.add_argument("--stop", action="store_true", help="stop the server cleanly instead of killing it")
     parser.add_argument("--connections", type=int, default=100)
     parser.add_argument("--window", type=int, default=100, help="messages in flight of each connection")
     parser.add_argument("--mode", choices=["none", "group", "each"], default="group")

@@ -121,7 +121,8 @@ static STORE: Table = Table {
     keys: &[
         bytes(
             "cache",
-            "Memory for what was read from its file and what is to be written.",
+            "Memory for what was read from its file and what is to be written: half of it holds them, the \
+             rest is what threads that read leave unused of their parts of the heap.",
         )
         .default("67108864"),
         boolean(
