@@ -368,14 +368,11 @@ fn durable(config: &Config) -> DurableConfig {
         filter: None,
         durability: listener.durability,
     });
-    let (messages, bytes) = (
-        config.limits.log.session_messages,
-        config.limits.log.session_bytes,
-    );
+    let (backlog_messages, backlog_bytes) = config.limits.log.backlog();
     DurableConfig {
         rules: by_topic.chain(by_listener).collect(),
-        backlog_messages: if messages == 0 { u32::MAX } else { messages },
-        backlog_bytes: if bytes == 0 { u64::MAX } else { bytes },
+        backlog_messages,
+        backlog_bytes,
         ..DurableConfig::default()
     }
 }

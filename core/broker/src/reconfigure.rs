@@ -19,6 +19,8 @@ use crate::shared::Parcel;
 pub(crate) struct Live {
     pub(crate) session: SessionLimits,
     pub(crate) topics: Topics,
+    /// What one session may have to read in the log, in messages and bytes.
+    pub(crate) backlog: (u32, u64),
     /// Where passwords are checked, if nobody did so before.
     pub(crate) passwords: Option<Pool<Check>>,
 }
@@ -54,7 +56,8 @@ impl Broker {
     /// Makes ready to go on with what of `config` can change while the broker runs; the rest of it is not
     /// looked at: it holds for a broker that is started with it. These can:
     /// - [`Config::users`]. Who is connected stays.
-    /// - [`Limits::connections`] and [`Limits::queued_bytes`].
+    /// - [`Limits::connections`], [`Limits::queued_bytes`] and [`Limits::log`], by which the log is swept at
+    ///   once.
     /// - [`Config::session`], as [`SessionLimits::take_live`] says. What is there already stays, though it
     ///   be more than is allowed from now on; `keep_alive`, `session_expiry` and `inflight` hold from the
     ///   next CONNECT of a client on.
@@ -74,6 +77,7 @@ impl Broker {
         let limits = Limits {
             connections: config.limits.connections,
             queued_bytes: config.limits.queued_bytes,
+            log: config.limits.log,
             ..before.limits.clone()
         };
         let checked = Config {
@@ -93,6 +97,7 @@ impl Broker {
             session: session.clone(),
             limits,
         };
+        let backlog = kept.limits.log.backlog();
         let topics = config.topics.clone();
         Ok(Reconfiguration {
             broker: self,
@@ -101,6 +106,7 @@ impl Broker {
             live: Live {
                 session,
                 topics,
+                backlog,
                 passwords,
             },
             threads,
@@ -119,6 +125,9 @@ impl Reconfiguration<'_> {
             .extend(self.threads);
         shared.connections.set_limit(self.kept.limits.connections);
         shared.queues.set_limit(self.kept.limits.queued_bytes);
+        if let Some(desk) = &shared.desk {
+            desk.set_log(self.kept.limits.log);
+        }
         let config = self.broker.config.lock();
         *config.unwrap_or_else(PoisonError::into_inner) = self.kept;
         let live = Arc::new(self.live);

@@ -232,7 +232,8 @@ impl Shared {
             client_events_lost: AtomicU64::new(0),
             bans_refused: AtomicU64::new(0),
             events_lost: AtomicU64::new(0),
-            desk: (config.store.as_ref()).map(|_| Arc::new(Desk::new(shards, limits.store_bytes))),
+            desk: (config.store.as_ref())
+                .map(|_| Arc::new(Desk::new(shards, limits.store_bytes, limits.log))),
             ending: Ending::default(),
         }
     }

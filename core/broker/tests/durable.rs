@@ -407,34 +407,67 @@ fn what_is_in_flight_and_what_a_group_has_not_done_is_never_swept() {
     }
 }
 
+/// What a session gets that was away while 30 messages came in: the newest, in their order, and the others
+/// are counted.
+fn expect_the_newest(broker: &Broker, most: usize) {
+    let (mut back, present) = durable(broker, 4, "away");
+    assert!(present);
+    let mut got = take(&mut back, 1);
+    while got.last().is_none_or(|last| last != "29") {
+        got.extend(take(&mut back, 1));
+    }
+    let first = 30 - got.len();
+    assert!(got.len() <= most && got.len() > most / 3, "{got:?}");
+    let newest: Vec<_> = (first..30).map(|number| number.to_string()).collect();
+    assert_eq!(got, newest);
+    let dropped = broker.stats().mqtt.dropped;
+    let counted = dropped.queue_items + dropped.queue_bytes;
+    assert_eq!(counted, first as u64, "{dropped:?}");
+}
+
 #[test]
 fn a_session_has_no_more_to_read_than_it_may() {
     type Limit = fn(&mut Config);
     let by_count: Limit = |config| config.limits.log.session_messages = 10;
     let by_bytes: Limit = |config| config.limits.log.session_bytes = 1_000;
     for (limit, most) in [(by_count, 10), (by_bytes, 20)] {
-        let (store, _) = disk::store();
-        let (broker, _told) = on(&store, limit);
-        away(&broker, "away", "t");
-        let mut publisher = client(&broker, 5, "publisher");
-        for number in 0..30 {
-            publish(&mut publisher, "t", 1, &number.to_string());
+        for live in [false, true] {
+            let (store, _) = disk::store();
+            let (broker, _told) = on(&store, |config| {
+                if !live {
+                    limit(config)
+                }
+            });
+            away(&broker, "away", "t");
+            let mut publisher = client(&broker, 5, "publisher");
+            for number in 0..30 {
+                publish(&mut publisher, "t", 1, &number.to_string());
+            }
+            if live {
+                let mut config = Config::default();
+                limit(&mut config);
+                broker.reconfigure(&config).expect("it can").apply();
+            }
+            expect_the_newest(&broker, most);
         }
-        let (mut back, present) = durable(&broker, 4, "away");
-        assert!(present);
-        let mut got = take(&mut back, 1);
-        while got.last().is_none_or(|last| last != "29") {
-            got.extend(take(&mut back, 1));
-        }
-        // The newest, in their order, and the others counted.
-        let first = 30 - got.len();
-        assert!(got.len() <= most && got.len() > most / 3, "{got:?}");
-        let newest: Vec<_> = (first..30).map(|number| number.to_string()).collect();
-        assert_eq!(got, newest);
-        let dropped = broker.stats().mqtt.dropped;
-        let counted = dropped.queue_items + dropped.queue_bytes;
-        assert_eq!(counted, first as u64, "{dropped:?}");
     }
+}
+
+#[test]
+fn the_log_is_swept_by_other_limits_at_once() {
+    let (store, _disk) = disk::store();
+    let (broker, _) = on(&store, |config| config.limits.log.sweep_ms = 3_600_000);
+    away(&broker, "reads", "t/#");
+    let mut publisher = client(&broker, 4, "publisher");
+    for n in 0..20 {
+        publish(&mut publisher, "t/x", 1, &n.to_string());
+    }
+    let mut config = Config::default();
+    (config.limits.log.sweep_ms, config.limits.log.bytes) = (1, 1);
+    broker.reconfigure(&config).expect("it can").apply();
+    until(&broker, |stats| stats.store.swept_full == 20);
+    config.limits.log.sweep_ms = 0;
+    assert!(broker.reconfigure(&config).is_err(), "never to be swept");
 }
 
 #[test]

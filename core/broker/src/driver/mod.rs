@@ -180,6 +180,8 @@ impl Driver {
     fn reconfigure(&mut self, live: &Live) {
         self.shard.set_limits(&live.session);
         self.shard.set_topic_rules(&live.topics);
+        let (messages, bytes) = live.backlog;
+        self.shard.set_backlog(messages, bytes);
         if let Some(pool) = &live.passwords {
             self.pools.passwords = Some(pool.clone());
         }

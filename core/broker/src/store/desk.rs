@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ternmq_protocol::broker::durable::ReadRequest;
 
+use super::LogLimits;
 use super::intake::Intake;
 use crate::stats::StoreStats;
 
@@ -37,6 +38,9 @@ pub(crate) struct Desk {
 struct Questions {
     waiting: VecDeque<(usize, ReadRequest)>,
     closed: bool,
+    /// What is swept by, and whether nothing has been since it changed.
+    log: LogLimits,
+    log_changed: bool,
 }
 
 /// Counted by the store's threads.
@@ -91,12 +95,16 @@ impl Counts {
 
 impl Desk {
     /// For so many shards, with room for so many bytes that wait to be kept.
-    pub(crate) fn new(shards: usize, limit: usize) -> Self {
+    pub(crate) fn new(shards: usize, limit: usize, log: LogLimits) -> Self {
+        let questions = Questions {
+            log,
+            ..Questions::default()
+        };
         Self {
             seen: (0..shards).map(|_| AtomicU64::new(0)).collect(),
             kept: AtomicU64::new(0),
             intake: Intake::new(limit),
-            questions: Mutex::default(),
+            questions: Mutex::new(questions),
             asked: Condvar::new(),
             over: Condvar::new(),
             room: Room::default(),
@@ -130,6 +138,30 @@ impl Desk {
             .over
             .wait_timeout_while(self.questions(), wait, going_on);
         waited.unwrap_or_else(PoisonError::into_inner).0.closed
+    }
+
+    /// Waits so long for the next sweep, no longer than until it is to be by something else, and what it
+    /// is by. `None` when it is over.
+    pub(super) fn sweep(&self, wait: Duration) -> Option<LogLimits> {
+        let going_on = |questions: &mut Questions| !questions.closed && !questions.log_changed;
+        let waited = self
+            .over
+            .wait_timeout_while(self.questions(), wait, going_on);
+        let mut questions = waited.unwrap_or_else(PoisonError::into_inner).0;
+        questions.log_changed = false;
+        (!questions.closed).then_some(questions.log)
+    }
+
+    pub(super) fn log(&self) -> LogLimits {
+        self.questions().log
+    }
+
+    /// Sweeps by this from now on, the first time at once.
+    pub(crate) fn set_log(&self, log: LogLimits) {
+        let mut questions = self.questions();
+        questions.log_changed |= questions.log != log;
+        questions.log = log;
+        self.over.notify_all();
     }
 
     /// Nobody is to read any more.

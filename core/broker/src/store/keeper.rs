@@ -115,9 +115,8 @@ impl Keeper {
             }
             ended => restored.tell(ended.map(drop), restoration, shared),
         }
-        let (all, until, log) = (shared.clone(), desk.clone(), limits.log);
-        let from = store.clone();
-        let sweep = move || sweeper::sweep(&all, &until, &from, owner, log);
+        let (all, until, from) = (shared.clone(), desk.clone(), store.clone());
+        let sweep = move || sweeper::sweep(&all, &until, &from, owner);
         keeper.readers.push(thread("sweep", sweep)?);
         for number in 0..READERS {
             let (desk, store, all) = (desk.clone(), store.clone(), shared.clone());

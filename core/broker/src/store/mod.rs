@@ -67,6 +67,17 @@ impl Default for LogLimits {
     }
 }
 
+impl LogLimits {
+    /// What one session may have to read, in messages and bytes, as a shard counts it.
+    pub(crate) fn backlog(&self) -> (u32, u64) {
+        let (messages, bytes) = (self.session_messages, self.session_bytes);
+        (
+            if messages == 0 { u32::MAX } else { messages },
+            if bytes == 0 { u64::MAX } else { bytes },
+        )
+    }
+}
+
 /// The node that a broker by itself is.
 pub(crate) const NODE: NodeId = NodeId(1);
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use ternmq_protocol::broker::record::Owner;
 use ternmq_store::{Store, SweepLimits};
 
-use super::{Desk, LogLimits};
+use super::Desk;
 use crate::event::Event;
 use crate::shared::Shared;
 
@@ -18,13 +18,13 @@ const PAUSES: u32 = 10;
 /// What sweeps must not touch is what somebody may have subscribed to who is not in the store yet. A
 /// subscription begins behind what its shard has seen of the log; so a place that all shards have seen is
 /// settled once all is in the store that had been handed in by then.
-pub(super) fn sweep(shared: &Shared, desk: &Desk, store: &Store, owner: Owner, limits: LogLimits) {
-    let every = Duration::from_millis(limits.sweep_ms);
-    let mut wait = every;
+pub(super) fn sweep(shared: &Shared, desk: &Desk, store: &Store, owner: Owner) {
+    let mut wait = Duration::from_millis(desk.log().sweep_ms);
     let mut settling = None;
     let (mut told, mut full) = (false, false);
     let mut swept_at = None;
-    while !desk.is_reading_over(wait) {
+    while let Some(limits) = desk.sweep(wait) {
+        let every = Duration::from_millis(limits.sweep_ms);
         wait = every;
         let settled = match settling {
             Some((seen, handed)) if desk.kept() >= handed => seen,
@@ -35,7 +35,7 @@ pub(super) fn sweep(shared: &Shared, desk: &Desk, store: &Store, owner: Owner, l
         let handed = desk.intake.handed();
         settling = Some((desk.seen_by_all(), handed));
         // Nothing has changed, and nothing gets too old: whoever idles reads no records.
-        if swept_at == Some((settled, handed)) && limits.age_seconds == 0 {
+        if swept_at == Some((settled, handed, limits)) && limits.age_seconds == 0 {
             tell_of_damage(shared, desk, store);
             continue;
         }
@@ -54,7 +54,7 @@ pub(super) fn sweep(shared: &Shared, desk: &Desk, store: &Store, owner: Owner, l
                 counts.swept_passed.fetch_add(swept.passed, Relaxed);
                 counts.swept_old.fetch_add(swept.aged, Relaxed);
                 counts.swept_full.fetch_add(swept.over_limit, Relaxed);
-                swept_at = whole.then_some((settled, handed));
+                swept_at = whole.then_some((settled, handed, limits));
                 told = false;
                 let dropped = swept.over_limit;
                 if dropped > 0 && !full {

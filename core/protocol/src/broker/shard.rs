@@ -74,6 +74,13 @@ impl Shard {
         self.links.limits.take_live(limits);
     }
 
+    /// Takes other limits of what one session may have still to read in the log of a store
+    /// ([`DurableConfig`]'s `backlog_messages` and `backlog_bytes`). They hold for what is read from now on.
+    pub fn set_backlog(&mut self, messages: u32, bytes: u64) {
+        let config = &mut self.links.journal.config;
+        (config.backlog_messages, config.backlog_bytes) = (messages, bytes);
+    }
+
     /// Takes other rules for topics: `rewrite`, `auto_subscribe`, `response_information` and
     /// `check_payload_format`. Everything else of `topics` stays, because clients were told of it.
     /// Subscriptions stay as they were made.

@@ -218,11 +218,13 @@ pub(super) static LIMITS: Table = Table {
              it the oldest go.",
         )
         .unit("seconds")
-        .default("0"),
-        bytes("log_bytes", "How many bytes all of them together may have (0: without limit).").default("17179869184"),
+        .default("0")
+        .live(),
+        bytes("log_bytes", "How many bytes all of them together may have (0: without limit).").default("17179869184").live(),
         integer("log_sweep", 1, U32, "How often it is looked for what may go.")
             .unit("seconds")
-            .default("5"),
+            .default("5")
+            .live(),
         integer(
             "log_session_messages",
             0,
@@ -230,8 +232,9 @@ pub(super) static LIMITS: Table = Table {
             "The same for one session, counted while it is away or too slow (0: without limit).",
         )
         .unit("messages")
-        .default("0"),
-        bytes("log_session_bytes", "The same in bytes.").default("0"),
+        .default("0")
+        .live(),
+        bytes("log_session_bytes", "The same in bytes.").default("0").live(),
         count("bans", "Bans. One more is refused.").unit("bans").default("100000"),
         bytes("ban_bytes", "The texts of them.").default("67108864"),
         count(
