@@ -21,7 +21,9 @@ use crate::drain::Drain;
 use crate::driver::{Driver, EVENTS, Remains};
 use crate::ending::Ending;
 use crate::error::{Failure, PublishError, StartError, StopError, StoreError};
+use crate::event::Event;
 use crate::hooks::Pools;
+use crate::listener::Address;
 use crate::mailbox::{MailLimits, Mailbox};
 use crate::placement::Directory;
 use crate::reconfigure::Kept;
@@ -118,6 +120,7 @@ impl Broker {
             let thread = broker.spawn(shard, poller, &config, listeners, pools.clone())?;
             broker.threads.push(thread);
         }
+        broker.tell_where_it_listens(&config);
         Ok(broker)
     }
 
@@ -289,6 +292,19 @@ impl Broker {
         };
         self.shared.ending.stopped();
         saved
+    }
+
+    /// Tells where connections are accepted.
+    fn tell_where_it_listens(&self, config: &Config) {
+        let mut bound = self.addresses.iter();
+        for (number, listener) in config.listeners.iter().enumerate() {
+            let address = match &listener.address {
+                Address::Ip(asked) => Address::Ip(*bound.next().unwrap_or(asked)),
+                unix @ Address::Unix { .. } => unix.clone(),
+            };
+            let listener = ListenerId(number as u16);
+            self.shared.tell(Event::Listening(listener, address));
+        }
     }
 
     fn spawn(

@@ -1,14 +1,20 @@
 //! What a broker tells whoever runs it.
 
-use ternmq_protocol::broker::SlowSubscriber;
+use ternmq_protocol::broker::{ListenerId, SlowSubscriber};
 
 use crate::bans::{Ban, Banned};
+use crate::listener::Address;
 use crate::store::{Damage, Restoration, Salvaged, StoreError};
 
 /// Something that the operator of a broker should know, from [`Config::events`](crate::Config).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
+    /// Connections are accepted there from now on: the number of the listener in
+    /// [`Config::listeners`](crate::Config::listeners), and its address with the port that it got.
+    Listening(ListenerId, Address),
+    /// That listener accepts none any more: the broker is stopping, or lets go of all clients.
+    ListenerClosed(ListenerId),
     /// Somebody is banned from now on: by [`Broker::ban`](crate::Broker::ban), or for
     /// [`Flapping`](crate::Flapping).
     Banned(Ban),

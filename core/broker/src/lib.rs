@@ -64,7 +64,7 @@ pub use stats::{Stats, StoreStats};
 pub use sys::sys_topics;
 pub use ternmq_protocol::broker::access;
 pub use ternmq_protocol::broker::{ClientConnection, ClientCounters, ClientInfo, SlowSubscriber};
-pub use ternmq_protocol::broker::{ClientEvent, Departure};
+pub use ternmq_protocol::broker::{ClientEvent, Departure, Dropped, ListenerId};
 pub use ternmq_protocol::network::{Network, NetworkError};
 #[cfg(feature = "tls")]
 pub use ternmq_transport::tls;

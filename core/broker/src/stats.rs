@@ -66,6 +66,9 @@ pub struct Stats {
     pub local_subscriptions: u64,
     /// Events that found no room in [`Config::client_events`](crate::Config::client_events).
     pub client_events_lost: u64,
+    /// Refused connections that [`Config::client_events`](crate::Config::client_events) was told of in sum
+    /// only.
+    pub refusals_untold: u64,
     /// Passwords checked.
     pub passwords_checked: u64,
     /// Those of them that were wrong.
@@ -219,6 +222,7 @@ impl Stats {
             (&mut self.hooks_denied, other.hooks_denied),
             (&mut self.wills_denied, other.wills_denied),
             (&mut self.local_dropped, other.local_dropped),
+            (&mut self.refusals_untold, other.refusals_untold),
             (&mut self.passwords_checked, other.passwords_checked),
             (&mut self.passwords_wrong, other.passwords_wrong),
             (&mut self.accept_errors, other.accept_errors),

@@ -5,7 +5,7 @@ mod support;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, SystemTime};
 
-use support::{ANY_PORT, client, start, subscribe, until, watched};
+use support::{ANY_PORT, client, start, start_listening, subscribe, until, watched};
 use ternmq_broker::{
     Ban, BanError, BanLimits, Banned, Broker, Config, Event, Flapping, Placement, StartError,
 };
@@ -191,7 +191,7 @@ fn a_full_list_refuses_and_counts() {
 #[test]
 fn a_client_that_connects_over_and_over_is_banned_for_a_time() {
     let (sender, events) = sync_channel(100);
-    let broker = start(Config {
+    let config = Config {
         shards: 4,
         placement: Placement::ByClientId,
         events: Some(sender),
@@ -201,7 +201,8 @@ fn a_client_that_connects_over_and_over_is_banned_for_a_time() {
             ban_for: Duration::from_secs(100),
         }),
         ..Config::listen(ANY_PORT)
-    });
+    };
+    let broker = start_listening(config, &events);
     for level in LEVELS {
         let id = format!("nervous-{level}");
         for _ in 0..3 {
@@ -228,10 +229,11 @@ fn a_client_that_connects_over_and_over_is_banned_for_a_time() {
 #[test]
 fn what_nobody_takes_is_lost_and_counted() {
     let (sender, events) = sync_channel(1);
-    let broker = start(Config {
+    let config = Config {
         events: Some(sender),
         ..Config::listen(ANY_PORT)
-    });
+    };
+    let broker = start_listening(config, &events);
     for id in ["a", "b", "c"] {
         broker.ban(ban(Banned::ClientId(id.into()))).expect("room");
     }

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use support::{client, silent, subscribe, until, watched};
-use ternmq_broker::{Drain, Event};
+use ternmq_broker::{Drain, Event, ListenerId};
 use ternmq_test_broker_wire::RawPeer;
 
 const PLACE: &str = "other.example:1883";
@@ -74,6 +74,8 @@ fn without_a_place_clients_are_told_that_the_server_ends() {
         .expect("Server shutting down");
     new.expect_close().expect("closed");
     old.expect_close().expect("closed");
+    let closed = Event::ListenerClosed(ListenerId(0));
+    assert_eq!(events.recv(), Ok(closed));
     assert_eq!(events.recv(), Ok(Event::Drained));
     mute.send("CONNECT client_id=late").expect("sent");
     mute.expect("CONNACK reason=0x88")

@@ -321,6 +321,7 @@ fn what_clients_do_is_told_in_order() {
     let gone = |departure| ClientEvent::Disconnected {
         client_id: id(),
         departure,
+        what: "".into(),
     };
     for session_present in [false, true] {
         let mut peer = silent(&broker, 5);
@@ -378,21 +379,25 @@ fn whoever_ends_a_session_its_end_is_told() {
         client_events: Some(sender),
         ..Config::listen(ANY_PORT)
     });
-    let gone = |reason| ClientEvent::Disconnected {
+    let gone = |reason, what: &str| ClientEvent::Disconnected {
         client_id: "c".into(),
         departure: Departure::Ended(reason),
+        what: what.into(),
     };
     let ended = || ClientEvent::SessionEnded {
         client_id: "c".into(),
+        expired: false,
     };
     let taken = client(&broker, 5, "c");
     assert!(matches!(told(&events), ClientEvent::Connected { .. }));
     let again = client(&broker, 5, "c");
-    assert_eq!(told(&events), gone(ReasonCode::SESSION_TAKEN_OVER));
+    let why = "another connection uses this client identifier";
+    assert_eq!(told(&events), gone(ReasonCode::SESSION_TAKEN_OVER, why));
     assert_eq!(told(&events), ended());
     assert!(matches!(told(&events), ClientEvent::Connected { .. }));
     broker.stop().expect("stopped");
-    assert_eq!(told(&events), gone(ReasonCode::SERVER_SHUTTING_DOWN));
+    let why = "the server is stopping";
+    assert_eq!(told(&events), gone(ReasonCode::SERVER_SHUTTING_DOWN, why));
     assert_eq!(told(&events), ended());
     assert!(
         events.try_recv().is_err(),

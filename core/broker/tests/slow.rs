@@ -5,7 +5,7 @@ mod support;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Instant;
 
-use support::{ANY_PORT, client, publish, start, subscribe, until};
+use support::{ANY_PORT, client, publish, start, start_listening, subscribe, until};
 use ternmq_broker::{Broker, Config, Event, Latency, Placement, SlowLimits, SlowSubscriber};
 use ternmq_protocol::codec::{Properties, QoS};
 use ternmq_protocol::{Message, Time};
@@ -28,7 +28,7 @@ fn watching(latency: Latency) -> (Broker, Receiver<Event>) {
         ..Config::listen(ANY_PORT)
     };
     config.session.outbound_bytes = 4_096;
-    (start(config), told)
+    (start_listening(config, &told), told)
 }
 
 /// Returns once the broker's clock shows that the threshold has passed since `from`, or since now.
@@ -96,13 +96,14 @@ fn who_acknowledges_late_is_listed_and_told_of_and_nobody_else() {
     assert_eq!(broker.slow_subscribers(), []);
     assert_eq!(broker.stats().mqtt.late_deliveries, 3);
     broker.stop().expect("a clean stop");
+    assert!(matches!(told.recv(), Ok(Event::ListenerClosed(_))));
     assert!(told.recv().is_err(), "each is told of once");
 }
 
 #[test]
 fn when_many_are_late_at_once_they_are_told_of_little_by_little_and_none_is_left_out() {
     let (tell, told) = sync_channel(32);
-    let broker = start(Config {
+    let config = Config {
         shards: 1,
         slow: Some(SlowLimits {
             threshold_ms: 20,
@@ -111,7 +112,8 @@ fn when_many_are_late_at_once_they_are_told_of_little_by_little_and_none_is_left
         }),
         events: Some(tell),
         ..Config::listen(ANY_PORT)
-    });
+    };
+    let broker = start_listening(config, &told);
     let mut late: Vec<_> = (0..25)
         .map(|n| client(&broker, 5, &format!("c{n:02}")))
         .collect();
@@ -192,6 +194,7 @@ fn a_message_published_in_process_comes_in_when_it_is_published() {
     assert_eq!(stats.mqtt.late_deliveries, 0);
     assert_eq!(broker.slow_subscribers(), []);
     broker.stop().expect("a clean stop");
+    assert!(matches!(told.recv(), Ok(Event::ListenerClosed(_))));
     assert!(told.recv().is_err());
 }
 

@@ -215,10 +215,12 @@ impl Authorise for Asked {
     }
 }
 
-/// No client is without an identifier.
+/// No session is without an identifier.
 fn the_end() -> ClientEvent {
-    let client_id = "".into();
-    ClientEvent::SessionEnded { client_id }
+    ClientEvent::SessionEnded {
+        client_id: "".into(),
+        expired: false,
+    }
 }
 
 fn tell_events(tell: &Py<PyAny>, events: &Receiver<ClientEvent>) {
@@ -227,7 +229,7 @@ fn tell_events(tell: &Py<PyAny>, events: &Receiver<ClientEvent>) {
             .chain(events.try_iter())
             .take(BATCH)
             .collect();
-        let ends = batch.iter().position(|event| event.client_id().is_empty());
+        let ends = batch.iter().position(|event| *event == the_end());
         batch.truncate(ends.unwrap_or(BATCH));
         let told = Python::try_attach(|py| {
             let tuples = batch.iter().map(|event| to_tuple(py, event));
@@ -343,6 +345,7 @@ fn to_tuple<'py>(py: Python<'py>, event: &ClientEvent) -> PyResult<Bound<'py, Py
         ClientEvent::Disconnected {
             client_id,
             departure,
+            ..
         } => {
             let (how, reason) = match departure {
                 Departure::Own(reason) => ("client", Some(reason.0)),
@@ -359,7 +362,9 @@ fn to_tuple<'py>(py: Python<'py>, event: &ClientEvent) -> PyResult<Bound<'py, Py
         ClientEvent::Unsubscribed { client_id, filter } => {
             ("unsubscribe", &**client_id, &**filter).into_pyobject(py)
         }
-        ClientEvent::SessionEnded { client_id } => ("session_end", &**client_id).into_pyobject(py),
+        ClientEvent::SessionEnded { client_id, .. } => {
+            ("session_end", &**client_id).into_pyobject(py)
+        }
         // Of a kind that has no name in Python yet: nobody asks for it.
         other => ("", other.client_id()).into_pyobject(py),
     }

@@ -8,6 +8,7 @@ use ternmq_protocol::{ReasonCode, Time};
 use ternmq_transport::{Listener, Stream};
 
 use super::Driver;
+use crate::event::Event;
 use crate::shared::Moved;
 
 /// Milliseconds until accepting is tried again after it failed for lack of descriptors or memory.
@@ -35,9 +36,9 @@ impl Accepting {
         self.retry_at
     }
 
-    /// Listens no more.
-    pub(super) fn close(&mut self) {
-        *self = Self::default();
+    /// Listens no more; how many listeners there were.
+    fn close(&mut self) -> usize {
+        std::mem::take(self).listeners.len()
     }
 }
 
@@ -53,6 +54,14 @@ impl Driver {
         }
         self.accepting.listeners = listeners;
         Ok(())
+    }
+
+    /// Listens no more.
+    pub(super) fn stop_listening(&mut self) {
+        for number in 0..self.accepting.close() {
+            let listener = ListenerId(number as u16);
+            self.shared.tell(Event::ListenerClosed(listener));
+        }
     }
 
     /// The listener that a token stands for.
@@ -94,8 +103,12 @@ impl Driver {
                     let peer = address.map(|address| address.ip().to_canonical());
                     if peer.is_some_and(|peer| self.shared.bans.keep_out_address(peer)) {
                         self.counters.connections_refused_banned += 1;
+                        self.tell_refused(listener, peer, || "its address is banned".into());
                     } else if self.shared.connections.enter(listener, self.now) {
                         self.raise(stream, listener, peer);
+                    } else {
+                        let full = "as many connections as may be, or too many in a second";
+                        self.tell_refused(listener, peer, || full.into());
                     }
                 }
                 Ok(None) => return false,
@@ -113,8 +126,9 @@ impl Driver {
     fn raise(&mut self, stream: Stream, listener: ListenerId, peer: Option<IpAddr>) {
         match self.shared.connections.put_on(listener, stream) {
             Ok(stream) => self.open(stream, listener, peer),
-            Err(_) => {
+            Err(error) => {
                 self.counters.tls_failed += 1;
+                self.tell_refused(listener, peer, || error.to_string());
                 self.shared.connections.leave(listener);
             }
         }

@@ -22,7 +22,7 @@ impl Driver {
             return;
         };
         if drain.server_reference.is_none() {
-            self.accepting.close();
+            self.stop_listening();
         }
         self.shard
             .set_server_reference(drain.server_reference.clone());

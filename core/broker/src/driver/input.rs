@@ -149,7 +149,7 @@ impl Driver {
             // Whatever was reported, it was not this connection's.
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => slot.hung_up = false,
             Err(error) => {
-                self.count_failure(&error);
+                self.count_failure(conn, &error);
                 self.close(conn);
             }
         }
@@ -158,14 +158,15 @@ impl Driver {
     }
 
     /// What goes wrong in a layer says more about the peer than a connection that is lost.
-    fn count_failure(&mut self, error: &io::Error) {
+    fn count_failure(&mut self, conn: ConnId, error: &io::Error) {
         match TransportError::of(error) {
             #[cfg(feature = "tls")]
             Some(TransportError::Tls(_)) => self.counters.tls_failed += 1,
             #[cfg(feature = "websocket")]
             Some(TransportError::WebSocket(_)) => self.counters.websocket_failed += 1,
-            _ => {}
+            _ => return,
         }
+        self.tell_failed(conn, error);
     }
 
     fn take_input(&mut self, conn: ConnId, len: usize) {

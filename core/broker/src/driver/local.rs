@@ -53,8 +53,6 @@ impl Driver {
                 self.counters.local_dropped += dropped;
             }
         }
-        for event in self.out.told.drain(..) {
-            self.shared.tell_of_client(event);
-        }
+        self.tell_of_clients();
     }
 }

@@ -19,6 +19,7 @@ mod output;
 mod policy;
 mod settle;
 mod slow;
+mod telling;
 
 use std::collections::VecDeque;
 use std::io;
@@ -105,6 +106,7 @@ pub(crate) struct Driver {
     departures: Option<drain::Departures>,
     /// When the operator may be told again who is late.
     tells_at: Time,
+    telling: telling::Telling,
     /// On the first shard, if it is wanted.
     sys: Option<Box<Sys>>,
     busy: Busy,
@@ -162,6 +164,7 @@ impl Driver {
             policy: policy::Policy::new(config.flapping, config.limits.flapping_clients),
             departures: None,
             tells_at: now,
+            telling: telling::Telling::new(config.client_events.is_some(), now),
             sys: config
                 .sys_interval
                 .filter(|_| number == 0)
@@ -226,6 +229,7 @@ impl Driver {
                 self.shared.loads[self.number].set(percent, self.now);
             }
         }
+        self.tell_how_many_more();
         Ok(())
     }
 
@@ -272,6 +276,7 @@ impl Driver {
             self.sys.as_ref().and_then(|sys| sys.next()),
             self.next_departure(),
             self.next_telling(),
+            self.next_client_telling(),
             self.next_fault(),
             self.stops_at,
         ];
@@ -298,6 +303,9 @@ impl Driver {
         }
         if self.next_telling().is_some_and(|at| at <= self.now) {
             self.tell_of_slow_subscribers();
+        }
+        if (self.next_client_telling()).is_some_and(|at| at <= self.now) {
+            self.tell_of_sums();
         }
         if self.next_fault().is_some_and(|at| at <= self.now) {
             self.end_waits();
@@ -433,7 +441,7 @@ impl Driver {
     fn stop(&mut self) {
         if self.stops_at.is_none() {
             self.stops_at = Some(self.now.after(self.stop_grace.as_millis() as u64));
-            self.accepting.close();
+            self.stop_listening();
             if let Some(faults) = &self.shared.faults {
                 faults.lift_all();
                 self.release(true);

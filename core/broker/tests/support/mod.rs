@@ -36,7 +36,15 @@ pub(crate) fn watched(shards: usize) -> (Broker, Receiver<Event>) {
         events: Some(sender),
         ..Config::listen(ANY_PORT)
     };
-    (start(config), events)
+    (start_listening(config, &events), events)
+}
+
+/// A broker that has told where it listens.
+pub(crate) fn start_listening(config: Config, events: &Receiver<Event>) -> Broker {
+    let broker = start(config);
+    let first = events.recv_timeout(PATIENCE).expect("where it listens");
+    assert!(matches!(first, Event::Listening(..)));
+    broker
 }
 
 pub(crate) fn start(config: Config) -> Broker {

@@ -136,7 +136,15 @@ impl Shard {
 pub(super) struct Counters {
     received: u64,
     sent: u64,
-    dropped: Option<Box<Dropped>>,
+    dropped: Option<Box<Drops>>,
+}
+
+/// Copies that were not sent.
+#[derive(Debug, Default)]
+struct Drops {
+    all: Dropped,
+    /// Those of them that whoever listens was told of.
+    told: Dropped,
 }
 
 impl Counters {
@@ -144,7 +152,10 @@ impl Counters {
         ClientCounters {
             received: self.received,
             sent: self.sent,
-            dropped: self.dropped.as_deref().cloned().unwrap_or_default(),
+            dropped: match &self.dropped {
+                Some(dropped) => dropped.all.clone(),
+                None => Dropped::default(),
+            },
         }
     }
 
@@ -166,7 +177,15 @@ impl Counters {
         stats: &mut Stats,
         reason: fn(&mut Dropped) -> &mut u64,
     ) {
-        *reason(self.dropped.get_or_insert_default()) += 1;
+        *reason(&mut self.dropped.get_or_insert_default().all) += 1;
         *reason(&mut stats.dropped) += 1;
+    }
+
+    /// What was dropped since this was asked before, if anything.
+    pub(super) fn take_dropped(&mut self) -> Option<Dropped> {
+        let dropped = self.dropped.as_deref_mut()?;
+        let new = dropped.all.since(&dropped.told);
+        dropped.told.clone_from(&dropped.all);
+        (new.total() > 0).then_some(new)
     }
 }

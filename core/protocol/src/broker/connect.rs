@@ -102,7 +102,11 @@ impl Shard {
                 self.links.count_input(conn.0);
                 self.accept(conn.0, *early, now, out);
             }
-            Admission::Refuse(reason) => self.refuse_with(conn.0, reason, out),
+            Admission::Refuse(reason) => {
+                // Who it is, for whoever is told.
+                connection.early = Some(early);
+                self.refuse_with(conn.0, reason, out);
+            }
         }
     }
 
@@ -116,19 +120,19 @@ impl Shard {
         // It was read once already, when it came in.
         let Ok(mut connect) = Connect::decode(&connect) else {
             let reason = ReasonCode::UNSPECIFIED_ERROR;
-            self.refuse(id, reason, words_for(reason), out);
+            self.refuse_client(id, Some(&client_id), reason, words_for(reason), out);
             return;
         };
         let conn = &mut self.links.conns[id];
         conn.learn(&connect);
         let mut text = String::new();
         if let Err(error) = self.rewrite_will(id, &client_id, &mut connect, &mut text) {
-            self.refuse(id, error.reason, error.what, out);
+            self.refuse_client(id, Some(&client_id), error.reason, error.what, out);
             return;
         }
         let known = self.find_session(&client_id);
         if let Err(error) = self.check_room(known, &client_id, &connect) {
-            self.refuse(id, error.reason, error.what, out);
+            self.refuse_client(id, Some(&client_id), error.reason, error.what, out);
             return;
         }
         let assigned_id = assigned.then(|| client_id.clone());
@@ -157,7 +161,7 @@ impl Shard {
         }
         if self.send(id, &packet, out).is_err() {
             // A client that takes no CONNACK can't be told anything [MQTT-3.14.0-1].
-            self.detach(id, Departure::Lost, now, out);
+            self.detach(id, Departure::Lost, "", now, out);
             self.close(id, out);
             return;
         }
@@ -252,7 +256,7 @@ impl Shard {
             // [MQTT-3.1.4-3]
             let reason = ReasonCode::SESSION_TAKEN_OVER;
             self.say_goodbye(old, reason, words_for(reason), out);
-            self.unlink(old, Departure::Ended(reason), now, out);
+            self.unlink(old, Departure::Ended(reason), words_for(reason), now, out);
             self.close(old, out);
         }
         if connect.clean_start {
@@ -399,8 +403,28 @@ impl Shard {
         self.refuse(id, reason, words_for(reason), out);
     }
 
-    /// Answers a CONNECT with a failure and closes [MQTT-3.2.2-7].
+    /// Answers the CONNECT that waits here with a failure and closes.
     pub(super) fn refuse(&mut self, id: u32, reason: ReasonCode, what: &str, out: &mut Out) {
+        self.refuse_client(id, None, reason, what, out);
+    }
+
+    /// The same for a client that is told of by this name.
+    fn refuse_client(
+        &mut self,
+        id: u32,
+        client_id: Option<&str>,
+        reason: ReasonCode,
+        what: &str,
+        out: &mut Out,
+    ) {
+        if self.tells {
+            self.tell_refused(id, client_id, reason, what, out);
+        }
+        self.say_refused(id, reason, what, out);
+    }
+
+    /// CONNACK with a failure, and the end [MQTT-3.2.2-7].
+    pub(super) fn say_refused(&mut self, id: u32, reason: ReasonCode, what: &str, out: &mut Out) {
         self.links.stats.connects_refused += 1;
         let [all, most] = self.last_words(id, reason, what);
         let packet = |properties| {

@@ -124,7 +124,7 @@ impl Shard {
         if disconnect.reason == ReasonCode::NORMAL_DISCONNECTION {
             self.links.set_will(slot, None); // [MQTT-3.14.4-3]
         }
-        self.detach(id, Departure::Own(disconnect.reason), now, out);
+        self.detach(id, Departure::Own(disconnect.reason), "", now, out);
         self.close(id, out);
         Ok(())
     }
@@ -148,10 +148,13 @@ impl Shard {
             // [MQTT-3.14.0-1]: no DISCONNECT before CONNACK.
             Stage::Opened | Stage::Admission | Stage::Authenticating => {
                 self.links.stats.count_ending(reason);
+                if self.tells && reason != ReasonCode::SERVER_SHUTTING_DOWN {
+                    self.tell_refused(id, None, reason, what, out);
+                }
             }
             Stage::Connected => {
                 self.say_goodbye(id, reason, what, out);
-                self.detach(id, Departure::Ended(reason), now, out);
+                self.detach(id, Departure::Ended(reason), what, now, out);
             }
         }
         self.close(id, out);
@@ -202,11 +205,12 @@ impl Shard {
         &mut self,
         id: u32,
         departure: Departure,
+        what: &str,
         now: Time,
         out: &mut Out,
     ) -> Option<u32> {
         if self.tells {
-            self.tell_disconnected(id, departure, out);
+            self.tell_disconnected(id, departure, what, out);
         }
         let conn = &mut self.links.conns[id];
         let slot = std::mem::replace(&mut conn.session, NONE);
@@ -230,8 +234,15 @@ impl Shard {
 
     /// The connection of a session is over: the will is published or waits for its delay, the session
     /// ends or waits for its expiry.
-    pub(super) fn detach(&mut self, id: u32, departure: Departure, now: Time, out: &mut Out) {
-        let Some(slot) = self.unlink(id, departure, now, out) else {
+    pub(super) fn detach(
+        &mut self,
+        id: u32,
+        departure: Departure,
+        what: &str,
+        now: Time,
+        out: &mut Out,
+    ) {
+        let Some(slot) = self.unlink(id, departure, what, now, out) else {
             return;
         };
         let session = &mut self.links.sessions[slot];
@@ -296,7 +307,13 @@ impl Shard {
         self.links.ended.add(&session.counters.get());
         if self.tells {
             let client_id = session.client_id.clone();
-            out.told.push(ClientEvent::SessionEnded { client_id });
+            if let Some(dropped) = session.counters.take_dropped() {
+                let client_id = client_id.clone();
+                out.told.push(ClientEvent::Dropped { client_id, dropped });
+            }
+            let expired = session.ends_at <= now;
+            out.told
+                .push(ClientEvent::SessionEnded { client_id, expired });
         }
         if for_good {
             out.ended.push(session.client_id);

@@ -166,6 +166,7 @@ pub struct Shard {
     pub(super) observers: Observers,
     /// What clients do is told.
     pub(super) tells: bool,
+    pub(super) drops: super::events::Drops,
     pub(super) number: u16,
     pub(super) owner: Owner,
     pub(super) seed: u64,
@@ -223,6 +224,7 @@ impl Shard {
             access: None,
             observers: Observers::default(),
             tells: false,
+            drops: super::events::Drops::default(),
             number,
             owner,
             seed,
@@ -340,7 +342,7 @@ impl Shard {
             return;
         };
         if connection.stage == Stage::Connected {
-            self.detach(conn.0, Departure::Lost, now, out);
+            self.detach(conn.0, Departure::Lost, "", now, out);
         }
         self.forget(conn.0);
     }

@@ -164,6 +164,12 @@ macro_rules! by_reason {
                 [$((stringify!($reason), self.$reason)),*].into_iter()
             }
 
+            /// What has come to it since it was like `before`.
+            #[must_use]
+            pub const fn since(&self, before: &Self) -> Self {
+                Self { $($reason: self.$reason - before.$reason,)* }
+            }
+
             pub(super) fn add(&mut self, other: &Self) {
                 $(self.$reason += other.$reason;)*
             }

@@ -318,12 +318,13 @@ impl Shard {
 
     /// A client that was let in is not: its session is not stored.
     fn shut_gate(&mut self, id: u32, error: PeerError, now: Time, out: &mut Out) {
-        self.detach(id, Departure::Ended(error.reason), now, out);
+        self.detach(id, Departure::Ended(error.reason), error.what, now, out);
         let conn = &mut self.links.conns[id];
         (conn.gated, conn.dirty) = (false, false);
         if let Some(buffer) = &mut conn.outbound {
             buffer.clear();
         }
-        self.refuse(id, error.reason, error.what, out);
+        // Whoever listens was told that it came, and that it is gone.
+        self.say_refused(id, error.reason, error.what, out);
     }
 }
