@@ -18,7 +18,6 @@ use crate::codec::{Connect, Frame, Packet, PacketType, Publish};
 use crate::error::PeerError;
 use crate::reason::ReasonCode;
 use crate::time::Time;
-use crate::topic::{SharedFilter, TopicFilter};
 
 /// What a client is told that may not do what it wants.
 pub(super) fn refused(reason: ReasonCode) -> PeerError {
@@ -376,11 +375,7 @@ impl Shard {
 
     /// The filter that rules are about, and the name of the group, if there is one.
     fn meant_filter<'a>(&self, filter: &'a str) -> Option<(&'a str, Option<&'a str>)> {
-        let (filter, _) = self.split_exclusive(filter);
-        let filter = TopicFilter::parse(filter, self.links.limits.topic_levels).ok()?;
-        Some(match SharedFilter::parse(filter).ok()? {
-            Some(shared) => (shared.filter.as_str(), Some(shared.share_name)),
-            None => (filter.as_str(), None),
-        })
+        let levels = self.links.limits.topic_levels;
+        self.topics.split_filter(filter, levels)
     }
 }

@@ -8,10 +8,11 @@ use super::out::Out;
 use super::rewrite::RewriteOn;
 use super::shard::Shard;
 use super::subscribe::Subscribing;
+use super::topics::Topics;
 use crate::error::PeerError;
 use crate::reason::ReasonCode;
 use crate::time::Time;
-use crate::topic::{SHARE_PREFIX, TopicFilter};
+use crate::topic::{SHARE_PREFIX, SharedFilter, TopicFilter};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the filter of an exclusive subscription begins with.
@@ -102,6 +103,32 @@ impl Claims {
     }
 }
 
+impl Topics {
+    fn split_exclusive<'a>(&self, filter: &'a str) -> (&'a str, bool) {
+        let inner = self
+            .exclusive
+            .then(|| filter.strip_prefix(EXCLUSIVE_PREFIX));
+        match inner.flatten() {
+            Some(inner) => (inner, true),
+            None => (filter, false),
+        }
+    }
+
+    /// The filter that rules are about, and the name of the group, if there is one; `None`: no filter.
+    pub(super) fn split_filter<'a>(
+        &self,
+        filter: &'a str,
+        levels: usize,
+    ) -> Option<(&'a str, Option<&'a str>)> {
+        let (filter, _) = self.split_exclusive(filter);
+        let filter = TopicFilter::parse(filter, levels).ok()?;
+        Some(match SharedFilter::parse(filter).ok()? {
+            Some(shared) => (shared.filter.as_str(), Some(shared.share_name)),
+            None => (filter.as_str(), None),
+        })
+    }
+}
+
 impl Shard {
     /// The answer to a [`ClaimOp::Take`]: goes on with the SUBSCRIBE that waits for it, and with what
     /// the client has sent since. What was granted and is of no use any more is given up.
@@ -187,14 +214,7 @@ impl Shard {
 
     /// The filter that is meant, and whether this client alone is to have it.
     pub(super) fn split_exclusive<'a>(&self, filter: &'a str) -> (&'a str, bool) {
-        let inner = self
-            .topics
-            .exclusive
-            .then(|| filter.strip_prefix(EXCLUSIVE_PREFIX));
-        match inner.flatten() {
-            Some(inner) => (inner, true),
-            None => (filter, false),
-        }
+        self.topics.split_exclusive(filter)
     }
 
     /// Whether this session may have the filter for itself, as far as that was asked for.

@@ -1,9 +1,12 @@
 //! Topic rewrite: rules of the server that make another topic of the one a client names.
 
+use super::access::Client;
 use super::delayed::DELAYED_PREFIX;
 use super::exclusive::EXCLUSIVE_PREFIX;
+use super::publish::is_reserved;
 use super::shard::Shard;
 use super::template::{Filling, Template, TemplateError};
+use super::topics::Topics;
 use crate::error::PeerError;
 use crate::reason::ReasonCode;
 use crate::topic::{MAX_TOPIC_LEVELS, SHARE_PREFIX, TopicError, TopicFilter, TopicName};
@@ -146,21 +149,22 @@ impl Rewrite {
     }
 }
 
-impl Shard {
+impl Topics {
     /// The topic that the first rule which is for `topic` makes of it, put into `text`; `topic`
     /// itself when none is.
-    pub(super) fn rewrite<'a>(
+    fn rewrite<'a>(
         &self,
         on: RewriteOn,
+        levels: usize,
         who: Filling<'_>,
         topic: &'a str,
         text: &'a mut String,
     ) -> Result<&'a str, PeerError> {
-        if self.topics.rewrite.is_empty() {
+        if self.rewrite.is_empty() {
             return Ok(topic);
         }
         let (prefix, bare) = split_prefix(on, topic);
-        for rule in self.topics.rewrite.iter().filter(|rule| rule.is_for(on)) {
+        for rule in self.rewrite.iter().filter(|rule| rule.is_for(on)) {
             // What begins with `$` is not for rules that begin with a wildcard [MQTT-4.7.2-1].
             if bare.starts_with('$') && rule.source.starts_with(['+', '#']) {
                 continue;
@@ -174,7 +178,6 @@ impl Shard {
                 ..who
             };
             let filled = rule.target.fill(&filling, text);
-            let levels = self.links.limits.topic_levels;
             let (fits, reason) = match on {
                 RewriteOn::Subscribe => (
                     TopicFilter::parse(text, levels).is_ok(),
@@ -192,6 +195,62 @@ impl Shard {
             return Ok(text);
         }
         Ok(topic)
+    }
+
+    /// What a client means that wants to publish to this topic: what its messages are decided by. `None`
+    /// where it can't be published to, whoever it is.
+    #[must_use]
+    pub fn meant_topic(&self, client: Client<'_>, topic: &str) -> Option<Box<str>> {
+        TopicName::parse(topic, MAX_TOPIC_LEVELS).ok()?;
+        let mut text = String::new();
+        let who = filling_of(client);
+        let rewritten = self.rewrite(RewriteOn::Publish, MAX_TOPIC_LEVELS, who, topic, &mut text);
+        let topic = rewritten.ok().filter(|topic| !is_reserved(topic))?;
+        Some(match self.delay_of(topic).ok()? {
+            Some(delay) => delay.topic.into(),
+            None => topic.into(),
+        })
+    }
+
+    /// The same of a filter: what is decided about, without `$share/{ShareName}/` and `$exclusive/`.
+    #[must_use]
+    pub fn meant_filter(&self, client: Client<'_>, filter: &str) -> Option<Box<str>> {
+        TopicFilter::parse(filter, MAX_TOPIC_LEVELS).ok()?;
+        let mut text = String::new();
+        let who = filling_of(client);
+        let rewritten = self.rewrite(
+            RewriteOn::Subscribe,
+            MAX_TOPIC_LEVELS,
+            who,
+            filter,
+            &mut text,
+        );
+        let (filter, _) = self.split_filter(rewritten.ok()?, MAX_TOPIC_LEVELS)?;
+        Some(filter.into())
+    }
+}
+
+fn filling_of(client: Client<'_>) -> Filling<'_> {
+    Filling {
+        client_id: client.client_id,
+        user_name: client.user_name,
+        host: client.peer,
+        captures: &[],
+    }
+}
+
+impl Shard {
+    /// The topic that the first rule which is for `topic` makes of it, put into `text`; `topic`
+    /// itself when none is.
+    pub(super) fn rewrite<'a>(
+        &self,
+        on: RewriteOn,
+        who: Filling<'_>,
+        topic: &'a str,
+        text: &'a mut String,
+    ) -> Result<&'a str, PeerError> {
+        let levels = self.links.limits.topic_levels;
+        self.topics.rewrite(on, levels, who, topic, text)
     }
 
     /// Who a connection is, for what is filled in.

@@ -13,8 +13,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use pattern::{NamePattern, PatternError, TopicPattern};
-pub(super) use rules::{Applicable, Client, Wish};
-pub use rules::{MAX_RULES, Name, Rule, Rules, RulesError, Who};
+pub(super) use rules::Applicable;
+pub use rules::{Client, Group, MAX_RULES, Name, Rule, Rules, RulesError, Who, Wish};
 pub(super) use verdicts::{Verdicts, fingerprint};
 
 /// What a rule, or whoever is asked, says.

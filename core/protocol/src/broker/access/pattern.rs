@@ -7,7 +7,11 @@ use std::str::FromStr;
 /// A pattern for user names or client identifiers: `*` stands for any characters, all others for
 /// themselves. What a client calls itself is matched against it and never is one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct NamePattern(Box<str>);
+pub struct NamePattern {
+    text: Box<str>,
+    /// `*` is a character like others.
+    exact: bool,
+}
 
 /// A topic filter with `%c` for the client identifier and `%u` for the user name, also within a level.
 /// `%` before anything else is itself.
@@ -50,17 +54,41 @@ impl FromStr for NamePattern {
     fn from_str(text: &str) -> Result<Self, PatternError> {
         match text.is_empty() {
             true => Err(PatternError::Empty),
-            false => Ok(Self(text.into())),
+            false => Ok(Self {
+                text: text.into(),
+                exact: !text.contains('*'),
+            }),
         }
     }
 }
 
 impl NamePattern {
+    /// A pattern that only this name fits, whatever characters it has.
+    ///
+    /// # Errors
+    /// [`PatternError::Empty`].
+    pub fn exact(name: &str) -> Result<Self, PatternError> {
+        let pattern: Self = name.parse()?;
+        Ok(Self {
+            exact: true,
+            ..pattern
+        })
+    }
+
+    /// The one name that fits, if there is no more than one.
+    #[must_use]
+    pub fn only(&self) -> Option<&str> {
+        self.exact.then_some(&self.text)
+    }
+
     /// Whether a name fits. Takes time in proportion to the length of both, multiplied, at worst.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
-        let Some((first, rest)) = self.0.split_once('*') else {
-            return *self.0 == *name;
+        if self.exact {
+            return *self.text == *name;
+        }
+        let Some((first, rest)) = self.text.split_once('*') else {
+            return false;
         };
         let Some(mut name) = name.strip_prefix(first) else {
             return false;
@@ -84,11 +112,26 @@ impl FromStr for TopicPattern {
     type Err = PatternError;
 
     fn from_str(text: &str) -> Result<Self, PatternError> {
+        Self::new(text, text.contains("%c") || text.contains("%u"))
+    }
+}
+
+impl TopicPattern {
+    /// A topic filter in which `%` is a character like others.
+    ///
+    /// # Errors
+    /// [`PatternError::Topic`].
+    pub fn plain(filter: &str) -> Result<Self, PatternError> {
+        Self::new(filter, false)
+    }
+
+    fn new(text: &str, fills: bool) -> Result<Self, PatternError> {
         TopicFilter::parse(text, MAX_TOPIC_LEVELS).map_err(PatternError::Topic)?;
-        let lead = &text[..text.find(['+', '#', '%']).unwrap_or(text.len())];
+        let ends: &[char] = if fills { &['+', '#', '%'] } else { &['+', '#'] };
+        let lead = &text[..text.find(ends).unwrap_or(text.len())];
         Ok(Self {
             text: text.into(),
-            fills: text.contains("%c") || text.contains("%u"),
+            fills,
             lead: lead.strip_suffix('/').unwrap_or(lead).len(),
         })
     }

@@ -4,8 +4,10 @@ use super::Verdict;
 use super::pattern::{Fits, NamePattern, TopicPattern, Values};
 use crate::codec::QoS;
 use crate::network::Network;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// Rules of one list, so that a place among them fits into two bytes.
 pub const MAX_RULES: usize = u16::MAX as usize;
@@ -60,6 +62,37 @@ pub enum Name {
     Nobody,
     /// One that fits.
     Like(NamePattern),
+    /// A member of a group.
+    Among(Arc<Group>),
+}
+
+/// User names that rules have in common. One look costs no more for many names than for a few, but each
+/// pattern is tried.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Group {
+    names: BTreeSet<Box<str>>,
+    patterns: Vec<NamePattern>,
+}
+
+impl Group {
+    /// Whether a user is in it.
+    #[must_use]
+    pub fn has(&self, user_name: &str) -> bool {
+        self.names.contains(user_name) || self.patterns.iter().any(|p| p.matches(user_name))
+    }
+}
+
+impl FromIterator<NamePattern> for Group {
+    fn from_iter<I: IntoIterator<Item = NamePattern>>(members: I) -> Self {
+        let mut group = Self::default();
+        for member in members {
+            match member.only() {
+                Some(name) => drop(group.names.insert(name.into())),
+                None => group.patterns.push(member),
+            }
+        }
+        group
+    }
 }
 
 /// Why rules make no list.
@@ -139,6 +172,21 @@ impl Rules {
         self.rules.is_empty()
     }
 
+    /// How many there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// The place of the rule that decides, and what it says; `None` where none does. Looks at all rules: a
+    /// shard remembers which are for a client.
+    #[must_use]
+    pub fn deciding(&self, client: Client<'_>, wish: Wish<'_>) -> Option<(usize, Verdict)> {
+        let own = self.of(client);
+        let at = self.find(&own, client, wish)?;
+        Some((at, self.rules[at].verdict))
+    }
+
     /// Those that are for a client. The rest need not be looked at for its packets.
     pub(in super::super) fn of(&self, client: Client<'_>) -> Applicable {
         let rules = self.rules.iter().enumerate();
@@ -156,13 +204,18 @@ impl Rules {
         client: Client<'_>,
         wish: Wish<'_>,
     ) -> Option<Verdict> {
+        let at = self.find(own, client, wish)?;
+        Some(self.rules[at].verdict)
+    }
+
+    #[inline]
+    fn find(&self, own: &Applicable, client: Client<'_>, wish: Wish<'_>) -> Option<usize> {
         if own.rules.is_empty() {
             return None;
         }
         let values = own.fits.values(client.client_id, client.user_name);
-        let rules = own.rules.iter().map(|at| &self.rules[usize::from(*at)]);
-        let mut rules = rules.filter(|rule| rule.applies(wish, values));
-        rules.next().map(|rule| rule.verdict)
+        let mut places = own.rules.iter().map(|at| usize::from(*at));
+        places.find(|at| self.rules[*at].applies(wish, values))
     }
 }
 
@@ -174,24 +227,34 @@ pub(in super::super) struct Applicable {
     fits: Fits,
 }
 
-/// Who wants something.
+/// Who wants something, as rules see it.
 #[derive(Clone, Copy, Debug)]
-pub(in super::super) struct Client<'a> {
-    pub(in super::super) client_id: &'a str,
-    pub(in super::super) user_name: Option<&'a str>,
-    pub(in super::super) peer: Option<IpAddr>,
+pub struct Client<'a> {
+    /// Its client identifier.
+    pub client_id: &'a str,
+    /// Who it has shown to be, else the user name it sent.
+    pub user_name: Option<&'a str>,
+    /// Where it is; `None` for one without an IP address.
+    pub peer: Option<IpAddr>,
 }
 
-/// What a client wants.
+/// What a client wants, as rules see it.
 #[derive(Clone, Copy, Debug)]
-pub(in super::super) enum Wish<'a> {
+pub enum Wish<'a> {
+    /// To publish a message; the topic as in [`Action::Publish`](super::Action::Publish).
     Publish {
+        /// The topic that is meant.
         topic: &'a str,
+        /// Its QoS.
         qos: QoS,
+        /// Whether it is to be retained.
         retain: bool,
     },
+    /// To subscribe; the filter as in [`Action::Subscribe`](super::Action::Subscribe).
     Subscribe {
+        /// The filter that is meant.
         filter: &'a str,
+        /// The highest QoS it asks for.
         qos: QoS,
     },
 }
@@ -202,6 +265,7 @@ impl Who {
             Name::Any => true,
             Name::Nobody => client.user_name.is_none(),
             Name::Like(pattern) => client.user_name.is_some_and(|name| pattern.matches(name)),
+            Name::Among(group) => client.user_name.is_some_and(|name| group.has(name)),
         };
         let id = self.client_id.as_ref();
         let address = |network: Network| client.peer.is_some_and(|peer| network.contains(peer));
@@ -285,6 +349,10 @@ mod tests {
         assert_eq!(is(subscribe("a/c/#")), Some(Verdict::Allow));
         assert_eq!(is(subscribe("a/+")), Some(Verdict::Deny), "a/b is in it");
         assert_eq!(is(subscribe("#")), Some(Verdict::Deny));
+        let which = |wish| rules.deciding(ANNA, wish).map(|(at, _)| at);
+        assert_eq!(which(publish("a/c")), Some(1));
+        assert_eq!(which(subscribe("a/+")), Some(0));
+        assert_eq!(which(publish("$x")), None);
     }
 
     #[test]
@@ -295,6 +363,10 @@ mod tests {
             address: address.map(|address| address.parse().unwrap()),
         };
         let like = |text: &str| Name::Like(text.parse().unwrap());
+        let among = |names: &[&str]| {
+            let members = names.iter().map(|name| name.parse().unwrap());
+            Name::Among(Arc::new(members.collect()))
+        };
         let nobody = Client {
             user_name: None,
             ..ANNA
@@ -311,6 +383,10 @@ mod tests {
             (who(Name::Any, Some("c*"), Some("10.0.0.0/8")), ANNA, true),
             (who(Name::Any, None, Some("10.0.0.0/16")), ANNA, false),
             (who(Name::Any, None, Some("10.0.0.0/8")), local, false),
+            (who(among(&["b*", "anna"]), None, None), ANNA, true),
+            (who(among(&["an*"]), None, None), ANNA, true),
+            (who(among(&["ben", "b*"]), None, None), ANNA, false),
+            (who(among(&["*"]), None, None), nobody, false),
         ] {
             let wide = Rule {
                 who: who.clone(),
