@@ -2,6 +2,7 @@
 //! command, as the Python package is, and that the configuration can be read without a server.
 #![forbid(unsafe_code)]
 
+mod access;
 mod bans;
 mod cli;
 mod config;

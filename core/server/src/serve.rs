@@ -46,7 +46,10 @@ pub(crate) fn run(args: &Serve) -> Result<u8, String> {
         broker: mut config,
         drain,
         store,
+        access,
     } = settings;
+    let rules = access.put_into(&mut config.access);
+    rules.map_err(|problems| problems.to_string())?;
     let running = Running::new(args.sources.clone(), map, drain);
     // Before the broker starts: from its first line on it can be stopped cleanly.
     let signals = Signals::new([SIGHUP, SIGINT, SIGTERM, SIGUSR1])
@@ -66,7 +69,7 @@ pub(crate) fn run(args: &Serve) -> Result<u8, String> {
     let (tell, told) = sync_channel(WAITING);
     let events = Some(pass_events_on(tell.clone()));
     pass_signals_on(signals, tell);
-    let descriptors = rlimit::increase_nofile_limit(u64::MAX);
+    let descriptors = rlimit::increase_nofile_limit(u64::MAX).map(drop);
     let watched = Config {
         events,
         ..config.clone()
@@ -76,12 +79,7 @@ pub(crate) fn run(args: &Serve) -> Result<u8, String> {
     let urls = urls(&config.listeners, broker.local_addrs());
     announce(report, &config, &urls);
     warn(report, &warnings);
-    if let Err(error) = descriptors {
-        report.warning(
-            &format!("the limit of open files can't be raised: {error}"),
-            json!({ "event": "warning", "what": "open_files", "error": error.to_string() }),
-        );
-    }
+    tell_of_the_descriptors(report, descriptors);
     if let Some(data) = &mut data {
         data.write_listeners(&urls)?;
         if let Err(error) = data.listen() {
@@ -100,6 +98,16 @@ pub(crate) fn run(args: &Serve) -> Result<u8, String> {
     stop(report, broker, ban_file.as_mut(), &told)?;
     tell_the_sums(report, &stats, &slow);
     Ok(crate::SUCCESS)
+}
+
+/// Tells when there may not be one for each connection.
+fn tell_of_the_descriptors(report: Report, raised: std::io::Result<()>) {
+    if let Err(error) = raised {
+        report.warning(
+            &format!("the limit of open files can't be raised: {error}"),
+            json!({ "event": "warning", "what": "open_files", "error": error.to_string() }),
+        );
+    }
 }
 
 /// Tells what of the configuration may not be meant so.
@@ -225,6 +233,12 @@ fn reload(
             json!({ "event": "bans_reloaded", "banned": banned, "lifted": lifted }),
         );
         kept = changes.kept > 0;
+    }
+    if let Some(rules) = reloaded.rules {
+        report.event(
+            &format!("SIGHUP: {rules} rules are read again"),
+            json!({ "event": "rules_reloaded", "rules": rules }),
+        );
     }
     let (changed, restart) = (&reloaded.changed, &reloaded.restart);
     if !changed.is_empty() {

@@ -39,7 +39,7 @@ pub struct Storey {
 
 /// Which crates of the workspace a crate may depend on. A crate that is not here is a finding:
 /// whoever adds a crate says where it stands.
-pub const EDGES: [Edge; 8] = [
+pub const EDGES: [Edge; 9] = [
     Edge::new("ternmq-protocol", &[], &[]),
     Edge::new("ternmq-transport", &[], &["ternmq-test-certificates"]),
     Edge::new("ternmq-store", &["ternmq-protocol"], &[]),
@@ -57,6 +57,7 @@ pub const EDGES: [Edge; 8] = [
             "ternmq-test-certificates",
         ],
     ),
+    Edge::new("ternmq-access", &["ternmq-protocol", "ternmq-broker"], &[]),
     Edge::new(
         "ternmq-server",
         &[
@@ -64,6 +65,7 @@ pub const EDGES: [Edge; 8] = [
             "ternmq-transport",
             "ternmq-client",
             "ternmq-broker",
+            "ternmq-access",
         ],
         &["ternmq-test-broker-wire", "ternmq-test-certificates"],
     ),

@@ -82,7 +82,7 @@ mod tests {
             ("\u{e4}", 1, false),
             ("topic", 4, false),
             ("a \" b\\", 10, true),
-            ("#", 20, false),
+            ("#", 21, false),
         ];
         assert_eq!(seen, expected);
         assert_eq!(split("  # deny"), Ok(vec![]));

@@ -25,6 +25,7 @@ use ternmq_broker::store::Options;
 use ternmq_broker::{Config, Drain, Durability, Flapping};
 use ternmq_protocol::topic::TopicFilter;
 
+use crate::access::AccessFiles;
 use crate::listeners::{Listener, listener};
 
 pub(crate) use command::run;
@@ -34,7 +35,8 @@ pub(crate) use problem::{Problem, Problems};
 pub(crate) use reload::{Refused, Running};
 
 use keys::ROOT;
-use tree::{Map, Node, Origin, Source, Value};
+pub(crate) use tree::Origin;
+use tree::{Map, Node, Source, Value};
 
 /// Where the server listens when nobody says anything.
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1883);
@@ -59,6 +61,7 @@ struct File {
     flapping: Option<FlappingTable>,
     ban: Vec<crate::bans::Configured>,
     topics: crate::topics::Table,
+    access: crate::access::Table,
     /// Who may come in by a password.
     user: Vec<crate::users::Line>,
     shared_subscriptions: crate::shares::Table,
@@ -142,6 +145,8 @@ pub struct Settings {
     pub drain: Drain,
     /// How its data folder is used.
     pub store: Options,
+    /// Files of rules, which are not read yet.
+    pub(crate) access: AccessFiles,
 }
 
 /// Seconds between two publications of `$SYS`.
@@ -246,6 +251,9 @@ pub(crate) fn outside(settings: &Settings) -> Result<(), Problems> {
             .err()
             .map(|error| Problem::of_all(error.to_string())),
     );
+    if let Err(wrong) = settings.access.read() {
+        problems.extend(wrong.list().iter().cloned());
+    }
     let users = ternmq_broker::auth::Users::new(&broker.users);
     problems.extend(users.err().map(|error| Problem::of_all(error.to_string())));
     for listener in &broker.listeners {
@@ -297,7 +305,9 @@ fn merge(file: File) -> Settings {
     config.session.priorities.filters = priorities.map(|p| (p.filter, p.priority)).collect();
     file.topics.apply(&mut config.topics);
     config.users = file.user.into_iter().map(Into::into).collect();
+    let access = file.access.apply(&mut config.access);
     Settings {
+        access,
         broker: config,
         drain: Drain {
             server_reference: file.server_reference,

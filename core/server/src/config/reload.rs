@@ -31,6 +31,8 @@ pub(crate) struct Reloaded {
     /// Of the file in the data folder, if there is one.
     pub(crate) bans: Option<BanChanges>,
     pub(crate) warnings: Vec<Problem>,
+    /// Of the files of rules, if there are any.
+    pub(crate) rules: Option<usize>,
 }
 
 /// Why nothing has changed.
@@ -66,8 +68,10 @@ impl Running {
         let Settings {
             broker: config,
             drain,
+            access,
             ..
         } = settings;
+        let acl = access.read().map_err(Refused::Configuration)?;
         let wrong = |error: String| Refused::Configuration(Problem::of_all(error).into());
         let reconfiguration = broker
             .reconfigure(&config)
@@ -83,6 +87,7 @@ impl Running {
             }
         };
         reconfiguration.apply();
+        broker.set_rules(access.rules(&acl));
         self.drain = drain;
         let differences = differences(&self.map, &map);
         let (live, restart): (Vec<Place>, Vec<Place>) =
@@ -96,6 +101,7 @@ impl Running {
             restart: names(&restart),
             bans,
             warnings,
+            rules: access.are_there().then(|| acl.len()),
         })
     }
 }

@@ -2,6 +2,7 @@
 //! stand. The tables that are read into ([`File`](super::File)) know the same names, which a test compares;
 //! all that is printed about the configuration is made of this.
 
+mod access;
 mod limits;
 mod listener;
 mod topics;
@@ -53,6 +54,11 @@ pub(crate) static ROOT: Table = Table {
             "topics",
             Kind::Table(&topics::TOPICS),
             "What clients may use, and what is made of their topics.",
+        ),
+        key(
+            "access",
+            Kind::Table(&access::ACCESS),
+            "Who may publish and subscribe to what.",
         ),
         key(
             "durability",

@@ -1,0 +1,112 @@
+//! The table `[access]`: who may publish and subscribe to what.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use ternmq_access::acl::{Acl, AclError, Format};
+use ternmq_broker::access::{Denied, Rules, Verdict};
+use ternmq_broker::hooks;
+
+use crate::config::{Origin, Problem, Problems};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Table {
+    /// What holds where no rule applies.
+    default: Option<Said>,
+    rules: Option<PathBuf>,
+    mosquitto_acl_file: Option<PathBuf>,
+    denied: After,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Said {
+    Allow,
+    Deny,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum After {
+    #[default]
+    Drop,
+    Disconnect,
+}
+
+/// Files of rules, in order, and what holds where none of them has anything to say.
+#[derive(Clone, Debug)]
+pub(crate) struct AccessFiles {
+    files: Vec<(PathBuf, Format)>,
+    pub(crate) otherwise: Verdict,
+}
+
+impl Table {
+    pub(crate) fn apply(self, access: &mut hooks::Access) -> AccessFiles {
+        access.denied = match self.denied {
+            After::Drop => Denied::Drop,
+            After::Disconnect => Denied::Disconnect,
+        };
+        let own = self.rules.map(|path| (path, Format::Own));
+        let theirs = (self.mosquitto_acl_file).map(|path| (path, Format::Mosquitto));
+        let files: Vec<_> = own.into_iter().chain(theirs).collect();
+        let otherwise = match self.default {
+            Some(Said::Allow) => Verdict::Allow,
+            Some(Said::Deny) => Verdict::Deny,
+            // Who writes rules means that nothing else is allowed.
+            None if files.is_empty() => Verdict::Allow,
+            None => Verdict::Deny,
+        };
+        AccessFiles { files, otherwise }
+    }
+}
+
+impl AccessFiles {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// All that is wrong with them.
+    pub(crate) fn read(&self) -> Result<Acl, Problems> {
+        let (mut acl, mut problems) = (Acl::default(), Vec::new());
+        for (path, format) in &self.files {
+            if let Err(errors) = acl.add_file(path, *format) {
+                problems.extend(errors.into_iter().map(problem));
+            }
+        }
+        Problems::none(problems)?;
+        Ok(acl)
+    }
+
+    /// The rules that a broker is to decide by.
+    pub(crate) fn rules(&self, acl: &Acl) -> Rules {
+        acl.rules(self.otherwise)
+    }
+
+    /// The same for one that is about to start.
+    ///
+    /// # Errors
+    /// As [`AccessFiles::read`].
+    pub(crate) fn put_into(&self, access: &mut hooks::Access) -> Result<(), Problems> {
+        access.rules = Arc::new(self.rules(&self.read()?));
+        Ok(())
+    }
+
+    pub(crate) fn are_there(&self) -> bool {
+        !self.files.is_empty()
+    }
+}
+
+fn problem(error: AclError) -> Problem {
+    match error.at {
+        Some((line, column)) => {
+            let path = Some(Arc::new(error.file));
+            Problem::new(Origin::File { path, line, column }, "", error.what)
+        }
+        None => Problem::of_all(format!(
+            "cannot read {}: {}",
+            error.file.display(),
+            error.what
+        )),
+    }
+}

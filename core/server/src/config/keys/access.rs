@@ -1,0 +1,43 @@
+//! The table `[access]`.
+
+use super::{FILE, reads};
+use crate::config::schema::{Table, one_of, text};
+
+pub(super) static ACCESS: Table = Table {
+    check: reads::<crate::access::Table>,
+    groups: &[],
+    keys: &[
+        text(
+            "rules",
+            FILE,
+            "File of rules, one a line, of which the first that applies decides: allow group sensors publish \
+             qos 0,1 topic sensors/%u/#. %u is the user name and %c the client identifier; one with /, + or # \
+             in it fits nowhere. SIGHUP has it read again.",
+        )
+        .example("\"/etc/ternmq/rules\"")
+        .live(),
+        text(
+            "mosquitto_acl_file",
+            FILE,
+            "An acl_file of mosquitto, which is asked behind `rules`. What a filter matches must all be \
+             readable, or the subscription is refused.",
+        )
+        .example("\"/etc/mosquitto/aclfile\"")
+        .live(),
+        one_of(
+            "default",
+            &["allow", "deny"],
+            "What holds where no rule applies.",
+        )
+        .default("\"allow\"")
+        .otherwise("\"deny\" with a file of rules, \"allow\" without one")
+        .live(),
+        one_of(
+            "denied",
+            &["drop", "disconnect"],
+            "What becomes of a client that publishes what it may not: the message is dropped and MQTT 5.0 says \
+             so, or the connection ends.",
+        )
+        .default("\"drop\""),
+    ],
+};
