@@ -1,7 +1,7 @@
 //! The blocking client, over the client's IO thread, which never touches Python.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -9,13 +9,13 @@ use pyo3::types::{PyBool, PyDict, PyTuple};
 use ternmq_client::blocking::block_until;
 use ternmq_client::{
     Backoff, Client, Ended, Follower, FollowerEnd, News, Opening, PropertyId, Publish,
-    PublishError, PublishOutcome, Publishing, QoS, ReasonCode, Status, Subscribe, SubscribeOptions,
-    Value,
+    PublishError, PublishOutcome, Publishing, QoS, ReasonCode, Status, Subscribe, SubscribeError,
+    SubscribeOptions, Value,
 };
 use ternmq_protocol::client::PublishRefused;
 use ternmq_protocol::codec::{Place, PropertiesBuf, SubscriptionOptions};
 
-use crate::blocking_subscription::{BlockingSubscription, Ending};
+use crate::blocking_subscription::{BlockingSubscription, Ending, numbers};
 use crate::bytes::Payload;
 use crate::errors;
 use crate::gil;
@@ -26,6 +26,9 @@ use crate::properties::{self, PublishProperties};
 use crate::reach::Reach;
 use crate::stats::{count_outbox, counters};
 use crate::wait::{in_slices, seconds, wait};
+
+/// How often it is looked whether the outbox is empty.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// A reason code and the properties that came with it.
 type Answer<'py> = (u8, Option<Bound<'py, PyDict>>);
@@ -311,6 +314,43 @@ impl BlockingClient {
             ))),
             Some(Err(error)) => Err(errors::subscribe_error(py, &error)),
         }
+    }
+
+    /// Has the server end the subscriptions to these filters; its answers, None when they did not come
+    /// in time.
+    fn unsubscribe(
+        &self,
+        py: Python<'_>,
+        filters: Vec<String>,
+        timeout: Option<f64>,
+    ) -> PyResult<Option<Vec<u16>>> {
+        let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
+        let client = self.get(py)?;
+        match wait(py, seconds(timeout)?, client.unsubscribe_from(&filters))? {
+            None => Ok(None),
+            Some(Ok(codes) | Err(SubscribeError::Rejected { codes, .. })) => {
+                Ok(Some(numbers(&codes)))
+            }
+            Some(Err(error)) => Err(errors::subscribe_error(py, &error)),
+        }
+    }
+
+    /// Waits until nothing is left in the file of the outbox, or the client has ended; false when that
+    /// was not in time. Nobody is told of what an earlier process has left, so it is looked at.
+    fn drain_outbox(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        let client = self.get(py)?;
+        let Some(outbox) = client.outbox() else {
+            return Ok(true);
+        };
+        let is_over = || outbox.kept() == 0 || client.status() == Status::Ended;
+        let drained = in_slices(py, seconds(timeout)?, |until| {
+            while !is_over() {
+                let left = until.checked_duration_since(Instant::now())?;
+                std::thread::sleep(left.min(LOOK));
+            }
+            Some(())
+        })?;
+        Ok(drained.is_some())
     }
 
     /// Ends the connection and waits for that.

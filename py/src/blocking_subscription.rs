@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, TryLockError, Weak};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use ternmq_client::blocking::block_until;
-use ternmq_client::{Client, ReasonCode, Received, Subscription};
+use ternmq_client::{Client, ReasonCode, Received, SubscribeError, Subscription};
 use ternmq_protocol::client::Delivery;
 
 use crate::blocking::{ended, lock};
@@ -117,27 +117,43 @@ impl BlockingSubscription {
     }
 
     /// Ends the subscription. `finished`: what came counts as dealt with, else it stays
-    /// unacknowledged if the session outlives the connection. `wait_for`: the server's answer too. False when that did not come in time.
+    /// unacknowledged if the session outlives the connection. `wait_for`: the server's answer too, which
+    /// is returned, a code for each filter that no other subscription has; None when it did not come in
+    /// time.
     fn close(
         &self,
         py: Python<'_>,
         finished: bool,
         wait_for: bool,
         timeout: Option<f64>,
-    ) -> PyResult<bool> {
+    ) -> PyResult<Option<Vec<u16>>> {
         self.check_process(py)?;
         let taken = gil::released(py, || lock(&self.subscription).take());
         let Some(mut subscription) = taken else {
-            return Ok(true);
+            return Ok(Some(Vec::new()));
         };
         self.settle(&mut subscription, finished, self.ending.keep && !wait_for);
         if !wait_for {
             drop(subscription);
-            return Ok(true);
+            return Ok(Some(Vec::new()));
         }
-        // The connection may have ended, and the subscription with it: that is what was wanted.
         let answered = wait(py, seconds(timeout)?, self.client.unsubscribe(subscription))?;
-        Ok(answered.is_some())
+        Ok(answered.map(|answer| match answer {
+            Ok(codes) | Err(SubscribeError::Rejected { codes, .. }) => numbers(&codes),
+            // The connection has ended, and the subscription with it: that is what was wanted.
+            Err(_) => Vec::new(),
+        }))
+    }
+
+    /// Ends the subscription here; the server has been told.
+    fn forget(&self, py: Python<'_>) -> PyResult<()> {
+        self.check_process(py)?;
+        let taken = gil::released(py, || lock(&self.subscription).take());
+        if let Some(mut subscription) = taken {
+            self.settle(&mut subscription, true, false);
+            subscription.forget();
+        }
+        Ok(())
     }
 }
 
@@ -252,6 +268,11 @@ impl Drop for BlockingSubscription {
             self.settle(&mut subscription, false, self.ending.keep);
         }
     }
+}
+
+/// Reason codes as Python has them.
+pub(crate) fn numbers(codes: &[ReasonCode]) -> Vec<u16> {
+    codes.iter().map(|code| code.0.into()).collect()
 }
 
 fn with_more(open: &mut Subscription, mut messages: Vec<Received>, most: usize) -> Vec<Received> {

@@ -30,29 +30,29 @@ def _is_value(value: Any) -> bool:
 OPTIONS: list[tuple[str, list[Any]]] = [
     ("url", [5, b"mqtt://h", Value("http://h"), Value("mqtt://h:x")]),
     ("headers", [5, "a", {"a": 5}, Value({"a": "b\r\nc: d"}), Value({"a\n": "b"})]),
-    ("proxy", [5, Value("ftp://h")]),
+    ("proxy", [5, Value("ftp://h"), Value("x"), Value("h:1080"), Value("")]),
     ("tls", [5, "yes"]),
     ("auth", [5]),
     ("client_id", [5, None, Value("a\0"), Value("x" * 65_536)]),
-    ("version", [Value(6)]),
+    ("version", [True, Value(6)]),
     ("clean_start", ["x"]),
-    ("session_expiry", ["1", 1.5, Value(-1), Value(2**32)]),
+    ("session_expiry", ["1", 1.5, True, Value(-1), Value(2**32)]),
     ("username", [5, Value("a\0")]),
     ("password", [5, Value("x" * 65_536)]),
     ("will", ["x"]),
-    ("keepalive", ["1", None, Value(-1), Value(65_536)]),
+    ("keepalive", ["1", None, True, Value(-1), Value(65_536)]),
     ("properties", [5, {5: 1}, Value({"nonsense": 1})]),
     ("reconnect", [5]),
-    ("receive_maximum", ["1", Value(0), Value(65_536)]),
-    ("queue", ["1", Value(0), Value(-1)]),
-    ("inflight", ["1", Value(0), Value(65_536)]),
-    ("outbox", ["1", Value(-1)]),
-    ("outbox_bytes", ["1", Value(-1)]),
+    ("receive_maximum", ["1", True, Value(0), Value(65_536)]),
+    ("queue", ["1", True, Value(0), Value(-1)]),
+    ("inflight", ["1", True, Value(0), Value(65_536)]),
+    ("outbox", ["1", True, Value(-1)]),
+    ("outbox_bytes", ["1", True, Value(-1)]),
     ("outbox_file", [5]),
     ("outbox_sync", [1, "yes", Value(True)]),
-    ("max_packet_size", ["1", Value(0), Value(2**32)]),
-    ("timeout", ["1", Value(-1), Value(NAN)]),
-    ("connect_timeout", ["1", Value(-1), Value(NAN)]),
+    ("max_packet_size", ["1", True, Value(0), Value(2**32)]),
+    ("timeout", ["1", True, Value(-1), Value(NAN)]),
+    ("connect_timeout", ["1", True, Value(-1), Value(NAN)]),
 ]
 
 
@@ -67,10 +67,10 @@ def test_an_option_of_a_client(client: Callable[..., Any], argument: str, values
 MESSAGE: list[tuple[str, list[Any]]] = [
     ("topic", [5, b"a", None, Value(""), Value("a/+"), Value("a\0"), Value("x" * 65_536)]),
     ("payload", [5, None]),
-    ("qos", ["1", None, Value(3), Value(-1), Value(256)]),
+    ("qos", ["1", None, True, Value(3), Value(-1), Value(256)]),
     ("retain", ["x"]),
-    ("expiry", ["1", 1.5, Value(-1), Value(2**32)]),
-    ("payload_format", ["1", Value(-1)]),
+    ("expiry", ["1", 1.5, True, Value(-1), Value(2**32)]),
+    ("payload_format", ["1", True, Value(-1)]),
     ("content_type", [5]),
     ("response_topic", [5]),
     ("correlation_data", [5]),
@@ -78,7 +78,7 @@ MESSAGE: list[tuple[str, list[Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("argument", "values"), [*MESSAGE, ("timeout", ["1", Value(NAN)])])
+@pytest.mark.parametrize(("argument", "values"), [*MESSAGE, ("timeout", ["1", True, Value(NAN)])])
 async def test_an_argument_of_publish(
     broker: ternmq.Broker, argument: str, values: list[Any]
 ) -> None:
@@ -100,13 +100,13 @@ async def test_an_argument_of_publish(
     ("argument", "values"),
     [
         ("filters", [5, None, Value(""), Value("a/#/b"), Value("a\0")]),
-        ("qos", ["1", Value(3), Value(-1)]),
+        ("qos", ["1", True, Value(3), Value(-1)]),
         ("no_local", ["x"]),
-        ("retain_handling", ["1", Value(3), Value(-1)]),
-        ("identifier", ["1", Value(-1), Value(0), Value(2**28)]),
+        ("retain_handling", ["1", True, Value(3), Value(-1)]),
+        ("identifier", ["1", True, Value(-1), Value(0), Value(2**28)]),
         ("user", [5]),
-        ("queue", ["1", Value(0), Value(-1)]),
-        ("timeout", ["1", Value(NAN)]),
+        ("queue", ["1", True, Value(0), Value(-1)]),
+        ("timeout", ["1", True, Value(NAN)]),
     ],
 )
 async def test_an_argument_of_subscribe(
@@ -123,6 +123,23 @@ async def test_an_argument_of_subscribe(
     with blocking.Client(broker.url) as other:
         for value in values:
             refuses(other.subscribe, argument, value, **filters)
+
+
+@pytest.mark.parametrize("client", [Client, blocking.Client])
+def test_a_host_and_a_port(client: Callable[..., Any]) -> None:
+    for value in ("1", 1.5, True, Value(0), Value(65_536)):
+        refuses(client, "port", value, host="h")
+    for value in (5, Value("")):
+        refuses(client, "host", value)
+    refuses(client, "transport", Value("udp"), host="h")
+
+
+async def test_an_argument_of_unsubscribe(broker: ternmq.Broker) -> None:
+    async with Client(broker.url) as client:
+        with blocking.Client(broker.url) as other:
+            for value in (5, None, [5], b"a", Value(""), Value([]), Value("a/#/b")):
+                refuses(other.unsubscribe, "filters", value)
+                refuses(lambda **all: client.unsubscribe(**all).send(None), "filters", value)
 
 
 @pytest.mark.parametrize("client", [Client, blocking.Client])
@@ -170,7 +187,7 @@ def test_a_timeout_of_waiting_in_threads(broker: ternmq.Broker) -> None:
             lambda timeout: client.wait_until(False, timeout),
         ]
         for call in calls:
-            for value in ("1", Value(NAN)):
+            for value in ("1", True, Value(NAN)):
                 refuses(call, "timeout", value)
         refuses(client.wait_until, "connected", "x")
         refuses(client.disconnect, "properties", "x")

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -108,22 +107,6 @@ def test_waiting_leaves_other_threads_alone(broker: ternmq.Broker) -> None:
         client.publish("t", b"go")
         thread.join(10)
         assert not thread.is_alive()
-
-
-def test_ctrl_c_ends_a_wait(broker: ternmq.Broker) -> None:
-    code = (
-        "import sys\nfrom ternmq.blocking import Client\n"
-        "client = Client(sys.argv[1])\nclient.connect()\n"
-        "subscription = client.subscribe('never')\n"
-        "try:\n    print('waiting', flush=True)\n    subscription.get()\nexcept KeyboardInterrupt:\n    print('interrupted')\n"
-        "client.disconnect()\n"
-    )
-    command = [sys.executable, "-c", code, broker.url]
-    program = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert program.stdout is not None and program.stdout.readline() == "waiting\n"
-    program.send_signal(signal.SIGINT)
-    assert program.communicate(timeout=10)[0] == "interrupted\n"
-    assert program.returncode == 0
 
 
 def test_a_forked_process_is_told(broker: ternmq.Broker) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ternmq
@@ -152,3 +153,38 @@ async def test_what_the_server_refuses_is_logged(
     await client.drain()
     assert "NOT_AUTHORIZED" in caplog.text
     await client.disconnect()
+
+
+@pytest.mark.parametrize("face", ["asyncio", "blocking"])
+async def test_leaving_waits_for_what_an_earlier_process_has_left(
+    peer: Peer, tmp_path: Path, face: str
+) -> None:
+    file = tmp_path / "outbox"
+    with ternmq.Broker() as nobody:
+        url = nobody.url
+    await asyncio.to_thread(killed, url, file, face, 2)
+    options: dict[str, Any] = {"outbox_file": file, "inflight": 1, **KEEP}
+
+    async def leave() -> None:
+        async with ternmq.Client(peer.url, **options):
+            pass
+
+    def leave_in_threads() -> None:
+        with blocking.Client(peer.url, **options):
+            pass
+
+    leaving = asyncio.create_task(
+        leave() if face == "asyncio" else asyncio.to_thread(leave_in_threads)
+    )
+    server = await peer.client()
+    await server.accept()
+    # The second one is not sent before the first has its answer.
+    first = await server.expect(PUBLISH)
+    await server.send(ack(PUBACK, int.from_bytes(first[5:7])))
+    second = int.from_bytes((await server.expect(PUBLISH))[5:7])
+    await server.send(ack(PUBREC, second))
+    await server.expect(PUBREL)
+    await server.send(ack(PUBCOMP, second))
+    await server.expect(DISCONNECT)
+    server.cut()
+    await leaving

@@ -134,11 +134,14 @@ impl Client {
             .map(Subscription)
     }
 
-    /// Ends a subscription and waits until the server has confirmed it.
+    /// Ends a subscription and waits until the server has confirmed it; returns its answers.
     ///
     /// # Errors
     /// See [`SubscribeError`]. The subscription is gone in any case.
-    pub fn unsubscribe(&self, subscription: Subscription) -> Result<(), SubscribeError> {
+    pub fn unsubscribe(
+        &self,
+        subscription: Subscription,
+    ) -> Result<Vec<ReasonCode>, SubscribeError> {
         block_until(self.client.unsubscribe(subscription.0), self.deadline())
             .unwrap_or(Err(SubscribeError::Timeout))
     }

@@ -6,9 +6,11 @@ from typing import Any
 
 
 def instance_of(kind: type | UnionType, **arguments: object) -> None:
-    """Raises TypeError for one that is something else."""
+    """Raises TypeError for one that is something else. A bool is no int here: it would be a slip."""
+    kinds = (kind,) if isinstance(kind, type) else kind.__args__
     for name, value in arguments.items():
-        if not isinstance(value, kind):
+        slip = isinstance(value, bool) and bool not in kinds
+        if slip or not isinstance(value, kind):
             wanted = kind.__name__ if isinstance(kind, type) else kind
             raise TypeError(f"{name} is {wanted}, not {type(value).__name__}")
 
@@ -24,7 +26,7 @@ def integer(**arguments: object) -> None:
 def at_least(least: float, **arguments: Any) -> None:
     """Raises TypeError for one that is no number, ValueError for one that is less, or NaN."""
     for name, value in arguments.items():
-        if not isinstance(value, (int, float)):
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise TypeError(f"{name} is a number, not {type(value).__name__}")
         if not value >= least:
             raise ValueError(f"{name} must be at least {least}, got {value}")

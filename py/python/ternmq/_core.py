@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
@@ -9,12 +10,13 @@ from . import _events as ev
 from ._answers import Answers
 from ._link import Link
 from ._reach import Reach
-from ._subscription import FAILED, KEEP, KEEP_ALL, TURN, Subscription
+from ._subscription import FAILED, FINISHED, KEEP, KEEP_ALL, TURN, Subscription
 from ._ternmq import Session, forked
 from .errors import (
     ConnectError,
     ConnectionLostError,
     ConnectTimeoutError,
+    ForkError,
     MqttError,
     MqttTimeoutError,
     ProtocolError,
@@ -30,6 +32,9 @@ log = logging.getLogger("ternmq.client")
 
 # Reason codes of AUTH.
 _CONTINUE, _RE_AUTHENTICATE = 0x18, 0x19
+
+# None without one, where `get_running_loop` raises.
+_running_loop = asyncio._get_running_loop
 
 # For a `timeout`: the client's own.
 OWN: Any = object()
@@ -75,6 +80,7 @@ class Core:
         self._connect_timeout = connect_timeout
         self._goes_on: bool = options["version"] >= 5 and options["session_expiry"] > 0
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._process: int = os.getpid()
         self._link: Link | None = None
         self._connack: asyncio.Future[None] | None = None
         self._connecting: asyncio.Task[None] | None = None
@@ -89,6 +95,17 @@ class Core:
     def address(self) -> str:
         """Of the server."""
         return str(self._reach)
+
+    def here(self) -> None:
+        """Raises RuntimeError for a call that does not come from the client's event loop: nothing in
+        here takes a lock, and futures of another loop would never be done."""
+        if self._loop is not None and _running_loop() is not self._loop:
+            if os.getpid() != self._process:
+                raise ForkError("the client was made in the process that forked")
+            raise RuntimeError(
+                "the client belongs to the event loop that it was connected in, and this is another loop "
+                "or thread: use asyncio.run_coroutine_threadsafe, or ternmq.blocking"
+            )
 
     def open(self) -> None:
         """Begins to connect."""
@@ -113,6 +130,7 @@ class Core:
 
     async def stop(self, reason_code: int, properties: dict[str, Any] | None) -> None:
         """Ends the connection for good."""
+        self.here()
         await self._end_background()
         await self._give_up_connecting()
         link = self._link
@@ -129,6 +147,7 @@ class Core:
 
     async def subscribe(self, subscription: Subscription) -> None:
         """Opens its inbox and has the server fill it."""
+        self.here()
         key, identifier = subscription.key, subscription.options[3]
         self.session.open_inbox(
             key, list(subscription.filters), identifier, subscription.queue, subscription.manual
@@ -150,6 +169,7 @@ class Core:
 
     async def unsubscribe(self, subscription: Subscription, how: int) -> Sequence[ReasonCode]:
         """Closes its inbox; `how` is that of `close_inbox`."""
+        self.here()
         filters = self._close(subscription, how)
         if self.paused:
             self.adjust_reading()
@@ -166,6 +186,22 @@ class Core:
         except ConnectionLostError:
             # The subscription has ended with the connection, and is not renewed with the next.
             return ()
+        return tuple(ReasonCode(code) for code in codes)
+
+    async def unsubscribe_from(
+        self, filters: Sequence[str], timeout: float | None
+    ) -> Sequence[ReasonCode]:
+        """Has the server end the subscriptions to these filters, whoever made them."""
+        self.here()
+        for subscription in list(self._subscriptions.values()):
+            # What is left is subscribed for again after a loss.
+            left = [request for request in subscription.requests if request[0] not in filters]
+            subscription.requests = left
+            if not left:
+                self._close(subscription, FINISHED)
+        if self.paused:
+            self.adjust_reading()
+        codes = await self.in_time(self._unsubscribe_from(filters), timeout)
         return tuple(ReasonCode(code) for code in codes)
 
     def adjust_reading(self) -> None:
@@ -228,6 +264,7 @@ class Core:
 
     async def drained(self) -> None:
         """Waits until every publish so far has its answer and is sent."""
+        self.here()
         left = dict(self.answers.waiting)
         while not self._ended:
             left = {t: f for t, f in left.items() if self.answers.waiting.get(t) is f}
@@ -254,6 +291,7 @@ class Core:
 
     def _on_output(self) -> None:
         """All that comes up in this turn of the loop goes out in one write at its end."""
+        self.here()
         if self._loop is not None and self._link is not None:
             self._loop.call_soon(self._link.flush)
 
@@ -469,6 +507,7 @@ class Core:
 
     async def authenticate_again(self, timeout: float | None) -> None:
         """Runs the exchange on the connection that there is."""
+        self.here()
         if self._auth is None:
             raise ValueError("auth: the client has none")
         if self._authenticated is not None:
@@ -523,6 +562,7 @@ class Core:
     def _begun(self) -> None:
         if self._loop is None:
             raise ConnectionLostError("not connected")
+        self.here()
 
     async def _until_connected(self) -> None:
         while not self.session.connected:
@@ -535,6 +575,17 @@ class Core:
             await self._until_connected()
             try:
                 codes: list[int] = await self._send_subscribe(subscription)
+                return codes
+            except ConnectionLostError:
+                if self._ended or self._backoff is None:
+                    raise
+
+    async def _unsubscribe_from(self, filters: Sequence[str]) -> list[int]:
+        while True:
+            await self._until_connected()
+            try:
+                token = self.session.unsubscribe(filters, None)
+                codes: list[int] = await self.answers.expect(token, False)
                 return codes
             except ConnectionLostError:
                 if self._ended or self._backoff is None:

@@ -15,6 +15,11 @@ Filters = str | Sequence[str | tuple[str, int]]
 
 _VERSIONS = {3: 3, 4: 4, 5: 5, "3.1": 3, "3.1.1": 4, "5": 5, "5.0": 5}
 
+_NUMBERS = (
+    "session_expiry", "keepalive", "queue", "inflight", "outbox", "outbox_bytes", "max_packet_size",
+    "receive_maximum",
+)
+
 
 def check_times(reconnect: object, **timeouts: object) -> None:
     """Raises TypeError now, and not when the connection is lost."""
@@ -38,13 +43,24 @@ def filter_pairs(filters: Filters, qos: int) -> list[tuple[str, int]]:
     for pair in pairs:
         if not isinstance(pair, tuple) or len(pair) != 2 or not isinstance(pair[0], str):
             raise TypeError(f"a topic filter is str, or a pair of that and a QoS, not {pair!r}")
-        if not isinstance(pair[1], int):
-            raise TypeError(f"qos is int, not {type(pair[1]).__name__}")
+        instance_of(int, qos=pair[1])
         if not 0 <= pair[1] <= 2:
             raise ValueError(f"qos must be 0, 1 or 2, not {pair[1]}")
     if not pairs:
         raise ValueError("filters: a subscription needs a topic filter")
     return pairs
+
+
+def filter_names(filters: str | Sequence[str]) -> tuple[str, ...]:
+    """What `unsubscribe` is given."""
+    names = (filters,) if isinstance(filters, str) else filters
+    instance_of(Sequence, filters=names)
+    for name in names:
+        instance_of(str, filters=name)
+        topic_matches(name, "checked")
+    if not names:
+        raise ValueError("filters: there is none")
+    return tuple(names)
 
 
 def check_subscription(
@@ -87,6 +103,7 @@ def session_options(reach: Reach, auth: Auth | None, **options: Any) -> dict[str
     if auth is not None and not isinstance(auth, Auth):
         raise TypeError(f"auth is a ternmq.Auth or None, not {type(auth).__name__}")
     options["auth_method"] = None if auth is None else auth.method
+    instance_of(int | str, version=options["version"])
     version = _VERSIONS.get(options["version"])
     if version is None:
         raise ValueError("version must be 3, 4 or 5 (or '3.1', '3.1.1', '5.0')")
@@ -106,5 +123,8 @@ def session_options(reach: Reach, auth: Auth | None, **options: Any) -> dict[str
     instance_of(bool, outbox_sync=options["store_sync"])
     if options["store_sync"] and options["store"] is None:
         raise ValueError("outbox_sync is for an outbox_file")
+    for name in _NUMBERS:
+        if isinstance(options[name], bool):
+            raise TypeError(f"{name} is int, not bool")
     check_options(options)
     return options

@@ -122,8 +122,7 @@ class Reach:
                 raise TypeError(f"{name} is str, not {type(value).__name__}")
         if not needed[1]:
             raise ValueError(f"{needed[0]}: a url or a {needed[0]} is needed")
-        if port is not None and not isinstance(port, int):
-            raise TypeError(f"port is int, not {type(port).__name__}")
+        instance_of(int | None, port=port)
         if port is not None and not 0 < port < 65536:
             raise ValueError("port must be from 1 to 65535")
         self.scheme, self.host = scheme, host or ""
@@ -160,6 +159,8 @@ class Reach:
                 raise TypeError(f"proxy is str, not {type(self.proxy).__name__}")
             if self.scheme == "unix":
                 raise ValueError("proxy: a Unix socket is reached without one")
+            if "://" not in self.proxy:
+                raise ValueError(f"proxy: http://host:port or socks5://host:port, not {self.proxy!r}")
             Tunnel(self.proxy, self.host, self.port)
 
     def ssl_context(self) -> "SSLContext | None":

@@ -159,6 +159,7 @@ class Subscription:
             raise RuntimeError("the subscription is not open: use `async with` or `await`")
         if self._ended:
             raise StopAsyncIteration if self._error is None else self._error.copy()
+        self.core.here()
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:
@@ -184,6 +185,7 @@ class _Reader(AsyncIterator[T], Generic[T]):
         self._subscription = subscription
         self._timeout = seconds(timeout)
         self._core = subscription.core
+        self._core.here()
         self._cursor = Cursor(self._core.session, subscription.key)
         self._turns = 0
 

@@ -1,7 +1,7 @@
 """The asyncio client. It has no thread of its own and runs on every event loop."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -10,13 +10,14 @@ from ._checks import instance_of, is_callable, seconds
 from ._core import OWN, SENT, Core
 from ._handlers import Handler, Handlers, result_of
 from ._options import (
-    Buffer, Filters, User, check_subscription, check_times, is_manual, session_options,
+    Buffer, Filters, User, check_subscription, check_times, filter_names, is_manual, session_options,
 )
 from ._reach import Headers, Reach
 from ._requests import Requests, answer_of
 from ._subscription import Subscription
 from ._ternmq import Message, Will
 from .errors import ConnectionLostError, MqttError, MqttTimeoutError, QueueFullError
+from .reasons import ReasonCode
 from .values import Auth, Backoff, PublishResult, State, Tls
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Client:
     `timeout`: seconds that any operation may take unless it is told otherwise; None for no limit.
     `connect_timeout`: the same for one attempt to connect.
 
-    Not thread-safe: use it from the event loop it was connected in.
+    Not thread-safe: use it from the event loop it was connected in; elsewhere it raises RuntimeError.
     """
 
     def __init__(
@@ -247,6 +248,14 @@ class Client:
             timeout=self._limit(timeout),
         )
 
+    async def unsubscribe(
+        self, filters: str | Sequence[str], *, timeout: float | None = OWN
+    ) -> Sequence[ReasonCode]:
+        """Has the server end the subscriptions to these filters, and returns its answers, one for each;
+        0x11 says that there was none (MQTT 5). Also those that an earlier process with the same session
+        has made. A `Subscription` of this client ends when all its filters are among these."""
+        return await self._core.unsubscribe_from(filter_names(filters), self._limit(timeout))
+
     async def publish(
         self,
         topic: str,
@@ -273,6 +282,7 @@ class Client:
         does not come in time: the message may still arrive. Cancelling does not take it back.
         """
         core = self._core
+        core.here()
         if timeout is not OWN:
             seconds(timeout)
         while True:
@@ -319,6 +329,7 @@ class Client:
         Raises QueueFullError when too much waits to be sent.
         """
         core = self._core
+        core.here()
         try:
             token = self._send(
                 topic, payload, qos, retain,
@@ -350,6 +361,7 @@ class Client:
         """
         if self._version != 5:
             raise ValueError("request: only MQTT 5 has that")
+        self._core.here()
         limit = self._limit(timeout)
         answer = asyncio.get_running_loop().create_future()
         data = self._requests.begin(answer)

@@ -11,11 +11,12 @@ from os import PathLike
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
+from weakref import WeakSet
 
 from ._checks import at_least, instance_of, is_callable, seconds
 from ._follow import Follower, log
 from ._options import (
-    Buffer, Filters, User, check_subscription, check_times, is_manual, session_options,
+    Buffer, Filters, User, check_subscription, check_times, filter_names, is_manual, session_options,
 )
 from ._reach import Headers, Reach
 from ._requests import Requests, answer_of
@@ -123,6 +124,8 @@ class Client:
         self._relay: RelayThread | None = None
         # What `publish_nowait` gave out and `drain` has to wait for.
         self._tokens = _Tokens()
+        self._lock = threading.RLock()
+        self._subscriptions: WeakSet[Subscription] = WeakSet()
 
     def __enter__(self) -> Self:
         self.connect()
@@ -294,8 +297,8 @@ class Client:
         return token
 
     def drain(self, timeout: float | None = _OWN) -> None:
-        """Waits until every message that `publish_nowait` took so far has its answer. How each fared is
-        for its own token to tell."""
+        """Waits until every message that `publish_nowait` took so far has its answer, and what an earlier
+        process has left in the `outbox_file`. How each fared is for its own token to tell."""
         limit = self._limit(timeout)
         if self._client is not None:
             _ = self._client.connected  # of another process it says so
@@ -303,6 +306,8 @@ class Client:
         for token in self._tokens.unfinished():
             if not token._finish(_left(until)):
                 raise MqttTimeoutError(f"no answer within {limit} s")
+        if self._client is not None and not self._client.drain_outbox(_left(until)):
+            raise MqttTimeoutError(f"no answer within {limit} s")
 
     def subscribe(
         self,
@@ -352,7 +357,27 @@ class Client:
         if native is None:
             raise MqttTimeoutError(f"no answer within {self._timeout} s")
         names = tuple(filter for filter, _ in pairs)
-        return Subscription(native, names, keep, timeout, self._timeout)
+        subscription = Subscription(native, names, keep, timeout, self._timeout)
+        with self._lock:
+            self._subscriptions.add(subscription)
+        return subscription
+
+    def unsubscribe(
+        self, filters: str | Sequence[str], *, timeout: float | None = _OWN
+    ) -> Sequence[ReasonCode]:
+        """Has the server end the subscriptions to these filters, and returns its answers, one for each;
+        0x11 says that there was none (MQTT 5). Also those that an earlier process with the same session
+        has made. A `Subscription` of this client ends when all its filters are among these."""
+        names = filter_names(filters)
+        limit = self._limit(timeout)
+        codes = self._connected().unsubscribe(names, limit)
+        with self._lock:
+            subscriptions = list(self._subscriptions)
+        for subscription in subscriptions:
+            subscription._forget(names)
+        if codes is None:
+            raise MqttTimeoutError(f"no answer within {limit} s")
+        return _codes(codes)
 
     def request(
         self,
@@ -636,6 +661,8 @@ class Subscription(Iterator[Message]):
         # Whether reading has come to the end because the client ended it, or the application did.
         self.ended: bool = False
         self._native = native
+        # Those that `Client.unsubscribe` has not ended.
+        self._left: Sequence[str] = filters
         self._keep = keep
         self._timeout = timeout
         self._request_timeout = request_timeout
@@ -654,10 +681,13 @@ class Subscription(Iterator[Message]):
         else:
             self._native.close(kind is None, False, None)
 
-    def unsubscribe(self) -> None:
-        """Ends the subscription, and waits for the server's answer."""
-        if not self._native.close(True, True, self._request_timeout):
+    def unsubscribe(self) -> Sequence[ReasonCode]:
+        """Ends the subscription. Returns the server's answers, one for each filter that no other
+        subscription of this client needs."""
+        codes = self._native.close(True, True, self._request_timeout)
+        if codes is None:
             raise MqttTimeoutError(f"no answer within {self._request_timeout} s")
+        return _codes(codes)
 
     def __iter__(self) -> Self:
         return self
@@ -693,6 +723,12 @@ class Subscription(Iterator[Message]):
     def __repr__(self) -> str:
         return f"<Subscription {', '.join(self.filters)}>"
 
+    def _forget(self, filters: Sequence[str]) -> None:
+        """The server has none of these any more."""
+        self._left = [filter for filter in self._left if filter not in filters]
+        if not self._left:
+            self._native.forget()
+
     def _batch(self, most: int, timeout: float | None) -> list[Message]:
         try:
             return self._take(most, timeout)
@@ -708,6 +744,10 @@ class Subscription(Iterator[Message]):
             self.ended = True
             raise StopIteration
         return messages
+
+
+def _codes(codes: Sequence[int]) -> Sequence[ReasonCode]:
+    return tuple(ReasonCode(code) for code in codes)
 
 
 def _left(until: float | None) -> float | None:

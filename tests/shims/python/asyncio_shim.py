@@ -92,7 +92,8 @@ class Shim:
 
     async def do_unsubscribes(self, line: Line) -> str:
         filters = tuple(f["filter"] for f in line.filters())
-        codes = await self.subscriptions.pop(filters).unsubscribe()
+        own = self.subscriptions.pop(filters, None)
+        codes = await (self.client.unsubscribe(filters) if own is None else own.unsubscribe())
         return answer("ok", *(("code", int(code)) for code in codes))
 
     async def do_publishes(self, line: Line) -> str:

@@ -90,8 +90,10 @@ class Shim:
         return answer("ok", *(("code", int(code)) for code in subscription.codes))
 
     def do_unsubscribes(self, line: Line) -> str:
-        self.subscriptions.pop(tuple(f["filter"] for f in line.filters())).unsubscribe()
-        return "ok"
+        filters = tuple(f["filter"] for f in line.filters())
+        own = self.subscriptions.pop(filters, None)
+        codes = self.client.unsubscribe(filters) if own is None else own.unsubscribe()
+        return answer("ok", *(("code", int(code)) for code in codes))
 
     def do_publishes(self, line: Line) -> str:
         result = self.client.publish(*line.message(), **message_properties(line))

@@ -257,22 +257,36 @@ impl Client {
 
     /// Ends a subscription, and returns when the server has confirmed it. Messages that are still in
     /// its queue are discarded. Dropping a [`Subscription`] does the same without waiting, unless it
-    /// is kept.
+    /// is kept. Returns the server's answers, one for each filter that no other subscription has.
     ///
     /// # Errors
     /// See [`SubscribeError`]. The subscription is gone in any case.
-    pub async fn unsubscribe(&self, subscription: Subscription) -> Result<(), SubscribeError> {
+    pub async fn unsubscribe(
+        &self,
+        subscription: Subscription,
+    ) -> Result<Vec<ReasonCode>, SubscribeError> {
         let filters = subscription.detach();
         if filters.is_empty() {
-            return Ok(()); // others have them all
+            return Ok(Vec::new()); // others have them all
         }
+        let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
+        self.unsubscribe_from(&filters).await
+    }
+
+    /// Has the server end the subscriptions to these filters, whoever made them: an earlier process
+    /// with the same session, too. Returns its answers, one for each. A [`Subscription`] of this client
+    /// with such a filter stays, and gets nothing more for it.
+    ///
+    /// # Errors
+    /// See [`SubscribeError`].
+    pub async fn unsubscribe_from(
+        &self,
+        filters: &[&str],
+    ) -> Result<Vec<ReasonCode>, SubscribeError> {
         let outcome = self
-            .request(|inner| {
-                let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
-                inner.unsubscribe(clock::now(), &filters, Properties::EMPTY)
-            })
+            .request(|inner| inner.unsubscribe(clock::now(), filters, Properties::EMPTY))
             .await;
-        answers(outcome?).map(drop)
+        answers(outcome?)
     }
 
     /// Disconnects, and returns when the connection is over. There is no automatic reconnection

@@ -222,6 +222,12 @@ impl Subscription {
         &self.codes
     }
 
+    /// Ends it here alone, after [`Client::unsubscribe_from`](super::Client::unsubscribe_from) has told
+    /// the server.
+    pub fn forget(self) {
+        let _ = self.detach();
+    }
+
     /// Ends it without telling the server. Returns those of its filters that nobody else has.
     pub(crate) fn detach(mut self) -> Vec<String> {
         self.keep = false;
