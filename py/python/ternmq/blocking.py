@@ -5,7 +5,6 @@ Any method may be called from any thread. Waiting leaves other threads alone, an
 
 import atexit
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike
 from time import monotonic
@@ -21,6 +20,7 @@ from ._options import (
 from ._reach import Headers, Reach
 from ._requests import Requests, answer_of
 from ._ternmq import BlockingClient, BlockingSubscription, BlockingToken, Message, Will
+from ._tokens import Tokens
 from .errors import ConnectError, ConnectionLostError, MqttError, MqttTimeoutError, QueueFullError
 from .reasons import ReasonCode
 from .values import Auth, Backoff, PublishResult, State, Tls
@@ -123,7 +123,7 @@ class Client:
         self._client: BlockingClient | None = None
         self._relay: RelayThread | None = None
         # What `publish_nowait` gave out and `drain` has to wait for.
-        self._tokens = _Tokens()
+        self._tokens = Tokens()
         self._lock = threading.RLock()
         self._subscriptions: WeakSet[Subscription] = WeakSet()
 
@@ -577,42 +577,6 @@ class _Messages(Iterator[Message]):
 
     def __next__(self) -> Message:
         return self._subscription._take(1, self._timeout)[0]
-
-
-class _Tokens:
-    """Those that may not be finished. Threads that publish and threads that drain share it, and a signal
-    handler that publishes while its own thread is in here finds nothing half done."""
-
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._all: deque[PublishToken] = deque()
-        # Behind one that the server never answers, the finished ones are looked for when so many wait:
-        # that costs no more than having added them.
-        self._look_at = 4096
-
-    def add(self, token: "PublishToken") -> None:
-        with self._lock:
-            self._all.append(token)
-            self._forget_first()
-            if len(self._all) >= self._look_at:
-                for _ in range(len(self._all)):
-                    other = self._all.popleft()
-                    if not other.done:
-                        self._all.append(other)
-                self._look_at = max(4096, 2 * len(self._all))
-
-    def unfinished(self) -> "list[PublishToken]":
-        with self._lock:
-            self._forget_first()
-            return list(self._all)
-
-    def _forget_first(self) -> None:
-        while self._all:
-            first = self._all[0]
-            if not first.done:
-                return
-            if self._all and self._all[0] is first:
-                self._all.popleft()
 
 
 class PublishToken:
