@@ -165,19 +165,32 @@ async def test_leaving_waits_for_what_an_earlier_process_has_left(
     await asyncio.to_thread(killed, url, file, face, 2)
     options: dict[str, Any] = {"outbox_file": file, "inflight": 1, **KEEP}
 
-    async def leave() -> None:
-        async with ternmq.Client(peer.url, **options):
+    async def leave(timeout: float | None) -> None:
+        async with ternmq.Client(peer.url, timeout=timeout, **options):
             pass
 
-    def leave_in_threads() -> None:
-        with blocking.Client(peer.url, **options):
+    def leave_in_threads(timeout: float | None) -> None:
+        with blocking.Client(peer.url, timeout=timeout, **options):
             pass
 
-    leaving = asyncio.create_task(
-        leave() if face == "asyncio" else asyncio.to_thread(leave_in_threads)
-    )
+    def begin(timeout: float | None) -> asyncio.Task[None]:
+        if face == "asyncio":
+            return asyncio.create_task(leave(timeout))
+        return asyncio.create_task(asyncio.to_thread(leave_in_threads, timeout))
+
+    # Without an answer it waits for as long as it may.
+    leaving = begin(0.05)
     server = await peer.client()
     await server.accept()
+    await server.expect(PUBLISH)
+    await server.expect(DISCONNECT)
+    server.cut()
+    with pytest.raises(ternmq.MqttTimeoutError):
+        await leaving
+
+    leaving = begin(None)
+    server = await peer.client()
+    await server.accept(session_present=True)
     # The second one is not sent before the first has its answer.
     first = await server.expect(PUBLISH)
     await server.send(ack(PUBACK, int.from_bytes(first[5:7])))

@@ -1,15 +1,17 @@
 """Ctrl-C ends every wait of the blocking client, and is noticed in the wait itself."""
 
 import asyncio
+import signal
 import sys
 
 import pytest
 from peer import CONNECT, PUBLISH, SUBSCRIBE, UNSUBSCRIBE, Connection, Peer
 
-# The signals come until one has ended the wait in the call of the native part. Without a look at signals
-# there that call goes on for ever: one that comes a little too early, before it, does not count.
+# It says before each try that it is about to wait, and is sent a signal then. One that comes a little too
+# early, before the call of the native part, does not count, and it tries again. Without a look at signals
+# in there that call goes on for ever.
 PROGRAM = """
-import linecache, os, signal, sys, threading, time, traceback
+import linecache, os, signal, sys, traceback
 from ternmq import MqttTimeoutError
 from ternmq.blocking import Client
 
@@ -24,7 +26,7 @@ if sys.argv[2] == "disconnect":
     client.publish_nowait("t", bytes(32 << 20))  # more than the peer takes
 
 WAITS = {
-    "connect": lambda: client.connect(),
+    "connect": lambda: Client(sys.argv[1], connect_timeout=None).connect(),
     "publish": lambda: client.publish("t", b"", 1),
     "token": lambda: token.wait(),
     "subscribe": lambda: client.subscribe("t"),
@@ -40,17 +42,9 @@ WAITS = {
     "disconnect": lambda: client.disconnect(),
 }
 
-def interrupt():
-    while True:
-        time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGINT)
-
-started = False
 while True:
     try:
-        if not started:
-            threading.Thread(target=interrupt, daemon=True).start()
-            started = True
+        os.write(1, b"waiting\\n")
         WAITS[sys.argv[2]]()
     except KeyboardInterrupt as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
@@ -70,9 +64,6 @@ os._exit(0)
 
 async def _mute(server: Connection, wait: str) -> None:
     """Answers up to the wait, and then nothing any more."""
-    if wait == "connect":
-        await server.expect(CONNECT)
-        return
     await server.accept()
     if wait in ("next", "messages", "get", "unsubscribe"):
         await server.grant(0)
@@ -93,12 +84,18 @@ async def test_ctrl_c_ends_a_wait(peer: Peer, wait: str) -> None:
     command = (sys.executable, "-c", PROGRAM, peer.url, wait)
     program = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     try:
-        server = await peer.client()
-        playing = asyncio.create_task(_mute(server, wait))
+        playing = None
+        if wait != "connect":
+            playing = asyncio.create_task(_mute(await peer.client(), wait))
+        assert program.stdout is not None
         async with asyncio.timeout(20):
-            said, _ = await program.communicate()
-        playing.cancel()
-        assert said == b"interrupted\n" and program.returncode == 0
+            while (said := await program.stdout.readline()) == b"waiting\n":
+                if wait == "connect":  # to begin takes longer than a signal
+                    await (await peer.client()).expect(CONNECT)
+                program.send_signal(signal.SIGINT)
+            assert said == b"interrupted\n" and await program.wait() == 0
+        if playing is not None:
+            playing.cancel()
     finally:
         if program.returncode is None:
             program.kill()

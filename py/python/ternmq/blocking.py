@@ -124,8 +124,7 @@ class Client:
         self._relay: RelayThread | None = None
         # What `publish_nowait` gave out and `drain` has to wait for.
         self._tokens = Tokens()
-        self._lock = threading.RLock()
-        self._subscriptions: WeakSet[Subscription] = WeakSet()
+        self._subscriptions = _Subscriptions()
 
     def __enter__(self) -> Self:
         self.connect()
@@ -358,8 +357,7 @@ class Client:
             raise MqttTimeoutError(f"no answer within {self._timeout} s")
         names = tuple(filter for filter, _ in pairs)
         subscription = Subscription(native, names, keep, timeout, self._timeout)
-        with self._lock:
-            self._subscriptions.add(subscription)
+        self._subscriptions.add(subscription)
         return subscription
 
     def unsubscribe(
@@ -371,10 +369,7 @@ class Client:
         names = filter_names(filters)
         limit = self._limit(timeout)
         codes = self._connected().unsubscribe(names, limit)
-        with self._lock:
-            subscriptions = list(self._subscriptions)
-        for subscription in subscriptions:
-            subscription._forget(names)
+        self._subscriptions.forget(names)
         if codes is None:
             raise MqttTimeoutError(f"no answer within {limit} s")
         return _codes(codes)
@@ -577,6 +572,24 @@ class _Messages(Iterator[Message]):
 
     def __next__(self) -> Message:
         return self._subscription._take(1, self._timeout)[0]
+
+
+class _Subscriptions:
+    """Those of a client that the application still has. Threads share it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._all: WeakSet[Subscription] = WeakSet()
+
+    def add(self, subscription: "Subscription") -> None:
+        with self._lock:
+            self._all.add(subscription)
+
+    def forget(self, filters: Sequence[str]) -> None:
+        with self._lock:
+            subscriptions = list(self._all)
+        for subscription in subscriptions:
+            subscription._forget(filters)
 
 
 class PublishToken:
