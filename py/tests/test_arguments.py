@@ -67,15 +67,23 @@ def test_an_option_of_a_client(client: Callable[..., Any], argument: str, values
 MESSAGE: list[tuple[str, list[Any]]] = [
     ("topic", [5, b"a", None, Value(""), Value("a/+"), Value("a\0"), Value("x" * 65_536)]),
     ("payload", [5, None]),
-    ("qos", ["1", None, Value(3), Value(-1), Value(256)]),
+    ("qos", ["1", None, True, Value(3), Value(-1), Value(256)]),
     ("retain", ["x"]),
-    ("expiry", ["1", 1.5, Value(-1), Value(2**32)]),
-    ("payload_format", ["1", Value(-1)]),
+    ("expiry", ["1", 1.5, True, Value(-1), Value(2**32)]),
+    ("payload_format", ["1", True, Value(-1)]),
     ("content_type", [5]),
     ("response_topic", [5]),
     ("correlation_data", [5]),
     ("user", [5, [("a", 5)]]),
 ]
+
+
+@pytest.mark.parametrize(
+    ("argument", "values"), [*MESSAGE, ("delay", ["1", 1.5, None, True, Value(-1), Value(2**32)])]
+)
+def test_an_argument_of_a_will(argument: str, values: list[Any]) -> None:
+    for value in values:
+        refuses(ternmq.Will, argument, value, **({} if argument == "topic" else {"topic": "t"}))
 
 
 @pytest.mark.parametrize(("argument", "values"), [*MESSAGE, ("timeout", ["1", True, Value(NAN)])])
