@@ -223,6 +223,105 @@ fn modes_differ_in_what_an_acknowledgement_waits_for() {
     assert_eq!(take(&mut reader, 150).len(), 150);
 }
 
+/// Packets that a publisher sends in one piece, so that one turn takes all of them: QoS 1 and 2 by turns, from
+/// identifier 1 on.
+fn burst(count: u8, dup: bool) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for id in 1..=count {
+        let first = 0x30 | u8::from(dup) << 3 | (2 - id % 2) << 1;
+        bytes.extend([first, 9, 0, 3, b't', b'/', b'x', 0, id, 0, b'0' + id]);
+    }
+    bytes
+}
+
+/// A broker on which every message has a write of its own, and a session that is due them.
+fn each() -> (Broker, Arc<Disk>) {
+    let (store, disk) = disk::store();
+    let (broker, _) = on(&store, |config| {
+        config.shards = 1;
+        config.durability = vec![("#".into(), Durability::Each)];
+    });
+    away(&broker, "reader", "#");
+    (broker, disk)
+}
+
+/// All payloads that there are for the reader.
+fn all_there(broker: &Broker) -> Vec<String> {
+    let mut last = client(broker, 5, "last");
+    publish(&mut last, "t/x", 2, "last");
+    let (mut reader, present) = durable(broker, 4, "reader");
+    assert!(present);
+    let mut payloads = Vec::new();
+    loop {
+        payloads.extend(take(&mut reader, 1));
+        if payloads.last().is_some_and(|last| last == "last") {
+            payloads.pop();
+            settle(&mut reader);
+            // QoS 1 may overtake QoS 2.
+            payloads.sort();
+            return payloads;
+        }
+    }
+}
+
+#[test]
+fn with_a_write_for_each_message_what_is_refused_is_not_kept_wherever_the_disk_fails() {
+    const COUNT: u8 = 6;
+    for fails in 0..=u64::from(COUNT) {
+        let (broker, disk) = each();
+        let mut publisher = client(&broker, 5, "publisher");
+        settle(&mut publisher);
+        disk.break_down_after(fails);
+        publisher.send_bytes(&burst(COUNT, false)).expect("sent");
+        let mut kept = Vec::new();
+        for id in 1..=COUNT {
+            let kind = ["PUBREC", "PUBACK"][usize::from(id % 2)];
+            let answer = publisher.expect(&format!("{kind} id={id}")).expect(kind);
+            match answer.number("reason", 0) {
+                0 => kept.push(id.to_string()),
+                reason => assert_eq!(reason, 0x97),
+            }
+        }
+        assert_eq!(kept.len() as u64, fails, "each has a write of its own");
+        // The process dies, and nobody knows what the flush did that failed; or the disk is well again.
+        let there = all_there(&after_a_crash(&disk));
+        assert!(there.starts_with(&kept) && there.len() <= kept.len() + 1);
+        disk.mend();
+        assert_eq!(all_there(&broker), kept);
+    }
+}
+
+#[test]
+fn with_a_write_for_each_message_none_of_qos_2_comes_twice_after_a_crash_between_them() {
+    const COUNT: u8 = 6;
+    let (broker, disk) = each();
+    let (mut publisher, _) = durable(&broker, 5, "publisher");
+    disk.remember();
+    publisher.send_bytes(&burst(COUNT, false)).expect("sent");
+    for id in 1..=COUNT {
+        let kind = ["PUBREC", "PUBACK"][usize::from(id % 2)];
+        publisher.expect(&format!("{kind} id={id}")).expect(kind);
+    }
+    let crashes = disk.remembered();
+    assert!(crashes.len() >= usize::from(COUNT));
+    for disk in crashes {
+        let broker = after_a_crash(&disk);
+        let (mut publisher, present) = durable(&broker, 5, "publisher");
+        assert!(present);
+        publisher.send_bytes(&burst(COUNT, true)).expect("sent");
+        for id in 1..=COUNT {
+            let kind = ["PUBREC", "PUBACK"][usize::from(id % 2)];
+            publisher.expect(&format!("{kind} id={id}")).expect(kind);
+        }
+        let mut there = all_there(&broker);
+        let qos2 = |payload: &String| payload.parse().is_ok_and(|id: u8| id.is_multiple_of(2));
+        let once: Vec<_> = there.iter().filter(|payload| qos2(payload)).collect();
+        assert_eq!(once, ["2", "4", "6"]);
+        there.dedup();
+        assert_eq!(there.len(), usize::from(COUNT));
+    }
+}
+
 #[test]
 fn while_the_disk_is_full_publishers_are_told_and_others_go_on() {
     for full in [true, false] {

@@ -27,10 +27,9 @@ impl Driver {
         let Some(desk) = &self.shared.desk else {
             return;
         };
-        let owed = self.out.owed_stored.take();
-        if owed.is_some() || !self.out.store.is_empty() {
+        if self.out.is_for_store() {
             let from = (self.number, self.shard.store_turn());
-            let room = desk.intake.hand_in(from, &mut self.out.store, owed);
+            let room = desk.intake.hand_in(from, &mut self.out);
             self.counters.stalls += u64::from(!room && !self.post.stalled);
             self.post.stalled |= !room;
         }

@@ -59,8 +59,6 @@ pub(super) struct Committer {
 struct Part {
     ops: Range<usize>,
     batches: Range<usize>,
-    /// The last of them is a message with a write of its own.
-    each: bool,
 }
 
 impl Committer {
@@ -138,11 +136,7 @@ impl Committer {
         }
         for part in parts(handed) {
             let (ops, batches) = (part.ops.clone(), part.batches.clone());
-            let kept = self.keep_part(
-                &handed.ops[part.ops],
-                &handed.batches[part.batches],
-                part.each,
-            );
+            let kept = self.keep_part(&handed.ops[part.ops], &handed.batches[part.batches]);
             if let Err(error) = kept {
                 self.refuse(
                     &handed.ops[ops.start..],
@@ -166,14 +160,9 @@ impl Committer {
         self.tend();
     }
 
-    fn keep_part(
-        &mut self,
-        ops: &[StoreOp],
-        batches: &[Batch],
-        each: bool,
-    ) -> Result<(), StoreError> {
+    fn keep_part(&mut self, ops: &[StoreOp], batches: &[Batch]) -> Result<(), StoreError> {
         self.commit_carried()?;
-        let sync = each || batches.iter().any(|batch| batch.owed.is_some());
+        let sync = batches.iter().any(|batch| batch.owed.is_some());
         // Who waits may wait for what was committed before.
         if ops.is_empty() && !(sync && self.unsynced.is_some()) {
             return Ok(());
@@ -283,25 +272,22 @@ fn owed(batches: &[Batch]) -> impl Iterator<Item = (usize, Ticket)> {
     owed.flatten()
 }
 
-/// Cuts behind each message that is to have a write of its own.
+/// Cuts behind each batch with a message that is to have a write of its own: a batch is kept or refused as a
+/// whole, so shards hand such messages in with one each.
 fn parts(handed: &Handed) -> Vec<Part> {
     let each = |op: &StoreOp| matches!(op, StoreOp::Append(append) if append.durability == Durability::Each);
-    let cuts = handed.ops.iter().enumerate();
-    let cuts = cuts.filter(|(_, op)| each(op)).map(|(at, _)| at + 1);
-    let (mut op, mut batch) = (0, 0);
+    let (mut op, mut batch, mut looked) = (0, 0, 0);
     let mut parts = Vec::new();
-    let cuts = cuts.map(|end| (end, true));
-    for (end, each) in cuts.chain([(handed.ops.len(), false)]) {
-        let ending = handed.batches[batch..].iter();
-        let next = batch + ending.take_while(|batch| batch.end <= end).count();
-        if end > op || next > batch {
+    for (at, one) in handed.batches.iter().enumerate() {
+        let last = at + 1 == handed.batches.len();
+        if handed.ops[looked..one.end].iter().any(each) || last {
             parts.push(Part {
-                ops: op..end,
-                batches: batch..next,
-                each,
+                ops: op..one.end,
+                batches: batch..at + 1,
             });
+            (op, batch) = (one.end, at + 1);
         }
-        (op, batch) = (end, next);
+        looked = one.end;
     }
     parts
 }
@@ -324,9 +310,9 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_ends_behind_each_message_with_a_write_of_its_own() {
+    fn a_commit_ends_behind_each_batch_with_a_message_of_its_own_and_nowhere_else() {
         use Durability::{Each, Group, None as Never};
-        let ops = [Group, Each, Each, Never, Group];
+        let ops = [Group, Each, Each, Group, Never, Group];
         let batch = |end| Batch {
             end,
             from: Some((0, 0)),
@@ -334,13 +320,14 @@ mod tests {
         };
         let mut handed = Handed::default();
         handed.ops.extend(ops.map(append));
-        handed.batches.extend([1, 4, 4, 5].map(batch));
+        handed.batches.extend([1, 1, 2, 4, 5, 6, 6].map(batch));
         let found: Vec<_> = parts(&handed)
             .into_iter()
-            .map(|part| (part.ops, part.batches, part.each))
+            .map(|part| (part.ops, part.batches))
             .collect();
-        let wanted = [(0..2, 0..1, true), (2..3, 1..1, true), (3..5, 1..4, false)];
-        assert_eq!(found, wanted);
+        assert_eq!(found, [(0..2, 0..3), (2..4, 3..4), (4..6, 4..7)]);
+        handed.batches.truncate(4);
+        assert_eq!(parts(&handed).len(), 2);
         assert!(parts(&Handed::default()).is_empty());
     }
 }

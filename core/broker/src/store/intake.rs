@@ -8,8 +8,8 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use ternmq_protocol::broker::Ticket;
 use ternmq_protocol::broker::durable::StoreOp;
+use ternmq_protocol::broker::{Out, Ticket};
 
 /// The place.
 pub(crate) struct Intake {
@@ -71,16 +71,24 @@ impl Intake {
         }
     }
 
-    /// Hands in what a turn of a shard made; `ops` is empty afterwards. False when there is not much room
-    /// any more: the shard is to read no publishers, and will be woken.
-    pub(crate) fn hand_in(
-        &self,
-        from: (usize, u64),
-        ops: &mut Vec<StoreOp>,
-        owed: Option<Ticket>,
-    ) -> bool {
-        let bytes = ops.iter().map(memory).sum();
-        self.put(|handed| handed.ops.append(ops), bytes, Some(from), owed);
+    /// Hands in what a turn of a shard made for the store, which is in `out` no more. False when there is not
+    /// much room any more: the shard is to read no publishers, and will be woken.
+    pub(crate) fn hand_in(&self, from: (usize, u64), out: &mut Out) -> bool {
+        let bytes: usize = out.store.iter().map(memory).sum();
+        let cuts = out.take_cuts();
+        let mut state = self.lock();
+        let handed = &mut state.handed;
+        let begin = handed.ops.len();
+        handed.ops.append(&mut out.store);
+        handed.bytes += bytes;
+        handed.batches.extend(cuts.iter().map(|cut| Batch {
+            end: begin + cut.end,
+            from: Some(from),
+            owed: cut.ticket,
+        }));
+        state.count += cuts.len() as u64;
+        drop(state);
+        self.arrived.notify_one();
         self.has_room(from.0)
     }
 
@@ -88,7 +96,19 @@ impl Intake {
     /// retained store, so that the order is the same here.
     pub(crate) fn hand_in_one(&self, op: StoreOp) {
         let bytes = memory(&op);
-        self.put(|handed| handed.ops.push(op), bytes, None, None);
+        let mut state = self.lock();
+        let handed = &mut state.handed;
+        handed.ops.push(op);
+        handed.bytes += bytes;
+        let end = handed.ops.len();
+        handed.batches.push(Batch {
+            end,
+            from: None,
+            owed: None,
+        });
+        state.count += 1;
+        drop(state);
+        self.arrived.notify_one();
     }
 
     /// Whether there is room for more. If not, the shard will be woken when there is.
@@ -152,24 +172,6 @@ impl Intake {
         self.arrived.notify_all();
     }
 
-    fn put(
-        &self,
-        put: impl FnOnce(&mut Handed),
-        bytes: usize,
-        from: Option<(usize, u64)>,
-        owed: Option<Ticket>,
-    ) {
-        let mut state = self.lock();
-        let handed = &mut state.handed;
-        put(handed);
-        handed.bytes += bytes;
-        let end = handed.ops.len();
-        handed.batches.push(Batch { end, from, owed });
-        state.count += 1;
-        drop(state);
-        self.arrived.notify_one();
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -231,10 +233,18 @@ pub(crate) fn memory(op: &StoreOp) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ternmq_protocol::broker::StoreCut;
 
     fn ops(topics: &[&str]) -> Vec<StoreOp> {
         let op = |topic: &&str| StoreOp::RemoveRetained((*topic).into());
         topics.iter().map(op).collect()
+    }
+
+    fn out(topics: &[&str]) -> Out {
+        Out {
+            store: ops(topics),
+            ..Out::default()
+        }
     }
 
     fn topics(handed: &Handed) -> String {
@@ -248,9 +258,9 @@ mod tests {
     #[test]
     fn everything_is_taken_at_once_in_its_order_and_who_waits_for_room_is_named() {
         let intake = Intake::new(4 * memory(&ops(&["a"])[0]));
-        assert!(intake.hand_in((0, 1), &mut ops(&["a", "b"]), None));
+        assert!(intake.hand_in((0, 1), &mut out(&["a", "b"])));
         intake.hand_in_one(ops(&["c"]).remove(0));
-        assert!(!intake.hand_in((1, 1), &mut ops(&["d"]), None));
+        assert!(!intake.hand_in((1, 1), &mut out(&["d"])));
         assert!(!intake.has_room(1) && !intake.has_room(2));
         let (mut handed, mut waiting) = (Handed::default(), Vec::new());
         assert_eq!(intake.take(&mut handed, &mut waiting, None), Took::Some);
@@ -275,16 +285,30 @@ mod tests {
     #[test]
     fn batches_that_are_not_wanted_go_with_what_is_theirs() {
         let intake = Intake::new(1 << 20);
-        for (shard, own) in [(0, "ab"), (1, "c"), (0, ""), (1, "de"), (0, "f")] {
+        // What stands behind the last cut is a batch too.
+        let none: &[usize] = &[];
+        let turns = [
+            (0, "ab", none),
+            (1, "c", none),
+            (0, "", &[0]),
+            (1, "de", none),
+            (0, "fghi", &[1, 3]),
+        ];
+        for (shard, own, cuts) in turns {
             let own: Vec<String> = own.chars().map(String::from).collect();
             let own: Vec<&str> = own.iter().map(String::as_str).collect();
-            intake.hand_in((shard, 7), &mut ops(&own), None);
+            let mut out = out(&own);
+            let ticket = None;
+            let cuts = cuts.iter().map(|end| StoreCut { end: *end, ticket });
+            out.cuts.extend(cuts);
+            intake.hand_in((shard, 7), &mut out);
+            assert!(!out.is_for_store());
         }
         let (mut handed, mut waiting) = (Handed::default(), Vec::new());
         intake.take(&mut handed, &mut waiting, None);
         handed.retain(|batch| batch.from == Some((0, 7)));
-        assert_eq!(topics(&handed), "abf");
+        assert_eq!(topics(&handed), "abfghi");
         let ends: Vec<usize> = handed.batches.iter().map(|batch| batch.end).collect();
-        assert_eq!(ends, [2, 2, 3]);
+        assert_eq!(ends, [2, 2, 3, 5, 6]);
     }
 }

@@ -273,10 +273,9 @@ fn hand_out(
 }
 
 fn hand_in(out: &mut Out, from: (usize, u64), shared: &Shared) {
-    let owed = out.owed_stored.take();
     if let Some(desk) = &shared.desk
-        && (owed.is_some() || !out.store.is_empty())
+        && out.is_for_store()
     {
-        desk.intake.hand_in(from, &mut out.store, owed);
+        desk.intake.hand_in(from, out);
     }
 }

@@ -21,6 +21,10 @@ struct State {
     full: Option<u64>,
     broken: bool,
     syncs: u64,
+    /// It breaks down instead of this flush.
+    last: Option<u64>,
+    /// What was on the disk after each flush, if that is to be kept.
+    copies: Option<Vec<Vec<u8>>>,
 }
 
 /// A store on a new disk.
@@ -72,9 +76,30 @@ impl Disk {
         self.state().broken = true;
     }
 
+    /// The same, once so many more flushes have been made.
+    pub(crate) fn break_down_after(&self, syncs: u64) {
+        let mut state = self.state();
+        state.last = Some(state.syncs + syncs);
+    }
+
     pub(crate) fn mend(&self) {
         let mut state = self.state();
-        (state.full, state.broken) = (None, false);
+        (state.full, state.broken, state.last) = (None, false, None);
+    }
+
+    /// From now on remembers what each flush leaves.
+    pub(crate) fn remember(&self) {
+        self.state().copies = Some(Vec::new());
+    }
+
+    /// What a process would find after a crash behind each of these flushes.
+    pub(crate) fn remembered(&self) -> Vec<Arc<Self>> {
+        let copies = self.state().copies.take().unwrap_or_default();
+        let disk = |bytes| Self {
+            bytes: Memory::with(bytes),
+            ..Self::default()
+        };
+        copies.into_iter().map(disk).map(Arc::new).collect()
     }
 
     pub(crate) fn syncs(&self) -> u64 {
@@ -134,7 +159,14 @@ impl Backend for Disk {
         let held = self.changed.wait_while(state, |state| state.held);
         let mut state = held.unwrap_or_else(PoisonError::into_inner);
         state.waiting -= 1;
+        if state.last.is_some_and(|last| state.syncs >= last) {
+            state.broken = true;
+            return Err(io::Error::other("broken on purpose"));
+        }
         state.syncs += 1;
+        if let Some(copies) = &mut state.copies {
+            copies.push(self.bytes.bytes());
+        }
         Ok(())
     }
 }

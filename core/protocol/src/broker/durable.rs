@@ -40,7 +40,8 @@ pub enum Durability {
     /// That the message is on stable storage. One write to it serves all that came in meanwhile.
     #[default]
     Group,
-    /// The same, with a write for each message.
+    /// The same, with a write for each message of a client. One that is to be retained too, for which the
+    /// retained store may have no room, shares that of what comes next, as do wills and delayed messages.
     Each,
 }
 
@@ -108,8 +109,8 @@ impl NotStored {
     }
 }
 
-/// A change for the store. Those of one [`Out`](super::Out) stand in their order, and are kept together or not
-/// at all.
+/// A change for the store. Those of one [`Out`](super::Out) stand in their order, and those between two of its
+/// [cuts](super::Out::cuts) are kept together or not at all.
 #[derive(Clone, Debug)]
 pub enum StoreOp {
     /// A message for the log.

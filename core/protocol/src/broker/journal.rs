@@ -8,7 +8,7 @@ use super::acks::{Acks, Owed, Ticket};
 use super::arena::NONE;
 use super::durable::{DelayedKey, Durability, DurabilityRule, DurableConfig, StoreOp, StreamKey};
 use super::links::Links;
-use super::out::{ListenerId, Out};
+use super::out::{ListenerId, Out, StoreCut};
 use super::record::{Epoch, SessKey};
 use super::session::{Dirty, Kept, Session};
 use super::shard::Shard;
@@ -151,7 +151,8 @@ impl Shard {
     pub fn collect(&mut self, clock: Clock, out: &mut Out) {
         self.links.journal.clock = clock;
         // With whatever else is written: nothing may be stored that follows from what was refused alone.
-        let writes = !self.links.journal.dirty.is_empty() || !out.store.is_empty();
+        let cut = out.cuts.last().map_or(0, |cut| cut.end);
+        let writes = !self.links.journal.dirty.is_empty() || out.store.len() > cut;
         if std::mem::take(&mut self.links.journal.again) || writes {
             let journal = &mut self.links.journal;
             journal.done.append(&mut journal.done_later);
@@ -171,9 +172,18 @@ impl Shard {
             self.links.after_stored(Then::Done(done), out);
         }
         self.collect_sessions(clock, out);
-        if !out.store.is_empty() && out.owed_stored.is_none() {
+        if out.store.len() > cut && out.owed_stored.is_none() {
             self.links.after_stored(Then::Nothing, out);
         }
+    }
+
+    /// Ends a batch of changes: what stands in it is kept or refused whatever becomes of what follows. So all
+    /// that belongs to it has to be in it, sessions that have changed above all.
+    pub(super) fn cut(&mut self, out: &mut Out) {
+        self.collect(self.links.journal.clock, out);
+        let end = out.store.len();
+        let ticket = out.owed_stored.take();
+        out.cuts.push(StoreCut { end, ticket });
     }
 
     fn collect_sessions(&mut self, clock: Clock, out: &mut Out) {

@@ -69,7 +69,7 @@ pub use limits::Limits;
 pub use meter::{ListenerLimits, Rates};
 pub use out::{
     Admission, AdmitRequest, Applied, AuthAnswer, AuthRequest, ConnId, ListenerId, Observed, Out,
-    Page, Parked, RetainedOp, RetainedTicket,
+    Page, Parked, RetainedOp, RetainedTicket, StoreCut,
 };
 pub use ranking::Priorities;
 pub use rewrite::{Rewrite, RewriteError, RewriteOn};

@@ -61,6 +61,9 @@ pub struct Out {
     /// messages of the log come to the shard ([`Shard::handle_publishes`](super::Shard::handle_publishes))
     /// before it is told that they are stored.
     pub owed_stored: Option<Ticket>,
+    /// Where batches of these changes end, in their order: each is kept or refused by itself, and answered by
+    /// its own ticket. What stands behind the last is one more, see [`take_cuts`](Self::take_cuts).
+    pub cuts: Vec<StoreCut>,
     /// Questions for the log: answer each with
     /// [`Shard::handle_log_page`](super::Shard::handle_log_page), at once or later.
     pub reads: Vec<ReadRequest>,
@@ -98,6 +101,15 @@ pub struct Out {
     pub closing: Vec<ConnId>,
 }
 
+/// The end of a batch of changes for the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreCut {
+    /// How many of [`Out::store`] stand before it, those of earlier batches too.
+    pub end: usize,
+    /// What waits until the store has them.
+    pub ticket: Option<Ticket>,
+}
+
 impl Out {
     /// Whether there is nothing to do.
     #[must_use]
@@ -110,6 +122,7 @@ impl Out {
             && self.owed.is_none()
             && self.store.is_empty()
             && self.owed_stored.is_none()
+            && self.cuts.is_empty()
             && self.reads.is_empty()
             && self.authentications.is_empty()
             && self.admissions.is_empty()
@@ -121,6 +134,23 @@ impl Out {
             && self.resumed.is_empty()
             && self.dirty.is_empty()
             && self.closing.is_empty()
+    }
+
+    /// Whether there is something for the store, if only to be answered.
+    #[must_use]
+    pub fn is_for_store(&self) -> bool {
+        !(self.store.is_empty() && self.owed_stored.is_none() && self.cuts.is_empty())
+    }
+
+    /// All batches of what stands in [`store`](Self::store), to the last one. To be called when that is handed
+    /// over.
+    pub fn take_cuts(&mut self) -> Vec<StoreCut> {
+        let mut cuts = std::mem::take(&mut self.cuts);
+        let (end, ticket) = (self.store.len(), self.owed_stored.take());
+        if ticket.is_some() || end > cuts.last().map_or(0, |cut| cut.end) {
+            cuts.push(StoreCut { end, ticket });
+        }
+        cuts
     }
 }
 

@@ -1,6 +1,7 @@
 //! PUBLISH from a client, and the acknowledgements of both directions (3.3 to 3.7, 4.3).
 
 use super::connect::PROPERTIES;
+use super::durable::Durability;
 use super::out::{Out, RetainedOp};
 use super::reading::Done;
 use super::rewrite::RewriteOn;
@@ -125,6 +126,7 @@ impl Shard {
         let kind = acknowledgement(publish.qos);
         match (kind, taken) {
             (Some(kind), Ok(reason)) => {
+                let each = self.links.journal.promised == Some(Durability::Each);
                 let waits = self.links.waits_for_message(id, kind, now);
                 let ticket = self.answer_after(id, kind, publish.packet_id, reason, waits, out);
                 // Where it can't be kept, this is the answer that says so.
@@ -132,6 +134,8 @@ impl Shard {
                     && let Some(RetainedOp::Put { owed, .. }) = out.retained.last_mut()
                 {
                     *owed = Some(ticket);
+                } else if each {
+                    self.cut(out);
                 }
             }
             (None, Ok(_)) => {}

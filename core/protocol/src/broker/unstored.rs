@@ -248,6 +248,7 @@ impl Shard {
         }
         self.links.journal.turn += 1;
         out.store.clear();
+        out.cuts.clear();
         out.owed_stored = None;
         let last = self.links.journal.line.last();
         let error = PeerError::new(ReasonCode::QUOTA_EXCEEDED, why.words());

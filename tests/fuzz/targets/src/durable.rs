@@ -1,7 +1,8 @@
 use crate::choice;
 use std::collections::{BTreeSet, VecDeque};
 use ternmq_protocol::broker::durable::{
-    DurableConfig, LogPage, NotStored, ReadRequest, ReadTicket, StoreOp, StreamKey,
+    Durability, DurabilityRule, DurableConfig, LogPage, NotStored, ReadRequest, ReadTicket,
+    StoreOp, StreamKey,
 };
 use ternmq_protocol::broker::record::{LogPos, SessionRecord};
 use ternmq_protocol::broker::{Out, Shard, Ticket};
@@ -55,6 +56,11 @@ impl Log {
             page_bytes: 1_000,
             backlog_messages: 12,
             backlog_bytes: 3_000,
+            rules: vec![DurabilityRule {
+                listener: None,
+                filter: Some("a/b".into()),
+                durability: Durability::Each,
+            }],
             ..DurableConfig::default()
         }
     }
@@ -64,14 +70,7 @@ impl Log {
         PAGE
     }
 
-    pub(crate) fn take(
-        &mut self,
-        turn: u64,
-        ops: Vec<StoreOp>,
-        ticket: Option<Ticket>,
-        reads: Vec<ReadRequest>,
-        now: Time,
-    ) {
+    pub(crate) fn take(&mut self, turn: u64, ops: Vec<StoreOp>, ticket: Option<Ticket>, now: Time) {
         assert!(
             ops.is_empty() || ticket.is_some(),
             "{ops:?} without a ticket"
@@ -82,6 +81,9 @@ impl Log {
         if ticket.is_some() {
             self.batches.push_back(Batch { turn, ops, ticket });
         }
+    }
+
+    pub(crate) fn ask(&mut self, reads: Vec<ReadRequest>) {
         self.reads.extend(reads);
     }
 

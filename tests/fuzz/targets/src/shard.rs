@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use ternmq_protocol::broker::retained::{Retained, RetainedLimits};
 use ternmq_protocol::broker::{
     Admission, Applied, AuthAnswer, AuthRequest, AutoSubscription, Claims, ConnId, DelayedLimits,
-    Limits, ListenerId, Out, Rewrite, RewriteOn, Shard, ShardConfig, SlowLimits, To, Topics,
+    Limits, ListenerId, Out, Rewrite, RewriteOn, Shard, ShardConfig, SlowLimits, StoreCut, To,
+    Topics,
 };
 use ternmq_protocol::codec::subscribe::SubscriptionOptions;
 use ternmq_protocol::codec::{MAX_PACKET_SIZE, Packet, Split, split};
@@ -263,13 +264,19 @@ impl Desk {
 
     /// Gives the store what is for it.
     fn hand_over(&mut self) {
-        let ops = std::mem::take(&mut self.out.store);
+        let cuts = self.out.take_cuts();
         let reads = std::mem::take(&mut self.out.reads);
-        let ticket = self.out.owed_stored.take();
-        match &mut self.log {
-            Some(log) => log.take(self.shard.store_turn(), ops, ticket, reads, self.now),
-            None => assert!(ops.is_empty() && ticket.is_none() && reads.is_empty()),
+        let Some(log) = &mut self.log else {
+            return assert!(cuts.is_empty() && reads.is_empty());
+        };
+        let turn = self.shard.store_turn();
+        let mut begin = 0;
+        for StoreCut { end, ticket } in cuts {
+            let ops = self.out.store.drain(..end - begin).collect();
+            log.take(turn, ops, ticket, self.now);
+            begin = end;
         }
+        log.ask(reads);
     }
 
     fn flush(&mut self, conn: ConnId) {

@@ -9,8 +9,8 @@ use crate::broker::record::{Epoch, Owner, Restored, SessionRecord};
 use crate::broker::retained::{Retained, RetainedLimits};
 use crate::broker::tests::desk::*;
 use crate::broker::{
-    Admission, Applied, ConnId, Homes, Letter, Limits, ListenerId, Out, Shard, ShardConfig, Ticket,
-    To, Topics,
+    Admission, Applied, ConnId, Homes, Letter, Limits, ListenerId, Out, Shard, ShardConfig,
+    StoreCut, Ticket, To, Topics,
 };
 use crate::codec::{
     Ack, Connect, Packet, PacketType, Properties, PropertiesBuf, PropertyId, Publish, QoS,
@@ -224,20 +224,10 @@ impl Hall {
                 }
             }
             self.post(shard, &mut out);
+            self.hand_in(shard, &mut out);
             let (now, answers) = (self.now, &mut self.outs[shard]);
             if let Some(ticket) = out.owed.take() {
                 self.shards[shard].complete(ticket, answers);
-            }
-            let (ops, ticket) = (std::mem::take(&mut out.store), out.owed_stored.take());
-            if !ops.is_empty() || ticket.is_some() {
-                assert!(ops.is_empty() || ticket.is_some());
-                let turn = self.shards[shard].store_turn();
-                self.batches.push_back(Batch {
-                    shard,
-                    ops,
-                    ticket,
-                    turn,
-                });
             }
             let reads = out.reads.drain(..).map(|read| (shard, read));
             self.reads.extend(reads);
@@ -261,6 +251,23 @@ impl Hall {
                 let (now, out) = (self.now, &mut self.outs[shard]);
                 self.shards[shard].handle_closed(conn, now, out);
             }
+        }
+    }
+
+    fn hand_in(&mut self, shard: usize, out: &mut Out) {
+        let turn = self.shards[shard].store_turn();
+        let cuts = out.take_cuts();
+        let mut begin = 0;
+        for StoreCut { end, ticket } in cuts {
+            let ops: Vec<_> = out.store.drain(..end - begin).collect();
+            begin = end;
+            assert!(ticket.is_some());
+            self.batches.push_back(Batch {
+                shard,
+                ops,
+                ticket,
+                turn,
+            });
         }
     }
 

@@ -5,7 +5,7 @@
 use super::hall::Hall;
 use super::witness::{Fate, Published, Publisher, Subscriber};
 use crate::broker::Priorities;
-use crate::broker::durable::{DurableConfig, NotStored};
+use crate::broker::durable::{Durability, DurabilityRule, DurableConfig, NotStored};
 use crate::broker::tests::desk::*;
 use crate::seeded::Seeded;
 
@@ -48,7 +48,13 @@ struct Fickle {
 impl World {
     fn new(seed: u64, perils: Perils) -> Self {
         let mut seeded = Seeded::new(seed);
+        let each = DurabilityRule {
+            listener: None,
+            filter: Some("+/1".into()),
+            durability: Durability::Each,
+        };
         let config = DurableConfig {
+            rules: seeded.one_in(2).then_some(each).into_iter().collect(),
             page_messages: 1 + seeded.below(9),
             page_bytes: [200, 100_000][seeded.below(2)],
             ..DurableConfig::default()
