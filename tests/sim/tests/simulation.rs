@@ -1,6 +1,6 @@
 //! Runs of the simulation.
 //!
-//! A few seeds, and every fault. `cargo run --release -p tests --bin simulate -- --seeds 10000` plays as
+//! A few seeds, and every fault. `cargo run --release -p ternmq-test-sim --bin simulate -- --seeds 10000` plays as
 //! many as one likes, `--seed 7` one of them with its trace.
 
 use ternmq_test_sim::{Fault, replay, run};
