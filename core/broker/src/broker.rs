@@ -9,24 +9,23 @@ use std::time::Instant;
 
 use ternmq_protocol::broker::durable::{DurabilityRule, DurableConfig};
 use ternmq_protocol::broker::record::Owner;
-use ternmq_protocol::broker::{ListenerId, ListenerLimits, Shard, ShardConfig};
+use ternmq_protocol::broker::{ListenerId, Shard, ShardConfig};
 use ternmq_protocol::{Message, Time};
-use ternmq_transport::{Listener, Poller, Stream, pipe};
+use ternmq_transport::{Listener, Poller, Registrar, Stream, pipe};
 
 use crate::auth::Users;
 use crate::bans::{Ban, BanChanges, BanError, Banned};
 use crate::config::Config;
-use crate::connections::{Connections, IN_PROCESS};
+use crate::connections::{Connections, Doors, IN_PROCESS};
 use crate::drain::Drain;
 use crate::driver::{Driver, EVENTS, Remains};
 use crate::ending::Ending;
 use crate::error::{Failure, PublishError, StartError, StopError, StoreError};
-use crate::event::Event;
 use crate::hooks::Pools;
-use crate::listener::Address;
 use crate::mailbox::{MailLimits, Mailbox};
 use crate::placement::Directory;
 use crate::reconfigure::Kept;
+use crate::relisten::Listeners;
 use crate::shared::{Parcel, Shared};
 use crate::stats::Stats;
 use crate::store::{Keeper, NODE, Restoration};
@@ -44,7 +43,8 @@ use crate::store::{Keeper, NODE, Restoration};
 /// ```
 pub struct Broker {
     pub(crate) shared: Arc<Shared>,
-    addresses: Vec<SocketAddr>,
+    /// Where listeners are watched that come later.
+    pub(crate) registrar: Registrar,
     /// Each gives back what a store has to know of its shard, unless it has failed.
     threads: Vec<JoinHandle<Option<Remains>>>,
     /// Check passwords and run hooks; end when the shards have.
@@ -63,19 +63,15 @@ impl Broker {
     /// [`StartError`]; nothing is left running then.
     pub fn start(config: Config) -> Result<Self, StartError> {
         config.check()?;
-        let mut listeners = Vec::with_capacity(config.listeners.len());
-        let mut addresses = Vec::with_capacity(config.listeners.len());
-        for listener in &config.listeners {
-            let failed = |error| StartError::Listen(listener.address.clone(), error);
-            let bound = listener.address.bind().map_err(failed)?;
-            addresses.extend(bound.local_addr().map_err(failed)?);
-            listeners.push(bound);
-        }
         let pollers = (0..config.shard_count())
             .map(|_| Poller::new(EVENTS))
             .collect::<Result<Vec<_>, _>>()?;
+        // Connections come in at the first shard, which is the one that is packed first.
+        let registrar = pollers[0].registrar()?;
+        let listeners = Listeners::prepare(&Doors::default(), &config.listeners, &registrar)?;
+        let (doors, mut sockets) = (listeners.doors, listeners.opened);
         let users = Users::new(&config.users).map_err(StartError::Users)?;
-        let connections = Connections::new(config.limits.connections, &config.listeners)?;
+        let connections = Connections::new(config.limits.connections, doors.clone());
         let shared = Arc::new(share(&config, &pollers, users, connections));
         for ban in &config.bans {
             let failed = |error| StartError::Ban(ban.who.clone(), error);
@@ -86,8 +82,7 @@ impl Broker {
             None => Owner::default(),
         };
         let numbers = 0..pollers.len() as u16;
-        let limits_of_listeners: Vec<_> = config.listeners.iter().map(|l| l.limits()).collect();
-        let new = |number| new_shard(number, owner, &limits_of_listeners, &config);
+        let new = |number| new_shard(number, owner, &doors, &config);
         let mut shards: Vec<Shard> = numbers.map(new).collect();
         let keeper = match (&config.store, &shared.desk) {
             (Some(store), Some(desk)) => {
@@ -104,7 +99,7 @@ impl Broker {
         };
         let mut broker = Self {
             shared,
-            addresses,
+            registrar,
             threads: Vec::with_capacity(pollers.len()),
             checkers: Mutex::default(),
             config: Mutex::new(Kept::new(&config)),
@@ -115,19 +110,27 @@ impl Broker {
         let checkers = checkers.unwrap_or_else(PoisonError::into_inner);
         let pools = Pools::start(&config, &broker.shared, checkers)?;
         for (shard, poller) in shards.into_iter().zip(pollers) {
-            // Connections come in at the first shard, which is the one that is packed first.
-            let listeners = std::mem::take(&mut listeners);
-            let thread = broker.spawn(shard, poller, &config, listeners, pools.clone())?;
+            let sockets = std::mem::take(&mut sockets);
+            let thread = broker.spawn(shard, poller, &config, sockets, pools.clone())?;
             broker.threads.push(thread);
         }
-        broker.tell_where_it_listens(&config);
+        broker.shared.tell_where_it_listens(&doors.order);
         Ok(broker)
     }
 
-    /// The addresses of the listeners that have one, in the order of [`Config::listeners`]; Unix sockets
-    /// have none.
-    pub fn local_addrs(&self) -> &[SocketAddr] {
-        &self.addresses
+    /// The addresses of the listeners that have one, in the order of [`Config::listeners`] as they are now;
+    /// Unix sockets have none.
+    pub fn local_addrs(&self) -> Vec<SocketAddr> {
+        let doors = self.shared.connections.doors();
+        doors.open().filter_map(|door| door.address).collect()
+    }
+
+    /// The numbers of the listeners, in the order of [`Config::listeners`] as they are now: those that hooks
+    /// and lists of clients name them by. At the start they count up from 0. A listener keeps its number; one
+    /// that comes later takes one of which nobody is connected any more, or the next.
+    pub fn listener_numbers(&self) -> Vec<u16> {
+        let doors = self.shared.connections.doors();
+        doors.order.into_iter().map(|id| id.0).collect()
     }
 
     /// Connects in process: no socket, no descriptor, and never refused for being anonymous. The
@@ -294,31 +297,18 @@ impl Broker {
         saved
     }
 
-    /// Tells where connections are accepted.
-    fn tell_where_it_listens(&self, config: &Config) {
-        let mut bound = self.addresses.iter();
-        for (number, listener) in config.listeners.iter().enumerate() {
-            let address = match &listener.address {
-                Address::Ip(asked) => Address::Ip(*bound.next().unwrap_or(asked)),
-                unix @ Address::Unix { .. } => unix.clone(),
-            };
-            let listener = ListenerId(number as u16);
-            self.shared.tell(Event::Listening(listener, address));
-        }
-    }
-
     fn spawn(
         &self,
         shard: Shard,
         poller: Poller,
         config: &Config,
-        listeners: Vec<Listener>,
+        sockets: Vec<(ListenerId, Listener)>,
         pools: Pools,
     ) -> Result<JoinHandle<Option<Remains>>, StartError> {
         let shared = self.shared.clone();
         let number = self.threads.len();
         let mut driver = Driver::new(number, shared.clone(), shard, poller, config, pools);
-        driver.listen(listeners)?;
+        driver.listen(sockets);
         if number == 0 && self.shared.retained.lock().has_expiring() {
             driver.sweep_from_now_on();
         }
@@ -341,29 +331,24 @@ impl Drop for Broker {
 impl std::fmt::Debug for Broker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Broker")
-            .field("local_addrs", &self.addresses)
+            .field("local_addrs", &self.local_addrs())
             .field("shards", &self.shared.mailboxes.len())
             .finish_non_exhaustive()
     }
 }
 
-pub(crate) fn new_shard(
-    number: u16,
-    owner: Owner,
-    listeners: &[Arc<ListenerLimits>],
-    config: &Config,
-) -> Shard {
+pub(crate) fn new_shard(number: u16, owner: Owner, doors: &Doors, config: &Config) -> Shard {
     let mut shard = Shard::new(ShardConfig {
         number,
         // Each `RandomState` is keyed by the system's randomness.
         seed: RandomState::new().hash_one(number),
         limits: config.session.clone(),
-        listeners: listeners.into(),
+        listeners: doors.limits(),
         topics: config.topics.clone(),
         shares: config.shares.clone(),
         owner,
         slow: config.slow,
-        durable: config.store.is_some().then(|| durable(config)),
+        durable: config.store.is_some().then(|| durable(config, doors)),
     });
     shard.set_access(config.access.of_shards(config.access.rules.clone()));
     shard.set_telling(config.client_events.is_some());
@@ -371,22 +356,16 @@ pub(crate) fn new_shard(
 }
 
 /// What is promised: by topic first, then by listener.
-fn durable(config: &Config) -> DurableConfig {
+pub(crate) fn durable(config: &Config, doors: &Doors) -> DurableConfig {
     let by_topic = config.durability.iter();
     let by_topic = by_topic.map(|(filter, durability)| DurabilityRule {
         listener: None,
         filter: Some(filter.clone()),
         durability: *durability,
     });
-    let by_listener = config.listeners.iter().enumerate();
-    let by_listener = by_listener.map(|(number, listener)| DurabilityRule {
-        listener: Some(ListenerId(number as u16)),
-        filter: None,
-        durability: listener.durability,
-    });
     let (backlog_messages, backlog_bytes) = config.limits.log.backlog();
     DurableConfig {
-        rules: by_topic.chain(by_listener).collect(),
+        rules: by_topic.chain(doors.promises()).collect(),
         backlog_messages,
         backlog_bytes,
         ..DurableConfig::default()

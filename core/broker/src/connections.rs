@@ -1,17 +1,18 @@
 //! Open connections: of the whole broker, and of each listener by itself.
 
 use std::io;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use ternmq_protocol::broker::ListenerId;
+use ternmq_protocol::broker::durable::DurabilityRule;
+use ternmq_protocol::broker::{ListenerId, ListenerLimits};
 use ternmq_protocol::{ProtocolVersion, Time};
 use ternmq_transport::Stream;
 
 use crate::config::ListenerConfig;
 use crate::error::StartError;
-use crate::listener::Layers;
+use crate::listener::{Address, Layers};
 use crate::pace::Pace;
 use crate::stats::Stats;
 
@@ -23,43 +24,46 @@ pub(crate) struct Connections {
     open: AtomicUsize,
     limit: AtomicUsize,
     refused: AtomicU64,
-    doors: Vec<Door>,
+    doors: RwLock<Doors>,
+}
+
+/// All listeners, and those that there were while somebody is still here who came in through them.
+#[derive(Clone, Default)]
+pub(crate) struct Doors {
+    /// By their numbers.
+    pub(crate) all: Vec<Arc<Door>>,
+    /// Those that are open, in the order of the configuration.
+    pub(crate) order: Vec<ListenerId>,
 }
 
 /// One listener.
-struct Door {
-    config: ListenerConfig,
-    layers: Layers,
-    open: AtomicUsize,
-    refused_full: AtomicU64,
-    refused_rate: AtomicU64,
+pub(crate) struct Door {
+    pub(crate) config: ListenerConfig,
+    /// Where it listens, if that is an IP address.
+    pub(crate) address: Option<SocketAddr>,
+    layers: Arc<Layers>,
+    limits: Arc<ListenerLimits>,
+    pub(crate) counts: Arc<Counts>,
     /// `None` without a limit: then no lock is taken.
     pace: Option<Mutex<Pace>>,
 }
 
+/// What stays with a number, whatever becomes of its listener.
+#[derive(Default)]
+pub(crate) struct Counts {
+    open: AtomicUsize,
+    refused_full: AtomicU64,
+    refused_rate: AtomicU64,
+}
+
 impl Connections {
-    /// # Errors
-    /// [`StartError::Tls`].
-    pub(crate) fn new(limit: usize, listeners: &[ListenerConfig]) -> Result<Self, StartError> {
-        let door = |config: &ListenerConfig| {
-            Ok(Door {
-                layers: Layers::new(config)?,
-                config: config.clone(),
-                open: AtomicUsize::new(0),
-                refused_full: AtomicU64::new(0),
-                refused_rate: AtomicU64::new(0),
-                pace: Pace::per_second(config.connection_rate).map(Mutex::new),
-            })
-        };
-        Ok(Self {
+    pub(crate) fn new(limit: usize, doors: Doors) -> Self {
+        Self {
             open: AtomicUsize::new(0),
             limit: AtomicUsize::new(limit),
             refused: AtomicU64::new(0),
-            doors: listeners
-                .iter()
-                .map(door)
-                .collect::<Result<_, StartError>>()?,
-        })
+            doors: RwLock::new(doors),
+        }
     }
 
     /// Takes a place for one more, or counts why not. [`Connections::leave`] gives it back.
@@ -78,7 +82,7 @@ impl Connections {
     pub(crate) fn leave(&self, listener: ListenerId) {
         self.open.fetch_sub(1, Ordering::Relaxed);
         if let Some(door) = self.door(listener) {
-            door.open.fetch_sub(1, Ordering::Relaxed);
+            door.counts.open.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -87,9 +91,15 @@ impl Connections {
         self.limit.store(limit, Ordering::Relaxed);
     }
 
-    /// How a listener was configured; `None` for connections made in process.
-    pub(crate) fn listener(&self, listener: ListenerId) -> Option<&ListenerConfig> {
-        self.door(listener).map(|door| &door.config)
+    /// The listeners as they are now.
+    pub(crate) fn doors(&self) -> Doors {
+        let doors = self.doors.read();
+        doors.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Goes on with others.
+    pub(crate) fn set_doors(&self, doors: Doors) {
+        *self.doors.write().unwrap_or_else(PoisonError::into_inner) = doors;
     }
 
     /// Reads the files of all certificates again; the first failure.
@@ -98,7 +108,7 @@ impl Connections {
         &self,
     ) -> Result<(), (usize, ternmq_transport::tls::TlsError)> {
         let mut failed = Ok(());
-        for (at, door) in self.doors.iter().enumerate() {
+        for (at, door) in self.doors().open().enumerate() {
             if let Err(error) = door.layers.reload()
                 && failed.is_ok()
             {
@@ -121,28 +131,105 @@ impl Connections {
 
     /// Whether clients of this version may come in there.
     pub(crate) fn speaks(&self, listener: ListenerId, version: ProtocolVersion) -> bool {
-        self.listener(listener)
-            .is_none_or(|config| config.versions.contain(version))
+        self.door(listener)
+            .is_none_or(|door| door.config.versions.contain(version))
     }
 
     pub(crate) fn count(&self, stats: &mut Stats) {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         stats.connections_refused += load(&self.refused);
-        for door in &self.doors {
-            stats.connections_refused_listener += load(&door.refused_full);
-            stats.connections_refused_rate += load(&door.refused_rate);
+        for door in &self.doors().all {
+            stats.connections_refused_listener += load(&door.counts.refused_full);
+            stats.connections_refused_rate += load(&door.counts.refused_rate);
         }
     }
 
-    fn door(&self, listener: ListenerId) -> Option<&Door> {
-        self.doors.get(usize::from(listener.0))
+    /// What a listener is; `None` for connections made in process.
+    pub(crate) fn door(&self, listener: ListenerId) -> Option<Arc<Door>> {
+        let doors = self.doors.read().unwrap_or_else(PoisonError::into_inner);
+        doors.all.get(usize::from(listener.0)).cloned()
+    }
+}
+
+impl Doors {
+    /// Those that are open, in the order of the configuration.
+    pub(crate) fn open(&self) -> impl Iterator<Item = &Arc<Door>> {
+        let by_number = |number: &ListenerId| self.all.get(usize::from(number.0));
+        self.order.iter().filter_map(by_number)
+    }
+
+    /// What clients of each number may send and get.
+    pub(crate) fn limits(&self) -> Vec<Arc<ListenerLimits>> {
+        self.all.iter().map(|door| door.limits.clone()).collect()
+    }
+
+    /// What is promised to publishers of each number.
+    pub(crate) fn promises(&self) -> impl Iterator<Item = DurabilityRule> {
+        let doors = self.all.iter().enumerate();
+        doors.map(|(number, door)| DurabilityRule {
+            listener: Some(ListenerId(number as u16)),
+            filter: None,
+            durability: door.config.durability,
+        })
     }
 }
 
 impl Door {
+    /// # Errors
+    /// [`StartError::Tls`].
+    pub(crate) fn new(
+        config: &ListenerConfig,
+        address: Option<SocketAddr>,
+        counts: Arc<Counts>,
+    ) -> Result<Self, StartError> {
+        Ok(Self {
+            config: config.clone(),
+            address,
+            layers: Arc::new(Layers::new(config)?),
+            limits: config.limits(),
+            counts,
+            pace: Pace::per_second(config.connection_rate).map(Mutex::new),
+        })
+    }
+
+    /// The same with another configuration for who comes from now on.
+    ///
+    /// # Errors
+    /// [`StartError::Tls`].
+    pub(crate) fn changed(&self, config: &ListenerConfig) -> Result<Self, StartError> {
+        let rates = |config: &ListenerConfig| (config.client_rates, config.rates);
+        let same_rates = rates(&self.config) == rates(config);
+        Ok(Self {
+            config: config.clone(),
+            address: self.address,
+            // Tickets and what was read of files stay good.
+            layers: match self.config.has_layers_of(config) {
+                true => self.layers.clone(),
+                false => Arc::new(Layers::new(config)?),
+            },
+            limits: match same_rates {
+                true => self.limits.clone(),
+                false => config.limits(),
+            },
+            counts: self.counts.clone(),
+            pace: Pace::per_second(config.connection_rate).map(Mutex::new),
+        })
+    }
+
+    /// Where it listens, with the port that it got.
+    pub(crate) fn place(&self) -> Address {
+        self.address
+            .map_or_else(|| self.config.address.clone(), Address::Ip)
+    }
+
+    /// Whether somebody is here who came in through it.
+    pub(crate) fn is_used(&self) -> bool {
+        self.counts.open.load(Ordering::Relaxed) > 0
+    }
+
     fn enter(&self, now: Time) -> bool {
-        if !take(&self.open, self.config.connections) {
-            self.refused_full.fetch_add(1, Ordering::Relaxed);
+        if !take(&self.counts.open, self.config.connections) {
+            self.counts.refused_full.fetch_add(1, Ordering::Relaxed);
             return false;
         }
         let in_time = self.pace.as_ref().is_none_or(|pace| {
@@ -150,8 +237,8 @@ impl Door {
             pace.take(now).is_ok()
         });
         if !in_time {
-            self.open.fetch_sub(1, Ordering::Relaxed);
-            self.refused_rate.fetch_add(1, Ordering::Relaxed);
+            self.counts.open.fetch_sub(1, Ordering::Relaxed);
+            self.counts.refused_rate.fetch_add(1, Ordering::Relaxed);
         }
         in_time
     }
@@ -178,7 +265,12 @@ mod tests {
             ..ListenerConfig::anonymous(address)
         };
         let wide = ListenerConfig::anonymous(address);
-        let connections = Connections::new(2, &[narrow, wide]).unwrap();
+        let door = |config| Arc::new(Door::new(config, None, Arc::default()).unwrap());
+        let doors = Doors {
+            all: vec![door(&narrow), door(&wide)],
+            order: vec![ListenerId(0), ListenerId(1)],
+        };
+        let connections = Connections::new(2, doors);
         let enter = |door| connections.enter(ListenerId(door), Time(0));
         assert_eq!(
             [enter(0), enter(0), enter(1), enter(1)],

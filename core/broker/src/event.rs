@@ -10,10 +10,12 @@ use crate::store::{Damage, Restoration, Salvaged, StoreError};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// Connections are accepted there from now on: the number of the listener in
-    /// [`Config::listeners`](crate::Config::listeners), and its address with the port that it got.
+    /// Connections are accepted there from now on: the number of the listener
+    /// ([`Broker::listener_numbers`](crate::Broker::listener_numbers)), and its address with the port that it
+    /// got.
     Listening(ListenerId, Address),
-    /// That listener accepts none any more: the broker is stopping, or lets go of all clients.
+    /// That listener accepts none any more: the broker is stopping, lets go of all clients, or has
+    /// other listeners from now on.
     ListenerClosed(ListenerId),
     /// Somebody is banned from now on: by [`Broker::ban`](crate::Broker::ban), or for
     /// [`Flapping`](crate::Flapping).

@@ -30,6 +30,7 @@ mod pace;
 mod placement;
 mod pool;
 mod reconfigure;
+mod relisten;
 mod retained;
 mod shared;
 mod slots;

@@ -53,6 +53,14 @@ impl Address {
         }
     }
 
+    /// Whether only one of them can be listened at. Port 0 stands for what it has become.
+    pub(crate) fn is_place_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Unix { path, .. }, Self::Unix { path: other, .. }) => path == other,
+            _ => self == other,
+        }
+    }
+
     pub(crate) fn bind(&self) -> io::Result<Listener> {
         match self {
             Self::Ip(address) => Listener::bind(*address),
@@ -157,6 +165,20 @@ impl ListenerConfig {
             (false, true) => Scheme::WebSocket,
             (true, true) => Scheme::SecureWebSocket,
         }
+    }
+
+    /// Whether the same is put above its sockets.
+    pub(crate) fn has_layers_of(&self, other: &Self) -> bool {
+        #[cfg(feature = "tls")]
+        if (&self.tls, self.handshake_bytes) != (&other.tls, other.handshake_bytes) {
+            return false;
+        }
+        #[cfg(feature = "websocket")]
+        if self.websocket != other.websocket {
+            return false;
+        }
+        let _ = other;
+        true
     }
 
     /// The user that a client has shown to be by its certificate: `None` where that says nothing, and

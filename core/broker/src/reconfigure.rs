@@ -1,26 +1,36 @@
 //! Another configuration for a broker that runs.
 
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 
-use ternmq_protocol::broker::{Limits as SessionLimits, Topics};
+use ternmq_protocol::broker::durable::DurableConfig;
+use ternmq_protocol::broker::{Limits as SessionLimits, ListenerId, ListenerLimits, Topics};
+use ternmq_transport::Listener;
 
 use crate::auth::Users;
 use crate::auth::passwords::Check;
-use crate::broker::Broker;
+use crate::broker::{Broker, durable};
 use crate::config::{Config, Limits};
+use crate::connections::Doors;
 use crate::error::StartError;
 use crate::hooks::check_passwords;
 use crate::pool::Pool;
+use crate::relisten::{Listeners, Modes};
 use crate::shared::Parcel;
+
+/// Sockets that are new, and those that are to go.
+pub(crate) type Sockets = (Vec<(ListenerId, Listener)>, Vec<ListenerId>);
 
 /// What each shard is to go on with.
 pub(crate) struct Live {
     pub(crate) session: SessionLimits,
     pub(crate) topics: Topics,
-    /// What one session may have to read in the log, in messages and bytes.
-    pub(crate) backlog: (u32, u64),
+    pub(crate) durable: DurableConfig,
+    /// Of each listener, by its number.
+    pub(crate) rates: Vec<Arc<ListenerLimits>>,
+    /// For the shard that accepts.
+    pub(crate) sockets: Mutex<Option<Sockets>>,
     /// Where passwords are checked, if nobody did so before.
     pub(crate) passwords: Option<Pool<Check>>,
 }
@@ -46,9 +56,13 @@ impl Kept {
 #[must_use = "nothing changes before it is applied"]
 pub struct Reconfiguration<'a> {
     broker: &'a Broker,
+    /// As it was: nobody else changes it meanwhile.
+    config: MutexGuard<'a, Kept>,
     kept: Kept,
     users: Users,
     live: Live,
+    doors: Doors,
+    modes: Modes,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -64,14 +78,28 @@ impl Broker {
     /// - `rewrite`, `auto_subscribe`, `response_information` and `check_payload_format` of
     ///   [`Config::topics`]. Subscriptions stay as they were made.
     ///
-    /// Bans have [`replace_bans`](Self::replace_bans), certificates
+    /// - [`Config::listeners`]. New ones are bound here, and clients can connect once it is applied. One at an
+    ///   address that is listened at already goes on (with port 0: at the port it has), and what is new of it
+    ///   holds for who connects from then on. Those that are not there any more are closed. Whoever is
+    ///   connected stays, whatever becomes of its listener.
+    /// - [`Config::durability`].
+    ///
+    /// Bans have [`replace_bans`](Self::replace_bans), files of certificates
     /// [`reload_certificates`](Self::reload_certificates), rules [`set_rules`](Self::set_rules).
     ///
     /// # Errors
-    /// [`StartError::Config`] and [`StartError::Users`], as when a broker is started, also where a value
-    /// makes no sense together with one that can't change; [`StartError::System`]: no more threads.
+    /// [`StartError::Config`], [`StartError::Users`], [`StartError::Listen`] and [`StartError::Tls`], as when
+    /// a broker is started, also where a value makes no sense together with one that can't change, and while
+    /// another reconfiguration is neither applied nor dropped; [`StartError::System`]: no more threads.
     pub fn reconfigure(&self, config: &Config) -> Result<Reconfiguration<'_>, StartError> {
-        let before = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = match self.config.try_lock() {
+            Ok(before) => before,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                let what = "another one is about to be taken over";
+                return Err(StartError::Config(what));
+            }
+        };
         let mut session = before.session.clone();
         session.take_live(&config.session);
         let limits = Limits {
@@ -83,10 +111,14 @@ impl Broker {
         let checked = Config {
             session: session.clone(),
             limits: limits.clone(),
+            listeners: config.listeners.clone(),
+            durability: config.durability.clone(),
             ..Config::default()
         };
         checked.check()?;
         let users = Users::new(&config.users).map_err(StartError::Users)?;
+        let doors = self.shared.connections.doors();
+        let listeners = Listeners::prepare(&doors, &config.listeners, &self.registrar)?;
         let mut threads = Vec::new();
         let passwords = match before.passwords || users.is_empty() {
             true => None,
@@ -97,18 +129,21 @@ impl Broker {
             session: session.clone(),
             limits,
         };
-        let backlog = kept.limits.log.backlog();
-        let topics = config.topics.clone();
         Ok(Reconfiguration {
             broker: self,
+            config: before,
             kept,
             users,
             live: Live {
                 session,
-                topics,
-                backlog,
+                topics: config.topics.clone(),
+                durable: durable(&checked, &listeners.doors),
+                rates: listeners.doors.limits(),
+                sockets: Mutex::new(Some((listeners.opened, listeners.closed))),
                 passwords,
             },
+            doors: listeners.doors,
+            modes: listeners.modes,
             threads,
         })
     }
@@ -116,8 +151,8 @@ impl Broker {
 
 impl Reconfiguration<'_> {
     /// Goes on with it. When this returns every shard does; each packet meets one configuration or the
-    /// other. Of two that were made at the same time the one holds that is applied last.
-    pub fn apply(self) {
+    /// other.
+    pub fn apply(mut self) {
         let shared = &self.broker.shared;
         let checkers = self.broker.checkers.lock();
         checkers
@@ -128,8 +163,10 @@ impl Reconfiguration<'_> {
         if let Some(desk) = &shared.desk {
             desk.set_log(self.kept.limits.log);
         }
-        let config = self.broker.config.lock();
-        *config.unwrap_or_else(PoisonError::into_inner) = self.kept;
+        *self.config = self.kept;
+        self.modes.keep();
+        // Before there are sockets that are accepted from.
+        shared.connections.set_doors(self.doors);
         let live = Arc::new(self.live);
         let (reply, replies) = sync_channel(shared.mailboxes.len());
         // Where passwords are checked is to be known before there is somebody to have one.

@@ -365,6 +365,15 @@ impl Shared {
         begins
     }
 
+    /// Tells where connections are accepted from now on.
+    pub(crate) fn tell_where_it_listens(&self, listeners: &[ListenerId]) {
+        for listener in listeners {
+            if let Some(door) = self.connections.door(*listener) {
+                self.tell(Event::Listening(*listener, door.place()));
+            }
+        }
+    }
+
     /// Tells whoever listens, and waits for nobody.
     pub(crate) fn tell(&self, event: Event) {
         if let Some(events) = &self.events

@@ -543,7 +543,7 @@ fn a_session_has_no_more_to_read_than_it_may() {
                 publish(&mut publisher, "t", 1, &number.to_string());
             }
             if live {
-                let mut config = Config::default();
+                let mut config = Config::listen(ANY_PORT);
                 limit(&mut config);
                 broker.reconfigure(&config).expect("it can").apply();
             }
@@ -561,7 +561,7 @@ fn the_log_is_swept_by_other_limits_at_once() {
     for n in 0..20 {
         publish(&mut publisher, "t/x", 1, &n.to_string());
     }
-    let mut config = Config::default();
+    let mut config = Config::listen(ANY_PORT);
     (config.limits.log.sweep_ms, config.limits.log.bytes) = (1, 1);
     broker.reconfigure(&config).expect("it can").apply();
     until(&broker, |stats| stats.store.swept_full == 20);

@@ -230,6 +230,11 @@ fn where_a_broker_listens_and_that_it_does_no_more_is_told() {
     let address = Address::Ip(broker.local_addrs()[0]);
     let told = || events.recv_timeout(PATIENCE).expect("an event");
     assert_eq!(told(), Event::Listening(ListenerId(0), address));
-    broker.stop().expect("stopped");
+    let other = Config::listen("127.0.0.2:0".parse().expect("an address"));
+    broker.reconfigure(&other).expect("it can").apply();
     assert_eq!(told(), Event::ListenerClosed(ListenerId(0)));
+    let address = Address::Ip(broker.local_addrs()[0]);
+    assert_eq!(told(), Event::Listening(ListenerId(1), address));
+    broker.stop().expect("stopped");
+    assert_eq!(told(), Event::ListenerClosed(ListenerId(1)));
 }

@@ -13,6 +13,7 @@ mod listeners;
 mod passwd;
 mod publish;
 mod rates;
+mod reload;
 mod report;
 mod serve;
 mod shares;

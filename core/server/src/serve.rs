@@ -8,14 +8,16 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use ternmq_broker::store::Restoration;
 use ternmq_broker::{
-    Ban, Broker, CertificateUser, Config, Drain, Ending, Event, SlowSubscriber, Stats,
+    Ban, Broker, CertificateUser, Config, Drain, Ending, Event, ListenerConfig, SlowSubscriber,
+    Stats,
 };
 
 use crate::bans::{self, BanFile};
 use crate::cli::Serve;
-use crate::config::{self, Loaded, Problem, Refused, Running, Settings};
+use crate::config::{self, Loaded, Problem, Running, Settings};
 use crate::data::{self, DataFolder};
 use crate::listeners::urls;
+use crate::reload::Serving;
 use crate::report::Report;
 use crate::slow;
 
@@ -50,7 +52,6 @@ pub(crate) fn run(args: &Serve) -> Result<u8, String> {
     } = settings;
     let rules = access.put_into(&mut config.access);
     rules.map_err(|problems| problems.to_string())?;
-    let running = Running::new(args.sources.clone(), map, drain);
     // Before the broker starts: from its first line on it can be stopped cleanly.
     let signals = Signals::new([SIGHUP, SIGINT, SIGTERM, SIGUSR1])
         .map_err(|e| format!("cannot wait for signals: {e}"))?;
@@ -58,9 +59,8 @@ pub(crate) fn run(args: &Serve) -> Result<u8, String> {
     let mut data = args.data.as_deref().map(open).transpose()?;
     let now = SystemTime::now();
     // A line of the file that was right once must not keep the server from starting.
-    config
-        .bans
-        .retain(|ban| ban.until.is_none_or(|until| until > now));
+    let lasts = |ban: &Ban| ban.until.is_none_or(|until| until > now);
+    config.bans.retain(lasts);
     let mut ban_file = None;
     if let Some(data) = &data {
         config.store = Some(data.store());
@@ -74,22 +74,26 @@ pub(crate) fn run(args: &Serve) -> Result<u8, String> {
         events,
         ..config.clone()
     };
-    let broker = Broker::start(watched).map_err(|e| e.to_string())?;
+    let failed = |error| config::refusal(&error, &config.listeners, &map).to_string();
+    let broker = Broker::start(watched).map_err(failed)?;
     end_with_the_broker(broker.ending());
-    let urls = urls(&config.listeners, broker.local_addrs());
-    announce(report, &config, &urls);
+    let urls = urls(&config.listeners, &broker.local_addrs());
+    let has_users = !config.users.is_empty();
+    announce(report, urls.iter().zip(&config.listeners), has_users);
     warn(report, &warnings);
     tell_of_the_descriptors(report, descriptors);
     if let Some(data) = &mut data {
-        data.write_listeners(&urls)?;
-        if let Err(error) = data.listen() {
-            report.warning(
-                &format!("{error}: the folder can't be backed up while this server runs"),
-                json!({ "event": "warning", "what": "no_control", "error": error }),
-            );
-        }
+        open_to_others(report, data, &urls)?;
     }
-    let by = listen(report, &broker, &urls, ban_file.as_mut(), running, &told)?;
+    let serving = Serving {
+        report,
+        broker: &broker,
+        data: data.as_ref(),
+        ban_file: ban_file.as_mut(),
+        running: Running::new(args.sources.clone(), map, drain, &config),
+        urls,
+    };
+    let by = listen(serving, &told)?;
     report.event(
         &format!("{by}: stopping; once more ends at once"),
         json!({ "event": "stopping", "by": by }),
@@ -110,8 +114,20 @@ fn tell_of_the_descriptors(report: Report, raised: std::io::Result<()>) {
     }
 }
 
+/// Lets other processes of this user find the listeners, and back the folder up.
+fn open_to_others(report: Report, data: &mut DataFolder, urls: &[String]) -> Result<(), String> {
+    data.write_listeners(urls)?;
+    if let Err(error) = data.listen() {
+        report.warning(
+            &format!("{error}: the folder can't be backed up while this server runs"),
+            json!({ "event": "warning", "what": "no_control", "error": error }),
+        );
+    }
+    Ok(())
+}
+
 /// Tells what of the configuration may not be meant so.
-fn warn(report: Report, warnings: &[Problem]) {
+pub(crate) fn warn(report: Report, warnings: &[Problem]) {
     for warning in warnings {
         let fields =
             json!({ "event": "warning", "what": "configuration", "problem": warning.json() });
@@ -154,33 +170,27 @@ fn stop(
 }
 
 /// Tells what happens and keeps the bans, until something ends the server: its name.
-fn listen(
-    report: Report,
-    broker: &Broker,
-    urls: &[String],
-    mut ban_file: Option<&mut BanFile>,
-    mut running: Running,
-    told: &Receiver<Told>,
-) -> Result<&'static str, String> {
+fn listen(mut serving: Serving<'_>, told: &Receiver<Told>) -> Result<&'static str, String> {
+    let (report, broker) = (serving.report, serving.broker);
     let mut bans_changed = false;
     loop {
         let next = told.try_recv().or_else(|_| {
             // Written once for all that came together.
             if std::mem::take(&mut bans_changed) {
-                save_bans(report, broker.bans(), ban_file.as_deref_mut());
+                save_bans(report, broker.bans(), serving.ban_file.as_deref_mut());
             }
             told.recv()
         });
         let by = match next.map_err(|_| "nobody waits for signals".to_owned())? {
             Told::Signal(SIGUSR1) => {
-                if broker.drain(running.drain.clone()) {
-                    tell_of_the_drain(report, &running.drain);
+                let drain = &serving.running.drain;
+                if broker.drain(drain.clone()) {
+                    tell_of_the_drain(report, drain);
                 }
                 continue;
             }
             Told::Signal(SIGHUP) => {
-                let ban_file = ban_file.as_deref_mut();
-                bans_changed |= reload(report, broker, urls, &mut running, ban_file);
+                bans_changed |= serving.reload();
                 continue;
             }
             Told::Event(Event::Drained) => "drained",
@@ -205,93 +215,6 @@ fn save_bans(report: Report, bans: Vec<Ban>, file: Option<&mut BanFile>) {
             &format!("{error}: new bans end with this server"),
             json!({ "event": "warning", "what": "bans_not_saved", "error": error }),
         );
-    }
-}
-
-/// Has everything read again that can be. What can't be used must not end a server, nor let anybody in:
-/// then nothing changes. Whether there are bans that the file does not name.
-fn reload(
-    report: Report,
-    broker: &Broker,
-    urls: &[String],
-    running: &mut Running,
-    ban_file: Option<&mut BanFile>,
-) -> bool {
-    let reloaded = match running.reload(broker, ban_file) {
-        Ok(reloaded) => reloaded,
-        Err(refused) => {
-            tell_of_the_refusal(report, refused);
-            return false;
-        }
-    };
-    warn(report, &reloaded.warnings);
-    let mut kept = false;
-    if let Some(changes) = reloaded.bans {
-        let (banned, lifted) = (changes.banned, changes.lifted);
-        report.event(
-            &format!("SIGHUP: bans are read again: {banned} new, {lifted} lifted"),
-            json!({ "event": "bans_reloaded", "banned": banned, "lifted": lifted }),
-        );
-        kept = changes.kept > 0;
-    }
-    if let Some(rules) = reloaded.rules {
-        report.event(
-            &format!("SIGHUP: {rules} rules are read again"),
-            json!({ "event": "rules_reloaded", "rules": rules }),
-        );
-    }
-    let (changed, restart) = (&reloaded.changed, &reloaded.restart);
-    if !changed.is_empty() {
-        report.event(
-            &format!("SIGHUP: changed {}", changed.join(", ")),
-            json!({ "event": "reloaded", "changed": changed }),
-        );
-    }
-    if !restart.is_empty() {
-        report.warning(
-            &format!("SIGHUP: only a restart changes {}", restart.join(", ")),
-            json!({ "event": "warning", "what": "restart_needed", "keys": restart }),
-        );
-    }
-    reload_certificates(report, broker, urls);
-    kept
-}
-
-fn tell_of_the_refusal(report: Report, refused: Refused) {
-    match refused {
-        Refused::Configuration(problems) => {
-            let list: Vec<Value> = problems.list().iter().map(Problem::json).collect();
-            report.warning(
-                &format!("SIGHUP: everything stays as it was:\n{problems}"),
-                json!({ "event": "warning", "what": "not_reloaded", "problems": list }),
-            );
-        }
-        Refused::Bans(error) => report.warning(
-            &format!("SIGHUP: everything stays as it was: {error}"),
-            json!({ "event": "warning", "what": "bans_not_reloaded", "error": error }),
-        ),
-    }
-}
-
-/// Certificates that can't be read must not end a server that has some.
-fn reload_certificates(report: Report, broker: &Broker, urls: &[String]) {
-    match broker.reload_certificates() {
-        Ok(()) => report.event(
-            "SIGHUP: certificates are read again",
-            json!({ "event": "certificates_reloaded" }),
-        ),
-        Err((at, error)) => {
-            let url = urls.get(at);
-            let error = error.to_string();
-            report.warning(
-                &format!(
-                    "SIGHUP: {} goes on with the certificate it had: {error}",
-                    url.map_or("a listener", String::as_str)
-                ),
-                json!({ "event": "warning", "what": "certificates_not_reloaded", "url": url,
-                    "error": error }),
-            );
-        }
     }
 }
 
@@ -483,8 +406,13 @@ fn tell_the_sums(report: Report, stats: &Stats, slow: &[SlowSubscriber]) {
     );
 }
 
-fn announce(report: Report, config: &Config, urls: &[String]) {
-    for (url, listener) in urls.iter().zip(&config.listeners) {
+/// Tells where it listens, and where that is of no use to anybody.
+pub(crate) fn announce<'a>(
+    report: Report,
+    listeners: impl Iterator<Item = (&'a String, &'a ListenerConfig)>,
+    has_users: bool,
+) {
+    for (url, listener) in listeners {
         if report.json {
             let rest = url.split_once("://").map_or(&**url, |(_, rest)| rest);
             let address = match listener.address.ip() {
@@ -498,7 +426,7 @@ fn announce(report: Report, config: &Config, urls: &[String]) {
             crate::report::line(&format!("listening on {url}"));
         }
         let certificates = listener.certificate_user != CertificateUser::Nothing;
-        if !listener.anonymous && config.users.is_empty() && !certificates {
+        if !listener.anonymous && !has_users && !certificates {
             report.warning(
                 &format!(
                     "{url} refuses every client, because there are no users; make some with \

@@ -3,7 +3,7 @@
 mod program;
 
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -106,10 +106,11 @@ fn what_can_change_does_and_what_can_not_is_named() {
         "drain_rate",
         "limits.keep_alive",
         "limits.subscriptions",
+        "listener",
         "user",
         "ban",
     ];
-    let restart = ["shards", "listener", "limits.packet_size"];
+    let restart = ["shards", "limits.packet_size"];
     let told = server.reload(&after);
     let sorted = |keys: &Value| {
         let keys = keys.as_array().unwrap().iter();
@@ -169,4 +170,75 @@ fn a_wrong_configuration_changes_nothing_and_says_why() {
     let told = server.reload(&format!("{ban}{LISTENER}"));
     assert_eq!(told[0]["changed"], json!(["ban"]));
     drop(server.answer("CONNECT client_id=a", "0x8a"));
+}
+
+/// The events about listeners, and their addresses.
+fn of_listeners(told: &[Value]) -> Vec<(&str, &str)> {
+    let said = told.iter().filter_map(|told| {
+        let event = told["event"].as_str()?;
+        let address = told["url"].as_str()?.strip_prefix("mqtt://")?;
+        event.ends_with("listening").then_some((event, address))
+    });
+    said.collect()
+}
+
+#[test]
+fn listeners_come_and_go_and_clients_stay() {
+    let mut server = Server::start("reload-listeners", LISTENER);
+    let first = server.address;
+    let mut there = server.answer("CONNECT client_id=there", "0");
+    let second = format!("{LISTENER}{LISTENER}versions = ['5']\n");
+    let told = server.reload(&second);
+    assert_eq!(told[0]["changed"], json!(["listener"]));
+    let [("listening", new)] = of_listeners(&told)[..] else {
+        panic!("{told:?}");
+    };
+    let new: SocketAddr = new.parse().unwrap();
+    let mut old = RawPeer::connect(new, 4).unwrap();
+    old.send("CONNECT client_id=old").unwrap();
+    old.expect("CONNACK reason=1").unwrap();
+    let mut peer = RawPeer::connect(new, 5).unwrap();
+    peer.send("CONNECT client_id=new").unwrap();
+    peer.expect("CONNACK reason=0").unwrap();
+    let told = server.reload(&format!("{LISTENER}versions = ['5']\n"));
+    assert_eq!(
+        of_listeners(&told),
+        [("not_listening", &*first.to_string())]
+    );
+    assert!(TcpStream::connect(first).is_err());
+    for peer in [&mut there, &mut peer] {
+        peer.send("PINGREQ").unwrap();
+        peer.expect("PINGRESP").unwrap();
+    }
+}
+
+#[test]
+fn a_listener_that_can_not_be_changes_nothing_and_its_line_is_named() {
+    let mut server = Server::start("reload-taken", LISTENER);
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap();
+    let tls = "certificate = 'missing.pem'\nkey = 'missing.key'\n";
+    let ban = "[[ban]]\nclient_id = 'a'\n";
+    for (wrong, key, line) in [
+        (format!("address = '{taken}'\n"), "listener[1].address", 6),
+        (
+            format!("address = '127.0.0.1:0'\ntype = 'tls'\n{tls}"),
+            "listener[1].certificate",
+            8,
+        ),
+        (
+            "type = 'unix'\npath = '/no/such/folder/s'\n".to_owned(),
+            "listener[1].path",
+            7,
+        ),
+    ] {
+        let told = server.reload(&format!("{LISTENER}{ban}[[listener]]\n{wrong}"));
+        assert_eq!((told.len(), &told[0]["what"]), (1, &"not_reloaded".into()));
+        let problem = &told[0]["problems"][0];
+        assert_eq!(
+            (&problem["key"], &problem["where"]["line"]),
+            (&key.into(), &line.into())
+        );
+        drop(server.answer("CONNECT client_id=a", "0"));
+    }
 }

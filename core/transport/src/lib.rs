@@ -30,6 +30,6 @@ pub use error::TransportError;
 pub use layer::{Layer, Layered};
 pub use listener::{Listener, UnixListener};
 pub use pipe::{DEFAULT_PIPE_CAPACITY, pipe};
-pub use poller::{Poller, Ready, Waker};
+pub use poller::{Poller, Ready, Registrar, Waker};
 pub use proxy::{Proxy, ProxyError, ProxyKind, Tunnel, bypasses_proxy};
 pub use stream::Stream;

@@ -40,6 +40,25 @@ pub struct Poller {
 #[derive(Clone)]
 pub struct Waker(Arc<Bell>);
 
+/// Has a [`Poller`] report listeners, from any thread.
+#[derive(Debug)]
+pub struct Registrar(mio::Registry);
+
+impl Registrar {
+    /// Reports connections that arrive at `listener`, until it is dropped; what waits there already is
+    /// reported first. Whoever waits may be told before this returns.
+    ///
+    /// # Errors
+    /// As [`Poller::register`].
+    pub fn register_listener(&self, listener: &mut Listener, token: usize) -> io::Result<()> {
+        let (registry, token) = (&self.0, stream_token(token)?);
+        match listener {
+            Listener::Tcp(tcp) => registry.register(tcp, token, Interest::READABLE),
+            Listener::Unix(unix) => registry.register(&mut unix.socket, token, Interest::READABLE),
+        }
+    }
+}
+
 /// Rung at most once per wait, and without a system call while the poller is awake anyway.
 struct Bell {
     state: AtomicU8,
@@ -122,16 +141,12 @@ impl Poller {
         }
     }
 
-    /// Reports connections that arrive at `listener`.
+    /// A handle that has listeners reported.
     ///
     /// # Errors
-    /// As [`Poller::register`].
-    pub fn register_listener(&self, listener: &mut Listener, token: usize) -> io::Result<()> {
-        let (registry, token) = (self.poll.registry(), stream_token(token)?);
-        match listener {
-            Listener::Tcp(tcp) => registry.register(tcp, token, Interest::READABLE),
-            Listener::Unix(unix) => registry.register(&mut unix.socket, token, Interest::READABLE),
-        }
+    /// The process or the system is out of file descriptors.
+    pub fn registrar(&self) -> io::Result<Registrar> {
+        self.poll.registry().try_clone().map(Registrar)
     }
 
     /// Waits until a stream is ready, the waker is used or `timeout` has passed, and appends what

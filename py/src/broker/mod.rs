@@ -60,7 +60,7 @@ impl RunningBroker {
         let mut config = gil::released(py, || options.config())?;
         hooks.put_into(&mut config)?;
         let (broker, telling) = launch(py, &config, &hooks, keeps_files)?;
-        config::keep_addresses(&mut config, broker.local_addrs());
+        config::keep_addresses(&mut config, &broker.local_addrs());
         Ok(Self {
             broker: Some(broker).into(),
             config: config.into(),

@@ -1,6 +1,5 @@
 //! New connections: accepted here, made in process, or handed over by another shard.
 
-use std::io;
 use std::net::IpAddr;
 
 use ternmq_protocol::broker::{Admission, ConnId, ListenerId};
@@ -21,13 +20,21 @@ const ACCEPT_AT_ONCE: usize = 64;
 /// The first token of listeners; connections count up from 0.
 const FIRST_LISTENER: usize = usize::MAX / 2;
 
+/// What a listener's connections are reported under.
+pub(crate) fn listener_token(id: ListenerId) -> usize {
+    FIRST_LISTENER + usize::from(id.0)
+}
+
 /// The listeners of a shard.
 #[derive(Default)]
 pub(crate) struct Accepting {
-    listeners: Vec<Listener>,
+    /// By their numbers.
+    listeners: Vec<Option<Listener>>,
     /// Numbers of listeners that may have more connections, though the poller won't say so again.
     waiting: Vec<usize>,
     retry_at: Option<Time>,
+    /// There are to be none any more.
+    closed: bool,
 }
 
 impl Accepting {
@@ -36,30 +43,58 @@ impl Accepting {
         self.retry_at
     }
 
-    /// Listens no more; how many listeners there were.
-    fn close(&mut self) -> usize {
-        std::mem::take(self).listeners.len()
+    /// Listens no more; which listeners there were.
+    fn close(&mut self) -> Vec<ListenerId> {
+        let closed = Self {
+            closed: true,
+            ..Self::default()
+        };
+        let listeners = std::mem::replace(self, closed).listeners.into_iter();
+        let there = listeners
+            .enumerate()
+            .filter(|(_, listener)| listener.is_some());
+        there.map(|(number, _)| ListenerId(number as u16)).collect()
     }
 }
 
 impl Driver {
-    /// Begins to listen; the numbers are the [`ListenerId`]s.
-    ///
-    /// # Errors
-    /// The poller's.
-    pub(crate) fn listen(&mut self, mut listeners: Vec<Listener>) -> io::Result<()> {
-        for (at, listener) in listeners.iter_mut().enumerate() {
-            self.poller
-                .register_listener(listener, FIRST_LISTENER + at)?;
+    /// Accepts from these too, which the poller watches already: it may have reported them before.
+    pub(crate) fn listen(&mut self, listeners: Vec<(ListenerId, Listener)>) {
+        let accepting = &mut self.accepting;
+        for (ListenerId(number), listener) in listeners {
+            let number = usize::from(number);
+            let places = accepting.listeners.len().max(number + 1);
+            accepting.listeners.resize_with(places, || None);
+            accepting.listeners[number] = Some(listener);
+            accepting.waiting.push(number);
+            accepting.retry_at = Some(self.now);
         }
-        self.accepting.listeners = listeners;
-        Ok(())
+    }
+
+    /// The same while the broker runs, and tells of it. One that is about to end has no use for them.
+    pub(super) fn listen_also(&mut self, listeners: Vec<(ListenerId, Listener)>) {
+        if !self.accepting.closed {
+            let numbers: Vec<ListenerId> = listeners.iter().map(|(id, _)| *id).collect();
+            self.listen(listeners);
+            self.shared.tell_where_it_listens(&numbers);
+        }
+    }
+
+    /// Accepts from these no more. Who came in through them stays.
+    pub(super) fn listen_no_more(&mut self, listeners: &[ListenerId]) {
+        for listener in listeners {
+            let number = usize::from(listener.0);
+            self.accepting.waiting.retain(|waiting| *waiting != number);
+            let place = self.accepting.listeners.get_mut(number);
+            if place.and_then(Option::take).is_some() {
+                self.shared.tell(Event::ListenerClosed(*listener));
+            }
+        }
     }
 
     /// Listens no more.
     pub(super) fn stop_listening(&mut self) {
-        for number in 0..self.accepting.close() {
-            let listener = ListenerId(number as u16);
+        for listener in self.accepting.close() {
             self.shared.tell(Event::ListenerClosed(listener));
         }
     }
@@ -92,7 +127,7 @@ impl Driver {
 
     fn has_more(&mut self, number: usize) -> bool {
         for _ in 0..ACCEPT_AT_ONCE {
-            let Some(listener) = self.accepting.listeners.get(number) else {
+            let Some(Some(listener)) = self.accepting.listeners.get(number) else {
                 return false;
             };
             match listener.accept() {

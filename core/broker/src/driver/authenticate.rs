@@ -79,12 +79,12 @@ impl Driver {
     /// Takes the user from the client's certificate, where that says who it is. False when it should and
     /// doesn't. Who has shown otherwise to be somebody is that one.
     pub(super) fn look_at_certificate(&mut self, request: &mut AdmitRequest) -> bool {
-        let listener = self.shared.connections.listener(request.listener);
+        let listener = self.shared.connections.door(request.listener);
         let slot = self.slots.get(request.conn);
         let (Some(listener), Some(slot), false) = (listener, slot, request.authenticated) else {
             return true;
         };
-        match listener.user_of(&slot.stream) {
+        match listener.config.user_of(&slot.stream) {
             Ok(None) => true,
             Ok(Some(user)) => {
                 self.shard.set_user(request.conn, user.clone());
@@ -150,8 +150,8 @@ impl Driver {
     /// Who names a user has to be it, wherever there are users. Who names nobody is let in where
     /// its listener lets everybody in.
     fn standing(&self, request: &AdmitRequest) -> Standing {
-        let listener = self.shared.connections.listener(request.listener);
-        let anonymous = listener.is_none_or(|listener| listener.anonymous);
+        let listener = self.shared.connections.door(request.listener);
+        let anonymous = listener.is_none_or(|listener| listener.config.anonymous);
         if request.authenticated || request.listener == IN_PROCESS {
             return Standing::Welcome;
         }

@@ -23,7 +23,7 @@ mod telling;
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use ternmq_protocol::Time;
@@ -40,7 +40,7 @@ use crate::slots::Slots;
 use crate::stats::Stats;
 use crate::sys::Sys;
 
-pub(crate) use accept::Accepting;
+pub(crate) use accept::{Accepting, listener_token};
 use authenticate::Authenticating;
 
 /// Bytes that one read may give: what a busy publisher can fill between two reads.
@@ -183,8 +183,15 @@ impl Driver {
     fn reconfigure(&mut self, live: &Live) {
         self.shard.set_limits(&live.session);
         self.shard.set_topic_rules(&live.topics);
-        let (messages, bytes) = live.backlog;
-        self.shard.set_backlog(messages, bytes);
+        self.shard.set_listeners(live.rates.clone());
+        self.shard.set_durable(&live.durable);
+        if self.number == 0 {
+            let sockets = live.sockets.lock();
+            let sockets = sockets.unwrap_or_else(PoisonError::into_inner).take();
+            let (opened, closed) = sockets.unwrap_or_default();
+            self.listen_no_more(&closed);
+            self.listen_also(opened);
+        }
         if let Some(pool) = &live.passwords {
             self.pools.passwords = Some(pool.clone());
         }

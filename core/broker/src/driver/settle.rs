@@ -529,7 +529,7 @@ mod tests {
     use crate::auth::Users;
     use crate::broker::{new_shard, share};
     use crate::config::Config;
-    use crate::connections::{Connections, IN_PROCESS};
+    use crate::connections::{Connections, Doors, IN_PROCESS};
     use crate::driver::EVENTS;
     use crate::hooks::Pools;
     use crate::placement::Placement;
@@ -543,12 +543,12 @@ mod tests {
         };
         let pollers = [0, 1].map(|_| Poller::new(EVENTS).unwrap());
         let users = Users::new(&config.users).unwrap();
-        let connections = Connections::new(config.limits.connections, &[]).unwrap();
+        let connections = Connections::new(config.limits.connections, Doors::default());
         let shared = Arc::new(share(&config, &pollers, users, connections));
         let mut number = 0..;
         pollers.map(|poller| {
             let number = number.next().unwrap();
-            let shard = new_shard(number, Owner::default(), &[], &config);
+            let shard = new_shard(number, Owner::default(), &Doors::default(), &config);
             let pools = Pools::default();
             Driver::new(number.into(), shared.clone(), shard, poller, &config, pools)
         })

@@ -108,7 +108,8 @@ pub struct Connecting<'a> {
     pub clean_start: bool,
     /// Its address; `None` for one that has none, as on a Unix socket.
     pub peer: Option<SocketAddr>,
-    /// The listener it came in through, by its place in [`Config::listeners`](crate::Config::listeners).
+    /// The listener it came in through, by its number
+    /// ([`Broker::listener_numbers`](crate::Broker::listener_numbers)).
     pub listener: usize,
     /// The subject of its certificate as RFC 4514 writes it, if it has shown one.
     pub certificate_subject: Option<&'a str>,
@@ -140,7 +141,8 @@ pub struct Acting<'a> {
     pub user_name: Option<&'a str>,
     /// Where it is.
     pub peer: Option<IpAddr>,
-    /// The listener it came in through, by its place in [`Config::listeners`](crate::Config::listeners).
+    /// The listener it came in through, by its number
+    /// ([`Broker::listener_numbers`](crate::Broker::listener_numbers)).
     pub listener: usize,
     /// The version it speaks.
     pub version: ProtocolVersion,

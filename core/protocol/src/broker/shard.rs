@@ -74,11 +74,19 @@ impl Shard {
         self.links.limits.take_live(limits);
     }
 
-    /// Takes other limits of what one session may have still to read in the log of a store
-    /// ([`DurableConfig`]'s `backlog_messages` and `backlog_bytes`). They hold for what is read from now on.
-    pub fn set_backlog(&mut self, messages: u32, bytes: u64) {
-        let config = &mut self.links.journal.config;
-        (config.backlog_messages, config.backlog_bytes) = (messages, bytes);
+    /// Takes other promises to publishers (`rules`), and other limits of what one session may have still to
+    /// read in the log of a store (`backlog_messages`, `backlog_bytes`), which hold for what is read from now
+    /// on. The rest of `config` stays.
+    pub fn set_durable(&mut self, config: &DurableConfig) {
+        let own = &mut self.links.journal.config;
+        own.rules.clone_from(&config.rules);
+        own.backlog_messages = config.backlog_messages;
+        own.backlog_bytes = config.backlog_bytes;
+    }
+
+    /// Takes other limits of listeners, by their numbers. Connections that are open keep theirs.
+    pub fn set_listeners(&mut self, listeners: Vec<Arc<ListenerLimits>>) {
+        self.listeners = listeners;
     }
 
     /// Takes other rules for topics: `rewrite`, `auto_subscribe`, `response_information` and

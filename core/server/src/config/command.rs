@@ -62,7 +62,7 @@ fn check(file: Option<std::path::PathBuf>, json: bool) -> u8 {
         listen: Vec::new(),
     };
     let loaded = sources.load().and_then(|loaded| {
-        super::outside(&loaded.settings)?;
+        super::outside::check(&loaded)?;
         Ok(loaded)
     });
     let (problems, warnings) = match &loaded {

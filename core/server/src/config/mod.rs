@@ -7,6 +7,7 @@ mod explain;
 mod json_schema;
 mod keys;
 mod limits;
+mod outside;
 mod print;
 mod problem;
 mod reload;
@@ -30,6 +31,7 @@ use crate::listeners::{Listener, listener};
 
 pub(crate) use command::run;
 pub(crate) use limits::Limits;
+pub(crate) use outside::refusal;
 pub(crate) use print::default_file;
 pub(crate) use problem::{Problem, Problems};
 pub(crate) use reload::{Refused, Running};
@@ -236,32 +238,6 @@ pub fn read_text(text: &str) -> Result<Settings, String> {
     parse(text)
         .map(merge)
         .map_err(|problems| problems.to_string())
-}
-
-/// What is wrong with what a right configuration names: files, and values that don't go together.
-///
-/// # Errors
-/// All of it.
-pub(crate) fn outside(settings: &Settings) -> Result<(), Problems> {
-    let broker = &settings.broker;
-    let mut problems = Vec::new();
-    problems.extend(
-        broker
-            .check()
-            .err()
-            .map(|error| Problem::of_all(error.to_string())),
-    );
-    if let Err(wrong) = settings.access.read() {
-        problems.extend(wrong.list().iter().cloned());
-    }
-    let users = ternmq_broker::auth::Users::new(&broker.users);
-    problems.extend(users.err().map(|error| Problem::of_all(error.to_string())));
-    for listener in &broker.listeners {
-        if let Some(Err(error)) = listener.tls.clone().map(|tls| tls.build()) {
-            problems.push(Problem::of_all(format!("{}: {error}", listener.address)));
-        }
-    }
-    Problems::none(problems)
 }
 
 fn parse(text: &str) -> Result<File, Problems> {

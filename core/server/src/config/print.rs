@@ -8,6 +8,7 @@ const HEAD: &str = "\
 #
 # A line with one # before a key says what holds when the key isn't there. Lines with two are
 # examples of what isn't there by default. `ternmq config explain KEY` says more about each.
+# SIGHUP changes a key while the server runs, unless it says \"Changed by a restart.\"
 ";
 
 /// Units that are not what a key is about.
@@ -21,10 +22,10 @@ pub(crate) fn default_file() -> String {
     let mut out = HEAD.to_owned();
     for key in ROOT.keys {
         out.push('\n');
-        comment(&mut out, &doc(key));
+        comment(&mut out, &doc(key, false));
         match key.kind {
-            Kind::Table(table) => section(&mut out, key.name, table, "#"),
-            Kind::Switch(table) => section(&mut out, key.name, table, "##"),
+            Kind::Table(table) => section(&mut out, key, table, "#"),
+            Kind::Switch(table) => section(&mut out, key, table, "##"),
             Kind::Tables(table) => list(&mut out, key.name, table, key.name != "listener"),
             _ => line(&mut out, key, "#"),
         }
@@ -32,16 +33,19 @@ pub(crate) fn default_file() -> String {
     out
 }
 
-fn section(out: &mut String, name: &str, table: &'static Table, mark: &str) {
+fn section(out: &mut String, section: &Key, table: &'static Table, mark: &str) {
+    let name = section.name;
+    // Of what is there or not the first comment has said how it changes.
+    let said = section.live || matches!(section.kind, Kind::Switch(_));
     out.push_str(&format!("{mark}[{name}]\n"));
     let (lists, lines): (Vec<&Key>, Vec<&Key>) =
         (table.keys.iter()).partition(|key| matches!(key.kind, Kind::Tables(_)));
     for key in lines {
-        comment(out, &doc(key));
+        comment(out, &doc(key, said));
         line(out, key, mark);
     }
     for key in lists {
-        comment(out, &doc(key));
+        comment(out, &doc(key, said));
         if let Kind::Tables(table) = key.kind {
             list(out, &format!("{name}.{}", key.name), table, true);
         }
@@ -64,13 +68,14 @@ fn block(out: &mut String, name: &str, table: &Table, group: Option<&Group>, mar
     }
     let name = group.map(|group| group.name);
     for key in table.keys.iter().filter(|key| key.group == name) {
-        comment(out, &doc(key));
+        comment(out, &doc(key, true));
         line(out, key, mark);
     }
 }
 
-/// What is said of it in a file: its meaning, its unit, and what holds without it if no line can say that.
-fn doc(key: &Key) -> String {
+/// What is said of it in a file: its meaning, its unit, what holds without it if no line can say that, and how
+/// it changes, where that is not said of all around it.
+fn doc(key: &Key, said: bool) -> String {
     let mut doc = key.doc.to_owned();
     let mut also = Vec::new();
     // What is counted the words say already.
@@ -88,6 +93,9 @@ fn doc(key: &Key) -> String {
     {
         let names: Vec<&str> = table.keys.iter().map(|key| key.name).collect();
         also.push(format!("Keys: {}.", names.join(", ")));
+    }
+    if !said && !key.live && !matches!(key.kind, Kind::Table(_)) {
+        also.push("Changed by a restart.".to_owned());
     }
     for words in also {
         doc.push(' ');
@@ -147,7 +155,13 @@ before the environment, and that before the file.
             format!("`{}`", name(&place)),
             format!("{}{unit}", key.kind.describe()),
             default(key),
-            if place.live { "SIGHUP" } else { "restart" }.to_owned(),
+            match (key.kind, place.live) {
+                // Each of its keys says it.
+                (Kind::Table(_), false) => "",
+                (_, true) => "SIGHUP",
+                (_, false) => "restart",
+            }
+            .to_owned(),
             key.doc.to_owned(),
         ];
         let cells = cells.map(|cell| cell.replace('|', "\\|"));

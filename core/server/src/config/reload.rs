@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use ternmq_broker::{Ban, BanChanges, Broker, Config, Drain};
+use ternmq_broker::{Ban, BanChanges, Broker, Config, Drain, ListenerConfig};
 use toml::Value as Plain;
 
 use super::environment::is_settable;
@@ -10,7 +10,7 @@ use super::keys::ROOT;
 use super::problem::{Problem, Problems};
 use super::schema::{Kind, Place, all};
 use super::tree::{Map, Node, Value};
-use super::{Loaded, Settings, Sources, json_schema};
+use super::{Loaded, Settings, Sources, json_schema, outside};
 use crate::bans::{self, BanFile};
 
 /// What a server runs with.
@@ -20,6 +20,8 @@ pub(crate) struct Running {
     map: Map,
     /// How it lets go of its clients.
     pub(crate) drain: Drain,
+    pub(crate) listeners: Vec<ListenerConfig>,
+    pub(crate) has_users: bool,
 }
 
 /// What has become of a configuration that was read again.
@@ -42,15 +44,17 @@ pub(crate) enum Refused {
 }
 
 impl Running {
-    pub(crate) fn new(sources: Sources, map: Map, drain: Drain) -> Self {
+    pub(crate) fn new(sources: Sources, map: Map, drain: Drain, config: &Config) -> Self {
         Self {
             sources,
             map,
             drain,
+            listeners: config.listeners.clone(),
+            has_users: !config.users.is_empty(),
         }
     }
 
-    /// Reads all sources again, and the bans of the data folder, and has the broker go on with what can be
+    /// Reads all sources again, the files they name, and the bans of the data folder, and has the broker go on with what can be
     /// changed while it runs. All of it or, where anything is wrong, nothing.
     ///
     /// # Errors
@@ -73,9 +77,13 @@ impl Running {
         } = settings;
         let acl = access.read().map_err(Refused::Configuration)?;
         let wrong = |error: String| Refused::Configuration(Problem::of_all(error).into());
-        let reconfiguration = broker
-            .reconfigure(&config)
-            .map_err(|error| wrong(error.to_string()))?;
+        let wrong_files = outside::certificates(&config.listeners, &map);
+        Problems::none(wrong_files).map_err(Refused::Configuration)?;
+        let reconfiguration = broker.reconfigure(&config).map_err(|error| {
+            let problem = outside::refusal(&error, &config.listeners, &map);
+            Refused::Configuration(problem.into())
+        })?;
+        let (listeners, has_users) = (config.listeners.clone(), !config.users.is_empty());
         let configured = lasting(config);
         // The last thing that can fail.
         let bans = match ban_file {
@@ -88,7 +96,7 @@ impl Running {
         };
         reconfiguration.apply();
         broker.set_rules(access.rules(&acl));
-        self.drain = drain;
+        (self.drain, self.listeners, self.has_users) = (drain, listeners, has_users);
         let differences = differences(&self.map, &map);
         let (live, restart): (Vec<Place>, Vec<Place>) =
             differences.into_iter().partition(|place| place.live);

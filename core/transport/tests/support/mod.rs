@@ -161,7 +161,8 @@ pub(crate) fn send(from: &mut Stream, to: &mut Stream, bytes: &[u8]) -> Vec<u8> 
 
 fn accepted(mut listener: Listener, mut client: Stream) -> (Stream, Stream) {
     let mut poller = Poller::new(8).unwrap();
-    poller.register_listener(&mut listener, 0).unwrap();
+    let registrar = poller.registrar().unwrap();
+    registrar.register_listener(&mut listener, 0).unwrap();
     poller.register(&mut client, 1).unwrap();
     let mut server = None;
     let mut ready = Vec::new();

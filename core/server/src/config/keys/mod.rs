@@ -49,7 +49,7 @@ pub(crate) static ROOT: Table = Table {
             "listener",
             Kind::Tables(&listener::LISTENER),
             "Where clients connect, once for each address.",
-        ),
+        ).live(),
         key(
             "topics",
             Kind::Table(&topics::TOPICS),
@@ -64,7 +64,7 @@ pub(crate) static ROOT: Table = Table {
             "durability",
             Kind::Tables(&DURABILITY),
             "What is promised by topic, whatever the listener; the first filter that fits holds.",
-        ),
+        ).live(),
         key("store", Kind::Table(&STORE), "The data folder of --data."),
         key(
             "shared_subscriptions",
