@@ -54,7 +54,7 @@ def hooks(
     return {
         "authenticate": None if authenticate is None else _authenticating(authenticate),
         "authorise": None if authorise is None else _authorising(authorise),
-        "on_events": _telling(listeners) if listeners else None,
+        "on_events": _telling(listeners),
         "on_store": _telling_of_store(on_store),
         "on_publish": None if on_publish is None else _passing_on(on_publish),
         "acl": None if acl is None else rules(acl),
@@ -113,18 +113,25 @@ def _authorising(ask: Authorise) -> Callable[..., bool | None]:
 
 
 _KINDS: dict[str, Callable[..., object]] = {
-    "connect": Connected,
-    "disconnect": lambda who, by, reason: Disconnected(
+    "connect": lambda *fields: Connected(*fields[:-1]),
+    "disconnect": lambda who, by, reason, _: Disconnected(
         who, by, None if reason is None else ReasonCode(reason)
     ),
     "subscribe": Subscribed,
     "unsubscribe": Unsubscribed,
-    "session_end": SessionEnded,
+    "session_end": lambda who, _: SessionEnded(who),
 }
 
 
 def _telling(listeners: dict[str, Callable[[Any], object]]) -> Callable[[list[Any]], None]:
     def tell(events: list[Any]) -> None:
+        # Imported with the first broker: `logging` is more than half of what this package takes to import.
+        from ._broker_log import log_clients
+
+        try:
+            log_clients(events)
+        except BaseException:
+            logger().exception("what clients do could not be logged")
         for kind, *fields in events:
             call = listeners.get(kind)
             if call is None:
@@ -142,6 +149,11 @@ def _telling_of_store(call: Callable[[StoreEvent], object] | None) -> Callable[.
         if not kind:
             return
         try:
+            if kind in ("listening", "listener_closed"):
+                from ._broker_log import log_listener
+
+                log_listener(kind, numbers["listener"], text)
+                return
             event = StoreEvent(kind, text, file, numbers)
             _log_of_store(event)
             if call is not None:

@@ -198,16 +198,17 @@ class StoreEvent:
     """Something has become of the folder of a broker."""
 
     kind: Literal[
-        "restored", "set_aside", "damaged", "not_restored", "not_stored", "not_swept", "stored_again"
+        "restored", "set_aside", "damaged", "not_restored", "not_stored", "not_swept", "log_full", "stored_again"
     ]
     """restored: what was kept is there again. set_aside: the whole file was damaged, what can be read of it is
     in a new one. damaged: records can't be read, the rest is served. not_restored: retained messages could not
     be read. not_stored: nothing can be written, as on a full disk: who publishes with QoS 1 and 2 what is to
-    be kept is refused, until stored_again. not_swept: no room can be given back."""
+    be kept is refused, until stored_again. not_swept: no room can be given back. log_full: the messages
+    there take as much as they may, and the oldest are dropped though sessions wait for them."""
     text: str
     """The same in words, with what the system says."""
     file: str | None
     """set_aside: where the damaged file is now."""
     numbers: Mapping[str, int]
     """restored: how many sessions, retained and delayed messages, how many were over_limits or damaged;
-    set_aside and damaged: how many records."""
+    set_aside and damaged: how many records; log_full: how many messages were dropped."""

@@ -99,6 +99,10 @@ class Broker(Faults):
     is full and that it works again. `ternmq.broker` logs that too, with or without it: errors as ERROR,
     what was left out as WARNING, the rest as INFO, with `event`, `file` and `numbers` as `extra` fields. 1,024
     of these may wait; what finds no room is lost.
+
+    `ternmq.broker` logs what clients do too: refused connections, broken rules of the protocol and dropped messages
+    as WARNING, connections and their ends as INFO, subscriptions as DEBUG. `event` and `client_id` are among the
+    `extra` fields of each line. Of refused connections 20 in a second have a line of their own.
     """
 
     def __init__(

@@ -35,7 +35,7 @@ pub(crate) struct Hooks {
     authenticate: Option<Py<PyAny>>,
     authorise: Option<Py<PyAny>>,
     /// Called with a list of tuples.
-    on_events: Option<Py<PyAny>>,
+    on_events: Py<PyAny>,
     /// Called with a kind, what happened in words, the name of a file and numbers by their names.
     on_store: Py<PyAny>,
     /// Called with a list of messages, and how many were dropped before.
@@ -49,6 +49,8 @@ pub(super) struct Telling {
     threads: Vec<JoinHandle<()>>,
     events: Option<SyncSender<ClientEvent>>,
     store: Option<SyncSender<Event>>,
+    /// Of a broker without a folder, which has so little to tell of itself that no thread waits for it.
+    rare: Option<(Py<PyAny>, Receiver<Event>)>,
     messages: Option<Arc<LocalSubscription>>,
 }
 
@@ -75,20 +77,24 @@ impl Hooks {
         &self,
         py: Python<'_>,
         broker: &Broker,
-        events: Option<(SyncSender<ClientEvent>, Receiver<ClientEvent>)>,
-        store: Option<(SyncSender<Event>, Receiver<Event>)>,
+        events: (SyncSender<ClientEvent>, Receiver<ClientEvent>),
+        store: (SyncSender<Event>, Receiver<Event>),
+        keeps_files: bool,
     ) -> PyResult<Telling> {
         let mut telling = Telling::default();
-        if let Some((sender, events)) = store {
+        let (sender, told) = store;
+        let tell = self.on_store.clone_ref(py);
+        if keeps_files {
             telling.store = Some(sender);
-            let tell = self.on_store.clone_ref(py);
-            telling.spawn("ternmq-told", move || tell_of_store(&tell, &events))?;
+            telling.spawn("ternmq-told", move || tell_of_store(&tell, &told))?;
+        } else {
+            tell_rare(py, &tell, &told);
+            telling.rare = Some((tell, told));
         }
-        if let (Some(tell), Some((sender, events))) = (&self.on_events, events) {
-            telling.events = Some(sender);
-            let tell = tell.clone_ref(py);
-            telling.spawn("ternmq-events", move || tell_events(&tell, &events))?;
-        }
+        let (sender, events) = events;
+        telling.events = Some(sender);
+        let tell = self.on_events.clone_ref(py);
+        telling.spawn("ternmq-events", move || tell_events(&tell, &events))?;
         if let Some(tell) = &self.on_publish {
             let options = local::options(EVENTS, false, false, true);
             let subscription = broker.subscribe("#", options);
@@ -101,14 +107,14 @@ impl Hooks {
         }
         Ok(telling)
     }
-
-    /// Where a broker is to put what its clients do, and where it is to be taken from.
-    pub(super) fn channel(&self) -> Option<(SyncSender<ClientEvent>, Receiver<ClientEvent>)> {
-        self.on_events.as_ref().map(|_| sync_channel(EVENTS))
-    }
 }
 
-/// Where a broker with a folder is to put what becomes of it. What finds no room is lost, and counted.
+/// Where a broker is to put what its clients do, and where it is to be taken from.
+pub(super) fn client_channel() -> (SyncSender<ClientEvent>, Receiver<ClientEvent>) {
+    sync_channel(EVENTS)
+}
+
+/// Where it is to put what becomes of itself. What finds no room is lost, and counted.
 pub(super) fn store_channel() -> (SyncSender<Event>, Receiver<Event>) {
     sync_channel(STORE_EVENTS)
 }
@@ -138,6 +144,9 @@ impl Telling {
             if thread.thread().id() != current().id() {
                 let _ = thread.join();
             }
+        }
+        if let Some((tell, told)) = self.rare {
+            Python::try_attach(|py| tell_rare(py, &tell, &told));
         }
     }
 }
@@ -248,14 +257,25 @@ fn tell_of_store(tell: &Py<PyAny>, events: &Receiver<Event>) {
         if event == Event::Drained {
             return;
         }
-        let told = Python::try_attach(|py| {
-            // Python's part catches what the application raises.
-            let _ = store_event(py, &event).and_then(|fields| tell.bind(py).call1(fields));
-        });
-        if told.is_none() {
+        if Python::try_attach(|py| tell_of_one(py, tell, &event)).is_none() {
             return;
         }
     }
+}
+
+/// Of what stands there now that which a broker without a folder has to tell: its store is in memory, and
+/// nobody has asked for one.
+fn tell_rare(py: Python<'_>, tell: &Py<PyAny>, events: &Receiver<Event>) {
+    let listeners = |event: &Event| {
+        matches!(event, Event::Listening(..) | Event::ListenerClosed(_))
+    };
+    let events = events.try_iter().filter(listeners);
+    events.for_each(|event| tell_of_one(py, tell, &event));
+}
+
+fn tell_of_one(py: Python<'_>, tell: &Py<PyAny>, event: &Event) {
+    // Python's part catches what the application raises.
+    let _ = store_event(py, event).and_then(|fields| tell.bind(py).call1(fields));
 }
 
 /// Kind, words, a file, numbers.
@@ -299,6 +319,20 @@ fn store_event<'py>(py: Python<'py>, event: &Event) -> PyResult<Bound<'py, PyTup
             let text = format!("messages that nobody waits for stay in the folder: {error}");
             ("not_swept", text)
         }
+        Event::LogFull(dropped) => {
+            numbers.set_item("dropped", *dropped)?;
+            let text =
+                "the messages of the folder take as much as they may; the oldest are dropped";
+            ("log_full", text.to_owned())
+        }
+        Event::Listening(listener, address) => {
+            numbers.set_item("listener", listener.0)?;
+            ("listening", address.to_string())
+        }
+        Event::ListenerClosed(listener) => {
+            numbers.set_item("listener", listener.0)?;
+            ("listener_closed", String::new())
+        }
         Event::StoredAgain => ("stored_again", "the folder can be written again".to_owned()),
         // Of a kind that has no name in Python: nothing is made of it.
         _ => ("", String::new()),
@@ -329,7 +363,7 @@ fn to_tuple<'py>(py: Python<'py>, event: &ClientEvent) -> PyResult<Bound<'py, Py
         ClientEvent::Connected {
             client_id,
             user_name,
-            listener: _,
+            listener,
             peer,
             version,
             session_present,
@@ -340,19 +374,45 @@ fn to_tuple<'py>(py: Python<'py>, event: &ClientEvent) -> PyResult<Bound<'py, Py
             peer.map(|peer| peer.to_string()),
             number(*version),
             *session_present,
+            listener.0,
         )
             .into_pyobject(py),
+        ClientEvent::Refused {
+            client_id,
+            user_name,
+            listener,
+            peer,
+            reason,
+            what,
+        } => (
+            "refused",
+            &**client_id,
+            user_name.as_deref(),
+            listener.0,
+            peer.map(|peer| peer.to_string()),
+            reason.map(|reason| reason.0),
+            &**what,
+        )
+            .into_pyobject(py),
+        ClientEvent::RefusedMore(count) => ("refused_more", *count).into_pyobject(py),
+        ClientEvent::Dropped { client_id, dropped } => {
+            let by_reason = PyDict::new(py);
+            for (reason, count) in dropped.by_reason().filter(|(_, count)| *count > 0) {
+                by_reason.set_item(reason, count)?;
+            }
+            ("dropped", &**client_id, by_reason).into_pyobject(py)
+        }
         ClientEvent::Disconnected {
             client_id,
             departure,
-            ..
+            what,
         } => {
             let (how, reason) = match departure {
                 Departure::Own(reason) => ("client", Some(reason.0)),
                 Departure::Ended(reason) => ("broker", Some(reason.0)),
                 Departure::Lost => ("lost", None),
             };
-            ("disconnect", &**client_id, how, reason).into_pyobject(py)
+            ("disconnect", &**client_id, how, reason, &**what).into_pyobject(py)
         }
         ClientEvent::Subscribed {
             client_id,
@@ -362,8 +422,8 @@ fn to_tuple<'py>(py: Python<'py>, event: &ClientEvent) -> PyResult<Bound<'py, Py
         ClientEvent::Unsubscribed { client_id, filter } => {
             ("unsubscribe", &**client_id, &**filter).into_pyobject(py)
         }
-        ClientEvent::SessionEnded { client_id, .. } => {
-            ("session_end", &**client_id).into_pyobject(py)
+        ClientEvent::SessionEnded { client_id, expired } => {
+            ("session_end", &**client_id, *expired).into_pyobject(py)
         }
         // Of a kind that has no name in Python yet: nobody asks for it.
         other => ("", other.client_id()).into_pyobject(py),

@@ -355,12 +355,12 @@ fn launch(
     keeps_files: bool,
 ) -> PyResult<(Broker, Telling)> {
     let mut config = config.clone();
-    let events = hooks.channel();
-    config.client_events = events.as_ref().map(|(sender, _)| sender.clone());
-    let store = keeps_files.then(hooks::store_channel);
-    config.events = store.as_ref().map(|(sender, _)| sender.clone());
+    let events = hooks::client_channel();
+    config.client_events = Some(events.0.clone());
+    let store = hooks::store_channel();
+    config.events = Some(store.0.clone());
     let broker = gil::released(py, || Broker::start(config)).map_err(start_error)?;
-    let telling = hooks.tell(py, &broker, events, store)?;
+    let telling = hooks.tell(py, &broker, events, store, keeps_files)?;
     Ok((broker, telling))
 }
 
