@@ -88,8 +88,9 @@ class Reader:
         done = subprocess.run(
             command, cwd=self.folder, env=self.env, capture_output=True, text=True, timeout=60
         )
-        # What the client logs of its connections is not the example's.
-        errors = re.sub(r"^127\.0\.0\.1:\d+: .*\n", "", done.stderr, flags=re.MULTILINE)
+        # What client and broker log of connections is not the example's.
+        logged = r"^(?:[A-Z]+ )?(?:127\.0\.0\.1:\d+: |client '.*' from 127\.0\.0\.1 ).*\n"
+        errors = re.sub(logged, "", done.stderr, flags=re.MULTILINE)
         assert (done.returncode, errors) == (0, ""), done.stdout + done.stderr
         return done.stdout
 

@@ -4,7 +4,7 @@ No line holds a password, a key or a payload. Names that clients choose are quot
 make up a line of its own.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from logging import DEBUG, INFO, WARNING, getLogger
 from typing import Any
 
@@ -20,7 +20,7 @@ _USUAL = {_SHUTTING_DOWN, _TAKEN_OVER, _KEEP_ALIVE, _BY_HAND, 0x9C, 0x9D}
 _EXPECTED = {"offline", "expired", "session_ended"}
 
 # Level, text, its arguments, fields for programs.
-_Line = tuple[int, str, tuple[object, ...], dict[str, object]]
+_Line = tuple[int, str, tuple[object, ...], Mapping[str, object]]
 
 
 def log_clients(events: Iterable[tuple[Any, ...]]) -> None:
@@ -41,7 +41,7 @@ def log_listener(kind: str, listener: int, address: str) -> None:
     """The same of a listener."""
     text = "listening on %s" if kind == "listening" else "listening no more, listener %s"
     said = address if kind == "listening" else listener
-    extra = {"event": kind, "listener": listener, "address": address}
+    extra: dict[str, object] = {"event": kind, "listener": listener, "address": address}
     getLogger("ternmq.broker").info(text, said, extra=extra)
 
 
@@ -75,7 +75,7 @@ def _refused_more(count: int) -> _Line:
 
 
 def _disconnected(client_id: str, by: str, reason: int | None, what: str) -> _Line:
-    extra = {"client_id": client_id, "by": by, "reason": reason, "text": what}
+    extra: dict[str, object] = {"client_id": client_id, "by": by, "reason": reason, "text": what}
     if by == "lost":
         return INFO, "client %r: the connection was lost", (client_id,), extra
     if by == "client":
@@ -85,17 +85,17 @@ def _disconnected(client_id: str, by: str, reason: int | None, what: str) -> _Li
 
 
 def _subscribed(client_id: str, filter: str, qos: int) -> _Line:
-    extra = {"client_id": client_id, "filter": filter, "qos": qos}
+    extra: dict[str, object] = {"client_id": client_id, "filter": filter, "qos": qos}
     return DEBUG, "client %r subscribed to %r with QoS %d", (client_id, filter, qos), extra
 
 
 def _unsubscribed(client_id: str, filter: str) -> _Line:
-    extra = {"client_id": client_id, "filter": filter}
+    extra: dict[str, object] = {"client_id": client_id, "filter": filter}
     return DEBUG, "client %r unsubscribed from %r", (client_id, filter), extra
 
 
 def _session_ended(client_id: str, expired: bool) -> _Line:
-    extra = {"client_id": client_id, "expired": expired}
+    extra: dict[str, object] = {"client_id": client_id, "expired": expired}
     if expired:
         return INFO, "client %r: the session has expired", (client_id,), extra
     return DEBUG, "client %r: the session has ended", (client_id,), extra
@@ -105,7 +105,7 @@ def _dropped(client_id: str, dropped: Mapping[str, int]) -> _Line:
     level = INFO if _EXPECTED.issuperset(dropped) else WARNING
     reasons = ", ".join(f"{number} {reason}" for reason, number in dropped.items())
     arguments = (client_id, sum(dropped.values()), reasons)
-    extra = {"client_id": client_id, "dropped": dropped}
+    extra: dict[str, object] = {"client_id": client_id, "dropped": dropped}
     return level, "client %r: %d messages dropped: %s", arguments, extra
 
 
@@ -117,7 +117,7 @@ def _why(reason: int | None, what: str) -> str:
     return f"{what} ({name})" if what else name
 
 
-_LINES = {
+_LINES: dict[str, Callable[..., _Line]] = {
     "connect": _connected,
     "refused": _refused,
     "refused_more": _refused_more,

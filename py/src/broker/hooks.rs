@@ -266,9 +266,8 @@ fn tell_of_store(tell: &Py<PyAny>, events: &Receiver<Event>) {
 /// Of what stands there now that which a broker without a folder has to tell: its store is in memory, and
 /// nobody has asked for one.
 fn tell_rare(py: Python<'_>, tell: &Py<PyAny>, events: &Receiver<Event>) {
-    let listeners = |event: &Event| {
-        matches!(event, Event::Listening(..) | Event::ListenerClosed(_))
-    };
+    let listeners =
+        |event: &Event| matches!(event, Event::Listening(..) | Event::ListenerClosed(_));
     let events = events.try_iter().filter(listeners);
     events.for_each(|event| tell_of_one(py, tell, &event));
 }
