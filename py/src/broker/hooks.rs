@@ -401,6 +401,13 @@ fn to_tuple<'py>(py: Python<'py>, event: &ClientEvent) -> PyResult<Bound<'py, Py
             }
             ("dropped", &**client_id, by_reason).into_pyobject(py)
         }
+        other => session_tuple(py, other),
+    }
+}
+
+/// The same of what has become of a client that was let in.
+fn session_tuple<'py>(py: Python<'py>, event: &ClientEvent) -> PyResult<Bound<'py, PyTuple>> {
+    match event {
         ClientEvent::Disconnected {
             client_id,
             departure,
