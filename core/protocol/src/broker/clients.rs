@@ -181,6 +181,14 @@ impl Counters {
         *reason(&mut stats.dropped) += 1;
     }
 
+    /// So many copies will not be sent, for their messages can't be read.
+    pub(super) fn count_unreadable(&mut self, stats: &mut Stats, count: u64) {
+        if count > 0 {
+            self.dropped.get_or_insert_default().all.unreadable += count;
+            stats.dropped.unreadable += count;
+        }
+    }
+
     /// What was dropped since this was asked before, if anything.
     pub(super) fn take_dropped(&mut self) -> Option<Dropped> {
         let dropped = self.dropped.as_deref_mut()?;

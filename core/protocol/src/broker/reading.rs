@@ -99,7 +99,7 @@ impl Links {
         let Some(kept) = kept.as_deref_mut().filter(|kept| kept.durable) else {
             return;
         };
-        (kept.asked, kept.turn) = (false, kept.turn.wrapping_add(1));
+        (kept.asked, kept.stale, kept.turn) = (false, false, kept.turn.wrapping_add(1));
         if !kept.behind || kept.jumbled {
             return;
         }
@@ -132,6 +132,28 @@ impl Links {
                         conn.outbound_len() < self.outbound_room() && !conn.is_blocked()
                     })
             })
+    }
+
+    /// Up to where messages of the log are in a session's queue or further.
+    fn reached(&self, slot: u32) -> u64 {
+        let kept = self.sessions[slot].kept.as_deref();
+        kept.map_or(0, |kept| kept.reached)
+    }
+
+    fn set_reached(&mut self, slot: u32, reached: u64) {
+        if let Some(kept) = self.sessions[slot].log() {
+            kept.reached = reached;
+        }
+    }
+
+    /// Whether a session's queue, in which there were `before`, takes one more of a page. One it always does.
+    fn has_room_for_page(&self, slot: u32, before: usize) -> bool {
+        let (queue, limits) = (&self.sessions[slot].queue, &self.limits.queue);
+        let taken = queue.len() - before;
+        let fits = taken < self.journal.config.page_messages
+            && queue.len() < limits.items
+            && queue.bytes() < limits.bytes;
+        taken == 0 || fits
     }
 
     /// A message was acknowledged in full, for which it may be its group's no more.
@@ -270,14 +292,10 @@ impl Shard {
             return;
         }
         (kept.asked, kept.turn) = (false, kept.turn.wrapping_add(1));
-        let before = kept.reached;
-        kept.reached = page.reached.max(before);
-        for message in &page.messages {
-            if message.log_seq() > before {
-                self.take_from_page(slot, message, now);
-            }
+        if std::mem::take(&mut kept.stale) {
+            return self.read_on(slot, out);
         }
-        self.count_lost(slot, page.lost);
+        self.take_page(slot, &page, now);
         self.links.refill(slot, now, out);
         self.links.touch_lazily(slot, now);
         self.read_on(slot, out);
@@ -290,8 +308,30 @@ impl Shard {
         if let Some(kept) = session.and_then(Session::log)
             && kept.turn == ticket.turn
         {
-            kept.asked = false;
+            (kept.asked, kept.stale) = (false, false);
         }
+    }
+
+    /// Takes what there is room for, however much the store gives: the rest is asked for again.
+    fn take_page(&mut self, slot: u32, page: &LogPage, now: Time) {
+        let before = self.links.sessions[slot].queue.len();
+        let begin = self.links.reached(slot);
+        let mut last = begin;
+        for message in &page.messages {
+            let seq = message.log_seq();
+            if seq <= last {
+                continue;
+            }
+            if !self.links.has_room_for_page(slot, before) {
+                return self.links.set_reached(slot, last);
+            }
+            self.take_from_page(slot, message, now);
+            last = seq;
+        }
+        let reached = page.reached.max(last);
+        self.links.set_reached(slot, reached);
+        // Each of them has a place there.
+        self.count_lost(slot, page.lost.min(reached - begin));
     }
 
     fn take_from_page(&mut self, slot: u32, message: &Message, now: Time) {
@@ -375,11 +415,12 @@ impl Shard {
 
     /// Messages that were there for a session and can't be read.
     fn count_lost(&mut self, slot: u32, lost: u64) {
+        let stats = &mut self.links.stats;
+        // Whatever a store says, the counters don't run over.
+        let lost = lost.min(u32::MAX.into());
+        stats.matched += lost;
         let counters = &mut self.links.sessions[slot].counters;
-        for _ in 0..lost {
-            self.links.stats.matched += 1;
-            counters.count_dropped(&mut self.links.stats, |dropped| &mut dropped.unreadable);
-        }
+        counters.count_unreadable(stats, lost);
     }
 
     /// A session is new, or there again, and a store is to keep it if it outlives its connection.
@@ -408,10 +449,9 @@ impl Shard {
         }
         if kept.behind {
             kept.sinces.insert(filter, since);
-            // A page that is on its way says nothing about this filter: another one is asked for.
-            if std::mem::take(&mut kept.asked) {
-                kept.turn = kept.turn.wrapping_add(1);
-            }
+            // A page that is on its way says nothing about this filter: when it is there, another one is asked
+            // for. Not before, for a client may subscribe as often as it likes.
+            kept.stale = kept.asked;
         }
         since
     }

@@ -216,6 +216,8 @@ pub(super) struct Kept {
     pub(super) jumbled: bool,
     /// A page has been asked for.
     pub(super) asked: bool,
+    /// It says nothing of all filters: it was asked for before there were all of today's.
+    pub(super) stale: bool,
     /// Counts the pages, so that a late one is told apart.
     pub(super) turn: u32,
     /// Up to here messages of the log are in its queue or further. Of one that is not behind: or have come

@@ -3,5 +3,6 @@
 mod disk;
 mod hall;
 mod model;
+mod pages;
 mod plain;
 mod witness;

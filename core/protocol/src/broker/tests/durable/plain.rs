@@ -21,7 +21,7 @@ fn acks(hall: &mut Hall, client: u32) -> Vec<(PacketType, u16, ReasonCode)> {
 }
 
 /// A session that subscribes to a filter, everything settled.
-fn subscriber(hall: &mut Hall, name: &str, filter: &str, qos: crate::codec::QoS) -> u32 {
+pub(super) fn subscriber(hall: &mut Hall, name: &str, filter: &str, qos: crate::codec::QoS) -> u32 {
     let (client, _) = hall.durable(V5_0, name);
     hall.subscribe(client, filter, qos);
     hall.quiet();
@@ -391,7 +391,7 @@ fn texts(hall: &mut Hall, client: u32) -> Vec<String> {
     .collect()
 }
 
-fn publisher(hall: &mut Hall) -> u32 {
+pub(super) fn publisher(hall: &mut Hall) -> u32 {
     let publisher = hall.connect(V5_0, "pub", true, 0);
     hall.quiet();
     hall.connack(publisher);
