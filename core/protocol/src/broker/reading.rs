@@ -339,13 +339,6 @@ impl Shard {
         let Some(due) = self.due_copy(slot, message) else {
             return;
         };
-        let taken = self.links.sessions[slot]
-            .kept
-            .as_ref()
-            .map_or(0, |k| k.taken_qos2);
-        if due.qos == QoS::ExactlyOnce && message.log_seq() <= taken {
-            return; // in its window, or further
-        }
         self.links.stats.matched += 1;
         if let Some(reason) = self.drops(slot, message, now) {
             let counters = &mut self.links.sessions[slot].counters;

@@ -223,8 +223,6 @@ pub(super) struct Kept {
     /// Up to here messages of the log are in its queue or further. Of one that is not behind: or have come
     /// by.
     pub(super) reached: u64,
-    /// The last of them that was sent with QoS 2.
-    pub(super) taken_qos2: u64,
     /// Subscriptions that were made while it was behind: they are due only what is behind these places.
     pub(super) sinces: BTreeMap<FilterId, u64>,
 }

@@ -58,7 +58,6 @@ impl Assign<'_> {
     /// Takes a message into the window, which must have room. It counts as sent from now on.
     pub(super) fn launch(self, parcel: Parcel, weight: usize, out: &mut Out) {
         let payload = parcel.message.as_ref().map_or(0, |m| m.payload().len());
-        let seq = parcel.log_seq();
         let (session, stats) = (self.session, self.stats);
         let Some(packet_id) = session.launch(Phase::AwaitPubrec, parcel, weight, stats) else {
             return;
@@ -66,7 +65,6 @@ impl Assign<'_> {
         let counters = &mut session.counters;
         counters.count_sent(stats, QoS::ExactlyOnce, payload);
         if let Some(kept) = session.log() {
-            kept.taken_qos2 = kept.taken_qos2.max(seq);
             self.journal.mark(self.slot, kept);
         }
         let answer = Answer::Publish(packet_id);

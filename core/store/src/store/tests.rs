@@ -41,7 +41,7 @@ fn subscribe(client: &str, filter: &str, since: u64) -> StoreOp {
 
 fn put(client: &str, rev: u64, cursor: u64, copies: &[&Message]) -> StoreOp {
     let mut record = SessionRecord::new(client, Owner::default(), Rev(rev));
-    (record.cursor, record.taken_qos2, record.expiry) = (cursor, cursor, 60);
+    (record.cursor, record.expiry) = (cursor, 60);
     for (message, packet_id) in copies.iter().zip(1..) {
         let copy = CopyRecord {
             message: (*message).clone(),

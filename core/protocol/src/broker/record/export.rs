@@ -116,7 +116,6 @@ impl Shard {
             (record.rev, record.unknown) = (kept.rev, kept.unknown.clone());
             if kept.durable {
                 record.cursor = session.cursor(kept, self.links.journal.seen);
-                record.taken_qos2 = kept.taken_qos2;
             }
         }
         record

@@ -102,7 +102,6 @@ impl Shard {
             durable: self.links.journal.on,
             behind: true,
             reached: record.cursor,
-            taken_qos2: record.taken_qos2,
             ..Kept::default()
         }));
         for id in record.received.drain(..) {

@@ -45,8 +45,6 @@ pub struct SessionRecord {
     pub last_packet_id: u16,
     /// Up to here the session has had what the log holds for it: it is in flight, done or dropped.
     pub cursor: u64,
-    /// The last place in the log of which it was sent a message with QoS 2.
-    pub taken_qos2: u64,
     /// The client was there: its deadlines count from when the record is read, `ends_at` is `None` and
     /// the `due` of its will means nothing.
     pub connected: bool,
@@ -140,7 +138,7 @@ const RECEIVED: u8 = 11;
 const QUEUED: u8 = 12;
 const LAST_PACKET_ID: u8 = 13;
 const CURSOR: u8 = 14;
-const TAKEN_QOS2: u8 = 15;
+// 15 was the last place sent with QoS 2, which is never beyond the cursor.
 const CONNECTED: u8 = 16;
 
 /// Fields of a subscription.
@@ -191,7 +189,6 @@ impl SessionRecord {
             queue: Vec::new(),
             last_packet_id: 0,
             cursor: 0,
-            taken_qos2: 0,
             connected: false,
             unknown: Box::default(),
             lost: 0,
@@ -278,7 +275,6 @@ impl SessionRecord {
         }
         put_number(out, LAST_PACKET_ID, self.last_packet_id.into());
         put_number(out, CURSOR, self.cursor);
-        put_number(out, TAKEN_QOS2, self.taken_qos2);
         put_number(out, CONNECTED, self.connected.into());
         out.extend_from_slice(&self.unknown);
     }
@@ -350,7 +346,6 @@ impl SessionRecord {
                 },
                 (LAST_PACKET_ID, field) => record.last_packet_id = field.whole()?,
                 (CURSOR, field) => record.cursor = field.whole()?,
-                (TAKEN_QOS2, field) => record.taken_qos2 = field.whole()?,
                 (CONNECTED, field) => record.connected = field.whole::<u8>()? != 0,
                 _ => unknown.extend_from_slice(&before.0[..before.0.len() - fields.0.len()]),
             }
