@@ -4,11 +4,13 @@ mod support;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Duration;
 
 use support::disk::{self, Disk};
 use support::{ANY_PORT, client, publish, silent, start, subscribe, until};
 use ternmq_broker::store::Store;
 use ternmq_broker::{Broker, Config, Durability, Event, Placement};
+use ternmq_protocol::broker::DelayedLimits;
 use ternmq_test_broker_wire::{PATIENCE, RawPeer};
 
 fn on(store: &Arc<Store>, change: impl FnOnce(&mut Config)) -> (Broker, Receiver<Event>) {
@@ -377,6 +379,93 @@ fn while_the_disk_is_full_publishers_are_told_and_others_go_on() {
     }
 }
 
+/// A disk on which nothing of so many bytes can be kept, and the broker has found that out; with a session that
+/// is due `t/#`, and somebody who is told.
+fn refusing(full: bool, payload: &str) -> (Broker, Receiver<Event>, Arc<Disk>, RawPeer) {
+    let (store, disk) = disk::store();
+    let (broker, told) = on(&store, |config| {
+        config.topics.delayed = Some(DelayedLimits::default());
+    });
+    away(&broker, "reader", "t/#");
+    let mut five = client(&broker, 5, "five");
+    publish(&mut five, "$delayed/60/t/late", 1, "late");
+    match full {
+        true => disk.fill_up(),
+        false => disk.break_down(),
+    }
+    loop {
+        // QoS 1, so that nothing is owed when it is refused.
+        five.send(&format!("PUBLISH topic=t/1 qos=1 id=1 payload={payload}"))
+            .expect("sent");
+        let puback = five.expect("PUBACK id=1").expect("PUBACK");
+        if puback.number("reason", 0) == 0x97 {
+            return (broker, told, disk, five);
+        }
+    }
+}
+
+#[test]
+fn wills_delayed_and_retained_messages_that_the_disk_refuses_are_counted_and_never_half_kept() {
+    for full in [true, false] {
+        let payload = "x".repeat(10_000);
+        let (broker, told, disk, mut five) = refusing(full, &payload);
+        let before = broker.stats().mqtt;
+        // Its publisher is told, and it does not wait.
+        five.send(&format!(
+            "PUBLISH topic=$delayed/1/t/2 qos=1 id=2 payload=delayed{payload}"
+        ))
+        .expect("sent");
+        five.expect("PUBACK id=2 reason=0x97").expect("PUBACK");
+        let now = until(&broker, |stats| stats.mqtt.delayed_refused == 1).mqtt;
+        assert_eq!((before.delayed, now.delayed), (1, 1));
+        // Nobody is there who could be told.
+        let will =
+            format!("CONNECT client_id=w will_topic=t/3 will_qos=1 will_payload=will{payload}");
+        let mut dies = silent(&broker, 5);
+        dies.send(&will).expect("sent");
+        dies.expect("CONNACK reason=0").expect("CONNACK");
+        let refused = broker.stats().mqtt.publishes_refused.quota;
+        dies.cut();
+        until(&broker, |stats| {
+            stats.mqtt.publishes_refused.quota == refused + 1
+        });
+        // It is the topic's message in memory, and on the disk as soon as that takes it.
+        five.send(&format!(
+            "PUBLISH topic=r qos=1 id=4 retain=1 payload={payload}"
+        ))
+        .expect("sent");
+        five.expect("PUBACK id=4 reason=0x97").expect("PUBACK");
+        let mut looks = client(&broker, 4, "looks");
+        subscribe(&mut looks, "r", 0);
+        looks.expect("PUBLISH topic=r retain=1").expect("retained");
+        // What has waited since before waits on when it can't be kept that it is due.
+        let published = broker.stats().mqtt.delayed_published;
+        broker.advance(Duration::from_secs(61));
+        disk.mend();
+        until(&broker, |stats| {
+            stats.mqtt.delayed == 0 && stats.mqtt.delayed_published == published + 1
+        });
+        while !matches!(
+            told.recv_timeout(PATIENCE).expect("an event"),
+            Event::StoredAgain
+        ) {}
+        publish(&mut five, "t/5", 1, "last");
+        let next = after_a_crash(&disk);
+        assert_eq!(next.restoration().expect("a store").retained, 1);
+        for broker in [&next, &broker] {
+            let (mut reader, present) = durable(broker, 4, "reader");
+            assert!(present);
+            let mut got = Vec::new();
+            while got.last().is_none_or(|last| last != "last") {
+                got.extend(take(&mut reader, 1));
+            }
+            // Nothing but what was there before, and what came of it.
+            got.retain(|one| *one != payload);
+            assert_eq!(got, ["late", "last"]);
+        }
+    }
+}
+
 #[test]
 fn a_full_intake_holds_publishers_back_and_loses_nothing() {
     let (store, disk) = disk::store();
@@ -586,6 +675,45 @@ fn messages_go_when_they_are_too_old() {
     assert!(present);
     publish(&mut publisher, "t/x", 1, "young");
     assert_eq!(take(&mut reader, 1), ["young"]);
+}
+
+#[test]
+fn what_is_on_its_way_to_a_client_is_there_for_it_when_the_log_has_it_no_more() {
+    let (store, disk) = disk::store();
+    let (broker, _) = on(&store, |config| {
+        config.limits.log.sweep_ms = 1;
+        config.limits.log.age_seconds = 1;
+    });
+    let (mut reader, _) = durable(&broker, 5, "reader");
+    subscribe(&mut reader, "t/#", 1);
+    let mut publisher = client(&broker, 4, "publisher");
+    for n in 0..5 {
+        publish(&mut publisher, "t/x", 1, &n.to_string());
+        let message = reader.expect(&format!("PUBLISH payload={n}"));
+        message.expect("a message");
+    }
+    // That they are on their way is in the session's record.
+    reader.cut();
+    until(&broker, |stats| stats.store.swept_old == 5);
+    let (mut again, present) = durable(&broker, 5, "reader");
+    assert!(present);
+    let all: Vec<_> = (0..5).map(|n| n.to_string()).collect();
+    for n in &all {
+        let message = again.expect(&format!("PUBLISH dup=1 payload={n}"));
+        message.expect("sent again from memory");
+    }
+    // Another process finds what the session's record says, or tells that it is lost.
+    let next = after_a_crash(&disk);
+    let lost = next.restoration().expect("a store").copies_lost;
+    let (mut reader, present) = durable(&next, 5, "reader");
+    assert!(present);
+    let mut publisher = client(&next, 4, "publisher");
+    publish(&mut publisher, "t/x", 1, "next");
+    let mut got = Vec::new();
+    while got.last().is_none_or(|last| last != "next") {
+        got.extend(take(&mut reader, 1));
+    }
+    assert_eq!(got.len() as u64 - 1 + lost, 5, "{got:?}, {lost} lost");
 }
 
 #[test]

@@ -335,7 +335,9 @@ impl Sweep<'_> {
         if let Ok(block) = Block::new(value) {
             for record in block.records() {
                 last = last.max(record.seq);
-                let count = match (self.is_waited_for(record.streams(), record.seq), aged) {
+                let held = self.plan.held.contains(&record.seq);
+                let wanted = held || self.is_waited_for(record.streams(), record.seq);
+                let count = match (wanted, aged) {
                     (false, _) => &mut self.swept.passed,
                     (true, true) => &mut self.swept.aged,
                     (true, false) => &mut self.swept.over_limit,

@@ -21,7 +21,7 @@ const PAUSES: u32 = 10;
 pub(super) fn sweep(shared: &Shared, desk: &Desk, store: &Store, owner: Owner) {
     let mut wait = Duration::from_millis(desk.log().sweep_ms);
     let mut settling = None;
-    let (mut told, mut full) = (false, false);
+    let (mut told, mut full) = (false, Full::default());
     let mut swept_at = None;
     while let Some(limits) = desk.sweep(wait) {
         let every = Duration::from_millis(limits.sweep_ms);
@@ -56,11 +56,9 @@ pub(super) fn sweep(shared: &Shared, desk: &Desk, store: &Store, owner: Owner) {
                 counts.swept_full.fetch_add(swept.over_limit, Relaxed);
                 swept_at = whole.then_some((settled, handed, limits));
                 told = false;
-                let dropped = swept.over_limit;
-                if dropped > 0 && !full {
-                    shared.tell(Event::LogFull(dropped));
+                if let Some(event) = full.swept(swept.over_limit) {
+                    shared.tell(event);
                 }
-                full = dropped > 0;
             }
             // Once for as long as it lasts; commits fail then too, most of the time.
             Err(error) if !told => {
@@ -76,6 +74,18 @@ pub(super) fn sweep(shared: &Shared, desk: &Desk, store: &Store, owner: Owner) {
     tell_of_damage(shared, desk, store);
 }
 
+/// Whether the log was full the last time.
+#[derive(Default)]
+struct Full(bool);
+
+impl Full {
+    /// A sweep has dropped so many messages for want of room, which is told of once until one drops none.
+    fn swept(&mut self, dropped: u64) -> Option<Event> {
+        let was = std::mem::replace(&mut self.0, dropped > 0);
+        (self.0 && !was).then_some(Event::LogFull(dropped))
+    }
+}
+
 /// Damage is met by whoever reads, at any time: it is told of here, together.
 fn tell_of_damage(shared: &Shared, desk: &Desk, store: &Store) {
     let damage = store.damage();
@@ -86,4 +96,19 @@ fn tell_of_damage(shared: &Shared, desk: &Desk, store: &Store) {
 
 fn some(limit: u64) -> Option<u64> {
     (limit > 0).then_some(limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_the_log_is_full_is_told_once_each_time() {
+        let mut full = Full::default();
+        let told = [0, 3, 4, 5, 0, 0, 7, 8].map(|dropped| match full.swept(dropped) {
+            Some(Event::LogFull(dropped)) => dropped,
+            _ => 0,
+        });
+        assert_eq!(told, [0, 3, 0, 0, 0, 0, 7, 0]);
+    }
 }
