@@ -3,7 +3,7 @@
 //! `pub` and `sub` take the flags of mosquitto's clients where both have the same thing, so that a
 //! habit or a script goes on working. That is why `-h` is the host and only `--help` is help there.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, value_parser};
@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Explain, check and print the configuration
     Config(ConfigArgs),
+    /// Say whether a client may come in or do something, and which line says so
+    Explain(Explain),
     /// Print the lines of a user for the configuration file
     Passwd(Passwd),
     /// Look at and look after the data folder of a server
@@ -92,6 +94,91 @@ pub(crate) enum ConfigCommand {
     Default,
     /// Print all keys as Markdown
     Reference,
+}
+
+/// What a script wants to know.
+const EXPLAIN_STATUSES: &str = "\
+Exit status:
+  0  it may
+  1  that can't be said, such as with a configuration that is wrong
+  2  the command line is wrong
+  3  it may not
+  4  it depends on what only a connection can show, such as a password";
+
+/// Options of `ternmq explain`.
+#[derive(Args, Debug)]
+#[command(after_help = EXPLAIN_STATUSES)]
+pub(crate) struct Explain {
+    #[command(subcommand)]
+    pub(crate) command: ExplainCommand,
+}
+
+/// What somebody wants to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ExplainCommand {
+    /// Publish a message
+    #[command(after_help = EXPLAIN_STATUSES)]
+    Publish {
+        #[command(flatten)]
+        who: ExplainedClient,
+        /// Topic
+        #[arg(short, long)]
+        topic: String,
+        /// QoS of the message
+        #[arg(short, long, value_parser = qos, default_value = "0")]
+        qos: QoS,
+        /// With the RETAIN flag
+        #[arg(short, long)]
+        retain: bool,
+    },
+    /// Subscribe
+    #[command(after_help = EXPLAIN_STATUSES)]
+    Subscribe {
+        #[command(flatten)]
+        who: ExplainedClient,
+        /// Topic filter
+        #[arg(short, long)]
+        topic: String,
+        /// The highest QoS that is asked for
+        #[arg(short, long, value_parser = qos, default_value = "0")]
+        qos: QoS,
+    },
+    /// Come in
+    #[command(after_help = EXPLAIN_STATUSES)]
+    Connect {
+        #[command(flatten)]
+        who: ExplainedClient,
+        /// Password; the environment keeps it out of the process list
+        #[arg(
+            short = 'P',
+            long = "pw",
+            env = "TERNMQ_PASSWORD",
+            hide_env_values = true
+        )]
+        password: Option<String>,
+        /// Through the listener with this address, as the configuration writes it [default: the first]
+        #[arg(long, value_name = "ADDR")]
+        listener: Option<String>,
+    },
+}
+
+/// Who it is about.
+#[derive(Args, Debug)]
+pub(crate) struct ExplainedClient {
+    #[command(flatten)]
+    pub(crate) sources: Sources,
+    /// Client identifier
+    #[arg(short = 'i', long, value_name = "ID", default_value = "")]
+    pub(crate) client: String,
+    /// User name
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// The client's address; without it no rule about addresses applies
+    #[arg(long, value_name = "IP")]
+    pub(crate) address: Option<IpAddr>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Options of `ternmq passwd`.

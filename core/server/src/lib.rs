@@ -9,6 +9,7 @@ mod config;
 mod connection;
 mod control;
 mod data;
+mod explain;
 mod listeners;
 mod passwd;
 mod publish;
@@ -54,6 +55,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let outcome = match &cli.command {
         Command::Serve(args) => serve::run(args),
         Command::Config(args) => config::run(args),
+        Command::Explain(args) => explain::run(args),
         Command::Passwd(args) => passwd::run(args),
         Command::Store(args) => store::run(args),
         Command::Publish(args) => publish::run(args),

@@ -236,3 +236,143 @@ fn a_server_does_not_start_without_the_rules_that_it_is_to_follow() {
         }
     }
 }
+
+/// `ternmq explain` with these words: its exit status and what it says for programs.
+fn explain(folder: &Path, words: &str) -> (i32, Value) {
+    let mut args = vec!["explain"];
+    args.extend(words.split(' '));
+    args.extend(["--json", "-c", "ternmq.toml"]);
+    let output = output(folder, &args);
+    let told = serde_json::from_slice(&output.stdout);
+    (output.status.code().unwrap(), told.unwrap_or_default())
+}
+
+const TOPICS: &str =
+    "[topics]\ndelayed = true\n[[topics.rewrite]]\nsource = 'old/#'\ntarget = 'sensors/$1'\n";
+
+#[test]
+fn explain_names_the_line_that_decides() {
+    let config = format!("{CONFIG}{TOPICS}");
+    let folder = folder("explain", &[("ternmq.toml", &config), ("rules", RULES)]);
+    let who = "-i c1 -u s1 -q 1";
+    for (words, verdict, line) in [
+        (
+            format!("publish {who} -t sensors/s1/c1/t"),
+            "allowed",
+            Some(2),
+        ),
+        (format!("publish {who} -t old/s1/c1/t"), "allowed", Some(2)),
+        (
+            format!("publish {who} -t $delayed/9/sensors/s1/c1/t"),
+            "allowed",
+            Some(2),
+        ),
+        (format!("publish {who} -t $SYS/x"), "denied", None),
+        (
+            "publish -i c1 -u s1 -t sensors/s1/c1/t".into(),
+            "denied",
+            None,
+        ),
+        (
+            format!("subscribe {who} -t $share/g/public/#"),
+            "allowed",
+            Some(4),
+        ),
+        ("subscribe -i bad-1 -t #".into(), "denied", Some(3)),
+        (
+            "subscribe -i + -u + -t sensors/+/+/#".into(),
+            "denied",
+            None,
+        ),
+        (
+            "subscribe -i c1 -t # --address 192.0.2.9".into(),
+            "allowed",
+            Some(5),
+        ),
+    ] {
+        let (status, told) = explain(&folder, &words);
+        assert_eq!(told["verdict"], verdict, "{words}: {told}");
+        assert_eq!(status, if verdict == "allowed" { 0 } else { 3 }, "{words}");
+        assert_eq!(told["where"]["line"].as_u64(), line, "{words}: {told}");
+        if line.is_some() {
+            assert_eq!(told["where"]["file"], "rules");
+        }
+    }
+}
+
+#[test]
+fn explain_says_what_the_server_does_in_words_too() {
+    let config = format!("{CONFIG}{TOPICS}");
+    let files = [("ternmq.toml", &*config), ("rules", RULES)];
+    let server = Server::start("explain_words", &files);
+    let mut peer = server.client("c1", "s1");
+    expect(&mut peer, "publish topic=old/s1/c1/t", YES);
+    expect(&mut peer, "publish topic=$delayed/9/sensors/s1/c1/t", "0x0");
+    expect(
+        &mut peer,
+        "subscribe filter=$share/g/public/# options=0",
+        "0",
+    );
+
+    let words = [
+        "explain",
+        "publish",
+        "-t",
+        "old/s1/c1/x",
+        "-i",
+        "c1",
+        "-u",
+        "s1",
+        "-q",
+        "1",
+    ];
+    let told = output(
+        &server.folder,
+        &[&words[..], &["-c", "ternmq.toml"]].concat(),
+    );
+    let text = String::from_utf8(told.stdout).unwrap();
+    assert_eq!(
+        text,
+        "allowed: publish to \"old/s1/c1/x\" with QoS 1\n  rules:2: allow group sensors publish qos 1 topic \
+         sensors/%u/%c/#\n  what is meant here is \"sensors/s1/c1/x\"\n"
+    );
+    std::fs::write(server.folder.join("rules"), "nonsense").unwrap();
+    assert_eq!(explain(&server.folder, "publish -t x").0, 1);
+    assert_eq!(explain(&server.folder, "publish").0, 2);
+}
+
+#[test]
+fn explain_says_who_may_come_in_and_what_it_depends_on() {
+    let mut passwd = ternmq(Path::new("."), &["passwd", "anna", "--iterations", "4096"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = passwd.stdin.take().unwrap();
+    std::io::Write::write_all(&mut stdin, b"geheim\n").unwrap();
+    drop(stdin);
+    let user = String::from_utf8(passwd.wait_with_output().unwrap().stdout).unwrap();
+    let config = format!(
+        "[[listener]]\naddress = '127.0.0.1:0'\n[[listener]]\naddress = '0.0.0.0:0'\n[[ban]]\n\
+         client_id = 'thief'\n{user}"
+    );
+    let folder = folder("explain_connect", &[("ternmq.toml", &config)]);
+    for (words, status, by, line) in [
+        ("-i a", 0, "anonymous", None),
+        ("-i a --listener 0.0.0.0:0", 3, "anonymous", None),
+        ("-i thief", 3, "ban", Some(5)),
+        ("-i a -u anna", 4, "user", Some(7)),
+        ("-i a -u anna -P geheim", 0, "user", Some(7)),
+        ("-i a -u anna -P wrong", 3, "user", Some(7)),
+        ("-i a -u ben -P geheim", 3, "user", None),
+    ] {
+        let (code, told) = explain(&folder, &format!("connect {words}"));
+        assert_eq!(
+            (code, told["by"].as_str()),
+            (status, Some(by)),
+            "{words}: {told}"
+        );
+        assert_eq!(told["where"]["line"].as_u64(), line, "{words}: {told}");
+    }
+    assert_eq!(explain(&folder, "connect -i a --listener 1.2.3.4:5").0, 1);
+}

@@ -185,6 +185,29 @@ pub(crate) struct Loaded {
     pub(crate) warnings: Vec<Problem>,
 }
 
+impl Loaded {
+    /// Where a key was written, if it was.
+    pub(crate) fn origin(&self, path: &[&str]) -> Option<&Origin> {
+        let (name, tables) = path.split_last()?;
+        let mut map = &self.map;
+        for table in tables {
+            match &map.get(*table)?.value {
+                Value::Table(inner) => map = inner,
+                _ => return None,
+            }
+        }
+        Some(&map.get(*name)?.origin)
+    }
+
+    /// Where one of several tables was written.
+    pub(crate) fn origin_in_list(&self, name: &str, at: usize) -> Option<&Origin> {
+        match &self.map.get(name)?.value {
+            Value::List(nodes) => nodes.get(at).map(|node| &node.origin),
+            _ => None,
+        }
+    }
+}
+
 impl Sources {
     /// The command line holds before the environment, and that before the file.
     ///
