@@ -12,28 +12,34 @@ pub(crate) struct Line {
     scram_sha_256: Option<Credentials>,
     #[serde(default, deserialize_with = "sha_512")]
     scram_sha_512: Option<Credentials>,
+    #[serde(default, deserialize_with = "of_mosquitto")]
+    mosquitto: Option<Credentials>,
 }
 
 impl From<Line> for User {
     fn from(line: Line) -> Self {
-        let both = [line.scram_sha_256, line.scram_sha_512];
+        let all = [line.scram_sha_256, line.scram_sha_512, line.mosquitto];
         Self {
             name: line.name,
-            credentials: both.into_iter().flatten().collect(),
+            credentials: all.into_iter().flatten().collect(),
         }
     }
 }
 
 fn sha_256<'de, D: Deserializer<'de>>(source: D) -> Result<Option<Credentials>, D::Error> {
-    credentials(Hash::Sha256, source)
+    credentials(Some(Hash::Sha256), source)
 }
 
 fn sha_512<'de, D: Deserializer<'de>>(source: D) -> Result<Option<Credentials>, D::Error> {
-    credentials(Hash::Sha512, source)
+    credentials(Some(Hash::Sha512), source)
+}
+
+fn of_mosquitto<'de, D: Deserializer<'de>>(source: D) -> Result<Option<Credentials>, D::Error> {
+    credentials(None, source)
 }
 
 fn credentials<'de, D: Deserializer<'de>>(
-    hash: Hash,
+    hash: Option<Hash>,
     source: D,
 ) -> Result<Option<Credentials>, D::Error> {
     let credentials: Credentials = String::deserialize(source)?
