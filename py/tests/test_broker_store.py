@@ -84,6 +84,31 @@ def test_a_full_disk_is_told_once_and_that_it_works_again(tmp_path: Path) -> Non
     assert "can be written again" not in done.stderr
 
 
+def test_a_full_log_is_told_and_the_oldest_messages_are_dropped(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: queue.Queue[StoreEvent] = queue.Queue()
+    away = {"client_id": "away", "clean_start": False, "session_expiry": 3600}
+    with ternmq.Broker(folder=tmp_path, limits={"log_bytes": 1}, on_store=told.put) as broker:
+        assert told.get(timeout=20).kind == "restored"
+        with Client(broker.url, **away) as client:  # type: ignore[arg-type]
+            client.subscribe("t/#", 1, keep=True)
+        with Client(broker.url) as client:
+            for n in range(20):
+                client.publish("t/x", str(n), 1)
+        broker.time.advance(seconds=5)
+        event = told.get(timeout=20)
+        assert (event.kind, event.file, event.numbers) == ("log_full", None, {"dropped": 20})
+        assert "as much as they may" in event.text
+        # It was all of them, and none that came after.
+        with Client(broker.url) as client, Client(broker.url, **away) as other:  # type: ignore[arg-type]
+            inbox = other.subscribe("t/#", 1)
+            client.publish("t/x", "new", 1)
+            assert inbox.get(20).payload == b"new"
+    (record,) = [r for r in caplog.records if "as much as they may" in r.getMessage()]
+    assert record.levelno == logging.WARNING and "dropped: 20" in record.getMessage()
+
+
 def test_what_on_store_raises_is_logged_and_goes_no_further(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -24,6 +24,9 @@ const STOPS: u32 = 100_000;
 /// that send without a pause give them always more.
 const ROUNDS: u32 = 100;
 
+/// Sweeps of a store after which everything has gone that may go: the first one marks how far all are.
+const SWEEPS: u32 = 2;
+
 /// How many milliseconds a clock may be ahead of the real one: some 35,000 years, all of which can be counted
 /// in microseconds too.
 const FURTHEST: u64 = 1 << 50;
@@ -83,8 +86,8 @@ impl SteadyClock {
 impl Broker {
     /// Moves the broker's clock ahead: for tests, which have no hours to wait. Keep alives, sessions, wills
     /// and their delays, messages that expire, delayed messages, bans and rates take their turn as if so much
-    /// time had passed while no client said anything, in the order of their deadlines. Real time goes on as
-    /// well. When this returns all shards have carried that out: what clients are told of it is on its way
+    /// time had passed while no client said anything, in the order of their deadlines; at the end goes what may
+    /// go from the log of a store. Real time goes on as well. When this returns all shards have carried that out: what clients are told of it is on its way
     /// to them.
     ///
     /// How long a peer gets to take what is sent to it is not a matter of this clock: the last words to a client
@@ -113,6 +116,12 @@ impl Broker {
         }
         clock.ahead.fetch_add(left, Ordering::Relaxed);
         self.shared.catch_up(true);
+        if let Some(desk) = self.shared.desk.as_ref().filter(|_| !by.is_zero()) {
+            for _ in 0..SWEEPS {
+                desk.sweep_now();
+                self.shared.catch_up(false);
+            }
+        }
     }
 }
 

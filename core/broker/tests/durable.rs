@@ -737,3 +737,20 @@ fn the_oldest_messages_go_when_the_log_is_full_and_that_is_told() {
         });
     assert!(full.next().is_some_and(|dropped| dropped > 0));
 }
+
+#[test]
+fn what_may_go_from_the_log_has_gone_when_the_clock_was_moved_ahead() {
+    let (store, _disk) = disk::store();
+    let (broker, _told) = on(&store, |config| {
+        config.limits.log.sweep_ms = 3_600_000;
+        config.limits.log.bytes = 1;
+    });
+    away(&broker, "reads", "t/#");
+    let mut publisher = client(&broker, 4, "publisher");
+    for n in 0..20 {
+        publish(&mut publisher, "t/x", 1, &n.to_string());
+    }
+    assert_eq!(broker.stats().store.swept_full, 0);
+    broker.advance(std::time::Duration::from_secs(5));
+    assert_eq!(broker.stats().store.swept_full, 20);
+}

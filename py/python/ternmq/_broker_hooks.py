@@ -168,7 +168,8 @@ def _log_of_store(event: StoreEvent) -> None:
     from logging import ERROR, INFO, WARNING
 
     lost = any(event.numbers.get(name) for name in ("over_limits", "damaged", "copies_lost"))
-    level = {"restored": WARNING if lost else INFO, "stored_again": INFO}.get(event.kind, ERROR)
+    levels = {"restored": WARNING if lost else INFO, "stored_again": INFO, "log_full": WARNING}
+    level = levels.get(event.kind, ERROR)
     file = f" ({event.file})" if event.file else ""
     numbers = "".join(f", {name}: {number}" for name, number in event.numbers.items() if number)
     extra = {"event": event.kind, "file": event.file, "numbers": event.numbers}

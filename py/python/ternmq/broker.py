@@ -79,7 +79,8 @@ class Broker(Faults):
     per core. `limits`: `connections`, `sessions`, `connect_timeout` (seconds), `keep_alive` (seconds,
     at most), `packet_size`, `receive_maximum`, `inflight`, `topic_aliases`, `session_expiry` (seconds, at most),
     `subscriptions` (of each session), `queue_messages` and `queue_bytes` (of each session),
-    `retained_messages` and `retained_bytes`. `faults`: whether things may be made to go wrong, which
+    `retained_messages` and `retained_bytes`, `log_bytes` (of messages in `folder` that sessions wait for; beyond
+    it the oldest go). `faults`: whether things may be made to go wrong, which
     costs a look at the length of each packet. `record`: how many messages `messages` and `wait_for` keep.
 
     `acl`: the first `Rule` that applies decides what a client may publish and subscribe to, and what no
@@ -394,8 +395,9 @@ class Time:
     ) -> None:
         """Moves the clock ahead, as if so much time had passed in which no client said anything: keep
         alives, sessions, delayed wills and messages, and what expires take their turn in the order of
-        their deadlines. That is done when this returns; what clients are told of it is on its way.
-        Real time goes on as well. Raises ValueError for less than nothing."""
+        their deadlines; at the end goes what a folder keeps beyond its limits. That is done when this
+        returns; what clients are told of it is on its way. Real time goes on as well. Raises ValueError
+        for less than nothing."""
         try:
             by = timedelta(seconds=seconds, minutes=minutes, hours=hours, days=days)
         except (OverflowError, ValueError) as error:

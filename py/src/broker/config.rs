@@ -240,6 +240,7 @@ fn set_limit(config: &mut Config, name: &str, value: u64) -> PyResult<()> {
         "queue_messages" => session.queue.items = number(name, value)?,
         "queue_bytes" => session.queue.bytes = number(name, value)?,
         "retained_messages" => limits.retained.messages = number(name, value)?,
+        "log_bytes" => limits.log.bytes = number(name, value)?,
         "retained_bytes" => limits.retained.bytes = number(name, value)?,
         _ => {
             return Err(PyValueError::new_err(format!(

@@ -23,6 +23,8 @@ pub(crate) struct Desk {
     asked: Condvar,
     /// Of its own: who waits for the end takes no wake from who waits for a question.
     over: Condvar,
+    /// A sweep is done that was asked for.
+    swept: Condvar,
     room: Room,
     /// The place of the last message that all mailboxes have.
     posted: AtomicU64,
@@ -41,7 +43,19 @@ struct Questions {
     /// What is swept by, and whether nothing has been since it changed.
     log: LogLimits,
     log_changed: bool,
+    sweeps: Sweeps,
 }
+
+/// How many have been asked for, of those begun and done.
+#[derive(Default)]
+struct Sweeps {
+    asked: u64,
+    begun: u64,
+    done: u64,
+}
+
+/// While it is there somebody sweeps.
+pub(super) struct Sweeping<'a>(&'a Desk);
 
 /// Counted by the store's threads.
 #[derive(Default)]
@@ -77,6 +91,13 @@ pub(crate) struct Counts {
     pub(crate) log_bytes: AtomicU64,
 }
 
+impl Drop for Sweeping<'_> {
+    fn drop(&mut self) {
+        self.0.questions().sweeps.done = u64::MAX;
+        self.0.swept.notify_all();
+    }
+}
+
 impl Counts {
     pub(super) fn commit(&self, ops: usize, took: Duration, synced: bool, done: bool) {
         if !done {
@@ -107,6 +128,7 @@ impl Desk {
             questions: Mutex::new(questions),
             asked: Condvar::new(),
             over: Condvar::new(),
+            swept: Condvar::new(),
             room: Room::default(),
             posted: AtomicU64::new(0),
             counts: Counts::default(),
@@ -140,16 +162,35 @@ impl Desk {
         waited.unwrap_or_else(PoisonError::into_inner).0.closed
     }
 
-    /// Waits so long for the next sweep, no longer than until it is to be by something else, and what it
-    /// is by. `None` when it is over.
+    /// For the one thread that sweeps: what it did so far is done. Waits so long for the next sweep, no
+    /// longer than until one is asked for or it is to be by something else, and what it is by. `None`
+    /// when it is over.
     pub(super) fn sweep(&self, wait: Duration) -> Option<LogLimits> {
-        let going_on = |questions: &mut Questions| !questions.closed && !questions.log_changed;
-        let waited = self
-            .over
-            .wait_timeout_while(self.questions(), wait, going_on);
+        let mut questions = self.questions();
+        questions.sweeps.done = questions.sweeps.begun;
+        self.swept.notify_all();
+        let going_on =
+            |q: &mut Questions| !q.closed && !q.log_changed && q.sweeps.asked == q.sweeps.begun;
+        let waited = self.over.wait_timeout_while(questions, wait, going_on);
         let mut questions = waited.unwrap_or_else(PoisonError::into_inner).0;
         questions.log_changed = false;
+        questions.sweeps.begun = questions.sweeps.asked;
         (!questions.closed).then_some(questions.log)
+    }
+
+    /// To be held by that thread: when it ends, by a panic too, nobody waits for its sweeps any more.
+    pub(super) fn sweeping(&self) -> Sweeping<'_> {
+        Sweeping(self)
+    }
+
+    /// Has a sweep begin now, and returns when it is done, or when it is over.
+    pub(crate) fn sweep_now(&self) {
+        let mut questions = self.questions();
+        questions.sweeps.asked += 1;
+        let mine = questions.sweeps.asked;
+        self.over.notify_all();
+        let undone = |q: &mut Questions| !q.closed && q.sweeps.done < mine;
+        drop(self.swept.wait_while(questions, undone));
     }
 
     pub(super) fn log(&self) -> LogLimits {
@@ -169,6 +210,7 @@ impl Desk {
         self.questions().closed = true;
         self.asked.notify_all();
         self.over.notify_all();
+        self.swept.notify_all();
     }
 
     fn questions(&self) -> MutexGuard<'_, Questions> {

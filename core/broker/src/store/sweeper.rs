@@ -19,6 +19,7 @@ const PAUSES: u32 = 10;
 /// subscription begins behind what its shard has seen of the log; so a place that all shards have seen is
 /// settled once all is in the store that had been handed in by then.
 pub(super) fn sweep(shared: &Shared, desk: &Desk, store: &Store, owner: Owner) {
+    let _sweeping = desk.sweeping();
     let mut wait = Duration::from_millis(desk.log().sweep_ms);
     let mut settling = None;
     let (mut told, mut full) = (false, Full::default());
