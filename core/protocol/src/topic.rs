@@ -174,6 +174,20 @@ impl<'a> TopicFilter<'a> {
         matches!(self.0.as_bytes(), [b'+' | b'#', ..])
     }
 
+    /// Whether some name may match both. Says so too of two that only names with `$` would tell apart.
+    #[must_use]
+    pub fn overlaps(self, other: TopicFilter<'_>) -> bool {
+        let (mut ours, mut theirs) = (self.levels(), other.levels());
+        loop {
+            match (ours.next(), theirs.next()) {
+                (Some("#"), _) | (_, Some("#")) | (None, None) => return true,
+                (Some("+"), Some(_)) | (Some(_), Some("+")) => {}
+                (Some(one), Some(other)) if one == other => {}
+                _ => return false,
+            }
+        }
+    }
+
     /// Does `name` match? `a/#` matches `a` too; `$` as [MQTT-4.7.2-1] says.
     ///
     /// For one filter against one name; many filters belong in `broker::index`.
@@ -279,6 +293,43 @@ mod tests {
 
     fn matches(of: &str, to: &str) -> bool {
         filter(of).unwrap().matches(name(to).unwrap())
+    }
+
+    #[test]
+    fn two_filters_overlap_that_match_one_name() {
+        let overlap = |one: &str, other: &str| {
+            let (one, other) = (filter(one).unwrap(), filter(other).unwrap());
+            assert_eq!(one.overlaps(other), other.overlaps(one));
+            one.overlaps(other)
+        };
+        for (one, other) in [
+            ("a/b", "a/+"),
+            ("a", "a/#"),
+            ("+/b", "a/+"),
+            ("#", "a/b"),
+            ("a/b", "a/b"),
+        ] {
+            assert!(overlap(one, other), "{one} {other}");
+        }
+        for (one, other) in [
+            ("a/b", "a/c"),
+            ("a", "a/+"),
+            ("+/b", "a/c"),
+            ("a/#", "b/#"),
+            ("+", "+/+"),
+        ] {
+            assert!(!overlap(one, other), "{one} {other}");
+        }
+        let mut seeded = Seeded::new(3);
+        let mut both = 0;
+        for _ in 0..20_000 {
+            let (one, other, topic) = (seeded.filter(3), seeded.filter(3), seeded.topic(3));
+            if matches(&one, &topic) && matches(&other, &topic) {
+                both += 1;
+                assert!(overlap(&one, &other), "{one} {other} {topic}");
+            }
+        }
+        assert!(both > 100, "{both}");
     }
 
     // [MQTT-4.7.0-1] in MQTT 3.1.1 [MQTT-4.7.1-1]

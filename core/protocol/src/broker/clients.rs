@@ -112,7 +112,7 @@ impl Shard {
         let conn = self.links.conns.get(session.conn);
         debug_assert_eq!(conn.is_some(), session.conn != NONE);
         let kept = session.kept.as_deref().filter(|kept| kept.behind);
-        let (unread, unread_bytes) = kept.map_or((0, 0), |kept| (kept.unread, kept.unread_bytes));
+        let (unread, unread_bytes) = kept.map_or((0, 0), |kept| kept.unread(&self.index));
         ClientInfo {
             client_id: session.client_id.clone(),
             connection: conn.map(|conn| ClientConnection {

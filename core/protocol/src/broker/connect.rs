@@ -280,6 +280,7 @@ impl Shard {
 
     /// Ties connection and session together.
     fn attach(&mut self, id: u32, slot: u32, connect: &Connect<'_>, now: Time) {
+        self.wake(slot);
         let limits = &self.links.limits;
         let conn = &mut self.links.conns[id];
         let session = &mut self.links.sessions[slot];

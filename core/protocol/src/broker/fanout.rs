@@ -121,8 +121,15 @@ impl Shard {
         } = self;
         let before = links.stats.matched;
         chosen.groups.clear();
+        let logged = source.log_seq != 0;
+        if logged {
+            let bytes = source.message().memory() as u64;
+            let asleep = index.pass(matches, bytes);
+            links.stats.matched += asleep;
+            links.stats.unread += asleep;
+        }
         if let [only] = matches.filters() {
-            let subscriptions = index.subscribers(*only);
+            let subscriptions = index.told(*only, logged);
             links.stats.work += subscriptions.len() as u64;
             links.frames.begin(subscriptions.len() > 1);
             for subscription in subscriptions {
@@ -132,7 +139,7 @@ impl Shard {
                 }
             }
         } else {
-            chosen.choose(index, matches, source.origin, links);
+            chosen.choose(index, (matches, logged), source.origin, links);
             links.frames.begin(chosen.sessions.len() > 1);
             chosen.deliver(source, now, links, out);
         }
@@ -143,6 +150,9 @@ impl Shard {
         for group in &chosen.groups {
             let picked = groups.dispatch(*group, source, *number, links, now, out);
             due += usize::from(picked);
+        }
+        if !links.journal.drowsy.is_empty() {
+            self.put_to_sleep();
         }
         due
     }
@@ -183,7 +193,7 @@ impl Chosen {
     fn choose(
         &mut self,
         index: &SubscriptionIndex,
-        matches: &Matches,
+        (matches, logged): (&Matches, bool),
         origin: Origin,
         links: &mut Links,
     ) {
@@ -192,7 +202,7 @@ impl Chosen {
         let round = self.next_round(links);
         for filter in matches.filters() {
             links.stats.work += 1;
-            for subscription in index.subscribers(*filter) {
+            for subscription in index.told(*filter, logged) {
                 links.stats.work += 1;
                 if let Some(group) = subscription.group {
                     self.groups.push(group);

@@ -2,7 +2,7 @@
 
 use super::arena::{Arena, NONE};
 use super::durable::StreamKey;
-use super::subscribers::Subscribers;
+use super::subscribers::{Passed, Subscribers};
 use super::trie::{End, Trie, Walk, wide};
 use crate::topic::{TopicFilter, TopicName};
 use foldhash::SharedSeed;
@@ -270,6 +270,49 @@ impl SubscriptionIndex {
         self.filters
             .get(filter.0)
             .map_or(&[], |filter| filter.subscribers.as_slice())
+    }
+
+    /// Those of them that are told of a message: of one from the log, who is not asleep.
+    pub(super) fn told(&self, filter: FilterId, logged: bool) -> &[Subscription] {
+        let Some(filter) = self.filters.get(filter.0) else {
+            return &[];
+        };
+        match logged {
+            true => filter.subscribers.awake(),
+            false => filter.subscribers.as_slice(),
+        }
+    }
+
+    /// A message of the log comes by that these filters match: counts it for those who are asleep, and tells
+    /// how many they are.
+    pub(super) fn pass(&mut self, matches: &Matches, bytes: u64) -> u64 {
+        let mut asleep = 0;
+        for filter in matches.filters() {
+            if let Some(filter) = self.filters.get_mut(filter.0) {
+                asleep += filter.subscribers.pass(bytes) as u64;
+            }
+        }
+        asleep
+    }
+
+    /// What has come by for those who are asleep in a filter.
+    pub(super) fn passed(&self, filter: FilterId) -> Passed {
+        let filter = self.filters.get(filter.0);
+        filter.map_or(Passed::default(), |filter| filter.subscribers.passed())
+    }
+
+    /// Sets the subscription of a session to a filter apart. Returns what has come by so far; `None` if there
+    /// are no others that it would cost anything beside.
+    pub(super) fn put_to_sleep(&mut self, filter: FilterId, session: u32) -> Option<Passed> {
+        let filter = self.filters.get_mut(filter.0)?;
+        filter.subscribers.put_to_sleep(session)
+    }
+
+    /// Takes it back.
+    pub(super) fn wake(&mut self, filter: FilterId, session: u32) {
+        if let Some(filter) = self.filters.get_mut(filter.0) {
+            filter.subscribers.wake(session);
+        }
     }
 
     /// The subscription of one session and group to one filter.

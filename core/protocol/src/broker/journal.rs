@@ -39,6 +39,8 @@ pub(super) struct Journal {
     /// How much of it is for each connection. Not in the connection, which is no larger for it where there is
     /// no store.
     unstored: Vec<u32>,
+    /// Sessions behind whose clients are away, that messages were found to come by for.
+    pub(super) drowsy: Vec<u32>,
     /// Sessions that are to be written with this turn.
     dirty: Vec<u32>,
     /// Sessions that are to be written by a time, each with its serial.
@@ -79,6 +81,7 @@ impl Journal {
             turn: 0,
             line: Acks::default(),
             unstored: Vec::new(),
+            drowsy: Vec::new(),
             dirty: Vec::new(),
             lazy: VecDeque::new(),
             timer: None,

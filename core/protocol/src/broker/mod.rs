@@ -8,6 +8,7 @@ pub mod retained;
 
 mod acks;
 mod arena;
+mod asleep;
 mod authenticate;
 mod authorise;
 mod auto_subscribe;

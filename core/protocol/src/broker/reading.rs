@@ -11,6 +11,7 @@
 //! and go when the client does. What it has been given another way (retained messages, or messages that were
 //! not for the store) has its place there and nowhere else.
 
+use super::arena::NONE;
 use super::durable::{LogPage, ReadRequest, ReadTicket, StreamKey};
 use super::index::FilterId;
 use super::journal::Journal;
@@ -68,12 +69,17 @@ struct DueCopy {
 impl Links {
     /// Whether a session is to have a message from the log that comes by now; if not, it is left there.
     pub(super) fn is_next(&mut self, slot: u32, seq: u64, bytes: usize) -> bool {
-        let Some(kept) = self.sessions[slot].log() else {
+        let session = &mut self.sessions[slot];
+        let away = session.conn == NONE;
+        let Some(kept) = session.log() else {
             return true;
         };
         let next = !kept.behind && seq > kept.reached;
         if kept.behind {
             kept.leave(bytes);
+            if away && kept.is_drowsy() {
+                self.journal.drowsy.push(slot);
+            }
         }
         self.stats.unread += u64::from(!next);
         next

@@ -1,6 +1,7 @@
 //! One client's session (4.1): what outlives its connections.
 
 use super::arena::NONE;
+use super::asleep::Asleep;
 use super::clients::Counters;
 use super::exclusive::Exclusive;
 use super::index::FilterId;
@@ -211,6 +212,8 @@ pub(super) struct Kept {
     /// What of that has come by since, as far as it is not read.
     pub(super) unread: u32,
     pub(super) unread_bytes: u64,
+    /// Its subscriptions that are set apart while its client is away; `None` while nobody has looked which.
+    pub(super) asleep: Option<Asleep>,
     /// Messages of the log have come out of the queue, or may have, before others that came first: what is
     /// left can't be read again from where it begins.
     pub(super) jumbled: bool,

@@ -254,6 +254,7 @@ impl Shard {
         (options, identifier): (SubscriptionOptions, Option<NonZeroU32>),
         out: &mut Out,
     ) -> Result<(), PeerError> {
+        self.wake(session_slot);
         let session = &self.links.sessions[session_slot];
         let known = self.index.find(filter);
         let weight = filter_weight(filter);

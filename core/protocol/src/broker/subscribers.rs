@@ -7,6 +7,9 @@ use std::num::NonZeroU32;
 /// Subscribers from which on a table of places is kept. Below, a walk is as quick and needs nothing.
 const PLACES_FROM: usize = 32;
 
+/// Stands for a place while two are swapped.
+const SWAPPED: u32 = u32::MAX;
+
 /// One subscription as a delivery needs it: 16 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Subscription {
@@ -42,10 +45,20 @@ pub(super) enum Subscribers {
 
 #[derive(Clone, Debug)]
 pub(super) struct Many {
+    /// First those that are awake.
     list: Vec<Subscription>,
+    awake: usize,
+    passed: Passed,
     /// Places in `list` by session and group, empty in short lists. Makes removal constant where a
     /// hundred thousand sessions leave the same filter one by one.
     places: HashTable<u32>,
+}
+
+/// Messages of the log that have come by for subscriptions that are asleep.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Passed {
+    pub(super) messages: u64,
+    pub(super) bytes: u64,
 }
 
 impl Subscribers {
@@ -57,6 +70,56 @@ impl Subscribers {
         }
     }
 
+    /// Those who are told of a message of the log.
+    pub(super) fn awake(&self) -> &[Subscription] {
+        match self {
+            Self::Many(many) => &many.list[..many.awake],
+            few => few.as_slice(),
+        }
+    }
+
+    /// Counts a message for those who are not, and tells how many they are.
+    pub(super) fn pass(&mut self, bytes: u64) -> usize {
+        match self {
+            Self::Many(many) if many.awake < many.list.len() => {
+                many.passed.messages += 1;
+                many.passed.bytes = many.passed.bytes.saturating_add(bytes);
+                many.list.len() - many.awake
+            }
+            _ => 0,
+        }
+    }
+
+    pub(super) fn passed(&self) -> Passed {
+        match self {
+            Self::Many(many) => many.passed,
+            _ => Passed::default(),
+        }
+    }
+
+    /// `None`, and nothing done, where there is no other.
+    pub(super) fn put_to_sleep(&mut self, session: u32) -> Option<Passed> {
+        let Self::Many(many) = self else {
+            return None;
+        };
+        let place = many.place((session, None))?;
+        if place < many.awake {
+            many.awake -= 1;
+            many.swap(place, many.awake);
+        }
+        Some(many.passed)
+    }
+
+    pub(super) fn wake(&mut self, session: u32) {
+        if let Self::Many(many) = self
+            && let Some(place) = many.place((session, None))
+            && place >= many.awake
+        {
+            many.swap(place, many.awake);
+            many.awake += 1;
+        }
+    }
+
     /// Adds a subscription, or replaces the one of the same session and group and gives it back.
     pub(super) fn insert(&mut self, new: Subscription) -> Option<Subscription> {
         match self {
@@ -65,7 +128,9 @@ impl Subscribers {
             Self::One(old) => {
                 let list = vec![*old, new];
                 *self = Self::Many(Box::new(Many {
+                    awake: list.len(),
                     list,
+                    passed: Passed::default(),
                     places: HashTable::new(),
                 }));
             }
@@ -87,8 +152,11 @@ impl Subscribers {
             }
             Self::Many(many) => {
                 let removed = many.remove((session, group))?;
-                if let [only] = many.list[..] {
-                    *self = Self::One(only);
+                match many.list[..] {
+                    [] => *self = Self::None,
+                    // One that is asleep needs the count.
+                    [only] if many.awake == 1 => *self = Self::One(only),
+                    _ => {}
                 }
                 Some(removed)
             }
@@ -134,26 +202,26 @@ impl Many {
                     .insert_unique(hash(list[place].key()), place as u32, rehash);
             }
         }
+        self.swap(self.awake, self.list.len() - 1);
+        self.awake += 1;
         None
     }
 
     fn remove(&mut self, key: (u32, Option<NonZeroU32>)) -> Option<Subscription> {
-        let place = self.place(key)?;
+        let mut place = self.place(key)?;
+        if place < self.awake {
+            // From the end of those, and then of all: the others stay behind them.
+            self.awake -= 1;
+            self.swap(place, self.awake);
+            place = self.awake;
+        }
         let last = self.list.len() - 1;
+        self.swap(place, last);
+        self.forget(key, last);
         if last < PLACES_FROM / 2 {
             self.places = HashTable::new();
         }
-        if !self.places.is_empty() {
-            let moved = self.list[last].key();
-            self.forget(key, place);
-            if place != last {
-                self.forget(moved, last);
-                let list = &self.list;
-                let rehash = |place: &u32| hash(list[*place as usize].key());
-                self.places.insert_unique(hash(moved), place as u32, rehash);
-            }
-        }
-        let removed = self.list.swap_remove(place);
+        let removed = self.list.pop()?;
         if self.list.len() < self.list.capacity() / 4 {
             self.list.shrink_to(self.list.len() * 2);
             let list = &self.list;
@@ -161,6 +229,27 @@ impl Many {
                 .shrink_to(list.len() * 2, |place| hash(list[*place as usize].key()));
         }
         Some(removed)
+    }
+
+    /// Swaps two places of the list.
+    fn swap(&mut self, one: usize, other: usize) {
+        if one == other {
+            return;
+        }
+        if !self.places.is_empty() {
+            let keys = [one, other].map(|place| self.list[place].key());
+            let [first, second] = keys.map(hash);
+            for (hash, from, to) in [
+                (first, one, SWAPPED),
+                (second, other, one as u32),
+                (first, SWAPPED as usize, other as u32),
+            ] {
+                if let Some(place) = self.places.find_mut(hash, |at| *at as usize == from) {
+                    *place = to;
+                }
+            }
+        }
+        self.list.swap(one, other);
     }
 
     fn forget(&mut self, key: (u32, Option<NonZeroU32>), place: usize) {
@@ -214,6 +303,68 @@ mod tests {
             let mut all = some.as_slice().to_vec();
             all.sort_unstable_by_key(Subscription::key);
             assert!(all.iter().eq(model.values()));
+        }
+    }
+
+    #[test]
+    fn who_sleeps_is_kept_apart_whoever_comes_and_goes() {
+        for seed in 0..10 {
+            let mut some = Subscribers::default();
+            let mut seeded = Seeded::new(seed);
+            let mut model: BTreeMap<u32, bool> = BTreeMap::new();
+            let mut passed = 0;
+            for step in 0..4_000 {
+                let session = seeded.below(10 + 10 * seed as usize) as u32;
+                let new = Subscription {
+                    session,
+                    group: None,
+                    identifier: None,
+                    options: SubscriptionOptions::default(),
+                };
+                match seeded.below(if step / 500 % 2 == 0 { 4 } else { 8 }) {
+                    0 => {
+                        some.insert(new);
+                        model.entry(session).or_insert(false);
+                    }
+                    1 => {
+                        if let Some(so_far) = some.put_to_sleep(session) {
+                            let asleep = model.insert(session, true).expect("it is there");
+                            assert!(asleep || so_far == some.passed());
+                        } else {
+                            // Not there, or alone.
+                            assert!(!model.contains_key(&session) || model.len() == 1);
+                        }
+                    }
+                    2 => {
+                        some.wake(session);
+                        model.entry(session).and_modify(|asleep| *asleep = false);
+                    }
+                    3 => {
+                        let asleep = model.values().filter(|asleep| **asleep).count();
+                        passed = some.passed().messages;
+                        assert_eq!(some.pass(5), asleep);
+                        passed += u64::from(asleep > 0);
+                        assert_eq!(some.passed().messages, passed);
+                    }
+                    _ => {
+                        let removed = some.remove(session, None);
+                        assert_eq!(removed.is_some(), model.remove(&session).is_some());
+                    }
+                }
+                let mut awake: Vec<u32> = some.awake().iter().map(|one| one.session).collect();
+                awake.sort_unstable();
+                let expected = model.iter().filter(|(_, asleep)| !**asleep);
+                assert!(
+                    expected.map(|(session, _)| session).eq(&awake),
+                    "{seed} {step}"
+                );
+                assert_eq!(some.as_slice().len(), model.len());
+                assert_eq!(
+                    some.get(session, None).is_some(),
+                    model.contains_key(&session)
+                );
+            }
+            assert!(passed > 0);
         }
     }
 

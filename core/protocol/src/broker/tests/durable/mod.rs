@@ -1,5 +1,6 @@
 //! Shards with a store that keeps a log: what is acknowledged outlives a crash, whatever happens.
 
+mod asleep;
 mod disk;
 mod hall;
 mod model;
