@@ -1,5 +1,6 @@
 //! `ternmq serve`: the broker as a process.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::SystemTime;
 
@@ -8,17 +9,19 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use ternmq_broker::store::Restoration;
 use ternmq_broker::{
-    Ban, Broker, CertificateUser, Config, Drain, Ending, Event, ListenerConfig, SlowSubscriber,
-    Stats,
+    Ban, Broker, CertificateUser, ClientEvent, Config, Drain, Ending, Event, ListenerConfig,
+    SlowSubscriber, Stats,
 };
 
 use crate::bans::{self, BanFile};
 use crate::cli::Serve;
 use crate::config::{self, Loaded, Problem, Running, Settings};
 use crate::data::{self, DataFolder};
+use crate::http::{self, Http, Progress, Question, Stage};
 use crate::listeners::urls;
+use crate::log::{self, ClientLog};
 use crate::reload::Serving;
-use crate::report::Report;
+use crate::report::{self, Report};
 use crate::slow;
 
 /// Events and signals that wait to be looked at. An event that finds no room is lost and counted.
@@ -28,6 +31,7 @@ const WAITING: usize = 1024;
 enum Told {
     Signal(i32),
     Event(Event),
+    Ask(Question),
     /// The broker has ended, and all its events have been told.
     Over,
 }
@@ -39,16 +43,43 @@ pub(crate) fn run(args: &Serve) -> Result<u8, String> {
         return Ok(crate::SUCCESS);
     }
     let report = Report { json: args.json };
+    let loaded = args.sources.load();
+    let loaded = loaded.map_err(|problems| problems.to_string())?;
+    let client_log = log::follow(report::begin_log(&loaded.settings.log)?)
+        .map_err(|error| format!("no thread for the log: {error}"))?;
+    let (tell, told) = sync_channel(WAITING);
+    let watch = Watch {
+        progress: Progress::default(),
+        started: SystemTime::now(),
+    };
+    if let Some(table) = loaded.settings.http {
+        open_http(report, table, &watch.progress, tell.clone())?;
+    }
+    let status = serve(args, loaded, &watch, client_log, (tell, &told))?;
+    report::end_log();
+    Ok(status)
+}
+
+/// The same with its log, and with those who ask how it is.
+fn serve(
+    args: &Serve,
+    loaded: Loaded,
+    watch: &Watch,
+    (client_events, client_log): (SyncSender<ClientEvent>, ClientLog),
+    (tell, told): (SyncSender<Told>, &Receiver<Told>),
+) -> Result<u8, String> {
+    let report = Report { json: args.json };
     let Loaded {
         settings,
         map,
         warnings,
-    } = (args.sources.load()).map_err(|problems| problems.to_string())?;
+    } = loaded;
     let Settings {
         broker: mut config,
         drain,
         store,
         access,
+        ..
     } = settings;
     let rules = access.put_into(&mut config.access);
     rules.map_err(|problems| problems.to_string())?;
@@ -57,7 +88,7 @@ pub(crate) fn run(args: &Serve) -> Result<u8, String> {
         .map_err(|e| format!("cannot wait for signals: {e}"))?;
     let open = |path| DataFolder::open(path, &store, report);
     let mut data = args.data.as_deref().map(open).transpose()?;
-    let now = SystemTime::now();
+    let now = watch.started;
     // A line of the file that was right once must not keep the server from starting.
     let lasts = |ban: &Ban| ban.until.is_none_or(|until| until > now);
     config.bans.retain(lasts);
@@ -66,17 +97,14 @@ pub(crate) fn run(args: &Serve) -> Result<u8, String> {
         config.store = Some(data.store());
         ban_file = Some(BanFile::open(data.path(), &mut config.bans, now)?);
     }
-    let (tell, told) = sync_channel(WAITING);
-    let events = Some(pass_events_on(tell.clone()));
+    let events = pass_events_on(tell.clone());
     pass_signals_on(signals, tell);
     let descriptors = rlimit::increase_nofile_limit(u64::MAX).map(drop);
-    let watched = Config {
-        events,
-        ..config.clone()
-    };
-    let failed = |error| config::refusal(&error, &config.listeners, &map).to_string();
-    let broker = Broker::start(watched).map_err(failed)?;
-    end_with_the_broker(broker.ending());
+    let broker = start(&config, &map, events, client_events)?;
+    watch.progress.reach(match data.is_some() {
+        true => Stage::Restoring,
+        false => Stage::Ready,
+    });
     let urls = urls(&config.listeners, &broker.local_addrs());
     let has_users = !config.users.is_empty();
     announce(report, urls.iter().zip(&config.listeners), has_users);
@@ -93,15 +121,76 @@ pub(crate) fn run(args: &Serve) -> Result<u8, String> {
         running: Running::new(args.sources.clone(), map, drain, &config),
         urls,
     };
-    let by = listen(serving, &told)?;
+    let by = listen(serving, watch, told)?;
+    watch.progress.reach(Stage::Stopping);
+    tell_by_whom(report, by);
+    let (stats, slow) = (broker.stats(), broker.slow_subscribers());
+    stop(report, broker, ban_file.as_mut(), told)?;
+    client_log.end();
+    tell_the_sums(report, &stats, &slow);
+    Ok(crate::SUCCESS)
+}
+
+fn start(
+    config: &Config,
+    map: &config::Map,
+    events: SyncSender<Event>,
+    client_events: SyncSender<ClientEvent>,
+) -> Result<Broker, String> {
+    let watched = Config {
+        events: Some(events),
+        client_events: Some(client_events),
+        ..config.clone()
+    };
+    let failed = |error| config::refusal(&error, &config.listeners, map).to_string();
+    let broker = Broker::start(watched).map_err(failed)?;
+    end_with_the_broker(broker.ending());
+    Ok(broker)
+}
+
+fn tell_by_whom(report: Report, by: &str) {
     report.event(
         &format!("{by}: stopping; once more ends at once"),
         json!({ "event": "stopping", "by": by }),
     );
-    let (stats, slow) = (broker.stats(), broker.slow_subscribers());
-    stop(report, broker, ban_file.as_mut(), &told)?;
-    tell_the_sums(report, &stats, &slow);
-    Ok(crate::SUCCESS)
+}
+
+/// What whoever watches the server may ask.
+struct Watch {
+    progress: Progress,
+    started: SystemTime,
+}
+
+impl Watch {
+    fn answer(&self, broker: &Broker, question: Question) {
+        let page = match question.metrics {
+            true => {
+                let ready = self.progress.stage() == Stage::Ready;
+                crate::metrics::text(&broker.stats(), self.started, ready)
+            }
+            false => "live\n".to_owned(),
+        };
+        question.answer(page);
+    }
+}
+
+/// Before anything else: a server that takes its time to start is alive.
+fn open_http(
+    report: Report,
+    table: http::Table,
+    progress: &Progress,
+    tell: SyncSender<Told>,
+) -> Result<(), String> {
+    let ask = move |question| tell.try_send(Told::Ask(question)).is_ok();
+    let http = Http::bind(table, progress.clone(), Arc::new(ask))?;
+    let url = http.url();
+    http.serve()
+        .map_err(|error| format!("no thread for HTTP: {error}"))?;
+    report.event(
+        &format!("metrics and health on {url}"),
+        json!({ "event": "http", "url": url }),
+    );
+    Ok(())
 }
 
 /// Tells when there may not be one for each connection.
@@ -155,8 +244,12 @@ fn stop(
                 tell_of(report, &event);
                 bans_changed |= bans::follow(&mut bans, event);
             }
-            Ok(Told::Signal(SIGHUP | SIGUSR1)) => {}
-            Ok(Told::Signal(signal)) => std::process::exit(128 + signal),
+            // Whoever asked is told at once that nobody answers.
+            Ok(Told::Signal(SIGHUP | SIGUSR1) | Told::Ask(_)) => {}
+            Ok(Told::Signal(signal)) => {
+                report::end_log();
+                std::process::exit(128 + signal)
+            }
             Ok(Told::Over) | Err(_) => break,
         }
     }
@@ -170,7 +263,11 @@ fn stop(
 }
 
 /// Tells what happens and keeps the bans, until something ends the server: its name.
-fn listen(mut serving: Serving<'_>, told: &Receiver<Told>) -> Result<&'static str, String> {
+fn listen(
+    mut serving: Serving<'_>,
+    watch: &Watch,
+    told: &Receiver<Told>,
+) -> Result<&'static str, String> {
     let (report, broker) = (serving.report, serving.broker);
     let mut bans_changed = false;
     loop {
@@ -185,6 +282,7 @@ fn listen(mut serving: Serving<'_>, told: &Receiver<Told>) -> Result<&'static st
             Told::Signal(SIGUSR1) => {
                 let drain = &serving.running.drain;
                 if broker.drain(drain.clone()) {
+                    watch.progress.reach(Stage::Draining);
                     tell_of_the_drain(report, drain);
                 }
                 continue;
@@ -193,8 +291,15 @@ fn listen(mut serving: Serving<'_>, told: &Receiver<Told>) -> Result<&'static st
                 bans_changed |= serving.reload();
                 continue;
             }
+            Told::Ask(question) => {
+                watch.answer(broker, question);
+                continue;
+            }
             Told::Event(Event::Drained) => "drained",
             Told::Event(event) => {
+                if matches!(event, Event::Restored(_)) {
+                    watch.progress.reach(Stage::Ready);
+                }
                 bans_changed |= tell_of(report, &event);
                 continue;
             }
@@ -244,6 +349,20 @@ fn tell_of(report: Report, event: &Event) -> bool {
         ),
         Event::SlowSubscriber(subscriber) => {
             slow::tell(report, subscriber);
+            return false;
+        }
+        Event::Listening(listener, address) => {
+            report.note(
+                &format!("listening on {address}"),
+                json!({ "event": "listening", "listener": listener.0, "address": address.to_string() }),
+            );
+            return false;
+        }
+        Event::ListenerClosed(listener) => {
+            report.note(
+                &format!("listener {} accepts no more connections", listener.0),
+                json!({ "event": "listener_closed", "listener": listener.0 }),
+            );
             return false;
         }
         _ => {

@@ -37,8 +37,9 @@ pub(crate) use problem::{Problem, Problems};
 pub(crate) use reload::{Refused, Running};
 
 use keys::ROOT;
+pub(crate) use tree::Map;
 pub(crate) use tree::Origin;
-use tree::{Map, Node, Source, Value};
+use tree::{Node, Source, Value};
 
 /// Where the server listens when nobody says anything.
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1883);
@@ -69,6 +70,8 @@ struct File {
     shared_subscriptions: crate::shares::Table,
     slow_subscribers: Option<crate::slow::Table>,
     store: crate::data::Table,
+    log: crate::log::Table,
+    http: Option<crate::http::Table>,
     durability: Vec<DurabilityLine>,
 }
 
@@ -147,6 +150,10 @@ pub struct Settings {
     pub drain: Drain,
     /// How its data folder is used.
     pub store: Options,
+    /// What it writes down.
+    pub(crate) log: crate::log::Table,
+    /// Where programs that watch it ask.
+    pub(crate) http: Option<crate::http::Table>,
     /// Files of rules, which are not read yet.
     pub(crate) access: AccessFiles,
 }
@@ -314,5 +321,7 @@ fn merge(file: File) -> Settings {
             rate: file.drain_rate.unwrap_or(DRAIN_RATE),
         },
         store: file.store.into(),
+        log: file.log,
+        http: file.http,
     }
 }

@@ -167,6 +167,7 @@ before the environment, and that before the file.
         let cells = cells.map(|cell| cell.replace('|', "\\|"));
         out.push_str(&format!("| {} |\n", cells.join(" | ")));
     }
+    out.push_str(&crate::metrics::reference());
     out
 }
 

@@ -73,6 +73,7 @@ impl Running {
             broker: config,
             drain,
             access,
+            log,
             ..
         } = settings;
         let acl = access.read().map_err(Refused::Configuration)?;
@@ -97,6 +98,7 @@ impl Running {
         reconfiguration.apply();
         broker.set_rules(access.rules(&acl));
         (self.drain, self.listeners, self.has_users) = (drain, listeners, has_users);
+        crate::report::change_log(&log);
         let differences = differences(&self.map, &map);
         let (live, restart): (Vec<Place>, Vec<Place>) =
             differences.into_iter().partition(|place| place.live);

@@ -5,6 +5,7 @@
 mod access;
 mod limits;
 mod listener;
+mod operations;
 mod topics;
 
 use serde::de::DeserializeOwned;
@@ -66,6 +67,17 @@ pub(crate) static ROOT: Table = Table {
             "What is promised by topic, whatever the listener; the first filter that fits holds.",
         ).live(),
         key("store", Kind::Table(&STORE), "The data folder of --data."),
+        key(
+            "log",
+            Kind::Table(&operations::LOG),
+            "What is written on standard error.",
+        ),
+        key(
+            "http",
+            Kind::Switch(&operations::HTTP),
+            "A listener for programs that watch the server: /metrics for Prometheus, /health/live and \
+             /health/ready. Without this table there is none.",
+        ),
         key(
             "shared_subscriptions",
             Kind::Table(&SHARED),
