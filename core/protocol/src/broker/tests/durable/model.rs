@@ -335,6 +335,34 @@ impl World {
     }
 }
 
+impl World {
+    /// A session is away while the broker crashes and crashes again: it is there as long as it was to be, and
+    /// not longer.
+    fn expire(&mut self, seed: u64) {
+        const EXPIRY_MS: u64 = 10_000;
+        let come = |hall: &mut Hall| {
+            let conn = hall.connect(V5_0, "mayfly", false, EXPIRY_MS as u32 / 1000);
+            hall.quiet();
+            (conn, hall.connack(conn))
+        };
+        let (conn, present) = come(&mut self.hall);
+        assert!(!present);
+        self.hall.cut(conn);
+        self.hall.quiet();
+        let mut away = 0;
+        for _ in 0..2 {
+            let (waits, off) = (self.seeded.next() % 3_500, self.seeded.next() % 3_500);
+            self.hall.wait(waits);
+            self.hall.quiet();
+            self.hall.crash(1 + self.seeded.below(3), off);
+            self.hall.quiet();
+            away += waits + off;
+        }
+        let (_, present) = come(&mut self.hall);
+        assert_eq!(present, away < EXPIRY_MS, "seed {seed}: after {away} ms");
+    }
+}
+
 impl Fickle {
     fn connect(&mut self, hall: &mut Hall, clean: bool) {
         if let Some(conn) = self.conn.take() {
@@ -402,6 +430,9 @@ fn run(mut seeds: std::ops::Range<u64>, perils: Perils, steps: usize) {
             .iter()
             .map(|s| s.stats().unread)
             .sum::<u64>();
+        if perils.crashes {
+            world.expire(seed);
+        }
     }
     // It would prove nothing if nothing had happened.
     assert!(acknowledged > 100 && exactly > 100 && unread > 50);
