@@ -234,3 +234,60 @@ async def test_a_reader_that_finds_messages_gives_others_their_turn(
             await anext(reader)
         assert turns >= 5
         task.cancel()
+
+
+async def test_a_queue_is_full_with_as_many_messages_as_it_may_hold(peer: Peer) -> None:
+    client, subscription, server = await subscribed(peer, queue=2)
+    await server.send(publish("t", b"1"))
+    await _waiting(subscription, 1)
+    assert not client._core.paused
+    await server.send(publish("t", b"2"))
+    async with asyncio.timeout(10):
+        while not client._core.paused:
+            await asyncio.sleep(0)
+    assert subscription.waiting == 2
+    await client.disconnect()
+
+
+async def test_what_nobody_has_read_is_counted_when_its_subscription_ends(peer: Peer) -> None:
+    client, subscription, server = await subscribed(peer, 1)
+    await server.send(*(publish("t", b"", n % 2, n) for n in range(1, 5)))
+    await subscription.get(10)
+    await _waiting(subscription, 3)
+    leaving = asyncio.create_task(subscription.unsubscribe())
+    assert [(await server.expect(PUBACK))[:2] for _ in range(2)] == [b"\0\1", b"\0\3"]
+    await server.let_go()
+    await leaving
+    assert client.stats["messages_discarded"] == 3
+    await client.disconnect()
+
+
+async def test_of_what_bodies_that_fail_have_left_the_oldest_go_beyond_1000(peer: Peer) -> None:
+    client, _, server = await subscribed(peer, queue=2000)
+
+    async def fail() -> None:
+        async with client.subscribe("x", 1) as subscription:
+            await _waiting(subscription, 1002)
+            raise KeyError
+
+    failing = asyncio.create_task(fail())
+    await server.grant(1)
+    await server.send(*(publish("x", str(n).encode(), 1, n) for n in range(1, 1003)))
+    # The session ends with the connection, so the server is not kept waiting for any of them.
+    for _ in range(1002):
+        await server.expect(PUBACK)
+    await server.let_go()
+    await asyncio.wait([failing])
+    assert isinstance(failing.exception(), KeyError)
+    assert (client.stats["unclaimed"], client.stats["messages_discarded"]) == (1000, 2)
+    trying = asyncio.create_task(client.subscribe("x", 1).__aenter__())
+    await server.grant(1)
+    again = await trying
+    assert again.waiting == 1000 and (await again.get(10)).payload == b"3"
+    await client.disconnect()
+
+
+async def _waiting(subscription: ternmq.Subscription, messages: int) -> None:
+    async with asyncio.timeout(10):
+        while subscription.waiting < messages:
+            await asyncio.sleep(0)

@@ -201,3 +201,35 @@ async def test_leaving_waits_for_what_an_earlier_process_has_left(
     await server.expect(DISCONNECT)
     server.cut()
     await leaving
+
+
+@pytest.mark.parametrize("face", ["asyncio", "blocking"])
+async def test_publishing_waits_for_room_in_the_file_and_not_for_an_answer(
+    peer: Peer, tmp_path: Path, face: str
+) -> None:
+    options: dict[str, Any] = {"outbox_file": tmp_path / "outbox", "outbox": 1, "inflight": 1, "timeout": 10}
+    client: Any = {"asyncio": ternmq.Client, "blocking": blocking.Client}[face](peer.url, **options, **KEEP)
+
+    def call(name: str, *arguments: Any) -> "asyncio.Task[Any]":
+        async def wait() -> Any:
+            if face == "blocking":
+                return await asyncio.to_thread(getattr(client, name), *arguments)
+            return await getattr(client, name)(*arguments)
+
+        return asyncio.create_task(wait())
+
+    client.open()
+    server = await peer.client()
+    await call("publish", "a", b"1", 1)
+    with pytest.raises(ternmq.QueueFullError):
+        client.publish_nowait("a", b"2", 1)
+    second = call("publish", "a", b"2", 1)
+    await server.accept()
+    id = int.from_bytes((await server.expect(PUBLISH))[3:5])
+    await server.send(ack(PUBACK, id))
+    assert (await server.expect(PUBLISH)).endswith(b"2")  # it never gets its answer
+    assert (await second).reason_code == 0
+    ending = call("disconnect")
+    await server.expect(DISCONNECT)
+    server.cut()
+    await ending

@@ -229,3 +229,38 @@ def test_how_many_messages_wait(broker: ternmq.Broker) -> None:
         subscription.get(10)
         assert subscription.waiting == 2
     assert subscription.waiting == 0
+
+
+async def test_an_identifier_that_does_not_fit_the_topic_is_not_believed(peer: Peer) -> None:
+    """It may be that of an earlier process with the same session."""
+    client = ternmq.Client(peer.url)
+    connecting = asyncio.create_task(client.connect())
+    server = await peer.client()
+    await server.accept()
+    await connecting
+    subscriptions = []
+    for number, filter in enumerate(("a/#", "a/x", "b/#"), 1):
+        subscribing = asyncio.create_task(client.subscribe(filter, identifier=number).__aenter__())
+        await server.grant(0)
+        subscriptions.append(await subscribing)
+
+    async def got(topic: str, *identifiers: int) -> list[int]:
+        properties = b"".join(bytes([0x0B, number]) for number in identifiers)
+        body = len(topic).to_bytes(2) + topic.encode() + bytes([len(properties)]) + properties
+        await server.send(packet(0x30, body))
+        async with asyncio.timeout(10):
+            while not any(one.waiting for one in subscriptions):
+                await asyncio.sleep(0)
+        numbers = [number for number, one in enumerate(subscriptions, 1) if one.waiting]
+        for number in numbers:
+            await subscriptions[number - 1].get(10)
+        return numbers
+
+    assert await got("a/x", 1) == [1]
+    assert await got("a/x", 2) == [2]
+    assert await got("a/x", 1, 2) == [1, 2]
+    assert await got("b/x", 1) == [3]  # another subscription has that number now
+    assert await got("a/x", 99) == [1, 2]  # nobody has it
+    assert await got("a/x", 1, 99) == [1, 2]
+    assert await got("a/x", 2, 3) == [1, 2]
+    await client.disconnect()
