@@ -5,3 +5,9 @@
 #![forbid(unsafe_code)]
 
 pub mod acl;
+pub mod hash;
+pub mod passwords;
+
+mod text;
+
+pub use text::FileError;

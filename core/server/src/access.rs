@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use ternmq_access::acl::{Acl, AclError, Format};
+use ternmq_access::FileError;
+use ternmq_access::acl::{Acl, Format};
+use ternmq_access::passwords::{PasswordFile, Passwords};
 use ternmq_broker::access::{Denied, Rules, Verdict};
 use ternmq_broker::hooks;
 
@@ -18,6 +20,7 @@ pub(crate) struct Table {
     rules: Option<PathBuf>,
     mosquitto_acl_file: Option<PathBuf>,
     denied: After,
+    password_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -40,6 +43,7 @@ enum After {
 pub(crate) struct AccessFiles {
     files: Vec<(PathBuf, Format)>,
     pub(crate) otherwise: Verdict,
+    pub(crate) password_file: Option<PathBuf>,
 }
 
 impl Table {
@@ -58,7 +62,11 @@ impl Table {
             None if files.is_empty() => Verdict::Allow,
             None => Verdict::Deny,
         };
-        AccessFiles { files, otherwise }
+        AccessFiles {
+            files,
+            otherwise,
+            password_file: self.password_file,
+        }
     }
 }
 
@@ -83,13 +91,34 @@ impl AccessFiles {
         acl.rules(self.otherwise)
     }
 
-    /// The same for one that is about to start.
+    /// Who may come in by a password of the file, if there is one.
     ///
     /// # Errors
-    /// As [`AccessFiles::read`].
-    pub(crate) fn put_into(&self, access: &mut hooks::Access) -> Result<(), Problems> {
-        access.rules = Arc::new(self.rules(&self.read()?));
-        Ok(())
+    /// All that is wrong with it.
+    pub(crate) fn passwords(&self) -> Result<Option<PasswordFile>, Problems> {
+        let file = self.password_file.as_deref().map(PasswordFile::read);
+        file.transpose().map_err(problems)
+    }
+
+    /// Has a broker that is about to start follow the rules and look at the passwords.
+    ///
+    /// # Errors
+    /// All that is wrong with the files.
+    pub(crate) fn put_into(
+        &self,
+        broker: &mut ternmq_broker::Config,
+    ) -> Result<Option<Arc<Passwords>>, Problems> {
+        broker.access.rules = Arc::new(self.rules(&self.read()?));
+        let Some(path) = &self.password_file else {
+            return Ok(None);
+        };
+        let passwords = Passwords::open(path, !broker.users.is_empty()).map_err(problems)?;
+        let passwords = Arc::new(passwords);
+        // The same work as for those of the configuration, which have threads of their own.
+        broker.access.threads = broker.limits.password_threads;
+        broker.access.queue = broker.limits.password_queue;
+        broker.access.authenticate.push(passwords.clone());
+        Ok(Some(passwords))
     }
 
     pub(crate) fn are_there(&self) -> bool {
@@ -97,7 +126,15 @@ impl AccessFiles {
     }
 }
 
-fn problem(error: AclError) -> Problem {
+/// What is wrong with a file, as of any other.
+pub(crate) fn problems(errors: Vec<FileError>) -> Problems {
+    match Problems::none(errors.into_iter().map(problem).collect()) {
+        Err(problems) => problems,
+        Ok(()) => Problem::of_all("a file that can't be used").into(),
+    }
+}
+
+fn problem(error: FileError) -> Problem {
     match error.at {
         Some((line, column)) => {
             let path = Some(Arc::new(error.file));

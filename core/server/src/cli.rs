@@ -40,7 +40,7 @@ pub(crate) enum Command {
     Config(ConfigArgs),
     /// Say whether a client may come in or do something, and which line says so
     Explain(Explain),
-    /// Print the lines of a user for the configuration file
+    /// Keep a file of passwords, or print the lines of a user for the configuration file
     Passwd(Passwd),
     /// Look at and look after the data folder of a server
     Store(StoreArgs),
@@ -181,16 +181,40 @@ pub(crate) struct ExplainedClient {
     pub(crate) json: bool,
 }
 
+/// What stands in a file of passwords.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FileHash {
+    Argon2id,
+    Sha512Pbkdf2,
+}
+
 /// Options of `ternmq passwd`.
 #[derive(Args, Debug)]
 pub(crate) struct Passwd {
-    /// User name
-    pub(crate) name: String,
-    /// For which mechanism
+    /// A name alone: print its lines for the configuration file. A file and a name: give the user of that
+    /// name a password in a file of passwords
+    #[arg(value_name = "[FILE] NAME", num_args = 1..=3, required = true)]
+    pub(crate) words: Vec<String>,
+    /// Make the file anew, with this user alone
+    #[arg(short, long)]
+    pub(crate) create: bool,
+    /// Take the password as a third word, where everybody on this machine may see it
+    #[arg(short, long)]
+    pub(crate) batch: bool,
+    /// Take the user out of the file
+    #[arg(short = 'D', long)]
+    pub(crate) delete: bool,
+    /// FILE alone, of lines NAME:PASSWORD: make hashes of the passwords
+    #[arg(short = 'U', long)]
+    pub(crate) upgrade: bool,
+    /// What is written into a file; mosquitto reads sha512-pbkdf2 only
+    #[arg(short = 'H', long, value_enum, default_value = "argon2id")]
+    pub(crate) file_hash: FileHash,
+    /// Of a name alone: for which mechanism
     #[arg(long, value_enum, default_value = "both")]
     pub(crate) hash: Mechanism,
     /// Iterations of the password's hash, 4,096 at least: what one guess costs, and one login
-    #[arg(long, default_value_t = ternmq_broker::auth::DEFAULT_ITERATIONS)]
+    #[arg(short = 'I', long, default_value_t = ternmq_broker::auth::DEFAULT_ITERATIONS)]
     pub(crate) iterations: u32,
 }
 

@@ -1,6 +1,9 @@
 //! `ternmq explain`: what a server with this configuration says to a client, and which line says it.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
+use ternmq_access::passwords::PasswordFile;
 use ternmq_broker::access::{Client, Verdict, Wish};
 use ternmq_broker::auth::Users;
 use ternmq_broker::{Banned, CertificateUser, ListenerConfig};
@@ -173,6 +176,14 @@ fn connect(
         let words = "whoever shows a certificate is the user that stands in it";
         return Ok(Answer::new(None, "certificate", words));
     }
+    if let (Some(path), Some(name)) = (&loaded.settings.access.password_file, &who.user) {
+        let file = loaded.settings.access.passwords();
+        let file = file.map_err(|problems| problems.to_string())?;
+        let file = file.unwrap_or_default();
+        if file.line(name).is_some() || broker.users.is_empty() {
+            return Ok(by_file(path, &file, name, password));
+        }
+    }
     let users = Users::new(&broker.users).map_err(|error| error.to_string())?;
     match (who.user.is_none() && password.is_none()) || users.is_empty() {
         true => Ok(anonymous(who, listener)),
@@ -200,6 +211,25 @@ fn anonymous(who: &ExplainedClient, listener: &ListenerConfig) -> Answer {
                  address that is not this machine's, unless the configuration says otherwise",
         ),
     }
+}
+
+fn by_file(path: &Path, file: &PasswordFile, name: &str, password: Option<&str>) -> Answer {
+    let Some(line) = file.line(name) else {
+        let words = format!("there is no user {name:?} in {}", path.display());
+        return Answer::new(Verdict::Deny, "password_file", words);
+    };
+    let (verdict, words) = match password {
+        None => (None, "it has to know this user's password"),
+        Some(password) if file.is_password(name, password.as_bytes()) => {
+            (Some(Verdict::Allow), "this is the user's password")
+        }
+        Some(_) => (Some(Verdict::Deny), "not this user's password"),
+    };
+    let mut answer = Answer::new(verdict, "password_file", words);
+    let file = path.display().to_string();
+    let place = json!({ "from": "file", "file": file, "line": line });
+    answer.why.place = Some((format!("{file}:{line}"), place));
+    answer
 }
 
 fn by_user(

@@ -81,17 +81,15 @@ fn serve(
         access,
         ..
     } = settings;
-    let rules = access.put_into(&mut config.access);
-    rules.map_err(|problems| problems.to_string())?;
+    let passwords = access.put_into(&mut config);
+    let passwords = passwords.map_err(|problems| problems.to_string())?;
     // Before the broker starts: from its first line on it can be stopped cleanly.
-    let signals = Signals::new([SIGHUP, SIGINT, SIGTERM, SIGUSR1])
-        .map_err(|e| format!("cannot wait for signals: {e}"))?;
+    let signals = signals()?;
     let open = |path| DataFolder::open(path, &store, report);
     let mut data = args.data.as_deref().map(open).transpose()?;
     let now = watch.started;
     // A line of the file that was right once must not keep the server from starting.
-    let lasts = |ban: &Ban| ban.until.is_none_or(|until| until > now);
-    config.bans.retain(lasts);
+    (config.bans).retain(|ban| ban.until.is_none_or(|until| until > now));
     let mut ban_file = None;
     if let Some(data) = &data {
         config.store = Some(data.store());
@@ -106,8 +104,9 @@ fn serve(
         false => Stage::Ready,
     });
     let urls = urls(&config.listeners, &broker.local_addrs());
-    let has_users = !config.users.is_empty();
-    announce(report, urls.iter().zip(&config.listeners), has_users);
+    let running = Running::new(args.sources.clone(), map, drain, &config, passwords);
+    let listening = urls.iter().zip(&config.listeners);
+    announce(report, listening, running.has_users);
     warn(report, &warnings);
     tell_of_the_descriptors(report, descriptors);
     if let Some(data) = &mut data {
@@ -118,7 +117,7 @@ fn serve(
         broker: &broker,
         data: data.as_ref(),
         ban_file: ban_file.as_mut(),
-        running: Running::new(args.sources.clone(), map, drain, &config),
+        running,
         urls,
     };
     let by = listen(serving, watch, told)?;
@@ -191,6 +190,11 @@ fn open_http(
         json!({ "event": "http", "url": url }),
     );
     Ok(())
+}
+
+fn signals() -> Result<Signals, String> {
+    let signals = Signals::new([SIGHUP, SIGINT, SIGTERM, SIGUSR1]);
+    signals.map_err(|error| format!("cannot wait for signals: {error}"))
 }
 
 /// Tells when there may not be one for each connection.
@@ -549,7 +553,7 @@ pub(crate) fn announce<'a>(
             report.warning(
                 &format!(
                     "{url} refuses every client, because there are no users; make some with \
-                     `ternmq passwd NAME`, or, to let everybody in who can reach it, say `anonymous = true` in its [[listener]] of \
+                     `ternmq passwd`, or, to let everybody in who can reach it, say `anonymous = true` in its [[listener]] of \
                      the file given by --config"
                 ),
                 json!({ "event": "warning", "what": "anonymous_refused", "url": url }),

@@ -18,17 +18,12 @@ mod tests;
 mod words;
 
 use std::fmt;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use ternmq_broker::access::{MAX_RULES, Rule, Rules, Verdict};
 
-/// Bytes of a file, some ten times what the most rules take.
-const MAX_BYTES: u64 = 64 << 20;
-
-/// Errors that are listed: whoever mends these sees the others.
-const MAX_ERRORS: usize = 20;
+use crate::text::{FileError, MAX_ERRORS, read_file};
 
 /// How a file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,29 +57,6 @@ pub struct Place {
     pub text: Box<str>,
 }
 
-/// What is wrong with a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AclError {
-    /// The file, as it was named.
-    pub file: PathBuf,
-    /// Line and column, in characters from 1; `None`: the whole file.
-    pub at: Option<(usize, usize)>,
-    /// What is wrong there.
-    pub what: String,
-}
-
-impl fmt::Display for AclError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:", self.file.display())?;
-        if let Some((line, column)) = self.at {
-            write!(f, "{line}:{column}:")?;
-        }
-        write!(f, " {}", self.what)
-    }
-}
-
-impl std::error::Error for AclError {}
-
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.file.display(), self.line)
@@ -96,20 +68,8 @@ impl Acl {
     ///
     /// # Errors
     /// The first twenty things that are wrong with it, in its order; then nothing is added.
-    pub fn add_file(&mut self, path: &Path, format: Format) -> Result<(), Vec<AclError>> {
-        let whole = |what: String| {
-            vec![AclError {
-                file: path.to_owned(),
-                at: None,
-                what,
-            }]
-        };
-        let bytes = read(path).map_err(|error| whole(error.to_string()))?;
-        if bytes.len() as u64 > MAX_BYTES {
-            return Err(whole(format!("more than {MAX_BYTES} bytes")));
-        }
-        let text = String::from_utf8(bytes).map_err(|error| whole(error.to_string()))?;
-        self.add_text(&text, path, format)
+    pub fn add_file(&mut self, path: &Path, format: Format) -> Result<(), Vec<FileError>> {
+        self.add_text(&read_file(path)?, path, format)
     }
 
     /// Adds the rules of a text that stands in this file.
@@ -121,7 +81,7 @@ impl Acl {
         text: &str,
         path: &Path,
         format: Format,
-    ) -> Result<(), Vec<AclError>> {
+    ) -> Result<(), Vec<FileError>> {
         let mut reading = Reading::new(path);
         match format {
             Format::Own => own::read(text, &mut reading),
@@ -131,11 +91,8 @@ impl Acl {
             return Err(reading.errors);
         }
         if self.rules.len() + reading.rules.len() > MAX_RULES {
-            return Err(vec![AclError {
-                file: path.to_owned(),
-                at: None,
-                what: format!("more than {MAX_RULES} rules"),
-            }]);
+            let what = format!("more than {MAX_RULES} rules");
+            return Err(vec![FileError::of_all(path, what)]);
         }
         self.rules.append(&mut reading.rules);
         self.places.append(&mut reading.places);
@@ -170,20 +127,12 @@ impl Acl {
     }
 }
 
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?
-        .take(MAX_BYTES + 1)
-        .read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
 /// A file that is being read.
 struct Reading {
     file: Arc<Path>,
     rules: Vec<Rule>,
     places: Vec<Place>,
-    errors: Vec<AclError>,
+    errors: Vec<FileError>,
 }
 
 impl Reading {
@@ -211,11 +160,8 @@ impl Reading {
 
     fn error(&mut self, line: usize, column: usize, what: impl Into<String>) {
         if self.errors.len() < MAX_ERRORS {
-            self.errors.push(AclError {
-                file: self.file.to_path_buf(),
-                at: Some((line, column)),
-                what: what.into(),
-            });
+            self.errors
+                .push(FileError::at(&self.file, line, column, what));
         }
     }
 }

@@ -19,7 +19,7 @@ const fn client(client_id: &'static str, user_name: Option<&'static str>) -> Cli
 fn read(text: &str, format: Format) -> Result<Acl, Vec<String>> {
     let mut acl = Acl::default();
     let added = acl.add_text(text, Path::new("acl"), format);
-    let told = |errors: Vec<super::AclError>| -> Vec<String> {
+    let told = |errors: Vec<crate::FileError>| -> Vec<String> {
         errors.iter().map(ToString::to_string).collect()
     };
     added.map_err(told)?;

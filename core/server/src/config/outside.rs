@@ -16,7 +16,9 @@ pub(crate) fn check(loaded: &Loaded) -> Result<(), Problems> {
     let of_all = |error: String| Problem::of_all(error);
     let mut problems = Vec::new();
     problems.extend(broker.check().err().map(|error| of_all(error.to_string())));
-    if let Err(wrong) = loaded.settings.access.read() {
+    let access = &loaded.settings.access;
+    let (rules, passwords) = (access.read().err(), access.passwords().err());
+    for wrong in rules.into_iter().chain(passwords) {
         problems.extend(wrong.list().iter().cloned());
     }
     let users = ternmq_broker::auth::Users::new(&broker.users);

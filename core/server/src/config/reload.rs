@@ -1,7 +1,9 @@
 //! The configuration of a server that runs, read again.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
+use ternmq_access::passwords::{PasswordFile, Passwords};
 use ternmq_broker::{Ban, BanChanges, Broker, Config, Drain, ListenerConfig};
 use toml::Value as Plain;
 
@@ -11,6 +13,7 @@ use super::problem::{Problem, Problems};
 use super::schema::{Kind, Place, all};
 use super::tree::{Map, Node, Value};
 use super::{Loaded, Settings, Sources, json_schema, outside};
+use crate::access;
 use crate::bans::{self, BanFile};
 
 /// What a server runs with.
@@ -22,6 +25,8 @@ pub(crate) struct Running {
     pub(crate) drain: Drain,
     pub(crate) listeners: Vec<ListenerConfig>,
     pub(crate) has_users: bool,
+    /// Of the file of passwords that the server was started with.
+    passwords: Option<Arc<Passwords>>,
 }
 
 /// What has become of a configuration that was read again.
@@ -44,13 +49,20 @@ pub(crate) enum Refused {
 }
 
 impl Running {
-    pub(crate) fn new(sources: Sources, map: Map, drain: Drain, config: &Config) -> Self {
+    pub(crate) fn new(
+        sources: Sources,
+        map: Map,
+        drain: Drain,
+        config: &Config,
+        passwords: Option<Arc<Passwords>>,
+    ) -> Self {
         Self {
             sources,
             map,
             drain,
             listeners: config.listeners.clone(),
-            has_users: !config.users.is_empty(),
+            has_users: !config.users.is_empty() || passwords.is_some(),
+            passwords,
         }
     }
 
@@ -77,6 +89,7 @@ impl Running {
             ..
         } = settings;
         let acl = access.read().map_err(Refused::Configuration)?;
+        let passwords = self.read_passwords().map_err(Refused::Configuration)?;
         let wrong = |error: String| Refused::Configuration(Problem::of_all(error).into());
         let wrong_files = outside::certificates(&config.listeners, &map);
         Problems::none(wrong_files).map_err(Refused::Configuration)?;
@@ -84,7 +97,7 @@ impl Running {
             let problem = outside::refusal(&error, &config.listeners, &map);
             Refused::Configuration(problem.into())
         })?;
-        let (listeners, has_users) = (config.listeners.clone(), !config.users.is_empty());
+        let (listeners, configured_users) = (config.listeners.clone(), !config.users.is_empty());
         let configured = lasting(config);
         // The last thing that can fail.
         let bans = match ban_file {
@@ -97,7 +110,11 @@ impl Running {
         };
         reconfiguration.apply();
         broker.set_rules(access.rules(&acl));
-        (self.drain, self.listeners, self.has_users) = (drain, listeners, has_users);
+        self.has_users = configured_users || passwords.is_some();
+        if let (Some(own), Some(users)) = (&self.passwords, passwords) {
+            own.replace(users, configured_users);
+        }
+        (self.drain, self.listeners) = (drain, listeners);
         crate::report::change_log(&log);
         let differences = differences(&self.map, &map);
         let (live, restart): (Vec<Place>, Vec<Place>) =
@@ -113,6 +130,13 @@ impl Running {
             warnings,
             rules: access.are_there().then(|| acl.len()),
         })
+    }
+}
+
+impl Running {
+    fn read_passwords(&self) -> Result<Option<PasswordFile>, Problems> {
+        let read = (self.passwords.as_ref()).map(|passwords| passwords.read_again());
+        read.transpose().map_err(access::problems)
     }
 }
 

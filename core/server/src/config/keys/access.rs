@@ -8,6 +8,13 @@ pub(super) static ACCESS: Table = Table {
     groups: &[],
     keys: &[
         text(
+            "password_file",
+            FILE,
+            "Who may come in by a password: a line NAME:HASH for each, as `ternmq passwd FILE NAME` and \
+             mosquitto_passwd write them (argon2id, bcrypt, pbkdf2-sha512, $6$, $7$). SIGHUP has it read again.",
+        )
+        .example("\"/etc/ternmq/passwords\""),
+        text(
             "rules",
             FILE,
             "File of rules, one a line, of which the first that applies decides: allow group sensors publish \
