@@ -40,6 +40,8 @@ pub(crate) enum Command {
     Config(ConfigArgs),
     /// Say whether a client may come in or do something, and which line says so
     Explain(Explain),
+    /// Make a configuration of one of mosquitto
+    Import(Import),
     /// Keep a file of passwords, or print the lines of a user for the configuration file
     Passwd(Passwd),
     /// Look at and look after the data folder of a server
@@ -177,6 +179,30 @@ pub(crate) struct ExplainedClient {
     #[arg(long, value_name = "IP")]
     pub(crate) address: Option<IpAddr>,
     /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What a script wants to know of `ternmq import`.
+const IMPORT_STATUSES: &str = "\
+Exit status:
+  0  all of it is in the new configuration
+  1  there is none: a file can't be read, or the new one is there already
+  2  the command line is wrong
+  3  something is left, and told with its line";
+
+/// Options of `ternmq import`. The files that listeners name, the password_file and those of include_dir are
+/// looked for from the current folder, as mosquitto does.
+#[derive(Args, Debug)]
+#[command(after_help = IMPORT_STATUSES)]
+pub(crate) struct Import {
+    /// mosquitto.conf
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Write the configuration there, readable by its owner alone; without it, to standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Print JSON: what is left, what is to be known, and without --output the configuration
     #[arg(long)]
     pub(crate) json: bool,
 }

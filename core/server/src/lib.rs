@@ -11,6 +11,7 @@ mod control;
 mod data;
 mod explain;
 mod http;
+mod import;
 mod listeners;
 mod log;
 mod metrics;
@@ -59,6 +60,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Serve(args) => serve::run(args),
         Command::Config(args) => config::run(args),
         Command::Explain(args) => explain::run(args),
+        Command::Import(args) => import::run(args),
         Command::Passwd(args) => passwd::run(args),
         Command::Store(args) => store::run(args),
         Command::Publish(args) => publish::run(args),

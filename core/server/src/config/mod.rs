@@ -37,8 +37,7 @@ pub(crate) use problem::{Problem, Problems};
 pub(crate) use reload::{Refused, Running};
 
 use keys::ROOT;
-pub(crate) use tree::Map;
-pub(crate) use tree::Origin;
+pub(crate) use tree::{Map, Origin, quoted};
 use tree::{Node, Source, Value};
 
 /// Where the server listens when nobody says anything.
