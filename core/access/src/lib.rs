@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod acl;
+pub mod binding;
 pub mod hash;
 pub mod passwords;
 

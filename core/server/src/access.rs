@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use ternmq_access::FileError;
 use ternmq_access::acl::{Acl, Format};
+use ternmq_access::binding::ClientIds;
 use ternmq_access::passwords::{PasswordFile, Passwords};
 use ternmq_broker::access::{Denied, Rules, Verdict};
 use ternmq_broker::hooks;
@@ -21,6 +22,7 @@ pub(crate) struct Table {
     mosquitto_acl_file: Option<PathBuf>,
     denied: After,
     password_file: Option<PathBuf>,
+    client_id: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -44,6 +46,7 @@ pub(crate) struct AccessFiles {
     files: Vec<(PathBuf, Format)>,
     pub(crate) otherwise: Verdict,
     pub(crate) password_file: Option<PathBuf>,
+    pub(crate) client_ids: Option<ClientIds>,
 }
 
 impl Table {
@@ -66,6 +69,8 @@ impl Table {
             files,
             otherwise,
             password_file: self.password_file,
+            // It was looked at with its key.
+            client_ids: self.client_id.and_then(|text| text.parse().ok()),
         }
     }
 }
@@ -109,6 +114,10 @@ impl AccessFiles {
         broker: &mut ternmq_broker::Config,
     ) -> Result<Option<Arc<Passwords>>, Problems> {
         broker.access.rules = Arc::new(self.rules(&self.read()?));
+        // First: what is refused whoever it is needs no look at a password.
+        if let Some(ids) = &self.client_ids {
+            broker.access.authenticate.push(Arc::new(ids.clone()));
+        }
         let Some(path) = &self.password_file else {
             return Ok(None);
         };

@@ -172,7 +172,14 @@ fn connect(
             return Ok(Answer::new(Verdict::Deny, "ban", words).at(place));
         }
     }
-    if listener.certificate_user != CertificateUser::Nothing {
+    let ids = loaded.settings.access.client_ids.as_ref();
+    let certificates = listener.certificate_user != CertificateUser::Nothing;
+    if !certificates && ids.is_some_and(|ids| !ids.fits(&who.client, who.user.as_deref())) {
+        let words = "`client_id` of [access] does not let this user have this client identifier";
+        let place = loaded.origin(&["access", "client_id"]);
+        return Ok(Answer::new(Verdict::Deny, "client_id", words).at(place));
+    }
+    if certificates {
         let words = "whoever shows a certificate is the user that stands in it";
         return Ok(Answer::new(None, "certificate", words));
     }

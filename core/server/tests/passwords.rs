@@ -275,6 +275,45 @@ fn a_file_that_is_wrong_is_named_by_its_line_and_the_old_users_stay() {
 }
 
 #[test]
+fn a_user_has_the_client_identifiers_that_one_line_says() {
+    let folder = folder("bound");
+    passwd(&folder, &["-c", "-b", "passwords", "anna", "x"], "");
+    passwd(&folder, &["-b", "passwords", "*", "x"], "");
+    let server = Server::start(&folder, "client_id = '%u-*'\n");
+    for (id, user, reason) in [
+        ("anna-1", "anna", "0"),
+        ("anna-", "anna", "0"),
+        ("anna", "anna", "0x85"),
+        ("ben-1", "anna", "0x85"),
+        ("", "anna", "0x85"),
+        ("anna-1", "*", "0x85"),
+        ("*-1", "*", "0"),
+    ] {
+        let mut peer = RawPeer::connect(server.address, 5).unwrap();
+        let connect = format!("CONNECT client_id={id} username={user} password=x");
+        peer.send(&connect).unwrap();
+        let got = peer.expect(&format!("CONNACK reason={reason}"));
+        got.unwrap_or_else(|error| panic!("{connect}: {error:?}"));
+        let words = [
+            "explain",
+            "connect",
+            "-c",
+            "ternmq.toml",
+            "-i",
+            id,
+            "-u",
+            user,
+            "-P",
+            "x",
+        ];
+        let status = ternmq(&folder, &words).output().unwrap().status.code();
+        let expected = if reason == "0" { 0 } else { 3 };
+        assert_eq!(status, Some(expected), "{connect}");
+    }
+    server.expect("", "0x85");
+}
+
+#[test]
 fn users_of_the_file_and_of_the_configuration_come_in_side_by_side_and_are_explained() {
     let folder = folder("passwords_both");
     passwd(&folder, &["-c", "-b", "passwords", "anna", "geheim"], "");

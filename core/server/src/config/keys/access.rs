@@ -1,7 +1,9 @@
 //! The table `[access]`.
 
+use ternmq_access::binding::ClientIds;
+
 use super::{FILE, reads};
-use crate::config::schema::{Table, one_of, text};
+use crate::config::schema::{Form, Table, one_of, text};
 
 pub(super) static ACCESS: Table = Table {
     check: reads::<crate::access::Table>,
@@ -14,6 +16,14 @@ pub(super) static ACCESS: Table = Table {
              mosquitto_passwd write them (argon2id, bcrypt, pbkdf2-sha512, $6$, $7$). SIGHUP has it read again.",
         )
         .example("\"/etc/ternmq/passwords\""),
+        text(
+            "client_id",
+            CLIENT_IDS,
+            "Which client identifiers are let in: %u is the user name, * any characters. \"%u\" binds each \
+             user to one session, and keeps others from taking it over; who names no user is refused then.",
+        )
+        .otherwise("all")
+        .example("\"%u\""),
         text(
             "rules",
             FILE,
@@ -47,4 +57,9 @@ pub(super) static ACCESS: Table = Table {
         )
         .default("\"drop\""),
     ],
+};
+
+const CLIENT_IDS: Form = Form {
+    what: "a pattern with %u and *",
+    check: |text| text.parse::<ClientIds>().map(drop).map_err(str::to_owned),
 };
