@@ -160,13 +160,20 @@ def drain(sock, total, size):
         sock.sendall(acks)
 
 
-def measure(options, folder):
-    server = Server(options.server.resolve(), folder, options.mode)
-    sock = introduced(server.address, b"away", False)
+def leave_session(address, client_id):
+    """Subscribes to what is published, and leaves a session that is away."""
+    sock = introduced(address, client_id, False)
     sock.sendall(packet(0x82, struct.pack("!H", 1) + text(b"bench/t") + b"\x01"))
     read_exactly(sock, 5)
     sock.sendall(b"\xe0\x00")
     sock.close()
+
+
+def measure(options, folder):
+    server = Server(options.server.resolve(), folder, options.mode)
+    leave_session(server.address, b"away")
+    for number in range(options.others):
+        leave_session(server.address, b"other-%d" % number)
     step = options.connections * options.window
     total, kept = options.messages // step * step, options.retained // step * step
     if kept:
@@ -209,6 +216,7 @@ def main():
     parser.add_argument("--folder", type=pathlib.Path, help="where the data is to be; beside the program")
     parser.add_argument("--messages", type=int, default=1_000_000)
     parser.add_argument("--retained", type=int, default=0, help="retained messages that are there beside them")
+    parser.add_argument("--others", type=int, default=0, help="sessions beside it that are away, and stay so")
     parser.add_argument("--stop", action="store_true", help="stop the server cleanly instead of killing it")
     parser.add_argument("--connections", type=int, default=100)
     parser.add_argument("--window", type=int, default=100, help="messages in flight of each connection")
