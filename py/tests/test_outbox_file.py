@@ -211,19 +211,27 @@ async def test_publishing_waits_for_room_in_the_file_and_not_for_an_answer(
     client: Any = {"asyncio": ternmq.Client, "blocking": blocking.Client}[face](peer.url, **options, **KEEP)
 
     def call(name: str, *arguments: Any) -> "asyncio.Task[Any]":
+        def in_thread() -> Any:
+            loop.call_soon_threadsafe(begun.set)
+            return getattr(client, name)(*arguments)
+
         async def wait() -> Any:
             if face == "blocking":
-                return await asyncio.to_thread(getattr(client, name), *arguments)
+                return await asyncio.to_thread(in_thread)
+            begun.set()
             return await getattr(client, name)(*arguments)
 
+        begun.clear()
         return asyncio.create_task(wait())
 
+    loop, begun = asyncio.get_running_loop(), asyncio.Event()
     client.open()
     server = await peer.client()
     await call("publish", "a", b"1", 1)
     with pytest.raises(ternmq.QueueFullError):
         client.publish_nowait("a", b"2", 1)
     second = call("publish", "a", b"2", 1)
+    await begun.wait()
     await server.accept()
     id = int.from_bytes((await server.expect(PUBLISH))[3:5])
     await server.send(ack(PUBACK, id))
