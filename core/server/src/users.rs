@@ -12,34 +12,28 @@ pub(crate) struct Line {
     scram_sha_256: Option<Credentials>,
     #[serde(default, deserialize_with = "sha_512")]
     scram_sha_512: Option<Credentials>,
-    #[serde(default, deserialize_with = "of_mosquitto")]
-    mosquitto: Option<Credentials>,
 }
 
 impl From<Line> for User {
     fn from(line: Line) -> Self {
-        let all = [line.scram_sha_256, line.scram_sha_512, line.mosquitto];
+        let both = [line.scram_sha_256, line.scram_sha_512];
         Self {
             name: line.name,
-            credentials: all.into_iter().flatten().collect(),
+            credentials: both.into_iter().flatten().collect(),
         }
     }
 }
 
 fn sha_256<'de, D: Deserializer<'de>>(source: D) -> Result<Option<Credentials>, D::Error> {
-    credentials(Some(Hash::Sha256), source)
+    credentials(Hash::Sha256, source)
 }
 
 fn sha_512<'de, D: Deserializer<'de>>(source: D) -> Result<Option<Credentials>, D::Error> {
-    credentials(Some(Hash::Sha512), source)
-}
-
-fn of_mosquitto<'de, D: Deserializer<'de>>(source: D) -> Result<Option<Credentials>, D::Error> {
-    credentials(None, source)
+    credentials(Hash::Sha512, source)
 }
 
 fn credentials<'de, D: Deserializer<'de>>(
-    hash: Option<Hash>,
+    hash: Hash,
     source: D,
 ) -> Result<Option<Credentials>, D::Error> {
     let credentials: Credentials = String::deserialize(source)?

@@ -284,6 +284,31 @@ fn rules_that_are_wrong_are_told() {
 }
 
 #[test]
+fn passwords_that_can_not_be_read_are_told() {
+    for (name, file, place) in [
+        ("clear", "passwords", "passwords, line 1, column 6"),
+        ("missing", "no/such/file", "cannot read no/such/file"),
+    ] {
+        let config = format!("listener 1 127.0.0.1\nallow_anonymous true\npassword_file {file}\n");
+        let files = [("mosquitto.conf", &*config), ("passwords", "carl:plain\n")];
+        let folder = folder(&format!("import-{name}"), &files);
+        let (all, status) = import(&folder);
+        let left = [("mosquitto.conf".to_owned(), 3, "password_file".to_owned())];
+        assert_eq!((status, told(&all["left"])), (3, left.to_vec()));
+        let why = all["left"][0]["why"].as_str().unwrap();
+        assert!(why.contains(place) && !why.contains("plain"), "{why}");
+        // Nobody gets in by what is missing: no server starts with it.
+        std::fs::write(folder.join("ternmq.toml"), all["config"].as_str().unwrap()).unwrap();
+        let server = ternmq(&folder, &["serve", "--config", "ternmq.toml"]);
+        assert!(!server.status.success(), "{server:?}");
+        assert!(
+            String::from_utf8_lossy(&server.stderr).contains(place),
+            "{server:?}"
+        );
+    }
+}
+
+#[test]
 fn every_kind_of_listener_is_one_of_ours() {
     let config = "\
 listener 1 127.0.0.1
@@ -349,7 +374,7 @@ fn nothing_is_more_open_than_it_was() {
         (
             "passwords",
             format!("{one}allow_anonymous true\npassword_file nobody\n"),
-            "anonymous = false",
+            "password_file = \"nobody\"",
         ),
         (
             "acl",
@@ -371,7 +396,6 @@ fn nothing_is_more_open_than_it_was() {
         ("none", format!("{one}crlfile x\n")),
         ("psk", format!("{one}psk_hint x\n")),
         ("half", format!("{one}certfile x\n")),
-        ("missing", format!("{one}password_file no/such/file\n")),
         ("port", "listener 70000\n".to_owned()),
     ] {
         let folder = folder(

@@ -26,32 +26,18 @@ const SALT_LEN: RangeInclusive<usize> = 8..=256;
 /// Bytes of the salts made here.
 const NEW_SALT_LEN: usize = 16;
 
-/// What is stored of one user's password for one mechanism (RFC 5802, section 3), or as `mosquitto_passwd`
-/// writes it, which is for plain passwords only.
+/// What is stored of one user's password for one mechanism (RFC 5802, section 3).
 ///
 /// As text it is `SCRAM-SHA-256$ITERATIONS:SALT$STOREDKEY:SERVERKEY`, salt and keys in base64: the
 /// form of RFC 5803 that PostgreSQL stores too. The text is a secret: it lets nobody log in, but
-/// lets guesses of the password be tried, and lets a server be impersonated. Those of `mosquitto_passwd` are
-/// `$7$ITERATIONS$SALT$HASH` (PBKDF2 with SHA-512) and `$6$SALT$HASH` (SHA-512 once: guesses are cheap).
+/// lets guesses of the password be tried, and lets a server be impersonated.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
-    pub(super) scheme: Scheme,
     pub(super) hash: Hash,
     pub(super) iterations: u32,
     pub(super) salt: Box<[u8]>,
     pub(super) stored_key: Box<[u8]>,
     pub(super) server_key: Box<[u8]>,
-}
-
-/// What the keys are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Scheme {
-    /// Those of SCRAM.
-    Scram,
-    /// Both the password, hashed with the salt again and again.
-    Pbkdf2,
-    /// Both the password and the salt, hashed once.
-    Digest,
 }
 
 /// Why there are no credentials.
@@ -89,7 +75,6 @@ impl Credentials {
         let salted = hash.salted_password(password.as_bytes(), salt, iterations);
         let client_key = hash.hmac(&salted, &[b"Client Key"]);
         Ok(Self {
-            scheme: Scheme::Scram,
             hash,
             iterations,
             salt: salt.into(),
@@ -100,17 +85,6 @@ impl Credentials {
 
     /// Whether this is the password. Takes as long as deriving it did.
     pub fn is_password(&self, password: &[u8]) -> bool {
-        let plain = match self.scheme {
-            Scheme::Scram => return self.is_prepared_password(password),
-            Scheme::Pbkdf2 => self
-                .hash
-                .salted_password(password, &self.salt, self.iterations),
-            Scheme::Digest => self.hash.digest(&[password, &self.salt].concat()),
-        };
-        plain.ct_eq(&self.stored_key).into()
-    }
-
-    fn is_prepared_password(&self, password: &[u8]) -> bool {
         let text = std::str::from_utf8(password).ok();
         let Some(prepared) = text.and_then(|text| stringprep::saslprep(text).ok()) else {
             return false;
@@ -121,26 +95,19 @@ impl Credentials {
         self.is_client_key(&client_key)
     }
 
-    /// For which mechanism they are; `None` for those of `mosquitto_passwd`, which are for none.
-    pub fn hash(&self) -> Option<Hash> {
-        (self.scheme == Scheme::Scram).then_some(self.hash)
+    /// For which mechanism they are.
+    pub const fn hash(&self) -> Hash {
+        self.hash
     }
 
     /// The secret text of them, which parses back.
     pub fn to_text(&self) -> String {
-        let (salt, key) = (&self.salt, &self.stored_key);
-        let (salt, key) = (BASE64_STANDARD.encode(salt), BASE64_STANDARD.encode(key));
-        match self.scheme {
-            Scheme::Scram => {}
-            Scheme::Pbkdf2 => return format!("$7${}${salt}${key}", self.iterations),
-            Scheme::Digest => return format!("$6${salt}${key}"),
-        }
         format!(
             "{}${}:{}${}:{}",
             self.hash.method(),
             self.iterations,
-            salt,
-            key,
+            BASE64_STANDARD.encode(&self.salt),
+            BASE64_STANDARD.encode(&self.stored_key),
             BASE64_STANDARD.encode(&self.server_key),
         )
     }
@@ -154,9 +121,6 @@ impl FromStr for Credentials {
     type Err = CredentialsError;
 
     fn from_str(text: &str) -> Result<Self, CredentialsError> {
-        if let Some(rest) = text.strip_prefix('$') {
-            return of_mosquitto(rest);
-        }
         let form = CredentialsError(
             "not of the form SCRAM-SHA-256$ITERATIONS:SALT$STOREDKEY:SERVERKEY that `ternmq passwd` \
              prints",
@@ -180,7 +144,6 @@ impl FromStr for Credentials {
             return Err(CredentialsError("a key is not as long as its hash"));
         }
         Ok(Self {
-            scheme: Scheme::Scram,
             hash,
             iterations,
             salt: salt.into(),
@@ -192,11 +155,7 @@ impl FromStr for Credentials {
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.scheme {
-            Scheme::Scram => write!(f, "{}$...", self.hash.method()),
-            Scheme::Pbkdf2 => f.write_str("$7$..."),
-            Scheme::Digest => f.write_str("$6$..."),
-        }
+        write!(f, "{}$...", self.hash.method())
     }
 }
 
@@ -207,38 +166,6 @@ impl fmt::Display for CredentialsError {
 }
 
 impl std::error::Error for CredentialsError {}
-
-/// What `mosquitto_passwd` writes behind the name and the first `$`.
-fn of_mosquitto(text: &str) -> Result<Credentials, CredentialsError> {
-    let form = CredentialsError(
-        "neither of the form $7$ITERATIONS$SALT$HASH nor $6$SALT$HASH that mosquitto_passwd writes",
-    );
-    let parts: Vec<&str> = text.split('$').collect();
-    let (scheme, iterations, salt, key) = match parts[..] {
-        ["7", iterations, salt, key] => (Scheme::Pbkdf2, iterations, salt, key),
-        ["6", salt, key] => (Scheme::Digest, "1", salt, key),
-        _ => return Err(form),
-    };
-    let bytes = |text: &str| BASE64_STANDARD.decode(text).map_err(|_| form);
-    let (salt, key) = (bytes(salt)?, bytes(key)?);
-    let iterations: u32 = iterations.parse().map_err(|_| form)?;
-    if !(1..=MAX_ITERATIONS).contains(&iterations) {
-        return Err(CredentialsError("iterations from 1 to 10000000 are taken"));
-    }
-    if salt.is_empty() || salt.len() > *SALT_LEN.end() || key.len() != Hash::Sha512.output_len() {
-        return Err(CredentialsError(
-            "a salt has 1 to 256 bytes and a hash has 64",
-        ));
-    }
-    Ok(Credentials {
-        scheme,
-        hash: Hash::Sha512,
-        iterations,
-        salt: salt.into(),
-        server_key: key.clone().into(),
-        stored_key: key.into(),
-    })
-}
 
 fn check(iterations: u32, salt: &[u8]) -> Result<(), CredentialsError> {
     if !(MIN_ITERATIONS..=MAX_ITERATIONS).contains(&iterations) {
@@ -294,41 +221,6 @@ mod tests {
         }
         for broken in ["", "$$", "SCRAM-SHA-256", &format!("{text}$"), &text[1..]] {
             assert!(broken.parse::<Credentials>().is_err(), "{broken}");
-        }
-    }
-
-    /// Written by mosquitto_passwd 2.0.11 for "geheim" and "secret".
-    const OF_MOSQUITTO: [(&str, &[u8]); 2] = [
-        (
-            "$7$101$nRDaCZ9lJFprLAJy$I1mnL4zy2CmRxsWgo7Hrn1y0H8UonNK8s/H/y+Txz9naa6oS3TtvmrD0W0jwIeytrCIvvCInGhDj\
-             6uotEw7Alw==",
-            b"geheim",
-        ),
-        (
-            "$6$L/Np5sw8moPM406t$TSy1THVmSa3bzkWyhmITEGaSnDhfCdl40yZPZvLjQy4jndIOKZk/p7nyN0U4JluBHBVUuqaC0URPzYFE\
-             agtRmw==",
-            b"secret",
-        ),
-    ];
-
-    #[test]
-    fn what_mosquitto_passwd_writes_is_read() {
-        for (text, password) in OF_MOSQUITTO {
-            let read: Credentials = text.parse().unwrap();
-            assert!(read.is_password(password), "{text}");
-            assert!(!read.is_password(b"secre") && !read.is_password(b""));
-            assert_eq!((read.to_text(), read.hash()), (text.to_owned(), None));
-            assert_eq!(format!("{read:?}"), format!("{}...", &text[..3]));
-            for (from, to) in [
-                ("$7$101", "$7$0"),
-                ("==", ""),
-                ("$6", "$5"),
-                ("$7$101", "$7"),
-            ] {
-                let broken = text.replacen(from, to, 1);
-                let read = broken.parse::<Credentials>();
-                assert!(broken == text || read.is_err(), "{broken}");
-            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::credentials::{Credentials, Scheme};
+use super::credentials::Credentials;
 use super::hash::Hash;
 
 /// Somebody who may log in by SCRAM, and by user name and password.
@@ -25,8 +25,6 @@ pub struct Users {
     by_name: HashMap<Box<str>, Vec<Arc<Credentials>>>,
     /// Of each mechanism all credentials, in an order of their own: what made-up ones look like.
     looks: [Vec<Arc<Credentials>>; 2],
-    /// The same of those for no mechanism.
-    plain: Vec<Arc<Credentials>>,
     /// Keys what is made up. It is made from all credentials and stays the same over a restart.
     secret: Box<[u8]>,
 }
@@ -67,11 +65,11 @@ impl Users {
                 return Err(failed("a name has 1 to 65535 bytes"));
             }
             let mut own: Vec<_> = user.credentials.iter().cloned().map(Arc::new).collect();
-            own.sort_by_key(|credentials| (credentials.scheme, credentials.hash));
+            own.sort_by_key(|credentials| credentials.hash);
             if own.is_empty() {
                 return Err(failed("a user without credentials can't log in"));
             }
-            if own.windows(2).any(|two| two[0].hash() == two[1].hash()) {
+            if own.windows(2).any(|two| two[0].hash == two[1].hash) {
                 return Err(failed("two credentials for one mechanism"));
             }
             all.extend(own.iter().cloned());
@@ -85,16 +83,13 @@ impl Users {
             .map(|credentials| &*credentials.server_key)
             .collect();
         let looks = Hash::ALL.map(|hash| {
-            let of = all.iter().filter(|one| one.hash() == Some(hash));
+            let of = all.iter().filter(|credentials| credentials.hash == hash);
             of.cloned().collect()
         });
-        let plain = all.iter().filter(|one| one.scheme != Scheme::Scram);
-        let plain = plain.cloned().collect();
         Ok(Self {
             secret: Hash::Sha256.hmac(b"made-up credentials", &keys),
             by_name,
             looks,
-            plain,
         })
     }
 
@@ -109,18 +104,13 @@ impl Users {
     }
 
     /// Whether the password is this user's. Takes its time, and the same for a name that is
-    /// none. A user with two kinds of credentials is checked by SHA-256's, and by those of `mosquitto_passwd`
-    /// only who has nothing else.
+    /// none. A user with two kinds of credentials is checked by SHA-256's.
     pub fn is_password(&self, name: &str, password: &[u8]) -> bool {
         let known = prepare(name).and_then(|name| self.by_name.get(&*name));
         let known = known.and_then(|own| own.first());
         let hash = match known {
-            Some(credentials) => credentials.hash(),
+            Some(credentials) => credentials.hash,
             None => self.kind_of(name),
-        };
-        let Some(hash) = hash else {
-            let like = known.or_else(|| self.plain_like(name));
-            return like.is_some_and(|like| like.is_password(password)) && known.is_some();
         };
         let Some(found) = self.find(hash, name) else {
             return false;
@@ -133,7 +123,7 @@ impl Users {
     pub(super) fn find(&self, hash: Hash, name: &str) -> Option<Found> {
         let name = prepare(name)?;
         let own = self.by_name.get(&*name);
-        let own = own.and_then(|own| own.iter().find(|one| one.hash() == Some(hash)));
+        let own = own.and_then(|own| own.iter().find(|credentials| credentials.hash == hash));
         let credentials = match own {
             Some(credentials) => credentials.clone(),
             None => Arc::new(self.make_up(hash, &name)?),
@@ -157,7 +147,6 @@ impl Users {
         salt.truncate(like.salt.len());
         let key = |what: &[u8]| hash.hmac(&draw, &[what]);
         Some(Credentials {
-            scheme: Scheme::Scram,
             hash,
             iterations: like.iterations,
             salt: salt.into(),
@@ -167,20 +156,13 @@ impl Users {
     }
 
     /// Of which kind the password of somebody unknown would be.
-    fn kind_of(&self, name: &str) -> Option<Hash> {
-        let [first, second] = self.looks.each_ref().map(Vec::len);
+    fn kind_of(&self, name: &str) -> Hash {
+        let count = self.looks.iter().map(Vec::len).sum();
         let draw = number(&self.draw("password", name));
-        match draw.checked_rem(first + second + self.plain.len()) {
-            Some(at) if at >= first + second => None,
-            Some(at) if at >= first => Some(Hash::Sha512),
-            _ => Some(Hash::Sha256),
+        match draw.checked_rem(count) {
+            Some(at) if at >= self.looks[0].len() => Hash::Sha512,
+            _ => Hash::Sha256,
         }
-    }
-
-    /// What checking the password of somebody unknown costs as much as.
-    fn plain_like(&self, name: &str) -> Option<&Arc<Credentials>> {
-        let draw = number(&self.draw("plain", name));
-        self.plain.get(draw.checked_rem(self.plain.len())?)
     }
 
     fn draw(&self, what: &str, name: &str) -> Box<[u8]> {
@@ -251,29 +233,6 @@ mod tests {
         ] {
             assert!(!users.is_password(name, password.as_bytes()), "{name}");
         }
-    }
-
-    #[test]
-    fn users_of_mosquitto_have_passwords_and_no_mechanism() {
-        // "geheim", by mosquitto_passwd.
-        let text = "$7$101$nRDaCZ9lJFprLAJy$I1mnL4zy2CmRxsWgo7Hrn1y0H8UonNK8s/H/y+Txz9naa6oS3TtvmrD0W0jwIeytrC\
-                    IvvCInGhDj6uotEw7Alw==";
-        let theirs = User {
-            name: "carl".into(),
-            credentials: vec![text.parse().unwrap()],
-        };
-        let alone = Users::new(std::slice::from_ref(&theirs)).unwrap();
-        assert!(Hash::ALL.iter().all(|hash| !alone.offer(*hash)));
-        let both = Users::new(&[user("anna", &[Hash::Sha512], 4096), theirs]).unwrap();
-        assert!(both.is_password("anna", b"anna") && !both.is_password("anna", b"geheim"));
-        for users in [&alone, &both] {
-            assert!(users.is_password("carl", b"geheim") && !users.is_password("carl", b"carl"));
-            // Whoever is unknown is checked by this too, and never let in.
-            let names: Vec<String> = (0..20).map(|at| format!("nobody{at}")).collect();
-            assert!(names.iter().any(|name| users.kind_of(name).is_none()));
-            assert!(!names.iter().any(|name| users.is_password(name, b"geheim")));
-        }
-        assert!(!both.find(Hash::Sha512, "carl").unwrap().known);
     }
 
     #[test]

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use super::Converted;
 use super::lines::Line;
 use super::listeners::{KEYS, Listener, SECURITY};
-use super::passwords;
 use crate::config::quoted;
 
 const HEAD: &str = "\
@@ -53,10 +52,10 @@ struct Read {
 pub(super) fn convert(lines: &[Line]) -> Result<Converted, String> {
     let mut converted = Converted::default();
     let read = sort(lines, &mut converted);
-    let users = users(&read, &mut converted)?;
+    let (password_file, has_users) = password_file(&read, &mut converted);
     let mut out = HEAD.to_owned();
     top(&read, &mut out, &mut converted);
-    let refuses = users.as_deref() == Some("") || has_plugin(&read);
+    let refuses = !has_users || has_plugin(&read);
     let mut listeners = String::new();
     for listener in &read.listeners {
         let anonymous = anonymous(&read, listener) && !refuses;
@@ -78,8 +77,8 @@ pub(super) fn convert(lines: &[Line]) -> Result<Converted, String> {
     }
     limits(&read, &mut out, &mut converted);
     topics(&read, &mut out, &mut converted);
-    access(&read, &mut out, &mut converted);
-    converted.text = out + &listeners + &users.unwrap_or_default();
+    access(&read, password_file, &mut out, &mut converted);
+    converted.text = out + &listeners;
     Ok(converted)
 }
 
@@ -229,23 +228,16 @@ fn shared<'a>(read: &'a Read, key: &str) -> Result<Option<&'a Line>, Vec<&'a Lin
     }
 }
 
-/// The users, empty where there should be some; `None` where names are not to be looked at.
-fn users(read: &Read, converted: &mut Converted) -> Result<Option<String>, String> {
+/// The file of the users of all listeners, and whether the users can be taken over.
+fn password_file<'a>(read: &'a Read, converted: &mut Converted) -> (Option<&'a Line>, bool) {
     match shared(read, "password_file") {
-        Ok(None) => Ok(None),
-        Ok(Some(line)) => {
-            let users = passwords::users(line, converted)?;
-            if users.is_empty() {
-                converted.leave(line, "there are no users in it: everybody is refused now");
-            }
-            Ok(Some(users))
-        }
+        Ok(line) => (line, true),
         Err(lines) => {
             for line in lines {
                 let why = "users are those of all listeners: everybody is refused now";
                 converted.leave(line, why);
             }
-            Ok(Some(String::new()))
+            (None, false)
         }
     }
 }
@@ -358,20 +350,26 @@ fn topics(read: &Read, out: &mut String, converted: &mut Converted) {
     }
 }
 
-fn access(read: &Read, out: &mut String, converted: &mut Converted) {
+fn access(read: &Read, password_file: Option<&Line>, out: &mut String, converted: &mut Converted) {
+    let mut table = String::new();
+    if let Some(line) = password_file {
+        table.push_str(&format!("password_file = {}\n", quoted(&line.value)));
+    }
     match shared(read, "acl_file") {
         Ok(None) => {}
         Ok(Some(line)) => {
-            let path = quoted(&line.value);
-            out.push_str(&format!("\n[access]\nmosquitto_acl_file = {path}\n"));
+            table.push_str(&format!("mosquitto_acl_file = {}\n", quoted(&line.value)));
         }
         Err(lines) => {
             for line in lines {
                 let why = "rules are those of all listeners: nothing is allowed now";
                 converted.leave(line, why);
             }
-            out.push_str("\n[access]\ndefault = \"deny\"\n");
+            table.push_str("default = \"deny\"\n");
         }
+    }
+    if !table.is_empty() {
+        out.push_str(&format!("\n[access]\n{table}"));
     }
 }
 

@@ -6,7 +6,6 @@
 mod convert;
 mod lines;
 mod listeners;
-mod passwords;
 
 use std::fs;
 use std::io::Write;
@@ -117,11 +116,15 @@ fn check(converted: &mut Converted, lines: &[Line]) -> Result<(), String> {
     let settings = settings.map_err(|error| format!("this makes no configuration: {error}"))?;
     let usable = settings.broker.check();
     usable.map_err(|error| format!("this makes no configuration: {error}"))?;
-    if let Err(problems) = settings.access.read() {
+    let access = &settings.access;
+    for (key, read) in [
+        ("password_file", access.passwords().map(drop)),
+        ("acl_file", access.read().map(drop)),
+    ] {
         // There is one that all listeners share.
-        let line = lines.iter().rev().find(|line| line.key == "acl_file");
-        for (problem, line) in problems.list().iter().zip(std::iter::repeat(line)) {
-            if let Some(line) = line {
+        let line = lines.iter().rev().find(|line| line.key == key);
+        if let (Err(problems), Some(line)) = (read, line) {
+            for problem in problems.list() {
                 let why = format!("the server does not start with it: {problem}");
                 converted.leave(line, why);
             }
@@ -130,7 +133,7 @@ fn check(converted: &mut Converted, lines: &[Line]) -> Result<(), String> {
     Ok(())
 }
 
-/// Users and what is stored of their passwords may be in it, so that it is for its owner alone.
+/// What a server lets in stands in it, so that it is for its owner alone.
 fn write(path: &Path, text: &str) -> Result<(), String> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);

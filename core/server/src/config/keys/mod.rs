@@ -200,13 +200,6 @@ static USER: Table = Table {
         )
         .secret(),
         text("scram_sha_512", SHA_512, "The same for SCRAM-SHA-512.").secret(),
-        text(
-            "mosquitto",
-            OF_MOSQUITTO,
-            "What mosquitto_passwd stores behind the name, for plain passwords only. Guesses of it are cheap: \
-             `ternmq passwd` makes better ones.",
-        )
-        .secret(),
     ],
 };
 
@@ -343,20 +336,15 @@ const NETWORK: Form = Form {
 
 const SHA_256: Form = Form {
     what: "a line of `ternmq passwd`",
-    check: |text| credentials(Some(Hash::Sha256), text),
+    check: |text| credentials(Hash::Sha256, text),
 };
 
 const SHA_512: Form = Form {
     what: "a line of `ternmq passwd`",
-    check: |text| credentials(Some(Hash::Sha512), text),
+    check: |text| credentials(Hash::Sha512, text),
 };
 
-const OF_MOSQUITTO: Form = Form {
-    what: "$7$... or $6$..., as mosquitto_passwd writes it",
-    check: |text| credentials(None, text),
-};
-
-fn credentials(hash: Option<Hash>, text: &str) -> Result<(), String> {
+fn credentials(hash: Hash, text: &str) -> Result<(), String> {
     let credentials: Credentials = text.parse().map_err(|error| format!("{error}"))?;
     match credentials.hash() == hash {
         true => Ok(()),
