@@ -22,6 +22,11 @@ use std::collections::VecDeque;
 /// Changes of a session after which it is written though nobody waits for it.
 const MOST_UNWRITTEN: u16 = 256;
 
+/// Sessions for which nobody waits that are written with one turn, and the milliseconds between two such turns:
+/// after a crash all who were there are, and their records would be in memory at once.
+const WRITTEN_AT_ONCE: usize = 1_024;
+const BETWEEN_WRITES_MS: u64 = 10;
+
 #[derive(Debug)]
 pub(super) struct Journal {
     /// There is a store.
@@ -332,13 +337,17 @@ impl Links {
         }
     }
 
-    /// Sessions that have waited long enough are written with this turn.
+    /// Sessions that have waited long enough are written with this turn, if they are not too many.
     pub(super) fn journal_due(&mut self, now: Time) {
         self.journal.timer = None;
         self.journal.again = true;
         while let Some((due, slot, serial)) = self.journal.lazy.front().copied() {
             if due > now {
                 self.arm_journal(due);
+                return;
+            }
+            if self.journal.dirty.len() >= WRITTEN_AT_ONCE {
+                self.arm_journal(now.after(BETWEEN_WRITES_MS));
                 return;
             }
             self.journal.lazy.pop_front();

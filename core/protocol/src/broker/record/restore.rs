@@ -51,6 +51,9 @@ impl Shard {
             return Restored::Full;
         }
         let slot = self.begin_again(&mut record, clock);
+        if record.connected {
+            self.settle_deadlines(slot, clock.now());
+        }
         // Before the copies, which name the memberships that they came by.
         let shares: Vec<u16> = record
             .subscriptions
@@ -83,6 +86,15 @@ impl Shard {
         }
         self.links.set_will(slot, None);
         self.remove_session(slot, false, now, out);
+    }
+
+    /// The deadlines of who was there count from now on. They are written, or they would count from the next
+    /// start again, and never come if that is always sooner.
+    fn settle_deadlines(&mut self, slot: u32, now: Time) {
+        let session = &self.links.sessions[slot];
+        if session.will.is_some() || session.expiry != NEVER_EXPIRES {
+            self.links.touch_lazily(slot, now);
+        }
     }
 
     /// The session of a record without subscriptions and copies. Behind what the log has, for its record tells

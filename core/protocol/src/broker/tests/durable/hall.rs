@@ -408,6 +408,13 @@ impl Hall {
         self.batches.len()
     }
 
+    /// Records of sessions that wait for the store.
+    pub(super) fn sessions_that_wait(&self) -> usize {
+        let ops = self.batches.iter().flat_map(|batch| &batch.ops);
+        ops.filter(|op| matches!(op, StoreOp::PutSession(_)))
+            .count()
+    }
+
     /// The log answers the first question.
     pub(super) fn answer_read(&mut self) -> bool {
         let Some((shard, request)) = self.reads.pop_front() else {

@@ -1,6 +1,7 @@
 //! Shards with a store that keeps a log: what is acknowledged outlives a crash, whatever happens.
 
 mod asleep;
+mod deadlines;
 mod disk;
 mod hall;
 mod model;
