@@ -274,7 +274,8 @@ pub(crate) enum StoreCommand {
     /// Give room back to the file system
     Compact(Folder),
     /// Write a copy of it, as of one moment, also while a server uses it. The copy is a data folder's file:
-    /// put as `store.redb` into a folder, it is that folder's state
+    /// put as `store.redb` into a folder, it is that folder's state. Until it is whole it has `.part` behind
+    /// its name
     Backup(WithFile),
     /// Write all of it in the documented format for other programs and versions
     Export(WithFile),

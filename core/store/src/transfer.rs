@@ -29,7 +29,7 @@ use crate::backend::Backend;
 use crate::block::{BLOCK_BYTES, Block, BlockWriter};
 use crate::engine::{Change, Engine, Flow, View};
 use crate::error::StoreError;
-use crate::folder::{at, private};
+use crate::folder::whole;
 use crate::read;
 use crate::row::{self, kind, put_number};
 use crate::salvage::reindex;
@@ -128,17 +128,13 @@ impl Store {
     }
 
     /// Copies the store into a new file, which is a store's when it is called `store.redb` in a folder;
-    /// as it is now, whatever is committed meanwhile. Nothing is committed while the disk fails.
+    /// as it is now, whatever is committed meanwhile. Nothing is committed while the disk fails. Until all of
+    /// it is synced it has `.part` behind its name; what is left of one that was killed is written over.
     ///
     /// # Errors
     /// [`StoreError`], such as a file that is there already.
     pub fn backup(&self, path: &Path) -> Result<u64, StoreError> {
-        if path.exists() {
-            let error = io::ErrorKind::AlreadyExists.into();
-            return Err(at(path, "make the backup")(error));
-        }
-        let file = private(path).map_err(at(path, "make the backup"))?;
-        self.backup_into(Arc::new(file))
+        whole(path, |file| self.backup_into(Arc::new(file)))
     }
 
     /// Copies the store into an empty backend. Returns how many rows it has.

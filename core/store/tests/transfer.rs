@@ -173,8 +173,12 @@ fn a_copy_is_the_store_as_it_was() {
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join("store.redb");
+    // Of one that was killed, and would be a store with less in it.
+    let part = folder.join("store.redb.part");
+    std::fs::write(&part, b"half").unwrap();
     let rows = store.backup(&path).unwrap();
     assert!(store.backup(&path).is_err());
+    assert!(!part.exists());
     commit(&store, owner, &[append("a/b", b"later", &["#"])]);
     let copy = Store::open(&folder, &Options::default()).unwrap();
     check(&copy);
@@ -188,6 +192,53 @@ fn a_copy_is_the_store_as_it_was() {
     );
     drop(copy);
     std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// Of what is committed while it is made, a copy has what came first, and all that was there before.
+#[test]
+fn copies_that_are_made_while_much_is_committed_have_no_gap() {
+    const LAST: u64 = 20_000;
+    let store = Store::memory().unwrap();
+    let owner = store.begin(NodeId(1)).unwrap();
+    commit(
+        &store,
+        owner,
+        &[session("slow", 1, 0, &[]), subscribe("slow", "#", 0)],
+    );
+    let mut between = 0;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for next in (1..=LAST).step_by(20) {
+                let ops: Vec<StoreOp> = (next..next + 20)
+                    .map(|n| append("a/b", n.to_string().as_bytes(), &["#"]))
+                    .chain([StoreOp::PutRetained(message(
+                        "r",
+                        next.to_string().as_bytes(),
+                    ))])
+                    .collect();
+                commit(&store, owner, &ops);
+            }
+        });
+        while store.head() < LAST {
+            let (before, copy) = (store.head(), Arc::new(Memory::default()));
+            store.backup_into(copy.clone()).unwrap();
+            let after = store.head();
+            let copy = Store::over(copy, &Options::default()).unwrap();
+            let head = copy.head();
+            assert!((before..=after).contains(&head), "{before} {head} {after}");
+            let page = read(&copy, &["#"], 0, LAST as usize);
+            let wanted: Vec<(u64, String)> = (1..=head).map(|n| (n, n.to_string())).collect();
+            assert_eq!((payloads(&page), page.lost), (wanted, 0));
+            let retained = copy.retained("", 10, CLOCK).unwrap().messages;
+            let last = retained
+                .first()
+                .map(|one| String::from_utf8_lossy(one.payload()).into_owned());
+            assert_eq!(last, (head > 0).then(|| (head - 19).to_string()));
+            assert!(copy.check(CLOCK).unwrap().is_whole());
+            between += u32::from(before > 0 && head < LAST && after > before);
+        }
+    });
+    assert!(between > 0, "all of them before or behind");
 }
 
 #[test]
