@@ -13,7 +13,7 @@ pub enum Server {
     /// A process that is killed: what it has written is there, synced or not.
     Process(Process),
     /// A broker in this process whose power goes: what it has not synced is there, or not, or half.
-    Powered(Powered),
+    Powered(Box<Powered>),
 }
 
 impl Server {
@@ -30,7 +30,7 @@ impl Server {
     /// # Errors
     /// It does not start.
     pub fn powered(shards: usize, seed: u64, durability: Durability) -> Result<Self, String> {
-        Powered::start(shards, seed, durability).map(Self::Powered)
+        Powered::start(shards, seed, durability).map(|powered| Self::Powered(Box::new(powered)))
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
