@@ -686,6 +686,10 @@ fn what_is_on_its_way_to_a_client_is_there_for_it_when_the_log_has_it_no_more() 
     });
     let (mut reader, _) = durable(&broker, 5, "reader");
     subscribe(&mut reader, "t/#", 1);
+    // By what this one loses it shows that they are too old.
+    let (mut away, _) = durable(&broker, 5, "away");
+    subscribe(&mut away, "t/#", 1);
+    away.cut();
     let mut publisher = client(&broker, 4, "publisher");
     for n in 0..5 {
         publish(&mut publisher, "t/x", 1, &n.to_string());

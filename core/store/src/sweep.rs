@@ -335,9 +335,10 @@ impl Sweep<'_> {
         if let Ok(block) = Block::new(value) {
             for record in block.records() {
                 last = last.max(record.seq);
-                let held = self.plan.held.contains(&record.seq);
-                let wanted = held || self.is_waited_for(record.streams(), record.seq);
+                let wanted = self.is_waited_for(record.streams(), record.seq);
                 let count = match (wanted, aged) {
+                    // It stays, and has passed when it is released.
+                    (false, _) if self.plan.held.contains(&record.seq) => continue,
                     (false, _) => &mut self.swept.passed,
                     (true, true) => &mut self.swept.aged,
                     (true, false) => &mut self.swept.over_limit,

@@ -19,6 +19,8 @@ const CLOCK: Clock = Clock::at(Time(5_000), UnixMs(1_800_000_000_000));
 /// the lowest first. Once released it never changes: a new format gets one of its own, and this one
 /// must still be read. `TERNMQ_WRITE_GOLDEN=1` writes one that is missing.
 const GOLDEN: &str = "src/golden/rows-v1.bin";
+/// The same with a field of sessions that is no longer written.
+const GOLDEN_WITH_FIELD_15: &str = "src/golden/rows-v1-field-15.bin";
 
 fn message(topic: &str, payload: &str) -> Message {
     let (qos, none) = (QoS::ExactlyOnce, Properties::EMPTY);
@@ -174,9 +176,27 @@ fn backend(rows: Vec<Change>) -> Arc<Memory> {
     memory
 }
 
+/// The rows in a file of this crate.
+fn rows_in(path: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let bytes = std::fs::read(path).unwrap();
+    let mut rest = &bytes[..];
+    let mut take = || {
+        let (len, behind) = rest.split_first_chunk()?;
+        let (part, behind) = behind.split_at(u32::from_le_bytes(*len) as usize);
+        rest = behind;
+        Some(part.to_vec())
+    };
+    let mut rows = Vec::new();
+    while let (Some(key), Some(value)) = (take(), take()) {
+        rows.push((key, value));
+    }
+    rows
+}
+
 #[test]
 fn stores_of_format_1_are_read() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(GOLDEN);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let path = folder.join(GOLDEN);
     if !path.exists() && std::env::var_os("TERNMQ_WRITE_GOLDEN").is_some() {
         let mut bytes = Vec::new();
         for (key, value) in rows(&full()) {
@@ -187,18 +207,7 @@ fn stores_of_format_1_are_read() {
         }
         std::fs::write(&path, bytes).unwrap();
     }
-    let golden = std::fs::read(&path).unwrap();
-    let mut rest = &golden[..];
-    let mut take = || {
-        let (len, behind) = rest.split_first_chunk()?;
-        let (part, behind) = behind.split_at(u32::from_le_bytes(*len) as usize);
-        rest = behind;
-        Some(part.to_vec())
-    };
-    let mut known = Vec::new();
-    while let (Some(key), Some(value)) = (take(), take()) {
-        known.push((key, value));
-    }
+    let known = rows_in(&path);
     assert_eq!(
         FORMAT, 1,
         "a new format: keep this store, and read it as an older one"
@@ -208,9 +217,11 @@ fn stores_of_format_1_are_read() {
         known,
         "what is written has changed without a new format"
     );
-    let changes = known.into_iter().map(|(key, value)| (key, Some(value)));
-    let memory = backend(changes.collect());
-    check(&Store::over(memory, &Options::default()).unwrap());
+    for rows in [known, rows_in(&folder.join(GOLDEN_WITH_FIELD_15))] {
+        let changes = rows.into_iter().map(|(key, value)| (key, Some(value)));
+        let memory = backend(changes.collect());
+        check(&Store::over(memory, &Options::default()).unwrap());
+    }
 }
 
 #[test]
