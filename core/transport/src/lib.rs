@@ -13,6 +13,7 @@ mod endpoint;
 mod error;
 mod held;
 mod http;
+pub mod introduction;
 mod layer;
 mod listener;
 mod pipe;

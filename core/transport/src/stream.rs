@@ -4,6 +4,7 @@ use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::path::Path;
 
+use crate::introduction::Introduced;
 use crate::layer::Layered;
 use crate::pipe::PipeEnd;
 use crate::proxy::Tunnel;
@@ -41,6 +42,8 @@ pub enum Stream {
     WebSocket(Box<WebSocketStream>),
     /// A layer of somebody else's above another stream.
     Layered(Box<Layered>),
+    /// A stream whose peer is another one than the socket's: a proxy has said so.
+    Introduced(Box<Introduced>),
 }
 
 // Every idle connection holds one.
@@ -98,13 +101,16 @@ impl Stream {
             #[cfg(feature = "websocket")]
             Self::WebSocket(websocket) => websocket.connected(),
             Self::Layered(layered) => layered.below.connected(),
+            Self::Introduced(introduced) => introduced.below.connected(),
         }
     }
 
-    /// The peer's address; `None` in process and for a Unix socket.
+    /// The peer's address, or the one that [`Stream::introduced`] was given; `None` in process and for a
+    /// Unix socket.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(tcp) => tcp.peer_addr().ok(),
+            Self::Introduced(introduced) => introduced.peer(),
             other => other.below()?.peer_addr(),
         }
     }
@@ -132,6 +138,7 @@ impl Stream {
             #[cfg(feature = "websocket")]
             Self::WebSocket(websocket) => websocket.read(target),
             Self::Layered(layered) => layered.read(target),
+            Self::Introduced(introduced) => introduced.below.read(target),
         })
     }
 
@@ -146,6 +153,7 @@ impl Stream {
             #[cfg(feature = "websocket")]
             Self::WebSocket(websocket) => websocket.is_drained(),
             Self::Layered(layered) => layered.is_drained(read, asked),
+            Self::Introduced(introduced) => introduced.below.is_drained(read, asked),
         }
     }
 
@@ -166,6 +174,7 @@ impl Stream {
             #[cfg(feature = "websocket")]
             Self::WebSocket(websocket) => websocket.write_vectored(slices),
             Self::Layered(layered) => layered.write_vectored(slices),
+            Self::Introduced(introduced) => introduced.below.write_vectored(slices),
         })
     }
 
@@ -181,6 +190,7 @@ impl Stream {
             #[cfg(feature = "websocket")]
             Self::WebSocket(websocket) => websocket.flush(),
             Self::Layered(layered) => layered.flush(),
+            Self::Introduced(introduced) => introduced.below.flush(),
         }
     }
 
@@ -203,6 +213,7 @@ impl Stream {
             #[cfg(feature = "websocket")]
             Self::WebSocket(websocket) => websocket.shutdown_write(),
             Self::Layered(layered) => layered.shutdown_write(),
+            Self::Introduced(introduced) => introduced.below.shutdown_write(),
         }
     }
 
@@ -221,6 +232,7 @@ impl Stream {
             #[cfg(feature = "websocket")]
             Self::WebSocket(websocket) => websocket.is_established(),
             Self::Layered(layered) => layered.below.is_established(),
+            Self::Introduced(introduced) => introduced.below.is_established(),
         }
     }
 
@@ -248,6 +260,7 @@ impl Stream {
             #[cfg(feature = "websocket")]
             Self::WebSocket(websocket) => Some(websocket.below()),
             Self::Layered(layered) => Some(&layered.below),
+            Self::Introduced(introduced) => Some(&introduced.below),
         }
     }
 
@@ -260,6 +273,7 @@ impl Stream {
             #[cfg(feature = "websocket")]
             Self::WebSocket(websocket) => Some(websocket.below_mut()),
             Self::Layered(layered) => Some(&mut layered.below),
+            Self::Introduced(introduced) => Some(&mut introduced.below),
         }
     }
 }
