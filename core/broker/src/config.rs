@@ -15,6 +15,7 @@ pub use ternmq_protocol::session::rate::Rate;
 use ternmq_protocol::ProtocolVersion;
 pub use ternmq_protocol::broker::durable::Durability;
 use ternmq_protocol::broker::{ClientEvent, ListenerLimits, MAX_SLOW_SUBSCRIBERS};
+use ternmq_protocol::network::Network;
 #[cfg(feature = "tls")]
 use ternmq_transport::tls::TlsServerOptions;
 #[cfg(feature = "websocket")]
@@ -92,6 +93,14 @@ pub struct Config {
 pub struct ListenerConfig {
     /// The socket.
     pub address: Address,
+    /// Connections come through proxies of these networks, which begin each with the PROXY protocol
+    /// (version 1 or 2, before TLS and everything else), and the address that they tell counts as the
+    /// client's: for bans, rules, hooks and events. Who is of none of these networks is closed at once,
+    /// or anybody could claim any address; on a Unix socket the permissions of its file say who may.
+    /// What a proxy tells besides (certificates, names) is passed over. It has
+    /// [`SessionLimits::connect_timeout_ms`] for its introduction, and the client as much again.
+    /// `None`: nobody speaks for others.
+    pub proxies: Option<Vec<Network>>,
     /// TLS above it. Its files are read when the broker starts, and by
     /// [`Broker::reload_certificates`](crate::Broker::reload_certificates).
     #[cfg(feature = "tls")]
@@ -239,6 +248,7 @@ impl ListenerConfig {
     pub const fn anonymous(address: SocketAddr) -> Self {
         Self {
             address: Address::Ip(address),
+            proxies: None,
             #[cfg(feature = "tls")]
             tls: None,
             #[cfg(feature = "websocket")]
@@ -267,6 +277,10 @@ impl ListenerConfig {
             },
             ..Self::anonymous(nowhere)
         }
+    }
+
+    fn lacks_proxies(&self) -> bool {
+        self.address.ip().is_some() && self.proxies.as_ref().is_some_and(Vec::is_empty)
     }
 
     pub(crate) fn limits(&self) -> Arc<ListenerLimits> {
@@ -319,6 +333,8 @@ impl Config {
             "a listener that speaks no version"
         } else if self.listeners.iter().any(|l| l.connections == 0) {
             "a listener that allows no connection"
+        } else if self.listeners.iter().any(ListenerConfig::lacks_proxies) {
+            "a listener for proxies, and no proxy that may come there"
         } else if self.shards > MAX_SHARDS {
             "more than 256 shards"
         } else if limits.store_bytes == 0 || limits.log.sweep_ms == 0 {

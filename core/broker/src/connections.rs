@@ -1,7 +1,7 @@
 //! Open connections: of the whole broker, and of each listener by itself.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -46,6 +46,15 @@ pub(crate) struct Door {
     pub(crate) counts: Arc<Counts>,
     /// `None` without a limit: then no lock is taken.
     pace: Option<Mutex<Pace>>,
+}
+
+/// Whether somebody else tells who a connection comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ByProxy {
+    No,
+    Yes,
+    /// Somebody else would have to, and this is not one who may.
+    Stranger,
 }
 
 /// What stays with a number, whatever becomes of its listener.
@@ -126,6 +135,21 @@ impl Connections {
         match self.door(listener) {
             Some(door) => door.layers.put_on(stream),
             None => Ok(stream),
+        }
+    }
+
+    /// Whether a proxy has to say who a connection from `peer` comes from.
+    pub(crate) fn comes_by_proxy(&self, listener: ListenerId, peer: Option<IpAddr>) -> ByProxy {
+        let door = self.door(listener);
+        let proxies = door.as_ref().and_then(|door| door.config.proxies.as_ref());
+        match (proxies, peer) {
+            (None, _) => ByProxy::No,
+            // Who may connect to a Unix socket is said by the permissions of its file.
+            (Some(_), None) => ByProxy::Yes,
+            (Some(proxies), Some(peer)) => match proxies.iter().any(|net| net.contains(peer)) {
+                true => ByProxy::Yes,
+                false => ByProxy::Stranger,
+            },
         }
     }
 

@@ -22,6 +22,9 @@ pub struct Stats {
     /// Connections closed at once because of
     /// [`ListenerConfig::connection_rate`](crate::ListenerConfig::connection_rate).
     pub connections_refused_rate: u64,
+    /// Connections closed because of [`ListenerConfig::proxies`](crate::ListenerConfig::proxies): they came
+    /// from somebody else, or began with no PROXY protocol, a wrong one, or one that took too long.
+    pub connections_refused_proxy: u64,
     /// Connections closed at once because their address is banned.
     pub connections_refused_banned: u64,
     /// CONNECTs answered with Banned because of their client identifier or user name.
@@ -184,25 +187,9 @@ impl Stats {
     pub(crate) fn add(&mut self, other: &Stats) {
         self.mqtt.add(&other.mqtt);
         self.ended_clients.add(&other.ended_clients);
+        self.add_refused(other);
         for (sum, more) in [
             (&mut self.accepted, other.accepted),
-            (&mut self.connections_refused, other.connections_refused),
-            (
-                &mut self.connections_refused_listener,
-                other.connections_refused_listener,
-            ),
-            (
-                &mut self.connections_refused_rate,
-                other.connections_refused_rate,
-            ),
-            (
-                &mut self.connections_refused_banned,
-                other.connections_refused_banned,
-            ),
-            (
-                &mut self.connects_refused_banned,
-                other.connects_refused_banned,
-            ),
             (&mut self.banned_connections, other.banned_connections),
             (&mut self.kicked, other.kicked),
             (&mut self.drained, other.drained),
@@ -246,6 +233,35 @@ impl Stats {
             (&mut self.stalls, other.stalls),
             (&mut self.retained_refused, other.retained_refused),
             (&mut self.retained_expired, other.retained_expired),
+        ] {
+            *sum += more;
+        }
+    }
+
+    /// The same of connections that were closed at once, and of who is banned.
+    fn add_refused(&mut self, other: &Stats) {
+        for (sum, more) in [
+            (&mut self.connections_refused, other.connections_refused),
+            (
+                &mut self.connections_refused_listener,
+                other.connections_refused_listener,
+            ),
+            (
+                &mut self.connections_refused_rate,
+                other.connections_refused_rate,
+            ),
+            (
+                &mut self.connections_refused_proxy,
+                other.connections_refused_proxy,
+            ),
+            (
+                &mut self.connections_refused_banned,
+                other.connections_refused_banned,
+            ),
+            (
+                &mut self.connects_refused_banned,
+                other.connects_refused_banned,
+            ),
         ] {
             *sum += more;
         }

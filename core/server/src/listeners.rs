@@ -11,7 +11,7 @@ use ternmq_broker::tls::{
     CipherSuite, ClientCertificates, Identity, Roots, TlsServerOptions, TlsVersion,
 };
 use ternmq_broker::websocket::WebSocketServer;
-use ternmq_broker::{Address, CertificateUser, ListenerConfig, Versions};
+use ternmq_broker::{Address, CertificateUser, ListenerConfig, Network, Versions};
 
 use crate::cli::Version;
 use crate::config::Mode;
@@ -37,6 +37,10 @@ struct Table {
     /// Let clients in that don't authenticate. Without this line: yes on a loopback address and on a
     /// Unix socket, no on any other.
     anonymous: Option<bool>,
+    /// Each connection begins with what a proxy says of it; and which proxies.
+    #[serde(default)]
+    proxy_protocol: bool,
+    proxy_from: Option<Vec<Text<Network>>>,
     /// Open connections.
     connections: Option<usize>,
     /// New connections a second.
@@ -122,6 +126,7 @@ impl TryFrom<Table> for Listener {
             _ => return Err("`address` is missing, or `path` for the type unix".to_owned()),
         };
         Ok(Self(ListenerConfig {
+            proxies: table.proxies()?,
             connections: table.connections.unwrap_or(usize::MAX),
             connection_rate: table.connection_rate,
             client_rates: table.client_rates.into(),
@@ -151,6 +156,12 @@ impl Table {
             ),
             ("path", self.path.is_some(), unix, "the type unix"),
             ("mode", self.mode.is_some(), unix, "the type unix"),
+            (
+                "proxy_from",
+                self.proxy_from.is_some(),
+                self.proxy_protocol && !unix,
+                "a listener with `proxy_protocol` that has an IP address",
+            ),
             ("certificate", self.certificate.is_some(), secure, TLS),
             ("key", self.key.is_some(), secure, TLS),
             ("client_ca", self.client_ca.is_some(), secure, TLS),
@@ -177,37 +188,40 @@ impl Table {
                 self.client_ca.is_some(),
                 "a listener with `client_ca`",
             ),
-            (
-                "websocket_path",
-                self.websocket_path.is_some(),
-                self.r#type.is_websocket(),
-                WS,
-            ),
-            (
-                "origins",
-                self.origins.is_some(),
-                self.r#type.is_websocket(),
-                WS,
-            ),
-            (
-                "frame_bytes",
-                self.frame_bytes.is_some(),
-                self.r#type.is_websocket(),
-                WS,
-            ),
-            (
-                "head_bytes",
-                self.head_bytes.is_some(),
-                self.r#type.is_websocket(),
-                WS,
-            ),
         ];
-        for (key, there, right, place) in lines {
+        for (key, there, right, place) in lines.into_iter().chain(self.lines_of_websockets()) {
             if there && !right {
                 return Err(format!("`{key}` is for {place}"));
             }
         }
         Ok(())
+    }
+
+    /// The lines of WebSockets: whether each is there, and may be.
+    fn lines_of_websockets(&self) -> [(&'static str, bool, bool, &'static str); 4] {
+        let right = self.r#type.is_websocket();
+        [
+            ("websocket_path", self.websocket_path.is_some(), right, WS),
+            ("origins", self.origins.is_some(), right, WS),
+            ("frame_bytes", self.frame_bytes.is_some(), right, WS),
+            ("head_bytes", self.head_bytes.is_some(), right, WS),
+        ]
+    }
+
+    /// Nobody is believed what they say of others without being named.
+    fn proxies(&self) -> Result<Option<Vec<Network>>, String> {
+        let from = self.proxy_from.iter().flatten();
+        let from: Vec<Network> = from.map(|network| network.0).collect();
+        match (self.proxy_protocol, self.r#type) {
+            (false, _) => Ok(None),
+            (true, Kind::Unix) => Ok(Some(from)),
+            (true, _) if from.is_empty() => Err(
+                "`proxy_protocol` needs `proxy_from`, the networks of the proxies: anybody else could \
+                 claim any address"
+                    .to_owned(),
+            ),
+            (true, _) => Ok(Some(from)),
+        }
     }
 
     fn tls(&self) -> Result<Option<TlsServerOptions>, String> {
@@ -435,8 +449,36 @@ mod tests {
     }
 
     #[test]
+    fn lines_of_proxies_reach_the_broker() {
+        let text =
+            "address = '127.0.0.1:0'\nproxy_protocol = true\nproxy_from = ['10.0.0.0/8', '::1']";
+        let networks = ["10.0.0.0/8", "::1"].map(|text| text.parse().unwrap());
+        assert_eq!(read(text).unwrap().proxies, Some(networks.to_vec()));
+        let unix = read("type = 'unix'\npath = '/run/x'\nproxy_protocol = true").unwrap();
+        assert_eq!(unix.proxies, Some(Vec::new()));
+        let none = read("address = '127.0.0.1:0'\nproxy_protocol = false").unwrap();
+        assert_eq!(none.proxies, None);
+    }
+
+    #[test]
     fn lines_that_mean_nothing_are_refused() {
         for (text, words) in [
+            (
+                "address = '127.0.0.1:1'\nproxy_protocol = true",
+                "needs `proxy_from`",
+            ),
+            (
+                "address = '127.0.0.1:1'\nproxy_from = ['::1']",
+                "`proxy_from` is for a listener with `proxy_protocol`",
+            ),
+            (
+                "type = 'unix'\npath = 'x'\nproxy_protocol = true\nproxy_from = ['::1']",
+                "that has an IP address",
+            ),
+            (
+                "address = '127.0.0.1:1'\nproxy_protocol = true\nproxy_from = ['10.0.0.1/8']",
+                "10.0.0.1/8",
+            ),
             ("", "`address` is missing"),
             ("type = 'unix'", "`path` for the type unix"),
             ("type = 'unix'\naddress = '127.0.0.1:1'", "`address` is for"),

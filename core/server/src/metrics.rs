@@ -82,6 +82,7 @@ static CLIENTS: &[Family] = families! {
         "listener_limit" => connections_refused_listener,
         "listener_rate" => connections_refused_rate,
         "banned" => connections_refused_banned,
+        "proxy" => connections_refused_proxy,
         "shard_limit" => mqtt.connections_refused,
     }
     Counter "connections_failed_total" "Connections that could not be accepted, or whose handshake failed." ["reason"] {

@@ -323,7 +323,11 @@ mod tests {
     #[test]
     fn a_checksum_has_to_be_right() {
         assert_eq!(crc32c(b"123456789".iter()), 0xE306_9283);
-        let mut bytes = binary(1, 0x11, &[&FOUR[..], &[3, 0, 4, 0, 0, 0, 0, 4, 0, 1, 9]].concat());
+        let mut bytes = binary(
+            1,
+            0x11,
+            &[&FOUR[..], &[3, 0, 4, 0, 0, 0, 0, 4, 0, 1, 9]].concat(),
+        );
         let sum = crc32c(bytes.iter()).to_be_bytes();
         bytes[31..35].copy_from_slice(&sum);
         let origin = told("192.0.2.7:8080");

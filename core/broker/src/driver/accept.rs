@@ -1,12 +1,13 @@
 //! New connections: accepted here, made in process, or handed over by another shard.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ternmq_protocol::broker::{Admission, ConnId, ListenerId};
 use ternmq_protocol::{ReasonCode, Time};
 use ternmq_transport::{Listener, Stream};
 
 use super::Driver;
+use crate::connections::ByProxy;
 use crate::event::Event;
 use crate::shared::Moved;
 
@@ -94,6 +95,7 @@ impl Driver {
 
     /// Listens no more.
     pub(super) fn stop_listening(&mut self) {
+        self.leave_arrivals();
         for listener in self.accepting.close() {
             self.shared.tell(Event::ListenerClosed(listener));
         }
@@ -134,17 +136,7 @@ impl Driver {
                 Ok(Some((stream, address))) => {
                     self.counters.accepted += 1;
                     let listener = ListenerId(number as u16);
-                    // An IPv4 address is one, whichever socket it came in through.
-                    let peer = address.map(|address| address.ip().to_canonical());
-                    if peer.is_some_and(|peer| self.shared.bans.keep_out_address(peer)) {
-                        self.counters.connections_refused_banned += 1;
-                        self.tell_refused(listener, peer, || "its address is banned".into());
-                    } else if self.shared.connections.enter(listener, self.now) {
-                        self.raise(stream, listener, peer);
-                    } else {
-                        let full = "as many connections as may be, or too many in a second";
-                        self.tell_refused(listener, peer, || full.into());
-                    }
+                    self.meet(stream, listener, address);
                 }
                 Ok(None) => return false,
                 Err(_) => {
@@ -157,8 +149,31 @@ impl Driver {
         true
     }
 
+    /// Lets a connection in, if nothing that is known of it already speaks against that.
+    fn meet(&mut self, stream: Stream, listener: ListenerId, address: Option<SocketAddr>) {
+        // An IPv4 address is one, whichever socket it came in through.
+        let peer = address.map(|address| address.ip().to_canonical());
+        let by_proxy = self.shared.connections.comes_by_proxy(listener, peer);
+        if by_proxy == ByProxy::Stranger {
+            self.counters.connections_refused_proxy += 1;
+            self.tell_refused(listener, peer, || "it is none of the proxies".into());
+        } else if by_proxy == ByProxy::No
+            && peer.is_some_and(|peer| self.shared.bans.keep_out_address(peer))
+        {
+            self.counters.connections_refused_banned += 1;
+            self.tell_refused(listener, peer, || "its address is banned".into());
+        } else if !self.shared.connections.enter(listener, self.now) {
+            let full = "as many connections as may be, or too many in a second";
+            self.tell_refused(listener, peer, || full.into());
+        } else if by_proxy == ByProxy::Yes {
+            self.arrive(stream, listener, address);
+        } else {
+            self.raise(stream, listener, peer);
+        }
+    }
+
     /// Puts above an accepted socket what is spoken at its listener.
-    fn raise(&mut self, stream: Stream, listener: ListenerId, peer: Option<IpAddr>) {
+    pub(super) fn raise(&mut self, stream: Stream, listener: ListenerId, peer: Option<IpAddr>) {
         match self.shared.connections.put_on(listener, stream) {
             Ok(stream) => self.open(stream, listener, peer),
             Err(error) => {

@@ -19,6 +19,10 @@ impl Driver {
                 self.accept(listener);
                 continue;
             }
+            if let Some(arrival) = Self::arrival_of(ready.token) {
+                self.hear_arrival(arrival);
+                continue;
+            }
             let conn = ConnId(ready.token as u32);
             let Some(slot) = self.slots.get_mut(conn) else {
                 continue;

@@ -6,6 +6,7 @@
 //! and no batch grows without bound before its first byte leaves.
 
 mod accept;
+mod arrivals;
 mod authenticate;
 mod clock;
 mod drain;
@@ -73,6 +74,7 @@ pub(crate) struct Driver {
     out: Out,
     slots: Slots,
     accepting: Accepting,
+    arrivals: arrivals::Arrivals,
     authenticating: Authenticating,
     pools: Pools,
     observing: local::Observing,
@@ -141,6 +143,7 @@ impl Driver {
             out: Out::default(),
             slots: Slots::default(),
             accepting: Accepting::default(),
+            arrivals: arrivals::Arrivals::new(config.session.connect_timeout_ms),
             authenticating: Authenticating::default(),
             pools,
             observing: local::Observing::default(),
@@ -182,6 +185,7 @@ impl Driver {
     /// Goes on with another configuration.
     fn reconfigure(&mut self, live: &Live) {
         self.shard.set_limits(&live.session);
+        self.arrivals.timeout_ms = live.session.connect_timeout_ms;
         self.shard.set_topic_rules(&live.topics);
         self.shard.set_listeners(live.rates.clone());
         self.shard.set_durable(&live.durable);
@@ -278,6 +282,7 @@ impl Driver {
         let deadlines = [
             self.shard.poll_timeout(),
             self.accepting.retry_at(),
+            self.arrivals.next(),
             self.goodbyes.next(),
             self.sweep_at,
             self.sys.as_ref().and_then(|sys| sys.next()),
@@ -299,6 +304,7 @@ impl Driver {
         if self.accepting.retry_at().is_some_and(|at| at <= self.now) {
             self.accept_all();
         }
+        self.give_up_arrivals();
         if self.sweep_at.is_some_and(|at| at <= self.now) {
             let (expired, more) = self.shared.sweep_retained(self.now, false);
             self.counters.retained_expired += expired;

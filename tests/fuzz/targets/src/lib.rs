@@ -10,6 +10,7 @@ mod block;
 mod client;
 mod durable;
 mod frame;
+mod introduction;
 mod outbox;
 mod packet;
 mod paho_record;
@@ -28,6 +29,7 @@ pub use block::block;
 pub use client::client;
 pub use durable::durable;
 pub use frame::frame;
+pub use introduction::introduction;
 pub use outbox::outbox;
 pub use packet::packet;
 pub use paho_record::paho_record;
@@ -46,11 +48,12 @@ pub use websocket::websocket;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 17] = [
+pub const TARGETS: [Target; 18] = [
     ("block", block),
     ("client", client),
     ("durable", durable),
     ("frame", frame),
+    ("introduction", introduction),
     ("outbox", outbox),
     ("packet", packet),
     ("paho_record", paho_record),

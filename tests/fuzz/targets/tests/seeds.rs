@@ -40,6 +40,11 @@ fn frame_holds_over_its_seeds() {
 }
 
 #[test]
+fn introduction_holds_over_its_seeds() {
+    run("introduction");
+}
+
+#[test]
 fn outbox_holds_over_its_seeds() {
     run("outbox");
 }

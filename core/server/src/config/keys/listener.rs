@@ -5,7 +5,7 @@ use std::str::FromStr;
 use clap::ValueEnum;
 use ternmq_broker::tls::CipherSuite;
 
-use super::{ANY, FILE, MODES, reads};
+use super::{ANY, FILE, MODES, NETWORK, reads};
 use crate::cli::Version;
 use crate::config::schema::{
     Form, Group, Kind, Table, boolean, bytes, count, integer, key, one_of, text,
@@ -19,6 +19,11 @@ pub(super) static LISTENER: Table = Table {
             name: "tls",
             doc: "A listener with TLS and WebSockets.",
             lines: &["type = \"wss\"", "address = \"0.0.0.0:8084\""],
+        },
+        Group {
+            name: "proxies",
+            doc: "A listener that proxies connect to for their clients.",
+            lines: &["address = \"0.0.0.0:1884\""],
         },
         Group {
             name: "unix",
@@ -160,6 +165,23 @@ pub(super) static LISTENER: Table = Table {
         bytes("head_bytes", "The longest head of the request that opens a WebSocket.")
             .default("16384")
             .group("tls"),
+        boolean(
+            "proxy_protocol",
+            "Whether connections come through proxies that say who they come from, by the PROXY protocol \
+             (version 1 or 2, before TLS and WebSockets): that address counts, in rules, bans and the log.",
+        )
+        .default("false")
+        .example("true")
+        .group("proxies"),
+        key(
+            "proxy_from",
+            Kind::List(&Kind::Text(NETWORK)),
+            "Addresses and networks of these proxies, with `proxy_protocol`, which needs it but on a Unix \
+             socket. Whoever comes from elsewhere is refused.",
+        )
+        .otherwise("none")
+        .example("[\"192.0.2.8\"]")
+        .group("proxies"),
         text("path", FILE, "The file of a Unix socket.")
             .example("\"/run/ternmq/mqtt.sock\"")
             .group("unix"),
