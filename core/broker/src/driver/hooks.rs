@@ -1,12 +1,14 @@
 //! What the shard wants to know of the hooks, and what they have said.
 
-use ternmq_protocol::ReasonCode;
-use ternmq_protocol::broker::access::{AccessTicket, Ruling, WillCheck};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ternmq_protocol::broker::access::{self, AccessTicket, Ruling, WillCheck};
 use ternmq_protocol::broker::{AdmitRequest, ConnId};
+use ternmq_protocol::{ReasonCode, Time};
 
 use super::Driver;
 use crate::connections::IN_PROCESS;
-use crate::hooks::{Decision, Inquiry, Introduction, Reply};
+use crate::hooks::{Decision, Grant, Inquiry, Introduction, Reply};
 
 impl Driver {
     /// Passes on what clients want to do and no rule decides.
@@ -122,16 +124,37 @@ impl Driver {
                 return self.refuse(request.conn, reason);
             }
             Decision::Allow => {}
-            Decision::AllowAs(user) => {
-                self.shard.set_user(request.conn, user.clone());
-                request.user_name = Some(user);
-            }
+            Decision::AllowAs(user) => self.is_user(&mut request, user),
+            Decision::AllowWith(grant) => self.grant(&mut request, grant),
         }
         request.authenticated = true;
         if self.is_banned(&request.client_id, request.user_name.as_deref()) {
             return self.refuse(request.conn, ReasonCode::BANNED); // meanwhile, or as another
         }
         self.enter(request);
+    }
+
+    fn is_user(&mut self, request: &mut AdmitRequest, user: Box<str>) {
+        self.shard.set_user(request.conn, user.clone());
+        request.user_name = Some(user);
+    }
+
+    fn grant(&mut self, request: &mut AdmitRequest, grant: Grant) {
+        if let Some(user) = grant.user {
+            self.is_user(request, user);
+        }
+        // What was over before 1970 is over.
+        let time = |until: SystemTime| {
+            let since = until.duration_since(UNIX_EPOCH).unwrap_or_default();
+            Time(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        };
+        let own = access::Grant {
+            until: grant.until.map_or(Time::NEVER, time),
+            rules: grant.rules,
+        };
+        if own.until != Time::NEVER || own.rules.is_some() {
+            self.shard.set_grant(request.conn, own);
+        }
     }
 
     fn deny_will(&mut self, conn: ConnId) {

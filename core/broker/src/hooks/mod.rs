@@ -9,6 +9,7 @@ mod ask;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use ternmq_protocol::broker::ListenerId;
 use ternmq_protocol::broker::access::{Action, Denied, Rules, Verdict};
@@ -82,6 +83,8 @@ pub enum Decision {
     Allow,
     /// It may come in, and is the user of this name, whatever name it sent.
     AllowAs(Box<str>),
+    /// It may come in, and has this.
+    AllowWith(Grant),
     /// It may not: CONNACK with this reason code, such as
     /// [`BAD_USER_NAME_OR_PASSWORD`](ReasonCode::BAD_USER_NAME_OR_PASSWORD) or
     /// [`NOT_AUTHORIZED`](ReasonCode::NOT_AUTHORIZED). One that CONNACK does not know is sent as
@@ -89,6 +92,20 @@ pub enum Decision {
     Deny(ReasonCode),
     /// No opinion: the next one is asked.
     Ignore,
+}
+
+/// What a client that is let in has by it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grant {
+    /// It is the user of this name, whatever name it sent; `None`: of the one it sent.
+    pub user: Option<Box<str>>,
+    /// When its connection ends, by [`Connecting::now`]'s clock: DISCONNECT with Not authorized (0x87), before
+    /// MQTT 5.0 without a word. `None`: not because of this. Its session stays as after any other end.
+    pub until: Option<SystemTime>,
+    /// What it may do at most. What these allow, [`Access::rules`] and [`Access::authorise`] may still deny;
+    /// where those have nothing to say it may be done. `None`: what others may. Subscriptions that its session
+    /// has from before stay.
+    pub rules: Option<Arc<Rules>>,
 }
 
 /// A client that wants in.
@@ -113,6 +130,9 @@ pub struct Connecting<'a> {
     pub listener: usize,
     /// The subject of its certificate as RFC 4514 writes it, if it has shown one.
     pub certificate_subject: Option<&'a str>,
+    /// The time of the broker's clock, which [`Broker::advance`](crate::Broker::advance) moves ahead of the
+    /// system's.
+    pub now: SystemTime,
     /// The properties of its CONNECT; none before MQTT 5.0.
     pub properties: Properties<'a>,
 }
@@ -185,7 +205,9 @@ impl Access {
         rules: Arc<Rules>,
     ) -> Option<ternmq_protocol::broker::access::Access> {
         let asks = !self.authorise.is_empty();
-        let decides = asks || !rules.is_empty() || rules.otherwise() == Verdict::Deny;
+        // Whoever says who somebody is may say what that one may do.
+        let grants = !self.authenticate.is_empty();
+        let decides = asks || grants || !rules.is_empty() || rules.otherwise() == Verdict::Deny;
         decides.then_some(ternmq_protocol::broker::access::Access {
             rules,
             asks,

@@ -2,8 +2,8 @@
 //! then the driver. What a client sends behind a question waits for the answer.
 
 use super::access::{
-    Access, AccessRequest, AccessTicket, Action, Client, Denied, Ruling, Standing, Verdict,
-    Verdicts, WillCheck, Wish, fingerprint,
+    Access, AccessRequest, AccessTicket, Action, Client, Denied, Grant, Ruling, Verdict, Verdicts,
+    WillCheck, Wish, fingerprint,
 };
 use super::connection::Stage;
 use super::held::Waiting;
@@ -64,7 +64,20 @@ impl Shard {
     /// Forgets what the driver has said, so that it is asked anew.
     pub fn forget_verdicts(&mut self) {
         for conn in self.links.conns.iter_mut() {
-            conn.standing = None;
+            match &mut conn.standing {
+                Some(standing) if standing.grant.is_some() => {
+                    (standing.applicable, standing.verdicts) = (None, Verdicts::default());
+                }
+                _ => conn.standing = None,
+            }
+        }
+    }
+
+    /// What the client of this connection may, and for how long: it waits for its admission. Its rules are
+    /// looked at only while there is an [`Access`].
+    pub fn set_grant(&mut self, conn: ConnId, grant: Grant) {
+        if let Some(conn) = self.links.conns.get_mut(conn.0) {
+            conn.standing.get_or_insert_default().grant = Some(grant);
         }
     }
 
@@ -150,6 +163,11 @@ impl Shard {
         };
         let (qos, retain) = (will.qos, will.retain);
         let wish = Wish::Publish { topic, qos, retain };
+        let standing = connection.standing.as_ref();
+        let granted = standing.and_then(|standing| standing.granted(client, wish));
+        if granted == Some(Verdict::Deny) {
+            return WillCheck::Denied;
+        }
         match access.rules.decide(&access.rules.of(client), client, wish) {
             Some(Verdict::Allow) => WillCheck::Fine,
             Some(Verdict::Deny) => WillCheck::Denied,
@@ -159,7 +177,9 @@ impl Shard {
                 retain,
                 will: true,
             }),
-            None if access.rules.otherwise() == Verdict::Allow => WillCheck::Fine,
+            None if granted.is_some() || access.rules.otherwise() == Verdict::Allow => {
+                WillCheck::Fine
+            }
             None => WillCheck::Denied,
         }
     }
@@ -263,25 +283,33 @@ impl Shard {
         if access.trusted == Some(conn.listener) {
             return Known::Allowed;
         }
+        if conn.standing.is_none() && access.rules.is_empty() && !access.asks {
+            return match access.rules.otherwise() {
+                Verdict::Allow => Known::Allowed,
+                Verdict::Deny => Known::Denied,
+            };
+        }
         let mut standing = conn.standing.take();
         let client = Client {
             client_id: &self.links.sessions[conn.session].client_id,
             user_name: conn.user_name(),
             peer: conn.peer,
         };
-        let kept = standing.get_or_insert_with(|| {
-            Box::new(Standing {
-                applicable: access.rules.of(client),
-                verdicts: Verdicts::default(),
-            })
-        });
-        let mut verdict = access.rules.decide(&kept.applicable, client, wish);
+        let kept = standing.get_or_insert_default();
+        let granted = kept.granted(client, wish);
+        let mut verdict = granted.filter(|verdict| *verdict == Verdict::Deny);
         let mut print = 0;
+        if verdict.is_none() {
+            let own = kept
+                .applicable
+                .get_or_insert_with(|| access.rules.of(client));
+            verdict = access.rules.decide(own, client, wish);
+        }
         if verdict.is_none() && access.asks {
             print = fingerprint(self.seed, wish, share_name);
             verdict = kept.verdicts.get(print, now);
         } else if verdict.is_none() {
-            verdict = Some(access.rules.otherwise());
+            verdict = granted.or(Some(access.rules.otherwise()));
         }
         conn.standing = standing;
         match verdict {

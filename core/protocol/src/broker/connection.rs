@@ -56,7 +56,7 @@ pub(super) struct Connection {
     pub(super) timing: Option<Box<Timing>>,
     /// There if CONNECT named an authentication method.
     pub(super) auth: Option<Box<Authentication>>,
-    /// There once it had to be decided what the client may do.
+    /// There once it had to be decided what the client may do, or was said when it came in.
     pub(super) standing: Option<Box<Standing>>,
     /// The user name of its CONNECT.
     pub(super) user: Option<Box<str>>,
@@ -322,6 +322,12 @@ impl Connection {
         message.publish_len(self.version, &sized) <= self.max_packet_size as usize
     }
 
+    /// When its client may no longer be here.
+    pub(super) fn granted_until(&self) -> Option<Time> {
+        let grant = self.standing.as_ref()?.grant.as_ref()?;
+        (grant.until != Time::NEVER).then_some(grant.until)
+    }
+
     /// When the connection is to be given up if nothing comes in any more.
     pub(super) fn deadline(&self, limits: &Limits) -> Option<Time> {
         match self.stage {
@@ -334,11 +340,13 @@ impl Connection {
                     true => None,
                     false => server_deadline(self.keep_alive, self.last_packet),
                 };
+                let until = self.granted_until();
                 let Some(meter) = &self.meter else {
-                    return keep_alive;
+                    return keep_alive.into_iter().chain(until).min();
                 };
                 let rates = [meter.until(Way::In), meter.until(Way::Out)];
-                rates.into_iter().chain([keep_alive]).flatten().min()
+                let all = rates.into_iter().chain([keep_alive, until]);
+                all.flatten().min()
             }
             Stage::Closing => None,
         }

@@ -16,6 +16,9 @@ use crate::reason::ReasonCode;
 use crate::time::Time;
 use crate::weight::Weight;
 
+/// What a client is told that may no longer be here.
+const EXPIRED: &str = "what let this client in has expired";
+
 impl Shard {
     /// When to call [`handle_timeout`](Self::handle_timeout); it may be early. `None`: nothing is due.
     #[must_use]
@@ -342,6 +345,11 @@ impl Shard {
             return;
         };
         conn.timer = None;
+        let over =
+            conn.stage == Stage::Connected && conn.granted_until().is_some_and(|at| at <= now);
+        if over {
+            return self.end(id, ReasonCode::NOT_AUTHORIZED, EXPIRED, now, out);
+        }
         self.rates_due(id, now, out);
         let Some(conn) = self.links.conns.get_mut(id) else {
             return;

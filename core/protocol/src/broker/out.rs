@@ -1,6 +1,6 @@
 //! What goes between a shard and its driver.
 
-use super::access::AccessRequest;
+use super::access::{AccessRequest, Standing};
 use super::acks::Ticket;
 use super::authenticate::Authentication;
 use super::durable::{ReadRequest, StoreOp};
@@ -361,6 +361,7 @@ pub enum Admission {
 pub struct Parked {
     pub(super) early: Early,
     pub(super) auth: Option<Box<Authentication>>,
+    pub(super) standing: Option<Box<Standing>>,
     pub(super) listener: ListenerId,
     pub(super) peer: Option<IpAddr>,
     pub(super) opened: Time,

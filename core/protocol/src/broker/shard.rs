@@ -471,6 +471,7 @@ impl Shard {
         let parked = Parked {
             early: *early,
             auth: connection.auth.take(),
+            standing: connection.standing.take(),
             listener: connection.listener,
             peer: connection.peer,
             opened: connection.last_packet,
@@ -488,6 +489,7 @@ impl Shard {
         connection.version = parked.version;
         connection.early = Some(Box::new(parked.early));
         connection.auth = parked.auth;
+        connection.standing = parked.standing;
         self.insert(connection)
     }
 

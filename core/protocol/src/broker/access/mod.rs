@@ -8,6 +8,7 @@ mod verdicts;
 use super::out::{ConnId, ListenerId};
 use crate::codec::QoS;
 use crate::reason::ReasonCode;
+use crate::time::Time;
 use crate::version::ProtocolVersion;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -52,6 +53,19 @@ pub struct Access {
     pub denied: Denied,
     /// Clients that came in through this listener may do everything.
     pub trusted: Option<ListenerId>,
+}
+
+/// What one connection may, by whatever has shown who its client is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// When it ends: DISCONNECT with Not authorized (0x87) where the version has it.
+    /// [`Time::NEVER`]: not because of this.
+    pub until: Time,
+    /// What its client may do at most; where none of these applies their [`Rules::otherwise`] holds. What
+    /// they allow the rules of all may still deny, and whoever is asked then. `None`: what others may.
+    ///
+    /// Subscriptions that its session has from before stay.
+    pub rules: Option<Arc<Rules>>,
 }
 
 /// Something a client wants to do, as it is asked for.
@@ -156,8 +170,19 @@ impl Ruling {
 }
 
 /// What one connection has of all this, made when it first needs it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Standing {
-    pub(super) applicable: Applicable,
+    /// Of the rules of all; `None`: not looked for yet.
+    pub(super) applicable: Option<Applicable>,
     pub(super) verdicts: Verdicts,
+    pub(super) grant: Option<Grant>,
+}
+
+impl Standing {
+    /// What its own rules say; `None` when it has none.
+    pub(super) fn granted(&self, client: Client<'_>, wish: Wish<'_>) -> Option<Verdict> {
+        let rules = self.grant.as_ref()?.rules.as_ref()?;
+        let deciding = rules.deciding(client, wish);
+        Some(deciding.map_or(rules.otherwise(), |(_, verdict)| verdict))
+    }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub const MAX_RULES: usize = u16::MAX as usize;
 
 /// Who may do what: the first rule that applies decides.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Rules {
     rules: Box<[Rule]>,
     otherwise: Verdict,
