@@ -7,6 +7,7 @@
 pub mod acl;
 pub mod binding;
 pub mod hash;
+pub mod jwt;
 pub mod passwords;
 
 mod text;

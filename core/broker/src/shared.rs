@@ -5,7 +5,7 @@ use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use ternmq_protocol::ReasonCode;
 use ternmq_protocol::broker::access::Rules;
@@ -246,6 +246,11 @@ impl Shared {
     /// The time now.
     pub(crate) fn now(&self) -> Time {
         self.time(Instant::now())
+    }
+
+    /// The wall clock, moved ahead as far as ours: what people have written is told by it.
+    pub(crate) fn wall_clock(&self) -> SystemTime {
+        SystemTime::now() + Duration::from_millis(self.clock.ahead())
     }
 
     /// What the wall clock makes of that time now.

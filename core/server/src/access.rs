@@ -7,11 +7,13 @@ use serde::Deserialize;
 use ternmq_access::FileError;
 use ternmq_access::acl::{Acl, Format};
 use ternmq_access::binding::ClientIds;
+use ternmq_access::jwt::{Jwt, Keys};
 use ternmq_access::passwords::{PasswordFile, Passwords};
 use ternmq_broker::access::{Denied, Rules, Verdict};
 use ternmq_broker::hooks;
 
 use crate::config::{Origin, Problem, Problems};
+use crate::jwt::Tokens;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -47,6 +49,20 @@ pub(crate) struct AccessFiles {
     pub(crate) otherwise: Verdict,
     pub(crate) password_file: Option<PathBuf>,
     pub(crate) client_ids: Option<ClientIds>,
+    pub(crate) tokens: Option<Tokens>,
+}
+
+/// What a server that runs can have read again of who may come in.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Doors {
+    passwords: Option<Arc<Passwords>>,
+    tokens: Option<Arc<Jwt>>,
+}
+
+/// What has been read again, for those.
+pub(crate) struct Reread {
+    passwords: Option<PasswordFile>,
+    keys: Option<Keys>,
 }
 
 impl Table {
@@ -71,6 +87,7 @@ impl Table {
             password_file: self.password_file,
             // It was looked at with its key.
             client_ids: self.client_id.and_then(|text| text.parse().ok()),
+            tokens: None,
         }
     }
 }
@@ -105,33 +122,80 @@ impl AccessFiles {
         file.transpose().map_err(problems)
     }
 
-    /// Has a broker that is about to start follow the rules and look at the passwords.
+    /// The keys of tokens, if there are to be any.
+    ///
+    /// # Errors
+    /// All that is wrong with their file.
+    pub(crate) fn keys(&self) -> Result<Option<Keys>, Problems> {
+        let Some(tokens) = &self.tokens else {
+            return Ok(None);
+        };
+        Keys::read(tokens.keys()?).map(Some).map_err(problems)
+    }
+
+    /// Has a broker that is about to start follow the rules and look at tokens and passwords.
     ///
     /// # Errors
     /// All that is wrong with the files.
-    pub(crate) fn put_into(
-        &self,
-        broker: &mut ternmq_broker::Config,
-    ) -> Result<Option<Arc<Passwords>>, Problems> {
+    pub(crate) fn put_into(&self, broker: &mut ternmq_broker::Config) -> Result<Doors, Problems> {
         broker.access.rules = Arc::new(self.rules(&self.read()?));
         // First: what is refused whoever it is needs no look at a password.
         if let Some(ids) = &self.client_ids {
             broker.access.authenticate.push(Arc::new(ids.clone()));
         }
-        let Some(path) = &self.password_file else {
-            return Ok(None);
-        };
-        let passwords = Passwords::open(path, !broker.users.is_empty()).map_err(problems)?;
-        let passwords = Arc::new(passwords);
-        // The same work as for those of the configuration, which have threads of their own.
-        broker.access.threads = broker.limits.password_threads;
-        broker.access.queue = broker.limits.password_queue;
-        broker.access.authenticate.push(passwords.clone());
-        Ok(Some(passwords))
+        let users = !broker.users.is_empty();
+        let mut doors = Doors::default();
+        if let Some(tokens) = &self.tokens {
+            let others = users || self.password_file.is_some();
+            let opened = Jwt::open(tokens.keys()?, tokens.terms.clone(), others);
+            let tokens = Arc::new(opened.map_err(problems)?);
+            broker.access.authenticate.push(tokens.clone());
+            doors.tokens = Some(tokens);
+        }
+        if let Some(path) = &self.password_file {
+            let passwords = Arc::new(Passwords::open(path, users).map_err(problems)?);
+            broker.access.authenticate.push(passwords.clone());
+            doors.passwords = Some(passwords);
+        }
+        if doors.are_there() {
+            // The same work as for those of the configuration, which have threads of their own.
+            broker.access.threads = broker.limits.password_threads;
+            broker.access.queue = broker.limits.password_queue;
+        }
+        Ok(doors)
     }
 
     pub(crate) fn are_there(&self) -> bool {
         !self.files.is_empty()
+    }
+}
+
+impl Doors {
+    pub(crate) fn are_there(&self) -> bool {
+        self.passwords.is_some() || self.tokens.is_some()
+    }
+
+    /// Reads the files again that the server was started with.
+    ///
+    /// # Errors
+    /// All that is wrong with them.
+    pub(crate) fn read_again(&self) -> Result<Reread, Problems> {
+        let passwords = self.passwords.as_ref().map(|own| own.read_again());
+        let keys = self.tokens.as_ref().map(|own| own.read_again());
+        Ok(Reread {
+            passwords: passwords.transpose().map_err(problems)?,
+            keys: keys.transpose().map_err(problems)?,
+        })
+    }
+
+    /// Goes on with what was read; `users`: the configuration has some.
+    pub(crate) fn replace(&self, reread: Reread, users: bool) {
+        if let (Some(own), Some(keys)) = (&self.tokens, reread.keys) {
+            own.replace(keys, users || self.passwords.is_some());
+        }
+        if let (Some(own), Some(file)) = (&self.passwords, reread.passwords) {
+            own.replace(file, users);
+        }
     }
 }
 

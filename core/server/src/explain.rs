@@ -1,15 +1,21 @@
 //! `ternmq explain`: what a server with this configuration says to a client, and which line says it.
 
+use std::net::SocketAddr;
 use std::path::Path;
+use std::time::SystemTime;
 
 use serde_json::{Value, json};
+use ternmq_access::jwt::{self, Jwt};
 use ternmq_access::passwords::PasswordFile;
 use ternmq_broker::access::{Client, Verdict, Wish};
 use ternmq_broker::auth::Users;
+use ternmq_broker::hooks::Connecting;
 use ternmq_broker::{Banned, CertificateUser, ListenerConfig};
+use ternmq_protocol::ProtocolVersion;
+use ternmq_protocol::codec::Properties;
 
 use crate::cli::{Explain, ExplainCommand, ExplainedClient};
-use crate::config::{Loaded, Origin, Sources};
+use crate::config::{Loaded, Origin, Settings, Sources};
 
 /// Exit statuses, besides those of every command.
 const DENIED: u8 = 3;
@@ -183,6 +189,9 @@ fn connect(
         let words = "whoever shows a certificate is the user that stands in it";
         return Ok(Answer::new(None, "certificate", words));
     }
+    if let Some(answer) = by_token(loaded, who, password)? {
+        return Ok(answer);
+    }
     if let (Some(path), Some(name)) = (&loaded.settings.access.password_file, &who.user) {
         let file = loaded.settings.access.passwords();
         let file = file.map_err(|problems| problems.to_string())?;
@@ -218,6 +227,55 @@ fn anonymous(who: &ExplainedClient, listener: &ListenerConfig) -> Answer {
                  address that is not this machine's, unless the configuration says otherwise",
         ),
     }
+}
+
+/// What the step of tokens says; `None`: it leaves that to the next one.
+fn by_token(
+    loaded: &Loaded,
+    who: &ExplainedClient,
+    password: Option<&str>,
+) -> Result<Option<Answer>, String> {
+    let Settings { access, broker, .. } = &loaded.settings;
+    let Some(tokens) = &access.tokens else {
+        return Ok(None);
+    };
+    let token = password.filter(|password| jwt::is_token(password.as_bytes()));
+    let place = loaded.origin(&["jwt", "keys"]);
+    let Some(token) = token else {
+        let others = access.password_file.is_some() || !broker.users.is_empty();
+        let (verdict, words) = match (who.user.is_some(), password) {
+            _ if others => return Ok(None),
+            (false, None) => return Ok(None),
+            (true, None) => (None, "it has to send a token of this user"),
+            (_, Some(_)) => (Some(Verdict::Deny), "its password is no token"),
+        };
+        return Ok(Some(Answer::new(verdict, "jwt", words).at(place)));
+    };
+    let keys = tokens.keys().map_err(|problems| problems.to_string())?;
+    let steps = Jwt::open(keys, tokens.terms.clone(), false);
+    let steps = steps.map_err(|errors| crate::access::problems(errors).to_string())?;
+    let connecting = Connecting {
+        client_id: &who.client,
+        user_name: who.user.as_deref(),
+        password: Some(token.as_bytes()),
+        authenticated: false,
+        version: ProtocolVersion::V5_0,
+        clean_start: true,
+        peer: who.address.map(|ip| SocketAddr::new(ip, 0)),
+        listener: 0,
+        certificate_subject: None,
+        now: SystemTime::now(),
+        properties: Properties::EMPTY,
+    };
+    let answer = match steps.look_at(token.as_bytes(), &connecting) {
+        Ok(_) => Answer::new(Verdict::Allow, "jwt", "its token is good"),
+        Err(error) => Answer::new(
+            Verdict::Deny,
+            "jwt",
+            format!("its token is not good: {error}"),
+        ),
+    };
+    Ok(Some(answer.at(place)))
 }
 
 fn by_file(path: &Path, file: &PasswordFile, name: &str, password: Option<&str>) -> Answer {

@@ -12,6 +12,7 @@ mod data;
 mod explain;
 mod http;
 mod import;
+mod jwt;
 mod listeners;
 mod log;
 mod metrics;

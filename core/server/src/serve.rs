@@ -81,8 +81,8 @@ fn serve(
         access,
         ..
     } = settings;
-    let passwords = access.put_into(&mut config);
-    let passwords = passwords.map_err(|problems| problems.to_string())?;
+    let doors = access.put_into(&mut config);
+    let doors = doors.map_err(|problems| problems.to_string())?;
     // Before the broker starts: from its first line on it can be stopped cleanly.
     let signals = signals()?;
     let open = |path| DataFolder::open(path, &store, report);
@@ -104,7 +104,7 @@ fn serve(
         false => Stage::Ready,
     });
     let urls = urls(&config.listeners, &broker.local_addrs());
-    let running = Running::new(args.sources.clone(), map, drain, &config, passwords);
+    let running = Running::new(args.sources.clone(), map, drain, &config, doors);
     let listening = urls.iter().zip(&config.listeners);
     announce(report, listening, running.has_users);
     warn(report, &warnings);

@@ -1,6 +1,6 @@
 //! What the shard wants to know of the hooks, and what they have said.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use ternmq_protocol::broker::access::{self, AccessTicket, Ruling, WillCheck};
 use ternmq_protocol::broker::{AdmitRequest, ConnId};
@@ -143,10 +143,11 @@ impl Driver {
         if let Some(user) = grant.user {
             self.is_user(request, user);
         }
-        // What was over before 1970 is over.
+        let wall = self.shared.wall_clock();
         let time = |until: SystemTime| {
-            let since = until.duration_since(UNIX_EPOCH).unwrap_or_default();
-            Time(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+            let left = until.duration_since(wall).unwrap_or_default();
+            let left = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+            self.now.after(left)
         };
         let own = access::Grant {
             until: grant.until.map_or(Time::NEVER, time),

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, UNIX_EPOCH};
 
 use ternmq_protocol::ReasonCode;
 use ternmq_protocol::broker::AdmitRequest;
@@ -130,7 +129,7 @@ impl Introduction {
             peer: self.peer,
             listener: place(request.listener),
             certificate_subject: self.certificate_subject.as_deref(),
-            now: UNIX_EPOCH + Duration::from_millis(shared.now().0),
+            now: shared.wall_clock(),
             properties: request.properties.get(),
         };
         let hooks = access.authenticate.iter();

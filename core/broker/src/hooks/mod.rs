@@ -99,7 +99,7 @@ pub enum Decision {
 pub struct Grant {
     /// It is the user of this name, whatever name it sent; `None`: of the one it sent.
     pub user: Option<Box<str>>,
-    /// When its connection ends, by [`Connecting::now`]'s clock: DISCONNECT with Not authorized (0x87), before
+    /// When its connection ends, by the clock of [`Connecting::now`]: DISCONNECT with Not authorized (0x87), before
     /// MQTT 5.0 without a word. `None`: not because of this. Its session stays as after any other end.
     pub until: Option<SystemTime>,
     /// What it may do at most. What these allow, [`Access::rules`] and [`Access::authorise`] may still deny;
@@ -130,8 +130,8 @@ pub struct Connecting<'a> {
     pub listener: usize,
     /// The subject of its certificate as RFC 4514 writes it, if it has shown one.
     pub certificate_subject: Option<&'a str>,
-    /// The time of the broker's clock, which [`Broker::advance`](crate::Broker::advance) moves ahead of the
-    /// system's.
+    /// The time of the system's clock, as far ahead of it as [`Broker::advance`](crate::Broker::advance) has
+    /// moved the broker's.
     pub now: SystemTime,
     /// The properties of its CONNECT; none before MQTT 5.0.
     pub properties: Properties<'a>,

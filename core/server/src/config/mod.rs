@@ -64,6 +64,7 @@ struct File {
     ban: Vec<crate::bans::Configured>,
     topics: crate::topics::Table,
     access: crate::access::Table,
+    jwt: Option<crate::jwt::Table>,
     /// Who may come in by a password.
     user: Vec<crate::users::Line>,
     shared_subscriptions: crate::shares::Table,
@@ -310,7 +311,8 @@ fn merge(file: File) -> Settings {
     config.session.priorities.filters = priorities.map(|p| (p.filter, p.priority)).collect();
     file.topics.apply(&mut config.topics);
     config.users = file.user.into_iter().map(Into::into).collect();
-    let access = file.access.apply(&mut config.access);
+    let mut access = file.access.apply(&mut config.access);
+    access.tokens = file.jwt.map(Into::into);
     Settings {
         access,
         broker: config,

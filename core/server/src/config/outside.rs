@@ -18,7 +18,8 @@ pub(crate) fn check(loaded: &Loaded) -> Result<(), Problems> {
     problems.extend(broker.check().err().map(|error| of_all(error.to_string())));
     let access = &loaded.settings.access;
     let (rules, passwords) = (access.read().err(), access.passwords().err());
-    for wrong in rules.into_iter().chain(passwords) {
+    let keys = access.keys().err();
+    for wrong in rules.into_iter().chain(passwords).chain(keys) {
         problems.extend(wrong.list().iter().cloned());
     }
     let users = ternmq_broker::auth::Users::new(&broker.users);

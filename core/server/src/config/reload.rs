@@ -1,9 +1,7 @@
 //! The configuration of a server that runs, read again.
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
-use ternmq_access::passwords::{PasswordFile, Passwords};
 use ternmq_broker::{Ban, BanChanges, Broker, Config, Drain, ListenerConfig};
 use toml::Value as Plain;
 
@@ -13,7 +11,7 @@ use super::problem::{Problem, Problems};
 use super::schema::{Kind, Place, all};
 use super::tree::{Map, Node, Value};
 use super::{Loaded, Settings, Sources, json_schema, outside};
-use crate::access;
+use crate::access::Doors;
 use crate::bans::{self, BanFile};
 
 /// What a server runs with.
@@ -25,8 +23,8 @@ pub(crate) struct Running {
     pub(crate) drain: Drain,
     pub(crate) listeners: Vec<ListenerConfig>,
     pub(crate) has_users: bool,
-    /// Of the file of passwords that the server was started with.
-    passwords: Option<Arc<Passwords>>,
+    /// Of the files that the server was started with.
+    doors: Doors,
 }
 
 /// What has become of a configuration that was read again.
@@ -54,15 +52,15 @@ impl Running {
         map: Map,
         drain: Drain,
         config: &Config,
-        passwords: Option<Arc<Passwords>>,
+        doors: Doors,
     ) -> Self {
         Self {
             sources,
             map,
             drain,
             listeners: config.listeners.clone(),
-            has_users: !config.users.is_empty() || passwords.is_some(),
-            passwords,
+            has_users: !config.users.is_empty() || doors.are_there(),
+            doors,
         }
     }
 
@@ -89,7 +87,7 @@ impl Running {
             ..
         } = settings;
         let acl = access.read().map_err(Refused::Configuration)?;
-        let passwords = self.read_passwords().map_err(Refused::Configuration)?;
+        let reread = self.doors.read_again().map_err(Refused::Configuration)?;
         let wrong = |error: String| Refused::Configuration(Problem::of_all(error).into());
         let wrong_files = outside::certificates(&config.listeners, &map);
         Problems::none(wrong_files).map_err(Refused::Configuration)?;
@@ -110,10 +108,8 @@ impl Running {
         };
         reconfiguration.apply();
         broker.set_rules(access.rules(&acl));
-        self.has_users = configured_users || passwords.is_some();
-        if let (Some(own), Some(users)) = (&self.passwords, passwords) {
-            own.replace(users, configured_users);
-        }
+        self.has_users = configured_users || self.doors.are_there();
+        self.doors.replace(reread, configured_users);
         (self.drain, self.listeners) = (drain, listeners);
         crate::report::change_log(&log);
         let differences = differences(&self.map, &map);
@@ -130,13 +126,6 @@ impl Running {
             warnings,
             rules: access.are_there().then(|| acl.len()),
         })
-    }
-}
-
-impl Running {
-    fn read_passwords(&self) -> Result<Option<PasswordFile>, Problems> {
-        let read = (self.passwords.as_ref()).map(|passwords| passwords.read_again());
-        read.transpose().map_err(access::problems)
     }
 }
 

@@ -3,6 +3,7 @@
 //! all that is printed about the configuration is made of this.
 
 mod access;
+mod jwt;
 mod limits;
 mod listener;
 mod operations;
@@ -60,6 +61,12 @@ pub(crate) static ROOT: Table = Table {
             "access",
             Kind::Table(&access::ACCESS),
             "Who may publish and subscribe to what.",
+        ),
+        key(
+            "jwt",
+            Kind::Switch(&jwt::JWT),
+            "JSON Web Tokens, which clients send as their passwords. They are looked at before other passwords, \
+             need an `exp`, and end their connections then.",
         ),
         key(
             "durability",
