@@ -57,7 +57,11 @@ pub const EDGES: [Edge; 9] = [
             "ternmq-test-certificates",
         ],
     ),
-    Edge::new("ternmq-access", &["ternmq-protocol", "ternmq-broker"], &[]),
+    Edge::new(
+        "ternmq-access",
+        &["ternmq-protocol", "ternmq-broker"],
+        &["ternmq-test-broker-wire"],
+    ),
     Edge::new(
         "ternmq-server",
         &[
