@@ -284,7 +284,9 @@ fn with_a_write_for_each_message_what_is_refused_is_not_kept_wherever_the_disk_f
                 reason => assert_eq!(reason, 0x97),
             }
         }
-        assert_eq!(kept.len() as u64, fails, "each has a write of its own");
+        // Each has a write of its own; one of before that may have been under way still.
+        let writes = fails.saturating_sub(1)..=fails;
+        assert!(writes.contains(&(kept.len() as u64)), "{kept:?} of {fails}");
         // The process dies, and nobody knows what the flush did that failed; or the disk is well again.
         let there = all_there(&after_a_crash(&disk));
         assert!(there.starts_with(&kept) && there.len() <= kept.len() + 1);
