@@ -101,4 +101,16 @@ class Blocking(clients.Backend):
         return took
 
 
-ADAPTERS = {adapter.name: adapter for adapter in (Ternmq, Batches, Blocking)}
+class PahoNames(clients.Paho):
+    """What the drivers do with paho-mqtt, done with `ternmq.paho`."""
+
+    name, imports = "ternmq-paho", "ternmq.paho.client"
+
+    def _connected(self, cid):
+        import ternmq.paho
+
+        ternmq.paho.install()
+        return super()._connected(cid)
+
+
+ADAPTERS = {adapter.name: adapter for adapter in (Ternmq, Batches, Blocking, PahoNames)}
