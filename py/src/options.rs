@@ -133,6 +133,7 @@ impl<'py> SessionOptions<'py> {
             client_id: self.client_id,
             clean_start: self.clean_start,
             keep_alive: self.keepalive,
+            ping_timeout_ms: ping_timeout(self.keepalive),
             user_name: self.username,
             password: self.password.map(|password| password.as_slice().to_vec()),
             will,
@@ -147,6 +148,16 @@ impl<'py> SessionOptions<'py> {
             publish_offline: false,
             ..Options::default()
         })
+    }
+}
+
+/// How long the server may stay silent after a PINGREQ, in milliseconds: as long as Keep Alive, which
+/// says how soon the application wants to know. Without one the server may impose its own.
+fn ping_timeout(keepalive: u16) -> u64 {
+    let usual = Options::default().ping_timeout_ms;
+    match u64::from(keepalive) * 1000 {
+        0 => usual,
+        patience => patience.min(usual),
     }
 }
 

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 import ternmq
 from peer import (
-    CONNECT, DISCONNECT, PUBACK, PUBLISH, Connection, Peer, ack, connack, packet, publish,
+    CONNECT, DISCONNECT, PINGREQ, PUBACK, PUBLISH, Connection, Peer, ack, connack, packet, publish,
 )
-from ternmq import Backoff, Client, ReasonCode
+from ternmq import Backoff, Client, ReasonCode, blocking
 
 AT_ONCE = Backoff(0, 0)
 
@@ -400,6 +400,24 @@ async def test_what_two_subscriptions_got_is_acknowledged_when_both_are_done(pee
             await client.publish("t")
         await server.expect(expected)
     await client.disconnect()
+
+
+@pytest.mark.parametrize("blocks", [False, True], ids=["asyncio", "blocking"])
+async def test_a_server_that_is_silent_is_missed_as_soon_as_keep_alive_asks_for(
+    peer: Peer, blocks: bool
+) -> None:
+    if blocks:
+        waiter = blocking.Client(peer.url, keepalive=1, reconnect=None)
+        connecting = asyncio.create_task(asyncio.to_thread(waiter.connect))
+        server = await peer.client()
+        await server.accept()
+        await connecting
+        waiting = asyncio.create_task(asyncio.to_thread(waiter.closed, 10))
+    else:
+        client, server = await connected(peer, keepalive=1, reconnect=None)
+        waiting = asyncio.create_task(client.closed(timeout=10))
+    await server.expect(PINGREQ)
+    assert isinstance(await waiting, ternmq.ConnectionLostError)  # and not in 20 seconds
 
 
 async def test_a_filter_that_another_subscription_needs_stays(peer: Peer) -> None:
