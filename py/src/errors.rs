@@ -10,6 +10,8 @@ use ternmq_protocol::client::{PublishRefused, RequestRefused};
 use ternmq_protocol::codec::PropertiesBuf;
 use ternmq_protocol::{EncodeError, ReasonCode};
 
+use crate::gil;
+
 /// ForkError in a process other than that which made something: the threads are missing there, and
 /// whoever waited for them would wait for ever.
 pub(crate) fn check_process(py: Python<'_>, made_in: u32, text: &str) -> PyResult<()> {
@@ -29,16 +31,22 @@ pub(crate) fn forks() -> u32 {
 /// To be called in the child of a fork. What the child makes itself begins anew: the IO thread, too.
 #[pyfunction]
 pub(crate) fn forked() {
+    gil::after_fork();
     FORKS.fetch_add(1, Ordering::Relaxed);
     ternmq_client::forked();
 }
 
-/// Has Python say so in every child.
+/// Has Python say so in every child, and wait before it forks until that is safe.
 pub(crate) fn watch_forks(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     let os = py.import("os")?;
     if let Some(register) = os.getattr_opt("register_at_fork")? {
-        let arguments = [("after_in_child", module.getattr("forked")?)].into_py_dict(py)?;
+        let arguments = [
+            ("before", module.getattr("before_fork")?),
+            ("after_in_parent", module.getattr("after_fork")?),
+            ("after_in_child", module.getattr("forked")?),
+        ];
+        let arguments = arguments.into_py_dict(py)?;
         register.call((), Some(&arguments))?;
     }
     Ok(())

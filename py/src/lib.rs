@@ -33,7 +33,8 @@ mod wait;
 ///
 /// - A frozen class gives out shared references only, so the compiler asks that it is `Sync`: what
 ///   changes inside is behind a `Mutex`, a `RwLock` or an atomic. No such lock is held while Python
-///   runs or while a thread waits for the interpreter.
+///   runs or while a thread waits for the interpreter, but for the one that tells a fork of such threads
+///   (`gil.rs`).
 /// - `Session`, and what else is not frozen, is borrowed by pyo3 for each call. A second thread that
 ///   comes meanwhile gets a RuntimeError; it is the caller who has to stay in the loop's thread.
 /// - The `unsafe` blocks: the buffer of a message points into a payload that is never written again
@@ -54,6 +55,8 @@ mod _ternmq {
     use super::cursor::Cursor;
     #[pymodule_export]
     use super::errors::{forked, reason_code_name};
+    #[pymodule_export]
+    use super::gil::{after_fork, before_fork};
     #[pymodule_export]
     use super::layer::{Tunnel, check_opening};
     #[pymodule_export]

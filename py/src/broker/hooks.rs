@@ -17,6 +17,7 @@ use ternmq_broker::{Broker, ClientEvent, Config, Departure, Event, LocalSubscrip
 use ternmq_protocol::{ProtocolVersion, ReasonCode};
 
 use super::{acl, local};
+use crate::gil::attached;
 use crate::properties;
 
 /// Events that wait for Python. What finds no room is lost, and counted.
@@ -156,7 +157,7 @@ struct Asked(Py<PyAny>);
 
 impl Authenticate for Asked {
     fn authenticate(&self, connecting: &Connecting<'_>) -> Decision {
-        let asked = Python::try_attach(|py| {
+        let asked = attached(|py| {
             let who = (
                 connecting.client_id,
                 connecting.user_name,
@@ -187,7 +188,7 @@ impl Authenticate for Asked {
 
 impl Authorise for Asked {
     fn authorise(&self, client: &Acting<'_>, action: &Action) -> Option<Verdict> {
-        let asked = Python::try_attach(|py| {
+        let asked = attached(|py| {
             let who = (
                 client.client_id,
                 client.user_name,
@@ -240,7 +241,7 @@ fn tell_events(tell: &Py<PyAny>, events: &Receiver<ClientEvent>) {
             .collect();
         let ends = batch.iter().position(|event| *event == the_end());
         batch.truncate(ends.unwrap_or(BATCH));
-        let told = Python::try_attach(|py| {
+        let told = attached(|py| {
             let tuples = batch.iter().map(|event| to_tuple(py, event));
             let tuples = tuples.collect::<PyResult<Vec<_>>>()?;
             tell.bind(py).call1((PyList::new(py, tuples)?,)).map(drop)
@@ -257,7 +258,7 @@ fn tell_of_store(tell: &Py<PyAny>, events: &Receiver<Event>) {
         if event == Event::Drained {
             return;
         }
-        if Python::try_attach(|py| tell_of_one(py, tell, &event)).is_none() {
+        if attached(|py| tell_of_one(py, tell, &event)).is_none() {
             return;
         }
     }
@@ -346,7 +347,7 @@ fn tell_messages(tell: &Py<PyAny>, messages: &LocalSubscription) {
         let batch = std::iter::once(first).chain(rest).take(BATCH);
         let batch: Vec<_> = batch.map(local::message).collect();
         let lost = messages.dropped();
-        let told = Python::try_attach(|py| {
+        let told = attached(|py| {
             let arguments = (batch, lost - dropped);
             tell.bind(py).call1(arguments).map(drop)
         });
