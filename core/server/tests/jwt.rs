@@ -1,85 +1,27 @@
 //! A server that lets in whoever has a token: configured, read again, and explained.
 
 mod program;
+#[path = "program/server.rs"]
+mod server;
 #[path = "../../access/tests/support/mod.rs"]
 mod support;
 
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use support::{Pair, folder};
-use ternmq_test_broker_wire::RawPeer;
+use server::{Server, folder, ternmq};
+use support::Pair;
 
-use crate::program::program;
-
-struct Server {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-    address: SocketAddr,
+/// A server with this configuration.
+fn start(folder: &Path, config: &str) -> Server {
+    let config = format!("[[listener]]\naddress = '127.0.0.1:0'\n{config}");
+    std::fs::write(folder.join("ternmq.toml"), config).unwrap();
+    Server::start(folder)
 }
 
-impl Server {
-    fn start(folder: &Path, config: &str) -> Self {
-        let config = format!("[[listener]]\naddress = '127.0.0.1:0'\n{config}");
-        std::fs::write(folder.join("ternmq.toml"), config).unwrap();
-        let mut child = ternmq(folder, &["serve", "--json", "--config", "ternmq.toml"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut server = Self {
-            child,
-            stdout,
-            address: SocketAddr::from(([0; 4], 0)),
-        };
-        let listening = server.event();
-        server.address = listening["address"].as_str().unwrap().parse().unwrap();
-        server
-    }
-
-    fn event(&mut self) -> Value {
-        let mut line = String::new();
-        self.stdout.read_line(&mut line).unwrap();
-        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"))
-    }
-
-    /// What SIGHUP comes to.
-    fn reload(&mut self) -> Value {
-        let pid = self.child.id().to_string();
-        let status = Command::new("kill").args(["-s", "HUP", &pid]).status();
-        assert!(status.unwrap().success());
-        loop {
-            let event = self.event();
-            if event["event"] == "certificates_reloaded" || event["what"] == "not_reloaded" {
-                return event;
-            }
-        }
-    }
-
-    fn expect(&self, connect: &str, reason: &str) {
-        let mut peer = RawPeer::connect(self.address, 5).unwrap();
-        peer.send(&format!("CONNECT client_id=c {connect}"))
-            .unwrap();
-        let got = peer.expect(&format!("CONNACK reason={reason}"));
-        got.unwrap_or_else(|error| panic!("{connect}: {error:?}"));
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn ternmq(folder: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(program());
-    command.args(args).current_dir(folder).stdin(Stdio::null());
-    command
+fn expect(server: &Server, connect: &str, reason: &str) {
+    drop(server.answer(&format!("CONNECT client_id=c {connect}"), reason));
 }
 
 fn claims(more: &Value) -> Value {
@@ -100,41 +42,39 @@ fn explain(folder: &Path, words: &[&str]) -> [String; 3] {
     ["verdict", "by", "text"].map(|key| told[key].as_str().unwrap().to_owned())
 }
 
-fn keys(folder: &Path) -> (PathBuf, [Pair; 2]) {
-    let pairs = [("old", "EdDSA"), ("new", "ES256")];
-    let pairs = pairs.map(|(name, algorithm)| Pair::new(folder, name, algorithm));
-    (folder.join("jwks.json"), pairs)
+fn pairs(folder: &Path) -> [Pair; 2] {
+    [("old", "EdDSA"), ("new", "ES256")].map(|(name, algorithm)| Pair::new(folder, name, algorithm))
 }
 
-fn write(file: &Path, keys: &[Value]) {
-    std::fs::write(file, json!({ "keys": keys }).to_string()).unwrap();
+fn jwks(key: &Value) -> String {
+    json!({ "keys": [key] }).to_string()
 }
 
 #[test]
 fn keys_are_read_again_and_while_they_are_wrong_the_old_ones_hold() {
     let folder = folder("server_jwt_reload");
-    let (file, [old, new]) = keys(&folder);
-    write(&file, &[old.jwk("a")]);
+    let file = folder.join("jwks.json");
+    let [old, new] = pairs(&folder);
+    std::fs::write(&file, jwks(&old.jwk("a"))).unwrap();
     let config = "[jwt]\nkeys = 'jwks.json'\naudience = 'mqtt'\nuser_claim = 'name'\n";
-    let mut server = Server::start(&folder, config);
+    let mut server = start(&folder, config);
     let first = old.token(Some("a"), &claims(&json!({})));
     let second = new.token(Some("b"), &claims(&json!({})));
-    server.expect(&format!("password={first}"), "0");
-    server.expect(&format!("username=anna password={first}"), "0");
-    server.expect(&format!("username=ben password={first}"), "0x86");
-    server.expect(&format!("password={second}"), "0x86");
-    server.expect("username=anna password=x", "0x86");
+    expect(&server, &format!("password={first}"), "0");
+    expect(&server, &format!("username=anna password={first}"), "0");
+    expect(&server, &format!("username=ben password={first}"), "0x86");
+    expect(&server, &format!("password={second}"), "0x86");
+    expect(&server, "username=anna password=x", "0x86");
     // This machine's address, and no name.
-    server.expect("", "0");
-    std::fs::write(&file, "{\"keys\": 7}").unwrap();
-    let told = server.reload();
-    assert_eq!(told["what"], "not_reloaded");
-    assert!(told.to_string().contains("jwks.json"), "{told}");
-    server.expect(&format!("password={first}"), "0");
-    write(&file, &[new.jwk("b")]);
-    assert_eq!(server.reload()["event"], "certificates_reloaded");
-    server.expect(&format!("password={second}"), "0");
-    server.expect(&format!("password={first}"), "0x86");
+    expect(&server, "", "0");
+    let told = server.reload("jwks.json", "{\"keys\": 7}");
+    assert_eq!(told[0]["what"], "not_reloaded");
+    assert!(told[0].to_string().contains("jwks.json"), "{told:?}");
+    expect(&server, &format!("password={first}"), "0");
+    let told = server.reload("jwks.json", &jwks(&new.jwk("b")));
+    assert_eq!(told[told.len() - 1]["event"], "certificates_reloaded");
+    expect(&server, &format!("password={second}"), "0");
+    expect(&server, &format!("password={first}"), "0x86");
     std::fs::write(&file, "short").unwrap();
     let check = ternmq(&folder, &["config", "check", "ternmq.toml"]);
     let check = { check }.output().unwrap();
@@ -153,8 +93,8 @@ fn keys_are_read_again_and_while_they_are_wrong_the_old_ones_hold() {
 #[test]
 fn tokens_and_passwords_go_side_by_side_and_are_explained() {
     let folder = folder("server_jwt_both");
-    let (file, [own, other]) = keys(&folder);
-    write(&file, &[own.jwk("a")]);
+    let [own, other] = pairs(&folder);
+    std::fs::write(folder.join("jwks.json"), jwks(&own.jwk("a"))).unwrap();
     let made = ternmq(
         &folder,
         &["passwd", "-c", "-b", "passwords", "ben", "geheim"],
@@ -163,17 +103,14 @@ fn tokens_and_passwords_go_side_by_side_and_are_explained() {
     assert!(made.unwrap().status.success());
     let config = "[access]\npassword_file = 'passwords'\nclient_id = '%u*'\n\
                   [jwt]\nkeys = 'jwks.json'\naudience = 'mqtt'\nuser_claim = 'name'\n";
-    let server = Server::start(&folder, config);
+    let server = start(&folder, config);
     let good = own.token(Some("a"), &claims(&json!({})));
     let late = own.token(Some("a"), &claims(&json!({ "exp": 1 })));
     let elsewhere = own.token(Some("a"), &claims(&json!({ "aud": "web" })));
     let forged = other.token(Some("a"), &claims(&json!({})));
     let peer = |id: &str, user: &str, password: &str, reason: &str| {
-        let mut peer = RawPeer::connect(server.address, 5).unwrap();
         let connect = format!("CONNECT client_id={id} username={user} password={password}");
-        peer.send(&connect).unwrap();
-        let got = peer.expect(&format!("CONNACK reason={reason}"));
-        got.unwrap_or_else(|error| panic!("{connect}: {error:?}"));
+        drop(server.answer(&connect, reason));
     };
     for (user, password, reason, by, why) in [
         ("anna", &*good, "0", "jwt", "is good"),

@@ -1,109 +1,40 @@
 //! Files of passwords, from the command that writes them to a client that is let in.
 
 mod program;
+#[path = "program/server.rs"]
+mod server;
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
-use ternmq_test_broker_wire::RawPeer;
+use server::{Server, folder, ternmq};
 
-use crate::program::program;
-
-struct Server {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-    address: SocketAddr,
-    folder: PathBuf,
+/// A server at every address of this machine, as one for others has them.
+fn start(folder: &Path, more: &str) -> Server {
+    let config = format!(
+        "[[listener]]\naddress = '0.0.0.0:0'\n[access]\npassword_file = 'passwords'\n{more}"
+    );
+    std::fs::write(folder.join("ternmq.toml"), config).unwrap();
+    let server = Server::start(folder);
+    assert_eq!(server.listening["anonymous"], false);
+    server
 }
 
-impl Server {
-    /// Every address of this machine, as a server for others has them.
-    fn start(folder: &Path, more: &str) -> Self {
-        let config = format!(
-            "[[listener]]\naddress = '0.0.0.0:0'\n[access]\npassword_file = 'passwords'\n{more}"
-        );
-        std::fs::write(folder.join("ternmq.toml"), config).unwrap();
-        let mut child = ternmq(folder, &["serve", "--json", "--config", "ternmq.toml"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut server = Self {
-            child,
-            stdout,
-            address: SocketAddr::from(([0; 4], 0)),
-            folder: folder.to_owned(),
-        };
-        let listening = server.event();
-        assert_eq!(listening["anonymous"], false);
-        let address: SocketAddr = listening["address"].as_str().unwrap().parse().unwrap();
-        server.address = SocketAddr::from(([127, 0, 0, 1], address.port()));
-        server
-    }
-
-    fn event(&mut self) -> Value {
-        let mut line = String::new();
-        self.stdout.read_line(&mut line).unwrap();
-        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"))
-    }
-
-    /// Has the file read again: what it says last.
-    fn reload(&mut self, file: &str) -> Value {
-        std::fs::write(self.folder.join("passwords"), file).unwrap();
-        let pid = self.child.id().to_string();
-        let status = Command::new("kill").args(["-s", "HUP", &pid]).status();
-        assert!(status.unwrap().success());
-        loop {
-            let event = self.event();
-            if event["event"] == "certificates_reloaded" || event["what"] == "not_reloaded" {
-                return event;
-            }
-        }
-    }
-
-    fn expect(&self, connect: &str, reason: &str) {
-        let mut peer = RawPeer::connect(self.address, 5).unwrap();
-        peer.send(&format!("CONNECT client_id=c {connect}"))
-            .unwrap();
-        let got = peer.expect(&format!("CONNACK reason={reason}"));
-        got.unwrap_or_else(|error| panic!("{connect}: {error:?}"));
-    }
-
-    fn knows(&self, name: &str, password: &str) {
-        let named = format!("username={name}");
-        self.expect(&format!("{named} password={password}"), "0");
-        self.expect(&format!("{named} password={password}x"), WRONG);
-        self.expect(&named, WRONG);
-    }
+fn expect(server: &Server, connect: &str, reason: &str) {
+    drop(server.answer(&format!("CONNECT client_id=c {connect}"), reason));
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn knows(server: &Server, name: &str, password: &str) {
+    let named = format!("username={name}");
+    expect(server, &format!("{named} password={password}"), "0");
+    expect(server, &format!("{named} password={password}x"), WRONG);
+    expect(server, &named, WRONG);
 }
 
 const WRONG: &str = "0x86";
 const NO: &str = "0x87";
-
-/// An empty folder.
-fn folder(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    // Left over from an earlier run, or not there.
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
-}
-
-fn ternmq(folder: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(program());
-    command.args(args).current_dir(folder).stdin(Stdio::null());
-    command
-}
 
 /// `ternmq passwd` with these words, and a password from standard input.
 fn passwd(folder: &Path, args: &[&str], password: &str) -> Output {
@@ -154,13 +85,13 @@ fn what_mosquitto_passwd_writes_lets_its_users_in() {
         .map(|line| line.split(':').nth(1).unwrap()[..3].to_owned())
         .collect();
     assert_eq!(kinds, ["$7$", "$6$", "$7$"]);
-    let server = Server::start(&folder, "");
-    server.knows("anna", "geheim");
-    server.knows("ben", "secret");
-    server.knows("cleo", "x");
-    server.expect("username=dora password=geheim", WRONG);
+    let server = start(&folder, "");
+    knows(&server, "anna", "geheim");
+    knows(&server, "ben", "secret");
+    knows(&server, "cleo", "x");
+    expect(&server, "username=dora password=geheim", WRONG);
     // From elsewhere nobody comes in without a name.
-    server.expect("", NO);
+    expect(&server, "", NO);
 }
 
 #[test]
@@ -220,16 +151,17 @@ fn passwd_keeps_a_file_as_mosquittos_does() {
     ] {
         failed(wrong);
     }
-    let mut server = Server::start(&folder, "");
-    server.knows("anna", "anders");
-    server.knows("ben", "secret");
-    server.knows("cleo", "x");
+    let mut server = start(&folder, "");
+    knows(&server, "anna", "anders");
+    knows(&server, "ben", "secret");
+    knows(&server, "cleo", "x");
     done(&["-D", "passwords", "ben"], "");
     assert_eq!(lines(&folder), [&after[0], &after[2]].map(String::clone));
     let text = after[0].clone();
-    assert_eq!(server.reload(&text)["event"], "certificates_reloaded");
-    server.knows("anna", "anders");
-    server.expect("username=cleo password=x", WRONG);
+    let told = server.reload("passwords", &text);
+    assert_eq!(told[told.len() - 1]["event"], "certificates_reloaded");
+    knows(&server, "anna", "anders");
+    expect(&server, "username=cleo password=x", WRONG);
 }
 
 #[test]
@@ -246,9 +178,9 @@ fn passwords_in_the_clear_become_hashes_and_hashes_stay() {
     // A hash that lacks a letter must not become a password.
     std::fs::write(folder.join("broken"), "a:$7$101$x").unwrap();
     assert!(!passwd(&folder, &["-U", "broken"], "").status.success());
-    let server = Server::start(&folder, "");
-    server.knows("dora", "clear");
-    server.knows("anna", "x");
+    let server = start(&folder, "");
+    knows(&server, "dora", "clear");
+    knows(&server, "anna", "x");
 }
 
 #[test]
@@ -256,14 +188,14 @@ fn a_file_that_is_wrong_is_named_by_its_line_and_the_old_users_stay() {
     let folder = folder("passwords_wrong");
     passwd(&folder, &["-c", "-b", "passwords", "anna", "geheim"], "");
     let good = lines(&folder)[0].clone();
-    let mut server = Server::start(&folder, "");
-    server.knows("anna", "geheim");
-    let told = server.reload(&format!("{good}\nben:geheim\n"));
+    let mut server = start(&folder, "");
+    knows(&server, "anna", "geheim");
+    let told = &server.reload("passwords", &format!("{good}\nben:geheim\n"))[0];
     let problem = &told["problems"][0];
     assert_eq!(told["what"], "not_reloaded");
     assert_eq!(problem["where"]["line"], 2, "{told}");
     assert!(!told.to_string().contains("geheim"), "{told}");
-    server.knows("anna", "geheim");
+    knows(&server, "anna", "geheim");
     let output = ternmq(&folder, &["serve", "-c", "ternmq.toml"])
         .output()
         .unwrap();
@@ -279,7 +211,7 @@ fn a_user_has_the_client_identifiers_that_one_line_says() {
     let folder = folder("bound");
     passwd(&folder, &["-c", "-b", "passwords", "anna", "x"], "");
     passwd(&folder, &["-b", "passwords", "*", "x"], "");
-    let server = Server::start(&folder, "client_id = '%u-*'\n");
+    let server = start(&folder, "client_id = '%u-*'\n");
     for (id, user, reason) in [
         ("anna-1", "anna", "0"),
         ("anna-", "anna", "0"),
@@ -289,11 +221,8 @@ fn a_user_has_the_client_identifiers_that_one_line_says() {
         ("anna-1", "*", "0x85"),
         ("*-1", "*", "0"),
     ] {
-        let mut peer = RawPeer::connect(server.address, 5).unwrap();
         let connect = format!("CONNECT client_id={id} username={user} password=x");
-        peer.send(&connect).unwrap();
-        let got = peer.expect(&format!("CONNACK reason={reason}"));
-        got.unwrap_or_else(|error| panic!("{connect}: {error:?}"));
+        drop(server.answer(&connect, reason));
         let words = [
             "explain",
             "connect",
@@ -310,7 +239,7 @@ fn a_user_has_the_client_identifiers_that_one_line_says() {
         let expected = if reason == "0" { 0 } else { 3 };
         assert_eq!(status, Some(expected), "{connect}");
     }
-    server.expect("", "0x85");
+    expect(&server, "", "0x85");
 }
 
 #[test]
@@ -318,11 +247,11 @@ fn users_of_the_file_and_of_the_configuration_come_in_side_by_side_and_are_expla
     let folder = folder("passwords_both");
     passwd(&folder, &["-c", "-b", "passwords", "anna", "geheim"], "");
     let ben = passwd(&folder, &["ben", "--iterations", "4096"], "secret");
-    let server = Server::start(&folder, &String::from_utf8(ben.stdout).unwrap());
-    server.knows("anna", "geheim");
-    server.knows("ben", "secret");
-    server.expect("username=dora password=x", WRONG);
-    server.expect("", NO);
+    let server = start(&folder, &String::from_utf8(ben.stdout).unwrap());
+    knows(&server, "anna", "geheim");
+    knows(&server, "ben", "secret");
+    expect(&server, "username=dora password=x", WRONG);
+    expect(&server, "", NO);
     for (words, status, by) in [
         ("-u anna", 4, "password_file"),
         ("-u anna -P geheim", 0, "password_file"),

@@ -1,89 +1,28 @@
 //! A server that is told to read its configuration again.
 
 mod program;
+#[path = "program/server.rs"]
+mod server;
 
-use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::path::Path;
+use std::process::Stdio;
 
 use serde_json::{Value, json};
+use server::{Server, folder, ternmq};
 use ternmq_test_broker_wire::RawPeer;
 
-use crate::program::program;
-
-/// A server in a folder of its own, whose configuration is edited.
-struct Server {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-    address: SocketAddr,
-    folder: PathBuf,
-}
-
-impl Server {
-    fn start(name: &str, config: &str) -> Self {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("ternmq.toml"), config).unwrap();
-        let mut command = Command::new(program());
-        command.args(["serve", "--json", "--config", "ternmq.toml"]);
-        command.current_dir(&folder).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut server = Self {
-            child,
-            stdout,
-            address: SocketAddr::from(([0; 4], 0)),
-            folder,
-        };
-        let listening = server.event();
-        server.address = listening["address"].as_str().unwrap().parse().unwrap();
-        server
-    }
-
-    fn event(&mut self) -> Value {
-        let mut line = String::new();
-        self.stdout.read_line(&mut line).unwrap();
-        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"))
-    }
-
-    /// What it says of this configuration: until it has read its certificates again, or has refused.
-    fn reload(&mut self, config: &str) -> Vec<Value> {
-        std::fs::write(self.folder.join("ternmq.toml"), config).unwrap();
-        let pid = self.child.id().to_string();
-        let status = Command::new("kill").args(["-s", "HUP", &pid]).status();
-        assert!(status.unwrap().success());
-        let mut events = vec![self.event()];
-        while !["certificates_reloaded", "not_reloaded"].iter().any(|end| {
-            let last = &events[events.len() - 1];
-            last["event"] == *end || last["what"] == *end
-        }) {
-            events.push(self.event());
-        }
-        events
-    }
-
-    /// The reason code with which a client is answered.
-    fn answer(&self, connect: &str, reason: &str) -> RawPeer {
-        let mut peer = RawPeer::connect(self.address, 5).unwrap();
-        peer.send(connect).unwrap();
-        peer.expect(&format!("CONNACK reason={reason}")).unwrap();
-        peer
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// A server with this configuration, which is edited.
+fn start(name: &str, config: &str) -> Server {
+    let folder = folder(name);
+    std::fs::write(folder.join("ternmq.toml"), config).unwrap();
+    Server::start(&folder)
 }
 
 const LISTENER: &str = "[[listener]]\naddress = '127.0.0.1:0'\n";
 
 fn passwd(name: &str) -> String {
-    let mut command = Command::new(program());
-    command.args(["passwd", name, "--iterations", "4096"]);
+    let mut command = ternmq(Path::new("."), &["passwd", name, "--iterations", "4096"]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
@@ -95,7 +34,7 @@ fn passwd(name: &str) -> String {
 #[test]
 fn what_can_change_does_and_what_can_not_is_named() {
     let before = format!("shards = 1\n{LISTENER}");
-    let mut server = Server::start("reload", &before);
+    let mut server = start("reload", &before);
     let mut there = server.answer("CONNECT client_id=there", "0");
     let after = format!(
         "shards = 2\ndrain_rate = 5\n[limits]\nsubscriptions = 1\nkeep_alive = 30\nqueue_messages = 500000\n\
@@ -111,7 +50,7 @@ fn what_can_change_does_and_what_can_not_is_named() {
         "ban",
     ];
     let restart = ["shards", "limits.packet_size"];
-    let told = server.reload(&after);
+    let told = server.reload("ternmq.toml", &after);
     let sorted = |keys: &Value| {
         let keys = keys.as_array().unwrap().iter();
         let mut keys: Vec<String> = keys.map(|key| key.as_str().unwrap().to_owned()).collect();
@@ -135,11 +74,11 @@ fn what_can_change_does_and_what_can_not_is_named() {
             .unwrap();
     }
     // The same again: what has changed is no news, what needs a restart still does.
-    let told = server.reload(&after);
+    let told = server.reload("ternmq.toml", &after);
     assert_eq!(told[0]["what"], "restart_needed");
     assert_eq!(told.len(), 2);
     // Back to what runs.
-    let told = server.reload(&before);
+    let told = server.reload("ternmq.toml", &before);
     assert_eq!(sorted(&told[0]["changed"]), sort(&changed));
     assert_eq!(told.len(), 2, "{told:?}");
     drop(server.answer("CONNECT client_id=thief username=who", "0"));
@@ -147,7 +86,7 @@ fn what_can_change_does_and_what_can_not_is_named() {
 
 #[test]
 fn a_wrong_configuration_changes_nothing_and_says_why() {
-    let mut server = Server::start("reload-wrong", LISTENER);
+    let mut server = start("reload-wrong", LISTENER);
     let ban = "[[ban]]\nclient_id = 'a'\n";
     for (wrong, words) in [
         ("[limits]\ninflight = 0\n".to_owned(), "0 is out of range"),
@@ -162,12 +101,12 @@ fn a_wrong_configuration_changes_nothing_and_says_why() {
         ),
         (format!("{0}{0}", passwd("anna")), "twice"),
     ] {
-        let told = server.reload(&format!("{ban}{wrong}\n{LISTENER}"));
+        let told = server.reload("ternmq.toml", &format!("{ban}{wrong}\n{LISTENER}"));
         assert_eq!((told.len(), &told[0]["what"]), (1, &"not_reloaded".into()));
         assert!(told[0]["problems"].to_string().contains(words), "{told:?}");
         drop(server.answer("CONNECT client_id=a", "0"));
     }
-    let told = server.reload(&format!("{ban}{LISTENER}"));
+    let told = server.reload("ternmq.toml", &format!("{ban}{LISTENER}"));
     assert_eq!(told[0]["changed"], json!(["ban"]));
     drop(server.answer("CONNECT client_id=a", "0x8a"));
 }
@@ -184,11 +123,11 @@ fn of_listeners(told: &[Value]) -> Vec<(&str, &str)> {
 
 #[test]
 fn listeners_come_and_go_and_clients_stay() {
-    let mut server = Server::start("reload-listeners", LISTENER);
-    let first = server.address;
+    let mut server = start("reload-listeners", LISTENER);
+    let first = server.address();
     let mut there = server.answer("CONNECT client_id=there", "0");
     let second = format!("{LISTENER}{LISTENER}versions = ['5']\n");
-    let told = server.reload(&second);
+    let told = server.reload("ternmq.toml", &second);
     assert_eq!(told[0]["changed"], json!(["listener"]));
     let [("listening", new)] = of_listeners(&told)[..] else {
         panic!("{told:?}");
@@ -200,7 +139,7 @@ fn listeners_come_and_go_and_clients_stay() {
     let mut peer = RawPeer::connect(new, 5).unwrap();
     peer.send("CONNECT client_id=new").unwrap();
     peer.expect("CONNACK reason=0").unwrap();
-    let told = server.reload(&format!("{LISTENER}versions = ['5']\n"));
+    let told = server.reload("ternmq.toml", &format!("{LISTENER}versions = ['5']\n"));
     assert_eq!(
         of_listeners(&told),
         [("not_listening", &*first.to_string())]
@@ -214,7 +153,7 @@ fn listeners_come_and_go_and_clients_stay() {
 
 #[test]
 fn a_listener_that_can_not_be_changes_nothing_and_its_line_is_named() {
-    let mut server = Server::start("reload-taken", LISTENER);
+    let mut server = start("reload-taken", LISTENER);
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap();
     let tls = "certificate = 'missing.pem'\nkey = 'missing.key'\n";
@@ -232,7 +171,10 @@ fn a_listener_that_can_not_be_changes_nothing_and_its_line_is_named() {
             7,
         ),
     ] {
-        let told = server.reload(&format!("{LISTENER}{ban}[[listener]]\n{wrong}"));
+        let told = server.reload(
+            "ternmq.toml",
+            &format!("{LISTENER}{ban}[[listener]]\n{wrong}"),
+        );
         assert_eq!((told.len(), &told[0]["what"]), (1, &"not_reloaded".into()));
         let problem = &told[0]["problems"][0];
         assert_eq!(
