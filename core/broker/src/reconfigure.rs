@@ -77,7 +77,6 @@ impl Broker {
     ///   next CONNECT of a client on.
     /// - `rewrite`, `auto_subscribe`, `response_information` and `check_payload_format` of
     ///   [`Config::topics`]. Subscriptions stay as they were made.
-    ///
     /// - [`Config::listeners`]. New ones are bound here, and clients can connect once it is applied. One at an
     ///   address that is listened at already goes on (with port 0: at the port it has), and what is new of it
     ///   holds for who connects from then on. Those that are not there any more are closed. Whoever is

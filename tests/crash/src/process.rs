@@ -94,6 +94,8 @@ fn spawn(program: &Path, folder: &Path) -> Result<(Child, BufReader<ChildStdout>
     command
         .args(["serve", "--json", "--listen", "127.0.0.1:0"])
         .args(["--config", "ternmq.toml", "--data", "data"])
+        // Clients come and go by the thousand.
+        .env("TERNMQ_LOG__LEVEL", "warn")
         .current_dir(folder)
         .stdout(Stdio::piped());
     let mut child = command

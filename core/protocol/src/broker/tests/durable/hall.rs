@@ -613,3 +613,18 @@ impl Hall {
         assert_eq!(stats.copies(), accounted, "{stats:?}");
     }
 }
+
+/// Reads and acknowledges, so many times.
+pub(super) fn read_all(hall: &mut Hall, client: u32, times: usize) -> Vec<String> {
+    let mut all = Vec::new();
+    for _ in 0..times {
+        hall.quiet();
+        for got in hall.take_all(client) {
+            if let Got::Publish(message) = got {
+                all.push(message.text().to_owned());
+                hall.ack(client, PacketType::PubAck, message.id);
+            }
+        }
+    }
+    all
+}

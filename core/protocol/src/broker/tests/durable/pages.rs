@@ -4,22 +4,6 @@ use super::hall::*;
 use super::plain::{publisher, subscriber};
 use crate::broker::durable::{DurableConfig, LogPage};
 use crate::broker::tests::desk::*;
-use crate::codec::PacketType;
-
-/// Reads and acknowledges, so many times.
-fn read_all(hall: &mut Hall, client: u32, times: usize) -> Vec<String> {
-    let mut all = Vec::new();
-    for _ in 0..times {
-        hall.quiet();
-        for got in hall.take_all(client) {
-            if let Got::Publish(message) = got {
-                all.push(message.text().to_owned());
-                hall.ack(client, PacketType::PubAck, message.id);
-            }
-        }
-    }
-    all
-}
 
 /// A session that was away while so many messages came, each with its number, and has asked for a page.
 fn asks(config: DurableConfig, messages: u16) -> (Hall, u32) {
