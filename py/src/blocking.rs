@@ -177,7 +177,8 @@ impl BlockingClient {
         })))
     }
 
-    /// Publishes and waits for the answer; None when it did not come in time.
+    /// Publishes and waits for the answer; None when it did not come in time. `late` is called with the
+    /// token of a message that was taken, when this stops waiting for its answer.
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn publish<'py>(
         &self,
@@ -193,6 +194,7 @@ impl BlockingClient {
         user: Option<Bound<'_, PyAny>>,
         #[pyo3(from_py_with = in_range)] payload_format: Option<u8>,
         timeout: Option<f64>,
+        late: &Bound<'_, PyAny>,
     ) -> PyResult<Option<Answer<'py>>> {
         let properties = PublishProperties {
             expiry,
@@ -205,26 +207,24 @@ impl BlockingClient {
         let properties = self.encode(&properties)?;
         let publish = make(topic, payload.as_slice(), qos, retain, &properties)?;
         let (client, timeout) = (self.get(py)?, seconds(timeout)?);
-        let outcome = match client.publish_nowait(publish.clone()) {
-            // QoS 0 is done, and not worth giving the interpreter lock away for.
-            Ok(_) if qos == 0 => return Ok(Some((0, None))),
-            Ok(_) if self.durable => return Ok(Some((0, None))),
-            Ok(publishing) => wait(py, timeout, publishing)?,
-            Err(PublishError::NotTaken(PublishRefused::Full)) if self.durable => {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let publishing = match client.publish_nowait(publish.clone()) {
+            Ok(publishing) => publishing,
+            Err(PublishError::NotTaken(PublishRefused::Full)) => {
                 match wait(py, timeout, client.enqueue(publish))? {
-                    None => None,
-                    Some(Ok(_)) => return Ok(Some((0, None))),
-                    Some(Err(error)) => Some(Err(error)),
+                    None => return Ok(None),
+                    Some(Ok(publishing)) => publishing,
+                    Some(Err(error)) => return Err(publish_error(py, &client, &error)),
                 }
             }
-            Err(PublishError::NotTaken(PublishRefused::Full)) => {
-                wait(py, timeout, client.publish(publish))?
-            }
-            Err(error) => Some(Err(error)),
+            Err(error) => return Err(publish_error(py, &client, &error)),
         };
-        outcome
-            .map(|outcome| answer_of(py, &client, outcome))
-            .transpose()
+        // QoS 0 is done, and not worth giving the interpreter lock away for.
+        if qos == 0 || self.durable {
+            return Ok(Some((0, None)));
+        }
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        answer_in(py, client, publishing, left, late)
     }
 
     /// Publishes without waiting.
@@ -255,11 +255,7 @@ impl BlockingClient {
         let publish = make(topic, payload.as_slice(), qos, retain, &properties)?;
         let client = self.get(py)?;
         match client.publish_nowait(publish) {
-            Ok(publishing) => Ok(BlockingToken {
-                client,
-                progress: Progress::Waiting(publishing).into(),
-                forks: errors::forks(),
-            }),
+            Ok(publishing) => Ok(BlockingToken::new(client, publishing)),
             Err(error) => Err(publish_error(py, &client, &error)),
         }
     }
@@ -410,6 +406,16 @@ pub(crate) struct BlockingToken {
     forks: u32,
 }
 
+impl BlockingToken {
+    fn new(client: Client, publishing: Publishing) -> Self {
+        Self {
+            client,
+            progress: Progress::Waiting(publishing).into(),
+            forks: errors::forks(),
+        }
+    }
+}
+
 enum Progress {
     Waiting(Publishing),
     Done(Result<PublishOutcome, PublishError>),
@@ -549,6 +555,23 @@ fn make<'a>(
         publish.property(p.id, p.value)
     };
     Ok(properties.get().iter().fold(publish, add))
+}
+
+/// Waits for the answer; when it did not come in time, or a signal handler raised, `late` gets what
+/// stands for it.
+fn answer_in<'py>(
+    py: Python<'py>,
+    client: Client,
+    mut publishing: Publishing,
+    timeout: Option<Duration>,
+    late: &Bound<'_, PyAny>,
+) -> PyResult<Option<Answer<'py>>> {
+    let outcome = wait(py, timeout, &mut publishing);
+    if let Ok(Some(outcome)) = outcome {
+        return answer_of(py, &client, outcome).map(Some);
+    }
+    late.call1((BlockingToken::new(client, publishing),))?;
+    outcome.map(|_| None)
 }
 
 fn answer_of<'py>(

@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from queue import Queue
 from typing import Any
 
 import pytest
@@ -417,6 +419,48 @@ async def test_draining_has_one_limit_for_all_messages(
         await fails(in_thread(client.drain, 3600), ternmq.MqttTimeoutError)
     assert not second.done
     client.disconnect()
+
+
+async def test_draining_waits_for_what_publish_did_not_wait_for(peer: Peer) -> None:
+    client = Client(peer.url)
+    server = await scripted(peer, client)
+    with pytest.raises(ternmq.MqttTimeoutError):
+        client.publish("t", b"", 1, timeout=0)
+    id = (await server.expect(PUBLISH))[3:5]
+    await fails(in_thread(client.drain, 0), ternmq.MqttTimeoutError)
+    draining = in_thread(client.drain, 10)
+    await server.send(packet(PUBACK << 4, id))
+    await draining
+    client.disconnect()
+
+
+def test_draining_waits_for_what_ctrl_c_left() -> None:
+    came = threading.Event()
+    urls: "Queue[str]" = Queue()
+
+    async def interrupt() -> None:
+        async with Peer() as peer:
+            urls.put(peer.url)
+            server = await peer.client()
+            await server.accept()
+            id = (await server.expect(PUBLISH))[3:5]
+            os.kill(os.getpid(), signal.SIGINT)  # while `publish` waits, for it has sent this
+            await asyncio.to_thread(came.wait, 10)
+            await server.send(packet(PUBACK << 4, id))
+            await server.expect(DISCONNECT)
+
+    with ThreadPoolExecutor(1) as pool:
+        playing = pool.submit(asyncio.run, interrupt())
+        client = Client(urls.get(timeout=10))
+        client.connect()
+        with pytest.raises(KeyboardInterrupt):
+            client.publish("t", b"", 1)
+        with pytest.raises(ternmq.MqttTimeoutError):
+            client.drain(0)
+        came.set()
+        client.drain(10)
+        client.disconnect()
+        playing.result()
 
 
 async def test_what_is_finished_behind_an_unanswered_message_is_forgotten(peer: Peer) -> None:

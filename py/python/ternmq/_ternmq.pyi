@@ -249,6 +249,7 @@ class BlockingClient:
         user: _User | None,
         payload_format: int | None,
         timeout: float | None,
+        late: Callable[[BlockingToken], object],
     ) -> tuple[int, dict[str, Any] | None] | None: ...
     def publish_nowait(
         self,

@@ -122,7 +122,7 @@ class Client:
         self._connect_timeout = connect_timeout
         self._client: BlockingClient | None = None
         self._relay: RelayThread | None = None
-        # What `publish_nowait` gave out and `drain` has to wait for.
+        # What `drain` has to wait for: what `publish_nowait` gave out, and what `publish` left.
         self._tokens = Tokens()
         self._subscriptions = _Subscriptions()
 
@@ -266,6 +266,7 @@ class Client:
         answer = self._connected().publish(
             topic, payload, qos, retain,
             expiry, content_type, response_topic, correlation_data, user, payload_format, limit,
+            self._leave,
         )
         return _result(answer, limit)
 
@@ -296,7 +297,8 @@ class Client:
         return token
 
     def drain(self, timeout: float | None = _OWN) -> None:
-        """Waits until every message that `publish_nowait` took so far has its answer, and what an earlier
+        """Waits until every message has its answer that `publish_nowait` took so far, or for which
+        `publish` did not wait to the end, because of its timeout or of Ctrl-C; and what an earlier
         process has left in the `outbox_file`. How each fared is for its own token to tell."""
         limit = self._limit(timeout)
         if self._client is not None:
@@ -556,6 +558,10 @@ class Client:
         _served.add(self)
         self._threads.append(thread)
         thread.start()
+
+    def _leave(self, native: BlockingToken) -> None:
+        """A message was taken, and nobody waits for its answer any more."""
+        self._tokens.add(PublishToken(native))
 
     def _connected(self) -> BlockingClient:
         if self._client is None:
