@@ -5,7 +5,7 @@ import asyncio
 import pytest
 import ternmq
 from peer import (
-    CONNECT, DISCONNECT, PINGREQ, PUBACK, PUBLISH, Connection, Peer, ack, connack, packet, publish,
+    CONNECT, DISCONNECT, PINGREQ, PUBACK, PUBLISH, PUBREC, Connection, Peer, ack, connack, packet, publish,
 )
 from ternmq import Backoff, Client, ReasonCode, blocking
 
@@ -418,6 +418,35 @@ async def test_a_server_that_is_silent_is_missed_as_soon_as_keep_alive_asks_for(
         waiting = asyncio.create_task(client.closed(timeout=10))
     await server.expect(PINGREQ)
     assert isinstance(await waiting, ternmq.ConnectionLostError)  # and not in 20 seconds
+
+
+async def test_what_two_subscriptions_got_with_qos_2_is_received_once_both_are_done(peer: Peer) -> None:
+    client, server = await connected(
+        peer, client_id="c", clean_start=False, session_expiry=60, reconnect=AT_ONCE
+    )
+    subscriptions = []
+    for filter in ("a/#", "a/b"):
+        entering = asyncio.ensure_future(client.subscribe(filter, 2).__aenter__())
+        await server.grant(2)
+        subscriptions.append(await entering)
+    await server.send(publish("a/b", b"x", 2, 1))
+    for subscription in subscriptions:
+        assert (await subscription.get(10)).payload == b"x"
+    server.cut()
+    server = await peer.client()
+    await server.accept(session_present=True)
+    again = bytearray(publish("a/b", b"x", 2, 1))
+    again[0] |= 8  # DUP
+    await server.send(bytes(again), publish("a/b", b"y", 0))
+    first, second = subscriptions
+    assert (await first.get(10)).payload == b"y"  # and not x again: the session went on
+    publishing = asyncio.ensure_future(client.publish("c", qos=1))
+    body = await server.expect(PUBLISH)  # and no PUBREC before, for the second one is not done
+    assert (await second.get(10)).payload == b"y"
+    assert (await server.expect(PUBREC))[:2] == b"\0\1"
+    await server.send(ack(PUBACK, int.from_bytes(body[3:5])))
+    await publishing
+    await client.disconnect()
 
 
 async def test_a_filter_that_another_subscription_needs_stays(peer: Peer) -> None:
