@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use ternmq_broker::tls::{
-    CipherSuite, ClientCertificates, Identity, Roots, TlsServerOptions, TlsVersion,
+    CipherSuite, ClientCertificates, Identity, PemSource, Roots, TlsServerOptions, TlsVersion,
 };
 use ternmq_broker::websocket::WebSocketServer;
 use ternmq_broker::{Address, CertificateUser, ListenerConfig, Network, Versions};
@@ -60,6 +60,7 @@ struct Table {
     /// A file or a folder.
     client_ca: Option<PathBuf>,
     client_certificates: Option<Clients>,
+    client_crl: Option<Vec<PathBuf>>,
     identity: Option<Who>,
     min_tls: Option<Text<TlsVersionName>>,
     max_tls: Option<Text<TlsVersionName>>,
@@ -183,6 +184,12 @@ impl Table {
                 "a listener with `client_ca`",
             ),
             (
+                "client_crl",
+                self.client_crl.is_some(),
+                self.client_ca.is_some(),
+                "a listener with `client_ca`",
+            ),
+            (
                 "identity",
                 self.identity.is_some(),
                 self.client_ca.is_some(),
@@ -246,6 +253,8 @@ impl Table {
                 _ => ClientCertificates::Required(roots),
             };
         }
+        let revoked = self.client_crl.iter().flatten();
+        tls.revoked = revoked.cloned().map(PemSource::File).collect();
         let version = |line: &Option<Text<TlsVersionName>>, otherwise| {
             line.as_ref().map_or(otherwise, |line| line.0.0)
         };
@@ -400,13 +409,14 @@ mod tests {
         assert_eq!(tls, TlsServerOptions::new(Identity::files("c", "k")));
         assert_eq!(plain.certificate_user, CertificateUser::Nothing);
         let text = format!(
-            "{TLS_LINES}client_ca = 'ca'\nmin_tls = '1.3'\nalpn = ['x']\ntickets = false\n\
+            "{TLS_LINES}client_ca = 'ca'\nclient_crl = ['crl']\nmin_tls = '1.3'\nalpn = ['x']\ntickets = false\n\
              handshake_bytes = 9\ncipher_suites = ['TLS_AES_128_GCM_SHA256']"
         );
         let listener = read(&text).unwrap();
         let tls = listener.tls.unwrap();
         let roots = vec![Roots::File("ca".into())];
         assert_eq!(tls.clients, ClientCertificates::Required(roots.clone()));
+        assert_eq!(tls.revoked, [PemSource::File("crl".into())]);
         assert_eq!((tls.min_version, tls.tickets), (TlsVersion::V1_3, false));
         assert_eq!(
             (tls.alpn, tls.cipher_suites.len()),

@@ -321,6 +321,7 @@ listener 3 127.0.0.1
 certfile server.pem
 keyfile server.key
 cafile ca.pem
+crlfile clients.crl
 require_certificate true
 use_identity_as_username true
 tls_version tlsv1.3
@@ -331,6 +332,7 @@ retain_available false
     let folder = folder("import-kinds", &[("mosquitto.conf", config)]);
     authority().issue(&["127.0.0.1"]).write(&folder, "server");
     std::fs::write(folder.join("ca.pem"), authority().pem()).unwrap();
+    std::fs::write(folder.join("clients.crl"), authority().revoke(&[7], 2200)).unwrap();
     let output = ternmq(&folder, &["import", "mosquitto.conf", "-o", "ternmq.toml"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let check = ternmq(&folder, &["config", "check", "ternmq.toml"]);
@@ -354,6 +356,7 @@ retain_available false
     );
     assert_eq!(listeners[3]["identity"], "cn".into());
     assert_eq!(listeners[3]["min_tls"], "1.3".into());
+    assert_eq!(listeners[3]["client_crl"][0], "clients.crl".into());
     assert_eq!(read["limits"]["session_expiry"], 172_800.into());
     assert_eq!(read["limits"]["packet_size"], 20_000.into());
     assert_eq!(read["topics"]["retain"], false.into());
@@ -393,7 +396,7 @@ fn nothing_is_more_open_than_it_was() {
         assert!(status == 3 && text.contains(holds), "{name}: {all}");
     }
     for (name, config) in [
-        ("none", format!("{one}crlfile x\n")),
+        ("none", format!("{one}tls_engine x\n")),
         ("psk", format!("{one}psk_hint x\n")),
         ("half", format!("{one}certfile x\n")),
         ("port", "listener 70000\n".to_owned()),

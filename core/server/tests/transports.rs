@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
-use ternmq_test_certificates::{Authority, authority};
+use ternmq_test_certificates::{Authority, authority, numbered};
 
 use crate::program::program;
 
@@ -40,6 +40,18 @@ impl Server {
             stderr,
             urls,
         }
+    }
+
+    /// What it says to SIGHUP, to the line that holds this.
+    fn hang_up(&mut self, until: &str) -> String {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", "HUP", &pid]).status();
+        assert!(sent.unwrap().success());
+        let mut said = String::new();
+        while !said.contains(until) {
+            said += &line(&mut self.stderr);
+        }
+        said
     }
 }
 
@@ -201,33 +213,70 @@ fn sighup_reads_certificates_again() {
     let args = ["--url", &url, "--cafile", &at("ca.pem")];
     assert!(round_trip(&args).unwrap_err().contains("unknown issuer"));
     other.issue(&["127.0.0.1"]).write(&folder, "server");
-    let pid = server.child.id().to_string();
-    let hang_up = || {
-        Command::new("kill")
-            .args(["-s", "HUP", &pid])
-            .status()
-            .unwrap()
-    };
-    assert!(hang_up().success());
-    let mut said = String::new();
-    while !said.contains("SIGHUP: ") {
-        said = line(&mut server.stderr);
-    }
+    let said = server.hang_up("SIGHUP: ");
     assert!(said.contains("certificates are read again"), "{said}");
     round_trip(&args).unwrap();
     std::fs::remove_file(at("server.key")).unwrap();
-    assert!(hang_up().success());
-    said.clear();
     // In several lines, of which the last one names the file.
-    while !said.contains("server.key") {
-        said += &line(&mut server.stderr);
-    }
+    let said = server.hang_up("server.key");
     assert!(
         said.contains("stays as it was") && said.contains("line 5") && said.contains("server.key"),
         "{said}"
     );
     round_trip(&args).unwrap();
     let _ = &server.stdout;
+}
+
+#[test]
+fn a_client_is_refused_once_its_certificate_is_revoked() {
+    let folder = folder("revoked");
+    let at = |name: &str| path(&folder, name);
+    authority().issue(&["127.0.0.1"]).write(&folder, "server");
+    let clients = Authority::new("clients");
+    for number in [7, 8] {
+        let client = clients.issue_with("thermometer", &[], numbered(number));
+        client.write(&folder, &format!("client{number}"));
+    }
+    let list = |numbers: &[u64], until| {
+        std::fs::write(at("clients.crl"), clients.revoke(numbers, until)).unwrap();
+    };
+    list(&[], 2200);
+    std::fs::write(at("ca.pem"), authority().pem()).unwrap();
+    std::fs::write(at("clients.pem"), clients.pem()).unwrap();
+    let config = format!(
+        "[[listener]]\ntype = 'tls'\naddress = '127.0.0.1:0'\ncertificate = '{}'\nkey = '{}'\n\
+         client_ca = '{}'\nclient_crl = ['{}']\n",
+        at("server.pem"),
+        at("server.key"),
+        at("clients.pem"),
+        at("clients.crl")
+    );
+    std::fs::write(at("ternmq.toml"), config).unwrap();
+    let mut server = Server::start(Path::new(&at("ternmq.toml")), 1);
+    let (url, ca) = (server.urls[0].clone(), at("ca.pem"));
+    let comes = |number: u64| {
+        let (cert, key) = (
+            at(&format!("client{number}.pem")),
+            at(&format!("client{number}.key")),
+        );
+        round_trip(&[
+            "--url", &url, "--cafile", &ca, "--cert", &cert, "--key", &key,
+        ])
+    };
+    comes(7).unwrap();
+    list(&[7], 2200);
+    server.hang_up("certificates are read again");
+    let refused = comes(7).unwrap_err();
+    assert!(refused.contains("revoked"), "{refused}");
+    comes(8).unwrap();
+    // A damaged list changes nothing; one whose time is over lets nobody in.
+    std::fs::write(at("clients.crl"), "-----BEGIN X509 CRL-----\n").unwrap();
+    let said = server.hang_up("clients.crl");
+    assert!(said.contains("stays as it was"), "{said}");
+    comes(8).unwrap();
+    list(&[], 2002);
+    server.hang_up("certificates are read again");
+    comes(8).unwrap_err();
 }
 
 #[test]

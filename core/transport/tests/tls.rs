@@ -9,7 +9,9 @@ use support::certificates::{
     client_options, identity, requires, roots, server, server_options, tls, tls_between,
 };
 use support::{HANDSHAKE_BYTES, send, shake, shaken, tcp};
-use ternmq_test_certificates::{Authority, Issued, authority, expired, not_yet_valid, self_signed};
+use ternmq_test_certificates::{
+    Authority, Issued, authority, expired, not_yet_valid, numbered, self_signed,
+};
 use ternmq_transport::tls::{
     CertificateNames, CertificateProblem, ClientCertificates, Identity, KeySource, PemSource,
     Roots, TlsError, TlsOptions, TlsServerOptions, TlsVersion, Verify,
@@ -231,6 +233,63 @@ fn a_client_shows_who_it_is_where_that_is_asked() {
         &TlsError::Alert("certificate required".into())
     );
     assert!(heard.unwrap_err().to_string().contains("no certificate"));
+}
+
+/// What a server with these lists says to a client.
+fn verdict(clients: &Authority, lists: &[&str], number: u64) -> Result<(), TlsError> {
+    let client = TlsOptions {
+        identity: Some(identity(clients.issue_with("c", &[], numbered(number)))),
+        ..client_options()
+    };
+    let lists = lists
+        .iter()
+        .map(|list| PemSource::Bytes(list.as_bytes().to_vec()));
+    let server = TlsServerOptions {
+        revoked: lists.collect(),
+        ..requires(roots(clients))
+    };
+    let (mut client, mut server) = tls_between(tcp(), &client, &server.build()?);
+    let (_, heard) = shake(&mut client, &mut server);
+    heard.map_err(|error| tls_error(&error).clone())
+}
+
+#[test]
+fn a_revoked_certificate_is_refused_and_so_is_one_of_which_nobody_knows() {
+    let (clients, others) = (Authority::new("clients"), Authority::new("others"));
+    let problem = |problem| Err(TlsError::Certificate(problem));
+    let list = clients.revoke(&[7, 9], 2200);
+    assert_eq!(verdict(&clients, &[], 7), Ok(()));
+    assert_eq!(verdict(&clients, &[&list], 8), Ok(()));
+    for number in [7, 9] {
+        let said = verdict(&clients, &[&list], number);
+        assert_eq!(said, problem(CertificateProblem::Revoked));
+    }
+    // Several in one file, and in several.
+    let other = others.revoke(&[8], 2200);
+    let both = [other.as_str(), list.as_str()].concat();
+    assert_eq!(verdict(&clients, &[&both], 8), Ok(()));
+    let said = verdict(&clients, &[&other, &list], 7);
+    assert_eq!(said, problem(CertificateProblem::Revoked));
+    let said = verdict(&clients, &[&other], 8);
+    assert_eq!(said, problem(CertificateProblem::UnknownRevocation));
+    let old = clients.revoke(&[7], 2002);
+    let said = verdict(&clients, &[&old], 8);
+    assert_eq!(said, problem(CertificateProblem::ExpiredRevocation));
+    // Half a list, none, and something else are found when they are read.
+    let broken = list.replace('M', "!");
+    for wrong in [&list[..list.len() / 2], "", clients.pem(), &broken] {
+        let said = verdict(&clients, &[wrong], 8);
+        assert!(
+            matches!(said, Err(TlsError::RevocationList(..))),
+            "{said:?}"
+        );
+    }
+    let nobody_asked = TlsServerOptions {
+        revoked: vec![PemSource::Bytes(list.into_bytes())],
+        ..server_options()
+    };
+    let said = nobody_asked.build().err();
+    assert!(matches!(said, Some(TlsError::RevocationList(..))));
 }
 
 /// The second of two connections, and whether it used a ticket of the first.

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName,
+    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, RevokedCertParams,
+    SerialNumber, date_time_ymd,
 };
 
 /// Who signs certificates.
@@ -73,6 +74,26 @@ impl Authority {
         self.issue_with("a name", names, |_| {})
     }
 
+    /// A list of revoked certificates by their numbers, as PEM, which counts until the end of `until`.
+    pub fn revoke(&self, numbers: &[u64], until: i32) -> String {
+        let revoked = |number: &u64| RevokedCertParams {
+            serial_number: SerialNumber::from(*number),
+            revocation_time: date_time_ymd(2001, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2001, 1, 1),
+            next_update: date_time_ymd(until, 12, 31),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: numbers.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let list = list.signed_by(&self.issuer).expect("a list");
+        list.pem().expect("a list")
+    }
+
     /// A client's certificate.
     pub fn client(&self, common_name: &str) -> Issued {
         self.issue_with(common_name, &[], |params| {
@@ -100,6 +121,14 @@ impl Authority {
             chain: certificate.expect("a certificate").pem(),
             key: key.serialize_pem(),
         }
+    }
+}
+
+/// A number that a certificate is revoked by, for [`Authority::issue_with`].
+pub fn numbered(number: u64) -> impl FnOnce(&mut CertificateParams) {
+    move |params| {
+        params.serial_number = Some(SerialNumber::from(number));
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     }
 }
 

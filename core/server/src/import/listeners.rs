@@ -47,7 +47,6 @@ pub(super) const SECURITY: &[&str] = &["allow_anonymous", "password_file", "acl_
 /// Lines without which a listener would let in more, or mix what was apart.
 const NEEDED: &[(&str, &str)] = &[
     ("bind_interface", "there is no listening at an interface"),
-    ("crlfile", "there are no lists of revoked certificates"),
     ("mount_point", "there are no mount points"),
     ("psk_hint", "there are no pre-shared keys"),
     ("tls_engine", "there are no engines"),
@@ -201,6 +200,9 @@ impl Listener {
                     };
                     let path = quoted(&line.value);
                     out.push_str(&format!("client_ca = {path}\nidentity = \"{identity}\"\n"));
+                    if let Some(line) = self.lines.get("crlfile") {
+                        out.push_str(&format!("client_crl = [{}]\n", quoted(&line.value)));
+                    }
                 }
                 // Nobody could show one that is good.
                 None => converted.leave(&self.at, "require_certificate without cafile or capath"),

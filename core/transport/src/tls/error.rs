@@ -21,6 +21,8 @@ pub enum TlsError {
     /// The private key is encrypted, and there is no password: see
     /// [`KeySource::Encrypted`](super::KeySource::Encrypted).
     EncryptedKey(String),
+    /// A list of revoked certificates can't be used: where it is, and why.
+    RevocationList(String, String),
     /// Certificate and private key don't go together, or are of no use for TLS.
     Identity(String),
     /// No cipher suite or no version is left of what was chosen.
@@ -62,6 +64,12 @@ pub enum CertificateProblem {
     },
     /// A signature is wrong.
     BadSignature,
+    /// Its authority has revoked it, or that of the one which signed it.
+    Revoked,
+    /// There are lists of revoked certificates, and none of its authority.
+    UnknownRevocation,
+    /// The list of revoked certificates of its authority should have been replaced by now.
+    ExpiredRevocation,
     /// It is not made for this purpose (server or client).
     WrongPurpose,
     /// Something else.
@@ -84,6 +92,12 @@ impl fmt::Display for TlsError {
                 f,
                 "the private key in {place} is encrypted, and there is no password"
             ),
+            Self::RevocationList(place, why) => {
+                write!(
+                    f,
+                    "no list of revoked certificates can be made of {place}: {why}"
+                )
+            }
             Self::Identity(why) => write!(f, "certificate and private key can't be used: {why}"),
             Self::NothingToOffer(what) => write!(f, "{what}"),
             Self::UnknownCipherSuite(name) => {
@@ -116,6 +130,13 @@ impl fmt::Display for CertificateProblem {
                 }
             }
             Self::BadSignature => f.write_str("its signature is wrong"),
+            Self::Revoked => f.write_str("it is revoked"),
+            Self::UnknownRevocation => {
+                f.write_str("no list of revoked certificates is its authority's")
+            }
+            Self::ExpiredRevocation => {
+                f.write_str("the list of revoked certificates of its authority has expired")
+            }
             Self::WrongPurpose => f.write_str("it is made for another purpose"),
             Self::Other(what) => f.write_str(what),
         }
@@ -171,6 +192,10 @@ impl From<CertificateError> for CertificateProblem {
                 presented: presented.iter().map(|name| bare(name)).collect(),
             },
             CertificateError::BadSignature => Self::BadSignature,
+            CertificateError::Revoked => Self::Revoked,
+            CertificateError::UnknownRevocationStatus => Self::UnknownRevocation,
+            CertificateError::ExpiredRevocationList
+            | CertificateError::ExpiredRevocationListContext { .. } => Self::ExpiredRevocation,
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
                 Self::WrongPurpose
             }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustls::RootCertStore;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
 use super::error::TlsError;
 use super::key::is_sequence;
@@ -209,6 +209,31 @@ pub(super) fn trusted(sources: &[Roots]) -> Result<Trusted, TlsError> {
         trusted.named.extend(certificates);
     }
     Ok(trusted)
+}
+
+/// Reads lists of revoked certificates. A source that has none is an error, or half a list: everything
+/// behind it would count as not revoked.
+pub(super) fn revocations(
+    sources: &[PemSource],
+) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
+    let mut lists = Vec::new();
+    for source in sources {
+        let bytes = source.read()?;
+        let before = lists.len();
+        if is_sequence(&bytes) {
+            lists.push(CertificateRevocationListDer::from(bytes));
+            continue;
+        }
+        for list in CertificateRevocationListDer::pem_slice_iter(&bytes) {
+            let bad = |error: PemError| TlsError::RevocationList(source.place(), error.to_string());
+            lists.push(list.map_err(bad)?);
+        }
+        if lists.len() == before {
+            let none = "there is none in it".to_owned();
+            return Err(TlsError::RevocationList(source.place(), none));
+        }
+    }
+    Ok(lists)
 }
 
 /// The certificates in a PEM text, where what else is in it is passed over; or the one that is DER.

@@ -6,11 +6,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::ServerConfig;
 use rustls::crypto::ring::Ticketer;
-use rustls::server::{NoServerSessionStorage, UnbufferedServerConnection, WebPkiClientVerifier};
+use rustls::server::{
+    NoServerSessionStorage, UnbufferedServerConnection, VerifierBuilderError, WebPkiClientVerifier,
+};
 
 use super::error::TlsError;
 use super::layer::TlsStream;
-use super::pem::{Identity, Roots, trusted};
+use super::pem::{Identity, PemSource, Roots, revocations, trusted};
 use super::session::Session;
 use super::suites::{CipherSuite, TlsVersion, spoken};
 use crate::stream::Stream;
@@ -22,6 +24,12 @@ pub struct TlsServerOptions {
     pub identity: Identity,
     /// Whether clients show certificates, and who is trusted to sign them.
     pub clients: ClientCertificates,
+    /// Lists of the certificates of clients that are revoked (CRLs, RFC 5280), as PEM with any number of
+    /// them or one in DER. With some there has to be one of each authority that has signed a client's
+    /// certificate or one above it but the root, and its time must not be over: otherwise nobody knows
+    /// whether it is revoked, and the client is refused. Empty asks for none. Without client
+    /// certificates there must be none.
+    pub revoked: Vec<PemSource>,
     /// The protocols that are spoken (ALPN, RFC 7301). A client that offers some and none of these is
     /// refused, as the RFC wants it; one that offers none is welcome. Empty looks at none.
     pub alpn: Vec<Vec<u8>>,
@@ -60,6 +68,7 @@ impl TlsServerOptions {
         Self {
             identity,
             clients: ClientCertificates::None,
+            revoked: Vec::new(),
             alpn: vec![b"mqtt".to_vec()],
             min_version: TlsVersion::V1_2,
             max_version: TlsVersion::V1_3,
@@ -123,17 +132,27 @@ fn config(options: &TlsServerOptions) -> Result<ServerConfig, TlsError> {
         .with_protocol_versions(&spoken.versions)
         .map_err(|_| TlsError::NothingToOffer("no version of TLS is left"))?;
     let builder = match &options.clients {
+        ClientCertificates::None if !options.revoked.is_empty() => {
+            let why = "clients are asked for no certificates";
+            return Err(TlsError::RevocationList("it".to_owned(), why.to_owned()));
+        }
         ClientCertificates::None => builder.with_no_client_auth(),
         ClientCertificates::Optional(roots) | ClientCertificates::Required(roots) => {
             let roots = Arc::new(trusted(roots)?.store);
-            let verifier = WebPkiClientVerifier::builder_with_provider(roots, spoken.provider);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, spoken.provider)
+                .with_crls(revocations(&options.revoked)?)
+                .enforce_revocation_expiration();
             let verifier = match options.clients {
                 ClientCertificates::Optional(_) => verifier.allow_unauthenticated(),
                 _ => verifier,
             };
-            let verifier = verifier
-                .build()
-                .map_err(|error| TlsError::Identity(error.to_string()))?;
+            let verifier = verifier.build().map_err(|error| match error {
+                VerifierBuilderError::InvalidCrl(why) => {
+                    let why = rustls::Error::InvalidCertRevocationList(why).to_string();
+                    TlsError::RevocationList("one of the lists".to_owned(), why)
+                }
+                other => TlsError::Identity(other.to_string()),
+            })?;
             builder.with_client_cert_verifier(verifier)
         }
     };

@@ -111,6 +111,16 @@ pub(super) static LISTENER: Table = Table {
         )
         .default("\"require\"")
         .group("tls"),
+        key(
+            "client_crl",
+            Kind::List(&Kind::Text(FILE)),
+            "Lists of revoked certificates of clients (CRLs), as PEM or DER, with `client_ca`; SIGHUP has them \
+             read again. There has to be one of each authority, whose time is not over, or its clients are \
+             refused.",
+        )
+        .default("[]")
+        .example("[\"/etc/ternmq/clients.crl\"]")
+        .group("tls"),
         one_of(
             "identity",
             &["cn", "dn", "none"],
