@@ -10,6 +10,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, value_parser};
 use ternmq_protocol::ProtocolVersion;
 use ternmq_protocol::codec::QoS;
 
+use crate::background::{Start, Status, Stop};
 use crate::config::Sources;
 use crate::listeners::TlsVersionName;
 
@@ -36,6 +37,12 @@ Signals:
 pub(crate) enum Command {
     /// Run the server until Ctrl-C or SIGTERM
     Serve(Serve),
+    /// Run the server in the background; returns once it serves
+    Start(Start),
+    /// Stop a server that was given a file for its process
+    Stop(Stop),
+    /// Say how such a server is
+    Status(Status),
     /// Explain, check and print the configuration
     Config(ConfigArgs),
     /// Say whether a client may come in or do something, and which line says so
@@ -328,6 +335,10 @@ pub(crate) struct Serve {
     /// while it runs
     #[arg(short, long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    /// Write the number of the process there, and be reached by `ternmq status` and `ternmq stop`; who has the
+    /// file locked runs
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pid_file: Option<PathBuf>,
     /// Print a configuration file with all keys and their defaults, and end
     #[arg(long, exclusive = true)]
     pub(crate) print_config: bool,

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use ternmq_broker::store::{Options, Salvaged, Store, StoreError, Transferred};
 
 use crate::control::Control;
+use crate::http::Asking;
 use crate::report::Report;
 
 const LISTENERS: &str = "listeners";
@@ -76,8 +77,8 @@ impl DataFolder {
     }
 
     /// Lets other processes of the same user have the store backed up while the server runs.
-    pub(crate) fn listen(&mut self) -> Result<(), String> {
-        self.control = Some(Control::listen(&self.path, &self.store)?);
+    pub(crate) fn listen(&mut self, asking: Asking) -> Result<(), String> {
+        self.control = Some(Control::in_folder(&self.path, &self.store, asking)?);
         Ok(())
     }
 

@@ -73,7 +73,12 @@ impl Stage {
         Self::Stopping,
     ];
 
-    const fn words(self) -> &'static str {
+    /// Whether the thread that has the broker answers questions.
+    pub(crate) const fn answers(self) -> bool {
+        matches!(self, Self::Restoring | Self::Ready | Self::Draining)
+    }
+
+    pub(crate) const fn words(self) -> &'static str {
         match self {
             Self::Starting => "starting",
             Self::Restoring => "restoring",
@@ -99,10 +104,20 @@ impl Progress {
     }
 }
 
+/// What is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum About {
+    /// Whether it answers at all.
+    Life,
+    Metrics,
+    /// How it is, as JSON.
+    Status,
+}
+
 /// A question to the thread that has the broker.
 #[derive(Debug)]
 pub(crate) struct Question {
-    pub(crate) metrics: bool,
+    pub(crate) about: About,
     reply: SyncSender<String>,
 }
 
@@ -116,6 +131,27 @@ impl Question {
 /// Asks the thread that has the broker; false when that is not there any more, or too busy.
 pub(crate) type Ask = Arc<dyn Fn(Question) -> bool + Send + Sync>;
 
+/// How other threads learn how the server is.
+#[derive(Clone)]
+pub(crate) struct Asking {
+    pub(crate) progress: Progress,
+    pub(crate) ask: Ask,
+}
+
+impl Asking {
+    pub(crate) fn stage(&self) -> Stage {
+        self.progress.stage()
+    }
+
+    /// `None` when there is no answer until then.
+    pub(crate) fn ask(&self, about: About, until: Instant) -> Option<String> {
+        let (reply, answer): (_, Receiver<String>) = sync_channel(1);
+        let asked = (self.ask)(Question { about, reply });
+        let left = until.saturating_duration_since(Instant::now());
+        answer.recv_timeout(left).ok().filter(|_| asked)
+    }
+}
+
 /// The listener, open until the process ends.
 pub(crate) struct Http {
     listener: TcpListener,
@@ -124,23 +160,21 @@ pub(crate) struct Http {
 
 struct Served {
     table: Table,
-    progress: Progress,
+    asking: Asking,
     open: AtomicUsize,
-    ask: Ask,
 }
 
 impl Http {
     /// # Errors
     /// That it can't listen there, in words.
-    pub(crate) fn bind(table: Table, progress: Progress, ask: Ask) -> Result<Self, String> {
+    pub(crate) fn bind(table: Table, asking: Asking) -> Result<Self, String> {
         let at = table.address;
         let listener = TcpListener::bind(at)
             .map_err(|error| format!("http: cannot listen on {at}: {error}"))?;
         let served = Served {
             table,
-            progress,
+            asking,
             open: AtomicUsize::new(0),
-            ask,
         };
         Ok(Self {
             listener,
@@ -198,7 +232,7 @@ impl Served {
     }
 
     fn answer(&self, path: &str, until: Instant) -> Answer {
-        let stage = self.progress.stage();
+        let stage = self.asking.stage();
         match path {
             "/health/ready" if stage == Stage::Ready => Answer::text(200, "ready\n".into()),
             "/health/ready" => Answer::busy(stage.words()),
@@ -206,11 +240,11 @@ impl Served {
             "/health/live" if stage != Stage::Ready => {
                 Answer::text(200, format!("{}\n", stage.words()))
             }
-            "/health/live" => match self.ask(false, until) {
+            "/health/live" => match self.asking.ask(About::Life, until) {
                 Some(page) => Answer::text(200, page),
                 None => Answer::busy("the server does not answer"),
             },
-            "/metrics" => match self.ask(true, until) {
+            "/metrics" => match self.asking.ask(About::Metrics, until) {
                 Some(page) => Answer {
                     kind: "text/plain; version=0.0.4; charset=utf-8",
                     ..Answer::text(200, page)
@@ -219,13 +253,6 @@ impl Served {
             },
             _ => Answer::text(404, "/metrics, /health/live, /health/ready\n".into()),
         }
-    }
-
-    fn ask(&self, metrics: bool, until: Instant) -> Option<String> {
-        let (reply, answer): (_, Receiver<String>) = sync_channel(1);
-        let asked = (self.ask)(Question { metrics, reply });
-        let left = until.saturating_duration_since(Instant::now());
-        answer.recv_timeout(left).ok().filter(|_| asked)
     }
 }
 

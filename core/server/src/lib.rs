@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod background;
 mod bans;
 mod cli;
 mod config;
@@ -16,7 +17,9 @@ mod jwt;
 mod listeners;
 mod log;
 mod metrics;
+mod notify;
 mod passwd;
+mod pid_file;
 mod publish;
 mod rates;
 mod reload;
@@ -48,7 +51,8 @@ const FAILURE: u8 = 1;
 /// To be called from `main`: it takes the signals of the process, talks to its standard streams, and
 /// ends the process when the broker fails or somebody loses patience with a server that is stopping.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    let cli = match Cli::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         // A wrong argument, or a question for help, which is no error.
         Err(answer) => {
@@ -59,6 +63,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     };
     let outcome = match &cli.command {
         Command::Serve(args) => serve::run(args),
+        Command::Start(args) => background::start(args, &arguments),
+        Command::Stop(args) => background::stop(args),
+        Command::Status(args) => background::status(args),
         Command::Config(args) => config::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Import(args) => import::run(args),

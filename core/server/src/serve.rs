@@ -13,13 +13,17 @@ use ternmq_broker::{
     SlowSubscriber, Stats,
 };
 
+use crate::background::status;
 use crate::bans::{self, BanFile};
 use crate::cli::Serve;
 use crate::config::{self, Loaded, Problem, Running, Settings};
+use crate::control::Control;
 use crate::data::{self, DataFolder};
-use crate::http::{self, Http, Progress, Question, Stage};
+use crate::http::{self, About, Asking, Http, Progress, Question, Stage};
 use crate::listeners::urls;
 use crate::log::{self, ClientLog};
+use crate::notify::Supervisor;
+use crate::pid_file::PidFile;
 use crate::reload::Serving;
 use crate::report::{self, Report};
 use crate::slow;
@@ -43,20 +47,23 @@ pub(crate) fn run(args: &Serve) -> Result<u8, String> {
         return Ok(crate::SUCCESS);
     }
     let report = Report { json: args.json };
+    let pid_file = args.pid_file.as_deref().map(PidFile::take).transpose()?;
     let loaded = args.sources.load();
     let loaded = loaded.map_err(|problems| problems.to_string())?;
     let client_log = log::follow(report::begin_log(&loaded.settings.log)?)
         .map_err(|error| format!("no thread for the log: {error}"))?;
     let (tell, told) = sync_channel(WAITING);
-    let watch = Watch {
-        progress: Progress::default(),
-        started: SystemTime::now(),
-    };
+    let watch = Watch::new(&tell);
     if let Some(table) = loaded.settings.http {
-        open_http(report, table, &watch.progress, tell.clone())?;
+        open_http(report, table, watch.asking.clone())?;
     }
+    let beside = |path| Control::beside(path, watch.asking.clone());
+    let control = args.pid_file.as_deref().map(beside).transpose()?;
     let status = serve(args, loaded, &watch, client_log, (tell, &told))?;
     report::end_log();
+    // The socket first: who finds the file finds the server.
+    drop(control);
+    drop(pid_file);
     Ok(status)
 }
 
@@ -99,7 +106,7 @@ fn serve(
     pass_signals_on(signals, tell);
     let descriptors = rlimit::increase_nofile_limit(u64::MAX).map(drop);
     let broker = start(&config, &map, events, client_events)?;
-    watch.progress.reach(match data.is_some() {
+    watch.reach(match data.is_some() {
         true => Stage::Restoring,
         false => Stage::Ready,
     });
@@ -110,7 +117,7 @@ fn serve(
     warn(report, &warnings);
     tell_of_the_descriptors(report, descriptors);
     if let Some(data) = &mut data {
-        open_to_others(report, data, &urls)?;
+        open_to_others(report, data, &urls, watch.asking.clone())?;
     }
     let serving = Serving {
         report,
@@ -121,7 +128,7 @@ fn serve(
         urls,
     };
     let by = listen(serving, watch, told)?;
-    watch.progress.reach(Stage::Stopping);
+    watch.reach(Stage::Stopping);
     tell_by_whom(report, by);
     let (stats, slow) = (broker.stats(), broker.slow_subscribers());
     stop(report, broker, ban_file.as_mut(), told)?;
@@ -156,32 +163,65 @@ fn tell_by_whom(report: Report, by: &str) {
 
 /// What whoever watches the server may ask.
 struct Watch {
-    progress: Progress,
+    asking: Asking,
+    supervisor: Supervisor,
     started: SystemTime,
 }
 
 impl Watch {
-    fn answer(&self, broker: &Broker, question: Question) {
-        let page = match question.metrics {
-            true => {
-                let ready = self.progress.stage() == Stage::Ready;
-                crate::metrics::text(&broker.stats(), self.started, ready)
+    fn new(tell: &SyncSender<Told>) -> Self {
+        let tell = tell.clone();
+        let ask = move |question| tell.try_send(Told::Ask(question)).is_ok();
+        Self {
+            asking: Asking {
+                progress: Progress::default(),
+                ask: Arc::new(ask),
+            },
+            supervisor: Supervisor::of_the_environment(),
+            started: SystemTime::now(),
+        }
+    }
+
+    /// For whoever asks, and whoever has started the server.
+    fn reach(&self, stage: Stage) {
+        self.asking.progress.reach(stage);
+        match stage {
+            // A drain that has begun goes on, whatever is restored meanwhile.
+            Stage::Ready if self.asking.stage() == Stage::Ready => self.supervisor.ready(),
+            Stage::Draining => self.supervisor.draining(),
+            Stage::Stopping => self.supervisor.stopping(),
+            Stage::Ready | Stage::Starting | Stage::Restoring => {}
+        }
+    }
+
+    fn answer(&self, serving: &Serving<'_>, question: Question) {
+        let (broker, stage) = (serving.broker, self.asking.stage());
+        let page = match question.about {
+            About::Life => "live\n".to_owned(),
+            About::Metrics => {
+                crate::metrics::text(&broker.stats(), self.started, stage == Stage::Ready)
             }
-            false => "live\n".to_owned(),
+            About::Status => {
+                status::page(&broker.stats(), stage, self.started, &serving.urls).to_string()
+            }
         };
         question.answer(page);
+    }
+
+    /// Has everything read again that can be.
+    fn reload(&self, serving: &mut Serving<'_>) -> bool {
+        self.supervisor.reloading();
+        let bans_changed = serving.reload();
+        if self.asking.stage() == Stage::Ready {
+            self.supervisor.ready();
+        }
+        bans_changed
     }
 }
 
 /// Before anything else: a server that takes its time to start is alive.
-fn open_http(
-    report: Report,
-    table: http::Table,
-    progress: &Progress,
-    tell: SyncSender<Told>,
-) -> Result<(), String> {
-    let ask = move |question| tell.try_send(Told::Ask(question)).is_ok();
-    let http = Http::bind(table, progress.clone(), Arc::new(ask))?;
+fn open_http(report: Report, table: http::Table, asking: Asking) -> Result<(), String> {
+    let http = Http::bind(table, asking)?;
     let url = http.url();
     http.serve()
         .map_err(|error| format!("no thread for HTTP: {error}"))?;
@@ -208,9 +248,14 @@ fn tell_of_the_descriptors(report: Report, raised: std::io::Result<()>) {
 }
 
 /// Lets other processes of this user find the listeners, and back the folder up.
-fn open_to_others(report: Report, data: &mut DataFolder, urls: &[String]) -> Result<(), String> {
+fn open_to_others(
+    report: Report,
+    data: &mut DataFolder,
+    urls: &[String],
+    asking: Asking,
+) -> Result<(), String> {
     data.write_listeners(urls)?;
-    if let Err(error) = data.listen() {
+    if let Err(error) = data.listen(asking) {
         report.warning(
             &format!("{error}: the folder can't be backed up while this server runs"),
             json!({ "event": "warning", "what": "no_control", "error": error }),
@@ -286,23 +331,23 @@ fn listen(
             Told::Signal(SIGUSR1) => {
                 let drain = &serving.running.drain;
                 if broker.drain(drain.clone()) {
-                    watch.progress.reach(Stage::Draining);
+                    watch.reach(Stage::Draining);
                     tell_of_the_drain(report, drain);
                 }
                 continue;
             }
             Told::Signal(SIGHUP) => {
-                bans_changed |= serving.reload();
+                bans_changed |= watch.reload(&mut serving);
                 continue;
             }
             Told::Ask(question) => {
-                watch.answer(broker, question);
+                watch.answer(&serving, question);
                 continue;
             }
             Told::Event(Event::Drained) => "drained",
             Told::Event(event) => {
                 if matches!(event, Event::Restored(_)) {
-                    watch.progress.reach(Stage::Ready);
+                    watch.reach(Stage::Ready);
                 }
                 bans_changed |= tell_of(report, &event);
                 continue;
