@@ -184,6 +184,7 @@ def test_what_subscribers_acknowledge_is_not_dropped_with_drop_acks(broker: tern
         with pytest.raises(ternmq.MqttTimeoutError):
             client.publish("t", b"x", 1, timeout=0.01)
         fault.wait(1)
+        client.disconnect()  # leaving would wait for the answer
 
 
 async def test_a_fault_is_awaited_without_blocking_the_loop(broker: ternmq.Broker) -> None:
