@@ -15,12 +15,12 @@ use ternmq_client::{
 use ternmq_protocol::client::PublishRefused;
 use ternmq_protocol::codec::{Place, PropertiesBuf, SubscriptionOptions};
 
+use crate::argument;
 use crate::blocking_subscription::{BlockingSubscription, Ending, numbers};
 use crate::bytes::Payload;
 use crate::errors;
 use crate::gil;
 use crate::message::qos_of;
-use crate::number::in_range;
 use crate::options::{SessionOptions, needs_v5, retain_handling_of, store_of};
 use crate::properties::{self, PublishProperties};
 use crate::reach::Reach;
@@ -183,16 +183,16 @@ impl BlockingClient {
     fn publish<'py>(
         &self,
         py: Python<'py>,
-        topic: &str,
-        payload: Payload<'_>,
-        #[pyo3(from_py_with = in_range)] qos: u8,
-        retain: bool,
-        #[pyo3(from_py_with = in_range)] expiry: Option<u32>,
-        content_type: Option<&str>,
-        response_topic: Option<&str>,
-        correlation_data: Option<&[u8]>,
+        #[pyo3(from_py_with = argument::topic)] topic: &str,
+        #[pyo3(from_py_with = argument::payload)] payload: Payload<'_>,
+        #[pyo3(from_py_with = argument::qos)] qos: u8,
+        #[pyo3(from_py_with = argument::retain)] retain: bool,
+        #[pyo3(from_py_with = argument::expiry)] expiry: Option<u32>,
+        #[pyo3(from_py_with = argument::content_type)] content_type: Option<&str>,
+        #[pyo3(from_py_with = argument::response_topic)] response_topic: Option<&str>,
+        #[pyo3(from_py_with = argument::correlation_data)] correlation_data: Option<&[u8]>,
         user: Option<Bound<'_, PyAny>>,
-        #[pyo3(from_py_with = in_range)] payload_format: Option<u8>,
+        #[pyo3(from_py_with = argument::payload_format)] payload_format: Option<u8>,
         timeout: Option<f64>,
         late: &Bound<'_, PyAny>,
     ) -> PyResult<Option<Answer<'py>>> {
@@ -232,16 +232,16 @@ impl BlockingClient {
     fn publish_nowait(
         &self,
         py: Python<'_>,
-        topic: &str,
-        payload: Payload<'_>,
-        #[pyo3(from_py_with = in_range)] qos: u8,
-        retain: bool,
-        #[pyo3(from_py_with = in_range)] expiry: Option<u32>,
-        content_type: Option<&str>,
-        response_topic: Option<&str>,
-        correlation_data: Option<&[u8]>,
+        #[pyo3(from_py_with = argument::topic)] topic: &str,
+        #[pyo3(from_py_with = argument::payload)] payload: Payload<'_>,
+        #[pyo3(from_py_with = argument::qos)] qos: u8,
+        #[pyo3(from_py_with = argument::retain)] retain: bool,
+        #[pyo3(from_py_with = argument::expiry)] expiry: Option<u32>,
+        #[pyo3(from_py_with = argument::content_type)] content_type: Option<&str>,
+        #[pyo3(from_py_with = argument::response_topic)] response_topic: Option<&str>,
+        #[pyo3(from_py_with = argument::correlation_data)] correlation_data: Option<&[u8]>,
         user: Option<Bound<'_, PyAny>>,
-        #[pyo3(from_py_with = in_range)] payload_format: Option<u8>,
+        #[pyo3(from_py_with = argument::payload_format)] payload_format: Option<u8>,
     ) -> PyResult<BlockingToken> {
         let properties = PublishProperties {
             expiry,
@@ -269,10 +269,10 @@ impl BlockingClient {
         filters: Vec<(String, u8)>,
         no_local: bool,
         retain_as_published: bool,
-        #[pyo3(from_py_with = in_range)] retain_handling: u8,
-        #[pyo3(from_py_with = in_range)] identifier: Option<u32>,
+        #[pyo3(from_py_with = argument::retain_handling)] retain_handling: u8,
+        #[pyo3(from_py_with = argument::identifier)] identifier: Option<u32>,
         user: Option<Bound<'_, PyAny>>,
-        #[pyo3(from_py_with = in_range)] queue: usize,
+        #[pyo3(from_py_with = argument::queue)] queue: usize,
         keep: bool,
         manual: bool,
         timeout: Option<f64>,
@@ -353,7 +353,7 @@ impl BlockingClient {
     fn disconnect(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = in_range)] reason: u8,
+        #[pyo3(from_py_with = argument::reason_code)] reason: u8,
         properties: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
         let properties = match properties {

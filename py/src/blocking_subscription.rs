@@ -8,11 +8,11 @@ use ternmq_client::blocking::block_until;
 use ternmq_client::{Client, ReasonCode, Received, SubscribeError, Subscription};
 use ternmq_protocol::client::Delivery;
 
+use crate::argument;
 use crate::blocking::{ended, lock};
 use crate::errors;
 use crate::gil;
 use crate::message::{Message, Recipient};
-use crate::number::in_range;
 use crate::session::check_acknowledgement;
 use crate::wait::{in_slices, seconds, wait};
 
@@ -71,7 +71,7 @@ impl BlockingSubscription {
     /// list when none will come. What this thread has got before is acknowledged.
     fn take<'py>(
         slf: &Bound<'py, Self>,
-        #[pyo3(from_py_with = in_range)] most: usize,
+        #[pyo3(from_py_with = argument::most)] most: usize,
         timeout: Option<f64>,
     ) -> PyResult<Option<Bound<'py, PyList>>> {
         let (this, py) = (slf.get(), slf.py());

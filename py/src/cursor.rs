@@ -6,9 +6,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 use ternmq_protocol::client::Incoming;
 
+use crate::argument;
 use crate::inbox::Reader;
 use crate::message::{Message, Recipient};
-use crate::number::in_range;
 use crate::routes::Key;
 use crate::session::Session;
 
@@ -47,7 +47,7 @@ impl Cursor {
     fn take<'py>(
         &self,
         py: Python<'py>,
-        #[pyo3(from_py_with = in_range)] most: usize,
+        #[pyo3(from_py_with = argument::most)] most: usize,
     ) -> PyResult<Bound<'py, PyList>> {
         let (messages, manual) = Session::edit(self.session.bind(py), |session| {
             session.finish(self.key, &self.reader);

@@ -2,6 +2,7 @@
 //! embedded broker. What users see is Python (`py/python/ternmq`); nothing here is public to them
 //! but the classes it re-exports.
 
+mod argument;
 mod blocking;
 mod blocking_subscription;
 mod broker;
@@ -16,7 +17,6 @@ mod gil;
 mod inbox;
 mod layer;
 mod message;
-mod number;
 mod options;
 mod paho;
 mod properties;

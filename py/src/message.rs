@@ -12,10 +12,10 @@ use ternmq_protocol::codec::{PropertyId, QoS};
 use ternmq_protocol::topic::TopicName;
 use ternmq_protocol::{Message as Shared, ReasonCode};
 
+use crate::argument;
 use crate::blocking_subscription::BlockingSubscription;
 use crate::bytes::Payload;
 use crate::clock;
-use crate::number::in_range;
 use crate::properties::{self, PublishProperties};
 use crate::routes::Key;
 use crate::session::Session;
@@ -201,7 +201,7 @@ impl Message {
     fn ack(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = in_range)] reason_code: u8,
+        #[pyo3(from_py_with = argument::reason_code)] reason_code: u8,
     ) -> PyResult<bool> {
         let Some(receipt) = &self.receipt else {
             let text = "the subscription acknowledges by itself; subscribe with ack=\"manual\"";
@@ -274,17 +274,17 @@ impl Will {
         content_type=None, response_topic=None, correlation_data=None, user=None, payload_format=None))]
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn new(
-        topic: String,
-        payload: Payload<'_>,
-        #[pyo3(from_py_with = in_range)] qos: u8,
-        retain: bool,
-        #[pyo3(from_py_with = in_range)] delay: u32,
-        #[pyo3(from_py_with = in_range)] expiry: Option<u32>,
-        content_type: Option<&str>,
-        response_topic: Option<&str>,
-        correlation_data: Option<&[u8]>,
+        #[pyo3(from_py_with = argument::topic)] topic: String,
+        #[pyo3(from_py_with = argument::payload)] payload: Payload<'_>,
+        #[pyo3(from_py_with = argument::qos)] qos: u8,
+        #[pyo3(from_py_with = argument::retain)] retain: bool,
+        #[pyo3(from_py_with = argument::delay)] delay: u32,
+        #[pyo3(from_py_with = argument::expiry)] expiry: Option<u32>,
+        #[pyo3(from_py_with = argument::content_type)] content_type: Option<&str>,
+        #[pyo3(from_py_with = argument::response_topic)] response_topic: Option<&str>,
+        #[pyo3(from_py_with = argument::correlation_data)] correlation_data: Option<&[u8]>,
         user: Option<Bound<'_, PyAny>>,
-        #[pyo3(from_py_with = in_range)] payload_format: Option<u8>,
+        #[pyo3(from_py_with = argument::payload_format)] payload_format: Option<u8>,
     ) -> PyResult<Self> {
         TopicName::parse(&topic, usize::MAX)
             .map_err(|e| PyValueError::new_err(format!("topic: {e}")))?;

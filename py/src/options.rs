@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use pyo3::exceptions::{PyOSError, PyOverflowError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use ternmq_client::{FileOutbox, OutboxOptions};
@@ -11,6 +11,7 @@ use ternmq_protocol::client::{Acknowledge, ClientSession, Options, Stored};
 use ternmq_protocol::codec::{Place, PropertyId, RetainHandling, Value};
 use ternmq_transport::Endpoint;
 
+use crate::argument;
 use crate::bytes::Payload;
 use crate::message::Will;
 use crate::properties;
@@ -20,19 +21,31 @@ use crate::properties;
 #[pyo3(from_item_all)]
 pub(crate) struct SessionOptions<'py> {
     version: u8,
+    #[pyo3(from_py_with = argument::client_id)]
     client_id: String,
+    #[pyo3(from_py_with = argument::clean_start)]
     clean_start: bool,
+    #[pyo3(from_py_with = argument::session_expiry)]
     session_expiry: u32,
+    #[pyo3(from_py_with = argument::keepalive)]
     keepalive: u16,
+    #[pyo3(from_py_with = argument::username)]
     username: Option<String>,
+    #[pyo3(from_py_with = argument::password)]
     password: Option<Payload<'py>>,
     will: Option<Bound<'py, Will>>,
     properties: Option<Bound<'py, PyDict>>,
+    #[pyo3(from_py_with = argument::inflight)]
     inflight: u16,
+    #[pyo3(from_py_with = argument::outbox)]
     outbox: usize,
+    #[pyo3(from_py_with = argument::outbox_bytes)]
     outbox_bytes: usize,
+    #[pyo3(from_py_with = argument::queue)]
     queue: usize,
+    #[pyo3(from_py_with = argument::max_packet_size)]
     max_packet_size: u32,
+    #[pyo3(from_py_with = argument::receive_maximum)]
     receive_maximum: Option<u16>,
     auth_method: Option<String>,
 }
@@ -48,10 +61,10 @@ impl<'py> SessionOptions<'py> {
             };
             let field = error.value(py).to_string();
             let name = field.rsplit('.').next().unwrap_or_default();
-            let text = format!("{name}: {}", cause.value(py));
-            match cause.is_instance_of::<PyOverflowError>(py) {
-                true => PyValueError::new_err(text),
-                false => PyTypeError::new_err(text),
+            let text = cause.value(py).to_string();
+            match text.starts_with(name) {
+                true => cause,
+                false => PyTypeError::new_err(format!("{name}: {text}")),
             }
         })
     }

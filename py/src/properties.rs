@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 use ternmq_protocol::codec::{Place, Properties, PropertiesBuf, PropertyId, Value, ValueType};
 
+use crate::argument::named;
 use crate::bytes::Payload;
 
 /// What `publish` and a will can say beside topic and payload.
@@ -26,29 +27,34 @@ impl PublishProperties<'_, '_> {
         let mut buf = PropertiesBuf::default();
         let values = [
             (
+                "payload_format",
                 PropertyId::PayloadFormatIndicator,
                 self.payload_format.map(Value::Byte),
             ),
             (
+                "expiry",
                 PropertyId::MessageExpiryInterval,
                 self.expiry.map(Value::FourByteInteger),
             ),
             (
+                "content_type",
                 PropertyId::ContentType,
                 self.content_type.map(Value::Utf8String),
             ),
             (
+                "response_topic",
                 PropertyId::ResponseTopic,
                 self.response_topic.map(Value::Utf8String),
             ),
             (
+                "correlation_data",
                 PropertyId::CorrelationData,
                 self.correlation_data.map(Value::BinaryData),
             ),
         ];
-        for (id, value) in values {
+        for (name, id, value) in values {
             if let Some(value) = value {
-                push(&mut buf, id, value)?;
+                push(&mut buf, name, id, value)?;
             }
         }
         if let Some(user) = &self.user {
@@ -107,7 +113,7 @@ pub(crate) fn from_mapping(mapping: &Bound<'_, PyDict>, place: Place) -> PyResul
                 "properties: there is no {name}"
             )));
         };
-        push_object(&mut buf, *id, &value)?;
+        push_object(&mut buf, name, *id, &value)?;
     }
     buf.check(place)
         .map_err(|e| PyValueError::new_err(e.what))?;
@@ -118,7 +124,10 @@ pub(crate) fn from_mapping(mapping: &Bound<'_, PyDict>, place: Place) -> PyResul
 pub(crate) fn push_data(buf: &mut PropertiesBuf, data: Option<&[u8]>) -> PyResult<()> {
     match data {
         None => Ok(()),
-        Some(data) => push(buf, PropertyId::AuthenticationData, Value::BinaryData(data)),
+        Some(data) => {
+            let id = PropertyId::AuthenticationData;
+            push(buf, "authentication_data", id, Value::BinaryData(data))
+        }
     }
 }
 
@@ -130,7 +139,7 @@ pub(crate) fn with_data(
     let mut buf = PropertiesBuf::default();
     for property in properties.get().iter() {
         if property.id != PropertyId::AuthenticationData {
-            push(&mut buf, property.id, property.value)?;
+            push(&mut buf, name_of(property.id), property.id, property.value)?;
         }
     }
     push_data(&mut buf, data)?;
@@ -145,33 +154,39 @@ pub(crate) fn push_number(buf: &mut PropertiesBuf, id: PropertyId, number: u32) 
         ValueType::VariableByteInteger => Some(Value::VariableByteInteger(number)),
         _ => Some(Value::FourByteInteger(number)),
     };
+    let name = name_of(id);
     match value {
-        Some(value) => push(buf, id, value),
-        None => Err(PyValueError::new_err(format!(
-            "{} is out of range",
-            id.name()
-        ))),
+        Some(value) => push(buf, name, id, value),
+        None => Err(PyValueError::new_err(format!("{name} is out of range"))),
     }
 }
 
-fn push(buf: &mut PropertiesBuf, id: PropertyId, value: Value<'_>) -> PyResult<()> {
+fn push(buf: &mut PropertiesBuf, name: &str, id: PropertyId, value: Value<'_>) -> PyResult<()> {
     match buf.push(id, value) {
         Ok(_) => Ok(()),
-        Err(error) => Err(PyValueError::new_err(format!("{}: {error}", id.name()))),
+        Err(error) => Err(PyValueError::new_err(format!("{name}: {error}"))),
     }
 }
 
-fn push_object(buf: &mut PropertiesBuf, id: PropertyId, object: &Bound<'_, PyAny>) -> PyResult<()> {
-    match id.value_type() {
-        ValueType::Utf8StringPair => push_pairs(buf, object),
-        ValueType::Utf8String => push(buf, id, Value::Utf8String(object.extract()?)),
-        ValueType::BinaryData => push(
-            buf,
-            id,
-            Value::BinaryData(object.extract::<Payload<'_>>()?.as_slice()),
-        ),
-        _ => push_number(buf, id, object.extract()?),
-    }
+fn push_object(
+    buf: &mut PropertiesBuf,
+    name: &str,
+    id: PropertyId,
+    object: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    let value = match id.value_type() {
+        ValueType::Utf8StringPair => return push_pairs(buf, object),
+        ValueType::Utf8String => Value::Utf8String(named(object, name)?),
+        ValueType::BinaryData => {
+            let bytes: Payload<'_> = named(object, name)?;
+            return push(buf, name, id, Value::BinaryData(bytes.as_slice()));
+        }
+        ValueType::Byte => Value::Byte(named(object, name)?),
+        ValueType::TwoByteInteger => Value::TwoByteInteger(named(object, name)?),
+        ValueType::FourByteInteger => Value::FourByteInteger(named(object, name)?),
+        ValueType::VariableByteInteger => Value::VariableByteInteger(named(object, name)?),
+    };
+    push(buf, name, id, value)
 }
 
 /// Pairs of str, or a mapping of str to str.
@@ -186,6 +201,7 @@ fn push_pairs(buf: &mut PropertiesBuf, pairs: &Bound<'_, PyAny>) -> PyResult<()>
             pair?.extract().map_err(wrong)?;
         push(
             buf,
+            "user",
             PropertyId::UserProperty,
             Value::Utf8StringPair(name.to_str()?, value.to_str()?),
         )?;
@@ -202,6 +218,10 @@ fn append<'py>(
         Some(list) => list.cast::<PyList>()?.append(value),
         None => dict.set_item(name, PyList::new(dict.py(), [value])?),
     }
+}
+
+fn name_of(id: PropertyId) -> &'static str {
+    &NAMES.of[&id]
 }
 
 struct Names {

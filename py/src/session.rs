@@ -15,6 +15,7 @@ use ternmq_protocol::codec::{SubscriptionOptions, Value};
 use ternmq_protocol::topic::{SharedFilter, TopicFilter};
 use ternmq_protocol::{Message as Shared, ProtocolVersion, ReasonCode, Time};
 
+use crate::argument;
 use crate::bytes::Payload;
 use crate::clock::now;
 use crate::deliveries::{Closing, Deliveries};
@@ -23,7 +24,6 @@ use crate::events;
 use crate::inbox::{Item, Reader};
 use crate::layer::{Opening, WebSocket};
 use crate::message::qos_of;
-use crate::number::in_range;
 use crate::options::{SessionOptions, needs_v5, retain_handling_of, store_of};
 use crate::properties::{self, PublishProperties};
 use crate::routes::Key;
@@ -244,16 +244,16 @@ impl Session {
     #[expect(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn publish(
         slf: &Bound<'_, Self>,
-        topic: &str,
-        payload: Payload<'_>,
-        #[pyo3(from_py_with = in_range)] qos: u8,
-        retain: bool,
-        #[pyo3(from_py_with = in_range)] expiry: Option<u32>,
-        content_type: Option<&str>,
-        response_topic: Option<&str>,
-        correlation_data: Option<&[u8]>,
+        #[pyo3(from_py_with = argument::topic)] topic: &str,
+        #[pyo3(from_py_with = argument::payload)] payload: Payload<'_>,
+        #[pyo3(from_py_with = argument::qos)] qos: u8,
+        #[pyo3(from_py_with = argument::retain)] retain: bool,
+        #[pyo3(from_py_with = argument::expiry)] expiry: Option<u32>,
+        #[pyo3(from_py_with = argument::content_type)] content_type: Option<&str>,
+        #[pyo3(from_py_with = argument::response_topic)] response_topic: Option<&str>,
+        #[pyo3(from_py_with = argument::correlation_data)] correlation_data: Option<&[u8]>,
         user: Option<Bound<'_, PyAny>>,
-        #[pyo3(from_py_with = in_range)] payload_format: Option<u8>,
+        #[pyo3(from_py_with = argument::payload_format)] payload_format: Option<u8>,
     ) -> PyResult<i32> {
         let publish = PublishProperties {
             expiry,
@@ -297,8 +297,8 @@ impl Session {
         &mut self,
         key: Key,
         filters: Vec<String>,
-        #[pyo3(from_py_with = in_range)] identifier: Option<u32>,
-        #[pyo3(from_py_with = in_range)] limit: usize,
+        #[pyo3(from_py_with = argument::identifier)] identifier: Option<u32>,
+        #[pyo3(from_py_with = argument::queue)] limit: usize,
         manual: bool,
     ) -> PyResult<()> {
         let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
@@ -344,8 +344,8 @@ impl Session {
         filters: Vec<(String, u8)>,
         no_local: bool,
         retain_as_published: bool,
-        #[pyo3(from_py_with = in_range)] retain_handling: u8,
-        #[pyo3(from_py_with = in_range)] identifier: Option<u32>,
+        #[pyo3(from_py_with = argument::retain_handling)] retain_handling: u8,
+        #[pyo3(from_py_with = argument::identifier)] identifier: Option<u32>,
         user: Option<Bound<'_, PyAny>>,
     ) -> PyResult<i32> {
         let retain_handling = retain_handling_of(retain_handling)?;
@@ -411,7 +411,7 @@ impl Session {
     /// Sends DISCONNECT; nothing without a connection.
     fn disconnect(
         slf: &Bound<'_, Self>,
-        #[pyo3(from_py_with = in_range)] reason: u8,
+        #[pyo3(from_py_with = argument::reason_code)] reason: u8,
         properties: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
         let properties = match properties {

@@ -263,9 +263,9 @@ async def test_shared_subscriptions_get_their_messages(peer: Peer) -> None:
 @pytest.mark.parametrize(
     ("options", "error", "text"),
     [
-        ({"keepalive": 70_000}, ValueError, "keepalive: out of range"),
-        ({"queue": -1}, ValueError, "queue: "),
-        ({"client_id": 5}, TypeError, "client_id: "),
+        ({"keepalive": 70_000}, ValueError, "keepalive must be from 0 to 65535, got 70000"),
+        ({"queue": -1}, ValueError, "queue must be"),
+        ({"client_id": 5}, TypeError, "client_id is str"),
         ({"will": "x"}, TypeError, "will: "),
         ({"reconnect": True}, TypeError, "reconnect is a Backoff"),
         ({"timeout": "5"}, TypeError, "timeout is a number"),

@@ -23,11 +23,17 @@ def integer(**arguments: object) -> None:
         instance_of(int, **{name: value})
 
 
-def at_least(least: float, **arguments: Any) -> None:
-    """Raises TypeError for one that is no number, ValueError for one that is less, or NaN."""
+def number(**arguments: object) -> None:
+    """Raises TypeError for one that is none, or a bool."""
     for name, value in arguments.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise TypeError(f"{name} is a number, not {type(value).__name__}")
+
+
+def at_least(least: float, **arguments: Any) -> None:
+    """Raises TypeError for one that is no number, ValueError for one that is less, or NaN."""
+    number(**arguments)
+    for name, value in arguments.items():
         if not value >= least:
             raise ValueError(f"{name} must be at least {least}, got {value}")
 

@@ -25,7 +25,7 @@ from ._broker_values import (
     Subscribed,
     Unsubscribed,
 )
-from ._checks import at_least, error_code, items, seconds
+from ._checks import at_least, error_code, items, number, seconds
 from ._faults import Fault, Faults
 from ._ternmq import Authority, Message, RunningBroker, Tap
 from .reasons import ReasonCode
@@ -398,6 +398,7 @@ class Time:
         their deadlines; at the end goes what a folder keeps beyond its limits. That is done when this
         returns; what clients are told of it is on its way. Real time goes on as well. Raises ValueError
         for less than nothing."""
+        number(seconds=seconds, minutes=minutes, hours=hours, days=days)
         try:
             by = timedelta(seconds=seconds, minutes=minutes, hours=hours, days=days)
         except (OverflowError, ValueError) as error:

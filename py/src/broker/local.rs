@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use ternmq_broker::{LocalOptions, LocalOverflow, LocalSubscription, Received, SubscribeError};
 use ternmq_protocol::topic::{MAX_TOPIC_LEVELS, TopicFilter, TopicName};
 
+use crate::argument;
 use crate::errors;
 use crate::message::Message;
 use crate::wait::{in_slices, seconds};
@@ -95,7 +96,10 @@ impl Tap {
 
 /// Whether a topic name matches a topic filter.
 #[pyfunction]
-pub(crate) fn topic_matches(filter: &str, topic: &str) -> PyResult<bool> {
+pub(crate) fn topic_matches(
+    #[pyo3(from_py_with = argument::filter)] filter: &str,
+    #[pyo3(from_py_with = argument::topic)] topic: &str,
+) -> PyResult<bool> {
     let wrong = |name: &'static str| {
         move |e: ternmq_protocol::topic::TopicError| PyValueError::new_err(format!("{name}: {e}"))
     };

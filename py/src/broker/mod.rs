@@ -23,11 +23,11 @@ use ternmq_protocol::broker::retained::Cursor;
 use ternmq_protocol::topic::TopicError;
 use ternmq_protocol::{Message as Shared, ReasonCode};
 
+use crate::argument;
 use crate::bytes::Payload;
 use crate::errors;
 use crate::gil;
 use crate::message::{Message, qos_of};
-use crate::number::in_range;
 use crate::properties::PublishProperties;
 use crate::wait::{in_slices, seconds};
 
@@ -93,16 +93,16 @@ impl RunningBroker {
     fn publish(
         &self,
         py: Python<'_>,
-        topic: &str,
-        payload: Payload<'_>,
-        #[pyo3(from_py_with = in_range)] qos: u8,
-        retain: bool,
-        #[pyo3(from_py_with = in_range)] expiry: Option<u32>,
-        content_type: Option<&str>,
-        response_topic: Option<&str>,
-        correlation_data: Option<&[u8]>,
+        #[pyo3(from_py_with = argument::topic)] topic: &str,
+        #[pyo3(from_py_with = argument::payload)] payload: Payload<'_>,
+        #[pyo3(from_py_with = argument::qos)] qos: u8,
+        #[pyo3(from_py_with = argument::retain)] retain: bool,
+        #[pyo3(from_py_with = argument::expiry)] expiry: Option<u32>,
+        #[pyo3(from_py_with = argument::content_type)] content_type: Option<&str>,
+        #[pyo3(from_py_with = argument::response_topic)] response_topic: Option<&str>,
+        #[pyo3(from_py_with = argument::correlation_data)] correlation_data: Option<&[u8]>,
         user: Option<Bound<'_, PyAny>>,
-        #[pyo3(from_py_with = in_range)] payload_format: Option<u8>,
+        #[pyo3(from_py_with = argument::payload_format)] payload_format: Option<u8>,
     ) -> PyResult<()> {
         let publish = PublishProperties {
             expiry,
@@ -147,7 +147,11 @@ impl RunningBroker {
     }
 
     /// Stops it and starts it again on the same addresses.
-    fn restart(&self, py: Python<'_>, keep_sessions: bool) -> PyResult<()> {
+    fn restart(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = argument::keep_sessions)] keep_sessions: bool,
+    ) -> PyResult<()> {
         self.check_process(py)?;
         let config = gil::released(py, || {
             let running = self.take();
@@ -179,7 +183,7 @@ impl RunningBroker {
     fn subscribe(
         &self,
         py: Python<'_>,
-        filter: &str,
+        #[pyo3(from_py_with = argument::filter)] filter: &str,
         messages: usize,
         keep_newest: bool,
         retained: bool,
@@ -191,7 +195,11 @@ impl RunningBroker {
     }
 
     /// The retained messages that match.
-    fn retained(&self, py: Python<'_>, filter: &str) -> PyResult<Vec<Message>> {
+    fn retained(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = argument::filter)] filter: &str,
+    ) -> PyResult<Vec<Message>> {
         let all = self.with(py, |broker| {
             let (mut all, mut next) = (Vec::new(), Some(Cursor::default()));
             while let Some(from) = next {
@@ -212,8 +220,8 @@ impl RunningBroker {
     fn kick(
         &self,
         py: Python<'_>,
-        client_id: &str,
-        #[pyo3(from_py_with = in_range)] reason: u8,
+        #[pyo3(from_py_with = argument::client)] client_id: &str,
+        #[pyo3(from_py_with = argument::reason)] reason: u8,
     ) -> PyResult<bool> {
         self.with(py, |broker| broker.kick(client_id, ReasonCode(reason)))
     }
