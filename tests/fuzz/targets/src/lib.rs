@@ -6,6 +6,7 @@
 
 use ternmq_protocol::ProtocolVersion;
 
+mod access;
 mod block;
 mod client;
 mod durable;
@@ -25,6 +26,7 @@ mod store;
 mod topic;
 mod websocket;
 
+pub use access::access;
 pub use block::block;
 pub use client::client;
 pub use durable::durable;
@@ -48,7 +50,8 @@ pub use websocket::websocket;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 18] = [
+pub const TARGETS: [Target; 19] = [
+    ("access", access),
     ("block", block),
     ("client", client),
     ("durable", durable),

@@ -20,6 +20,11 @@ fn mutations(target: &str) -> usize {
 }
 
 #[test]
+fn access_holds_over_its_seeds() {
+    run("access");
+}
+
+#[test]
 fn block_holds_over_its_seeds() {
     run("block");
 }
@@ -232,6 +237,7 @@ fn generated_seeds(name: &str) -> Vec<Vec<u8>> {
             .iter()
             .flat_map(|l| shard_stories(*l, &DURABLE_STORIES))
             .collect(),
+        "access" => texts(&ACCESS),
         "rules" => texts(&RULES),
         "scram" => scram_messages(),
         "settings" => texts(&SETTINGS),
@@ -570,6 +576,18 @@ const OFFER_STORIES: [&[&str]; 3] = [
         "0 closes",
         "1 closes",
     ],
+];
+
+/// The first byte says what it is.
+const ACCESS: [&str; 8] = [
+    "\0# rules\ngroup staff = anna \"carl, jr\" b*\nallow group staff publish topic \"a/%u/#\"\ndeny user anna\n",
+    "\0allow nobody client c* address 10.0.0.0/8 publish subscribe qos 0 1 retain topic $SYS/#\n",
+    "\0allow user \"an\\\"na\" topic +/%c/x\nallow grop x\ndeny qos 3 topic a/#/b\n",
+    "\u{1}topic read #\npattern readwrite a/%c/%u\n\nuser anna\ntopic deny b/#\ntopic write c d\n",
+    "\u{1}user\ntopic\npattern a/%u%c\nuser x y\ntopic readwrit #\n",
+    "\u{2}anna:$6$MDEyMzQ1Njc4OWFi$l0vR5vyWNRC5CWqy0ZuxUTyyICu4aJSHUTSVGcP3ZS5U0nkEAxHJzY2h5FyHQ+9FhFsnWpVBWJqJvW8jSQ4Tcw==\n# x\n",
+    "\u{2}bert:$7$101$MDEyMzQ1Njc4OWFi$l0vR5vyWNRC5CWqy0ZuxUTyyICu4aJSHUTSVGcP3ZS5U0nkEAxHJzY2h5FyHQ+9FhFsnWpVBWJqJvW8jSQ4Tcw==\nbert:x\n",
+    "\u{2}c:$2b$04$abcdefghijklmnopqrstuuOd4i1MPkS8aX8K8hGQ5CkRfXGTj9uXW\nd:$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$aGFzaGhhc2hoYXNo\n:x\nplain\n",
 ];
 
 /// Source, expression, target, filter and topic.
