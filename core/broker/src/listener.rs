@@ -42,6 +42,12 @@ pub enum CertificateUser {
     CommonName,
     /// The same with the whole name of its subject, as RFC 4514 writes it.
     DistinguishedName,
+    /// The same with the first DNS name among its alternative names.
+    Dns,
+    /// The same with the first mail address among them.
+    Email,
+    /// The same with the first URI among them.
+    Uri,
 }
 
 impl Address {
@@ -190,13 +196,15 @@ impl ListenerConfig {
         {
             let names = ternmq_transport::tls::CertificateNames::of(certificate).ok_or(())?;
             let name = match self.certificate_user {
-                CertificateUser::CommonName => names.common_name.ok_or(())?,
-                _ => names.distinguished_name,
+                CertificateUser::Nothing => None,
+                CertificateUser::CommonName => names.common_name,
+                CertificateUser::DistinguishedName => Some(names.distinguished_name),
+                CertificateUser::Dns => names.dns,
+                CertificateUser::Email => names.email,
+                CertificateUser::Uri => names.uri,
             };
-            return match name.is_empty() {
-                true => Err(()),
-                false => Ok(Some(name.into())),
-            };
+            let name = name.filter(|name| !name.is_empty()).ok_or(())?;
+            return Ok(Some(name.into()));
         }
         let _ = stream;
         Ok(None)

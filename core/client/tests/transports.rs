@@ -258,6 +258,9 @@ fn the_certificate_of_a_client_says_who_it_is() {
             CertificateUser::CommonName,
             CertificateUser::DistinguishedName,
             CertificateUser::Nothing,
+            CertificateUser::Dns,
+            CertificateUser::Email,
+            CertificateUser::Uri,
         ]
         .map(listener)
         .to_vec(),
@@ -271,7 +274,21 @@ fn the_certificate_of_a_client_says_who_it_is() {
         identity: Some(identity(clients.client("thermometer"))),
         ..trusting()
     };
-    for (at, user) in [(0, "thermometer"), (1, "CN=thermometer,O=Example")] {
+    for at in 3..6 {
+        let error = refused(options(&url(at)).tls(&known).unwrap());
+        assert!(matches!(error, ConnectError::Refused { .. }), "{error:?}");
+    }
+    let known = TlsOptions {
+        identity: Some(identity(clients.many_names("thermometer"))),
+        ..trusting()
+    };
+    for (at, user) in [
+        (0, "thermometer"),
+        (1, "CN=thermometer,O=Example"),
+        (3, "t.example"),
+        (4, "t@example"),
+        (5, "spiffe://example/t"),
+    ] {
         // Some of them move to another shard.
         let known = options(&url(at)).tls(&known).unwrap();
         // From the second on they come back with a ticket, which stands for the certificate.

@@ -100,6 +100,9 @@ enum Clients {
 enum Who {
     Cn,
     Dn,
+    Dns,
+    Email,
+    Uri,
     None,
 }
 
@@ -285,6 +288,9 @@ impl Table {
         match (self.identity, &self.client_ca) {
             (Some(Who::None), _) | (None, None) => CertificateUser::Nothing,
             (Some(Who::Dn), _) => CertificateUser::DistinguishedName,
+            (Some(Who::Dns), _) => CertificateUser::Dns,
+            (Some(Who::Email), _) => CertificateUser::Email,
+            (Some(Who::Uri), _) => CertificateUser::Uri,
             (Some(Who::Cn) | None, _) => CertificateUser::CommonName,
         }
     }
@@ -430,10 +436,17 @@ mod tests {
         let listener = read(&text).unwrap();
         let clients = listener.tls.unwrap().clients;
         assert_eq!(clients, ClientCertificates::Optional(roots));
-        assert_eq!(
-            listener.certificate_user,
-            CertificateUser::DistinguishedName
-        );
+        let named = CertificateUser::DistinguishedName;
+        assert_eq!(listener.certificate_user, named);
+        for (identity, named) in [
+            ("dns", CertificateUser::Dns),
+            ("email", CertificateUser::Email),
+            ("uri", CertificateUser::Uri),
+            ("none", CertificateUser::Nothing),
+        ] {
+            let text = format!("{TLS_LINES}client_ca = 'ca'\nidentity = '{identity}'");
+            assert_eq!(read(&text).unwrap().certificate_user, named);
+        }
     }
 
     #[test]

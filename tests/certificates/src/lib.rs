@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName,
     DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, RevokedCertParams,
-    SerialNumber, date_time_ymd,
+    SanType, SerialNumber, date_time_ymd,
 };
 
 /// Who signs certificates.
@@ -98,6 +98,22 @@ impl Authority {
     pub fn client(&self, common_name: &str) -> Issued {
         self.issue_with(common_name, &[], |params| {
             params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        })
+    }
+
+    /// One with two alternative names of each kind: `t.example`, `t@example`, `spiffe://example/t` first.
+    pub fn many_names(&self, common_name: &str) -> Issued {
+        let text = |text: &str| text.try_into().expect("ASCII");
+        self.issue_with(common_name, &[], |params| {
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+            params.subject_alt_names = vec![
+                SanType::Rfc822Name(text("t@example")),
+                SanType::URI(text("spiffe://example/t")),
+                SanType::DnsName(text("t.example")),
+                SanType::DnsName(text("second.example")),
+                SanType::URI(text("spiffe://example/second")),
+                SanType::Rfc822Name(text("second@example")),
+            ];
         })
     }
 

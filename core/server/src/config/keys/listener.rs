@@ -123,8 +123,10 @@ pub(super) static LISTENER: Table = Table {
         .group("tls"),
         one_of(
             "identity",
-            &["cn", "dn", "none"],
-            "The user that a certificate stands for: its common name, its whole name, or none.",
+            &["cn", "dn", "dns", "email", "uri", "none"],
+            "The user that a certificate stands for: its common name, its whole name, the first of its \
+             alternative names that is a DNS name, a mail address or a URI, or none. Whoever has no such name is \
+             refused.",
         )
         .default("\"cn\"")
         .group("tls"),
