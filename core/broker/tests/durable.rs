@@ -468,6 +468,43 @@ fn wills_delayed_and_retained_messages_that_the_disk_refuses_are_counted_and_nev
     }
 }
 
+// [MQTT-3.2.2-3] [MQTT-3.2.2-4]
+#[test]
+fn who_was_refused_for_a_full_disk_is_told_of_no_session_that_it_never_had() {
+    for (full, level) in [(true, 4), (true, 5), (false, 4), (false, 5)] {
+        let (store, disk) = disk::store();
+        let (broker, _) = on(&store, |_| {});
+        away(&broker, "old", "t/#");
+        match full {
+            true => disk.fill_up(),
+            false => disk.break_down(),
+        }
+        let reason = if level == 5 { 0x97 } else { 3 };
+        let user = "x".repeat(60_000);
+        let mut names = (0..).map(|n| format!("new-{n}"));
+        let refused = names.find(|name| {
+            let mut peer = silent(&broker, level);
+            let connect = format!("CONNECT client_id={name} clean_start=0 will_topic=w");
+            let expiry = if level == 5 {
+                "session_expiry=1000"
+            } else {
+                ""
+            };
+            peer.send(&format!("{connect} will_payload={user} {expiry}"))
+                .expect("sent");
+            let connack = peer.expect("CONNACK").expect("CONNACK");
+            let answer = connack.number("reason", 0);
+            assert!(answer == 0 || answer == reason, "{connack}");
+            assert_eq!(connack.number("session_present", 0), 0);
+            answer == reason
+        });
+        disk.mend();
+        let refused = refused.expect("endless");
+        assert!(!durable(&broker, level, &refused).1);
+        assert!(durable(&broker, level, "old").1);
+    }
+}
+
 #[test]
 fn a_full_intake_holds_publishers_back_and_loses_nothing() {
     let (store, disk) = disk::store();

@@ -16,7 +16,7 @@ use super::links::Links;
 use super::out::Out;
 use super::shard::Shard;
 use super::sums::{ALLOWANCE, free};
-use super::unstored::Then;
+use super::unstored::{Then, Undo};
 use crate::codec::{Packet, PacketType};
 use crate::error::PeerError;
 use crate::reason::ReasonCode;
@@ -76,8 +76,8 @@ pub(super) enum Answer {
     Packet(Box<Box<[u8]>>),
     /// A message with QoS 2 from the window.
     Publish(u16),
-    /// All that has been written so far, CONNACK in front.
-    Gate,
+    /// All that has been written so far, CONNACK in front; and what becomes of the session without it.
+    Gate(Box<Undo>),
     /// Something else than an answer.
     Then(Box<Then>),
 }
@@ -97,7 +97,7 @@ impl Answer {
     /// What it counts as against [`Limits::owed_acks`](super::Limits::owed_acks).
     pub(super) fn weight(&self) -> u32 {
         match self {
-            Self::Ack(..) | Self::Publish(_) | Self::Gate | Self::Then(_) => 1,
+            Self::Ack(..) | Self::Publish(_) | Self::Gate(_) | Self::Then(_) => 1,
             // No packet is that large.
             Self::Packet(bytes) => 1 + (bytes.len() / size_of::<Owed>()) as u32,
         }
@@ -113,7 +113,7 @@ impl Answer {
                 write_ack(kind, packet_id, reason, with_reason, bytes);
             }
             Self::Packet(packet) => bytes.extend_from_slice(&packet),
-            Self::Publish(_) | Self::Gate | Self::Then(_) => {}
+            Self::Publish(_) | Self::Gate(_) | Self::Then(_) => {}
         }
     }
 }

@@ -1,6 +1,5 @@
 //! CONNECT, admission, CONNACK, resuming and taking over (3.1, 3.2, 4.4).
 
-use super::acks::Answer;
 use super::authenticate::check_data;
 use super::connection::{Connection, Stage};
 use super::events::Departure;
@@ -14,6 +13,7 @@ use super::shard::Shard;
 use super::slow::Timing;
 use super::sums::may_hold;
 use super::template::Filling;
+use super::unstored::Before;
 use super::will::{StoredWill, will_weight};
 use crate::codec::{
     ConnAck, Connect, Frame, MAX_PACKET_SIZE, Packet, PacketType, Properties, PropertiesBuf,
@@ -138,10 +138,10 @@ impl Shard {
         let assigned_id = assigned.then(|| client_id.clone());
         let changes = out.store.len();
         let rev = known.and_then(|slot| self.links.sessions[slot].kept.as_ref().map(|k| k.rev));
-        let rev = rev.unwrap_or_default();
-        let (session, present) = self.open_session(client_id, known, &connect, now, out);
+        let (session, before) = self.open_session(client_id, known, &connect, now, out);
+        let present = before.is_some();
         self.attach(id, session, &connect, now);
-        self.keep_session(session, rev);
+        self.keep_session(session, rev.unwrap_or_default());
         let gated = self.links.is_durable(session) || out.store.len() > changes;
         if gated {
             // As if it stood in `Out::dirty` already: nobody looks for what it has to send.
@@ -166,7 +166,7 @@ impl Shard {
             return;
         }
         if gated {
-            self.links.owe_stored(id, Answer::Gate, out);
+            self.links.owe_gate(id, session, before, out);
         }
         self.arm(id);
         self.arm_session(session);
@@ -238,7 +238,7 @@ impl Shard {
         Ok(())
     }
 
-    /// The session for a CONNECT, and whether it was there [MQTT-3.1.2-4] [MQTT-3.1.2-5]
+    /// The session for a CONNECT, and what it was if it was there [MQTT-3.1.2-4] [MQTT-3.1.2-5]
     /// [MQTT-3.1.2-6].
     fn open_session(
         &mut self,
@@ -247,10 +247,11 @@ impl Shard {
         connect: &Connect<'_>,
         now: Time,
         out: &mut Out,
-    ) -> (u32, bool) {
+    ) -> (u32, Option<Before>) {
         let Some(slot) = known else {
-            return (self.new_session(client_id), false);
+            return (self.new_session(client_id), None);
         };
+        let mut before = Before::of(&self.links.sessions[slot], now);
         let old = self.links.sessions[slot].conn;
         if old != super::arena::NONE {
             // [MQTT-3.1.4-3]
@@ -261,21 +262,21 @@ impl Shard {
         }
         if connect.clean_start {
             self.remove_session(slot, false, now, out);
-            return (self.new_session(client_id), false);
+            return (self.new_session(client_id), None);
         }
         let session = &mut self.links.sessions[slot];
         if session.expiry == 0 {
             // It was to end with its connection, and does, taken over or not.
             self.remove_session(slot, false, now, out);
-            return (self.new_session(client_id), false);
+            return (self.new_session(client_id), None);
         }
         // A will that waits for its delay is not sent [MQTT-3.1.3-9]; without a delay the end of
         // the old connection is enough.
         if session.will.as_ref().is_some_and(|will| will.delay > 0) {
-            self.links.set_will(slot, None);
+            before.will = self.links.set_will(slot, None);
         }
         self.publish_will(slot, now, out);
-        (slot, true)
+        (slot, Some(before))
     }
 
     /// Ties connection and session together.

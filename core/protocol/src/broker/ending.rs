@@ -323,6 +323,18 @@ impl Shard {
         }
     }
 
+    /// Ends a session whose end is nothing that happens: the store is not told, and its will is nobody's.
+    pub(super) fn remove_untold(&mut self, slot: u32, for_good: bool, now: Time, out: &mut Out) {
+        if self.links.is_durable(slot) {
+            self.release_all_filters(slot, out);
+        }
+        if let Some(kept) = &mut self.links.sessions[slot].kept {
+            kept.durable = false;
+        }
+        self.links.set_will(slot, None);
+        self.remove_session(slot, for_good, now, out);
+    }
+
     /// Forgets a connection whose socket is closed.
     pub(super) fn forget(&mut self, id: u32) {
         if let Some(conn) = self.links.conns.get_mut(id) {

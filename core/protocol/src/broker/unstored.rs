@@ -9,10 +9,11 @@ use super::events::Departure;
 use super::journal::Journal;
 use super::links::{Links, parcel_delivery};
 use super::out::{ConnId, Out};
-use super::session::{Parcel, Session};
+use super::session::{NEVER_EXPIRES, Parcel, Session};
 use super::shard::Shard;
 use super::slow::{First, Watch};
 use super::stats::Stats;
+use super::will::StoredWill;
 use crate::codec::{PacketType, QoS};
 use crate::error::PeerError;
 use crate::message::Message;
@@ -80,7 +81,52 @@ impl Assign<'_> {
     }
 }
 
+/// How to undo a CONNECT that is refused after all.
+#[derive(Debug, Default)]
+pub(super) struct Undo {
+    slot: u32,
+    serial: u64,
+    /// `None`: the session was new.
+    before: Option<Before>,
+}
+
+/// What a CONNECT changes of a session that was there.
+#[derive(Debug)]
+pub(super) struct Before {
+    expiry: u32,
+    ends_at: Time,
+    /// The will that waited for its delay.
+    pub(super) will: Option<Box<StoredWill>>,
+}
+
+impl Before {
+    /// A client whose other connection ends by this one is away from now on.
+    pub(super) fn of(session: &Session, now: Time) -> Self {
+        let (expiry, away) = (session.expiry, session.conn == NONE);
+        let ends_at = match expiry {
+            _ if away => session.ends_at,
+            NEVER_EXPIRES => Time::NEVER,
+            seconds => now.after_seconds(seconds.into()),
+        };
+        Self {
+            expiry,
+            ends_at,
+            will: None,
+        }
+    }
+}
+
 impl Links {
+    /// Owes a client all it is sent, CONNACK in front, once its session is stored.
+    pub(super) fn owe_gate(&mut self, id: u32, slot: u32, before: Option<Before>, out: &mut Out) {
+        let undo = Undo {
+            slot,
+            serial: self.sessions[slot].serial,
+            before,
+        };
+        self.owe_stored(id, Answer::Gate(Box::new(undo)), out);
+    }
+
     /// What an answer of this kind waits for that is about no message of the log.
     #[inline]
     pub(super) fn waits(&self, id: u32, kind: PacketType) -> Waits {
@@ -162,7 +208,7 @@ impl Links {
         };
         match answer {
             Answer::Publish(packet_id) => self.write_assigned(id, packet_id, now, out),
-            Answer::Gate => {
+            Answer::Gate(_) => {
                 conn.gated = false;
                 if conn.outbound_len() > 0 {
                     out.dirty.push(ConnId(id));
@@ -250,7 +296,11 @@ impl Shard {
         out.owed_stored = None;
         let last = self.links.journal.line.last();
         let error = PeerError::new(ReasonCode::QUOTA_EXCEEDED, why.words());
-        while let Some((owed, there)) = self.links.next_stored(last) {
+        let mut undone = Vec::new();
+        while let Some((mut owed, there)) = self.links.next_stored(last) {
+            if let Answer::Gate(undo) = &mut owed.answer {
+                undone.push(std::mem::take(undo));
+            }
             if let Answer::Ack(PacketType::PubRec, packet_id, _, Waits::Message(slot)) = owed.answer
             {
                 self.free_refused(slot, packet_id, there, now);
@@ -260,6 +310,10 @@ impl Shard {
                 answer if there => self.refuse_owed(owed.conn, answer, error, now, out),
                 _ => {}
             }
+        }
+        // The last first: a client may have come twice meanwhile.
+        while let Some(undo) = undone.pop() {
+            self.undo(*undo, now, out);
         }
     }
 
@@ -305,7 +359,7 @@ impl Shard {
                 };
                 self.links.write_owed(id, answer, now, out);
             }
-            Answer::Gate => self.shut_gate(id, error, now, out),
+            Answer::Gate(_) => self.shut_gate(id, error, now, out),
             answer => {
                 if let Answer::Ack(.., Waits::Message(_)) = answer {
                     self.links.stats.count_refused(error.reason);
@@ -315,8 +369,16 @@ impl Shard {
         }
     }
 
-    /// A client that was let in is not: its session is not stored.
+    /// A client that was let in is not: its session is not stored. What becomes of that is for
+    /// [`undo`](Self::undo).
     fn shut_gate(&mut self, id: u32, error: PeerError, now: Time, out: &mut Out) {
+        let slot = self.links.conns[id].session;
+        // The will of a client that is refused is nobody's [MQTT-3.1.2-8].
+        self.links.set_will(slot, None);
+        if let Some(session) = self.links.sessions.get_mut(slot) {
+            // It doesn't end with this connection.
+            session.expiry = NEVER_EXPIRES;
+        }
         self.detach(id, Departure::Ended(error.reason), error.what, now, out);
         let conn = &mut self.links.conns[id];
         (conn.gated, conn.dirty) = (false, false);
@@ -325,5 +387,33 @@ impl Shard {
         }
         // Whoever listens was told that it came, and that it is gone.
         self.say_refused(id, error.reason, error.what, out);
+    }
+
+    /// A session is again what it was before a CONNECT that is refused: nothing, if it was new, so that the next
+    /// one is not told of a session that its client never had [MQTT-3.2.2-3].
+    fn undo(&mut self, undo: Undo, now: Time, out: &mut Out) {
+        let Undo {
+            slot,
+            serial,
+            before,
+        } = undo;
+        let session = self.links.sessions.get_mut(slot);
+        let Some(session) = session.filter(|s| s.serial == serial && s.conn == NONE) else {
+            return;
+        };
+        let Some(before) = before else {
+            return self.remove_untold(slot, true, now, out);
+        };
+        (session.expiry, session.ends_at) = (before.expiry, before.ends_at);
+        let will = before.will.map(|mut will| {
+            // One whose client was here until that CONNECT.
+            if will.due == Time::NEVER {
+                will.due = now.after_seconds(will.delay.into());
+            }
+            will
+        });
+        self.links.set_will(slot, will);
+        self.links.touch(slot);
+        self.arm_session(slot);
     }
 }

@@ -78,14 +78,7 @@ impl Shard {
 
     /// A session gives way to its own newer self: this is not its end.
     fn give_way(&mut self, slot: u32, now: Time, out: &mut Out) {
-        if self.links.is_durable(slot) {
-            self.release_all_filters(slot, out);
-        }
-        if let Some(kept) = &mut self.links.sessions[slot].kept {
-            kept.durable = false;
-        }
-        self.links.set_will(slot, None);
-        self.remove_session(slot, false, now, out);
+        self.remove_untold(slot, false, now, out);
     }
 
     /// The deadlines of who was there count from now on. They are written, or they would count from the next

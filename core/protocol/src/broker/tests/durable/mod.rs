@@ -3,6 +3,7 @@
 mod asleep;
 mod deadlines;
 mod disk;
+mod gate;
 mod hall;
 mod model;
 mod pages;

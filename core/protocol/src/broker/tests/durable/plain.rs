@@ -181,36 +181,6 @@ fn a_store_that_refuses_delivers_nothing_and_says_so() {
     assert!(!hall.disk.restore(clock)[0].connected);
 }
 
-// [MQTT-3.2.2-3] [MQTT-3.1.2-4]
-#[test]
-fn connack_waits_for_the_session_and_a_refused_one_lets_nobody_in() {
-    let mut hall = Hall::new(1);
-    let client = hall.connect(V5_0, "c", false, 100);
-    hall.deliver_all();
-    assert_eq!(hall.take(client), None);
-    hall.commit(9, None);
-    hall.deliver_all();
-    assert!(!hall.connack(client));
-    // A second one of the same client, refused.
-    let other = hall.connect(V5_0, "c", true, 100);
-    hall.commit(9, Some(NotStored::Failed));
-    hall.deliver_all();
-    let Some(Got::ConnAck { reason, .. }) = hall.take(other) else {
-        panic!("no CONNACK");
-    };
-    assert_eq!(reason, ReasonCode::QUOTA_EXCEEDED);
-    assert!(!hall.is_open(other) && !hall.is_open(client));
-    // Who says more before CONNACK is out is not heard before.
-    let third = hall.connect(V5_0, "c", false, 100);
-    hall.send(
-        third,
-        crate::codec::Packet::Connect(crate::codec::Connect::new(V5_0, "c")),
-    );
-    assert_eq!(hall.take(third), None, "closed without a word");
-    assert!(!hall.is_open(third));
-    hall.check_books();
-}
-
 #[test]
 fn a_session_that_was_discarded_or_has_expired_does_not_come_back() {
     let mut hall = Hall::new(2);
