@@ -8,6 +8,8 @@
 #![forbid(unsafe_code)]
 
 mod chance;
+mod faults;
+mod mortal;
 mod notes;
 mod power;
 mod process;

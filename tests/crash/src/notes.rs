@@ -31,6 +31,9 @@ pub struct Notes {
     pub sent: BTreeMap<Stream, u64>,
     /// The numbers that were acknowledged before the last crash, by stream.
     pub acknowledged: BTreeMap<Stream, BTreeSet<u64>>,
+    /// Messages that were refused, or may have been, while others behind them were taken: sent again, they come
+    /// behind those.
+    pub refused: BTreeMap<Stream, BTreeSet<u64>>,
     /// What came, in order, by subscriber; a subscriber may be several members of one group, whose
     /// messages stand one after the other.
     pub got: BTreeMap<String, Vec<Got>>,

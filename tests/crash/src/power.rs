@@ -8,6 +8,7 @@ use ternmq_broker::store::{Backend, Options, Store};
 use ternmq_broker::{Broker, Config, Durability, Placement};
 
 use crate::chance::Chance;
+use crate::faults::Fault;
 
 /// The broker, and the disk that outlives it.
 pub struct Powered {
@@ -66,6 +67,25 @@ impl Powered {
         Ok(())
     }
 
+    /// From now on something is wrong with the disk.
+    pub(crate) fn spoil(&mut self) {
+        let mut state = self.disk.lock();
+        let bytes = state.now.len() as u64;
+        state.fault = Some(Fault::any(bytes, &mut self.chance));
+    }
+
+    /// The disk is well again. Returns how often something went wrong.
+    pub(crate) fn mend(&mut self) -> u64 {
+        let mut state = self.disk.lock();
+        state.fault = None;
+        std::mem::take(&mut state.failed)
+    }
+
+    /// How often something went wrong since the power was there.
+    pub(crate) fn failed(&self) -> u64 {
+        self.disk.lock().failed
+    }
+
     pub(crate) fn stop(&mut self) -> Result<(), String> {
         match self.broker.take() {
             Some(broker) => broker.stop().map_err(|e| e.to_string()),
@@ -88,6 +108,22 @@ struct State {
     pending: Vec<Pending>,
     /// The power has gone.
     dead: bool,
+    /// What is wrong with it.
+    fault: Option<Fault>,
+    /// What has gone wrong by that.
+    failed: u64,
+}
+
+impl State {
+    fn write(&mut self, at: u64, bytes: &[u8]) {
+        put(&mut self.now, at as usize, bytes);
+        self.pending.push(Pending::Write(at, bytes.into()));
+    }
+
+    fn fails<T>(&mut self, error: io::Error) -> io::Result<T> {
+        self.failed += 1;
+        Err(error)
+    }
 }
 
 #[derive(Debug)]
@@ -169,13 +205,22 @@ impl Backend for Disk {
 
     fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.alive()?;
-        put(&mut state.now, at as usize, bytes);
-        state.pending.push(Pending::Write(at, bytes.into()));
+        let end = at + bytes.len() as u64;
+        if let Some((error, half)) = state.fault.and_then(|fault| fault.of_write(end)) {
+            if half {
+                state.write(at, &bytes[..bytes.len() / 2]);
+            }
+            return state.fails(error);
+        }
+        state.write(at, bytes);
         Ok(())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut state = self.alive()?;
+        if let Some((error, _)) = state.fault.and_then(|fault| fault.of_write(len)) {
+            return state.fails(error);
+        }
         state.now.resize(len as usize, 0);
         state.pending.push(Pending::Length(len));
         Ok(())
@@ -183,6 +228,9 @@ impl Backend for Disk {
 
     fn sync(&self) -> io::Result<()> {
         let mut state = self.alive()?;
+        if let Some(error) = state.fault.and_then(Fault::of_sync) {
+            return state.fails(error);
+        }
         for pending in std::mem::take(&mut state.pending) {
             match pending {
                 Pending::Write(at, bytes) => put(&mut state.synced, at as usize, &bytes),
@@ -196,6 +244,32 @@ impl Backend for Disk {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_disk_is_told_and_half_a_write_is_there() {
+        let disk = Disk::default();
+        disk.write(0, &[1; 4]).unwrap();
+        disk.sync().unwrap();
+        let spoil = |fault| disk.lock().fault = Some(fault);
+        let (full, broken) = (
+            Some(io::ErrorKind::StorageFull),
+            io::Error::from_raw_os_error(5).kind(),
+        );
+        let write = |at| disk.write(at, &[2; 4]).err().map(|error| error.kind());
+        spoil(Fault::Full(4));
+        assert_eq!((write(2), write(0)), (full, None));
+        spoil(Fault::NoRoom);
+        assert_eq!((write(0), disk.sync().is_ok()), (full, true));
+        spoil(Fault::Unsynced);
+        assert_eq!((write(0), disk.sync().is_ok()), (None, false));
+        spoil(Fault::Broken);
+        assert_eq!((write(0), disk.sync().is_ok()), (Some(broken), false));
+        disk.lock().now.fill(0);
+        spoil(Fault::Short);
+        assert_eq!((write(0), disk.sync().is_ok()), (Some(broken), true));
+        assert_eq!(disk.lock().now, [2, 2, 0, 0]);
+        assert_eq!(disk.lock().failed, 6);
+    }
 
     #[test]
     fn a_cut_takes_what_was_not_synced_and_nothing_else() {

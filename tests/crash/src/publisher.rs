@@ -182,12 +182,26 @@ impl<'a> Publisher<'a> {
         }
     }
 
+    /// Something was not taken, and is sent again on the next connection; who knows what was behind it.
+    fn is_refused(&mut self) {
+        let mut notes = self.stage.notes();
+        for sent in self.in_flight.values() {
+            if let What::Numbered(stream, number) = sent.what {
+                notes.refused.entry(stream).or_default().insert(number);
+            }
+        }
+        // One that is retained must not take the place of a later one.
+        let last = self.retained;
+        self.in_flight
+            .retain(|_, sent| !matches!(sent.what, What::Retained(number) if number < last));
+    }
+
     /// False when the server has said something that it must not say.
     fn handle(&mut self, packet: &Line, wire: &mut Wire<'_>) -> bool {
         let (kind, id) = (packet.word(0), packet.number("id", 0) as u16);
         let reason = packet.number("reason", 0);
         if reason == REFUSED {
-            // Not taken: sent again on the next connection.
+            self.is_refused();
             return false;
         }
         // PUBCOMP may say that the identifier is not found: it was released before a crash.

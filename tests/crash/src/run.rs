@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use ternmq_test_broker_wire::RawPeer;
 
 use crate::chance::Chance;
+use crate::mortal::Mortal;
 use crate::notes::{Notes, Stream};
 use crate::publisher::Publisher;
 use crate::server::Server;
@@ -25,6 +26,9 @@ pub struct Plan {
     pub crashes: u32,
     /// It is stopped properly instead: what goes wrong then has nothing to do with crashes.
     pub gently: bool,
+    /// Before half of the crashes the disk goes wrong, if the server is one whose [power](Server::powered) is
+    /// cut: there is no room, or nothing can be written or synced, or half of what is written.
+    pub faults: bool,
     /// Publishers, each with a stream of QoS 1 and one of QoS 2.
     pub publishers: u32,
 }
@@ -38,6 +42,10 @@ pub struct Report {
     pub published: u64,
     /// Messages that came to subscribers.
     pub delivered: u64,
+    /// What could not be written or synced.
+    pub failed: u64,
+    /// How often a session was looked for that had expired over several starts.
+    pub expired: u32,
     /// How long the slowest start took, to the first word of a listener.
     pub slowest_start: Duration,
     /// What was wrong; empty when nothing was.
@@ -58,7 +66,8 @@ pub fn run(plan: &Plan, mut server: Server) -> Result<Report, String> {
     let stage = Stage::default();
     stage.set_address(Some(server.address()));
     let mut chance = Chance::new(plan.seed);
-    leave_mortal(server.address())?;
+    let mut mortal = Mortal::new(server.address())?;
+    let mut failed = 0;
     let audience = audience(plan.publishers);
     stage.notes().due = due(&audience, plan.publishers);
     stage.notes().shared.insert("group".into());
@@ -92,22 +101,18 @@ pub fn run(plan: &Plan, mut server: Server) -> Result<Report, String> {
                 chance.below(MOST_PACKETS)
             };
             stage.wait_for_packets(packets, Duration::from_secs(5));
-            stage.set_address(None);
-            match plan.gently {
-                true => server.stop()?,
-                false => server.crash()?,
+            if plan.faults && chance.one_in(2) {
+                failed += spoil(&stage, &mut server, &mut mortal, &mut chance);
             }
-            let begun = Instant::now();
-            server.start_again()?;
-            slowest_start = slowest_start.max(begun.elapsed());
-            stage.set_address(Some(server.address()));
+            let took = take_away(plan, &stage, &mut server, &mut mortal)?;
+            slowest_start = slowest_start.max(took);
         }
         stage.finish();
         for publisher in publishers {
             publisher.join().map_err(|_| "a publisher has panicked")?;
         }
         wait_for_the_rest(&stage);
-        look_for_mortal(&stage, server.address())?;
+        look_for_mortal(plan, &stage, &mut server, &mut mortal)?;
         look_at_retained(&stage, server.address(), plan.publishers)
     });
     outcome?;
@@ -117,6 +122,8 @@ pub fn run(plan: &Plan, mut server: Server) -> Result<Report, String> {
         crashes: plan.crashes,
         published: notes.sent.values().sum(),
         delivered: notes.got.values().map(|got| got.len() as u64).sum(),
+        failed,
+        expired: mortal.looked(),
         slowest_start,
         wrong: verdict(&notes),
     })
@@ -200,39 +207,58 @@ fn is_complete(notes: &Notes) -> bool {
     })
 }
 
-/// Seconds that the session of the mortal client outlives it.
-const MORTAL_EXPIRY: u64 = 1;
-
-/// A client with a short session says goodbye.
-fn leave_mortal(address: SocketAddr) -> Result<(), String> {
-    let connect = format!("CONNECT client_id=mortal session_expiry={MORTAL_EXPIRY}");
-    let leaves = || {
-        let mut peer = RawPeer::introduced(address, 5, &connect)?;
-        peer.send("SUBSCRIBE id=1 filter=p/# options=2")?;
-        peer.expect("SUBACK")?;
-        peer.send("DISCONNECT")?;
-        peer.expect_close()
-    };
-    leaves().map_err(|failure| failure.0)
+/// Takes the server away, and waits until it is there again: how long that took.
+fn take_away(
+    plan: &Plan,
+    stage: &Stage,
+    server: &mut Server,
+    mortal: &mut Mortal,
+) -> Result<Duration, String> {
+    mortal.server_ends();
+    stage.set_address(None);
+    match plan.gently {
+        true => server.stop()?,
+        false => server.crash()?,
+    }
+    let begun = Instant::now();
+    server.start_again()?;
+    let took = begun.elapsed();
+    mortal.server_begins(stage, server.address(), begun)?;
+    stage.set_address(Some(server.address()));
+    Ok(took)
 }
 
-/// However often the server was started meanwhile, that session is over.
-fn look_for_mortal(stage: &Stage, address: SocketAddr) -> Result<(), String> {
-    // Twice its time since the last start, which is longer ago.
-    let patience = Instant::now() + Duration::from_secs(2 * MORTAL_EXPIRY);
-    while Instant::now() < patience {
-        stage.wait_for_packets(u64::MAX / 2, patience - Instant::now());
+/// The disk goes wrong under the clients, and is well again before the power goes, or not. Returns how often
+/// something could not be written.
+fn spoil(stage: &Stage, server: &mut Server, mortal: &mut Mortal, chance: &mut Chance) -> u64 {
+    mortal.server_ends();
+    if !server.spoil() {
+        return 0;
     }
-    let mut peer = RawPeer::connect(address, 5).map_err(|e| e.to_string())?;
-    let answer = peer
-        .send("CONNECT client_id=mortal clean_start=0")
-        .and_then(|()| peer.expect("CONNACK reason=0"));
-    let answer = answer.map_err(|failure| failure.0)?;
-    if answer.number("session_present", 0) != 0 {
-        stage.complain("a session came back after it had expired".into());
+    stage.wait_for_packets(chance.below(100), Duration::from_millis(300));
+    if chance.one_in(2) {
+        return server.failed();
     }
-    peer.cut();
-    Ok(())
+    let failed = server.mend();
+    stage.wait_for_packets(chance.below(MOST_PACKETS), Duration::from_secs(5));
+    failed
+}
+
+/// However often the server is started meanwhile, the time of a session runs on.
+fn look_for_mortal(
+    plan: &Plan,
+    stage: &Stage,
+    server: &mut Server,
+    mortal: &mut Mortal,
+) -> Result<(), String> {
+    for _ in 0..20 {
+        if mortal.looked() > 0 {
+            return Ok(());
+        }
+        stage.wait_for_packets(u64::MAX / 2, Duration::from_millis(700));
+        take_away(plan, stage, server, mortal)?;
+    }
+    Err("the server is too slow to be started twice before a session of 3 seconds ends".into())
 }
 
 /// Somebody new asks for the retained messages.

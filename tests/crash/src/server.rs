@@ -48,6 +48,33 @@ impl Server {
         }
     }
 
+    /// From now on something is wrong with its disk, if it has one of ours. Whether it has.
+    pub(crate) fn spoil(&mut self) -> bool {
+        match self {
+            Self::Process(_) => false,
+            Self::Powered(powered) => {
+                powered.spoil();
+                true
+            }
+        }
+    }
+
+    /// Its disk is well again. Returns how often something went wrong.
+    pub(crate) fn mend(&mut self) -> u64 {
+        match self {
+            Self::Process(_) => 0,
+            Self::Powered(powered) => powered.mend(),
+        }
+    }
+
+    /// How often something went wrong so far.
+    pub(crate) fn failed(&self) -> u64 {
+        match self {
+            Self::Process(_) => 0,
+            Self::Powered(powered) => powered.failed(),
+        }
+    }
+
     /// Ends it as its operator does.
     pub(crate) fn stop(&mut self) -> Result<(), String> {
         match self {

@@ -1,12 +1,13 @@
 //! The verdict: were all promises kept?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::notes::{Got, Notes, Stream};
 
 /// What is wrong, in words; empty when nothing is.
 pub fn verdict(notes: &Notes) -> Vec<String> {
     let mut wrong = notes.complaints.clone();
+    let none = BTreeSet::new();
     for (subscriber, due) in &notes.due {
         let got = notes.got.get(subscriber).map_or(&[][..], Vec::as_slice);
         let shared = notes.shared.contains(subscriber);
@@ -23,7 +24,8 @@ pub fn verdict(notes: &Notes) -> Vec<String> {
             look_for_losses(&numbers, sent, &mut say);
             look_for_repeats(&numbers, qos, &mut say);
             if !shared {
-                look_for_disorder(&numbers, &mut say);
+                let late = notes.refused.get(stream).unwrap_or(&none);
+                look_for_disorder(&numbers, late, &mut say);
             }
             for got in &numbers {
                 if got.qos != qos {
@@ -81,11 +83,12 @@ fn look_for_repeats(numbers: &[&Got], qos: u8, say: &mut dyn FnMut(String)) {
     }
 }
 
-/// Numbers come in their order; a repetition begins again somewhere before, and goes on from there.
-fn look_for_disorder(numbers: &[&Got], say: &mut dyn FnMut(String)) {
+/// Numbers come in their order; a repetition begins again somewhere before, and goes on from there. What was
+/// refused may be `late`.
+fn look_for_disorder(numbers: &[&Got], late: &BTreeSet<u64>, say: &mut dyn FnMut(String)) {
     let mut highest = 0;
     for got in numbers {
-        if got.number > highest + 1 {
+        if (highest + 1..got.number).any(|number| !late.contains(&number)) {
             say(format!("number {} came right after {highest}", got.number));
         }
         highest = highest.max(got.number);
@@ -137,6 +140,12 @@ mod tests {
                 wrong.iter().any(|w| w.contains(word)),
                 "{numbers:?}: {wrong:?}"
             );
+        }
+        for (number, is_wrong) in [(2, false), (3, true)] {
+            let mut late = notes(1, &[1, 3, 2]);
+            late.refused
+                .insert(Stream { qos: 1, ..STREAM }, BTreeSet::from([number]));
+            assert_eq!(verdict(&late).is_empty(), !is_wrong);
         }
         let mut kept = notes(1, &[1, 2, 3]);
         kept.retained.insert(1, (Some(2), 3));

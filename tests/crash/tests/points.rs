@@ -19,14 +19,23 @@ fn crash(seed: u64, crashes: u32, gently: bool) {
 }
 
 fn look(server: Server, seed: u64, crashes: u32, gently: bool) {
+    look_with(server, seed, crashes, gently, false);
+}
+
+fn look_with(server: Server, seed: u64, crashes: u32, gently: bool, faults: bool) {
     let plan = Plan {
         seed,
         crashes,
         gently,
+        faults,
         publishers: 3,
     };
     let report = run(&plan, server).expect("a server that comes back");
     assert_eq!(report.wrong, [""; 0]);
+    assert!(
+        report.expired > 0 && (report.failed > 0) == faults,
+        "{report:?}"
+    );
     // A run in which nothing happens shows nothing.
     let each = u64::from(crashes) * 20;
     assert!(report.published > each, "{report:?}");
@@ -57,6 +66,13 @@ fn fifty_losses_of_power() {
     }
 }
 
+/// [MQTT-4.1.0-1] [MQTT-4.3.2-4] [MQTT-4.3.3-12] [MQTT-4.4.0-1]
+#[test]
+fn twenty_five_losses_of_power_on_a_disk_that_fails_too() {
+    let server = Server::powered(2, 7, Durability::Group).expect("a start");
+    look_with(server, 7, 25, false, true);
+}
+
 /// The disk does forget: a broker that does not sync loses what it has acknowledged.
 #[test]
 fn who_does_not_sync_is_found_out() {
@@ -65,6 +81,7 @@ fn who_does_not_sync_is_found_out() {
         seed: 6,
         crashes: 5,
         gently: false,
+        faults: false,
         publishers: 3,
     };
     let report = run(&plan, server).expect("a server that comes back");

@@ -22,6 +22,9 @@ struct Options {
     /// Cut the power instead, of a broker in this process on a disk that forgets what was not synced.
     #[arg(long, conflicts_with = "config")]
     power: bool,
+    /// The same, and before half of the cuts the disk is full, broken, or takes half of what is written.
+    #[arg(long, conflicts_with = "config")]
+    faults: bool,
     /// Stop it with SIGTERM instead: shows whether what is found has to do with crashes.
     #[arg(long)]
     gently: bool,
@@ -50,18 +53,23 @@ fn main() -> ExitCode {
 
 fn all(options: &Options, first: u64) -> Result<bool, String> {
     let (mut done, mut seed, mut good) = (0, first, true);
-    let (mut published, mut delivered) = (0, 0);
+    let (mut published, mut delivered, mut failed, mut expired) = (0, 0, 0, 0);
     while done < options.points {
         let crashes = options.crashes.min(options.points - done);
         let report = one(options, seed, crashes)?;
         done += report.crashes;
         published += report.published;
         delivered += report.delivered;
+        failed += report.failed;
+        expired += report.expired;
         println!(
-            "seed {seed}: {} crashes, {} published, {} delivered, slowest start {} ms, {} wrong",
+            "seed {seed}: {} crashes, {} published, {} delivered, {} failures of the disk, {} sessions expired, \
+             slowest start {} ms, {} wrong",
             report.crashes,
             report.published,
             report.delivered,
+            report.failed,
+            report.expired,
             report.slowest_start.as_millis(),
             report.wrong.len(),
         );
@@ -72,7 +80,10 @@ fn all(options: &Options, first: u64) -> Result<bool, String> {
         seed += 1;
     }
     let word = if good { "nothing lost" } else { "FAILED" };
-    println!("{done} crashes, {published} published, {delivered} delivered: {word}");
+    println!(
+        "{done} crashes, {published} published, {delivered} delivered, {failed} failures of the disk, \
+         {expired} sessions expired: {word}"
+    );
     Ok(good)
 }
 
@@ -81,10 +92,11 @@ fn one(options: &Options, seed: u64, crashes: u32) -> Result<Report, String> {
         seed,
         crashes,
         gently: options.gently,
+        faults: options.faults,
         publishers: 3,
     };
     let shards = 1 + seed % 3;
-    if options.power {
+    if options.power || options.faults {
         return run(
             &plan,
             Server::powered(shards as usize, seed, Durability::Group)?,
