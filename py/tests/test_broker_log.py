@@ -2,6 +2,8 @@
 
 import logging
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -192,3 +194,28 @@ def test_a_session_that_expires_is_logged(log: Log) -> None:
         broker.time.advance(seconds=61)
         record = log.first("session_end")
     assert (record.levelno, vars(record)["expired"]) == (logging.INFO, True)
+
+
+UNHEARD = """
+import logging, sys, ternmq
+from ternmq.blocking import Client
+
+if sys.argv[1] == "heard":
+    logging.basicConfig(format="%(levelname)s")
+
+with ternmq.Broker(users={"u": "p"}, on_connect=lambda connected: 1 / 0) as broker:
+    try:
+        Client(broker.url, username="u", password="x").connect()
+    except ternmq.ConnectError:
+        pass
+    with Client(broker.url, username="u", password="p"):
+        pass
+"""
+
+
+@pytest.mark.parametrize("how", ["heard", "unheard"])
+def test_without_logging_only_errors_are_seen(how: str) -> None:
+    ended = subprocess.run([sys.executable, "-c", UNHEARD, how], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0 and ended.stderr.count("ZeroDivisionError: ") == 1
+    assert ("WARNING" in ended.stderr) == (how == "heard")
+    assert "refused" not in ended.stderr

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any
 
@@ -167,3 +169,42 @@ def test_a_fork_while_threads_of_the_broker_come_to_python() -> None:
         finally:
             os.kill(others, 9)
             os.waitpid(others, 0)
+
+
+LEAVING = """
+import os, sys, ternmq
+from ternmq.blocking import Client
+
+with ternmq.Broker() as broker, Client(broker.url) as client:
+    client.on("h")(print)
+    with client.subscribe("a", 1) as got, broker.subscribe("a") as seen, broker.drop("PINGREQ"):
+        child = os.fork()
+        if child == 0 and sys.argv[1] == "exit":
+            sys.exit(3)
+        if child != 0:
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+            client.publish("a", b"1", qos=1)  # the child has done no harm
+            print(got.get(10).payload, seen.get(10).payload)
+if child == 0:
+    sys.exit(3)
+"""
+
+
+@pytest.mark.parametrize("how", ["exit", "end of the block"])
+def test_a_child_leaves_the_blocks_it_was_born_in(how: str) -> None:
+    command = [sys.executable, "-c", LEAVING, how]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (ended.stdout, ended.stderr) == ("3\nb'1' b'1'\n", "")
+
+
+def test_a_child_leaves_an_asyncio_client(broker: ternmq.Broker) -> None:
+    async def run() -> None:
+        client = ternmq.Client(broker.url)
+        async with client, client.subscribe("a") as subscription:
+            for block in (subscription, client):
+                leave = block.__aexit__
+                assert in_child(lambda: asyncio.run(leave(None, None, None))) == "None"
+            await client.publish("a", b"1")
+            assert (await subscription.get(5)).payload == b"1"
+
+    asyncio.run(run())

@@ -32,9 +32,9 @@ Decision = tuple[bool | None, str | None, int]
 
 
 def logger() -> "Logger":
-    from logging import getLogger
+    from ._log import logger
 
-    return getLogger("ternmq.broker")
+    return logger("broker")
 
 
 def hooks(

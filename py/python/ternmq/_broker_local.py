@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from ._ternmq import Message, topic_matches
-from .errors import MqttTimeoutError
+from .errors import ForkError, MqttTimeoutError
 
 __all__ = ["LocalSubscription", "Record"]
 
@@ -120,7 +120,10 @@ class LocalSubscription:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except ForkError:
+            pass  # in a forked process: it goes on in the one that has forked
 
 
 class Record:

@@ -5,9 +5,10 @@ make up a line of its own.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from logging import DEBUG, INFO, WARNING, getLogger
+from logging import DEBUG, INFO, WARNING
 from typing import Any
 
+from ._log import logger
 from .reasons import ReasonCode
 
 _VERSIONS = {3: "3.1", 4: "3.1.1", 5: "5.0"}
@@ -25,7 +26,7 @@ _Line = tuple[int, str, tuple[object, ...], Mapping[str, object]]
 
 def log_clients(events: Iterable[tuple[Any, ...]]) -> None:
     """Writes down what native code has told of clients."""
-    log = getLogger("ternmq.broker")
+    log = logger("broker")
     if not log.isEnabledFor(WARNING):
         return
     for kind, *fields in events:
@@ -42,7 +43,7 @@ def log_listener(kind: str, listener: int, address: str) -> None:
     text = "listening on %s" if kind == "listening" else "listening no more, listener %s"
     said = address if kind == "listening" else listener
     extra: dict[str, object] = {"event": kind, "listener": listener, "address": address}
-    getLogger("ternmq.broker").info(text, said, extra=extra)
+    logger("broker").info(text, said, extra=extra)
 
 
 def _connected(

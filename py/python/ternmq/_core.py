@@ -1,7 +1,6 @@
 """The asyncio client behind its face: connecting, and what comes back from the server."""
 
 import asyncio
-import logging
 import os
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
@@ -9,6 +8,7 @@ from typing import Any, TypeVar
 from . import _events as ev
 from ._answers import Answers
 from ._link import Link
+from ._log import logger
 from ._reach import Reach
 from ._subscription import FAILED, FINISHED, KEEP, KEEP_ALL, TURN, Subscription
 from ._ternmq import Session, forked
@@ -28,7 +28,7 @@ from .values import Auth, Backoff, PublishResult, State
 
 T = TypeVar("T")
 
-log = logging.getLogger("ternmq.client")
+log = logger("client")
 
 # Reason codes of AUTH.
 _CONTINUE, _RE_AUTHENTICATE = 0x18, 0x19

@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from ._checks import at_least, error_code, instance_of, seconds
 from ._ternmq import RunningBroker
-from .errors import MqttTimeoutError
+from .errors import ForkError, MqttTimeoutError
 from .reasons import ReasonCode
 
 __all__ = ["Fault"]
@@ -74,7 +74,10 @@ class Fault:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.lift()
+        try:
+            self.lift()
+        except ForkError:
+            pass  # in a forked process: it goes on in the one that has forked
 
 
 class Faults:

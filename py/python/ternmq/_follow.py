@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from ._log import logger
 from ._ternmq import BlockingClient, BlockingNews
 from .errors import ConnectError, MqttError, MqttTimeoutError
 from .values import Auth, State
@@ -15,7 +15,7 @@ from .values import Auth, State
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-log = logging.getLogger("ternmq.client")
+log = logger("client")
 
 _CONTINUE, _RE_AUTHENTICATE = 0x18, 0x19
 

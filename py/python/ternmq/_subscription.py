@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from ._checks import at_least, seconds
 from ._ternmq import Cursor, Message
-from .errors import MqttError, MqttTimeoutError
+from .errors import ForkError, MqttError, MqttTimeoutError
 from .reasons import ReasonCode
 
 if TYPE_CHECKING:
@@ -99,7 +99,10 @@ class Subscription:
         traceback: TracebackType | None,
     ) -> None:
         ways = (FINISHED, FAILED) if not self._keep else (KEEP, KEEP_ALL)
-        await self.core.unsubscribe(self, ways[kind is not None])
+        try:
+            await self.core.unsubscribe(self, ways[kind is not None])
+        except ForkError:
+            pass
 
     async def unsubscribe(self) -> Sequence[ReasonCode]:
         """Ends the subscription. Returns the server's answers, one for each filter that no other

@@ -16,7 +16,7 @@ from ._reach import Headers, Reach
 from ._requests import Requests, answer_of
 from ._subscription import Subscription
 from ._ternmq import Message, Will
-from .errors import ConnectionLostError, MqttError, MqttTimeoutError, QueueFullError
+from .errors import ConnectionLostError, ForkError, MqttError, MqttTimeoutError, QueueFullError
 from .reasons import ReasonCode
 from .values import Auth, Backoff, PublishResult, State, Tls
 
@@ -161,10 +161,13 @@ class Client:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            if kind is None:
-                await self.drain()
-        finally:
-            await self.disconnect()
+            try:
+                if kind is None:
+                    await self.drain()
+            finally:
+                await self.disconnect()
+        except ForkError:
+            pass  # in a forked process: it goes on in the one that has forked
 
     async def connect(self) -> None:
         """Connects. `async with` does it by itself. A client connects once; `reconnect` is for

@@ -21,7 +21,7 @@ from ._reach import Headers, Reach
 from ._requests import Requests, answer_of
 from ._ternmq import BlockingClient, BlockingSubscription, BlockingToken, Message, Will
 from ._tokens import Tokens
-from .errors import ConnectError, ConnectionLostError, MqttError, MqttTimeoutError, QueueFullError
+from .errors import ConnectError, ConnectionLostError, ForkError, MqttError, MqttTimeoutError, QueueFullError
 from .reasons import ReasonCode
 from .values import Auth, Backoff, PublishResult, State, Tls
 
@@ -137,10 +137,13 @@ class Client:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            if kind is None:
-                self.drain()
-        finally:
-            self.disconnect()
+            try:
+                if kind is None:
+                    self.drain()
+            finally:
+                self.disconnect()
+        except ForkError:
+            pass  # in a forked process: it goes on in the one that has forked
 
     def connect(self) -> None:
         """Connects. `with` does it by itself. A client connects once; `reconnect` is for what
@@ -659,10 +662,13 @@ class Subscription(Iterator[Message]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if kind is None and not self._keep:
-            self.unsubscribe()
-        else:
-            self._native.close(kind is None, False, None)
+        try:
+            if kind is None and not self._keep:
+                self.unsubscribe()
+            else:
+                self._native.close(kind is None, False, None)
+        except ForkError:
+            pass
 
     def unsubscribe(self) -> Sequence[ReasonCode]:
         """Ends the subscription. Returns the server's answers, one for each filter that no other
@@ -763,7 +769,10 @@ def _name(function: Callable[[Message], object]) -> str:
 @atexit.register
 def _end_all() -> None:
     for client in list(_served):
-        client.disconnect()
+        try:
+            client.disconnect()
+        except ForkError:
+            pass
 
 
 def _result(answer: tuple[int, dict[str, Any] | None] | None, limit: float | None) -> PublishResult:

@@ -28,6 +28,7 @@ from ._broker_values import (
 from ._checks import at_least, error_code, items, number, seconds
 from ._faults import Fault, Faults
 from ._ternmq import Authority, Message, RunningBroker, Tap
+from .errors import ForkError
 from .reasons import ReasonCode
 
 if TYPE_CHECKING:
@@ -104,6 +105,10 @@ class Broker(Faults):
     `ternmq.broker` logs what clients do too: refused connections, broken rules of the protocol and dropped messages
     as WARNING, connections and their ends as INFO, subscriptions as DEBUG. `event` and `client_id` are among the
     `extra` fields of each line. Of refused connections 20 in a second have a line of their own.
+    Without any logging set up, errors alone reach standard error.
+
+    A forked process can't use it, and leaves its `with` block without a word: the broker goes on in the process
+    that made it.
     """
 
     def __init__(
@@ -343,7 +348,10 @@ class Broker(Faults):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.stop()
+        try:
+            self.stop()
+        except ForkError:
+            pass  # in a forked process: it goes on in the one that has forked
 
     async def __aenter__(self) -> Self:
         self.start()
@@ -357,7 +365,10 @@ class Broker(Faults):
     ) -> None:
         from asyncio import to_thread
 
-        await to_thread(self.stop)
+        try:
+            await to_thread(self.stop)
+        except ForkError:
+            pass
 
     def __repr__(self) -> str:
         return f"<Broker {self.url if self._running is not None else 'not running'}>"
