@@ -157,8 +157,10 @@ impl Passwords {
     }
 }
 
-impl Authenticate for Passwords {
-    fn authenticate(&self, connecting: &Connecting<'_>) -> Decision {
+impl Passwords {
+    /// As the hook does, with this answer to whether others may know a user.
+    #[must_use]
+    pub fn decide(&self, connecting: &Connecting<'_>, others: bool) -> Decision {
         let wrong = Decision::Deny(ReasonCode::BAD_USER_NAME_OR_PASSWORD);
         let names_nobody = connecting.user_name.is_none() && connecting.password.is_none();
         if connecting.authenticated || names_nobody {
@@ -168,13 +170,19 @@ impl Authenticate for Passwords {
             return wrong;
         };
         let users = self.users();
-        if self.others.load(Ordering::Relaxed) && users.line(name).is_none() {
+        if others && users.line(name).is_none() {
             return Decision::Ignore;
         }
         match users.is_password(name, password) {
             true => Decision::Allow,
             false => wrong,
         }
+    }
+}
+
+impl Authenticate for Passwords {
+    fn authenticate(&self, connecting: &Connecting<'_>) -> Decision {
+        self.decide(connecting, self.others.load(Ordering::Relaxed))
     }
 }
 

@@ -7,13 +7,15 @@ use serde::Deserialize;
 use ternmq_access::FileError;
 use ternmq_access::acl::{Acl, Format};
 use ternmq_access::binding::ClientIds;
-use ternmq_access::jwt::{Jwt, Keys};
-use ternmq_access::passwords::{PasswordFile, Passwords};
+use ternmq_access::chain::{Chain, Lists, Step, Teller};
+use ternmq_access::jwt::Keys;
+use ternmq_access::passwords::PasswordFile;
 use ternmq_broker::access::{Denied, Rules, Verdict};
 use ternmq_broker::hooks;
 
 use crate::config::{Origin, Problem, Problems};
 use crate::jwt::Tokens;
+use crate::steps::{self, StepLine, What};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -25,6 +27,8 @@ pub(crate) struct Table {
     denied: After,
     password_file: Option<PathBuf>,
     client_id: Option<String>,
+    threads: Option<usize>,
+    step: Vec<StepLine>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -47,26 +51,41 @@ enum After {
 pub(crate) struct AccessFiles {
     files: Vec<(PathBuf, Format)>,
     pub(crate) otherwise: Verdict,
-    pub(crate) password_file: Option<PathBuf>,
     pub(crate) client_ids: Option<ClientIds>,
-    pub(crate) tokens: Option<Tokens>,
+    threads: Option<usize>,
+    /// All steps, the short forms first.
+    pub(crate) steps: Vec<StepLine>,
+    /// Which of them each listener has, by its place; `None`: all.
+    pub(crate) lists: Vec<Option<Vec<String>>>,
 }
 
 /// What a server that runs can have read again of who may come in.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Doors {
-    passwords: Option<Arc<Passwords>>,
-    tokens: Option<Arc<Jwt>>,
+    chain: Option<Arc<Chain>>,
 }
 
-/// What has been read again, for those.
+/// What has been read again of one step.
+enum Again {
+    Passwords(PasswordFile),
+    Keys(Keys),
+    Nothing,
+}
+
+/// What has been read again, for those, and the steps of each listener by its place.
 pub(crate) struct Reread {
-    passwords: Option<PasswordFile>,
-    keys: Option<Keys>,
+    files: Vec<Again>,
+    lists: Vec<Vec<usize>>,
 }
 
 impl Table {
-    pub(crate) fn apply(self, access: &mut hooks::Access) -> AccessFiles {
+    /// `tokens`: the table [jwt]; `lists`: what listeners say of their steps.
+    pub(crate) fn apply(
+        self,
+        access: &mut hooks::Access,
+        tokens: Option<Tokens>,
+        lists: Vec<Option<Vec<String>>>,
+    ) -> AccessFiles {
         access.denied = match self.denied {
             After::Drop => Denied::Drop,
             After::Disconnect => Denied::Disconnect,
@@ -78,16 +97,22 @@ impl Table {
             Some(Said::Allow) => Verdict::Allow,
             Some(Said::Deny) => Verdict::Deny,
             // Who writes rules means that nothing else is allowed.
-            None if files.is_empty() => Verdict::Allow,
+            None if files.is_empty() && !self.step.iter().any(StepLine::authorises) => {
+                Verdict::Allow
+            }
             None => Verdict::Deny,
         };
+        let tokens = tokens.map(|tokens| StepLine::short("jwt", What::Tokens(tokens)));
+        let passwords =
+            (self.password_file).map(|path| StepLine::short("passwords", What::Passwords(path)));
         AccessFiles {
             files,
             otherwise,
-            password_file: self.password_file,
             // It was looked at with its key.
             client_ids: self.client_id.and_then(|text| text.parse().ok()),
-            tokens: None,
+            threads: self.threads,
+            steps: (tokens.into_iter().chain(passwords).chain(self.step)).collect(),
+            lists,
         }
     }
 }
@@ -113,56 +138,106 @@ impl AccessFiles {
         acl.rules(self.otherwise)
     }
 
-    /// Who may come in by a password of the file, if there is one.
+    /// Looks at the files of all steps.
     ///
     /// # Errors
-    /// All that is wrong with it.
-    pub(crate) fn passwords(&self) -> Result<Option<PasswordFile>, Problems> {
-        let file = self.password_file.as_deref().map(PasswordFile::read);
-        file.transpose().map_err(problems)
+    /// All that is wrong with them.
+    pub(crate) fn look_at_steps(&self) -> Result<(), Problems> {
+        let read = self.steps.iter().map(StepLine::read);
+        let wrong = read.filter_map(|read| Some(read.err()?.list().to_vec()));
+        Problems::none(wrong.flatten().collect())
     }
 
-    /// The keys of tokens, if there are to be any.
+    /// The steps of a listener, by its place.
+    pub(crate) fn steps_of(&self, listener: usize) -> Vec<&StepLine> {
+        match self.lists.get(listener) {
+            Some(Some(names)) => {
+                let find = |name: &String| self.steps.iter().find(|step| step.name == *name);
+                names.iter().filter_map(find).collect()
+            }
+            _ => self.steps.iter().collect(),
+        }
+    }
+
+    /// What is wrong with the names of steps: that of a listener by its place, or of a step by its.
     ///
     /// # Errors
-    /// All that is wrong with their file.
-    pub(crate) fn keys(&self) -> Result<Option<Keys>, Problems> {
-        let Some(tokens) = &self.tokens else {
-            return Ok(None);
-        };
-        Keys::read(tokens.keys()?).map(Some).map_err(problems)
+    /// The first.
+    pub(crate) fn check_names(&self) -> Result<(), String> {
+        for (at, step) in self.steps.iter().enumerate() {
+            if self.steps[..at].iter().any(|other| other.name == step.name) {
+                return Err(format!("there are two steps {:?}", step.name));
+            }
+        }
+        for (at, names) in self.lists.iter().enumerate() {
+            for name in names.iter().flatten() {
+                if !self.steps.iter().any(|step| step.name == *name) {
+                    let known: Vec<&str> = self.steps.iter().map(|s| &*s.name).collect();
+                    let known = match known.is_empty() {
+                        true => "there are none".to_owned(),
+                        false => format!("there are {}", known.join(", ")),
+                    };
+                    let path = format!("listener[{at}].steps");
+                    return Err(format!("{path}: there is no step {name:?}: {known}"));
+                }
+            }
+        }
+        Ok(())
     }
 
-    /// Has a broker that is about to start follow the rules and look at tokens and passwords.
+    /// Has a broker that is about to start follow the rules, and its clients pass the steps.
     ///
     /// # Errors
     /// All that is wrong with the files.
-    pub(crate) fn put_into(&self, broker: &mut ternmq_broker::Config) -> Result<Doors, Problems> {
+    pub(crate) fn put_into(
+        &self,
+        broker: &mut ternmq_broker::Config,
+        tell: impl Fn() -> Teller,
+    ) -> Result<Doors, Problems> {
         broker.access.rules = Arc::new(self.rules(&self.read()?));
         // First: what is refused whoever it is needs no look at a password.
         if let Some(ids) = &self.client_ids {
             broker.access.authenticate.push(Arc::new(ids.clone()));
         }
-        let users = !broker.users.is_empty();
-        let mut doors = Doors::default();
-        if let Some(tokens) = &self.tokens {
-            let others = users || self.password_file.is_some();
-            let opened = Jwt::open(tokens.keys()?, tokens.terms.clone(), others);
-            let tokens = Arc::new(opened.map_err(problems)?);
-            broker.access.authenticate.push(tokens.clone());
-            doors.tokens = Some(tokens);
+        if self.steps.is_empty() {
+            return Ok(Doors::default());
         }
-        if let Some(path) = &self.password_file {
-            let passwords = Arc::new(Passwords::open(path, users).map_err(problems)?);
-            broker.access.authenticate.push(passwords.clone());
-            doors.passwords = Some(passwords);
+        let open = |line: &StepLine| Ok((line.name.as_str().into(), line.open(tell())?));
+        let steps: Result<_, Problems> = self.steps.iter().map(open).collect();
+        let chain = Arc::new(Chain::new(steps?));
+        let places = self.places(&chain, broker.listeners.len())?;
+        chain.set_lists(Lists {
+            by_listener: (0..).zip(places).collect(),
+            users: !broker.users.is_empty(),
+        });
+        broker.access.authenticate.push(chain.clone());
+        if chain.authorises() {
+            broker.access.authorise.push(chain.clone());
         }
-        if doors.are_there() {
-            // The same work as for those of the configuration, which have threads of their own.
-            broker.access.threads = broker.limits.password_threads;
-            broker.access.queue = broker.limits.password_queue;
-        }
-        Ok(doors)
+        let usual = match self.steps.iter().any(StepLine::is_back_end) {
+            true => steps::THREADS,
+            // The same work as for users of the configuration, which have threads of their own.
+            false => broker.limits.password_threads,
+        };
+        broker.access.threads = self.threads.unwrap_or(usual);
+        broker.access.queue = broker.limits.password_queue;
+        Ok(Doors { chain: Some(chain) })
+    }
+
+    /// The steps of each listener, by their places in a chain that may be older than this.
+    fn places(&self, chain: &Chain, listeners: usize) -> Result<Vec<Vec<usize>>, Problems> {
+        let place = |name: &String| {
+            let later = || {
+                let words = "there is no step of this name yet: only a restart brings it";
+                Problem::of_all(format!("{words}: {name:?}"))
+            };
+            Ok(chain.find(name).ok_or_else(later)?)
+        };
+        let list = |at: usize| match self.lists.get(at) {
+            Some(Some(names)) => names.iter().map(place).collect(),
+            _ => Ok((0..chain.steps().len()).collect()),
+        };
+        (0..listeners).map(list).collect()
     }
 
     pub(crate) fn are_there(&self) -> bool {
@@ -172,30 +247,63 @@ impl AccessFiles {
 
 impl Doors {
     pub(crate) fn are_there(&self) -> bool {
-        self.passwords.is_some() || self.tokens.is_some()
+        self.chain.is_some()
     }
 
-    /// Reads the files again that the server was started with.
+    /// The steps, if there are any.
+    pub(crate) const fn chain(&self) -> Option<&Arc<Chain>> {
+        self.chain.as_ref()
+    }
+
+    /// Reads the files again that the server was started with, and finds the steps that listeners name now.
     ///
     /// # Errors
     /// All that is wrong with them.
-    pub(crate) fn read_again(&self) -> Result<Reread, Problems> {
-        let passwords = self.passwords.as_ref().map(|own| own.read_again());
-        let keys = self.tokens.as_ref().map(|own| own.read_again());
+    pub(crate) fn read_again(
+        &self,
+        access: &AccessFiles,
+        listeners: usize,
+    ) -> Result<Reread, Problems> {
+        let Some(chain) = &self.chain else {
+            let named = access.lists.iter().flatten().flatten().next();
+            return match named {
+                Some(_) => Err(Problem::of_all("only a restart brings steps to listeners").into()),
+                None => Ok(Reread {
+                    files: Vec::new(),
+                    lists: Vec::new(),
+                }),
+            };
+        };
+        let read = |(_, step): &(Box<str>, Step)| match step {
+            Step::Passwords(own) => own.read_again().map(Again::Passwords),
+            Step::Tokens(own) => own.read_again().map(Again::Keys),
+            Step::Certificate | Step::BackEnd(_) => Ok(Again::Nothing),
+        };
+        let files: Result<_, _> = chain.steps().iter().map(read).collect();
         Ok(Reread {
-            passwords: passwords.transpose().map_err(problems)?,
-            keys: keys.transpose().map_err(problems)?,
+            files: files.map_err(problems)?,
+            lists: access.places(chain, listeners)?,
         })
     }
 
-    /// Goes on with what was read; `users`: the configuration has some.
-    pub(crate) fn replace(&self, reread: Reread, users: bool) {
-        if let (Some(own), Some(keys)) = (&self.tokens, reread.keys) {
-            own.replace(keys, users || self.passwords.is_some());
+    /// Goes on with what was read; `numbers`: of the listeners as they are now; `users`: the configuration has
+    /// some.
+    pub(crate) fn replace(&self, reread: Reread, numbers: &[u16], users: bool) {
+        let Some(chain) = &self.chain else {
+            return;
+        };
+        for ((_, step), again) in chain.steps().iter().zip(reread.files) {
+            match (step, again) {
+                (Step::Passwords(own), Again::Passwords(file)) => own.replace(file, true),
+                (Step::Tokens(own), Again::Keys(keys)) => own.replace(keys, true),
+                _ => {}
+            }
         }
-        if let (Some(own), Some(file)) = (&self.passwords, reread.passwords) {
-            own.replace(file, users);
-        }
+        let numbers = numbers.iter().map(|number| usize::from(*number));
+        chain.set_lists(Lists {
+            by_listener: numbers.zip(reread.lists).collect(),
+            users,
+        });
     }
 }
 

@@ -15,7 +15,9 @@ use ternmq_protocol::ProtocolVersion;
 use ternmq_protocol::codec::Properties;
 
 use crate::cli::{Explain, ExplainCommand, ExplainedClient};
-use crate::config::{Loaded, Origin, Settings, Sources};
+use crate::config::{Loaded, Origin, Sources};
+use crate::jwt::Tokens;
+use crate::steps::{StepLine, What};
 
 /// Exit statuses, besides those of every command.
 const DENIED: u8 = 3;
@@ -96,8 +98,8 @@ pub(crate) fn run(args: &Explain) -> Result<u8, String> {
             listener,
         } => {
             let loaded = load(&who.sources)?;
-            let listener = find(&loaded, listener.as_deref())?;
-            let answer = connect(&loaded, who, password.as_deref(), listener)?;
+            let (at, listener) = find(&loaded, listener.as_deref())?;
+            let answer = connect(&loaded, who, password.as_deref(), (at, listener))?;
             let address = listener.address.to_string();
             let asked = json!({ "action": "connect", "listener": address });
             Ok(tell(who, &answer, &format!("connect to {address}"), asked))
@@ -143,11 +145,17 @@ fn by_rules(loaded: &Loaded, client: Client<'_>, wish: Option<Wish<'_>>) -> Resu
     Ok(answer)
 }
 
-fn find<'a>(loaded: &'a Loaded, address: Option<&str>) -> Result<&'a ListenerConfig, String> {
+fn find<'a>(
+    loaded: &'a Loaded,
+    address: Option<&str>,
+) -> Result<(usize, &'a ListenerConfig), String> {
     let listeners = &loaded.settings.broker.listeners;
     let found = match address {
-        None => listeners.first(),
-        Some(address) => (listeners.iter()).find(|l| l.address.to_string() == address),
+        None => listeners.iter().enumerate().next(),
+        Some(address) => {
+            let mut all = listeners.iter().enumerate();
+            all.find(|(_, listener)| listener.address.to_string() == address)
+        }
     };
     found.ok_or_else(|| {
         let all: Vec<String> = listeners.iter().map(|l| l.address.to_string()).collect();
@@ -159,7 +167,7 @@ fn connect(
     loaded: &Loaded,
     who: &ExplainedClient,
     password: Option<&str>,
-    listener: &ListenerConfig,
+    (at, listener): (usize, &ListenerConfig),
 ) -> Result<Answer, String> {
     let broker = &loaded.settings.broker;
     for (at, ban) in broker.bans.iter().enumerate() {
@@ -189,16 +197,19 @@ fn connect(
         let words = "whoever shows a certificate is the user that stands in it";
         return Ok(Answer::new(None, "certificate", words));
     }
-    if let Some(answer) = by_token(loaded, who, password)? {
-        return Ok(answer);
-    }
-    if let (Some(path), Some(name)) = (&loaded.settings.access.password_file, &who.user) {
-        let file = loaded.settings.access.passwords();
-        let file = file.map_err(|problems| problems.to_string())?;
-        let file = file.unwrap_or_default();
-        if file.line(name).is_some() || broker.users.is_empty() {
-            return Ok(by_file(path, &file, name, password));
+    let steps = loaded.settings.access.steps_of(at);
+    for (place, step) in steps.iter().enumerate() {
+        let others = place + 1 < steps.len() || !broker.users.is_empty();
+        if let Some(answer) = by_step(loaded, step, (who, password), others)? {
+            return Ok(answer);
         }
+    }
+    let knowing = steps
+        .iter()
+        .any(|step| !matches!(step.what, What::Certificate));
+    if knowing && broker.users.is_empty() && (who.user.is_some() || password.is_some()) {
+        let words = "none of the steps of this listener knows it";
+        return Ok(Answer::new(Verdict::Deny, "steps", words));
     }
     let users = Users::new(&broker.users).map_err(|error| error.to_string())?;
     match (who.user.is_none() && password.is_none()) || users.is_empty() {
@@ -229,20 +240,43 @@ fn anonymous(who: &ExplainedClient, listener: &ListenerConfig) -> Answer {
     }
 }
 
-/// What the step of tokens says; `None`: it leaves that to the next one.
+/// What a step says; `None`: it leaves that to the next one.
+fn by_step(
+    loaded: &Loaded,
+    step: &StepLine,
+    (who, password): (&ExplainedClient, Option<&str>),
+    others: bool,
+) -> Result<Option<Answer>, String> {
+    match &step.what {
+        What::Certificate => Ok(None),
+        What::Tokens(tokens) => by_token(loaded, tokens, (who, password), others),
+        What::Passwords(path) => {
+            let Some(name) = &who.user else {
+                return Ok(None);
+            };
+            let file = step.read().map_err(|problems| problems.to_string())?;
+            let file = file.unwrap_or_default();
+            let known = file.line(name).is_some() || !others;
+            Ok(known.then(|| by_file(path, &file, name, password)))
+        }
+        _ if !step.authenticates() => Ok(None),
+        _ => {
+            let words = format!("step {:?} asks somebody else, who may know it", step.name);
+            Ok(Some(Answer::new(None, "step", words)))
+        }
+    }
+}
+
+/// What a step of tokens says; `None`: it leaves that to the next one.
 fn by_token(
     loaded: &Loaded,
-    who: &ExplainedClient,
-    password: Option<&str>,
+    tokens: &Tokens,
+    (who, password): (&ExplainedClient, Option<&str>),
+    others: bool,
 ) -> Result<Option<Answer>, String> {
-    let Settings { access, broker, .. } = &loaded.settings;
-    let Some(tokens) = &access.tokens else {
-        return Ok(None);
-    };
     let token = password.filter(|password| jwt::is_token(password.as_bytes()));
     let place = loaded.origin(&["jwt", "keys"]);
     let Some(token) = token else {
-        let others = access.password_file.is_some() || !broker.users.is_empty();
         let (verdict, words) = match (who.user.is_some(), password) {
             _ if others => return Ok(None),
             (false, None) => return Ok(None),

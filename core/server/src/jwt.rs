@@ -10,13 +10,13 @@ use crate::config::{Problem, Problems};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Table {
-    keys: Option<PathBuf>,
-    audience: Option<String>,
-    issuer: Option<String>,
-    user_claim: Option<String>,
-    client_id_claim: Option<String>,
-    acl_claim: Option<String>,
-    leeway: Option<u32>,
+    pub(crate) keys: Option<PathBuf>,
+    pub(crate) audience: Option<String>,
+    pub(crate) issuer: Option<String>,
+    pub(crate) user_claim: Option<String>,
+    pub(crate) client_id_claim: Option<String>,
+    pub(crate) acl_claim: Option<String>,
+    pub(crate) leeway: Option<u32>,
 }
 
 /// Where the keys stand, and what a token has to say.

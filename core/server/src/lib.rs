@@ -27,6 +27,7 @@ mod report;
 mod serve;
 mod shares;
 mod slow;
+mod steps;
 mod store;
 mod subscribe;
 mod topics;

@@ -22,7 +22,11 @@ const SOCKET_MODE: u32 = 0o660;
 /// A listener whose lines go together.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "Table")]
-pub(crate) struct Listener(pub(crate) ListenerConfig);
+pub(crate) struct Listener {
+    pub(crate) config: ListenerConfig,
+    /// The steps that its clients have to pass, by their names; `None`: all.
+    pub(crate) steps: Option<Vec<String>>,
+}
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,6 +41,7 @@ struct Table {
     /// Let clients in that don't authenticate. Without this line: yes on a loopback address and on a
     /// Unix socket, no on any other.
     anonymous: Option<bool>,
+    steps: Option<Vec<String>>,
     /// Each connection begins with what a proxy says of it; and which proxies.
     #[serde(default)]
     proxy_protocol: bool,
@@ -129,7 +134,8 @@ impl TryFrom<Table> for Listener {
             },
             _ => return Err("`address` is missing, or `path` for the type unix".to_owned()),
         };
-        Ok(Self(ListenerConfig {
+        let steps = table.steps.clone();
+        let config = ListenerConfig {
             proxies: table.proxies()?,
             connections: table.connections.unwrap_or(usize::MAX),
             connection_rate: table.connection_rate,
@@ -142,7 +148,8 @@ impl TryFrom<Table> for Listener {
             certificate_user: table.user(),
             handshake_bytes: table.handshake_bytes.unwrap_or(bare.handshake_bytes),
             ..bare
-        }))
+        };
+        Ok(Self { config, steps })
     }
 }
 
@@ -403,7 +410,8 @@ mod tests {
 
     fn read(text: &str) -> Result<ListenerConfig, String> {
         let read: Result<Listener, _> = toml::from_str(text);
-        read.map(|listener| listener.0).map_err(|e| e.to_string())
+        read.map(|listener| listener.config)
+            .map_err(|e| e.to_string())
     }
 
     const TLS_LINES: &str = "type = 'tls'\naddress = '127.0.0.1:0'\ncertificate = 'c'\nkey = 'k'\n";

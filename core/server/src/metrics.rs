@@ -4,6 +4,7 @@
 use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use ternmq_access::chain::{Chain, StepStats};
 use ternmq_broker::Stats;
 
 /// Some samples of one name.
@@ -305,8 +306,9 @@ Prometheus. Counters begin at 0 with the server; all are sums over its shards.
         ("ready", None, "1 where `/health/ready` says so, else 0."),
     ];
     let own = own.map(|(name, label, help)| (name, Kind::Gauge, label, help));
+    let steps = STEPS.map(|(name, kind, label, help)| (name, kind, Some(label), help));
     let rest = families().map(|family| (family.name, family.kind, family.label, family.help));
-    for (name, kind, label, help) in own.into_iter().chain(rest) {
+    for (name, kind, label, help) in own.into_iter().chain(rest).chain(steps) {
         let (kind, label) = (kind.name(), label.unwrap_or_default());
         // A string has room for anything.
         let _ = writeln!(out, "| `{name}` | {kind} | {label} | {help} |");
@@ -352,6 +354,70 @@ pub(crate) fn text(stats: &Stats, started: SystemTime, ready: bool) -> String {
         }
     }
     page
+}
+
+/// What back ends of steps have said; there only with such steps.
+static STEPS: [(&str, Kind, &str, &str); 2] = [
+    (
+        "access_step_total",
+        Kind::Counter,
+        "step, result",
+        "Questions to the back end of a step: what it said (allowed, denied, ignored, of which cached were kept \
+         from before), or why it said nothing (late, down, garbled, not_asked while it is left alone).",
+    ),
+    (
+        "access_step_left_alone",
+        Kind::Gauge,
+        "step",
+        "1 while the back end of a step is left alone because it has failed.",
+    ),
+];
+
+/// Adds what the back ends of steps have said.
+pub(crate) fn add_steps(page: &mut String, steps: Option<&Chain>) {
+    let stats = steps.map(Chain::stats).unwrap_or_default();
+    if stats.is_empty() {
+        return;
+    }
+    let [total, alone] = STEPS;
+    head(page, total.0, total.1, total.3);
+    for (step, stats) in &stats {
+        let StepStats {
+            allowed,
+            denied,
+            ignored,
+            cached,
+            late,
+            down,
+            garbled,
+            not_asked,
+            open: _,
+        } = *stats;
+        for (result, number) in [
+            ("allowed", allowed),
+            ("denied", denied),
+            ("ignored", ignored),
+            ("cached", cached),
+            ("late", late),
+            ("down", down),
+            ("garbled", garbled),
+            ("not_asked", not_asked),
+        ] {
+            // A string has room for anything.
+            let _ = writeln!(
+                page,
+                "ternmq_access_step_total{{step=\"{step}\",result=\"{result}\"}} {number}"
+            );
+        }
+    }
+    head(page, alone.0, alone.1, alone.3);
+    for (step, stats) in &stats {
+        let open = u8::from(stats.open);
+        let _ = writeln!(
+            page,
+            "ternmq_access_step_left_alone{{step=\"{step}\"}} {open}"
+        );
+    }
 }
 
 impl Family {

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
+use ternmq_access::chain::{Change, Teller};
 use ternmq_broker::store::Restoration;
 use ternmq_broker::{
     Ban, Broker, CertificateUser, ClientEvent, Config, Drain, Ending, Event, ListenerConfig,
@@ -88,7 +89,7 @@ fn serve(
         access,
         ..
     } = settings;
-    let doors = access.put_into(&mut config);
+    let doors = access.put_into(&mut config, || tell_of_steps(report));
     let doors = doors.map_err(|problems| problems.to_string())?;
     // Before the broker starts: from its first line on it can be stopped cleanly.
     let signals = signals()?;
@@ -154,6 +155,21 @@ fn start(
     Ok(broker)
 }
 
+/// Tells when a back end is left alone, and when it answers again.
+fn tell_of_steps(report: Report) -> Teller {
+    Box::new(move |step, change| match change {
+        Change::LeftAlone(failure) => report.warning(
+            &format!("the back end of step {step:?} is left alone for a while: {failure}"),
+            json!({ "event": "warning", "what": "step_left_alone", "step": step,
+                "error": failure.to_string() }),
+        ),
+        Change::Back => report.event(
+            &format!("the back end of step {step:?} answers again"),
+            json!({ "event": "step_back", "step": step }),
+        ),
+    })
+}
+
 fn tell_by_whom(report: Report, by: &str) {
     report.event(
         &format!("{by}: stopping; once more ends at once"),
@@ -199,7 +215,10 @@ impl Watch {
         let page = match question.about {
             About::Life => "live\n".to_owned(),
             About::Metrics => {
-                crate::metrics::text(&broker.stats(), self.started, stage == Stage::Ready)
+                let ready = stage == Stage::Ready;
+                let mut page = crate::metrics::text(&broker.stats(), self.started, ready);
+                crate::metrics::add_steps(&mut page, serving.running.steps());
+                page
             }
             About::Status => {
                 status::page(&broker.stats(), stage, self.started, &serving.urls).to_string()

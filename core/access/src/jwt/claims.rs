@@ -10,7 +10,7 @@ use ternmq_broker::hooks::{Connecting, Grant};
 use super::{Terms, TokenError};
 
 /// Seconds since 1970 that are taken: up to the year 9999.
-const LAST_SECOND: f64 = 253_402_300_799.0;
+pub(crate) const LAST_SECOND: f64 = 253_402_300_799.0;
 
 /// What a client has by a token that is genuine.
 ///
@@ -67,22 +67,26 @@ fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<Duration>, Tok
 }
 
 /// The rules of an acl claim: what it does not name is denied.
-fn rules(acl: &Value) -> Result<Rules, TokenError> {
-    let broken =
-        TokenError("its claim about topics is not {\"publish\": [...], \"subscribe\": [...]}");
-    let acl = acl.as_object().ok_or(broken.clone())?;
+pub(crate) fn rules(acl: &Value) -> Result<Rules, TokenError> {
+    let read = match acl {
+        Value::Object(lists) => of_lists(lists),
+        Value::Array(lines) => lines.iter().map(of_line).collect(),
+        _ => None,
+    };
+    let rules = read.and_then(|rules| Rules::new(rules, Verdict::Deny).ok());
+    rules.ok_or(TokenError(
+        "its claim about topics is not {\"publish\": [...], \"subscribe\": [...]}",
+    ))
+}
+
+/// `{"publish": ["a/#"], "subscribe": [], "all": []}`
+fn of_lists(lists: &Map<String, Value>) -> Option<Vec<Rule>> {
     let mut rules = Vec::new();
-    for (name, filters) in acl {
-        let (publish, subscribe) = match &**name {
-            "publish" | "pub" => (true, false),
-            "subscribe" | "sub" => (false, true),
-            "all" => (true, true),
-            _ => return Err(broken),
-        };
+    for (name, filters) in lists {
+        let (publish, subscribe) = actions(name)?;
         let mut topics: Vec<TopicPattern> = Vec::new();
-        for filter in filters.as_array().ok_or(broken.clone())? {
-            let filter = filter.as_str().and_then(|filter| filter.parse().ok());
-            topics.push(filter.ok_or(broken.clone())?);
+        for filter in filters.as_array()? {
+            topics.push(filter.as_str()?.parse().ok()?);
         }
         // A rule without topics would be about all of them.
         if !topics.is_empty() {
@@ -94,5 +98,36 @@ fn rules(acl: &Value) -> Result<Rules, TokenError> {
             });
         }
     }
-    Rules::new(rules, Verdict::Deny).map_err(|_| broken)
+    Some(rules)
+}
+
+/// `{"permission": "allow", "action": "publish", "topic": "a/#"}`
+fn of_line(line: &Value) -> Option<Rule> {
+    let text = |name: &str| line.get(name).and_then(Value::as_str);
+    rule(text("permission")?, text("action")?, text("topic")?)
+}
+
+/// A rule about one topic, of which the first that fits decides.
+pub(crate) fn rule(permission: &str, action: &str, topic: &str) -> Option<Rule> {
+    let (publish, subscribe) = actions(action)?;
+    Some(Rule {
+        verdict: match permission {
+            "allow" => Verdict::Allow,
+            "deny" => Verdict::Deny,
+            _ => return None,
+        },
+        publish,
+        subscribe,
+        topics: vec![topic.parse().ok()?],
+        ..Rule::default()
+    })
+}
+
+fn actions(name: &str) -> Option<(bool, bool)> {
+    match name {
+        "publish" | "pub" => Some((true, false)),
+        "subscribe" | "sub" => Some((false, true)),
+        "all" => Some((true, true)),
+        _ => None,
+    }
 }

@@ -17,6 +17,7 @@ use serde_json::{Map, Value};
 use ternmq_broker::hooks::{Authenticate, Connecting, Decision};
 use ternmq_protocol::ReasonCode;
 
+pub(crate) use claims::{LAST_SECOND, rules};
 pub use keys::Keys;
 
 use crate::text::FileError;
@@ -151,8 +152,10 @@ impl Jwt {
     }
 }
 
-impl Authenticate for Jwt {
-    fn authenticate(&self, connecting: &Connecting<'_>) -> Decision {
+impl Jwt {
+    /// As the hook does, with this answer to whether others may know a user.
+    #[must_use]
+    pub fn decide(&self, connecting: &Connecting<'_>, others: bool) -> Decision {
         let wrong = Decision::Deny(ReasonCode::BAD_USER_NAME_OR_PASSWORD);
         if connecting.authenticated {
             return Decision::Ignore;
@@ -160,9 +163,15 @@ impl Authenticate for Jwt {
         match connecting.password {
             Some(token) if is_token(token) => self.look_at(token, connecting).unwrap_or(wrong),
             None if connecting.user_name.is_none() => Decision::Ignore,
-            _ if self.others.load(Ordering::Relaxed) => Decision::Ignore,
+            _ if others => Decision::Ignore,
             _ => wrong,
         }
+    }
+}
+
+impl Authenticate for Jwt {
+    fn authenticate(&self, connecting: &Connecting<'_>) -> Decision {
+        self.decide(connecting, self.others.load(Ordering::Relaxed))
     }
 }
 

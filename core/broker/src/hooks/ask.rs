@@ -10,7 +10,7 @@ use ternmq_protocol::ReasonCode;
 use ternmq_protocol::broker::AdmitRequest;
 use ternmq_protocol::broker::access::{AccessRequest, AccessTicket, Action, Ruling, Verdict};
 
-use super::{Access, Acting, Connecting, Decision, place};
+use super::{Access, Acting, Connecting, Decision, Opinion, place};
 use crate::auth::passwords::Check;
 use crate::config::{Config, Limits};
 use crate::pool::Pool;
@@ -161,15 +161,16 @@ impl Inquiry {
             let mut said = access
                 .authorise
                 .iter()
-                .map(|hook| hook.authorise(client, action));
-            match catch_unwind(AssertUnwindSafe(|| said.find_map(|verdict| verdict))) {
-                Ok(Some(Verdict::Allow)) => Ruling::Allow,
-                Ok(Some(Verdict::Deny)) => Ruling::Deny,
-                Ok(None) => match shared.rules().otherwise() {
+                .map(|hook| hook.opinion(client, action));
+            let ask = AssertUnwindSafe(|| said.find(|opinion| *opinion != Opinion::None));
+            match catch_unwind(ask).map(|said| said.unwrap_or(Opinion::None)) {
+                Ok(Opinion::Verdict(Verdict::Allow)) => Ruling::Allow,
+                Ok(Opinion::Verdict(Verdict::Deny)) => Ruling::Deny,
+                Ok(Opinion::None) => match shared.rules().otherwise() {
                     Verdict::Allow => Ruling::Allow,
                     Verdict::Deny => Ruling::Deny,
                 },
-                Err(_) => Ruling::Undecided(ReasonCode::NOT_AUTHORIZED),
+                Ok(Opinion::Unknown) | Err(_) => Ruling::Undecided(ReasonCode::NOT_AUTHORIZED),
             }
         };
         let reply = match self {

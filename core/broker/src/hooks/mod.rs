@@ -62,6 +62,23 @@ pub trait Authorise: Send + Sync {
     /// A subscription is asked about once, when it is made, and its messages are not: deny a filter that
     /// matches anything the client must not get.
     fn authorise(&self, client: &Acting<'_>, action: &Action) -> Option<Verdict>;
+
+    /// The same for a hook that may not know for now, which is asked this way. Without it there is a verdict or
+    /// no opinion.
+    fn opinion(&self, client: &Acting<'_>, action: &Action) -> Opinion {
+        (self.authorise(client, action)).map_or(Opinion::None, Opinion::Verdict)
+    }
+}
+
+/// What an [`Authorise`] hook says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opinion {
+    /// This, and it is kept for [`Access::verdict_ms`].
+    Verdict(Verdict),
+    /// Nothing: the next one is asked.
+    None,
+    /// It should know and can't for now: denied this time, and asked anew the next.
+    Unknown,
 }
 
 impl<F: Fn(&Connecting<'_>) -> Decision + Send + Sync> Authenticate for F {

@@ -240,7 +240,7 @@ impl Sources {
             map.insert("listener".to_owned(), self.listeners());
         }
         Ok(Loaded {
-            settings: merge(file(&map, problems)?),
+            settings: checked(merge(file(&map, problems)?))?,
             map,
             warnings,
         })
@@ -266,7 +266,7 @@ impl Sources {
 /// All that is wrong with the text, and where; no secret is in it.
 pub fn read_text(text: &str) -> Result<Settings, String> {
     parse(text)
-        .map(merge)
+        .and_then(|file| checked(merge(file)))
         .map_err(|problems| problems.to_string())
 }
 
@@ -284,6 +284,12 @@ fn file(map: &Map, mut problems: Vec<Problem>) -> Result<File, Problems> {
     read.map_err(|error: toml::de::Error| Problem::of_all(error.message()).into())
 }
 
+/// What only all tables together can be asked.
+fn checked(settings: Settings) -> Result<Settings, Problems> {
+    let wrong = settings.access.check_names().map_err(Problem::of_all);
+    wrong.map(|()| settings).map_err(Into::into)
+}
+
 fn merge(file: File) -> Settings {
     let interval = Duration::from_secs(file.sys_interval.unwrap_or(SYS_INTERVAL));
     let mut config = Config {
@@ -298,21 +304,21 @@ fn merge(file: File) -> Settings {
         shares: file.shared_subscriptions.into(),
         ..Config::default()
     };
-    config.listeners = if file.listener.is_empty() {
-        vec![listener(DEFAULT_LISTEN, None)]
-    } else {
-        file.listener
-            .into_iter()
-            .map(|listener| listener.0)
-            .collect()
-    };
+    let (mut listeners, mut lists): (Vec<_>, Vec<_>) = (file.listener.into_iter())
+        .map(|listener| (listener.config, listener.steps))
+        .unzip();
+    if listeners.is_empty() {
+        listeners.push(listener(DEFAULT_LISTEN, None));
+        lists.push(None);
+    }
+    config.listeners = listeners;
     file.limits.apply(&mut config);
     let priorities = file.priority.into_iter();
     config.session.priorities.filters = priorities.map(|p| (p.filter, p.priority)).collect();
     file.topics.apply(&mut config.topics);
     config.users = file.user.into_iter().map(Into::into).collect();
-    let mut access = file.access.apply(&mut config.access);
-    access.tokens = file.jwt.map(Into::into);
+    let tokens = file.jwt.map(Into::into);
+    let access = file.access.apply(&mut config.access, tokens, lists);
     Settings {
         access,
         broker: config,

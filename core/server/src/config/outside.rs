@@ -17,9 +17,8 @@ pub(crate) fn check(loaded: &Loaded) -> Result<(), Problems> {
     let mut problems = Vec::new();
     problems.extend(broker.check().err().map(|error| of_all(error.to_string())));
     let access = &loaded.settings.access;
-    let (rules, passwords) = (access.read().err(), access.passwords().err());
-    let keys = access.keys().err();
-    for wrong in rules.into_iter().chain(passwords).chain(keys) {
+    let (rules, steps) = (access.read().err(), access.look_at_steps().err());
+    for wrong in rules.into_iter().chain(steps) {
         problems.extend(wrong.list().iter().cloned());
     }
     let users = ternmq_broker::auth::Users::new(&broker.users);

@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use ternmq_access::chain::Chain;
 use ternmq_broker::{Ban, BanChanges, Broker, Config, Drain, ListenerConfig};
 use toml::Value as Plain;
 
@@ -64,6 +65,11 @@ impl Running {
         }
     }
 
+    /// The steps, if there are any.
+    pub(crate) fn steps(&self) -> Option<&Chain> {
+        self.doors.chain().map(|chain| &**chain)
+    }
+
     /// Reads all sources again, the files they name, and the bans of the data folder, and has the broker go on with what can be
     /// changed while it runs. All of it or, where anything is wrong, nothing.
     ///
@@ -87,7 +93,10 @@ impl Running {
             ..
         } = settings;
         let acl = access.read().map_err(Refused::Configuration)?;
-        let reread = self.doors.read_again().map_err(Refused::Configuration)?;
+        let reread = self
+            .doors
+            .read_again(&access, config.listeners.len())
+            .map_err(Refused::Configuration)?;
         let wrong = |error: String| Refused::Configuration(Problem::of_all(error).into());
         let wrong_files = outside::certificates(&config.listeners, &map);
         Problems::none(wrong_files).map_err(Refused::Configuration)?;
@@ -109,7 +118,8 @@ impl Running {
         reconfiguration.apply();
         broker.set_rules(access.rules(&acl));
         self.has_users = configured_users || self.doors.are_there();
-        self.doors.replace(reread, configured_users);
+        self.doors
+            .replace(reread, &broker.listener_numbers(), configured_users);
         (self.drain, self.listeners) = (drain, listeners);
         crate::report::change_log(&log);
         let differences = differences(&self.map, &map);

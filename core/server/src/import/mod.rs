@@ -118,7 +118,7 @@ fn check(converted: &mut Converted, lines: &[Line]) -> Result<(), String> {
     usable.map_err(|error| format!("this makes no configuration: {error}"))?;
     let access = &settings.access;
     for (key, read) in [
-        ("password_file", access.passwords().map(drop)),
+        ("password_file", access.look_at_steps()),
         ("acl_file", access.read().map(drop)),
     ] {
         // There is one that all listeners share.

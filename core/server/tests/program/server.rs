@@ -16,6 +16,9 @@ pub(crate) struct Server {
     stdout: BufReader<ChildStdout>,
     /// What it said of its first listener.
     pub(crate) listening: Value,
+    /// What it said of its metrics.
+    #[allow(dead_code, reason = "not every test asks for them")]
+    pub(crate) http: Value,
     pub(crate) folder: PathBuf,
 }
 
@@ -31,9 +34,14 @@ impl Server {
             child,
             stdout,
             listening: Value::Null,
+            http: Value::Null,
             folder: folder.to_owned(),
         };
         server.listening = server.event();
+        if server.listening["event"] == "http" {
+            server.http = std::mem::take(&mut server.listening);
+            server.listening = server.event();
+        }
         server
     }
 
@@ -66,7 +74,8 @@ impl Server {
         peer
     }
 
-    fn event(&mut self) -> Value {
+    /// What it says next.
+    pub(crate) fn event(&mut self) -> Value {
         let mut line = String::new();
         self.stdout.read_line(&mut line).unwrap();
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"))

@@ -3,7 +3,7 @@
 use ternmq_access::binding::ClientIds;
 
 use super::{FILE, reads};
-use crate::config::schema::{Form, Table, one_of, text};
+use crate::config::schema::{Form, Kind, Table, integer, key, one_of, text};
 
 pub(super) static ACCESS: Table = Table {
     check: reads::<crate::access::Table>,
@@ -56,6 +56,25 @@ pub(super) static ACCESS: Table = Table {
              so, or the connection ends.",
         )
         .default("\"drop\""),
+        integer(
+            "threads",
+            1,
+            64,
+            "Threads on which clients are looked at, and as many again for what they want to do. One that waits \
+             for a back end does nothing else meanwhile; `password_queue` of [limits] clients wait for them.",
+        )
+        .unit("threads")
+        .otherwise("8 where there are back ends, else `password_threads` of [limits]")
+        .example("16"),
+        key(
+            "step",
+            Kind::Tables(&super::step::STEP),
+            "Who says who may come in, one after the other until one allows or denies: first [jwt] (named \
+             \"jwt\") and `password_file` (\"passwords\"), if they are there, then these in their order; a \
+             listener may name others in `steps`. Who names a user that no step and no [[user]] knows is \
+             refused. Steps that are asked who may do what are asked where no rule applies, and without \
+             `default` what none of them knows is denied.",
+        ),
     ],
 };
 

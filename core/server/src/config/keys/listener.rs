@@ -49,6 +49,14 @@ pub(super) static LISTENER: Table = Table {
         boolean("anonymous", "Whether clients are let in that name no user.")
             .default("true")
             .otherwise("true on a loopback address and a Unix socket, false elsewhere"),
+        key(
+            "steps",
+            Kind::List(&Kind::Text(super::step::NAME)),
+            "The steps that clients have to pass here, in this order, by their names: those of \
+             [[access.step]], \"jwt\" for [jwt] and \"passwords\" for `password_file`. [] has none.",
+        )
+        .otherwise("all, in the order that `access.step` tells of")
+        .example("[\"passwords\"]"),
         integer(
             "connection_rate",
             0,

@@ -7,6 +7,7 @@ mod jwt;
 mod limits;
 mod listener;
 mod operations;
+mod step;
 mod topics;
 
 use serde::de::DeserializeOwned;

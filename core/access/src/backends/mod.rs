@@ -1,0 +1,5 @@
+//! Back ends: others who know clients.
+
+pub mod http;
+
+mod answer;

@@ -1,0 +1,349 @@
+//! What stands before a back end: what it has said is kept, failures are counted, and one that fails is left
+//! alone for a while.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use ring::hmac;
+use ternmq_broker::access::{Action, Verdict};
+use ternmq_broker::hooks::{Acting, Connecting, Decision, Opinion};
+use ternmq_protocol::ReasonCode;
+
+use super::breaker::{Breaker, Patience};
+use super::cache::{Cache, CacheLimits, Key};
+
+/// Somebody else who knows clients. It is asked on the threads of the hooks, which it may block for no longer
+/// than the time that it was given.
+pub trait BackEnd: Send + Sync {
+    /// What it says of a client that wants in; [`Decision::Ignore`]: it does not know it.
+    ///
+    /// # Errors
+    /// It has not answered, or nothing that can be understood.
+    fn authenticate(&self, client: &Connecting<'_>) -> Result<Decision, Failure>;
+
+    /// What it says of what a client wants to do; `None`: nothing.
+    ///
+    /// # Errors
+    /// As [`BackEnd::authenticate`].
+    fn authorise(&self, client: &Acting<'_>, action: &Action) -> Result<Option<Verdict>, Failure>;
+
+    /// Whether it is asked who may come in.
+    fn authenticates(&self) -> bool;
+
+    /// Whether it is asked who may do what.
+    fn authorises(&self) -> bool;
+}
+
+/// Why a back end has said nothing. No secret is in the words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Not in time.
+    Late,
+    /// It can't be reached, or says that it can't answer.
+    Down(String),
+    /// What it says can't be understood.
+    Garbled(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Late => f.write_str("it has not answered in time"),
+            Self::Down(why) => f.write_str(why),
+            Self::Garbled(why) => write!(f, "its answer can't be understood: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// What becomes of a client about whom a back end says nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenDown {
+    /// It is refused with Server unavailable (0x88), and what it wants to do with Not authorized; it is asked
+    /// anew the next time.
+    #[default]
+    Deny,
+    /// The next step is asked.
+    Ignore,
+}
+
+/// How a back end is treated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// What becomes of clients while it says nothing.
+    pub when_down: WhenDown,
+    /// When it is left alone.
+    pub patience: Patience,
+    /// What is kept of what it has said: as many answers again for what clients may do.
+    pub cache: CacheLimits,
+}
+
+/// What has become of the questions to a back end; from 0 with the server on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StepStats {
+    /// Answers that allow.
+    pub allowed: u64,
+    /// Answers that deny.
+    pub denied: u64,
+    /// Answers without an opinion.
+    pub ignored: u64,
+    /// Answers of any kind that were kept from before, and are in the three above.
+    pub cached: u64,
+    /// No answer in time.
+    pub late: u64,
+    /// It could not be reached, or said so.
+    pub down: u64,
+    /// Answers that could not be understood.
+    pub garbled: u64,
+    /// Not put, because it is left alone.
+    pub not_asked: u64,
+    /// It is left alone now.
+    pub open: bool,
+}
+
+/// A back end is left alone from now on, or not any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It is left alone, because of this at last.
+    LeftAlone(Failure),
+    /// It answers again.
+    Back,
+}
+
+/// Is told of changes, with the name of the step, on the threads of the hooks.
+pub type Teller = Box<dyn Fn(&str, &Change) + Send + Sync>;
+
+/// Guards a back end.
+pub struct Guard {
+    name: Box<str>,
+    limits: Limits,
+    back_end: Box<dyn BackEnd>,
+    tell: Teller,
+    breaker: Mutex<Breaker>,
+    entries: Mutex<Cache<Decision>>,
+    verdicts: Mutex<Cache<Option<Verdict>>>,
+    /// Of the fingerprints.
+    key: hmac::Key,
+    counters: Counters,
+}
+
+#[derive(Default)]
+struct Counters {
+    allowed: AtomicU64,
+    denied: AtomicU64,
+    ignored: AtomicU64,
+    cached: AtomicU64,
+    late: AtomicU64,
+    down: AtomicU64,
+    garbled: AtomicU64,
+    not_asked: AtomicU64,
+}
+
+impl Guard {
+    /// Before a back end that nobody has asked yet.
+    ///
+    /// # Errors
+    /// The system has no randomness.
+    pub fn new(
+        name: &str,
+        back_end: Box<dyn BackEnd>,
+        limits: Limits,
+        tell: Teller,
+    ) -> Result<Self, &'static str> {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(|_| "the system has no randomness")?;
+        Ok(Self {
+            name: name.into(),
+            limits,
+            back_end,
+            tell,
+            breaker: Mutex::default(),
+            entries: Mutex::new(Cache::new(limits.cache)),
+            verdicts: Mutex::new(Cache::new(limits.cache)),
+            key: hmac::Key::new(hmac::HMAC_SHA256, &key),
+            counters: Counters::default(),
+        })
+    }
+
+    /// Whether it is asked who may do what.
+    #[must_use]
+    pub fn authorises(&self) -> bool {
+        self.back_end.authorises()
+    }
+
+    /// What has been counted.
+    #[must_use]
+    pub fn stats(&self) -> StepStats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let own = &self.counters;
+        StepStats {
+            allowed: read(&own.allowed),
+            denied: read(&own.denied),
+            ignored: read(&own.ignored),
+            cached: read(&own.cached),
+            late: read(&own.late),
+            down: read(&own.down),
+            garbled: read(&own.garbled),
+            not_asked: read(&own.not_asked),
+            open: lock(&self.breaker).is_open(),
+        }
+    }
+
+    pub(super) fn authenticate(&self, client: &Connecting<'_>) -> Decision {
+        // Who has shown who it is has no password that could be asked about.
+        if client.authenticated || !self.back_end.authenticates() {
+            return Decision::Ignore;
+        }
+        let key = || self.of_client(client);
+        let asked = self.ask(&self.entries, key, || self.back_end.authenticate(client));
+        match asked {
+            Some(decision) => {
+                // What has ended meanwhile is not let in once more.
+                let over = matches!(&decision, Decision::AllowWith(grant) if
+                    grant.until.is_some_and(|until| until <= client.now));
+                let decision = match over {
+                    true => Decision::Deny(ReasonCode::NOT_AUTHORIZED),
+                    false => decision,
+                };
+                count(match &decision {
+                    Decision::Deny(_) => &self.counters.denied,
+                    Decision::Ignore => &self.counters.ignored,
+                    _ => &self.counters.allowed,
+                });
+                decision
+            }
+            None => match self.limits.when_down {
+                WhenDown::Deny => Decision::Deny(ReasonCode::SERVER_UNAVAILABLE),
+                WhenDown::Ignore => Decision::Ignore,
+            },
+        }
+    }
+
+    pub(super) fn authorise(&self, client: &Acting<'_>, action: &Action) -> Opinion {
+        if !self.back_end.authorises() {
+            return Opinion::None;
+        }
+        let key = || self.of_action(client, action);
+        let asked = self.ask(&self.verdicts, key, || {
+            self.back_end.authorise(client, action)
+        });
+        match asked {
+            Some(Some(verdict)) => {
+                count(match verdict {
+                    Verdict::Allow => &self.counters.allowed,
+                    Verdict::Deny => &self.counters.denied,
+                });
+                Opinion::Verdict(verdict)
+            }
+            Some(None) => {
+                count(&self.counters.ignored);
+                Opinion::None
+            }
+            None => match self.limits.when_down {
+                WhenDown::Deny => Opinion::Unknown,
+                WhenDown::Ignore => Opinion::None,
+            },
+        }
+    }
+
+    /// What is kept, or what the back end says now; `None`: nothing, which is counted.
+    fn ask<T: Clone>(
+        &self,
+        cache: &Mutex<Cache<T>>,
+        key: impl Fn() -> Key,
+        question: impl FnOnce() -> Result<T, Failure>,
+    ) -> Option<T> {
+        let key = lock(cache).is_on().then(key);
+        if let Some(key) = &key
+            && let Some(kept) = lock(cache).get(key, Instant::now())
+        {
+            count(&self.counters.cached);
+            return Some(kept);
+        }
+        let patience = self.limits.patience;
+        if !lock(&self.breaker).lets_through(patience, Instant::now()) {
+            count(&self.counters.not_asked);
+            return None;
+        }
+        // No lock is held while it is asked.
+        match question() {
+            Ok(answer) => {
+                if lock(&self.breaker).answered() {
+                    (self.tell)(&self.name, &Change::Back);
+                }
+                if let Some(key) = key {
+                    lock(cache).put(key, answer.clone(), Instant::now());
+                }
+                Some(answer)
+            }
+            Err(failure) => {
+                count(match failure {
+                    Failure::Late => &self.counters.late,
+                    Failure::Down(_) => &self.counters.down,
+                    Failure::Garbled(_) => &self.counters.garbled,
+                });
+                if lock(&self.breaker).failed(patience, Instant::now()) {
+                    (self.tell)(&self.name, &Change::LeftAlone(failure));
+                }
+                None
+            }
+        }
+    }
+
+    fn of_client(&self, client: &Connecting<'_>) -> Key {
+        let peer = client.peer.map(|peer| peer.ip().to_string());
+        self.fingerprint(&[
+            Some(client.client_id.as_bytes()),
+            client.user_name.map(str::as_bytes),
+            client.password,
+            peer.as_deref().map(str::as_bytes),
+            client.certificate_subject.map(str::as_bytes),
+            Some(&client.listener.to_be_bytes()),
+        ])
+    }
+
+    fn of_action(&self, client: &Acting<'_>, action: &Action) -> Key {
+        let peer = client.peer.map(|peer| peer.to_string());
+        let action = format!("{action:?}");
+        self.fingerprint(&[
+            Some(client.client_id.as_bytes()),
+            client.user_name.map(str::as_bytes),
+            peer.as_deref().map(str::as_bytes),
+            Some(&client.listener.to_be_bytes()),
+            Some(action.as_bytes()),
+        ])
+    }
+
+    /// Each part with its length, so that none runs into the next.
+    fn fingerprint(&self, parts: &[Option<&[u8]>]) -> Key {
+        let mut context = hmac::Context::with_key(&self.key);
+        for part in parts {
+            let length = part.map_or(u64::MAX, |part| part.len() as u64);
+            context.update(&length.to_be_bytes());
+            context.update(part.unwrap_or_default());
+        }
+        let mut key = [0; 32];
+        key.copy_from_slice(context.sign().as_ref());
+        key
+    }
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard")
+            .field("name", &self.name)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

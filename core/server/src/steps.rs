@@ -1,0 +1,364 @@
+//! The tables `[[access.step]]`: the steps that clients which want in have to pass.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use ternmq_access::backends::http::{self, Http, Url};
+use ternmq_access::chain::{
+    BackEnd, CacheLimits, Guard, Limits, Patience, Step, Teller, Template, WhenDown,
+};
+use ternmq_access::jwt::Jwt;
+use ternmq_access::passwords::{PasswordFile, Passwords};
+
+use crate::config::{Problem, Problems};
+use crate::jwt::Tokens;
+
+/// Milliseconds that a back end has for an answer.
+const TIMEOUT_MS: u64 = 2000;
+
+/// A step whose lines go together.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "Table")]
+pub(crate) struct StepLine {
+    pub(crate) name: String,
+    limits: Limits,
+    pub(crate) what: What,
+}
+
+/// What a step is made from.
+#[derive(Clone, Debug)]
+pub(crate) enum What {
+    Certificate,
+    Tokens(Tokens),
+    Passwords(PathBuf),
+    Http(Box<http::Options>),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    name: String,
+    kind: Kind,
+    #[serde(default)]
+    when_down: Down,
+    timeout_ms: Option<u64>,
+    failures: Option<u32>,
+    pause: Option<u64>,
+    #[serde(default)]
+    cache: Cache,
+    file: Option<PathBuf>,
+    keys: Option<PathBuf>,
+    audience: Option<String>,
+    issuer: Option<String>,
+    user_claim: Option<String>,
+    client_id_claim: Option<String>,
+    acl_claim: Option<String>,
+    leeway: Option<u32>,
+    authenticate: Option<String>,
+    authorise: Option<String>,
+    method: Option<Method>,
+    fields: Option<Vec<String>>,
+    authorise_fields: Option<Vec<String>>,
+    headers: Option<Vec<String>>,
+    ca: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Certificate,
+    Jwt,
+    Passwords,
+    Http,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Down {
+    #[default]
+    Deny,
+    Ignore,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Method {
+    PostJson,
+    PostForm,
+    Get,
+}
+
+/// What of a back end's answers is kept; time in seconds.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Cache {
+    entries: Option<usize>,
+    time: u64,
+}
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Certificate => "certificate",
+            Self::Jwt => "jwt",
+            Self::Passwords => "passwords",
+            Self::Http => "http",
+        }
+    }
+
+    const fn is_back_end(self) -> bool {
+        matches!(self, Self::Http)
+    }
+}
+
+impl TryFrom<Table> for StepLine {
+    type Error = String;
+
+    fn try_from(table: Table) -> Result<Self, String> {
+        table.check()?;
+        let patience = Patience::default();
+        let limits = Limits {
+            when_down: match table.when_down {
+                Down::Deny => WhenDown::Deny,
+                Down::Ignore => WhenDown::Ignore,
+            },
+            patience: Patience {
+                failures: table.failures.unwrap_or(patience.failures),
+                pause: table.pause.map_or(patience.pause, Duration::from_secs),
+            },
+            cache: CacheLimits {
+                entries: (table.cache.entries).unwrap_or(CacheLimits::default().entries),
+                time: Duration::from_secs(table.cache.time),
+            },
+        };
+        let what = match table.kind {
+            Kind::Certificate => What::Certificate,
+            Kind::Jwt => What::Tokens(table.tokens()),
+            Kind::Passwords => What::Passwords(needed(&table.file, "file")?),
+            Kind::Http => What::Http(Box::new(table.http()?)),
+        };
+        Ok(Self {
+            name: table.name,
+            limits,
+            what,
+        })
+    }
+}
+
+impl Table {
+    /// Refuses lines that mean nothing for this kind.
+    fn check(&self) -> Result<(), String> {
+        let kind = self.kind;
+        let (jwt, http) = (kind == Kind::Jwt, kind == Kind::Http);
+        let back_end = kind.is_back_end();
+        let lines = [
+            ("file", self.file.is_some(), kind == Kind::Passwords),
+            ("keys", self.keys.is_some(), jwt),
+            ("audience", self.audience.is_some(), jwt),
+            ("issuer", self.issuer.is_some(), jwt),
+            ("user_claim", self.user_claim.is_some(), jwt),
+            ("client_id_claim", self.client_id_claim.is_some(), jwt),
+            ("acl_claim", self.acl_claim.is_some(), jwt),
+            ("leeway", self.leeway.is_some(), jwt),
+            ("authenticate", self.authenticate.is_some(), http),
+            ("authorise", self.authorise.is_some(), http),
+            ("method", self.method.is_some(), http),
+            ("fields", self.fields.is_some(), http),
+            ("authorise_fields", self.authorise_fields.is_some(), http),
+            ("headers", self.headers.is_some(), http),
+            ("ca", self.ca.is_some(), http),
+            ("when_down", self.when_down != Down::default(), back_end),
+            ("timeout_ms", self.timeout_ms.is_some(), back_end),
+            ("failures", self.failures.is_some(), back_end),
+            ("pause", self.pause.is_some(), back_end),
+            (
+                "cache",
+                self.cache.time > 0 || self.cache.entries.is_some(),
+                back_end,
+            ),
+        ];
+        for (key, there, right) in lines {
+            if there && !right {
+                return Err(format!(
+                    "`{key}` is not for a step of kind {:?}",
+                    kind.name()
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout_ms.unwrap_or(TIMEOUT_MS))
+    }
+
+    fn tokens(&self) -> Tokens {
+        crate::jwt::Table {
+            keys: self.keys.clone(),
+            audience: self.audience.clone(),
+            issuer: self.issuer.clone(),
+            user_claim: self.user_claim.clone(),
+            client_id_claim: self.client_id_claim.clone(),
+            acl_claim: self.acl_claim.clone(),
+            leeway: self.leeway,
+        }
+        .into()
+    }
+
+    fn http(&self) -> Result<http::Options, String> {
+        let url = |text: &Option<String>| text.as_deref().map(str::parse::<Url>).transpose();
+        let (authenticate, authorise) = (url(&self.authenticate)?, url(&self.authorise)?);
+        if authenticate.is_none() && authorise.is_none() {
+            return Err("`authenticate` or `authorise` is missing: where it is asked".to_owned());
+        }
+        let lines = |own: &Option<Vec<String>>, usual: &[&str]| -> Result<_, String> {
+            let usual = || usual.iter().map(|line| (*line).to_owned()).collect();
+            let lines: Vec<String> = own.clone().unwrap_or_else(usual);
+            lines.iter().map(|line| field(line)).collect()
+        };
+        let headers = self.headers.iter().flatten();
+        Ok(http::Options {
+            authenticate,
+            authorise,
+            method: match self.method {
+                None | Some(Method::PostJson) => http::Method::PostJson,
+                Some(Method::PostForm) => http::Method::PostForm,
+                Some(Method::Get) => http::Method::Get,
+            },
+            fields: lines(&self.fields, AUTHENTICATE_FIELDS)?,
+            authorise_fields: lines(&self.authorise_fields, AUTHORISE_FIELDS)?,
+            headers: headers.map(|line| header(line)).collect::<Result<_, _>>()?,
+            ca: self.ca.clone(),
+            timeout: self.timeout(),
+            connections: THREADS,
+        })
+    }
+}
+
+/// What is asked unless something else is written.
+const AUTHENTICATE_FIELDS: &[&str] = &[
+    "clientid=${clientid}",
+    "username=${username}",
+    "password=${password}",
+    "peerhost=${peerhost}",
+    "cert_subject=${cert_subject}",
+];
+const AUTHORISE_FIELDS: &[&str] = &[
+    "clientid=${clientid}",
+    "username=${username}",
+    "peerhost=${peerhost}",
+    "action=${action}",
+    "topic=${topic}",
+    "qos=${qos}",
+    "retain=${retain}",
+];
+
+/// Threads that ask back ends.
+pub(crate) const THREADS: usize = 8;
+
+fn needed<T: Clone>(value: &Option<T>, key: &str) -> Result<T, String> {
+    value.clone().ok_or_else(|| format!("`{key}` is missing"))
+}
+
+/// `name=template`
+pub(crate) fn field(line: &str) -> Result<(String, Template), String> {
+    let (name, template) = line.split_once('=').ok_or("expected NAME=TEXT")?;
+    match name.is_empty() {
+        true => Err("a name is missing before `=`".to_owned()),
+        false => Ok((name.to_owned(), template.parse()?)),
+    }
+}
+
+/// `Name: value`; the line may be a secret and is not told.
+pub(crate) fn header(line: &str) -> Result<(String, String), String> {
+    let (name, value) = line.split_once(':').ok_or("expected NAME: VALUE")?;
+    let (name, value) = (name.trim(), value.trim());
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    match !name.is_empty()
+        && name.bytes().all(token)
+        && value.bytes().all(|b| (32..127).contains(&b))
+    {
+        true => Ok((name.to_owned(), value.to_owned())),
+        false => Err("expected NAME: VALUE, in ASCII".to_owned()),
+    }
+}
+
+impl StepLine {
+    /// One of the short forms.
+    pub(crate) fn short(name: &str, what: What) -> Self {
+        Self {
+            name: name.to_owned(),
+            limits: Limits::default(),
+            what,
+        }
+    }
+
+    /// The step.
+    ///
+    /// # Errors
+    /// What is wrong with the files that it names.
+    pub(crate) fn open(&self, tell: Teller) -> Result<Step, Problems> {
+        Ok(match &self.what {
+            What::Certificate => Step::Certificate,
+            What::Tokens(tokens) => {
+                let opened = Jwt::open(tokens.keys()?, tokens.terms.clone(), true);
+                Step::Tokens(Arc::new(opened.map_err(crate::access::problems)?))
+            }
+            What::Passwords(path) => {
+                let opened = Passwords::open(path, true).map_err(crate::access::problems)?;
+                Step::Passwords(Arc::new(opened))
+            }
+            What::Http(options) => {
+                let made = Http::new((**options).clone());
+                self.guard(Box::new(made.map_err(|error| self.wrong(&error))?), tell)?
+            }
+        })
+    }
+
+    fn guard(&self, back_end: Box<dyn BackEnd>, tell: Teller) -> Result<Step, Problems> {
+        let guard = Guard::new(&self.name, back_end, self.limits, tell);
+        Ok(Step::BackEnd(Arc::new(
+            guard.map_err(|error| self.wrong(error))?,
+        )))
+    }
+
+    fn wrong(&self, error: &str) -> Problems {
+        Problem::of_all(format!("step {:?} of [access]: {error}", self.name)).into()
+    }
+
+    /// What is wrong with the files that it names, and what stands in one of passwords.
+    ///
+    /// # Errors
+    /// All of it.
+    pub(crate) fn read(&self) -> Result<Option<PasswordFile>, Problems> {
+        match &self.what {
+            What::Passwords(path) => {
+                let read = PasswordFile::read(path).map_err(crate::access::problems)?;
+                Ok(Some(read))
+            }
+            _ => self.open(Box::new(|_, _| {})).map(|_| None),
+        }
+    }
+
+    /// Whether it has a say in what clients do.
+    pub(crate) fn authorises(&self) -> bool {
+        match &self.what {
+            What::Http(options) => options.authorise.is_some(),
+            _ => false,
+        }
+    }
+
+    /// Whether it has a say in who may come in.
+    pub(crate) fn authenticates(&self) -> bool {
+        match &self.what {
+            What::Http(options) => options.authenticate.is_some(),
+            _ => true,
+        }
+    }
+
+    pub(crate) const fn is_back_end(&self) -> bool {
+        matches!(self.what, What::Http(_))
+    }
+}
