@@ -14,7 +14,7 @@ use ternmq_protocol::codec::QoS;
 use crate::background::{Start, Status, Stop};
 use crate::config::Sources;
 
-pub(crate) use clients::{Connection, Publish, Subscribe, Tls, Version};
+pub(crate) use clients::{Ask, Connection, Output, Publish, Subscribe, Tls, Version};
 
 /// MQTT 3.1, 3.1.1 and 5.0: server and command line client.
 #[derive(Debug, Parser)]
@@ -61,6 +61,9 @@ pub(crate) enum Command {
     /// Subscribe and print what arrives
     #[command(name = "sub", visible_alias = "subscribe")]
     Subscribe(Subscribe),
+    /// Publish a request, wait for its answer and print it
+    #[command(name = "rr", visible_alias = "request")]
+    Ask(Ask),
 }
 
 /// Options of `ternmq config`.

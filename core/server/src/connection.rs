@@ -8,18 +8,45 @@ use ternmq_client::blocking::Client;
 use ternmq_client::tls::{Identity, Roots, TlsOptions, Verify};
 use ternmq_client::{ConnectOptions, Endpoint, Scheme, Target};
 use ternmq_protocol::client::Will;
-use ternmq_protocol::codec::{PropertiesBuf, PropertyId, QoS, Value};
+use ternmq_protocol::codec::{PropertyId, QoS, Value};
 
 use crate::cli::{Connection, Tls, Version};
+use crate::properties::Said;
 
 const DEFAULT_HOST: &str = "localhost";
+
+/// What the command line says of the server and of the topic that stands behind it in the URL, as
+/// mosquitto's clients have it.
+pub(crate) fn url_and_topic(args: &Connection) -> (Option<&str>, Option<&str>) {
+    let Some(url) = args.url.as_deref() else {
+        return (None, None);
+    };
+    let host = ["mqtt://", "mqtts://"]
+        .iter()
+        .find_map(|scheme| url.strip_prefix(scheme));
+    match host.and_then(|host| host.split_once('/')) {
+        Some((_, topic)) if !topic.is_empty() => {
+            let end = url.len() - topic.len() - 1;
+            (url.get(..end), Some(topic))
+        }
+        _ => (Some(url), None),
+    }
+}
 
 /// Connects, and arranges that Ctrl-C or SIGTERM disconnects: whatever waits on the client ends then.
 pub(crate) fn connect(args: &Connection) -> Result<Client, String> {
     let client = Client::connect(options(args)?).map_err(|e| e.to_string())?;
+    debug(args, &format_args!("connected as {:?}", client.status()));
     let stopping = client.clone();
     at_signal(move || stopping.disconnect())?;
     Ok(client)
+}
+
+/// Says what happens, to whoever wants to know.
+pub(crate) fn debug(args: &Connection, what: &dyn std::fmt::Display) {
+    if args.debug {
+        anstream::eprintln!("{what}");
+    }
 }
 
 /// Runs `end` when Ctrl-C or SIGTERM comes.
@@ -36,8 +63,11 @@ pub(crate) fn at_signal(end: impl FnOnce() + Send + 'static) -> Result<(), Strin
 
 /// What the command line says of the connection.
 pub(crate) fn options(args: &Connection) -> Result<ConnectOptions, String> {
+    if args.quiet {
+        crate::report::be_quiet();
+    }
     let tls = tls(&args.tls)?;
-    let mut options = match &args.url {
+    let mut options = match url_and_topic(args).0 {
         // Without the URL itself: a password may stand in it.
         Some(url) => ConnectOptions::from_uri(url).map_err(|e| format!("--url: {e}"))?,
         None => ConnectOptions::new(vec![Target::Server(server(args, tls.is_some()))]),
@@ -68,15 +98,25 @@ pub(crate) fn options(args: &Connection) -> Result<ConnectOptions, String> {
     if let Some(password) = &args.password {
         options.session.password = Some(password.clone().into_bytes());
     }
-    if let Some(seconds) = args.session_expiry_interval {
-        if !v5 {
-            return Err("--session-expiry-interval needs MQTT 5.0".to_owned());
+    let said = Said::read(&args.property)?;
+    if !v5 && (args.session_expiry_interval.is_some() || !args.property.is_empty()) {
+        return Err("--session-expiry-interval and -D need MQTT 5.0".to_owned());
+    }
+    let for_ever = args.disable_clean_session.then_some(u32::MAX);
+    let expiry = args.session_expiry_interval.or(for_ever);
+    let properties = &mut options.session.properties;
+    *properties = said.connect;
+    if let Some(seconds) = expiry.filter(|_| v5) {
+        // What is said by -D holds.
+        if properties
+            .get()
+            .get(PropertyId::SessionExpiryInterval)
+            .is_none()
+        {
+            let value = Value::FourByteInteger(seconds);
+            let pushed = properties.push(PropertyId::SessionExpiryInterval, value);
+            pushed.map_err(|e| e.to_string())?;
         }
-        let value = Value::FourByteInteger(seconds);
-        let properties = &mut options.session.properties;
-        properties
-            .push(PropertyId::SessionExpiryInterval, value)
-            .map_err(|e| e.to_string())?;
     }
     if let Some(topic) = &args.will_topic {
         options = options.will(Will {
@@ -84,8 +124,10 @@ pub(crate) fn options(args: &Connection) -> Result<ConnectOptions, String> {
             payload: args.will_payload.clone().unwrap_or_default().into_bytes(),
             qos: args.will_qos.unwrap_or(QoS::AtMostOnce),
             retain: args.will_retain,
-            properties: PropertiesBuf::default(),
+            properties: said.will,
         });
+    } else if !said.will.is_empty() {
+        return Err("-D will needs --will-topic".to_owned());
     }
     Ok(options)
 }
@@ -138,6 +180,9 @@ fn tls(args: &Tls) -> Result<Option<TlsOptions>, String> {
 
 /// MQTT 3.1 knows no empty client identifier, so we make one up there as the server would.
 fn client_id(args: &Connection) -> String {
+    if let Some(prefix) = &args.id_prefix {
+        return format!("{prefix}{}", std::process::id());
+    }
     match (&args.id, args.protocol_version) {
         (Some(id), _) => id.clone(),
         (None, Version::V3_1) => format!("ternmq-{}", std::process::id()),

@@ -18,12 +18,15 @@ mod listeners;
 mod log;
 mod metrics;
 mod notify;
+mod output;
 mod passwd;
 mod pid_file;
+mod properties;
 mod publish;
 mod rates;
 mod reload;
 mod report;
+mod request;
 mod serve;
 mod shares;
 mod slow;
@@ -74,6 +77,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Store(args) => store::run(args),
         Command::Publish(args) => publish::run(args),
         Command::Subscribe(args) => subscribe::run(args),
+        Command::Ask(args) => request::run(args),
     };
     outcome.unwrap_or_else(|text| {
         report::error(&text);

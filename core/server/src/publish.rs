@@ -2,18 +2,18 @@
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, Read};
+use std::path::Path;
 use std::time::Duration;
 
 use ternmq_client::blocking::Client;
 use ternmq_client::{PublishError, Publishing};
+use ternmq_protocol::ReasonCode;
 use ternmq_protocol::client::PublishRefused;
 use ternmq_protocol::codec::{PropertyId, Value};
 
-use crate::cli::{Publish, Version};
+use crate::cli::{Connection, Publish, Version};
 use crate::connection;
-
-/// Publishes that are not acknowledged yet. One more waits for the oldest.
-const OUTSTANDING: usize = 1000;
+use crate::properties::Said;
 
 /// Publishes what the options say, waits for the acknowledgements, and disconnects.
 pub(crate) fn run(args: &Publish) -> Result<u8, String> {
@@ -24,9 +24,13 @@ pub(crate) fn run(args: &Publish) -> Result<u8, String> {
         .map_err(|_| "--repeat-delay is not a number of seconds".to_owned())?;
     // Before connecting: a file that isn't there should cost nobody a connection.
     let single = payload(args)?;
+    let topic = topic(args.topic.as_deref(), &args.connection)?;
+    let said = Said::read(&args.connection.property)?;
     let client = connection::connect(&args.connection)?;
     let mut sender = Sender {
         args,
+        topic,
+        said: &said,
         client: &client,
         outstanding: VecDeque::new(),
     };
@@ -49,8 +53,18 @@ pub(crate) fn run(args: &Publish) -> Result<u8, String> {
         }
     }
     sender.finish()?;
-    client.disconnect();
+    let ended = client.disconnect_with(ReasonCode::NORMAL_DISCONNECTION, &said.disconnect);
+    ended.map_err(|error| error.to_string())?;
     Ok(crate::SUCCESS)
+}
+
+/// Where it goes, by option or in the URL.
+pub(crate) fn topic<'a>(
+    option: Option<&'a str>,
+    connection: &'a Connection,
+) -> Result<&'a str, String> {
+    let topic = option.or(connection::url_and_topic(connection).1);
+    topic.ok_or_else(|| "a topic is missing: --topic, or one in the URL".to_owned())
 }
 
 /// The one payload to publish, `None` for the lines of standard input.
@@ -59,19 +73,29 @@ fn payload(args: &Publish) -> Result<Option<Vec<u8>>, String> {
     if source.stdin_line {
         return Ok(None);
     }
+    let (message, file) = (source.message.as_deref(), source.file.as_deref());
+    read(message, file, source.stdin_file).map(Some)
+}
+
+/// A payload of one of these, or an empty one.
+pub(crate) fn read(
+    message: Option<&str>,
+    file: Option<&Path>,
+    stdin: bool,
+) -> Result<Vec<u8>, String> {
     let mut payload = Vec::new();
-    if let Some(message) = &source.message {
-        payload = message.clone().into_bytes();
-    } else if let Some(path) = &source.file {
+    if let Some(message) = message {
+        payload = message.as_bytes().to_vec();
+    } else if let Some(path) = file {
         payload =
             std::fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
-    } else if source.stdin_file {
+    } else if stdin {
         io::stdin()
             .lock()
             .read_to_end(&mut payload)
             .map_err(|e| format!("cannot read standard input: {e}"))?;
     }
-    Ok(Some(payload))
+    Ok(payload)
 }
 
 fn has_properties(args: &Publish) -> bool {
@@ -85,18 +109,23 @@ fn has_properties(args: &Publish) -> bool {
 /// Keeps many publishes on their way, so that a line costs no round trip.
 struct Sender<'a> {
     args: &'a Publish,
+    topic: &'a str,
+    said: &'a Said,
     client: &'a Client,
     outstanding: VecDeque<Publishing>,
 }
 
 impl Sender<'_> {
     fn send(&mut self, payload: &[u8]) -> Result<(), String> {
-        if self.outstanding.len() >= OUTSTANDING {
+        if self.outstanding.len() >= self.args.max_inflight.into() {
             self.wait_for_oldest()?;
         }
         loop {
             match self.client.publish_nowait(self.publish(payload)) {
                 Ok(publishing) => {
+                    let (bytes, topic) = (payload.len(), self.topic);
+                    let what = format_args!("published {bytes} bytes to {topic}");
+                    connection::debug(&self.args.connection, &what);
                     self.outstanding.push_back(publishing);
                     return Ok(());
                 }
@@ -112,7 +141,7 @@ impl Sender<'_> {
 
     fn publish<'p>(&'p self, payload: &'p [u8]) -> ternmq_client::Publish<'p> {
         let args = self.args;
-        let mut publish = ternmq_client::Publish::new(&args.topic, payload)
+        let mut publish = ternmq_client::Publish::new(self.topic, payload)
             .qos(args.qos)
             .retain(args.retain);
         if let Some(seconds) = args.expiry {
@@ -130,6 +159,9 @@ impl Sender<'_> {
         }
         for (name, value) in &args.user_property {
             publish = publish.user_property(name, value);
+        }
+        for property in self.said.publish.get().iter() {
+            publish = publish.property(property.id, property.value);
         }
         publish
     }

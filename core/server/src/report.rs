@@ -3,6 +3,7 @@
 
 use std::io::{self, Write};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstyle::{AnsiColor, Style};
 use serde_json::Value;
@@ -86,9 +87,19 @@ fn write(log: &Log, level: Level, kind: &str, text: &str, fields: Value) {
     log.line(level, kind, text_of("client_id"), text, &fields);
 }
 
+/// Whether the command is to fail without a word.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+pub(crate) fn be_quiet() {
+    QUIET.store(true, Ordering::Relaxed);
+}
+
 /// Says why the command failed.
 pub(crate) fn error(text: &str) {
     end_log();
+    if QUIET.load(Ordering::Relaxed) {
+        return;
+    }
     anstream::eprintln!("{ERROR}error:{ERROR:#} {text}");
 }
 

@@ -231,7 +231,7 @@ fn a_time_limit_ends_sub_with_a_status_of_its_own() {
     let output = server.run(&["sub", "-t", "never", "-C", "1", "-W", "1"]);
     assert_eq!(output.status.code(), Some(27));
     let output = server.run(&["sub", "-t", "never", "-W", "1"]);
-    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(output.status.code(), Some(27));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use ternmq_protocol::codec::QoS;
 
 use super::qos;
 use crate::listeners::TlsVersionName;
+use crate::output::Template;
 
 /// How to reach a server: options that `pub` and `sub` share.
 #[derive(Args, Debug)]
@@ -15,7 +16,7 @@ use crate::listeners::TlsVersionName;
 pub(crate) struct Connection {
     /// Server as URL
     #[arg(
-        help = "Server as URL: mqtt://[user[:password]@]host[:port], or mqtts, ws, wss (with a path), unix:///path",
+        help = "Server as URL: mqtt://[user[:password]@]host[:port][/topic], or mqtts, ws, wss (with a path), unix:///path",
         short = 'L',
         long,
         value_name = "URL",
@@ -55,6 +56,15 @@ pub(crate) struct Connection {
     /// Client identifier [default: the server assigns one]
     #[arg(short, long, help_heading = "Connection")]
     pub(crate) id: Option<String>,
+    /// Client identifier: this and the number of the process
+    #[arg(
+        short = 'I',
+        long,
+        value_name = "PREFIX",
+        conflicts_with = "id",
+        help_heading = "Connection"
+    )]
+    pub(crate) id_prefix: Option<String>,
     /// User name
     #[arg(short, long, help_heading = "Connection")]
     pub(crate) username: Option<String>,
@@ -74,9 +84,38 @@ pub(crate) struct Connection {
     /// Keep the session: no clean start (needs --id)
     #[arg(short = 'c', long, requires = "id", help_heading = "Connection")]
     pub(crate) disable_clean_session: bool,
-    /// Seconds the server keeps the session after the connection ends (MQTT 5.0)
-    #[arg(short = 'x', long, value_name = "SECONDS", help_heading = "Connection")]
+    /// Seconds the server keeps the session after the connection ends (MQTT 5.0), -1 for ever
+    /// [default: -1 with --disable-clean-session, else 0]
+    #[arg(
+        short = 'x',
+        long,
+        value_name = "SECONDS",
+        allow_negative_numbers = true,
+        value_parser = session_expiry,
+        help_heading = "Connection"
+    )]
     pub(crate) session_expiry_interval: Option<u32>,
+    /// Property of MQTT 5.0: of which packet (connect, publish, subscribe, unsubscribe, disconnect, will), its
+    /// name as in message-expiry-interval, and its value, of a user-property two; repeatable
+    #[arg(
+        short = 'D',
+        long,
+        num_args = 3..=4,
+        value_names = ["PACKET", "NAME", "VALUE"],
+        help_heading = "Properties"
+    )]
+    pub(crate) property: Vec<String>,
+    /// Say what happens, on standard error
+    #[arg(short, long)]
+    pub(crate) debug: bool,
+    /// Don't say what fails once the command line is understood; the exit status tells
+    #[arg(long)]
+    pub(crate) quiet: bool,
+    /// As it always is: small packets are sent at once
+    #[arg(long, help_heading = "Connection")]
+    nodelay: bool,
+    #[command(flatten)]
+    elsewhere: Elsewhere,
     /// Seconds to wait for the connection
     #[arg(
         long,
@@ -110,6 +149,30 @@ pub(crate) struct Connection {
     help: Option<bool>,
 }
 
+/// What mosquitto's clients take and these can't do: each is refused with its reason.
+#[derive(Args, Debug)]
+struct Elsewhere {
+    #[arg(short = 'A', hide = true, value_parser = |_: &str| refused("the address that a connection comes from can't be chosen"))]
+    bind_address: Option<String>,
+    #[arg(short = 'S', hide = true, action = ArgAction::Set, num_args = 0, default_missing_value = "", value_parser = |_: &str| refused("servers are not looked for by SRV records: name the host"))]
+    srv: Option<String>,
+    #[arg(long, hide = true, value_parser = |_: &str| refused(NO_PSK))]
+    psk: Option<String>,
+    #[arg(long, hide = true, value_parser = |_: &str| refused(NO_PSK))]
+    psk_identity: Option<String>,
+    #[arg(long, hide = true, value_parser = |_: &str| refused(NO_ENGINE))]
+    tls_engine: Option<String>,
+    #[arg(long, hide = true, value_parser = |_: &str| refused(NO_ENGINE))]
+    tls_engine_kpass_sha1: Option<String>,
+}
+
+const NO_PSK: &str = "TLS with pre-shared keys is not spoken here; use certificates";
+const NO_ENGINE: &str = "engines are OpenSSL's, which is not used here; use key files";
+
+fn refused(why: &str) -> Result<String, String> {
+    Err(why.to_owned())
+}
+
 /// How TLS is spoken. Any of these without --url means TLS.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "TLS")]
@@ -129,6 +192,9 @@ pub(crate) struct Tls {
     /// PEM file with its private key
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub(crate) key: Option<PathBuf>,
+    /// What the key is in: pem, as always
+    #[arg(long, value_name = "pem", value_parser = ["pem"])]
+    keyform: Option<String>,
     /// Accept a certificate that is for another host: whoever has one of the same authority can play
     /// the server
     #[arg(long)]
@@ -148,9 +214,9 @@ pub(crate) struct Tls {
 #[derive(Args, Debug)]
 #[command(disable_help_flag = true)]
 pub(crate) struct Publish {
-    /// Topic to publish to
-    #[arg(short, long)]
-    pub(crate) topic: String,
+    /// Topic to publish to, if it does not stand in the URL
+    #[arg(short, long, required_unless_present = "url")]
+    pub(crate) topic: Option<String>,
     #[command(flatten)]
     pub(crate) source: Source,
     /// 0 at most once, 1 at least once, 2 exactly once
@@ -159,6 +225,9 @@ pub(crate) struct Publish {
     /// Have the server keep the message for later subscribers
     #[arg(short, long)]
     pub(crate) retain: bool,
+    /// Messages of QoS 1 and 2 on their way at a time
+    #[arg(short = 'M', long, default_value_t = 1000, value_name = "N", value_parser = value_parser!(u16).range(1..))]
+    pub(crate) max_inflight: u16,
     /// Publish the message this many times
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) repeat: u32,
@@ -209,32 +278,109 @@ pub(crate) struct Source {
 #[derive(Args, Debug)]
 #[command(disable_help_flag = true)]
 pub(crate) struct Subscribe {
-    /// Topic filter; repeatable
-    #[arg(short, long, required = true)]
+    /// Topic filter; repeatable. One may stand in the URL
+    #[arg(short, long, required_unless_present_any = ["url", "unsubscribe"])]
     pub(crate) topic: Vec<String>,
+    /// End this subscription of the session; repeatable
+    #[arg(short = 'U', long, value_name = "FILTER")]
+    pub(crate) unsubscribe: Vec<String>,
+    /// Leave out what matches; repeatable
+    #[arg(short = 'T', long, value_name = "FILTER")]
+    pub(crate) filter_out: Vec<String>,
     /// Highest QoS to receive with
     #[arg(short, long, value_parser = qos, default_value = "0")]
     pub(crate) qos: QoS,
     /// End after this many messages
     #[arg(short = 'C', long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
-    /// End after this many seconds; the exit status is 27 if --count was not reached
+    /// End once all subscriptions are made
+    #[arg(short = 'E', long)]
+    pub(crate) exit_subscribed: bool,
+    /// End after this many seconds, with the exit status 27
     #[arg(short = 'W', long, value_name = "SECONDS")]
     pub(crate) timeout: Option<u64>,
+    /// Retained messages only; the first other one is the end
+    #[arg(long, conflicts_with = "no_retained")]
+    pub(crate) retained_only: bool,
+    /// Delete the retained messages that come
+    #[arg(long)]
+    pub(crate) remove_retained: bool,
+    /// Have messages come with the RETAIN flag they were published with (MQTT 5.0)
+    #[arg(long)]
+    pub(crate) retain_as_published: bool,
+    /// Print each message with this probability only, in percent
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    pub(crate) random_filter: Option<f64>,
+    /// Print each message as a JSON object, one a line
+    #[arg(long, conflicts_with_all = ["verbose", "no_newline", "format"])]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// How messages are printed.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Output {
     /// Print the topic before each payload
     #[arg(short, long)]
     pub(crate) verbose: bool,
+    /// Print each message like this: %t topic, %p payload, %q QoS, %r RETAIN, %l length, %j JSON, @Y and so on
+    /// the time; all sequences of mosquitto_sub
+    #[arg(short = 'F', long, value_name = "TEMPLATE", allow_hyphen_values = true, value_parser = Template::parse)]
+    pub(crate) format: Option<Template>,
+    /// JSON of %j and %J on several lines
+    #[arg(long)]
+    pub(crate) pretty: bool,
     /// Don't print retained messages
     #[arg(short = 'R', long)]
     pub(crate) no_retained: bool,
     /// No newline after each payload
     #[arg(short = 'N', long)]
     pub(crate) no_newline: bool,
-    /// Print each message as a JSON object, one a line
-    #[arg(long, conflicts_with_all = ["verbose", "no_newline"])]
-    pub(crate) json: bool,
+}
+
+/// Options of `ternmq rr`.
+#[derive(Args, Debug)]
+#[command(disable_help_flag = true)]
+pub(crate) struct Ask {
+    /// Topic of the request, if it does not stand in the URL
+    #[arg(short, long, required_unless_present = "url")]
+    pub(crate) topic: Option<String>,
+    /// Topic of the answer, which is subscribed to first
+    #[arg(short = 'e', long, value_name = "TOPIC")]
+    pub(crate) response_topic: String,
+    #[command(flatten)]
+    pub(crate) source: Request,
+    /// QoS of the request, and the highest of the answer
+    #[arg(short, long, value_parser = qos, default_value = "0")]
+    pub(crate) qos: QoS,
+    /// Give up after this many seconds, with the exit status 27
+    #[arg(short = 'W', long, value_name = "SECONDS")]
+    pub(crate) timeout: Option<u64>,
+    #[command(flatten)]
+    pub(crate) output: Output,
     #[command(flatten)]
     pub(crate) connection: Connection,
+}
+
+/// Where the payload of a request comes from.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Request {
+    /// The payload itself
+    #[arg(short, long, value_name = "PAYLOAD", allow_hyphen_values = true)]
+    pub(crate) message: Option<String>,
+    /// A file as the payload
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// All of standard input
+    #[arg(short = 's', long)]
+    pub(crate) stdin_file: bool,
+    /// An empty payload
+    #[arg(short, long)]
+    pub(crate) null_message: bool,
 }
 
 /// Protocol versions under the names that people and mosquitto's clients use.
@@ -273,4 +419,19 @@ fn header(text: &str) -> Result<(String, String), String> {
         Some((name, value)) => Ok((name.to_owned(), value.trim().to_owned())),
         None => Err("expected NAME: VALUE".to_owned()),
     }
+}
+
+fn session_expiry(text: &str) -> Result<u32, String> {
+    match text {
+        "-1" | "∞" => Ok(u32::MAX),
+        _ => text
+            .parse()
+            .map_err(|_| "expected seconds from 0 to 4294967295, or -1 for ever".to_owned()),
+    }
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let number: Option<f64> = text.parse().ok();
+    let wanted = number.filter(|number| *number > 0.0 && *number <= 100.0);
+    wanted.ok_or_else(|| "expected a number above 0 and up to 100".to_owned())
 }
