@@ -289,10 +289,10 @@ pub(crate) enum StoreCommand {
     /// put as `store.redb` into a folder, it is that folder's state. Until it is whole it has `.part` behind
     /// its name
     Backup(WithFile),
-    /// Write all of it in the documented format for other programs and versions
+    /// Write all of it in the documented format (core/store/EXPORT.md) for other programs and versions
     Export(WithFile),
-    /// Read what `export` wrote into a folder that is empty
-    Import(WithFile),
+    /// Read what `export` wrote into a new folder, or one without anything in it
+    Import(FromFile),
 }
 
 /// A data folder.
@@ -306,12 +306,26 @@ pub(crate) struct Folder {
     pub(crate) json: bool,
 }
 
+/// A folder that is to be a data folder, and what it is to hold.
+#[derive(Args, Debug)]
+pub(crate) struct FromFile {
+    /// The folder: one that is not there is made; one that holds messages or sessions already is refused
+    #[arg(value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// The file that `export` wrote: it is read, and stays as it is
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// A data folder and another file.
 #[derive(Args, Debug)]
 pub(crate) struct WithFile {
     #[command(flatten)]
     pub(crate) folder: Folder,
-    /// The other file. One that is written must not be there yet
+    /// The file to write. It must not be there yet: nothing is written over
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
 }

@@ -1,6 +1,6 @@
 //! `ternmq store`: looks at and looks after the data folder of a server.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use ternmq_broker::store::{self, Check, Options, Store, StoreError, Transferred};
 
-use crate::cli::{Folder, StoreArgs, StoreCommand, WithFile};
+use crate::cli::{Folder, FromFile, StoreArgs, StoreCommand, WithFile};
 use crate::report::Report;
 use crate::{FAILURE, SUCCESS, control, data};
 
@@ -191,19 +191,31 @@ fn export(args: &WithFile) -> Result<u8, String> {
     let sum = store::export(&store, &mut out).map_err(|error| error.to_string())?;
     let written = out.into_inner().map_err(|error| error.to_string())?;
     written.sync_all().map_err(|error| error.to_string())?;
-    tell_sum(args, &sum)
+    tell_sum(args.folder.json, &sum)
 }
 
-fn import(args: &WithFile) -> Result<u8, String> {
+fn import(args: &FromFile) -> Result<u8, String> {
     let file = File::open(&args.file)
         .map_err(|error| format!("cannot read {}: {error}", args.file.display()))?;
-    let store = Store::open(&args.folder.data, &Options::default());
-    let store = store.map_err(|error| words(&error))?;
-    let sum = store::import(&store, &mut BufReader::new(file));
-    tell_sum(args, &sum.map_err(|error| error.to_string())?)
+    let new = !args.data.exists();
+    let taken = Store::open(&args.data, &Options::default())
+        .map_err(|error| words(&error))
+        .and_then(|store| {
+            tell_what_is_saved(&store);
+            let sum = store::import(&store, &mut BufReader::new(file));
+            sum.map_err(|error| error.to_string())
+        });
+    let nothing = taken.as_ref().map_or(true, |sum| {
+        !sum.complete && sum.messages + sum.sessions + sum.retained + sum.delayed == 0
+    });
+    if new && nothing {
+        // A server would begin in it as if that were all. What can't be removed is empty all the same.
+        let _ = fs::remove_dir_all(&args.data);
+    }
+    tell_sum(args.json, &taken?)
 }
 
-fn tell_sum(args: &WithFile, sum: &Transferred) -> Result<u8, String> {
+fn tell_sum(json: bool, sum: &Transferred) -> Result<u8, String> {
     let Transferred {
         messages,
         sessions,
@@ -212,7 +224,7 @@ fn tell_sum(args: &WithFile, sum: &Transferred) -> Result<u8, String> {
         damaged,
         complete,
     } = sum;
-    if args.folder.json {
+    if json {
         tell(&data::json_of_what_was_taken(sum).to_string())?;
     } else {
         let end = if *complete {

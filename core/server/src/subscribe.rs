@@ -76,8 +76,7 @@ pub(crate) struct Task<'a> {
     /// Published once the subscriptions are made.
     pub(crate) request: Option<Asked<'a>>,
     pub(crate) count: Option<u64>,
-    /// Seconds.
-    pub(crate) timeout: Option<u64>,
+    pub(crate) timeout: Option<Duration>,
 }
 
 /// A request; its properties are those that are said of PUBLISH.
@@ -98,7 +97,7 @@ pub(crate) fn follow(task: &Task<'_>) -> Result<u8, String> {
     // A time beyond what the clock can tell is none.
     let deadline = task
         .timeout
-        .and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds)));
+        .and_then(|time| Instant::now().checked_add(time));
     let options = connection::options(task.connection)?;
     let link = Link::open(options, Arc::new(Unnoticed)).map_err(|e| e.to_string())?;
     link.connect().map_err(|e| e.to_string())?;

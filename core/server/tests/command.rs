@@ -230,8 +230,16 @@ fn a_time_limit_ends_sub_with_a_status_of_its_own() {
     let server = Server::on_free_port();
     let output = server.run(&["sub", "-t", "never", "-C", "1", "-W", "1"]);
     assert_eq!(output.status.code(), Some(27));
-    let output = server.run(&["sub", "-t", "never", "-W", "1"]);
+    let output = server.run(&["sub", "-t", "never", "-W", "0.3"]);
     assert_eq!(output.status.code(), Some(27));
+    for wrong in ["-1", "inf", "1e3", "soon", "."] {
+        let output = server.run(&["sub", "-t", "never", &format!("-W={wrong}")]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            said.contains("a number such as 5 or 0.3"),
+            "{wrong}: {said}"
+        );
+    }
 }
 
 #[test]

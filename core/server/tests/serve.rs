@@ -588,6 +588,29 @@ fn store_command(folder: &Path, args: &[&str]) -> (Vec<Value>, i32) {
 }
 
 #[test]
+fn an_import_that_takes_nothing_leaves_no_folder_behind() {
+    let folder = folder("imported");
+    std::fs::write(folder.join("strange"), "this is no export").unwrap();
+    std::fs::create_dir_all(folder.join("mine")).unwrap();
+    for (data, stays) in [("new", false), ("mine", true)] {
+        let (_, status) = store_command(&folder, &["import", data, "strange"]);
+        assert_ne!(status, 0);
+        assert_eq!(folder.join(data).exists(), stays, "{data}");
+    }
+    let (_, status) = store_command(&folder, &["import", "new", "absent"]);
+    assert!(status == 1 && !folder.join("new").exists());
+    // What was taken of a file that ends too early stays, and so does one that is whole.
+    let (_, status) = store_command(&folder, &["check", "mine"]);
+    assert_eq!(status, 0);
+    let (_, status) = store_command(&folder, &["export", "mine", "whole"]);
+    assert_eq!(status, 0);
+    let (said, status) = store_command(&folder, &["import", "new", "whole"]);
+    assert_eq!((said[0]["complete"].as_bool(), status), (Some(true), 0));
+    assert!(folder.join("new").exists());
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
 fn a_data_folder_is_backed_up_while_it_is_used_and_looked_after_when_it_is_not() {
     let folder = folder("looked-after");
     let server = keeping(&folder);

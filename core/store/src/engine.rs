@@ -15,7 +15,7 @@ use redb::{
 };
 
 use crate::backend::Backend;
-use crate::error::StoreError;
+use crate::error::{StoreError, WAY_OUT};
 use crate::salvage;
 
 const TABLE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("ternmq");
@@ -310,16 +310,25 @@ impl Engine {
 /// Empties a file that was about to be made when the power was cut: its beginning is written last,
 /// and nothing is in it.
 fn discard_unfinished(backend: &dyn Backend) -> Result<(), StoreError> {
-    let failed = |error| StoreError::Io("use the store's file".into(), error);
+    match is_unfinished(backend)? {
+        true => backend.set_len(0).map_err(cannot_use),
+        false => Ok(()),
+    }
+}
+
+/// Whether nothing in it is a store's: it is begun anew.
+pub(crate) fn is_unfinished(backend: &dyn Backend) -> Result<bool, StoreError> {
+    let failed = cannot_use;
     let len = backend.len().map_err(failed)?;
     let mut magic = [0; MAGIC];
     if len >= MAGIC as u64 {
         backend.read(0, &mut magic).map_err(failed)?;
     }
-    if len == 0 || magic != [0; MAGIC] || len > NEW_BYTES || salvage::has_rows(backend)? {
-        return Ok(());
-    }
-    backend.set_len(0).map_err(failed)
+    Ok(len == 0 || magic == [0; MAGIC] && len <= NEW_BYTES && !salvage::has_rows(backend)?)
+}
+
+fn cannot_use(error: io::Error) -> StoreError {
+    StoreError::Io("use the store's file".into(), error)
 }
 
 /// The engine takes a file of a newer version of itself for a damaged one, of which nothing would be
@@ -333,7 +342,9 @@ fn refuse_newer(backend: &dyn Backend) -> Result<(), StoreError> {
     backend.read(0, &mut head).map_err(failed)?;
     let [one, other] = VERSIONS.map(|at| head[at]);
     if head.starts_with(ENGINE) && one == other && one > VERSION {
-        let says = format!("the engine wrote it in version {one}; this program reads {VERSION}");
+        let says = format!(
+            "the engine wrote it in version {one}; this program reads {VERSION}: {WAY_OUT}"
+        );
         return Err(failed(io::Error::new(io::ErrorKind::Unsupported, says)));
     }
     Ok(())

@@ -6,6 +6,11 @@ use std::path::PathBuf;
 
 use crate::meta::FORMAT;
 
+/// What can be done about a store that a newer program wrote.
+pub(crate) const WAY_OUT: &str = "it is left as it is; use the newer ternmq that wrote it, or have that \
+                                  one `store export` it and `store import` the file here into another \
+                                  folder, or begin with another folder";
+
 /// Why a store did not do what it was asked to. Nothing of it is done then.
 #[derive(Debug)]
 pub enum StoreError {
@@ -49,7 +54,7 @@ impl fmt::Display for StoreError {
             Self::Fenced => f.write_str("another broker has taken the store over"),
             Self::Newer(version) => write!(
                 f,
-                "the store has format {version}; this program reads up to {FORMAT}"
+                "the store has format {version}; this program reads up to {FORMAT}: {WAY_OUT}"
             ),
             Self::NotEmpty => f.write_str("the store is not empty"),
             Self::TooLarge => f.write_str("it is larger than the store's format allows"),

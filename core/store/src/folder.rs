@@ -43,6 +43,11 @@ impl Folder {
         &self.path
     }
 
+    /// Whether the store's file is there.
+    pub(crate) fn has_file(&self) -> bool {
+        self.path.join(FILE).exists()
+    }
+
     /// The store's file, new if it isn't there.
     pub(crate) fn file(&self) -> Result<File, StoreError> {
         let path = self.path.join(FILE);

@@ -68,6 +68,16 @@ pub struct Salvaged {
     pub searched: u64,
 }
 
+impl Salvaged {
+    /// A file of so many bytes that was there, and had nothing of a store in it.
+    pub(crate) fn of_nothing(bytes: u64) -> Self {
+        Self {
+            reason: format!("there was nothing of a store in its {bytes} bytes"),
+            ..Self::default()
+        }
+    }
+}
+
 type Hole = RangeInclusive<Vec<u8>>;
 
 /// A file of the engine's, by its pages.

@@ -10,9 +10,9 @@ use ternmq_protocol::time::Clock;
 use crate::backend::{Backend, Memory, Roomy};
 use crate::block::Block;
 use crate::commit::Batch;
-use crate::engine::{Change, Engine, Flow, View};
+use crate::engine::{self, Change, Engine, Flow, View};
 use crate::error::StoreError;
-use crate::folder::Folder;
+use crate::folder::{Folder, at};
 use crate::index::{self, Tail};
 use crate::meta::{self, Log};
 use crate::row::{self, kind};
@@ -132,9 +132,16 @@ impl Store {
     /// [`StoreError`].
     pub fn open(path: &Path, options: &Options) -> Result<Self, StoreError> {
         let folder = Folder::take(path)?;
+        let was_there = folder.has_file();
         let file = folder.file()?;
+        let emptied = match was_there && engine::is_unfinished(&file)? {
+            true => Some(Salvaged::of_nothing(
+                Backend::len(&file).map_err(at(path, "read"))?,
+            )),
+            false => None,
+        };
         let (mut store, salvaged) = match Self::over(Arc::new(Roomy::new(file)), options) {
-            Ok(store) => (store, None),
+            Ok(store) => (store, emptied),
             Err(StoreError::Damaged(reason)) => {
                 let (mut salvaged, path) = (salvage_in(&folder, options)?, folder.set_aside()?);
                 folder.replace()?;

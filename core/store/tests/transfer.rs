@@ -268,6 +268,25 @@ fn a_folder_with_a_damaged_file_is_opened_with_what_is_left_of_it() {
 }
 
 #[test]
+fn a_file_without_a_store_in_it_is_begun_anew_and_told_of() {
+    let folder = std::env::temp_dir().join(format!("ternmq-store-zeros-{}", std::process::id()));
+    for bytes in [0, 1, 4_096, 4 << 20, 5 << 20] {
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        let open = || Store::open(&folder, &Options::default()).unwrap();
+        std::fs::write(folder.join("store.redb"), vec![0; bytes]).unwrap();
+        let store = open();
+        let salvaged = store.salvaged().expect("told of");
+        assert!(!salvaged.reason.is_empty() && salvaged.rows == 0, "{bytes}");
+        drop(store);
+        assert!(open().salvaged().is_none(), "{bytes}");
+        std::fs::remove_file(folder.join("store.redb")).unwrap();
+        assert!(open().salvaged().is_none(), "one that is new");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
 fn a_file_of_a_newer_engine_is_refused_and_left_as_it_is() {
     let (store, _) = filled();
     let folder = std::env::temp_dir().join(format!("ternmq-store-newer-{}", std::process::id()));
@@ -280,7 +299,14 @@ fn a_file_of_a_newer_engine_is_refused_and_left_as_it_is() {
     (bytes[64], bytes[192]) = (4, 4);
     std::fs::write(&path, &bytes).unwrap();
     let error = Store::open(&folder, &Options::default()).unwrap_err();
-    assert!(error.to_string().contains("version 4"), "{error}");
+    for word in [
+        "version 4",
+        "left as it is",
+        "store export",
+        "another folder",
+    ] {
+        assert!(error.to_string().contains(word), "{error}");
+    }
     assert_eq!(std::fs::read(&path).unwrap(), bytes);
     // One of them alone is damage.
     bytes[64] = 3;

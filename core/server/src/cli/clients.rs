@@ -1,6 +1,7 @@
 //! Options of the clients on the command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum, value_parser};
 use ternmq_protocol::ProtocolVersion;
@@ -296,9 +297,9 @@ pub(crate) struct Subscribe {
     /// End once all subscriptions are made
     #[arg(short = 'E', long)]
     pub(crate) exit_subscribed: bool,
-    /// End after this many seconds, with the exit status 27
-    #[arg(short = 'W', long, value_name = "SECONDS")]
-    pub(crate) timeout: Option<u64>,
+    /// End after this many seconds, such as 5 or 0.3, with the exit status 27
+    #[arg(short = 'W', long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
     /// Retained messages only; the first other one is the end
     #[arg(long, conflicts_with = "no_retained")]
     pub(crate) retained_only: bool,
@@ -356,9 +357,9 @@ pub(crate) struct Ask {
     /// QoS of the request, and the highest of the answer
     #[arg(short, long, value_parser = qos, default_value = "0")]
     pub(crate) qos: QoS,
-    /// Give up after this many seconds, with the exit status 27
-    #[arg(short = 'W', long, value_name = "SECONDS")]
-    pub(crate) timeout: Option<u64>,
+    /// Give up after this many seconds, such as 5 or 0.3, with the exit status 27
+    #[arg(short = 'W', long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
     #[command(flatten)]
     pub(crate) output: Output,
     #[command(flatten)]
@@ -434,4 +435,15 @@ fn percent(text: &str) -> Result<f64, String> {
     let number: Option<f64> = text.parse().ok();
     let wanted = number.filter(|number| *number > 0.0 && *number <= 100.0);
     wanted.ok_or_else(|| "expected a number above 0 and up to 100".to_owned())
+}
+
+/// A time in seconds, with or without a fraction. One beyond what a clock can tell is as good as none.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let digits = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    match text.parse::<f64>() {
+        Ok(seconds) if digits => Ok(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)),
+        _ => Err("seconds are a number such as 5 or 0.3".into()),
+    }
 }

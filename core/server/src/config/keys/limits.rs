@@ -220,7 +220,11 @@ pub(super) static LIMITS: Table = Table {
         .unit("seconds")
         .default("0")
         .live(),
-        bytes("log_bytes", "How many bytes all of them together may have (0: without limit).").default("17179869184").live(),
+        bytes(
+            "log_bytes",
+            "How many bytes all of them together may have (0: without limit). No listener is open, and clients are refused, while a start reads the file of the data folder, one to two seconds for each gigabyte: after a crash always, else unless `store.verify` is off.",
+        )
+        .default("17179869184").live(),
         integer("log_sweep", 1, U32, "How often it is looked for what may go.")
             .unit("seconds")
             .default("5")
