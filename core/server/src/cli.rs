@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use ternmq_protocol::codec::QoS;
 
 use crate::background::{Start, Status, Stop};
+use crate::bench::Bench;
 use crate::config::Sources;
 
 pub(crate) use clients::{Ask, Connection, Output, Publish, Subscribe, Tls, Version};
@@ -64,6 +65,8 @@ pub(crate) enum Command {
     /// Publish a request, wait for its answer and print it
     #[command(name = "rr", visible_alias = "request")]
     Ask(Ask),
+    /// Put load on a broker and measure
+    Bench(Bench),
 }
 
 /// Options of `ternmq config`.
@@ -372,7 +375,7 @@ pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| example.to_owned())
 }
 
-fn qos(text: &str) -> Result<QoS, String> {
+pub(crate) fn qos(text: &str) -> Result<QoS, String> {
     match text {
         "0" => Ok(QoS::AtMostOnce),
         "1" => Ok(QoS::AtLeastOnce),

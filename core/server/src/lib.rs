@@ -5,6 +5,7 @@
 mod access;
 mod background;
 mod bans;
+mod bench;
 mod cli;
 mod config;
 mod connection;
@@ -77,6 +78,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Store(args) => store::run(args),
         Command::Publish(args) => publish::run(args),
         Command::Subscribe(args) => subscribe::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Ask(args) => request::run(args),
     };
     outcome.unwrap_or_else(|text| {
