@@ -1,6 +1,8 @@
 """Cancelling at every point where something is awaited leaves a client that works."""
 
 import asyncio
+import gc
+from typing import Any
 
 import pytest
 import ternmq
@@ -130,3 +132,45 @@ async def test_nothing_is_kept_of_waits_that_came_to_nothing(broker: ternmq.Brok
                 await subscription.get(0.001)
         assert subscription._waiters == []
         assert client._core.answers._watchers == []
+
+
+@pytest.mark.parametrize("turns", range(1, 10))
+async def test_disconnecting(broker: ternmq.Broker, turns: int) -> None:
+    client = Client(broker.url, client_id="c", reconnect=ternmq.Backoff(0.01))
+
+    @client.on("handled")
+    async def handle(message: ternmq.Message) -> None: ...
+
+    await client.connect()
+    waiting = asyncio.create_task((await client.subscribe("read")).get())
+    disconnecting: asyncio.Task[object] = asyncio.create_task(client.disconnect())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    disconnecting.cancel()
+    await asyncio.wait([disconnecting])  # which may have been done before
+    # Whoever waited no longer has ended it all the same.
+    assert await client.closed(10) is None
+    assert not client.connected
+    async with asyncio.timeout(10):
+        with pytest.raises(ternmq.MqttError, match="ended"):
+            await waiting
+        while "c" in broker.clients():
+            await asyncio.sleep(0.001)
+
+
+async def test_a_request_before_the_server_is_ready_for_answers(peer: Peer) -> None:
+    said: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: said.append(context))
+    client = Client(peer.url, reconnect=ternmq.Backoff(0.01))
+    connecting = asyncio.create_task(client.connect())
+    server = await peer.client()
+    await server.accept()
+    await connecting
+    asking: asyncio.Task[object] = asyncio.create_task(client.request("ask"))
+    await server.expect(SUBSCRIBE)
+    await cancel(asking)
+    await client.disconnect()
+    await asyncio.sleep(0)
+    del client, connecting, asking
+    gc.collect()
+    assert said == []

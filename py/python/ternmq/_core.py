@@ -129,21 +129,35 @@ class Core:
             raise
 
     async def stop(self, reason_code: int, properties: dict[str, Any] | None) -> None:
-        """Ends the connection for good."""
+        """Ends the connection for good, also when whoever asks for it is cancelled meanwhile."""
         self.here()
-        await self._end_background()
-        await self._give_up_connecting()
-        link = self._link
-        if link is not None:
-            self.session.disconnect(reason_code, properties)
-            self._ended = True
-            link.flush()
-            link.close()
-            try:
-                await asyncio.shield(link.closed)
-            finally:
-                link.abort()
+        try:
+            await self._end_background()
+            await self._give_up_connecting()
+            link = self._link
+            if link is not None:
+                self._say_farewell(link, reason_code, properties)
+                try:
+                    await asyncio.shield(link.closed)
+                finally:
+                    link.abort()
+        except asyncio.CancelledError:
+            if self._connecting is not None:
+                self._connecting.cancel()
+            if self._link is not None and self.session.connected:
+                self._say_farewell(self._link, reason_code, properties)
+                self._link.abort()
+            self._end(None)
+            raise
         self._end(None)
+
+    def _say_farewell(
+        self, link: Link, reason_code: int, properties: dict[str, Any] | None
+    ) -> None:
+        self.session.disconnect(reason_code, properties)
+        self._ended = True
+        link.flush()
+        link.close()
 
     async def subscribe(self, subscription: Subscription) -> None:
         """Opens its inbox and has the server fill it."""

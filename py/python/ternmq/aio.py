@@ -514,11 +514,13 @@ class Client:
             self._answers = asyncio.ensure_future(
                 self._handlers.start(subscription, self._requests.answer)
             )
-        try:
-            await asyncio.shield(self._answers)
-        except MqttError:
+            self._answers.add_done_callback(self._answers_opened)
+        await asyncio.shield(self._answers)
+
+    def _answers_opened(self, opened: asyncio.Future[None]) -> None:
+        # Looked at here, because the requests that waited for it may have been cancelled.
+        if opened.cancelled() or opened.exception() is not None:
             self._answers = None
-            raise
 
     def __repr__(self) -> str:
         state = "connected" if self.connected else "not connected"
