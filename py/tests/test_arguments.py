@@ -292,6 +292,20 @@ def test_a_property_of_a_client(client: Callable[..., Any]) -> None:
                 client("mqtt://h", properties={name: given})
 
 
+@pytest.mark.parametrize("client", [Client, blocking.Client])
+def test_who_a_client_of_an_older_version_is(client: Callable[..., Any]) -> None:
+    cases: list[tuple[str, dict[str, Any]]] = [
+        ("client_id", {"version": 3}),
+        ("client_id", {"version": 4, "clean_start": False}),
+        ("password", {"version": 4, "password": "x"}),
+    ]
+    for argument, options in cases:
+        with pytest.raises(ValueError, match=f"^{argument}:"):
+            client("mqtt://h", **options)
+    client("mqtt://h", version=4)
+    client("mqtt://user@h", version=4, password="x")
+
+
 def test_arguments_of_small_values() -> None:
     for argument in ("min", "max", "jitter"):
         for value in ("x", Value(-1), Value(NAN)):

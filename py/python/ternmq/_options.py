@@ -126,5 +126,15 @@ def session_options(reach: Reach, auth: Auth | None, **options: Any) -> dict[str
     for name in _NUMBERS:
         if isinstance(options[name], bool):
             raise TypeError(f"{name} is int, not bool")
+    _check_who(options)
     check_options(options)
     return options
+
+
+def _check_who(options: dict[str, Any]) -> None:
+    """What every version before MQTT 5 needs to be told."""
+    version = options["version"]
+    if options["client_id"] == "" and (version == 3 or (version == 4 and not options["clean_start"])):
+        raise ValueError("client_id: MQTT 3.1 needs one, and MQTT 3.1.1 without clean_start")
+    if version < 5 and options["password"] is not None and options["username"] is None:
+        raise ValueError("password: before MQTT 5 it needs a username")
