@@ -165,8 +165,14 @@ impl ClientSession {
     }
 
     fn pubcomp(&mut self, ack: Ack<'_>) -> Result<(), PeerError> {
-        let done = self.window.pubcomp(ack.packet_id).map(drop);
-        self.completed(done, ack)
+        let done = self.window.pubcomp(ack.packet_id);
+        // No error during recovery (section 3.7.2.1): an earlier PUBCOMP got lost.
+        let known_before = matches!(done, Ok(InFlight::ReleasedAgain));
+        if known_before && ack.reason == ReasonCode::PACKET_IDENTIFIER_NOT_FOUND {
+            self.completed(Ok(()), Ack::new(ack.packet_id, ReasonCode::SUCCESS))
+        } else {
+            self.completed(done.map(drop), ack)
+        }
     }
 
     fn pubrec(&mut self, now: Time, ack: Ack<'_>) -> Result<(), PeerError> {

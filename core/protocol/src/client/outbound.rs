@@ -20,6 +20,8 @@ pub(super) enum InFlight {
     Message(Message),
     /// A QoS 2 message after PUBREC: only PUBREL is still to be known.
     Released,
+    /// The same, whose PUBREL an earlier connection may have brought to the server.
+    ReleasedAgain,
     /// With the number of topic filters that SUBACK must answer.
     Subscribe(usize),
     Unsubscribe(usize),
@@ -27,7 +29,10 @@ pub(super) enum InFlight {
 
 impl InFlight {
     pub(super) fn is_publish(&self) -> bool {
-        matches!(self, Self::Message(_) | Self::Released)
+        matches!(
+            self,
+            Self::Message(_) | Self::Released | Self::ReleasedAgain
+        )
     }
 }
 
@@ -180,6 +185,7 @@ impl ClientSession {
         while let Some(resend) = self.window.next_resend() {
             let (id, phase) = (resend.id, resend.phase);
             let InFlight::Message(message) = &*resend.item else {
+                *resend.item = InFlight::ReleasedAgain;
                 let ack = Ack::new(id, ReasonCode::SUCCESS);
                 self.write(now, &Packet::PubRel(ack));
                 continue;

@@ -52,7 +52,9 @@ impl ClientSession {
                         message: message.clone(),
                         sent: phase != Phase::Reserved,
                     }),
-                    InFlight::Released => Some(Stored::Pubrel { packet_id }),
+                    InFlight::Released | InFlight::ReleasedAgain => {
+                        Some(Stored::Pubrel { packet_id })
+                    }
                     _ => None,
                 }),
         )

@@ -43,6 +43,22 @@ fn what_is_unacknowledged_is_sent_again_in_order() {
     }
 }
 
+// Section 3.7.2.1: 0x92 is no error during recovery, but is one at other times.
+#[test]
+fn a_pubrel_sent_again_may_have_come_before() {
+    let unknown = |id| Packet::PubComp(Ack::new(id, ReasonCode::PACKET_IDENTIFIER_NOT_FOUND));
+    let mut peer = three_in_flight(keeping(V5));
+    peer.open(true, Properties::EMPTY);
+    assert_eq!(peer.sent()[0], "PUBREL #3");
+    let stored = peer.session.stored().count();
+    assert_eq!(stored, 4, "PUBREL is still kept");
+    peer.give(unknown(3));
+    assert_eq!(peer.events(), ["published #3"]);
+    peer.pubrec(2);
+    peer.give(unknown(2));
+    assert_eq!(peer.events(), ["published #2 0x92"], "its first PUBREL");
+}
+
 // [MQTT-3.2.2-5]
 #[test]
 fn a_lost_session_publishes_anew() {
