@@ -89,6 +89,9 @@ pub struct Delivery<'a> {
     pub topic_alias: Option<TopicAlias>,
     /// Seconds of life left, when the message expires (MQTT 5.0) [MQTT-3.3.2-6].
     pub expiry: Option<u32>,
+    /// Bytes at the front of the topic that the receiver is not told. Less than the topic has, and a whole
+    /// number of characters.
+    pub mount_len: u16,
 }
 
 /// All there is to a message, for [`Message::from_parts`].
@@ -365,10 +368,14 @@ impl Message {
         let head = self.head();
         out.push(first_byte(delivery.dup, delivery.qos, delivery.retain));
         write_variable_byte_integer(self.remaining_length(version, delivery) as u32, out);
-        if sends_topic(version, delivery) {
+        if !sends_topic(version, delivery) {
+            out.extend_from_slice(&[0, 0]);
+        } else if delivery.mount_len == 0 {
             out.extend_from_slice(&self.0.slice[..2 + usize::from(head.topic_len)]);
         } else {
-            out.extend_from_slice(&[0, 0]);
+            let topic = &self.topic_bytes()[usize::from(delivery.mount_len)..];
+            out.extend_from_slice(&(topic.len() as u16).to_be_bytes());
+            out.extend_from_slice(topic);
         }
         if delivery.packet_id != 0 {
             out.extend_from_slice(&delivery.packet_id.to_be_bytes());
@@ -395,7 +402,7 @@ impl Message {
     fn remaining_length(&self, version: ProtocolVersion, delivery: &Delivery<'_>) -> usize {
         let mut len = 2 + self.payload().len();
         if sends_topic(version, delivery) {
-            len += usize::from(self.head().topic_len);
+            len += usize::from(self.head().topic_len - delivery.mount_len);
         }
         if delivery.packet_id != 0 {
             len += 2;

@@ -7,12 +7,12 @@ use super::access::{
 };
 use super::connection::Stage;
 use super::held::Waiting;
+use super::mount::Texts;
 use super::out::{ConnId, Out};
 use super::publish::is_reserved;
 use super::rewrite::RewriteOn;
 use super::shard::Shard;
 use super::subscribe::Subscribing;
-use super::template::Filling;
 use crate::codec::primitive::variable_byte_integer_len;
 use crate::codec::{Connect, Frame, Packet, PacketType, Publish};
 use crate::error::PeerError;
@@ -146,13 +146,12 @@ impl Shard {
             return WillCheck::Fine;
         };
         let client_id = &*early.client_id;
-        let who = Filling {
-            client_id,
-            ..self.filling(conn.0)
-        };
-        let mut text = String::new();
-        // What can't be rewritten or delayed is refused when it is let in.
-        let Ok(topic) = self.rewrite(RewriteOn::Publish, who, will.topic, &mut text) else {
+        let mut texts = Texts::default();
+        // Who can't have a mount point, and what can't be rewritten or delayed, is refused when it is let in.
+        let topic = self.mount(conn.0, client_id).and_then(|mount| {
+            self.meant_will(conn.0, client_id, mount.as_ref(), will.topic, &mut texts)
+        });
+        let Ok(topic) = topic else {
             return WillCheck::Fine;
         };
         let topic = self.meant(topic);
@@ -245,10 +244,9 @@ impl Shard {
         out: &mut Out,
     ) -> bool {
         let mut actions = Vec::new();
-        let mut text = String::new();
+        let mut texts = Texts::default();
         for wanted in &mut subscribing.wanted {
-            let who = self.filling(id);
-            let filter = self.rewrite(RewriteOn::Subscribe, who, &wanted.filter, &mut text);
+            let filter = self.filter_of(id, &wanted.filter, &mut texts);
             // What is no filter is refused when it is subscribed to.
             let Some((filter, share_name)) = filter.ok().and_then(|f| self.meant_filter(f)) else {
                 continue;

@@ -5,14 +5,12 @@ use super::connection::{Connection, Stage};
 use super::events::Departure;
 use super::explain::words_for;
 use super::meter::Meter;
+use super::mount::{Mount, Naming, Texts};
 use super::out::{Admission, AdmitRequest, ConnId, Early, Out};
-use super::publish::{RESERVED, is_reserved};
-use super::rewrite::RewriteOn;
 use super::session::{NEVER_EXPIRES, Session};
 use super::shard::Shard;
 use super::slow::Timing;
 use super::sums::may_hold;
-use super::template::Filling;
 use super::unstored::Before;
 use super::will::{StoredWill, will_weight};
 use crate::codec::{
@@ -35,6 +33,7 @@ impl Shard {
         frame: Frame<'_>,
         out: &mut Out,
     ) -> Result<(), PeerError> {
+        let mounted = self.mount_point(id).is_some();
         let conn = &mut self.links.conns[id];
         conn.version = Connect::answer_version(frame.body);
         let decoded = Packet::decode(frame, conn.version);
@@ -42,7 +41,10 @@ impl Shard {
             Packet::Connect(connect) => {
                 conn.learn(&connect);
                 check(&connect, &self.links.limits)?;
-                self.topics.check_will(&connect)?;
+                // Behind a mount point it becomes another one, once it is known who the client is.
+                if !mounted {
+                    self.topics.check_will(&connect)?;
+                }
                 Ok(connect)
             }
             _ => Err(PeerError::protocol("the first packet is not CONNECT")),
@@ -125,22 +127,26 @@ impl Shard {
         };
         let conn = &mut self.links.conns[id];
         conn.learn(&connect);
-        let mut text = String::new();
-        if let Err(error) = self.rewrite_will(id, &client_id, &mut connect, &mut text) {
-            self.refuse_client(id, Some(&client_id), error.reason, error.what, out);
-            return;
-        }
+        let mut texts = Texts::default();
         let known = self.find_session(&client_id);
-        if let Err(error) = self.check_room(known, &client_id, &connect) {
-            self.refuse_client(id, Some(&client_id), error.reason, error.what, out);
-            return;
-        }
+        let fits = self.mount(id, &client_id).and_then(|mount| {
+            self.place_will(id, &client_id, mount.as_ref(), &mut connect, &mut texts)?;
+            self.check_room(known, &client_id, mount.as_ref(), &connect)?;
+            Ok(mount)
+        });
+        let mount = match fits {
+            Ok(mount) => mount,
+            Err(error) => {
+                self.refuse_client(id, Some(&client_id), error.reason, error.what, out);
+                return;
+            }
+        };
         let assigned_id = assigned.then(|| client_id.clone());
         let changes = out.store.len();
         let rev = known.and_then(|slot| self.links.sessions[slot].kept.as_ref().map(|k| k.rev));
         let (session, before) = self.open_session(client_id, known, &connect, now, out);
         let present = before.is_some();
-        self.attach(id, session, &connect, now);
+        self.attach(id, session, mount, &connect, now);
         self.keep_session(session, rev.unwrap_or_default());
         let gated = self.links.is_durable(session) || out.store.len() > changes;
         if gated {
@@ -181,28 +187,22 @@ impl Shard {
         }
     }
 
-    /// Puts the topic that a rule makes of a will's in its place.
-    fn rewrite_will<'a>(
+    /// Puts the topic that is meant by a will's in its place.
+    fn place_will<'a>(
         &self,
         id: u32,
         client_id: &str,
+        mount: Option<&Mount>,
         connect: &mut Connect<'a>,
-        text: &'a mut String,
+        texts: &'a mut Texts,
     ) -> Result<(), PeerError> {
         let Some(will) = &mut connect.will else {
             return Ok(());
         };
-        if self.topics.rewrite.is_empty() {
+        if self.topics.rewrite.is_empty() && mount.is_none() {
             return Ok(());
         }
-        let who = Filling {
-            client_id,
-            ..self.filling(id)
-        };
-        will.topic = self.rewrite(RewriteOn::Publish, who, will.topic, text)?;
-        if is_reserved(will.topic) {
-            return Err(RESERVED);
-        }
+        will.topic = self.meant_will(id, client_id, mount, will.topic, texts)?;
         self.topics.check_will(connect)
     }
 
@@ -211,6 +211,7 @@ impl Shard {
         &mut self,
         known: Option<u32>,
         client_id: &str,
+        mount: Option<&Mount>,
         connect: &Connect<'_>,
     ) -> Result<(), PeerError> {
         let quota = |what| Err(PeerError::new(ReasonCode::QUOTA_EXCEEDED, what));
@@ -222,7 +223,7 @@ impl Shard {
             return Err(PeerError::new(ReasonCode::SERVER_BUSY, what));
         }
         let id = known.map_or(client_id.len(), |_| 0);
-        let names = id + connect.user_name.map_or(0, user_weight);
+        let names = id + connect.user_name.map_or(0, user_weight) + mount.map_or(0, Mount::len);
         if !may_hold(limits.sums.name_bytes, stats.name_bytes, 0, names) {
             stats.over_limit.shard_name_bytes += 1;
             return quota("the names of all clients take as much as they may");
@@ -280,7 +281,14 @@ impl Shard {
     }
 
     /// Ties connection and session together.
-    fn attach(&mut self, id: u32, slot: u32, connect: &Connect<'_>, now: Time) {
+    fn attach(
+        &mut self,
+        id: u32,
+        slot: u32,
+        mount: Option<Mount>,
+        connect: &Connect<'_>,
+        now: Time,
+    ) {
         self.wake(slot);
         let limits = &self.links.limits;
         let conn = &mut self.links.conns[id];
@@ -288,7 +296,6 @@ impl Shard {
         let number = |property| connect.properties.number(property);
         conn.stage = Stage::Connected;
         conn.session = slot;
-        self.links.stats.name_bytes += conn.user.as_deref().map_or(0, user_weight) as u64;
         let (listener, origin) = (conn.listener, session.origin);
         let rates = self.listeners.get(usize::from(listener.0));
         conn.meter = Meter::new(rates);
@@ -310,8 +317,10 @@ impl Shard {
         // [MQTT-3.1.2-26] [MQTT-3.1.2-27]
         let aliases = number(PropertyId::TopicAliasMaximum).unwrap_or(0);
         let aliases = limits.outgoing_aliases.min(aliases as u16);
-        conn.aliases_out =
-            (aliases > 0).then(|| Box::new(AliasesOut::bounded(aliases, limits.alias_bytes)));
+        let aliases = (aliases > 0).then(|| AliasesOut::bounded(aliases, limits.alias_bytes));
+        let names = aliases.is_some() || mount.is_some();
+        conn.naming = names.then(|| Box::new(Naming { aliases, mount }));
+        self.links.stats.name_bytes += conn.name_bytes() as u64;
         session.conn = id;
         self.links.stats.connected += 1;
         session.ends_at = Time::NEVER;
@@ -549,9 +558,6 @@ fn check(connect: &Connect<'_>, limits: &super::limits::Limits) -> Result<(), Pe
             ReasonCode::TOPIC_NAME_INVALID,
             "the will topic has too many levels",
         ));
-    }
-    if connect.will.is_some_and(|will| is_reserved(will.topic)) {
-        return Err(RESERVED);
     }
     Ok(())
 }

@@ -3,13 +3,15 @@
 use super::access::Standing;
 use super::arena::NONE;
 use super::authenticate::Authentication;
+use super::connect::user_weight;
 use super::held::Held;
 use super::limits::Limits;
 use super::meter::{Meter, Way};
+use super::mount::{Mount, Naming};
 use super::out::{ConnId, Early, ListenerId, Out};
 use super::pool::Pool;
 use super::slow::Timing;
-use super::stats::Stats;
+use super::stats::{Dropped, Stats};
 use super::sums::may_hold;
 use crate::codec::{FrameBuffer, Packet, PacketType, QoS};
 use crate::message::{Delivery, Message, TopicAlias};
@@ -37,6 +39,25 @@ pub(super) enum Stage {
     Closing,
 }
 
+/// Why a client can't be sent a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unsendable {
+    /// Its Maximum Packet Size [MQTT-3.1.2-25].
+    TooLarge,
+    /// The message is not below its mount point, so that it has no name.
+    Outside,
+}
+
+impl Unsendable {
+    /// Where it is counted.
+    pub(super) const fn counter(self) -> fn(&mut Dropped) -> &mut u64 {
+        match self {
+            Self::TooLarge => |dropped| &mut dropped.too_large,
+            Self::Outside => |dropped| &mut dropped.outside_mount,
+        }
+    }
+}
+
 /// Bytes of a Topic Alias among the properties: shorter topics have nothing to gain from one.
 const ALIAS_LEN: usize = 3;
 
@@ -46,8 +67,8 @@ pub(super) struct Connection {
     pub(super) outbound: Option<Box<Outbound>>,
     pub(super) frames: FrameBuffer,
     pub(super) aliases: Option<Box<AliasesIn>>,
-    /// There when the client takes aliases.
-    pub(super) aliases_out: Option<Box<AliasesOut>>,
+    /// There when the client takes aliases, or has a mount point.
+    pub(super) naming: Option<Box<Naming>>,
     pub(super) early: Option<Box<Early>>,
     pub(super) held: Option<Box<Held>>,
     /// There if its listener has rate limits.
@@ -95,7 +116,7 @@ impl Connection {
             outbound: None,
             frames: FrameBuffer::default(),
             aliases: None,
-            aliases_out: None,
+            naming: None,
             early: None,
             held: None,
             meter: None,
@@ -126,6 +147,12 @@ impl Connection {
     pub(super) fn user_name(&self) -> Option<&str> {
         let shown = self.auth.as_ref().and_then(|auth| auth.user());
         shown.or(self.user.as_deref())
+    }
+
+    /// Bytes of its user name, and of its mount point which is made of names.
+    pub(super) fn name_bytes(&self) -> usize {
+        let user = self.user.as_deref().map_or(0, user_weight);
+        user + self.mount().map_or(0, Mount::len)
     }
 
     /// It has sent more than its rate: nothing of it is read or handled for a while.
@@ -175,8 +202,23 @@ impl Connection {
     /// Bytes of the topics behind the aliases of both directions.
     pub(super) fn alias_bytes(&self) -> usize {
         let theirs = self.aliases.as_ref().map_or(0, |aliases| aliases.bytes());
-        let ours = self.aliases_out.as_ref().map_or(0, |a| a.bytes());
-        theirs + ours
+        theirs + self.aliases_out_bytes()
+    }
+
+    fn aliases_out_bytes(&self) -> usize {
+        self.naming.as_ref().map_or(0, |naming| naming.alias_bytes())
+    }
+
+    /// Where its client is in the tree of topics, if that is not the root.
+    #[inline]
+    pub(super) fn mount(&self) -> Option<&Mount> {
+        self.naming.as_ref()?.mount.as_ref()
+    }
+
+    /// Whether a message has no name for its client.
+    pub(super) fn is_outside(&self, message: &Message) -> bool {
+        let mount = self.mount();
+        mount.is_some_and(|mount| mount.left_out(message.topic_bytes()).is_none())
     }
 
     /// Bytes waiting to be sent.
@@ -233,9 +275,10 @@ impl Connection {
         self.version.is_v5() && self.max_packet_size >= 5
     }
 
-    /// Gives a delivery the topic's alias if there is one. False when the client would not take a
-    /// packet of its size [MQTT-3.1.2-24], and then no alias is set either. If true, the delivery
-    /// must be written next: what it says about aliases holds from then on.
+    /// Gives a delivery the topic's name for this client: its alias if there is one, or what is below the
+    /// mount point. An error when there is no such name, or the client would not take a packet of its size
+    /// [MQTT-3.1.2-24], and then no alias is set either. Otherwise the delivery must be written next: what
+    /// it says about aliases holds from then on.
     #[inline]
     pub(super) fn prepare(
         &mut self,
@@ -243,26 +286,39 @@ impl Connection {
         delivery: &mut Delivery<'_>,
         limits: &Limits,
         stats: &mut Stats,
-    ) -> bool {
-        match &self.aliases_out {
+    ) -> Result<(), Unsendable> {
+        let takes = match &self.naming {
             None => self.takes(message, delivery),
-            Some(_) => self.prepare_with_alias(message, delivery, limits, stats),
+            Some(_) => self.prepare_naming(message, delivery, limits, stats)?,
+        };
+        if takes {
+            Ok(())
+        } else {
+            Err(Unsendable::TooLarge)
         }
     }
 
     #[inline(never)]
-    fn prepare_with_alias(
+    fn prepare_naming(
         &mut self,
         message: &Message,
         delivery: &mut Delivery<'_>,
         limits: &Limits,
         stats: &mut Stats,
-    ) -> bool {
-        let before = self.aliases_out.as_ref().map_or(0, |a| a.bytes());
+    ) -> Result<bool, Unsendable> {
+        if let Some(mount) = self.mount() {
+            let left_out = mount.left_out(message.topic_bytes());
+            delivery.mount_len = left_out.ok_or(Unsendable::Outside)?;
+        }
+        let before = self.aliases_out_bytes();
         let takes = self.try_alias(message, delivery, limits, stats.alias_bytes);
-        let after = self.aliases_out.as_ref().map_or(0, |a| a.bytes());
+        let after = self.aliases_out_bytes();
         stats.alias_bytes = stats.alias_bytes + after as u64 - before as u64;
-        takes
+        Ok(takes)
+    }
+
+    fn aliases_out_mut(&mut self) -> Option<&mut AliasesOut> {
+        self.naming.as_mut()?.aliases.as_mut()
     }
 
     fn try_alias(
@@ -273,13 +329,14 @@ impl Connection {
         all_aliases: u64,
     ) -> bool {
         let own = self.alias_bytes();
-        if let Some(aliases) = &mut self.aliases_out
-            && message.topic_bytes().len() > ALIAS_LEN
+        let topic = &message.topic()[usize::from(delivery.mount_len)..];
+        if let Some(aliases) = self.aliases_out_mut()
+            && topic.len() > ALIAS_LEN
         {
-            let more = message.topic_bytes().len();
+            let more = topic.len();
             let form = match may_hold(limits.sums.alias_bytes, all_aliases, own, more) {
-                true => aliases.form(message.topic()),
-                false => aliases.known_form(message.topic()),
+                true => aliases.form(topic),
+                false => aliases.known_form(topic),
             };
             delivery.topic_alias = match form {
                 TopicForm::Full => None,
@@ -297,11 +354,11 @@ impl Connection {
             return true;
         }
         let sets = delivery.topic_alias.is_some_and(|alias| alias.with_topic);
-        let Some(aliases) = self.aliases_out.as_mut().filter(|_| sets) else {
+        let Some(aliases) = self.aliases_out_mut().filter(|_| sets) else {
             return false;
         };
         // Setting it is what costs too much.
-        aliases.revoke(message.topic());
+        aliases.revoke(topic);
         delivery.topic_alias = None;
         self.takes(message, delivery)
     }

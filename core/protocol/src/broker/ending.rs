@@ -1,7 +1,6 @@
 //! How connections and sessions end, for whatever reason.
 
 use super::arena::NONE;
-use super::connect::user_weight;
 use super::connection::Stage;
 use super::events::{ClientEvent, Departure};
 use super::explain::words_for;
@@ -189,7 +188,7 @@ impl Shard {
             (conn.early, conn.auth, conn.held) = (None, None, None);
             conn.standing = None;
             self.links.stats.alias_bytes -= conn.alias_bytes() as u64;
-            (conn.aliases, conn.aliases_out) = (None, None);
+            (conn.aliases, conn.naming) = (None, None);
             conn.frames = crate::codec::FrameBuffer::default();
             if std::mem::take(&mut conn.gated) {
                 // It has not been let in, so there is nothing to say.
@@ -217,7 +216,7 @@ impl Shard {
         }
         let conn = &mut self.links.conns[id];
         let slot = std::mem::replace(&mut conn.session, NONE);
-        let user = conn.user.as_deref().map_or(0, user_weight);
+        let names = conn.name_bytes();
         let session = self.links.sessions.get_mut(slot)?;
         session.conn = NONE;
         session.window.disconnected();
@@ -231,7 +230,7 @@ impl Shard {
                 .keep(who, meter, now, most, &mut self.links.stats);
         }
         self.links.stats.connected -= 1;
-        self.links.stats.name_bytes -= user as u64;
+        self.links.stats.name_bytes -= names as u64;
         Some(slot)
     }
 

@@ -4,8 +4,8 @@
 use super::arena::NONE;
 use super::connection::Stage;
 use super::held::Waiting;
+use super::mount::Texts;
 use super::out::Out;
-use super::rewrite::RewriteOn;
 use super::shard::Shard;
 use super::subscribe::Subscribing;
 use super::topics::Topics;
@@ -180,17 +180,15 @@ impl Shard {
         subscribing: Subscribing,
         out: &mut Out,
     ) -> Result<(), Subscribing> {
-        let mut text = String::new();
+        let mut texts = Texts::default();
         let mut filters = Vec::new();
         for wanted in subscribing
             .wanted
             .iter()
             .filter(|wanted| wanted.refusal.is_none())
         {
-            let filter = &*wanted.filter;
-            let who = self.filling(id);
             // What can't be rewritten is refused when it is subscribed to.
-            let filter = self.rewrite(RewriteOn::Subscribe, who, filter, &mut text);
+            let filter = self.filter_of(id, &wanted.filter, &mut texts);
             if let Ok(filter) = filter
                 && let Some(filter) = filter.strip_prefix(EXCLUSIVE_PREFIX)
                 && self.check_exclusive(filter).is_ok()

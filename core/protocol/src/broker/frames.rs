@@ -41,6 +41,7 @@ impl Frames {
         let own = !self.several
             || delivery.dup
             || delivery.topic_alias.is_some()
+            || delivery.mount_len > 0
             || !delivery.subscription_ids.is_empty();
         if own || message.payload().len() >= SPLICE_FROM {
             outbound.publish(version, message, delivery);

@@ -3,7 +3,7 @@
 
 use super::arena::Arena;
 use super::clients::ClientCounters;
-use super::connection::Connection;
+use super::connection::{Connection, Unsendable};
 use super::frames::Frames;
 use super::intake::Intake;
 use super::journal::Journal;
@@ -228,9 +228,10 @@ impl Links {
         let version = conn.version;
         let mut delivery = delivery(version, message, qos, copy.retain, copy.ids, now);
         // One that is too large counts as sent [MQTT-3.1.2-25].
-        if !conn.prepare(message, &mut delivery, &self.limits, &mut self.stats) {
+        let prepared = conn.prepare(message, &mut delivery, &self.limits, &mut self.stats);
+        if let Err(why) = prepared {
             let counters = &mut session.counters;
-            counters.count_dropped(&mut self.stats, |dropped| &mut dropped.too_large);
+            counters.count_dropped(&mut self.stats, why.counter());
             return;
         }
         if qos != QoS::AtMostOnce {
@@ -305,9 +306,14 @@ impl Links {
         let logged = is_logged(&copy, source);
         let message = source.message();
         let weight = parcel_weight(message, &copy);
-        let parcel = Parcel::new(message.clone(), &copy, source.handed).of_log(logged);
         let session = &mut self.sessions[copy.session];
         let id = session.conn;
+        if self.conns.get(id).is_some_and(|conn| conn.is_outside(message)) {
+            let counters = &mut session.counters;
+            counters.count_dropped(&mut self.stats, Unsendable::Outside.counter());
+            return true;
+        }
+        let parcel = Parcel::new(message.clone(), &copy, source.handed).of_log(logged);
         if let Some(conn) = self.conns.get_mut(id) {
             let assigned = Assign {
                 conn,
@@ -468,7 +474,7 @@ fn is_logged(copy: &Copy<'_>, source: &Source<'_>) -> bool {
 
 /// The body of a PUBLISH that came in, if a client may be given it as it is.
 fn body_as_is<'a>(source: &Source<'a>, conn: &Connection) -> Option<&'a [u8]> {
-    if conn.aliases_out.is_some() {
+    if conn.naming.is_some() {
         return None;
     }
     let body = source.as_is(conn.version)?;
@@ -512,5 +518,6 @@ fn delivery<'a>(
         subscription_ids: if v5 { ids } else { &[] },
         topic_alias: None,
         expiry: if v5 { message.expiry_left(now) } else { None },
+        mount_len: 0,
     }
 }

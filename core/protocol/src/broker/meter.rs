@@ -1,5 +1,6 @@
 //! Rate limits: how fast one client, and all clients of a listener together, may send and receive.
 
+use super::mount::MountPoint;
 use crate::session::rate::{Bucket, Rate, SharedBucket};
 use crate::time::Time;
 use std::sync::Arc;
@@ -42,13 +43,15 @@ impl Rates {
     }
 }
 
-/// The rate limits of a listener. One value for all shards: they share its buckets.
+/// The rate limits of a listener, and where its clients are in the tree of topics. One value for all shards:
+/// they share its buckets.
 #[derive(Debug, Default)]
 pub struct ListenerLimits {
     client: Rates,
     all: Rates,
     /// Messages and bytes in, messages and bytes out.
     buckets: [[SharedBucket; 2]; 2],
+    mount_point: Option<MountPoint>,
 }
 
 impl ListenerLimits {
@@ -59,7 +62,24 @@ impl ListenerLimits {
             client,
             all,
             buckets: Default::default(),
+            mount_point: None,
         }
+    }
+
+    /// The same with another mount point, for clients that are let in from now on: who is there keeps its
+    /// own. Sessions belong to no listener, and neither do their subscriptions: a client that comes back
+    /// through another one is not sent what is outside of its new mount point
+    /// ([`Dropped::outside_mount`](super::Dropped::outside_mount)).
+    #[must_use]
+    pub fn with_mount_point(self, mount_point: Option<MountPoint>) -> Self {
+        Self {
+            mount_point,
+            ..self
+        }
+    }
+
+    pub(super) fn mount_point(&self) -> Option<&MountPoint> {
+        self.mount_point.as_ref()
     }
 
     fn is_unlimited(&self) -> bool {

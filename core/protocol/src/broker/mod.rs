@@ -32,6 +32,7 @@ mod journal;
 mod limits;
 mod links;
 mod meter;
+mod mount;
 mod observe;
 mod out;
 mod pool;
@@ -68,6 +69,7 @@ pub use group::{ShareStrategies, ShareStrategy};
 pub use homes::{GroupGone, Homes};
 pub use limits::Limits;
 pub use meter::{ListenerLimits, Rates};
+pub use mount::{MountPoint, MountPointError};
 pub use out::{
     Admission, AdmitRequest, Applied, AuthAnswer, AuthRequest, ConnId, ListenerId, Observed, Out,
     Page, Parked, RetainedOp, RetainedTicket, StoreCut,

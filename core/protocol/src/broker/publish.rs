@@ -57,7 +57,9 @@ impl Shard {
     ) -> Result<(), PeerError> {
         let mut aliased = std::mem::take(&mut self.aliased);
         let topic = self.topic_of(id, publish, &mut aliased)?;
-        if self.access.is_none() || self.may_publish(id, publish, topic, now, out)? {
+        if self.links.conns[id].mount().is_some() {
+            self.publish_below(id, publish, topic, false, now, out)?;
+        } else if self.access.is_none() || self.may_publish(id, publish, topic, now, out)? {
             self.publish_named(id, publish, topic, now, out)?;
         }
         self.aliased = aliased;
@@ -74,9 +76,49 @@ impl Shard {
     ) -> Result<(), PeerError> {
         let mut aliased = std::mem::take(&mut self.aliased);
         let topic = self.topic_of(id, publish, &mut aliased)?;
-        self.publish_named(id, publish, topic, now, out)?;
+        if self.links.conns[id].mount().is_some() {
+            self.publish_below(id, publish, topic, true, now, out)?;
+        } else {
+            self.publish_named(id, publish, topic, now, out)?;
+        }
         self.aliased = aliased;
         Ok(())
+    }
+
+    /// A PUBLISH of a client behind a mount point. `allowed`: that it may do it is known.
+    #[inline(never)]
+    fn publish_below(
+        &mut self,
+        id: u32,
+        publish: &Publish<'_>,
+        topic: &str,
+        allowed: bool,
+        now: Time,
+        out: &mut Out,
+    ) -> Result<(), PeerError> {
+        let mut text = std::mem::take(&mut self.mounted);
+        let (mount, levels) = (self.links.conns[id].mount(), self.links.limits.topic_levels);
+        let on = RewriteOn::Publish;
+        let done = match self.topics.mounted(on, mount, levels, topic, &mut text) {
+            Err(error) => {
+                self.count_received(id, publish);
+                self.refuse_publish(id, publish, error, out);
+                Ok(())
+            }
+            Ok(topic) => {
+                let asks = !allowed && self.access.is_some();
+                match asks {
+                    true => self.may_publish(id, publish, topic, now, out),
+                    false => Ok(true),
+                }
+                .and_then(|may| match may {
+                    true => self.publish_named(id, publish, topic, now, out),
+                    false => Ok(()),
+                })
+            }
+        };
+        self.mounted = text;
+        done
     }
 
     /// A PUBLISH that the client may do, with its topic. Only from here on is its Packet Identifier in use.

@@ -1,6 +1,6 @@
 //! What waits for a session, sent as soon as there is room for it.
 
-use super::connection::Connection;
+use super::connection::{Connection, Unsendable};
 use super::journal::Journal;
 use super::limits::Limits;
 use super::links::{Links, awaited, parcel_delivery};
@@ -111,15 +111,15 @@ impl Links {
             let version = conn.version;
             let mut delivery = parcel_delivery(version, message, parcel, now);
             (delivery.dup, delivery.packet_id) = (true, packet_id);
-            if conn.prepare(message, &mut delivery, limits, stats) {
+            if conn.prepare(message, &mut delivery, limits, stats).is_ok() {
                 stats.sent_again += 1;
                 stats.sent_payload += message.payload().len() as u64;
                 conn.writer(id, pool, out)
                     .publish(version, message, &delivery);
                 conn.charge_sent(before, now);
             } else {
-                // The client came back with a lower Maximum Packet Size: as if it had completed
-                // [MQTT-3.1.2-25].
+                // The client came back with a lower Maximum Packet Size, or elsewhere in the tree of topics:
+                // as if it had completed [MQTT-3.1.2-25].
                 stats.given_up += 1;
                 let gone = match phase {
                     Phase::AwaitPubrec => window.pubrec_refused(packet_id),
@@ -236,7 +236,13 @@ impl Hand<'_> {
         }
     }
 
-    /// Writes one message that came out of the queue, unless it expired meanwhile or is too large.
+    fn drop_unsendable(&mut self, parcel: &Parcel, why: Unsendable) {
+        let counters = &mut self.session.counters;
+        counters.count_dropped(self.stats, why.counter());
+        self.note_dropped(parcel);
+    }
+
+    /// Writes one message that came out of the queue, unless it expired meanwhile or can't be sent.
     fn send(&mut self, parcel: Parcel, now: Time, out: &mut Out) {
         let weight = parcel.weight();
         self.stats.queued -= 1;
@@ -250,7 +256,12 @@ impl Hand<'_> {
             self.note_dropped(&parcel);
             return;
         }
-        if parcel.qos == QoS::ExactlyOnce && self.journal.on && self.session.is_durable() {
+        let assigns =
+            parcel.qos == QoS::ExactlyOnce && self.journal.on && self.session.is_durable();
+        if assigns && self.conn.is_outside(message) {
+            return self.drop_unsendable(&parcel, Unsendable::Outside);
+        }
+        if assigns {
             return self.assign(parcel, weight, out);
         }
         let (version, qos, before) = (self.conn.version, parcel.qos, self.conn.outbound_len());
@@ -258,11 +269,8 @@ impl Hand<'_> {
         let prepared = self
             .conn
             .prepare(message, &mut delivery, self.limits, self.stats);
-        if !prepared {
-            let counters = &mut self.session.counters;
-            counters.count_dropped(self.stats, |dropped| &mut dropped.too_large);
-            self.note_dropped(&parcel);
-            return;
+        if let Err(why) = prepared {
+            return self.drop_unsendable(&parcel, why);
         }
         let payload = message.payload().len();
         let handed = parcel.handed();
@@ -276,7 +284,7 @@ impl Hand<'_> {
                 watch.wrote(first, 0, self.conn, now, self.stats);
             }
         } else {
-            let topic_alias = delivery.topic_alias;
+            let (topic_alias, mount_len) = (delivery.topic_alias, delivery.mount_len);
             // Into the window first, and written from there: no second reference to the message.
             let (session, stats) = (&mut *self.session, &mut *self.stats);
             let Some(packet_id) = session.launch(awaited(qos), parcel, weight, stats) else {
@@ -288,6 +296,7 @@ impl Hand<'_> {
             if let Some(message) = &parcel.message {
                 let mut delivery = parcel_delivery(version, message, parcel, now);
                 (delivery.packet_id, delivery.topic_alias) = (packet_id, topic_alias);
+                delivery.mount_len = mount_len;
                 let writer = self.conn.writer(self.id, self.pool, out);
                 writer.publish(version, message, &delivery);
                 if let Some(list) = self.slow {

@@ -163,6 +163,8 @@ pub struct Shard {
     pub(super) scratch: Vec<u8>,
     /// The topic that the last alias stood for.
     pub(super) aliased: String,
+    /// The topic of the last message from behind a mount point.
+    pub(super) mounted: String,
     /// What a rule made of the topic of the last message.
     pub(super) rewritten: String,
     /// Exclusive subscriptions that the packet which is handled may make.
@@ -226,6 +228,7 @@ impl Shard {
             chosen: Chosen::default(),
             scratch: Vec::new(),
             aliased: String::new(),
+            mounted: String::new(),
             rewritten: String::new(),
             granted: Exclusive::new(),
             peers_interested: false,

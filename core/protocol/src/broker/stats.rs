@@ -102,7 +102,7 @@ pub struct Stats {
     /// Bytes of the payloads of both.
     pub sent_payload: u64,
     /// QoS 1 and 2 messages that were sent once and could not be sent again, because the client came
-    /// back with a lower Maximum Packet Size.
+    /// back with a lower Maximum Packet Size, or with a mount point that they are not below.
     pub given_up: u64,
     /// QoS 1 and 2 deliveries that the client acknowledged in full, with whatever reason code.
     pub acknowledged: u64,
@@ -206,6 +206,8 @@ by_reason! {
         expired,
         /// Larger than the client's Maximum Packet Size [MQTT-3.1.2-25].
         too_large,
+        /// Not below the [`MountPoint`](super::MountPoint) of the client.
+        outside_mount,
         /// The session ended while the message waited.
         session_ended,
         /// The last member of a shared subscription left while the message was on its way to one.

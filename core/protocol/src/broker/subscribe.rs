@@ -4,9 +4,9 @@ use super::authorise::refused;
 use super::held::Waiting;
 use super::index::{Subscription, filter_weight};
 use super::links::Links;
+use super::mount::Texts;
 use super::out::Out;
 use super::record::SubscriptionRecord;
-use super::rewrite::RewriteOn;
 use super::shard::Shard;
 use super::sums::may_hold;
 use crate::codec::subscribe::{Request, RetainHandling, SubscriptionOptions};
@@ -214,9 +214,8 @@ impl Shard {
     ) -> Result<ReasonCode, PeerError> {
         let invalid = |_| PeerError::new(ReasonCode::TOPIC_FILTER_INVALID, NOT_A_FILTER);
         self.links.stats.work += 1;
-        let mut text = String::new();
-        let who = self.filling(id);
-        let filter = self.rewrite(RewriteOn::Subscribe, who, filter, &mut text)?;
+        let mut texts = Texts::default();
+        let filter = self.filter_of(id, filter, &mut texts)?;
         let (filter, exclusive) = self.split_exclusive(filter);
         if exclusive {
             self.check_claim(filter)?;
@@ -307,9 +306,8 @@ impl Shard {
 
     fn unsubscribe(&mut self, id: u32, filter: &str, out: &mut Out) -> ReasonCode {
         self.links.stats.work += 1;
-        let mut text = String::new();
-        let who = self.filling(id);
-        let filter = match self.rewrite(RewriteOn::Subscribe, who, filter, &mut text) {
+        let mut texts = Texts::default();
+        let filter = match self.filter_of(id, filter, &mut texts) {
             Ok(filter) => filter,
             Err(error) => return error.reason,
         };

@@ -61,9 +61,14 @@ pub(super) struct Filling<'a> {
     pub(super) captures: &'a [&'a str],
 }
 
-/// A value is missing, or would change what the template means.
+/// The value that is missing, or would change what the template means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Unfit;
+pub(super) enum Unfit {
+    ClientId,
+    UserName,
+    Host,
+    Capture,
+}
 
 impl FromStr for Template {
     type Err = TemplateError;
@@ -128,25 +133,27 @@ impl Template {
     pub(super) fn fill(&self, filling: &Filling<'_>, text: &mut String) -> Result<(), Unfit> {
         text.clear();
         for part in &self.parts {
-            let value = match part {
+            let (value, unfit) = match part {
                 Part::Text(plain) => {
                     text.push_str(plain);
                     continue;
                 }
                 Part::Host => {
-                    let host = filling.host.ok_or(Unfit)?;
-                    write!(text, "{host}").map_err(|_| Unfit)?;
+                    let host = filling.host.ok_or(Unfit::Host)?;
+                    write!(text, "{host}").map_err(|_| Unfit::Host)?;
                     continue;
                 }
-                Part::ClientId => of_one_level(filling.client_id)?,
-                Part::UserName => of_one_level(filling.user_name.unwrap_or_default())?,
+                Part::ClientId => of_one_level(filling.client_id, Unfit::ClientId)?,
+                Part::UserName => {
+                    of_one_level(filling.user_name.unwrap_or_default(), Unfit::UserName)?
+                }
                 Part::Capture(at) => {
-                    let captures = filling.captures;
-                    captures.get(usize::from(*at)).copied().unwrap_or_default()
+                    let value = filling.captures.get(usize::from(*at));
+                    (value.copied().unwrap_or_default(), Unfit::Capture)
                 }
             };
             if text.is_empty() && value.starts_with('$') {
-                return Err(Unfit);
+                return Err(unfit);
             }
             text.push_str(value);
         }
@@ -154,11 +161,11 @@ impl Template {
     }
 }
 
-fn of_one_level(value: &str) -> Result<&str, Unfit> {
+fn of_one_level(value: &str, unfit: Unfit) -> Result<(&str, Unfit), Unfit> {
     if value.is_empty() || value.contains(['/', '+', '#', '\0']) {
-        return Err(Unfit);
+        return Err(unfit);
     }
-    Ok(value)
+    Ok((value, unfit))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::auto_subscribe::AutoSubscription;
 use super::delayed::DelayedLimits;
+use super::publish::{RESERVED, is_reserved};
 use super::rewrite::Rewrite;
 use super::template::{Filling, Template};
 use crate::codec::{Connect, Properties, PropertiesBuf, PropertyId, QoS, Value};
@@ -141,6 +142,9 @@ impl Topics {
         let Some(will) = &connect.will else {
             return Ok(());
         };
+        if is_reserved(will.topic) {
+            return Err(RESERVED);
+        }
         self.check_offered(will.qos, will.retain, connect.version.is_v5())?;
         self.delay_of(will.topic)?;
         self.check_payload(will.properties, will.payload)

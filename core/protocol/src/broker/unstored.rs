@@ -243,7 +243,8 @@ impl Links {
         };
         let mut delivery = parcel_delivery(version, &message, parcel, now);
         delivery.packet_id = packet_id;
-        if !conn.prepare(&message, &mut delivery, &self.limits, &mut self.stats) {
+        let prepared = conn.prepare(&message, &mut delivery, &self.limits, &mut self.stats);
+        if prepared.is_err() {
             // As if it had been completed [MQTT-3.1.2-25].
             self.stats.given_up += 1;
             if let Ok(parcel) = session.window.pubrec_refused(packet_id) {

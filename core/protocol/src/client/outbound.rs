@@ -400,6 +400,7 @@ impl ClientSession {
             subscription_ids: &[],
             topic_alias: None,
             expiry: message.expiry_left(now),
+            mount_len: 0,
         };
         if let Some(aliases) = &mut self.link.aliases_out {
             let topic = message.topic();
