@@ -14,7 +14,7 @@ pub use ternmq_protocol::session::rate::Rate;
 
 use ternmq_protocol::ProtocolVersion;
 pub use ternmq_protocol::broker::durable::Durability;
-use ternmq_protocol::broker::{ClientEvent, ListenerLimits, MAX_SLOW_SUBSCRIBERS};
+use ternmq_protocol::broker::{ClientEvent, ListenerLimits, MAX_SLOW_SUBSCRIBERS, MountPoint};
 use ternmq_protocol::network::Network;
 #[cfg(feature = "tls")]
 use ternmq_transport::tls::TlsServerOptions;
@@ -122,6 +122,12 @@ pub struct ListenerConfig {
     /// Open connections that came in here; [`Limits::connections`] holds as well. One more is closed
     /// at once.
     pub connections: usize,
+    /// What stands before all topics of the clients that come in here, of which they know nothing: what
+    /// they publish, their wills, what they subscribe to and what is subscribed to for them. Rules, hooks,
+    /// rewriting, `Broker::subscribe` and everything else in the broker see whole topics. It is made for
+    /// each client when it is let in, once it has shown who it is, and stays that for its connection; who
+    /// can't have one is refused, and told why. `None`: the whole tree.
+    pub mount_point: Option<MountPoint>,
     /// New connections a second, 0 without limit. After a pause one second's worth may come at once;
     /// one that comes too early is closed at once.
     pub connection_rate: u32,
@@ -257,6 +263,7 @@ impl ListenerConfig {
             handshake_bytes: HANDSHAKE_BYTES,
             anonymous: true,
             connections: usize::MAX,
+            mount_point: None,
             connection_rate: 0,
             client_rates: Rates::UNLIMITED,
             rates: Rates::UNLIMITED,
@@ -284,7 +291,8 @@ impl ListenerConfig {
     }
 
     pub(crate) fn limits(&self) -> Arc<ListenerLimits> {
-        Arc::new(ListenerLimits::new(self.client_rates, self.rates))
+        let limits = ListenerLimits::new(self.client_rates, self.rates);
+        Arc::new(limits.with_mount_point(self.mount_point.clone()))
     }
 }
 

@@ -221,8 +221,9 @@ impl Door {
     /// # Errors
     /// [`StartError::Tls`].
     pub(crate) fn changed(&self, config: &ListenerConfig) -> Result<Self, StartError> {
-        let rates = |config: &ListenerConfig| (config.client_rates, config.rates);
-        let same_rates = rates(&self.config) == rates(config);
+        let same_rates = (self.config.client_rates, self.config.rates)
+            == (config.client_rates, config.rates)
+            && self.config.mount_point == config.mount_point;
         Ok(Self {
             config: config.clone(),
             address: self.address,

@@ -66,6 +66,7 @@ pub use sys::sys_topics;
 pub use ternmq_protocol::broker::access;
 pub use ternmq_protocol::broker::{ClientConnection, ClientCounters, ClientInfo, SlowSubscriber};
 pub use ternmq_protocol::broker::{ClientEvent, Departure, Dropped, ListenerId};
+pub use ternmq_protocol::broker::{MountPoint, MountPointError};
 pub use ternmq_protocol::network::{Network, NetworkError};
 #[cfg(feature = "tls")]
 pub use ternmq_transport::tls;

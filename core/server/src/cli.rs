@@ -147,6 +147,9 @@ pub(crate) enum ExplainCommand {
         /// With the RETAIN flag
         #[arg(short, long)]
         retain: bool,
+        /// Through the listener with this address, behind its mount point; without it the topic is a whole one
+        #[arg(long, value_name = "ADDR")]
+        listener: Option<String>,
     },
     /// Subscribe
     #[command(after_help = EXPLAIN_STATUSES)]
@@ -159,6 +162,9 @@ pub(crate) enum ExplainCommand {
         /// The highest QoS that is asked for
         #[arg(short, long, value_parser = qos, default_value = "0")]
         qos: QoS,
+        /// Through the listener with this address, behind its mount point; without it the topic is a whole one
+        #[arg(long, value_name = "ADDR")]
+        listener: Option<String>,
     },
     /// Come in
     #[command(after_help = EXPLAIN_STATUSES)]

@@ -10,7 +10,7 @@ use ternmq_access::passwords::PasswordFile;
 use ternmq_broker::access::{Client, Verdict, Wish};
 use ternmq_broker::auth::Users;
 use ternmq_broker::hooks::Connecting;
-use ternmq_broker::{Banned, CertificateUser, ListenerConfig};
+use ternmq_broker::{Banned, CertificateUser, ListenerConfig, MountPoint};
 use ternmq_protocol::ProtocolVersion;
 use ternmq_protocol::codec::Properties;
 
@@ -65,10 +65,13 @@ pub(crate) fn run(args: &Explain) -> Result<u8, String> {
             topic,
             qos,
             retain,
+            listener,
         } => {
             let loaded = load(&who.sources)?;
             let client = client(who);
-            let meant = loaded.settings.broker.topics.meant_topic(client, topic);
+            let mount_point = mount_point(&loaded, listener.as_deref())?;
+            let topics = &loaded.settings.broker.topics;
+            let meant = topics.meant_topic(client, mount_point, topic);
             let wish = meant.as_deref().map(|topic| Wish::Publish {
                 topic,
                 qos: *qos,
@@ -81,10 +84,17 @@ pub(crate) fn run(args: &Explain) -> Result<u8, String> {
             let words = format!("publish to {topic:?} with QoS {}{kept}", *qos as u8);
             Ok(tell(who, &answer, &words, asked))
         }
-        ExplainCommand::Subscribe { who, topic, qos } => {
+        ExplainCommand::Subscribe {
+            who,
+            topic,
+            qos,
+            listener,
+        } => {
             let loaded = load(&who.sources)?;
             let client = client(who);
-            let meant = loaded.settings.broker.topics.meant_filter(client, topic);
+            let mount_point = mount_point(&loaded, listener.as_deref())?;
+            let topics = &loaded.settings.broker.topics;
+            let meant = topics.meant_filter(client, mount_point, topic);
             let wish = (meant.as_deref()).map(|filter| Wish::Subscribe { filter, qos: *qos });
             let answer = by_rules(&loaded, client, wish)?;
             let asked = json!({ "action": "subscribe", "filter": topic, "qos": *qos as u8,
@@ -123,7 +133,7 @@ fn by_rules(loaded: &Loaded, client: Client<'_>, wish: Option<Wish<'_>>) -> Resu
     let access = &loaded.settings.access;
     let acl = access.read().map_err(|problems| problems.to_string())?;
     let Some(wish) = wish else {
-        let words = "it is no topic that anybody could mean, or one of the server's own";
+        let words = "it is no topic that this client could mean, or one of the server's own";
         return Ok(Answer::new(Verdict::Deny, "topic", words));
     };
     let rules = access.rules(&acl);
@@ -143,6 +153,18 @@ fn by_rules(loaded: &Loaded, client: Client<'_>, wish: Option<Wish<'_>>) -> Resu
         answer.why.place = Some((place.to_string(), fields));
     }
     Ok(answer)
+}
+
+/// Of the listener that was named. Without one, topics are whole.
+fn mount_point<'a>(
+    loaded: &'a Loaded,
+    listener: Option<&str>,
+) -> Result<Option<&'a MountPoint>, String> {
+    let Some(listener) = listener else {
+        return Ok(None);
+    };
+    let (_, listener) = find(loaded, Some(listener))?;
+    Ok(listener.mount_point.as_ref())
 }
 
 fn find<'a>(

@@ -11,7 +11,7 @@ use ternmq_broker::tls::{
     CipherSuite, ClientCertificates, Identity, PemSource, Roots, TlsServerOptions, TlsVersion,
 };
 use ternmq_broker::websocket::WebSocketServer;
-use ternmq_broker::{Address, CertificateUser, ListenerConfig, Network, Versions};
+use ternmq_broker::{Address, CertificateUser, ListenerConfig, MountPoint, Network, Versions};
 
 use crate::cli::Version;
 use crate::config::Mode;
@@ -48,6 +48,8 @@ struct Table {
     proxy_from: Option<Vec<Text<Network>>>,
     /// Open connections.
     connections: Option<usize>,
+    /// What stands before all topics of its clients.
+    mount_point: Option<Text<MountPoint>>,
     /// New connections a second.
     #[serde(default)]
     connection_rate: u32,
@@ -138,6 +140,7 @@ impl TryFrom<Table> for Listener {
         let config = ListenerConfig {
             proxies: table.proxies()?,
             connections: table.connections.unwrap_or(usize::MAX),
+            mount_point: table.mount_point.as_ref().map(|text| text.0.clone()),
             connection_rate: table.connection_rate,
             client_rates: table.client_rates.into(),
             rates: table.rates.into(),

@@ -206,7 +206,9 @@ impl Connection {
     }
 
     fn aliases_out_bytes(&self) -> usize {
-        self.naming.as_ref().map_or(0, |naming| naming.alias_bytes())
+        self.naming
+            .as_ref()
+            .map_or(0, |naming| naming.alias_bytes())
     }
 
     /// Where its client is in the tree of topics, if that is not the root.

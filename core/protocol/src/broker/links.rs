@@ -308,7 +308,11 @@ impl Links {
         let weight = parcel_weight(message, &copy);
         let session = &mut self.sessions[copy.session];
         let id = session.conn;
-        if self.conns.get(id).is_some_and(|conn| conn.is_outside(message)) {
+        if self
+            .conns
+            .get(id)
+            .is_some_and(|conn| conn.is_outside(message))
+        {
             let counters = &mut session.counters;
             counters.count_dropped(&mut self.stats, Unsendable::Outside.counter());
             return true;

@@ -3,6 +3,7 @@
 use super::access::Client;
 use super::delayed::DELAYED_PREFIX;
 use super::exclusive::EXCLUSIVE_PREFIX;
+use super::mount::MountPoint;
 use super::publish::is_reserved;
 use super::shard::Shard;
 use super::template::{Filling, Template, TemplateError};
@@ -197,14 +198,23 @@ impl Topics {
         Ok(topic)
     }
 
-    /// What a client means that wants to publish to this topic: what its messages are decided by. `None`
-    /// where it can't be published to, whoever it is.
+    /// What a client means that wants to publish to this topic, from behind a mount point if there is one:
+    /// what its messages are decided by. `None` where it can't be published to, whoever it is, or this client
+    /// can't have the mount point.
     #[must_use]
-    pub fn meant_topic(&self, client: Client<'_>, topic: &str) -> Option<Box<str>> {
+    pub fn meant_topic(
+        &self,
+        client: Client<'_>,
+        mount_point: Option<&MountPoint>,
+        topic: &str,
+    ) -> Option<Box<str>> {
         TopicName::parse(topic, MAX_TOPIC_LEVELS).ok()?;
-        let mut text = String::new();
+        let (on, levels) = (RewriteOn::Publish, MAX_TOPIC_LEVELS);
+        let (mut mounted, mut text) = (String::new(), String::new());
         let who = filling_of(client);
-        let rewritten = self.rewrite(RewriteOn::Publish, MAX_TOPIC_LEVELS, who, topic, &mut text);
+        let mount = mount_point.map(|point| point.of(&who)).transpose().ok()?;
+        let topic = self.mounted(on, mount.as_ref(), levels, topic, &mut mounted);
+        let rewritten = self.rewrite(on, levels, who, topic.ok()?, &mut text);
         let topic = rewritten.ok().filter(|topic| !is_reserved(topic))?;
         Some(match self.delay_of(topic).ok()? {
             Some(delay) => delay.topic.into(),
@@ -214,17 +224,19 @@ impl Topics {
 
     /// The same of a filter: what is decided about, without `$share/{ShareName}/` and `$exclusive/`.
     #[must_use]
-    pub fn meant_filter(&self, client: Client<'_>, filter: &str) -> Option<Box<str>> {
+    pub fn meant_filter(
+        &self,
+        client: Client<'_>,
+        mount_point: Option<&MountPoint>,
+        filter: &str,
+    ) -> Option<Box<str>> {
         TopicFilter::parse(filter, MAX_TOPIC_LEVELS).ok()?;
-        let mut text = String::new();
+        let (on, levels) = (RewriteOn::Subscribe, MAX_TOPIC_LEVELS);
+        let (mut mounted, mut text) = (String::new(), String::new());
         let who = filling_of(client);
-        let rewritten = self.rewrite(
-            RewriteOn::Subscribe,
-            MAX_TOPIC_LEVELS,
-            who,
-            filter,
-            &mut text,
-        );
+        let mount = mount_point.map(|point| point.of(&who)).transpose().ok()?;
+        let filter = self.mounted(on, mount.as_ref(), levels, filter, &mut mounted);
+        let rewritten = self.rewrite(on, levels, who, filter.ok()?, &mut text);
         let (filter, _) = self.split_filter(rewritten.ok()?, MAX_TOPIC_LEVELS)?;
         Some(filter.into())
     }

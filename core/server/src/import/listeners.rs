@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
+use ternmq_broker::MountPoint;
 use ternmq_broker::tls::CipherSuite;
 
 use super::Converted;
@@ -47,7 +48,6 @@ pub(super) const SECURITY: &[&str] = &["allow_anonymous", "password_file", "acl_
 /// Lines without which a listener would let in more, or mix what was apart.
 const NEEDED: &[(&str, &str)] = &[
     ("bind_interface", "there is no listening at an interface"),
-    ("mount_point", "there are no mount points"),
     ("psk_hint", "there are no pre-shared keys"),
     ("tls_engine", "there are no engines"),
 ];
@@ -101,6 +101,14 @@ impl Listener {
             return String::new();
         };
         let mut rest = format!("anonymous = {anonymous}\n");
+        if let Some(line) = self.lines.get("mount_point") {
+            if let Err(error) = line.value.parse::<MountPoint>() {
+                converted.leave(line, format!("{error}, so that this listener is left"));
+                return String::new();
+            }
+            // No place of ours means anything there.
+            rest.push_str(&format!("mount_point = {}\n", quoted(&line.value)));
+        }
         if kind.ends_with('s') && kind != "ws" {
             self.tls(&mut rest, converted);
         }

@@ -102,6 +102,8 @@ pub(super) struct Desk {
     pub(super) groups_gone: Vec<GroupGone>,
     /// Where the next client is.
     pub(super) peer: Option<IpAddr>,
+    /// Through which one it comes.
+    pub(super) listener: u16,
     pub(super) admission: Option<Admission>,
     /// Steps of authentication that the test has to answer.
     pub(super) asked: Vec<AuthRequest>,
@@ -161,6 +163,7 @@ impl Desk {
             home_is_elsewhere: false,
             groups_gone: Vec::new(),
             peer: None,
+            listener: 7,
             admission: Some(Admission::Accept),
             asked: Vec::new(),
             lines: BTreeMap::new(),
@@ -210,7 +213,10 @@ impl Desk {
 
     /// A socket is accepted.
     pub(super) fn open(&mut self, version: ProtocolVersion) -> ConnId {
-        let conn = self.shard.open(self.now, ListenerId(7), self.peer).unwrap();
+        let conn = self
+            .shard
+            .open(self.now, ListenerId(self.listener), self.peer)
+            .unwrap();
         self.add_line(conn, version);
         conn
     }

@@ -12,6 +12,7 @@ mod exclusive;
 mod explain;
 mod flow;
 mod model;
+mod mount;
 mod queues;
 mod rates;
 mod records;

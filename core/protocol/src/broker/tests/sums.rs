@@ -2,7 +2,6 @@
 //! hold little.
 
 use super::desk::*;
-use crate::broker::connect::user_weight;
 use crate::broker::exclusive::claim_weight;
 use crate::broker::index::filter_weight;
 use crate::broker::share::group_weight;
@@ -27,7 +26,7 @@ pub(super) fn check_sums(shard: &Shard) {
         outbound += conn.outbound_len();
         aliases += conn.alias_bytes() as u64;
         if links.sessions.get(conn.session).is_some() {
-            names += conn.user.as_deref().map_or(0, user_weight) as u64;
+            names += conn.name_bytes() as u64;
         }
     }
     let (mut queued, mut inflight, mut wills, mut filters) = (0, 0, 0, 0);

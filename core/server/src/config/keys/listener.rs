@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use clap::ValueEnum;
+use ternmq_broker::MountPoint;
 use ternmq_broker::tls::CipherSuite;
 
 use super::{ANY, FILE, MODES, NETWORK, reads};
@@ -79,6 +80,17 @@ pub(super) static LISTENER: Table = Table {
              write for each message), or when the server has it (\"none\").",
         )
         .default("\"group\""),
+        text(
+            "mount_point",
+            MOUNT,
+            "What stands before all topics of the clients that come in here, and ends with \"/\": they know \
+             nothing of it, nor of anything outside. `${clientid}`, `${username}` (the one that was shown, by \
+             a certificate or a token too) and `${host}` stand for the client's own; whose value is missing, \
+             or has a separator or a wildcard in it, is refused. Rules of access see whole topics. What is \
+             changed holds for connections from then on.",
+        )
+        .otherwise("the whole tree of topics")
+        .example("\"tenants/${username}/\""),
         integer("connections", 1, i64::MAX, "Open connections through this listener.")
             .unit("connections")
             .otherwise("limits.connections alone")
@@ -245,6 +257,16 @@ static RATES: Table = Table {
 const ADDRESS: Form = Form {
     what: "an IP address and a port",
     check: |text| crate::cli::address(text).map(drop),
+};
+
+const MOUNT: Form = Form {
+    what: "a topic that ends with \"/\", with places such as ${username}",
+    check: |text| {
+        let parsed = MountPoint::from_str(text);
+        parsed
+            .map(drop)
+            .map_err(|error| format!("{text:?}: {error}"))
+    },
 };
 
 const VERSION: Form = Form {
