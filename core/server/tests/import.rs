@@ -196,6 +196,14 @@ fn the_same_clients_are_let_in_and_may_do_the_same() {
             "each",
             format!("per_listener_settings true\n{listener}{all}allow_anonymous true\n"),
         ),
+        (
+            "mounted-open",
+            format!("{listener}mount_point public/\n{all}allow_anonymous true\n"),
+        ),
+        (
+            "mounted-own",
+            format!("{listener}mount_point own/anna/\n{all}allow_anonymous true\n"),
+        ),
         ("old", format!("port {port}\nbind_address 127.0.0.1\n{all}")),
     ] {
         let files = [
@@ -227,7 +235,9 @@ include_dir more
 listener 1883 127.0.0.1
 max_connections -1
 listener 1884 127.0.0.1
-mount_point site/
+mount_point site
+listener 1885 127.0.0.1
+mount_point ${username}/
 ";
     let more = [
         ("more/b.conf", "connection up\naddress other:1883\n"),
@@ -251,6 +261,7 @@ mount_point site/
             place("more/b.conf", 1, "connection"),
             place("more/b.conf", 2, "address"),
             place("mosquitto.conf", 8, "mount_point"),
+            place("mosquitto.conf", 10, "mount_point"),
         ]
     );
     assert_eq!(
@@ -265,7 +276,9 @@ mount_point site/
     ] {
         assert!(text.contains(line), "{line} in {text}");
     }
-    assert!(!text.contains("1884"), "it would be open to all: {text}");
+    for port in ["1884", "1885"] {
+        assert!(!text.contains(port), "it would mix what was apart: {text}");
+    }
 }
 
 #[test]

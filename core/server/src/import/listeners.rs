@@ -102,11 +102,16 @@ impl Listener {
         };
         let mut rest = format!("anonymous = {anonymous}\n");
         if let Some(line) = self.lines.get("mount_point") {
-            if let Err(error) = line.value.parse::<MountPoint>() {
-                converted.leave(line, format!("{error}, so that this listener is left"));
+            // Ours have places that mean nothing there.
+            let why = match line.value.parse::<MountPoint>() {
+                _ if line.value.contains('$') => Some("`$` means other things here".to_owned()),
+                Err(error) => Some(error.to_string()),
+                Ok(_) => None,
+            };
+            if let Some(why) = why {
+                converted.leave(line, format!("{why}, so that this listener is left"));
                 return String::new();
             }
-            // No place of ours means anything there.
             rest.push_str(&format!("mount_point = {}\n", quoted(&line.value)));
         }
         if kind.ends_with('s') && kind != "ws" {

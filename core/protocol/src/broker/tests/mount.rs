@@ -14,11 +14,11 @@ use crate::version::ProtocolVersion;
 use std::sync::Arc;
 
 /// The listener with the whole tree.
-const OPEN: u16 = 0;
+pub(super) const OPEN: u16 = 0;
 /// `t/`, which most of these tests are about.
-const T: u16 = 1;
+pub(super) const T: u16 = 1;
 /// `u/`, to be seen nothing of.
-const U: u16 = 2;
+pub(super) const U: u16 = 2;
 /// `users/${username}/`.
 const USER: u16 = 3;
 /// `${clientid}/x/`.
@@ -26,7 +26,7 @@ const ID: u16 = 4;
 /// `at/${host}/`.
 const HOST: u16 = 5;
 
-fn listeners() -> Vec<Arc<ListenerLimits>> {
+pub(super) fn listeners() -> Vec<Arc<ListenerLimits>> {
     let points = [
         "",
         "t/",

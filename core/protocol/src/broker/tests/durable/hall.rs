@@ -8,6 +8,7 @@ use crate::broker::durable::{
 use crate::broker::record::{Epoch, Owner, Restored, SessionRecord};
 use crate::broker::retained::{Retained, RetainedLimits};
 use crate::broker::tests::desk::*;
+use crate::broker::tests::mount::{OPEN, listeners};
 use crate::broker::{
     Admission, Applied, ConnId, Homes, Letter, Limits, ListenerId, Out, Shard, ShardConfig,
     StoreCut, Ticket, To, Topics,
@@ -70,6 +71,8 @@ pub(super) struct Hall {
     limits: Limits,
     config: DurableConfig,
     topics: Topics,
+    /// Through which one the next client comes.
+    pub(super) listener: u16,
     /// Shared subscriptions that there have been.
     groups: BTreeSet<String>,
 }
@@ -111,6 +114,7 @@ impl Hall {
                 delayed: Some(crate::broker::DelayedLimits::default()),
                 ..Topics::default()
             },
+            listener: OPEN,
             groups: BTreeSet::new(),
         };
         hall.start(shards);
@@ -135,6 +139,7 @@ impl Hall {
                     limits: self.limits.clone(),
                     owner,
                     topics: self.topics.clone(),
+                    listeners: listeners(),
                     durable: Some(self.config.clone()),
                     ..ShardConfig::default()
                 })
@@ -456,7 +461,7 @@ impl Hall {
     }
 
     pub(super) fn open(&mut self, shard: usize, version: ProtocolVersion) -> u32 {
-        let conn = self.shards[shard].open(self.now, ListenerId(0), None);
+        let conn = self.shards[shard].open(self.now, ListenerId(self.listener), None);
         self.next += 1;
         let client = Client {
             shard,

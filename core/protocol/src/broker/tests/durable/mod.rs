@@ -6,6 +6,7 @@ mod disk;
 mod gate;
 mod hall;
 mod model;
+mod mount;
 mod pages;
 mod plain;
 mod witness;
