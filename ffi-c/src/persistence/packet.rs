@@ -58,6 +58,7 @@ pub(super) fn received<'a>(
         subscription_ids: incoming.subscription_ids.as_slice(),
         topic_alias: None,
         expiry: message.expiry_left(now),
+        mount_len: 0,
     };
     message.write_publish_head(version(is_v5), &delivery, head);
     head.extend_from_slice(message.payload());
