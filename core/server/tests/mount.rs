@@ -89,6 +89,15 @@ fn clients_of_another_make_see_a_part_of_the_tree_as_the_whole() {
             .unwrap();
         ann.expect(&format!("PUBACK id=1 reason={reason}")).unwrap();
     }
+    // SIGHUP: for who comes then, and where no rule lets anybody.
+    let told = server.reload("ternmq.toml", &CONFIG.replace("users/", "people/"));
+    assert!(told.iter().any(|told| told["changed"][0] == "listener"));
+    let mut ben = server.answer("CONNECT client_id=d username=ben", "0");
+    for (peer, reason) in [(&mut ann, "0x10"), (&mut ben, "0x87")] {
+        peer.send("PUBLISH qos=1 id=1 topic=own payload=x").unwrap();
+        peer.expect(&format!("PUBACK id=1 reason={reason}"))
+            .unwrap();
+    }
 }
 
 fn explain(folder: &Path, words: &str) -> Value {
