@@ -174,6 +174,15 @@ impl Shard {
         if gated {
             self.links.owe_gate(id, session, before, out);
         }
+        self.begin(id, present, now, out);
+        if !input.is_empty() {
+            self.handle_input(ConnId(id), now, &input, out);
+        }
+    }
+
+    /// A client is let in and told so: has it what it is due.
+    fn begin(&mut self, id: u32, present: bool, now: Time, out: &mut Out) {
+        let session = self.links.conns[id].session;
         self.arm(id);
         self.arm_session(session);
         if !present {
@@ -182,9 +191,6 @@ impl Shard {
         self.tell_presence(session, out);
         self.links.refill(session, now, out);
         self.ask_for_retained(session, out);
-        if !input.is_empty() {
-            self.handle_input(ConnId(id), now, &input, out);
-        }
     }
 
     /// Puts the topic that is meant by a will's in its place.

@@ -105,50 +105,68 @@ fn topics_have_the_mount_point_inside_and_not_outside() {
     }
 }
 
+/// What a client behind `t/` may try to subscribe to.
+const FILTERS: &[&str] = &[
+    "#",
+    "+",
+    "+/#",
+    "+/+",
+    "/#",
+    "//",
+    "../#",
+    "../../#",
+    "..",
+    "t/#",
+    "$SYS/#",
+    "$SYS",
+    "$share/g/#",
+    "$share/g/+/x",
+    "$share/g/$SYS/#",
+    "$share/g/$exclusive/#",
+    "$exclusive/#",
+    "$exclusive/u/x",
+    "$exclusive/$share/h/#",
+    "$delayed/#",
+    "$delayed/0/u/x",
+];
+
+/// And to publish to.
+const NAMES: &[&str] = &[
+    "x",
+    "/",
+    "//",
+    "../u/x",
+    "..",
+    "u/x",
+    "$SYS/x",
+    "$SYS",
+    "$share/g/x",
+    "$share",
+    "$exclusive/x",
+    "$delayed/0/u/x",
+    "$delayed/0//",
+    "$delayed/0/../u/x",
+    "$delayed/0/$SYS/x",
+    "$delayed/0/$delayed/0/u/x",
+];
+
+/// None of it is below.
+const ELSEWHERE: &[&str] = &[
+    "x",
+    "u/x",
+    "u/",
+    "t",
+    "tt/x",
+    "/",
+    "/t/x",
+    "$share/g/x",
+    "$exclusive/u/x",
+    "../x",
+];
+
 /// Whatever a client behind a mount point names, it is below it.
 #[test]
 fn nothing_outside_is_reached() {
-    let filters = [
-        "#",
-        "+",
-        "+/#",
-        "+/+",
-        "/#",
-        "//",
-        "../#",
-        "../../#",
-        "..",
-        "t/#",
-        "$SYS/#",
-        "$SYS",
-        "$share/g/#",
-        "$share/g/+/x",
-        "$share/g/$SYS/#",
-        "$share/g/$exclusive/#",
-        "$exclusive/#",
-        "$exclusive/u/x",
-        "$exclusive/$share/h/#",
-        "$delayed/#",
-        "$delayed/0/u/x",
-    ];
-    let names = [
-        "x",
-        "/",
-        "//",
-        "../u/x",
-        "..",
-        "u/x",
-        "$SYS/x",
-        "$SYS",
-        "$share/g/x",
-        "$share",
-        "$exclusive/x",
-        "$delayed/0/u/x",
-        "$delayed/0//",
-        "$delayed/0/../u/x",
-        "$delayed/0/$SYS/x",
-        "$delayed/0/$delayed/0/u/x",
-    ];
     for (exclusive, delayed) in [(false, false), (true, true)] {
         let mut desk = desk_with(Topics {
             exclusive,
@@ -156,30 +174,19 @@ fn nothing_outside_is_reached() {
             ..Topics::default()
         });
         let mut inside: Vec<ConnId> = Vec::new();
-        for (at_filter, filter) in filters.iter().enumerate() {
+        for (at_filter, filter) in FILTERS.iter().enumerate() {
             let conn = at(&mut desk, T, V5_0, &format!("in{at_filter}"));
             let code = desk.subscribe(conn, filter, Q1);
             assert!(code <= 2 || exclusive, "{filter}: {code}");
             inside.push(conn);
         }
         let whole = at(&mut desk, OPEN, V5_0, "whole");
-        for topic in [
-            "x",
-            "u/x",
-            "u/",
-            "t",
-            "tt/x",
-            "/",
-            "/t/x",
-            "$share/g/x",
-            "$exclusive/u/x",
-            "../x",
-        ] {
+        for topic in ELSEWHERE {
             desk.publish(whole, topic, "", Q1, 1);
             desk.retain(whole, topic, "kept");
         }
         // Neither at once, nor as what is retained when they subscribe again.
-        for (conn, filter) in inside.iter().zip(filters) {
+        for (conn, filter) in inside.iter().zip(FILTERS) {
             desk.subscribe(*conn, filter, Q1);
             assert_eq!(topics(&mut desk, *conn), [""; 0], "{filter}");
         }
@@ -189,7 +196,7 @@ fn nothing_outside_is_reached() {
         }
         desk.take_all(whole);
         let publisher = at(&mut desk, T, V5_0, "publisher");
-        for name in names {
+        for name in NAMES {
             desk.publish(publisher, name, "", Q1, 1);
             desk.wait(1);
             let got = topics(&mut desk, whole);
