@@ -210,7 +210,7 @@ KILLS = int(os.environ.get("TERNMQ_KILLS", "8"))
 
 @pytest.mark.parametrize("face", ["asyncio", "blocking"])
 async def test_killed_at_any_moment(tmp_path: Path, face: str) -> None:
-    """What `publish` has taken arrives, with QoS 2 once. TERNMQ_KILLS says how often."""
+    """What `publish` has taken arrives in its order, with QoS 2 once. TERNMQ_KILLS says how often."""
     file, chance = tmp_path / "outbox", random.Random()
     with ternmq.Broker() as broker, ternmq.Broker() as absent:
         nobody = absent.url
@@ -236,6 +236,10 @@ async def test_killed_at_any_moment(tmp_path: Path, face: str) -> None:
             assert len(once) == len(set(once)), "QoS 2"
             assert set(taken) <= {payload for _, payload in got}
             assert len(taken) >= KILLS
+            for topic in ("o/0", "o/1"):
+                # What comes again is QoS 1, and stands where it came first.
+                first = list(dict.fromkeys(payload for to, payload in got if to == topic and payload != "end"))
+                assert first == sorted(first, key=lambda payload: [int(part) for part in payload.split(".")])
 
 
 def killed(command: list[str], lines: int) -> list[str]:

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use ternmq_broker::{Broker, Config};
 use ternmq_test_abi::peer::{Manners, Peer};
 use ternmq_test_abi::{Scratch, compiler, installed_library, output, root};
+use ternmq_test_wire::program as program_of_server;
 
 #[test]
 fn c_publishers_that_are_killed_lose_nothing() {
@@ -41,6 +42,30 @@ fn rust_publishers_that_are_killed_lose_nothing() {
         kills: 20,
     }
     .run(&folder);
+}
+
+/// Publishers and the server that they publish to die at one moment: what was accepted is in the outbox or
+/// in the data folder, and not twice in both.
+#[test]
+fn publishers_and_servers_that_are_killed_together_lose_nothing() {
+    let (ours, folder) = (installed_library(), Scratch::new());
+    build(&folder, "outbox_publisher", &ours, &[]);
+    let (program, library) = (folder.path("outbox_publisher"), ours.path(""));
+    let of_rust = Path::new(env!("CARGO_BIN_EXE_outbox_publisher"));
+    let all: [(_, _, &[&str]); 2] = [
+        (&*program, Some(&*library), &["sync", "async"]),
+        (of_rust, None, &["rust"]),
+    ];
+    for (program, library, kinds) in all {
+        let folder = Scratch::new();
+        Killing {
+            program,
+            library,
+            kinds,
+            kills: 6,
+        }
+        .run_together(&folder);
+    }
 }
 
 /// A process dies in the middle; the next one goes on with the same packet identifiers.
@@ -77,6 +102,18 @@ fn what_was_left_goes_out_under_its_packet_identifiers() {
             let count = seen.iter().filter(|packet| packet.starts_with(begin));
             assert_eq!(count.count(), times, "{kind}: {begin} {seen:?}");
         }
+    }
+}
+
+#[test]
+fn what_comes_out_of_order_is_noticed() {
+    let arrived = |all: &[&str]| -> Vec<(String, String)> {
+        let one = |payload: &&str| ("out/1".to_owned(), (*payload).to_owned());
+        all.iter().map(one).collect()
+    };
+    assert!(out_of_order(&arrived(&["0.8", "0.10", "0.8", "1.0", "end"])).is_empty());
+    for wrong in [["0.0", "0.4", "0.2"], ["0.0", "1.0", "0.2"]] {
+        assert_eq!(out_of_order(&arrived(&wrong)).len(), 1);
     }
 }
 
@@ -250,6 +287,45 @@ impl Killing<'_> {
         broker.stop().expect("the broker ends well");
     }
 
+    /// The same with a server that is killed with each of them, and starts again from its data folder.
+    fn run_together(&self, folder: &Scratch) {
+        let asked = std::env::var("TERNMQ_KILLS").ok();
+        let kills = asked.map_or(self.kills, |kills| kills.parse().expect("a number"));
+        let seed = RandomState::new().hash_one(kills) | 1;
+        let mut chance = Chance(seed);
+        let mut server = Serving::start(folder);
+        // It has a session, and is away until the end.
+        output(witness(server.address).arg("-E"));
+        let mut accepted = Vec::new();
+        for life in 0..kills {
+            let kind = self.kinds[life as usize % self.kinds.len()];
+            let what = ["publish", "publish", "synced"][chance.below(3) as usize];
+            let publisher = self.command(folder, server.address, life, kind, what);
+            let first = chance.below(2) == 0;
+            accepted.extend(killed_with(publisher, &mut chance, |publisher| {
+                if first {
+                    server.kill();
+                }
+                publisher.kill().expect("it is there");
+                if !first {
+                    server.kill();
+                }
+            }));
+            server = Serving::start(folder);
+        }
+        output(&mut self.command(folder, server.address, kills, self.kinds[0], "drain"));
+        let mut child = witness(server.address)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("mosquitto_sub");
+        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        let arrived = until(&mut lines, "end");
+        child.kill().expect("it is there");
+        child.wait().expect("its end");
+        check(&accepted, &arrived, seed);
+        server.kill();
+    }
+
     fn command(
         &self,
         folder: &Scratch,
@@ -285,14 +361,48 @@ fn check(accepted: &[String], arrived: &[(String, String)], seed: u64) {
         .filter(|(topic, payload)| topic == "out/2" && times[payload.as_str()] > 1)
         .collect();
     assert!(twice.is_empty(), "seed {seed}: QoS 2 twice {twice:?}");
+    let late = out_of_order(arrived);
+    assert!(late.is_empty(), "seed {seed}: out of order {late:?}");
     assert!(accepted.len() > 100, "{} accepted", accepted.len());
+}
+
+/// What came for the first time behind something that was published later on its topic.
+fn out_of_order(arrived: &[(String, String)]) -> Vec<&(String, String)> {
+    let mut seen = BTreeMap::<&str, BTreeSet<(u64, u64)>>::new();
+    let mut late = Vec::new();
+    for one in arrived {
+        // All others are said once: `ready` and `end`.
+        let Some((life, number)) = one.1.split_once('.') else {
+            continue;
+        };
+        let place = (
+            life.parse().expect("a life"),
+            number.parse().expect("a number"),
+        );
+        let seen = seen.entry(&one.0).or_default();
+        let last = seen.last().copied();
+        if seen.insert(place) && last > Some(place) {
+            late.push(one);
+        }
+    }
+    late
 }
 
 /// What a publisher says that takes no more.
 const FULL: &str = "full";
 
 /// Runs a publisher, kills it at some moment, and gives what it had accepted.
-fn killed(mut publisher: Command, chance: &mut Chance) -> Vec<String> {
+fn killed(publisher: Command, chance: &mut Chance) -> Vec<String> {
+    killed_with(publisher, chance, |publisher| {
+        publisher.kill().expect("it is there");
+    })
+}
+
+fn killed_with(
+    mut publisher: Command,
+    chance: &mut Chance,
+    kill: impl FnOnce(&mut Child),
+) -> Vec<String> {
     let mut child = publisher
         .stdout(Stdio::piped())
         .spawn()
@@ -316,7 +426,7 @@ fn killed(mut publisher: Command, chance: &mut Chance) -> Vec<String> {
     }
     let ended = child.try_wait().expect("its state");
     assert!(ended.is_none(), "the publisher has ended: {ended:?}");
-    child.kill().expect("it is there");
+    kill(&mut child);
     child.wait().expect("its end");
     let rest = lines.map(|line| line.expect("a line"));
     accepted.extend(rest.filter(|line| line != FULL));
@@ -333,6 +443,61 @@ impl Chance {
         self.0 ^= self.0 << 17;
         self.0 % limit
     }
+}
+
+/// `ternmq serve` with a data folder.
+struct Serving {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Serving {
+    fn start(folder: &Scratch) -> Self {
+        let mut command = Command::new(program_of_server().expect("the server"));
+        command
+            .args(["serve", "--json", "--listen", "127.0.0.1:0", "--data"])
+            .arg(folder.path("data"))
+            .env("TERNMQ_LOG__LEVEL", "warn")
+            .stdout(Stdio::piped());
+        let mut child = command.spawn().expect("ternmq");
+        let lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        let address = lines
+            .map(|line| line.expect("a line"))
+            .find(|line| line.contains("\"listening\""))
+            .and_then(|line| Some(line.split_once("127.0.0.1:")?.1.to_owned()))
+            .and_then(|rest| {
+                rest.split(|c: char| !c.is_ascii_digit())
+                    .next()?
+                    .parse()
+                    .ok()
+            })
+            .map(|port: u16| SocketAddr::from(([127, 0, 0, 1], port)));
+        let address = address.expect("where it listens");
+        Self { child, address }
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().expect("it is there");
+        self.child.wait().expect("its end");
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // Gone already, unless the test has failed.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// `mosquitto_sub` with a session that lasts.
+fn witness(server: SocketAddr) -> Command {
+    let mut command = Command::new("mosquitto_sub");
+    command
+        .args(["-h", "127.0.0.1", "-p", &server.port().to_string()])
+        .args(["-q", "2", "-V", "mqttv5", "-v", "-t", "out/#"])
+        .args(["-i", "witness", "-c", "-x", "3600"]);
+    command
 }
 
 /// A subscriber of another make, whose session lasts.
@@ -353,8 +518,7 @@ impl Witness {
             command
         };
         output(mosquitto("mosquitto_pub").args(["-r", "-t", "out/ready", "-m", "ready"]));
-        let mut child = mosquitto("mosquitto_sub")
-            .args(["-v", "-t", "out/#", "-i", "witness", "-c", "-x", "3600"])
+        let mut child = witness(server)
             .stdout(Stdio::piped())
             .spawn()
             .expect("mosquitto_sub");
