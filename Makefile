@@ -19,7 +19,7 @@ VERSION      = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 PAHO_NAMES := libpaho-mqtt3c libpaho-mqtt3cs libpaho-mqtt3a libpaho-mqtt3as
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint doc site build install wheel manylinux paho-suite fuzz memcheck clean tools
+.PHONY: help run test lint doc site build install deb wheel manylinux paho-suite fuzz memcheck clean tools
 
 help: ## Print this list
 	@printf 'TernMQ: make TARGET\n\n'
@@ -63,6 +63,9 @@ install: build ## DIR/bin/ternmq and MQTTVersion, DIR/lib with the four Paho nam
 	for name in libternmq $(PAHO_NAMES); do \
 		sed "s/@NAME@/$${name#lib}/; s/@VERSION@/$(VERSION)/" ffi-c/packaging/pkg-config.in \
 			> "$(DEST)/lib/pkgconfig/$${name#lib}.pc" || exit 1; done
+
+deb: build ## A Debian package of the server with its unit, in target/debian
+	core/server/packaging/make-deb $(BUILT)/ternmq $(VERSION) target/debian
 
 wheel: tools ## One wheel for CPython 3.11 and later, and this machine's glibc or later, in target/wheels
 	@rm -f target/wheels/ternmq-*.whl
