@@ -1,11 +1,14 @@
 //! The tables `[[access.step]]`: the steps that clients which want in have to pass.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 use ternmq_access::backends::http::{self, Http, Url};
+use ternmq_access::backends::redis::{self, Redis};
+use ternmq_access::backends::sql::{self, Sql};
 use ternmq_access::chain::{
     BackEnd, CacheLimits, Guard, Limits, Patience, Step, Teller, Template, WhenDown,
 };
@@ -34,6 +37,9 @@ pub(crate) enum What {
     Tokens(Tokens),
     Passwords(PathBuf),
     Http(Box<http::Options>),
+    /// `None`: where it is is missing, which is a secret and not in what is shown.
+    Sql(Option<Box<sql::Options>>),
+    Redis(Option<Box<redis::Options>>),
 }
 
 #[derive(Debug, Deserialize)]
@@ -63,6 +69,11 @@ struct Table {
     authorise_fields: Option<Vec<String>>,
     headers: Option<Vec<String>>,
     ca: Option<PathBuf>,
+    url: Option<String>,
+    password_query: Option<String>,
+    acl_query: Option<String>,
+    user_key: Option<String>,
+    acl_key: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -72,6 +83,8 @@ enum Kind {
     Jwt,
     Passwords,
     Http,
+    Sql,
+    Redis,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -105,11 +118,13 @@ impl Kind {
             Self::Jwt => "jwt",
             Self::Passwords => "passwords",
             Self::Http => "http",
+            Self::Sql => "sql",
+            Self::Redis => "redis",
         }
     }
 
     const fn is_back_end(self) -> bool {
-        matches!(self, Self::Http)
+        matches!(self, Self::Http | Self::Sql | Self::Redis)
     }
 }
 
@@ -138,6 +153,8 @@ impl TryFrom<Table> for StepLine {
             Kind::Jwt => What::Tokens(table.tokens()),
             Kind::Passwords => What::Passwords(needed(&table.file, "file")?),
             Kind::Http => What::Http(Box::new(table.http()?)),
+            Kind::Sql => What::Sql(table.sql()?.map(Box::new)),
+            Kind::Redis => What::Redis(table.redis()?.map(Box::new)),
         };
         Ok(Self {
             name: table.name,
@@ -152,6 +169,7 @@ impl Table {
     fn check(&self) -> Result<(), String> {
         let kind = self.kind;
         let (jwt, http) = (kind == Kind::Jwt, kind == Kind::Http);
+        let (sql, redis) = (kind == Kind::Sql, kind == Kind::Redis);
         let back_end = kind.is_back_end();
         let lines = [
             ("file", self.file.is_some(), kind == Kind::Passwords),
@@ -169,6 +187,11 @@ impl Table {
             ("authorise_fields", self.authorise_fields.is_some(), http),
             ("headers", self.headers.is_some(), http),
             ("ca", self.ca.is_some(), http),
+            ("url", self.url.is_some(), sql || redis),
+            ("password_query", self.password_query.is_some(), sql),
+            ("acl_query", self.acl_query.is_some(), sql),
+            ("user_key", self.user_key.is_some(), redis),
+            ("acl_key", self.acl_key.is_some(), redis),
             ("when_down", self.when_down != Down::default(), back_end),
             ("timeout_ms", self.timeout_ms.is_some(), back_end),
             ("failures", self.failures.is_some(), back_end),
@@ -207,6 +230,38 @@ impl Table {
         .into()
     }
 
+    fn sql(&self) -> Result<Option<sql::Options>, String> {
+        if self.password_query.is_none() && self.acl_query.is_none() {
+            return Err("`password_query` or `acl_query` is missing: what is asked".to_owned());
+        }
+        let Some(url) = read(&self.url)? else {
+            return Ok(None);
+        };
+        Ok(Some(sql::Options {
+            url,
+            password_query: read(&self.password_query)?,
+            acl_query: read(&self.acl_query)?,
+            timeout: self.timeout(),
+            connections: THREADS as u32,
+        }))
+    }
+
+    fn redis(&self) -> Result<Option<redis::Options>, String> {
+        if self.user_key.is_none() && self.acl_key.is_none() {
+            return Err("`user_key` or `acl_key` is missing: what is asked".to_owned());
+        }
+        let Some(url) = read(&self.url)? else {
+            return Ok(None);
+        };
+        Ok(Some(redis::Options {
+            url,
+            user_key: read(&self.user_key)?,
+            acl_key: read(&self.acl_key)?,
+            timeout: self.timeout(),
+            connections: THREADS,
+        }))
+    }
+
     fn http(&self) -> Result<http::Options, String> {
         let url = |text: &Option<String>| text.as_deref().map(str::parse::<Url>).transpose();
         let (authenticate, authorise) = (url(&self.authenticate)?, url(&self.authorise)?);
@@ -235,6 +290,11 @@ impl Table {
             connections: THREADS,
         })
     }
+}
+
+/// Of a text that may not be there.
+fn read<T: FromStr<Err = String>>(text: &Option<String>) -> Result<Option<T>, String> {
+    text.as_deref().map(str::parse).transpose()
 }
 
 /// What is asked unless something else is written.
@@ -314,6 +374,15 @@ impl StepLine {
                 let made = Http::new((**options).clone());
                 self.guard(Box::new(made.map_err(|error| self.wrong(&error))?), tell)?
             }
+            What::Sql(None) | What::Redis(None) => return Err(self.wrong("`url` is missing")),
+            What::Sql(Some(options)) => {
+                let made = Sql::new(options).map_err(|error| self.wrong(&error))?;
+                self.guard(Box::new(made), tell)?
+            }
+            What::Redis(Some(options)) => {
+                let made = Redis::new((**options).clone());
+                self.guard(Box::new(made.map_err(|error| self.wrong(&error))?), tell)?
+            }
         })
     }
 
@@ -346,6 +415,8 @@ impl StepLine {
     pub(crate) fn authorises(&self) -> bool {
         match &self.what {
             What::Http(options) => options.authorise.is_some(),
+            What::Sql(Some(options)) => options.acl_query.is_some(),
+            What::Redis(Some(options)) => options.acl_key.is_some(),
             _ => false,
         }
     }
@@ -354,11 +425,13 @@ impl StepLine {
     pub(crate) fn authenticates(&self) -> bool {
         match &self.what {
             What::Http(options) => options.authenticate.is_some(),
+            What::Sql(Some(options)) => options.password_query.is_some(),
+            What::Redis(Some(options)) => options.user_key.is_some(),
             _ => true,
         }
     }
 
     pub(crate) const fn is_back_end(&self) -> bool {
-        matches!(self.what, What::Http(_))
+        matches!(self.what, What::Http(_) | What::Sql(_) | What::Redis(_))
     }
 }

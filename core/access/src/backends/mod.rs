@@ -1,5 +1,7 @@
 //! Back ends: others who know clients.
 
 pub mod http;
+pub mod redis;
+pub mod sql;
 
 mod answer;

@@ -97,12 +97,21 @@ impl Template {
         text
     }
 
+    /// The pieces, for whoever puts none of it into a text.
+    pub(crate) fn pieces(&self) -> &[Piece] {
+        &self.0
+    }
+
     /// What stands before the first placeholder.
     pub(crate) fn beginning(&self) -> &str {
         match self.0.first() {
             Some(Piece::Text(text)) => text,
             _ => "",
         }
+    }
+
+    pub(crate) fn has(&self, field: Field) -> bool {
+        self.0.contains(&Piece::Field(field))
     }
 }
 
@@ -140,6 +149,12 @@ impl<'a> Facts<'a> {
             subject: None,
             action: Some(action),
         }
+    }
+
+    /// Whether a name holds what no data base takes in a text. MQTT forbids it, passwords may have it.
+    pub(crate) fn holds_zero(&self) -> bool {
+        let names = [Some(self.client_id), self.user_name, self.subject];
+        names.into_iter().flatten().any(|name| name.contains('\0'))
     }
 
     pub(crate) fn get(&self, field: Field) -> Cow<'a, str> {

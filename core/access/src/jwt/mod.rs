@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use ternmq_broker::hooks::{Authenticate, Connecting, Decision};
 use ternmq_protocol::ReasonCode;
 
-pub(crate) use claims::{LAST_SECOND, rules};
+pub(crate) use claims::{LAST_SECOND, rule, rules};
 pub use keys::Keys;
 
 use crate::text::FileError;

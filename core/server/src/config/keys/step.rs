@@ -1,6 +1,8 @@
 //! The tables `[[access.step]]`.
 
 use ternmq_access::backends::http::Url;
+use ternmq_access::backends::{redis, sql};
+use ternmq_access::chain::Template;
 
 use super::{ANY, FILE, reads};
 use crate::config::schema::{Form, Group, Kind, Table, count, integer, key, one_of, text};
@@ -19,13 +21,24 @@ pub(super) static STEP: Table = Table {
                   mean the same.",
             lines: &["name = \"tokens\"", "kind = \"jwt\""],
         },
+        Group {
+            name: "sql",
+            doc: "A data base: PostgreSQL, MySQL or MariaDB, SQLite. It has the limits of \"http\" above, and needs a `url`, as postgres://NAME:PASSWORD@HOST/BASE. What \
+                  placeholders stand for goes as parameters of prepared statements, never as text.",
+            lines: &["name = \"data\"", "kind = \"sql\""],
+        },
+        Group {
+            name: "redis",
+            doc: "Redis, with the limits of \"http\" above; it needs a `url`, as redis://:PASSWORD@HOST/0.",
+            lines: &["name = \"cache\"", "kind = \"redis\""],
+        },
     ],
     keys: &[
         text("name", NAME, "What it is called by listeners, in the log and in /metrics.")
             .example("\"web\""),
         one_of(
             "kind",
-            &["certificate", "passwords", "jwt", "http"],
+            &["certificate", "passwords", "jwt", "http", "sql", "redis"],
             "What it is. \"certificate\" lets in whoever has shown by one who it is, so that no later step is \
              asked. \"http\" asks somebody: 200 to 299 without a body allows, with one it is JSON: {\"result\": \
              \"allow\"}, \"deny\" or \"ignore\", and of who wants in also `expire_at` (when the connection \
@@ -132,6 +145,51 @@ pub(super) static STEP: Table = Table {
         text("ca", FILE, "File of the certificates, in PEM, that https trusts.")
             .otherwise("those that the system trusts")
             .example("\"/etc/ternmq/auth-ca.pem\""),
+        text(
+            "url",
+            DATA,
+            "Where a data base or Redis is, with its password: postgres://, mysql://, mariadb://, sqlite:; \
+             redis://, rediss://, redis+unix://.",
+        )
+        .secret()
+        .group("(of sql and redis)"),
+        text(
+            "password_query",
+            QUERY,
+            "The hash of a user's password, as `password_file` has it, in the first column of the first row; \
+             without a row the user is not known.",
+        )
+        .otherwise("it is not asked who may come in")
+        .example("\"SELECT hash FROM users WHERE name = ${username}\"")
+        .group("sql"),
+        text(
+            "acl_query",
+            QUERY,
+            "Rules for a client, the first that applies decides: columns `permission` (allow, deny), `action` \
+             (publish, subscribe, all) and `topic` (a filter, with %u and %c). Without one that applies the next \
+             step is asked.",
+        )
+        .otherwise("it is not asked who may do what")
+        .example("\"SELECT permission, action, topic FROM acl WHERE name = ${username} ORDER BY id\"")
+        .group("sql"),
+        text(
+            "user_key",
+            TEMPLATE,
+            "The key of a hash whose field `password_hash` is the hash of a user's password, as `password_file` \
+             has it.",
+        )
+        .otherwise("it is not asked who may come in")
+        .example("\"mqtt:user:${username}\"")
+        .group("redis"),
+        text(
+            "acl_key",
+            TEMPLATE,
+            "The key of a hash whose fields are filters, with %u and %c, and whose values are what is allowed \
+             there: publish, subscribe or all.",
+        )
+        .otherwise("it is not asked who may do what")
+        .example("\"mqtt:acl:${username}\"")
+        .group("redis"),
     ],
 };
 
@@ -169,6 +227,25 @@ pub(super) const NAME: Form = Form {
 const URL: Form = Form {
     what: "a URL",
     check: |text| text.parse::<Url>().map(drop),
+};
+
+/// What a URL of a data base is depends on the kind; that of Redis has no other.
+const DATA: Form = Form {
+    what: "a URL of a data base or of Redis",
+    check: |text| {
+        let redis = text.parse::<redis::Url>().map(drop);
+        redis.or_else(|_| text.parse::<sql::Url>().map(drop))
+    },
+};
+
+const QUERY: Form = Form {
+    what: "a statement of SQL",
+    check: |text| text.parse::<sql::Query>().map(drop),
+};
+
+const TEMPLATE: Form = Form {
+    what: "a text with placeholders",
+    check: |text| text.parse::<Template>().map(drop),
 };
 
 const FIELD: Form = Form {

@@ -1,0 +1,238 @@
+//! Data bases of others, each started in a folder of its own on a free port, and stopped by its process.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// Stopped, and with it what it has written, when it is dropped.
+pub(crate) struct DataBase {
+    child: Child,
+    pub(crate) url: String,
+    ask: Box<dyn Fn(&str) -> Command>,
+    signal: &'static str,
+    /// A folder outside of the test's.
+    outside: Option<PathBuf>,
+}
+
+impl Drop for DataBase {
+    fn drop(&mut self) {
+        // What has processes of its own ends them; it does not wait for its clients.
+        let pid = self.child.id().to_string();
+        let _ = Command::new("kill")
+            .args(["-s", self.signal, &pid])
+            .status();
+        let _ = self.child.wait();
+        if let Some(folder) = &self.outside {
+            let _ = fs::remove_dir_all(folder);
+        }
+    }
+}
+
+impl DataBase {
+    /// Has it carry out statements or a command of its own.
+    pub(crate) fn run(&self, text: &str) {
+        let output = (self.ask)(text).output().unwrap();
+        assert!(output.status.success(), "{text}: {output:?}");
+    }
+
+    /// Waits until it answers this.
+    fn ready(mut self, text: &str) -> Self {
+        let in_time = Instant::now() + Duration::from_secs(60);
+        loop {
+            let output: Output = (self.ask)(text).output().unwrap();
+            if output.status.success() {
+                return self;
+            }
+            let over = self.child.try_wait().unwrap();
+            assert!(
+                over.is_none() && Instant::now() < in_time,
+                "{over:?} {output:?}"
+            );
+        }
+    }
+}
+
+/// A port that was free a moment ago: these servers take no listener.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// A program of a Debian package, installed or unpacked by `tests/setup`.
+fn program(package: &str, path: &str) -> (PathBuf, PathBuf) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../target")
+        .join(package);
+    let installed = Path::new("/").join(path);
+    match installed.exists() {
+        true => (installed, PathBuf::from("/")),
+        false => (root.join(path), root),
+    }
+}
+
+/// The command, which finds its libraries where it was unpacked.
+fn command(program: &Path, root: &Path) -> Command {
+    let mut command = Command::new(program);
+    if root != Path::new("/") {
+        command.env("LD_LIBRARY_PATH", root.join("usr/lib/x86_64-linux-gnu"));
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    command
+}
+
+fn log(folder: &Path) -> Stdio {
+    fs::File::create(folder.join("log")).unwrap().into()
+}
+
+/// PostgreSQL, with a user whose password is `geheim`. It does not run as root.
+pub(crate) fn postgres(folder: &Path) -> DataBase {
+    let (postgres, root) = program("postgresql-15", "usr/lib/postgresql/15/bin/postgres");
+    let of_root = fs::metadata("/proc/self").is_ok_and(|it| {
+        use std::os::unix::fs::MetadataExt;
+        it.uid() == 0
+    });
+    let data = std::env::temp_dir().join(format!("ternmq-pg-{}", std::process::id()));
+    // Left over from an earlier process of this number.
+    let _ = fs::remove_dir_all(&data);
+    fs::create_dir_all(&data).unwrap();
+    fs::write(data.join("pw"), "geheim\n").unwrap();
+    let run = move |name: &str| {
+        let mut run = command(&postgres.with_file_name(name), &root);
+        if of_root {
+            use std::os::unix::process::CommandExt;
+            run.uid(65_534).gid(65_534);
+        }
+        run
+    };
+    if of_root {
+        for path in [data.clone(), data.join("pw")] {
+            std::os::unix::fs::chown(path, Some(65_534), Some(65_534)).unwrap();
+        }
+    }
+    let made = run("initdb")
+        .args([
+            "-A",
+            "scram-sha-256",
+            "-U",
+            "ternmq",
+            "--no-sync",
+            "--pwfile",
+        ])
+        .arg(data.join("pw"))
+        .arg("-D")
+        .arg(data.join("data"))
+        .output();
+    assert!(made.as_ref().unwrap().status.success(), "{made:?}");
+    let port = free_port().to_string();
+    let child = run("postgres")
+        .arg("-D")
+        .arg(data.join("data"))
+        .args(["-p", &port, "-h", "127.0.0.1", "-k", "", "-F"])
+        .stderr(log(folder))
+        .spawn()
+        .unwrap();
+    let url = format!("postgres://ternmq:geheim@127.0.0.1:{port}/postgres");
+    let whole = url.clone();
+    let ask = move |text: &str| {
+        let mut ask = run("psql");
+        ask.args(["-q", "-v", "ON_ERROR_STOP=1", "-d", &whole, "-c", text]);
+        ask
+    };
+    let ask = Box::new(ask);
+    DataBase {
+        child,
+        url,
+        ask,
+        signal: "INT",
+        outside: Some(data),
+    }
+    .ready("SELECT 1")
+}
+
+/// MariaDB, which asks nobody for a password, with a data base `t`.
+pub(crate) fn mariadb(folder: &Path) -> DataBase {
+    let (server, root) = program("mariadb-server", "usr/sbin/mariadbd");
+    let data = folder.join("data");
+    fs::create_dir_all(data.join("t")).unwrap();
+    let port = free_port();
+    let share = root.join("usr/share/mysql");
+    let child = command(&server, &root)
+        .args([
+            "--no-defaults",
+            "--skip-grant-tables",
+            "--bind-address=127.0.0.1",
+            "--user=root",
+        ])
+        .arg(format!("--port={port}"))
+        .arg(format!("--datadir={}", data.display()))
+        .arg(format!("--socket={}", data.join("s").display()))
+        .arg(format!("--pid-file={}", data.join("pid").display()))
+        .arg(format!("--lc-messages-dir={}", share.display()))
+        .arg("--innodb-log-file-size=4M")
+        .stderr(log(folder))
+        .spawn()
+        .unwrap();
+    let client = root.join("usr/bin/mariadb");
+    let ask = Box::new(move |text: &str| {
+        let mut ask = command(&client, &root);
+        let port = format!("-P{port}");
+        ask.args(["--no-defaults", "-h127.0.0.1", &port, "t", "-e", text]);
+        ask
+    });
+    let url = format!("mariadb://anybody:geheim@127.0.0.1:{port}/t");
+    DataBase {
+        child,
+        url,
+        ask,
+        signal: "TERM",
+        outside: None,
+    }
+    .ready("SELECT 1")
+}
+
+/// Redis with the password `geheim`.
+pub(crate) fn redis(folder: &Path) -> DataBase {
+    let (server, root) = program("redis-server", "usr/bin/redis-server");
+    let port = free_port().to_string();
+    let child = command(&server, &root)
+        .args([
+            "--port",
+            &port,
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--requirepass",
+            "geheim",
+        ])
+        .current_dir(folder)
+        .stderr(log(folder))
+        .spawn()
+        .unwrap();
+    let client = root.join("usr/bin/redis-cli");
+    let url = format!("redis://:geheim@127.0.0.1:{port}/0");
+    let ask = Box::new(move |text: &str| {
+        let mut ask = command(&client, &root);
+        ask.args(["-e", "-p", &port, "-a", "geheim", "--no-auth-warning"]);
+        ask.args(text.split(' '));
+        ask
+    });
+    DataBase {
+        child,
+        url,
+        ask,
+        signal: "TERM",
+        outside: None,
+    }
+    .ready("PING")
+}
+
+/// Has SQLite carry out statements on a file: its URL.
+pub(crate) fn sqlite(folder: &Path, text: &str) -> String {
+    let file = folder.join("users.db");
+    let made = Command::new("sqlite3").arg(&file).arg(text).output();
+    assert!(made.as_ref().unwrap().status.success(), "{made:?}");
+    format!("sqlite:{}", file.display())
+}
