@@ -306,6 +306,26 @@ def test_who_a_client_of_an_older_version_is(client: Callable[..., Any]) -> None
     client("mqtt://user@h", version=4, password="x")
 
 
+async def test_with_what_a_client_ends(broker: ternmq.Broker) -> None:
+    heard = asyncio.Event()
+    client = Client(broker.url)
+
+    @client.on("t", qos=1)
+    async def hear(message: ternmq.Message) -> None:
+        heard.set()
+
+    async with client:
+        with blocking.Client(broker.url) as other:
+            for code in (1, 0x87, 256, -1):
+                with pytest.raises(ValueError, match="^reason_code "):
+                    await client.disconnect(code)
+                with pytest.raises(ValueError, match="^reason_code "):
+                    other.disconnect(code)
+            other.publish("t", qos=1)  # neither of them is gone
+        async with asyncio.timeout(10):
+            await heard.wait()
+
+
 def test_arguments_of_small_values() -> None:
     for argument in ("min", "max", "jitter"):
         for value in ("x", Value(-1), Value(NAN)):

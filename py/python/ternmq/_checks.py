@@ -53,6 +53,18 @@ def error_code(**arguments: Any) -> None:
             raise ValueError(f"{name} must be a reason code of 0x80 or more, got {value}")
 
 
+# With what a client may end its connection (section 3.14.2.1).
+_ENDS = frozenset({0, 4, 0x80, 0x81, 0x82, 0x83, 0x90, *range(0x93, 0x9A)})
+
+
+def end_code(**arguments: Any) -> None:
+    """Raises TypeError for one that is no int, ValueError for one with which no client disconnects."""
+    for name, value in arguments.items():
+        instance_of(int, **{name: value})
+        if value not in _ENDS:
+            raise ValueError(f"{name} must be one of a client's DISCONNECT, got {value}")
+
+
 def seconds(timeout: float | None) -> float | None:
     """The same timeout: None for no limit, at once if it is negative."""
     if timeout is not None:

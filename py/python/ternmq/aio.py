@@ -6,7 +6,7 @@ from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from ._checks import instance_of, is_callable, seconds
+from ._checks import end_code, instance_of, is_callable, seconds
 from ._core import OWN, SENT, Core
 from ._handlers import Handler, Handlers, result_of
 from ._options import (
@@ -197,6 +197,7 @@ class Client:
         """Ends the connection with DISCONNECT, for good. What was not acknowledged is given up;
         `drain` before, or leaving `async with`, waits for it. `reason_code` 4 has the will published
         (MQTT 5)."""
+        end_code(reason_code=reason_code)  # before handlers are ended
         instance_of(Mapping | None, properties=properties)
         await self._core.stop(reason_code, None if properties is None else dict(properties))
 

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from weakref import WeakSet
 
-from ._checks import at_least, instance_of, is_callable, seconds
+from ._checks import at_least, end_code, instance_of, is_callable, seconds
 from ._follow import Follower, log
 from ._options import (
     Buffer, Filters, User, check_subscription, check_times, filter_names, is_manual, session_options,
@@ -219,6 +219,7 @@ class Client:
         """Ends the connection with DISCONNECT, for good. What was not acknowledged is given up;
         `drain` before, or leaving `with`, waits for it. `reason_code` 4 has the will published
         (MQTT 5)."""
+        end_code(reason_code=reason_code)
         instance_of(Mapping | None, properties=properties)
         if self._client is not None:
             self._client.disconnect(reason_code, None if properties is None else dict(properties))
