@@ -98,11 +98,13 @@ fn read_all(store: &Store, streams: u64, clock: Clock) {
             let request = ReadRequest {
                 ticket: ReadTicket {
                     session: 0,
+                    group: false,
                     serial: 0,
                     turn: 0,
                 },
                 streams: Box::new([(StreamKey::of(&name(stream)), 0)]),
                 after,
+                undone: false,
                 messages: 256,
                 bytes: 1 << 20,
             };

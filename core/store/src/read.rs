@@ -57,6 +57,10 @@ impl Store {
     /// [`StoreError`], if the store can't be read at all. Messages that can't be are counted in
     /// [`LogPage::lost`].
     pub fn read(&self, request: &ReadRequest, clock: Clock) -> Result<LogPage, StoreError> {
+        if let (true, Some((stream, since))) = (request.undone, request.streams.first()) {
+            let after = request.after.max(*since);
+            return self.undone(*stream, after, (request.messages, request.bytes), clock);
+        }
         let mut lowest = Lowest::new(request.messages);
         let (head, floor) = {
             // Before the view, which then has at least what the tail has.
@@ -138,6 +142,37 @@ impl Store {
             page.reached = head.max(after);
         }
         Ok(page)
+    }
+
+    /// Where a shared subscription's stream begins and ends to be done: the place before the first message that
+    /// is not, and that of the last one that is.
+    ///
+    /// # Errors
+    /// [`StoreError`], if the store can't be read at all.
+    pub fn cursor(&self, stream: StreamKey) -> Result<(u64, u64), StoreError> {
+        let mut waiting = Lowest::new(usize::MAX);
+        let (head, floor) = {
+            let tail = self.tail();
+            index::from_tail(&tail, stream, tail.floor, &mut waiting);
+            (tail.head, tail.floor)
+        };
+        let view = self.engine.view()?;
+        let mut damaged = Vec::new();
+        let done = done(&view, stream, &mut damaged)?;
+        let mut first = None;
+        let mut take = |seq| {
+            if seq <= head && !done.contains(&seq) {
+                first = Some(first.map_or(seq, |first: u64| first.min(seq)));
+            }
+            first.is_none()
+        };
+        index::from_rows(&view, stream, floor, &mut take, &mut damaged)?;
+        for seq in waiting.iter() {
+            take(seq);
+        }
+        self.damaged(damaged);
+        let last = done.iter().copied().max().unwrap_or_default();
+        Ok((first.map_or(head, |first| first - 1), last))
     }
 
     /// Sessions from a key on, `None` at first; ends when there are `max` of sessions, subscriptions and

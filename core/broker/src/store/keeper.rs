@@ -77,19 +77,12 @@ impl Keeper {
             hand_in(&mut out, (number, shards[number].store_turn()), shared);
         }
         exchange(shards, mail, shared, clock.now());
-        restore::undone(
-            &store,
-            &groups,
-            shards,
-            shared,
-            clock,
-            |shards, home, mut out| {
-                let mut mail = VecDeque::new();
-                hand_out(&mut out, home, &mut mail, shared);
-                hand_in(&mut out, (home, shards[home].store_turn()), shared);
-                exchange(shards, mail, shared, clock.now());
-            },
-        )?;
+        restore::resume(&store, groups, shards, shared, |shards, home, mut out| {
+            let mut mail = VecDeque::new();
+            hand_out(&mut out, home, &mut mail, shared);
+            hand_in(&mut out, (home, shards[home].store_turn()), shared);
+            exchange(shards, mail, shared, clock.now());
+        })?;
         for (number, shard) in shards.iter().enumerate() {
             // What other shards have to know before the first turn of this one.
             shared.subscriptions[number].store(shard.subscriptions(), Ordering::SeqCst);

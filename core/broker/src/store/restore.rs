@@ -1,10 +1,10 @@
 //! From records to sessions and messages.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use ternmq_protocol::broker::durable::StreamKey;
 use ternmq_protocol::broker::record::{Restored, SessionRecord};
-use ternmq_protocol::broker::{Out, Shard};
+use ternmq_protocol::broker::{GroupStart, Out, Shard};
 use ternmq_protocol::codec::QoS;
 use ternmq_protocol::time::Clock;
 use ternmq_protocol::topic::SHARE_PREFIX;
@@ -14,9 +14,6 @@ use crate::shared::Shared;
 
 /// Records that are read at a time.
 const PAGE: usize = 2_048;
-
-/// Messages, and bytes of them, that are read of a group at a time.
-const UNDONE: (usize, usize) = (2_048, 1 << 20);
 
 /// What a broker found in its store when it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,13 +37,15 @@ pub struct Restoration {
 pub(super) struct Groups {
     /// `NAME/FILTER`.
     names: HashSet<Box<str>>,
-    /// Places of messages that sessions have on their way.
-    held: HashSet<u64>,
+    /// Places of messages that sessions have on their way, by the stream they came from.
+    held: HashMap<StreamKey, Vec<u64>>,
 }
 
 impl Groups {
     fn note(&mut self, record: &SessionRecord) {
-        self.held.extend(record.in_flight_of_groups());
+        for (stream, seq) in record.in_flight_of_groups() {
+            self.held.entry(stream).or_default().push(seq);
+        }
         let wanted = record.subscriptions.iter();
         let wanted = wanted.filter(|one| one.options.qos > QoS::AtMostOnce);
         let names = wanted.filter_map(|one| one.filter.strip_prefix(SHARE_PREFIX));
@@ -58,8 +57,8 @@ impl Groups {
     }
 }
 
-/// Puts sessions and delayed messages into shards. Returns what each shard asks for, and the groups whose
-/// messages are to be [given out](undone) again.
+/// Puts sessions and delayed messages into shards. Returns what each shard asks for, and the groups that
+/// are to [go on](resume).
 pub(super) fn sessions(
     store: &Store,
     shards: &mut [Shard],
@@ -128,14 +127,12 @@ fn session(
     }
 }
 
-/// Gives the messages of groups that nobody has had for good, and no session has on its way, to their homes,
-/// a page at a time. What that makes a shard ask for is passed on.
-pub(super) fn undone(
+/// Tells the home of each group where it was in the log. What that makes a shard ask for is passed on.
+pub(super) fn resume(
     store: &Store,
-    groups: &Groups,
+    mut groups: Groups,
     shards: &mut [Shard],
     shared: &Shared,
-    clock: Clock,
     mut settle: impl FnMut(&mut [Shard], usize, Out),
 ) -> Result<(), StoreError> {
     for name in &groups.names {
@@ -143,16 +140,16 @@ pub(super) fn undone(
             continue;
         };
         let stream = StreamKey::of(&format!("{SHARE_PREFIX}{name}"));
-        let (head, mut after) = (store.head(), 0);
-        while after < head {
-            let page = store.undone(stream, after, UNDONE, clock)?;
-            after = page.reached;
-            let mut messages = page.messages;
-            messages.retain(|message| !groups.held.contains(&message.log_seq()));
-            let mut out = Out::default();
-            shards[home].handle_undone(name, &messages, clock.now(), &mut out);
-            settle(shards, home, out);
-        }
+        let (reached, done) = store.cursor(stream)?;
+        let held = groups.held.remove(&stream).unwrap_or_default();
+        let start = GroupStart {
+            reached,
+            done,
+            held,
+        };
+        let mut out = Out::default();
+        shards[home].resume_group(name, start, &mut out);
+        settle(shards, home, out);
     }
     Ok(())
 }

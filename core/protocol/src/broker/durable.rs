@@ -157,7 +157,7 @@ pub struct DelayedKey {
     pub number: u64,
 }
 
-/// A question for the next messages of a session.
+/// A question for the next messages of a session, or of a group.
 #[derive(Clone, Debug)]
 pub struct ReadRequest {
     /// For the answer.
@@ -166,20 +166,24 @@ pub struct ReadRequest {
     pub streams: Box<[(StreamKey, u64)]>,
     /// Messages behind this place in the log.
     pub after: u64,
+    /// Without those that are [done](StoreOp::Done) in the first of the streams, which is a group's.
+    pub undone: bool,
     /// Messages that the answer may have.
     pub messages: usize,
     /// Bytes of messages after which the answer ends. One message it may have, however large.
     pub bytes: usize,
 }
 
-/// For which session a page was asked.
+/// For which session, or which group of a shared subscription, a page was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ReadTicket {
-    /// The session's slot.
+    /// The session's slot, or the group's.
     pub session: u32,
+    /// It is for a group of a shared subscription.
+    pub group: bool,
     /// Tells it from others that had or will have the slot.
     pub serial: u64,
-    /// Counts the questions of the session.
+    /// Counts its questions.
     pub turn: u32,
 }
 

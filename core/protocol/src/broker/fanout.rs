@@ -148,7 +148,7 @@ impl Shard {
             due += observers.hand_over(source, &mut links.stats, out);
         }
         for group in &chosen.groups {
-            let picked = groups.dispatch(*group, source, *number, links, now, out);
+            let picked = groups.come_by(*group, source, *number, links, now, out);
             due += usize::from(picked);
         }
         if !links.journal.drowsy.is_empty() {

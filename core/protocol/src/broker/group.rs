@@ -5,7 +5,7 @@ use super::index::{FilterId, Subscription, SubscriptionIndex};
 use super::links::Links;
 use super::out::Out;
 use super::shard::Shard;
-use super::share::{Content, Letter, Member, Presence, Share, Taken, To};
+use super::share::{Content, Letter, Member, Presence, Share, Taken, Takes, To};
 use super::source::Source;
 use super::stats::Dropped;
 use crate::codec::subscribe::SubscriptionOptions;
@@ -19,6 +19,9 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::arena::{Arena, NONE};
+use backlog::Backlog;
+
+pub(super) mod backlog;
 
 /// How a group chooses the member that gets a message. Members whose clients are away are chosen only
 /// when nobody else is there.
@@ -71,6 +74,8 @@ pub(super) struct Groups {
     hasher: SeedableRandomState,
     /// State of the dice: a counter that is hashed.
     thrown: u64,
+    /// Counts the groups that a store keeps.
+    serial: u64,
 }
 
 #[derive(Debug)]
@@ -87,6 +92,8 @@ struct Group {
     favourite: Option<Member>,
     /// Letters by which it has got and lost members.
     letters: u64,
+    /// There if a store keeps it.
+    log: Option<Box<Backlog>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +103,10 @@ pub(super) struct Entry {
     load: u32,
     /// Its client is away and it may hold messages that others could have.
     backlog: bool,
+    /// What a member elsewhere has told of itself last, and all that it was sent of a kept group.
+    takes: Takes,
+    sent: u32,
+    sent_bytes: u64,
 }
 
 impl Group {
@@ -106,6 +117,9 @@ impl Group {
                 member,
                 load: 0,
                 backlog: false,
+                takes: Takes::default(),
+                sent: 0,
+                sent_bytes: 0,
             });
         }
     }
@@ -165,6 +179,7 @@ impl Groups {
             strategies,
             hasher,
             thrown: 0,
+            serial: 0,
         }
     }
 
@@ -267,18 +282,14 @@ impl Groups {
         }
     }
 
+    pub(super) fn is_home_of(&self, group: &str) -> bool {
+        self.by_name.contains_key(group)
+    }
+
     /// The members of a group whose clients are there, and whose turn is next.
     pub(super) fn present(&self, name: &str) -> Option<(&[Entry], usize)> {
         let group = &self.table[*self.by_name.get(name)?];
         Some((&group.members[..group.here], group.next))
-    }
-
-    pub(super) fn note_load(&mut self, group: &str, member: Member, load: u32) {
-        if let Some(id) = self.by_name.get(group)
-            && let Some(place) = self.table[*id].places.get(&member).copied()
-        {
-            self.table[*id].members[place].load = load;
-        }
     }
 
     /// The group of this name, made if there is none.
@@ -299,6 +310,7 @@ impl Groups {
             next: 0,
             favourite: None,
             letters: 0,
+            log: None,
         });
         let inserted = index.insert(
             filter,
@@ -371,6 +383,7 @@ impl Shard {
         if let Some(id) = self.groups.by_name.get(name) {
             self.groups.table[*id].remove(member);
         }
+        self.note_keeper(name, member, false);
         self.groups.close_if_empty(name, &mut self.index, out);
     }
 
@@ -402,12 +415,7 @@ impl Shard {
                 }
             }
         }
-    }
-
-    /// Messages of a shared subscription's stream that nobody had for good when the broker stopped, and that no
-    /// session has on its way: for the home of the group, `SHARE_NAME/FILTER`, once its members are restored.
-    pub fn handle_undone(&mut self, group: &str, messages: &[Message], now: Time, out: &mut Out) {
-        self.pick_again(group, messages, now, out);
+        self.read_group(id, out);
     }
 
     /// A member gave messages back: somebody else gets them, or nobody is left to.
@@ -434,6 +442,13 @@ impl Shard {
                 links.note_unpicked(name, message);
                 continue;
             }
+            let kept = group.is_some_and(|id| {
+                let id = id.get() - 1;
+                groups.take_back(id, message, *number, links, now, out)
+            });
+            if kept {
+                continue;
+            }
             links.frames.begin(false);
             let mut source = Source::handed(message);
             let picked =
@@ -445,6 +460,7 @@ impl Shard {
                 links.note_unpicked(name, message);
             }
         }
+        self.read_group_of(name, out);
     }
 }
 

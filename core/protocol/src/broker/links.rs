@@ -12,6 +12,7 @@ use super::meter::Meter;
 use super::out::Out;
 use super::pool::Pool;
 use super::ranking::Ranking;
+use super::reading::Done;
 use super::session::{Parcel, Session, parcel_weight};
 use super::shard::Shard;
 use super::slow::{First, SlowLimits, SlowList, Watch};
@@ -232,6 +233,10 @@ impl Links {
         if let Err(why) = prepared {
             let counters = &mut session.counters;
             counters.count_dropped(&mut self.stats, why.counter());
+            if copy.share != 0 {
+                let parcel = Parcel::new(message.clone(), &copy, handed);
+                self.note_dropped(copy.session, &parcel);
+            }
             return;
         }
         if qos != QoS::AtMostOnce {
@@ -397,9 +402,11 @@ impl Links {
         let (queue, limits) = (&mut session.queue, &limits);
         // What has expired makes room before anything good has to go.
         let expired = |parcel: &Parcel| parcel.message.as_ref().is_some_and(|m| m.is_expired(now));
+        let mut done = Vec::new();
         queue.make_room(weight, limits, SWEPT_AT_ONCE, expired, |parcel| {
             leaves(&parcel, stats);
             counters.count_dropped(stats, |dropped| &mut dropped.expired);
+            done.extend(Done::of(&parcel));
         });
         let mut over = Vec::new();
         let pushed = queue.push(parcel, priority, limits, |parcel, overflow| {
@@ -417,6 +424,9 @@ impl Links {
             over.push((parcel, overflow));
         }
         session.queued_qos0 -= qos0_gone;
+        for one in done {
+            self.note_done(slot, one);
+        }
         for (parcel, overflow) in over {
             if !self.spill(slot, &parcel, overflow, out) {
                 let counters = &mut self.sessions[slot].counters;

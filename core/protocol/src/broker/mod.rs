@@ -65,6 +65,7 @@ pub use clients::{ClientConnection, ClientCounters, ClientInfo, ClientPage};
 pub use delayed::{DELAYED_PREFIX, DelayedLimits, DelayedPlace};
 pub use events::{ClientEvent, Departure};
 pub use exclusive::{ClaimOp, ClaimTicket, Claims, EXCLUSIVE_PREFIX};
+pub use group::backlog::GroupStart;
 pub use group::{ShareStrategies, ShareStrategy};
 pub use homes::{GroupGone, Homes};
 pub use limits::Limits;

@@ -53,7 +53,7 @@ impl Done {
 
 impl Journal {
     /// A message of this group is done.
-    fn note_done(&mut self, group: &str, seq: u64) {
+    pub(super) fn note_done(&mut self, group: &str, seq: u64) {
         let stream = StreamKey::of(&format!("{SHARE_PREFIX}{group}"));
         self.done.push((stream, seq));
     }
@@ -276,11 +276,13 @@ impl Shard {
         out.reads.push(ReadRequest {
             ticket: ReadTicket {
                 session: slot,
+                group: false,
                 serial,
                 turn: kept.turn,
             },
             streams,
             after: kept.reached,
+            undone: false,
             messages: config.page_messages.min(room).max(1),
             bytes: config.page_bytes.min(bytes),
         });
@@ -288,6 +290,9 @@ impl Shard {
 
     /// A page of the log, the answer to a [`ReadRequest`].
     pub fn handle_log_page(&mut self, ticket: ReadTicket, page: LogPage, now: Time, out: &mut Out) {
+        if ticket.group {
+            return self.take_group_page(ticket, &page, now, out);
+        }
         let slot = ticket.session;
         let session = self.links.sessions.get_mut(slot);
         let session = session.filter(|session| session.serial == ticket.serial);
@@ -309,6 +314,9 @@ impl Shard {
 
     /// The log could not be read for a session: it asks again with the next thing that its client does.
     pub fn handle_log_unread(&mut self, ticket: ReadTicket) {
+        if ticket.group {
+            return self.group_page_unread(ticket);
+        }
         let session = self.links.sessions.get_mut(ticket.session);
         let session = session.filter(|session| session.serial == ticket.serial);
         if let Some(kept) = session.and_then(Session::log)

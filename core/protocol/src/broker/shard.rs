@@ -138,7 +138,7 @@ impl Shard {
 /// are not given messages are told how far the log is ([`set_log_seen`](Self::set_log_seen)). Mail is
 /// handled before input that came later: letters to [all](super::To::All) say what is to be kept. At the
 /// start, `set_log_seen` first, then [`restore`](Self::restore) of every session, with its letters, then
-/// [`handle_undone`](Self::handle_undone) and [`restore_delayed`](Self::restore_delayed), then clients.
+/// [`resume_group`](Self::resume_group) and [`restore_delayed`](Self::restore_delayed), then clients.
 ///
 /// A connection's number is free, and may be given out again, after its `handle_closed`.
 #[derive(Debug)]

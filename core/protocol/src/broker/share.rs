@@ -12,7 +12,7 @@
 
 use super::arena::NONE;
 use super::index::filter_weight;
-use super::links::{Copy, Links};
+use super::links::{Copy, Links, Room};
 use super::out::Out;
 use super::reading::Done;
 use super::record::SubscriptionRecord;
@@ -20,6 +20,7 @@ use super::session::{Parcel, Session};
 use super::shard::Shard;
 use super::source::Source;
 use super::spill::Spilled;
+use super::sums::{ALLOWANCE, free};
 use crate::codec::QoS;
 use crate::codec::subscribe::SubscriptionOptions;
 use crate::error::PeerError;
@@ -70,8 +71,11 @@ pub(super) enum Content {
     Presence(Arc<str>, Member, Presence),
     /// To the home: messages that a member has not completed and another one may have.
     Return(Arc<str>, Vec<Message>),
-    /// To the home: how many messages are under way to the member now.
-    Load(Arc<str>, Member, u32),
+    /// To the home: how many messages are under way to the member now, and what it can take.
+    Load(Arc<str>, Member, Takes),
+    /// To the home: a store keeps the member's session, which has messages of the group from there, or not any
+    /// more.
+    Keeps(Arc<str>, Member, bool),
     /// To the member: a message.
     Share(Box<Share>),
     /// To the member: give back what you have, if your client is still away.
@@ -102,6 +106,21 @@ pub(super) struct Share {
 pub(super) enum Presence {
     Here,
     Away,
+}
+
+/// What a member tells its home of itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Takes {
+    /// Messages under way to it.
+    pub(super) load: u32,
+    /// All that has come to it for the group, and what that weighs. These may run over.
+    pub(super) taken: u32,
+    pub(super) taken_bytes: u64,
+    /// Messages that it has room for, and their bytes.
+    pub(super) items: u32,
+    pub(super) bytes: u64,
+    /// Nothing is under way to it, so that it can take one message however large.
+    pub(super) idle: bool,
 }
 
 /// What became of a message picked for a member.
@@ -171,6 +190,9 @@ pub(super) struct Membership {
     pub(super) options: SubscriptionOptions,
     pub(super) identifier: Option<NonZeroU32>,
     pub(super) join: u32,
+    /// All that has come from a home elsewhere, for [`Takes`].
+    taken: u32,
+    taken_bytes: u64,
 }
 
 impl Memberships {
@@ -309,7 +331,11 @@ impl Shard {
                 self.note_presence(&group, member, presence, out);
             }
             Content::Return(group, messages) => self.pick_again(&group, &messages, now, out),
-            Content::Load(group, member, load) => self.groups.note_load(&group, member, load),
+            Content::Load(group, member, takes) => {
+                self.groups.note_takes(&group, member, takes);
+                self.read_group_of(&group, out);
+            }
+            Content::Keeps(group, member, keeps) => self.note_keeper(&group, member, keeps),
             Content::Share(share) => self.take_share(*share, now, out),
             Content::Recall(member) => self.give_back_if_away(member, out),
             Content::Spill(spilled) => self.find_room(spilled, now, out),
@@ -358,6 +384,8 @@ impl Shard {
             options,
             identifier,
             join: self.last_join,
+            taken: 0,
+            taken_bytes: 0,
         });
         self.links.stats.subscriptions += 1;
         let member = Member {
@@ -370,6 +398,9 @@ impl Shard {
         let letter = Letter(Content::Join(group.clone(), member, presence));
         out.letters.push((To::Home(group.clone()), letter));
         self.keep_membership(slot, &group, options, identifier, None, out);
+        if self.links.journal.on {
+            self.tell_takes(slot, place, out);
+        }
         Ok(())
     }
 
@@ -393,6 +424,40 @@ impl Shard {
                 since: 0,
             };
             self.keep_subscription(slot, record, before, out);
+            let kept = |qos| qos > QoS::AtMostOnce;
+            if before.is_some_and(kept) != kept(options.qos) {
+                self.tell_keeper(slot, group, kept(options.qos), out);
+            }
+        }
+    }
+
+    /// Tells a group's home whether it is kept for this session's sake.
+    fn tell_keeper(&self, slot: u32, group: &str, keeps: bool, out: &mut Out) {
+        let Some(memberships) = &self.links.sessions[slot].memberships else {
+            return;
+        };
+        let place = memberships.places.get(group).copied();
+        if let Some((place, membership)) = place.and_then(|at| Some((at, memberships.get(at)?))) {
+            let member = self.member(slot, place, membership.join);
+            let group = membership.group.clone();
+            let letter = Letter(Content::Keeps(group.clone(), member, keeps));
+            out.letters.push((To::Home(group), letter));
+        }
+    }
+
+    /// Tells a group's home what this member of it can take.
+    fn tell_takes(&self, slot: u32, place: u16, out: &mut Out) {
+        let memberships = self.links.sessions[slot].memberships.as_ref();
+        if let Some(membership) = memberships.and_then(|all| all.get(place)) {
+            let member = self.member(slot, place, membership.join);
+            let takes = Takes {
+                taken: membership.taken,
+                taken_bytes: membership.taken_bytes,
+                ..self.links.takes(slot)
+            };
+            let group = membership.group.clone();
+            let letter = Letter(Content::Load(group.clone(), member, takes));
+            out.letters.push((To::Home(group), letter));
         }
     }
 
@@ -454,12 +519,22 @@ impl Shard {
             let content = Content::Presence(group.clone(), member, presence(session.conn));
             let to = To::Home(group.clone());
             out.letters.push((to, Letter(content)));
+            if self.links.journal.on {
+                self.tell_takes(slot, place, out);
+            }
         }
     }
 
     /// A session ends: leaves its groups, and gives back what it has not completed, also of groups that
     /// it has left before. QoS 2 messages that were sent stay with it and end with it [MQTT-4.8.2-5].
     pub(super) fn leave_all(&mut self, slot: u32, out: &mut Out) {
+        if self.links.journal.on {
+            let sent = self.links.sessions[slot].window.items();
+            let sent = sent.filter(|parcel| parcel.qos == QoS::ExactlyOnce);
+            for done in sent.filter_map(Done::of).collect::<Vec<_>>() {
+                self.links.note_done(slot, done);
+            }
+        }
         let Some(memberships) = self.links.sessions[slot].memberships.take() else {
             return;
         };
@@ -476,21 +551,26 @@ impl Shard {
         }
     }
 
-    /// Tells the homes that asked how many messages are under way to this session.
+    /// Tells the homes that asked how many messages are under way to this session, and what it has room for.
+    /// Where that is this shard itself, a group goes on that waits for room.
     pub(super) fn report_load(&mut self, slot: u32, out: &mut Out) {
         let session = &self.links.sessions[slot];
         let Some(memberships) = &session.memberships else {
             return;
         };
-        self.links.stats.work += memberships.reporting.len() as u64;
+        if memberships.reporting.is_empty() {
+            return;
+        }
         let reporting = memberships.reporting.iter();
         let reporting = reporting.filter_map(|place| Some((*place, memberships.get(*place)?)));
-        for (place, membership) in reporting {
-            let group = &membership.group;
-            let member = self.member(slot, place, membership.join);
-            let content = Content::Load(group.clone(), member, session.load());
-            let to = To::Home(group.clone());
-            out.letters.push((to, Letter(content)));
+        let reporting = reporting.map(|(place, membership)| (place, membership.group.clone()));
+        let reporting: Vec<_> = reporting.collect();
+        self.links.stats.work += reporting.len() as u64;
+        for (place, group) in reporting {
+            match self.groups.is_home_of(&group) {
+                true => self.read_group_of(&group, out),
+                false => self.tell_takes(slot, place, out),
+            }
         }
     }
 
@@ -517,6 +597,7 @@ impl Shard {
             false => Source::made(&message),
         };
         self.links.frames.begin(false);
+        self.links.count_taken(member, &message);
         let taken = self
             .links
             .share(member, keep, report, &mut source, now, out);
@@ -589,7 +670,7 @@ impl Links {
         if session.conn == NONE && !keep {
             return Taken::Away;
         }
-        let options = membership.options;
+        let (options, group) = (membership.options, membership.group.clone());
         let id = membership.identifier.map(|id| [id.get()]);
         if report {
             self.ask_for_reports(member);
@@ -602,8 +683,52 @@ impl Links {
             share: member.place + 1,
         };
         self.stats.matched += 1;
+        if copy.qos == QoS::AtMostOnce {
+            // Nothing tells later that the client has it.
+            self.note_unpicked(&group, source.message());
+        }
         self.deliver(copy, source, now, out);
         Taken::Yes
+    }
+
+    /// A message has come for a member from a home elsewhere.
+    fn count_taken(&mut self, member: Member, message: &Message) {
+        let Some(session) = self.sessions.get_mut(member.session) else {
+            return;
+        };
+        let memberships = session.memberships.as_mut();
+        let membership = memberships.and_then(|all| all.get_mut(member.place));
+        if let Some(membership) = membership.filter(|one| one.join == member.join) {
+            let weight = size_of::<Parcel>() + message.memory();
+            membership.taken = membership.taken.wrapping_add(1);
+            membership.taken_bytes = membership.taken_bytes.wrapping_add(weight as u64);
+        }
+    }
+
+    /// What a session's client can take now, if it is there.
+    pub(super) fn takes(&self, slot: u32) -> Takes {
+        let Some(session) = self.sessions.get(slot) else {
+            return Takes::default();
+        };
+        let mut takes = Takes {
+            load: session.load(),
+            ..Takes::default()
+        };
+        let Some(conn) = self.conns.get(session.conn) else {
+            return takes;
+        };
+        let (queue, limits) = (&session.queue, &self.limits.queue);
+        let Room { limit, total } = self.message_room();
+        let left = free(limit, total).max(ALLOWANCE);
+        let left = left.saturating_sub(session.message_bytes());
+        let bytes = limits.bytes.saturating_sub(queue.bytes()).min(left);
+        if bytes > 0 {
+            let items = limits.items.saturating_sub(queue.len());
+            takes.items = u32::try_from(items).unwrap_or(u32::MAX);
+        }
+        takes.bytes = bytes as u64;
+        takes.idle = takes.load == 0 && conn.outbound_len() < self.outbound_room();
+        takes
     }
 
     pub(super) fn membership(&self, member: Member) -> Option<(&Session, &Membership)> {

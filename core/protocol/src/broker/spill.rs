@@ -76,7 +76,7 @@ impl Links {
     }
 
     /// Whether a member's client is there and nothing has to go for one message more.
-    fn has_room(&self, member: Member, message: &Message) -> bool {
+    pub(super) fn has_room(&self, member: Member, message: &Message) -> bool {
         let Some((session, _)) = self.membership(member) else {
             return false;
         };
@@ -113,6 +113,14 @@ impl Shard {
         if spilled.message.is_expired(now) {
             self.links.count_unpicked(|dropped| &mut dropped.expired);
             return self.links.note_unpicked(&spilled.group, &spilled.message);
+        }
+        let (name, from) = (&spilled.group, spilled.from);
+        let message = &spilled.message;
+        if self
+            .groups
+            .keep_spilled(name, message, from, &mut self.links)
+        {
+            return self.read_group_of(name, out);
         }
         while let Some(member) = self.groups.next_offer(&mut spilled) {
             if member.shard != self.number {

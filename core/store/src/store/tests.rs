@@ -129,11 +129,13 @@ fn check(store: &Store) {
     let request = |filter: &str, after| ReadRequest {
         ticket: ReadTicket {
             session: 0,
+            group: false,
             serial: 0,
             turn: 0,
         },
         streams: Box::new([(StreamKey::of(filter), 0)]),
         after,
+        undone: false,
         messages: 100,
         bytes: 10_000,
     };

@@ -34,6 +34,7 @@ pub(crate) fn request(streams: &[&str], after: u64, messages: usize) -> ReadRequ
     ReadRequest {
         ticket: ReadTicket {
             session: 0,
+            group: false,
             serial: 0,
             turn: 0,
         },
@@ -42,6 +43,7 @@ pub(crate) fn request(streams: &[&str], after: u64, messages: usize) -> ReadRequ
             .map(|filter| (StreamKey::of(filter), 0))
             .collect(),
         after,
+        undone: false,
         messages,
         bytes: usize::MAX,
     }

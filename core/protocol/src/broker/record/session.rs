@@ -5,6 +5,7 @@ use super::message::{decode_message, encode_message, flags, read_flags};
 use super::{
     Epoch, LogPos, NodeId, Owner, RECORD_VERSION, RecordError, Rev, open, topic_partition,
 };
+use crate::broker::durable::StreamKey;
 use crate::codec::subscribe::SubscriptionOptions;
 use crate::codec::{Place, Properties, PropertiesBuf, QoS};
 use crate::message::Message;
@@ -206,12 +207,19 @@ impl SessionRecord {
         self.subscriptions = all;
     }
 
-    /// Places in the log of messages on their way that came by a shared subscription: nobody else is to get
-    /// them.
-    pub fn in_flight_of_groups(&self) -> impl Iterator<Item = u64> {
+    /// Messages on their way that came by shared subscriptions, with the streams of these and their places in
+    /// the log: nobody else of the group is to get them.
+    pub fn in_flight_of_groups(&self) -> impl Iterator<Item = (StreamKey, u64)> {
         let copies = self.in_flight.iter().filter_map(|one| one.copy.as_ref());
-        let shared = copies.filter(|copy| copy.shared.is_some() || copy.left.is_some());
-        shared.map(|copy| copy.message.log_seq())
+        copies.filter_map(|copy| {
+            let shared = copy.shared.map(usize::from);
+            let subscription = shared.and_then(|at| self.subscriptions.get(at));
+            let stream = match (&copy.left, subscription) {
+                (Some(group), _) => StreamKey::of(&format!("{SHARE_PREFIX}{group}")),
+                (None, subscription) => StreamKey::of(&subscription?.filter),
+            };
+            Some((stream, copy.message.log_seq()))
+        })
     }
 
     /// The messages that it refers to, each as often as it does.

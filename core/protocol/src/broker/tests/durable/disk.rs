@@ -1,6 +1,7 @@
 //! A store as the design has it, in memory: what is committed is there as bytes, all else is gone with a
 //! crash.
 
+use crate::broker::GroupStart;
 use crate::broker::durable::{Append, DelayedKey, LogPage, ReadRequest, StoreOp, StreamKey};
 use crate::broker::record::{
     DelayedRecord, LogPos, SessKey, SessionRecord, SubscriptionRecord, decode_message,
@@ -116,7 +117,8 @@ impl Disk {
             let entry = &self.log[seq as usize - 1];
             let due =
                 |(stream, since): &(StreamKey, u64)| seq > *since && entry.streams.contains(stream);
-            if !request.streams.iter().any(due) {
+            let done = |(stream, _): &(StreamKey, u64)| self.done.contains(&(*stream, seq));
+            if !request.streams.iter().any(due) || request.undone && done(&request.streams[0]) {
                 continue;
             }
             if page.messages.len() == request.messages || bytes > request.bytes {
@@ -150,21 +152,22 @@ impl Disk {
             .collect()
     }
 
-    /// Messages of a group that have found nobody for good and that no session has on its way.
-    pub(super) fn undone(
-        &self,
-        stream: StreamKey,
-        records: &[SessionRecord],
-        clock: Clock,
-    ) -> Vec<Message> {
-        let held: BTreeSet<u64> = records
-            .iter()
-            .flat_map(SessionRecord::in_flight_of_groups)
-            .collect();
-        (1..=self.tail())
-            .filter(|seq| self.log[*seq as usize - 1].streams.contains(&stream))
-            .filter(|seq| !self.done.contains(&(stream, *seq)) && !held.contains(seq))
-            .filter_map(|seq| self.message(seq, clock))
-            .collect()
+    /// Where a group goes on.
+    pub(super) fn group_start(&self, stream: StreamKey, records: &[SessionRecord]) -> GroupStart {
+        let is_undone = |seq: &u64| {
+            let streams = &self.log[*seq as usize - 1].streams;
+            streams.contains(&stream) && !self.done.contains(&(stream, *seq))
+        };
+        let first = (1..=self.tail()).find(is_undone);
+        let done = self.done.iter().filter(|(of, _)| *of == stream);
+        let held = records.iter().flat_map(SessionRecord::in_flight_of_groups);
+        GroupStart {
+            reached: first.map_or(self.tail(), |first| first - 1),
+            done: done.map(|(_, seq)| *seq).max().unwrap_or_default(),
+            held: held
+                .filter(|(of, _)| *of == stream)
+                .map(|(_, seq)| seq)
+                .collect(),
+        }
     }
 }

@@ -176,7 +176,7 @@ impl Hall {
         }
         self.deliver_all();
         for group in self.groups.clone() {
-            self.dispatch_undone(&group, &kept, clock);
+            self.resume(&group, &kept);
         }
         for shard in 0..self.shards.len() {
             let (now, out) = (self.now, &mut self.outs[shard]);
@@ -186,12 +186,12 @@ impl Hall {
         self.deliver_all();
     }
 
-    fn dispatch_undone(&mut self, group: &str, records: &[SessionRecord], clock: Clock) {
-        let undone = self.disk.undone(StreamKey::of(group), records, clock);
+    fn resume(&mut self, group: &str, records: &[SessionRecord]) {
+        let start = self.disk.group_start(StreamKey::of(group), records);
         let name = group.strip_prefix(SHARE_PREFIX).unwrap();
         if let Some(shard) = self.homes.home_of(name) {
-            let (now, out) = (self.now, &mut self.outs[shard]);
-            self.shards[shard].handle_undone(name, &undone, now, out);
+            let out = &mut self.outs[shard];
+            self.shards[shard].resume_group(name, start, out);
             self.settle(shard);
         }
     }

@@ -1,0 +1,130 @@
+//! What shared subscriptions have still to get is in the log: what of it goes, and when.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use support::{ANY_PORT, client, disk, publish, silent, start, subscribe, until};
+use ternmq_broker::store::Store;
+use ternmq_broker::{Broker, Config, Placement};
+use ternmq_test_broker_wire::RawPeer;
+
+fn on(store: &Arc<Store>, change: impl FnOnce(&mut Config)) -> Broker {
+    let mut config = Config {
+        shards: 2,
+        placement: Placement::ByClientId,
+        store: Some(store.clone()),
+        ..Config::listen(ANY_PORT)
+    };
+    config.session.queue.items = 10;
+    config.limits.log.sweep_ms = 1;
+    change(&mut config);
+    start(config)
+}
+
+/// A client of MQTT 3.1.1 that keeps its session.
+fn durable(broker: &Broker, client_id: &str) -> RawPeer {
+    let mut peer = silent(broker, 4);
+    peer.send(&format!("CONNECT client_id={client_id} clean_start=0"))
+        .expect("sent");
+    peer.expect("CONNACK reason=0").expect("CONNACK");
+    peer
+}
+
+fn leave(mut peer: RawPeer) {
+    peer.send("DISCONNECT").expect("sent");
+    peer.expect_close().expect("closed");
+}
+
+fn away(broker: &Broker, client_id: &str) {
+    let mut peer = durable(broker, client_id);
+    subscribe(&mut peer, "$share/g/t/#", 1);
+    leave(peer);
+}
+
+fn publish_many(broker: &Broker, count: u32) {
+    let mut publisher = client(broker, 4, "publisher");
+    for n in 0..count {
+        publish(&mut publisher, "t/x", 1, &n.to_string());
+    }
+    leave(publisher);
+}
+
+/// The next so many messages, acknowledged.
+fn take(peer: &mut RawPeer, count: u32) -> Vec<u32> {
+    let mut got = Vec::new();
+    for _ in 0..count {
+        let packet = peer.expect("PUBLISH qos=1").expect("a message");
+        got.push(packet.text("payload", "").parse().expect("a number"));
+        let id = packet.number("id", 0);
+        peer.send(&format!("PUBACK id={id}")).expect("sent");
+    }
+    got
+}
+
+#[test]
+fn a_group_that_is_away_is_a_place_in_the_log_which_is_empty_once_it_has_passed() {
+    let (store, _disk) = disk::store();
+    let broker = on(&store, |_| {});
+    for name in ["one", "two"] {
+        away(&broker, name);
+    }
+    publish_many(&broker, 2_000);
+    let stats = until(&broker, |stats| stats.store.log_bytes > 0);
+    assert_eq!((stats.mqtt.queued, stats.mqtt.queued_bytes), (0, 0));
+    assert_eq!(stats.mqtt.dropped.queue_items, 0);
+    assert_eq!(stats.store.swept_passed, 0);
+    let mut one = durable(&broker, "one");
+    assert_eq!(take(&mut one, 1_990), (0..1_990).collect::<Vec<_>>());
+    let most = until(&broker, |stats| stats.store.swept_passed > 1_000);
+    assert!(most.store.log_bytes > 0, "something is left");
+    assert_eq!(take(&mut one, 10), (1_990..2_000).collect::<Vec<_>>());
+    let stats = until(&broker, |stats| stats.store.swept_passed == 2_000);
+    assert_eq!((stats.store.swept_old, stats.store.swept_full), (0, 0));
+    until(&broker, |stats| stats.store.log_bytes == 0);
+}
+
+#[test]
+fn a_group_has_no_more_to_read_than_it_may() {
+    let (store, _disk) = disk::store();
+    let broker = on(&store, |config| config.limits.log.session_messages = 10);
+    away(&broker, "one");
+    publish_many(&broker, 30);
+    let mut one = durable(&broker, "one");
+    assert_eq!(take(&mut one, 10), (20..30).collect::<Vec<_>>());
+    let stats = broker.stats();
+    assert_eq!(stats.mqtt.dropped.queue_items, 20);
+    until(&broker, |stats| stats.store.swept_passed == 30);
+}
+
+#[test]
+fn messages_that_a_group_waits_for_go_when_the_log_may_not_hold_them() {
+    let (store, _disk) = disk::store();
+    let broker = on(&store, |config| config.limits.log.bytes = 1);
+    away(&broker, "one");
+    publish_many(&broker, 30);
+    until(&broker, |stats| stats.store.swept_full == 30);
+    let mut one = durable(&broker, "one");
+    publish_many(&broker, 1);
+    assert_eq!(take(&mut one, 1), [0], "it goes on behind them");
+}
+
+#[test]
+fn who_stays_when_the_last_lasting_member_leaves_gets_what_comes() {
+    let (store, _disk) = disk::store();
+    let broker = on(&store, |_| {});
+    away(&broker, "lasting");
+    let mut guest = client(&broker, 4, "guest");
+    subscribe(&mut guest, "$share/g/t/#", 1);
+    publish_many(&broker, 300);
+    assert_eq!(take(&mut guest, 300), (0..300).collect::<Vec<_>>());
+    let mut lasting = durable(&broker, "lasting");
+    lasting
+        .send("UNSUBSCRIBE id=1 filter=$share/g/t/#")
+        .expect("sent");
+    lasting.expect("UNSUBACK id=1").expect("UNSUBACK");
+    publish_many(&broker, 5);
+    let got: BTreeSet<u32> = take(&mut guest, 5).into_iter().collect();
+    assert_eq!(got, (0..5).collect());
+}
