@@ -8,7 +8,7 @@ use std::sync::Arc;
 use support::{ANY_PORT, client, disk, publish, silent, start, subscribe, until};
 use ternmq_broker::store::Store;
 use ternmq_broker::{Broker, Config, Placement};
-use ternmq_test_broker_wire::RawPeer;
+use ternmq_test_broker_wire::{PATIENCE, RawPeer};
 
 fn on(store: &Arc<Store>, change: impl FnOnce(&mut Config)) -> Broker {
     let mut config = Config {
@@ -40,6 +40,7 @@ fn leave(mut peer: RawPeer) {
 fn away(broker: &Broker, client_id: &str) {
     let mut peer = durable(broker, client_id);
     subscribe(&mut peer, "$share/g/t/#", 1);
+    subscribe(&mut peer, "end", 0);
     leave(peer);
 }
 
@@ -127,4 +128,62 @@ fn who_stays_when_the_last_lasting_member_leaves_gets_what_comes() {
     publish_many(&broker, 5);
     let got: BTreeSet<u32> = take(&mut guest, 5).into_iter().collect();
     assert_eq!(got, (0..5).collect());
+}
+
+#[test]
+fn a_member_that_asked_for_qos_0_has_a_message_when_it_is_written_to_it() {
+    const COUNT: u32 = 300;
+    let (store, _disk) = disk::store();
+    let broker = on(&store, |_| {});
+    away(&broker, "lasting");
+    publish_many(&broker, COUNT);
+    let mut guest = client(&broker, 4, "guest");
+    subscribe(&mut guest, "$share/g/t/#", 0);
+    for n in 0..COUNT {
+        guest
+            .expect(&format!("PUBLISH qos=0 payload={n}"))
+            .expect("a message");
+    }
+    until(&broker, |stats| stats.store.swept_passed == COUNT.into());
+}
+
+#[test]
+fn members_on_all_shards_get_each_message_once() {
+    const MEMBERS: usize = 6;
+    const COUNT: u32 = 3_000;
+    let (store, _disk) = disk::store();
+    let broker = on(&store, |config| config.shards = 3);
+    let names: Vec<String> = (0..MEMBERS).map(|n| format!("member-{n}")).collect();
+    names.iter().for_each(|name| away(&broker, name));
+    publish_many(&broker, COUNT);
+    let peers: Vec<RawPeer> = names.iter().map(|name| durable(&broker, name)).collect();
+    let (got, gets) = std::sync::mpsc::sync_channel(1_024);
+    let numbers = std::thread::scope(|scope| {
+        for (which, mut peer) in peers.into_iter().enumerate() {
+            let got = got.clone();
+            scope.spawn(move || {
+                let mut last = None;
+                loop {
+                    let packet = peer.next_packet().expect("a packet").expect("not closed");
+                    let Ok(number) = packet.text("payload", "").parse::<u32>() else {
+                        return;
+                    };
+                    let id = packet.number("id", 0);
+                    peer.send(&format!("PUBACK id={id}")).expect("sent");
+                    assert!(last.is_none_or(|last| last < number), "{which}");
+                    last = Some(number);
+                    got.send(number).expect("somebody counts");
+                }
+            });
+        }
+        let take = |_| gets.recv_timeout(PATIENCE).expect("all of them");
+        let mut numbers: Vec<u32> = (0..COUNT).map(take).collect();
+        let mut publisher = client(&broker, 4, "publisher");
+        publish(&mut publisher, "end", 0, "end");
+        drop(got);
+        numbers.extend(gets.iter());
+        numbers
+    });
+    assert_eq!(numbers.len(), COUNT as usize);
+    assert_eq!(BTreeSet::from_iter(numbers).len(), COUNT as usize);
 }

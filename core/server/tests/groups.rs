@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
 use serde_json::Value;
@@ -121,7 +121,7 @@ fn publish(address: SocketAddr, numbers: std::ops::Range<u32>, qos: u8) {
 }
 
 /// Takes and acknowledges all that comes until the end is told.
-fn take(mut peer: RawPeer, which: usize, got: &Sender<(usize, u32)>) {
+fn take(mut peer: RawPeer, which: usize, got: &SyncSender<(usize, u32)>) {
     loop {
         let packet = peer.next_packet().unwrap().expect("not closed");
         match packet.word(0) {
@@ -142,7 +142,7 @@ fn take(mut peer: RawPeer, which: usize, got: &Sender<(usize, u32)>) {
 fn drain(address: SocketAddr, peers: Vec<RawPeer>, count: usize) -> Vec<Vec<u32>> {
     let mut all = vec![Vec::new(); peers.len()];
     thread::scope(|scope| {
-        let (got, gets) = channel();
+        let (got, gets) = sync_channel(1_024);
         for (which, peer) in peers.into_iter().enumerate() {
             let got = got.clone();
             scope.spawn(move || take(peer, which, &got));

@@ -395,6 +395,7 @@ impl Shard {
         if writes {
             self.links.refill(session, now, out);
             self.ask_for_retained(session, out);
+            self.report_load(session, out);
         }
         if reads {
             out.resumed.push(ConnId(id));

@@ -138,6 +138,8 @@ impl Group {
             Presence::Away if place < self.here => {
                 self.here -= 1;
                 self.swap(place, self.here);
+                let takes = &mut self.members[self.here].takes;
+                (takes.items, takes.idle) = (0, false);
             }
             _ => {}
         }

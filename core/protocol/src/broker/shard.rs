@@ -343,6 +343,7 @@ impl Shard {
             let session = connection.session;
             self.links.refill(session, now, out);
             self.ask_for_retained(session, out);
+            self.report_load(session, out);
         }
     }
 

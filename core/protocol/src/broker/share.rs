@@ -554,8 +554,8 @@ impl Shard {
     /// Tells the homes that asked how many messages are under way to this session, and what it has room for.
     /// Where that is this shard itself, a group goes on that waits for room.
     pub(super) fn report_load(&mut self, slot: u32, out: &mut Out) {
-        let session = &self.links.sessions[slot];
-        let Some(memberships) = &session.memberships else {
+        let session = self.links.sessions.get(slot);
+        let Some(memberships) = session.and_then(|session| session.memberships.as_ref()) else {
             return;
         };
         if memberships.reporting.is_empty() {
@@ -604,6 +604,11 @@ impl Shard {
         if taken != Taken::Yes {
             let back = Letter(Content::Return(group.clone(), vec![message]));
             out.letters.push((To::Home(group), back));
+        }
+        let load = |session: &Session| session.load();
+        if self.links.journal.on && self.links.sessions.get(member.session).map(load) == Some(0) {
+            // Nothing that it answers tells the home that it has room for more.
+            self.tell_takes(member.session, member.place, out);
         }
     }
 

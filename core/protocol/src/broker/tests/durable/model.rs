@@ -62,8 +62,11 @@ impl World {
         let shards = 1 + seeded.below(3);
         let inflight = [2, 5, 100][seeded.below(3)];
         let first = seeded.one_in(3).then(|| ("+/1".into(), 7));
+        // Of what waits for sessions and groups that is no limit: it waits in the log.
+        let items = [3, 1_000][seeded.below(2)];
         let hall = Hall::with(shards, config, |limits| {
             limits.inflight = inflight;
+            limits.queue.items = items;
             limits.outbound_bytes = 300;
             limits.priorities = Priorities {
                 filters: first.into_iter().collect(),
