@@ -1,13 +1,9 @@
 //! The Debian package and the unit of systemd.
 
-mod program;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-use crate::program::program;
 
 fn packaging(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -28,10 +24,10 @@ fn the_package_has_all_and_its_program_runs() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("packaging");
     // Left over from an earlier run, or not there.
     let _ = fs::remove_dir_all(&folder);
-    let program = program();
+    let program = env!("CARGO_BIN_EXE_ternmq");
     output(
         Command::new(packaging("make-deb"))
-            .arg(&program)
+            .arg(program)
             .arg("1.2.3")
             .arg(&folder),
     );

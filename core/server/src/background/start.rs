@@ -105,9 +105,26 @@ fn again(arguments: &[OsString]) -> Result<Command, String> {
         .strip_suffix(own)
         .ok_or("cannot tell what this command was run by")?;
     let program = std::env::current_exe().map_err(|e| format!("cannot find this program: {e}"))?;
-    let mut command = Command::new(program);
+    let called = by
+        .first()
+        .and_then(|name| called_by(Path::new(name), &program));
+    let mut command = Command::new(called.unwrap_or(program));
     command.args(by.get(1..).unwrap_or_default());
     Ok(command)
+}
+
+/// The path of this program by which it was called, as a shell finds it: by a link to it Python knows its virtual
+/// environment.
+fn called_by(name: &Path, program: &Path) -> Option<PathBuf> {
+    let all = std::env::var_os("PATH").unwrap_or_default();
+    let folders = match name.components().count() {
+        1 => std::env::split_paths(&all).collect(),
+        _ => vec![PathBuf::new()],
+    };
+    let program = fs::canonicalize(program).ok()?;
+    let paths = folders.iter().map(|folder| folder.join(name));
+    let is_it = |path: &PathBuf| fs::canonicalize(path).is_ok_and(|path| path == program);
+    paths.into_iter().find(is_it)
 }
 
 /// The same options for `ternmq serve`.
