@@ -148,6 +148,43 @@ fn a_member_that_asked_for_qos_0_has_a_message_when_it_is_written_to_it() {
 }
 
 #[test]
+fn a_member_whose_queue_is_full_of_retained_messages_has_its_group_s_once_it_is_not() {
+    let (store, _disk) = disk::store();
+    let broker = on(&store, |config| config.shards = 1);
+    let mut publisher = client(&broker, 4, "keeper");
+    for n in 0..20 {
+        publisher
+            .send(&format!(
+                "PUBLISH topic=r/{n} retain=1 qos=1 id=1 payload=r"
+            ))
+            .expect("sent");
+        publisher.expect("PUBACK id=1").expect("PUBACK");
+    }
+    let mut one = silent(&broker, 5);
+    one.send("CONNECT client_id=one clean_start=0 session_expiry=1000 receive_maximum=1")
+        .expect("sent");
+    one.expect("CONNACK reason=0").expect("CONNACK");
+    subscribe(&mut one, "$share/g/t/#", 1);
+    // Retained messages may come before SUBACK.
+    one.send("SUBSCRIBE id=2 filter=r/# options=1")
+        .expect("sent");
+    until(&broker, |stats| stats.mqtt.queued == 10);
+    publish_many(&broker, 5);
+    until(&broker, |stats| stats.mqtt.unread == 5);
+    let mut got = Vec::new();
+    while got.len() < 5 {
+        let packet = one.next_packet().expect("readable").expect("a packet");
+        if packet.word(0) != "PUBLISH" {
+            continue;
+        }
+        got.extend(packet.text("payload", "").parse::<u32>());
+        let id = packet.number("id", 0);
+        one.send(&format!("PUBACK id={id}")).expect("sent");
+    }
+    assert_eq!(got, (0..5).collect::<Vec<_>>());
+}
+
+#[test]
 fn members_on_all_shards_get_each_message_once() {
     const MEMBERS: usize = 6;
     const COUNT: u32 = 3_000;

@@ -445,8 +445,8 @@ impl Shard {
         }
     }
 
-    /// Tells a group's home what this member of it can take.
-    fn tell_takes(&self, slot: u32, place: u16, out: &mut Out) {
+    /// Tells a group's home what this member of it can take, and again later if that is nothing.
+    fn tell_takes(&mut self, slot: u32, place: u16, out: &mut Out) {
         let memberships = self.links.sessions[slot].memberships.as_ref();
         if let Some(membership) = memberships.and_then(|all| all.get(place)) {
             let member = self.member(slot, place, membership.join);
@@ -458,6 +458,9 @@ impl Shard {
             let group = membership.group.clone();
             let letter = Letter(Content::Load(group.clone(), member, takes));
             out.letters.push((To::Home(group), letter));
+            if takes.items == 0 && !takes.idle {
+                self.links.ask_for_reports(member);
+            }
         }
     }
 
@@ -513,15 +516,18 @@ impl Shard {
         let Some(memberships) = &session.memberships else {
             return;
         };
+        let mut places = Vec::new();
         for (place, membership) in memberships.iter() {
             let group = &membership.group;
             let member = self.member(slot, place, membership.join);
             let content = Content::Presence(group.clone(), member, presence(session.conn));
             let to = To::Home(group.clone());
             out.letters.push((to, Letter(content)));
-            if self.links.journal.on {
-                self.tell_takes(slot, place, out);
-            }
+            places.push(place);
+        }
+        places.retain(|_| self.links.journal.on);
+        for place in places {
+            self.tell_takes(slot, place, out);
         }
     }
 
@@ -742,7 +748,7 @@ impl Links {
         (membership.join == member.join).then_some((session, membership))
     }
 
-    fn ask_for_reports(&mut self, member: Member) {
+    pub(super) fn ask_for_reports(&mut self, member: Member) {
         if let Some(memberships) = &mut self.sessions[member.session].memberships {
             memberships.reporting.insert(member.place);
         }

@@ -230,10 +230,27 @@ impl Groups {
             return true;
         }
         if let Some(log) = self.log(id) {
+            let news = !log.behind;
             log.fall_behind(seq - 1);
             log.leave(source.message().memory(), links);
+            if news {
+                self.ask_for_room(id, shard, links);
+            }
         }
         true
+    }
+
+    /// Has the members that are here and at home tell of room, also those that were not given anything yet:
+    /// what fills their queues may be for other subscriptions.
+    fn ask_for_room(&self, id: u32, shard: u16, links: &mut Links) {
+        let Some(group) = self.table.get(id) else {
+            return;
+        };
+        for entry in &group.members[..group.here] {
+            if entry.member.shard == shard && links.membership(entry.member).is_some() {
+                links.ask_for_reports(entry.member);
+            }
+        }
     }
 
     fn log(&mut self, id: u32) -> Option<&mut Backlog> {
@@ -466,7 +483,7 @@ impl Shard {
             }
         }
         if room == 0 {
-            return;
+            return groups.ask_for_room(id, *number, links);
         }
         let after = log.next();
         log.asked = Some(after);
