@@ -293,6 +293,7 @@ impl Driver {
 
     /// Takes the letters to the shards they are for, those to this one at once.
     fn hand_out_letters(&mut self) {
+        let some = !self.out.letters.is_empty();
         while !self.out.letters.is_empty() {
             for (to, letter) in std::mem::take(&mut self.out.letters) {
                 let shard = match &to {
@@ -312,6 +313,10 @@ impl Driver {
                 }
                 self.post.kept[shard].parcels.push(Parcel::Letter(letter));
             }
+        }
+        if some {
+            // A group may be at home here from now on, and its member's SUBACK goes out with this turn.
+            self.announce();
         }
         for gone in self.out.groups_gone.drain(..) {
             self.shared.homes().gone(&gone);
