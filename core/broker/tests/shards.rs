@@ -282,6 +282,23 @@ fn a_shared_subscription_spans_shards_and_passes_on_what_a_member_left() {
     support::until(&broker, |stats| stats.groups == 0);
 }
 
+/// Nobody else has subscribed: that there is a group now has to be known everywhere before its SUBACK goes out.
+#[test]
+fn the_first_member_of_a_group_gets_what_is_published_after_its_suback() {
+    let broker = spread(3);
+    let mut publisher = client(&broker, 4, "publisher");
+    for n in 0..200 {
+        let mut member = client(&broker, 4, &format!("member-{n}"));
+        subscribe(&mut member, &format!("$share/g{n}/t{n}"), 0);
+        publish(&mut publisher, &format!("t{n}"), 1, "first");
+        member
+            .expect(&format!("PUBLISH topic=t{n} payload=first"))
+            .expect("what was published after SUBACK");
+        member.send("DISCONNECT").expect("sent");
+        member.expect_close().expect("closed");
+    }
+}
+
 #[test]
 fn an_exclusive_subscription_is_exclusive_over_all_shards() {
     let mut config = ternmq_broker::Config {
