@@ -8,9 +8,10 @@ PYTHON  ?= python3
 VENV        := target/venv
 VENV_PYTHON := $(VENV)/bin/python
 NODE_FOLDER := target/node
-# What is built how and where; `make install BUILD=--profile=dev BUILT=target/debug` is quick and slow.
-BUILD       ?= --release
-BUILT       ?= target/release
+# What is built how and where; `make install PROFILE=dev BUILT=target/debug` is quick and slow.
+PROFILE     ?= release
+BUILD       ?= --profile=$(PROFILE)
+BUILT       ?= target/$(PROFILE)
 DEST         = $(DESTDIR)$(PREFIX)
 
 VERSION      = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
@@ -43,7 +44,7 @@ doc: ## The API documentation, in target/doc
 site: tools ## The manual of the Python package, in target/site; warnings are errors
 	@NO_MKDOCS_2_WARNING=1 $(VENV_PYTHON) -m mkdocs build --quiet --strict --config-file py/mkdocs.yml
 
-build: ## The release build of the server and the C library
+build: ## The server and the C library
 	$(CARGO) build $(BUILD) --locked -p ternmq-server -p ternmq-ffi-c
 
 install: build ## DIR/bin/ternmq and MQTTVersion, DIR/lib with the four Paho names, CMake and pkg-config files, DIR/include
@@ -69,7 +70,7 @@ deb: build ## A Debian package of the server with its unit, in target/debian
 
 wheel: tools ## One wheel for CPython 3.11 and later, and this machine's glibc or later, in target/wheels
 	@rm -f target/wheels/ternmq-*.whl
-	$(VENV_PYTHON) -m maturin build --release --locked --manifest-path py/Cargo.toml --out target/wheels
+	$(VENV_PYTHON) -m maturin build --profile $(PROFILE) --locked --manifest-path py/Cargo.toml --out target/wheels
 	$(VENV_PYTHON) -m pip install --quiet --no-index --no-deps --force-reinstall target/wheels/ternmq-*.whl
 
 manylinux: tools ## The wheel for Linux with glibc 2.17 or later, in target/wheels/manylinux; minutes
