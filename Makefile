@@ -20,7 +20,7 @@ VERSION      = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 PAHO_NAMES := libpaho-mqtt3c libpaho-mqtt3cs libpaho-mqtt3a libpaho-mqtt3as
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint doc site build install deb wheel manylinux paho-suite fuzz memcheck clean tools
+.PHONY: help run test lint doc site build install deb wheel manylinux paho-suite bench fuzz memcheck clean tools
 
 help: ## Print this list
 	@printf 'TernMQ: make TARGET\n\n'
@@ -82,6 +82,9 @@ manylinux: tools ## The wheel for Linux with glibc 2.17 or later, in target/whee
 
 paho-suite: wheel ## The tests of paho-mqtt and aiomqtt, as they come from PyPI, on ternmq.paho; minutes
 	@$(VENV_PYTHON) tests/paho_suite/run
+
+bench: wheel ## Measure beside other makes: BENCH="ROW... --quick", BENCH=--list; an hour for all
+	@$(VENV_PYTHON) tests/bench/run $(BENCH)
 
 fuzz: ## Fuzz every target for FUZZ_SECONDS (60) each; needs cargo-fuzz and a nightly compiler
 	@tests/fuzz/run $(or $(FUZZ_SECONDS),60)

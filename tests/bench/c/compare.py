@@ -1,6 +1,6 @@
-"""CPU per message of the C library beside Paho's, by the neutral driver `paho_bench.c`, interleaved.
+"""CPU per message of the C library beside Paho's, by one driver for both, interleaved.
 
-    python compare.py paho_bench.c OURS [--theirs FOLDER] [--rounds 5] [--rows REGEX] [--port PORT] [--json FILE]
+    python compare.py OURS [--theirs FOLDER] [--rounds 5] [--rows REGEX] [--port PORT] [--scale 1.0] [--json FILE]
 
 OURS is the `lib` folder of `make install`; the other library is Debian's unless a folder is named. The
 same two binaries run with either by LD_LIBRARY_PATH. Each run is a process of its own; each round plays
@@ -17,7 +17,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
 BUSY = "-s 100 -w 1000 -k 1000"
 # What a row is called: the API (a or c), the options, the columns of the driver's table, messages for Paho.
 ROWS = {
@@ -42,7 +43,7 @@ def run(binary, options, count, port, libraries):
     environment = os.environ | ({"LD_LIBRARY_PATH": str(libraries)} if libraries else {})
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0 and "only" not in done.stderr, f"{' '.join(command)}: {done.stderr}"
-    head, line, _ = done.stdout.splitlines()
+    head, line, *_ = done.stdout.splitlines()
     return dict(zip(head.lstrip("#").split("\t"), line.split("\t")))
 
 
@@ -65,6 +66,19 @@ def started():
     raise SystemExit("the broker did not start")
 
 
+def calls(options, port, count=200_000):
+    """System calls of a process per message that it publishes with QoS 1, connecting and all."""
+    with tempfile.TemporaryDirectory() as folder:
+        build(options.driver, Path(folder))
+        summary = Path(folder) / "calls"
+        command = ["strace", "-f", "-c", "-o", summary, Path(folder) / "paho_bench_a", "-m", "pub", "-q", "1", *BUSY.split()]
+        command += ["-n", str(count), "-p", str(port), "-u", f"tcp://127.0.0.1:{port}"]
+        environment = os.environ | {"LD_LIBRARY_PATH": str(options.ours)}
+        subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL, timeout=600)
+        total = next(line for line in summary.read_text().splitlines() if line.endswith("total"))
+        return int(total.split()[-2 if len(total.split()) == 5 else -3]) / count
+
+
 def play(options, port):
     """All rounds; what each row, column and library gave."""
     taken = {}
@@ -75,6 +89,7 @@ def play(options, port):
             for name, (letter, flags, columns, count) in rows.items():
                 for who, libraries in ("Paho", options.theirs), ("TernMQ", options.ours):
                     messages = MORE.get(name, count) if who == "TernMQ" else count
+                    messages = messages and max(int(messages * options.scale), 10)
                     said = run(Path(folder) / f"paho_bench_{letter}", flags, messages, port, libraries)
                     for column in columns:
                         taken.setdefault((name, column, who), []).append(float(said[column]))
@@ -84,16 +99,21 @@ def play(options, port):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("driver", type=Path)
     parser.add_argument("ours", type=Path)
     parser.add_argument("--theirs", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rows", default="")
     parser.add_argument("--port", type=int, help="a broker on 127.0.0.1; without it ours is started")
+    parser.add_argument("--driver", type=Path, default=HERE / "driver.c", help="another one that takes the same words")
+    parser.add_argument("--scale", type=float, default=1.0, help="part of the messages")
+    parser.add_argument("--calls", action="store_true", help="count system calls by strace instead, of ours")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     broker, port = (None, options.port) if options.port else started()
     try:
+        if options.calls:
+            print(calls(options, port))
+            return
         taken = play(options, port)
     finally:
         if broker:

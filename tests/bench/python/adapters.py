@@ -1,4 +1,4 @@
-"""The faces of ternmq as the neutral drivers want them; `clients` is the drivers' module."""
+"""The faces of ternmq as `clients` has those of others."""
 
 from time import perf_counter_ns
 
@@ -113,4 +113,16 @@ class PahoNames(clients.Paho):
         return super()._connected(cid)
 
 
-ADAPTERS = {adapter.name: adapter for adapter in (Ternmq, Batches, Blocking, PahoNames)}
+class AiomqttOnTernmq(clients.Aiomqtt):
+    """aiomqtt as it comes, with `ternmq.paho` below it."""
+
+    name = "aiomqtt-on-ternmq"
+
+    def _client(self):
+        import ternmq.paho
+
+        ternmq.paho.install()
+        return super()._client()
+
+
+ADAPTERS = {adapter.name: adapter for adapter in (Ternmq, Batches, Blocking, PahoNames, AiomqttOnTernmq)}
