@@ -167,6 +167,11 @@ fn tell_of_steps(report: Report) -> Teller {
             &format!("the back end of step {step:?} answers again"),
             json!({ "event": "step_back", "step": step }),
         ),
+        Change::Refused(failure) => report.warning(
+            &format!("step {step:?} refuses a client: {failure}"),
+            json!({ "event": "warning", "what": "step_refused", "step": step,
+                "error": failure.to_string() }),
+        ),
     })
 }
 

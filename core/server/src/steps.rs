@@ -1,5 +1,7 @@
 //! The tables `[[access.step]]`: the steps that clients which want in have to pass.
 
+mod ldap;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -7,6 +9,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use ternmq_access::backends::http::{self, Http, Url};
+use ternmq_access::backends::ldap::Ldap;
 use ternmq_access::backends::redis::{self, Redis};
 use ternmq_access::backends::sql::{self, Sql};
 use ternmq_access::chain::{
@@ -17,6 +20,8 @@ use ternmq_access::passwords::{PasswordFile, Passwords};
 
 use crate::config::{Problem, Problems};
 use crate::jwt::Tokens;
+
+pub(crate) use ldap::GroupLine;
 
 /// Milliseconds that a back end has for an answer.
 const TIMEOUT_MS: u64 = 2000;
@@ -40,6 +45,7 @@ pub(crate) enum What {
     /// `None`: where it is is missing, which is a secret and not in what is shown.
     Sql(Option<Box<sql::Options>>),
     Redis(Option<Box<redis::Options>>),
+    Ldap(Option<Box<ternmq_access::backends::ldap::Options>>),
 }
 
 #[derive(Debug, Deserialize)]
@@ -74,6 +80,19 @@ struct Table {
     acl_query: Option<String>,
     user_key: Option<String>,
     acl_key: Option<String>,
+    start_tls: Option<bool>,
+    bind_dn: Option<String>,
+    bind_password: Option<String>,
+    bind_password_file: Option<PathBuf>,
+    dn: Option<String>,
+    base: Option<String>,
+    filter: Option<String>,
+    user_attribute: Option<String>,
+    group_attribute: Option<String>,
+    group_base: Option<String>,
+    group_filter: Option<String>,
+    groups: Option<Vec<GroupLine>>,
+    without_group: Option<ldap::WithoutGroup>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -85,6 +104,7 @@ enum Kind {
     Http,
     Sql,
     Redis,
+    Ldap,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -120,11 +140,12 @@ impl Kind {
             Self::Http => "http",
             Self::Sql => "sql",
             Self::Redis => "redis",
+            Self::Ldap => "ldap",
         }
     }
 
     const fn is_back_end(self) -> bool {
-        matches!(self, Self::Http | Self::Sql | Self::Redis)
+        matches!(self, Self::Http | Self::Sql | Self::Redis | Self::Ldap)
     }
 }
 
@@ -155,6 +176,7 @@ impl TryFrom<Table> for StepLine {
             Kind::Http => What::Http(Box::new(table.http()?)),
             Kind::Sql => What::Sql(table.sql()?.map(Box::new)),
             Kind::Redis => What::Redis(table.redis()?.map(Box::new)),
+            Kind::Ldap => What::Ldap(table.ldap()?.map(Box::new)),
         };
         Ok(Self {
             name: table.name,
@@ -170,6 +192,7 @@ impl Table {
         let kind = self.kind;
         let (jwt, http) = (kind == Kind::Jwt, kind == Kind::Http);
         let (sql, redis) = (kind == Kind::Sql, kind == Kind::Redis);
+        let ldap = kind == Kind::Ldap;
         let back_end = kind.is_back_end();
         let lines = [
             ("file", self.file.is_some(), kind == Kind::Passwords),
@@ -186,12 +209,29 @@ impl Table {
             ("fields", self.fields.is_some(), http),
             ("authorise_fields", self.authorise_fields.is_some(), http),
             ("headers", self.headers.is_some(), http),
-            ("ca", self.ca.is_some(), http),
-            ("url", self.url.is_some(), sql || redis),
+            ("ca", self.ca.is_some(), http || ldap),
+            ("url", self.url.is_some(), sql || redis || ldap),
             ("password_query", self.password_query.is_some(), sql),
             ("acl_query", self.acl_query.is_some(), sql),
             ("user_key", self.user_key.is_some(), redis),
             ("acl_key", self.acl_key.is_some(), redis),
+            ("start_tls", self.start_tls.is_some(), ldap),
+            ("bind_dn", self.bind_dn.is_some(), ldap),
+            ("bind_password", self.bind_password.is_some(), ldap),
+            (
+                "bind_password_file",
+                self.bind_password_file.is_some(),
+                ldap,
+            ),
+            ("dn", self.dn.is_some(), ldap),
+            ("base", self.base.is_some(), ldap),
+            ("filter", self.filter.is_some(), ldap),
+            ("user_attribute", self.user_attribute.is_some(), ldap),
+            ("group_attribute", self.group_attribute.is_some(), ldap),
+            ("group_base", self.group_base.is_some(), ldap),
+            ("group_filter", self.group_filter.is_some(), ldap),
+            ("groups", self.groups.is_some(), ldap),
+            ("without_group", self.without_group.is_some(), ldap),
             ("when_down", self.when_down != Down::default(), back_end),
             ("timeout_ms", self.timeout_ms.is_some(), back_end),
             ("failures", self.failures.is_some(), back_end),
@@ -374,13 +414,19 @@ impl StepLine {
                 let made = Http::new((**options).clone());
                 self.guard(Box::new(made.map_err(|error| self.wrong(&error))?), tell)?
             }
-            What::Sql(None) | What::Redis(None) => return Err(self.wrong("`url` is missing")),
+            What::Sql(None) | What::Redis(None) | What::Ldap(None) => {
+                return Err(self.wrong("`url` is missing"));
+            }
             What::Sql(Some(options)) => {
                 let made = Sql::new(options).map_err(|error| self.wrong(&error))?;
                 self.guard(Box::new(made), tell)?
             }
             What::Redis(Some(options)) => {
                 let made = Redis::new((**options).clone());
+                self.guard(Box::new(made.map_err(|error| self.wrong(&error))?), tell)?
+            }
+            What::Ldap(Some(options)) => {
+                let made = Ldap::new((**options).clone());
                 self.guard(Box::new(made.map_err(|error| self.wrong(&error))?), tell)?
             }
         })
@@ -432,6 +478,9 @@ impl StepLine {
     }
 
     pub(crate) const fn is_back_end(&self) -> bool {
-        matches!(self.what, What::Http(_) | What::Sql(_) | What::Redis(_))
+        matches!(
+            self.what,
+            What::Http(_) | What::Sql(_) | What::Redis(_) | What::Ldap(_)
+        )
     }
 }

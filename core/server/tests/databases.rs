@@ -1,6 +1,7 @@
 //! Data bases that know clients: the real ones, well, away, silent and garbled.
 
 #[path = "program/databases.rs"]
+#[allow(dead_code, reason = "other tests ask a directory")]
 mod databases;
 mod program;
 #[path = "program/server.rs"]

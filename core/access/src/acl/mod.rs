@@ -108,6 +108,11 @@ impl Acl {
         Rules::new(self.rules.clone(), otherwise).expect("rules were looked at one by one")
     }
 
+    /// The rules alone.
+    pub(crate) fn into_rules(self) -> Vec<Rule> {
+        self.rules
+    }
+
     /// Where the rule at this place stands.
     #[must_use]
     pub fn place(&self, at: usize) -> Option<&Place> {

@@ -45,13 +45,16 @@ pub enum Failure {
     Down(String),
     /// What it says can't be understood.
     Garbled(String),
+    /// It does not say who of several this client is. That client is refused whatever [`WhenDown`] says, and nothing is
+    /// wrong with the back end.
+    Ambiguous(String),
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Late => f.write_str("it has not answered in time"),
-            Self::Down(why) => f.write_str(why),
+            Self::Down(why) | Self::Ambiguous(why) => f.write_str(why),
             Self::Garbled(why) => write!(f, "its answer can't be understood: {why}"),
         }
     }
@@ -104,13 +107,15 @@ pub struct StepStats {
     pub open: bool,
 }
 
-/// A back end is left alone from now on, or not any more.
+/// What becomes of a back end: it is left alone from now on, or not any more, or has refused somebody.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// It is left alone, because of this at last.
     LeftAlone(Failure),
     /// It answers again.
     Back,
+    /// A client is refused because of this, which is for people to mend.
+    Refused(Failure),
 }
 
 /// Is told of changes, with the name of the step, on the threads of the hooks.
@@ -198,7 +203,15 @@ impl Guard {
             return Decision::Ignore;
         }
         let key = || self.of_client(client);
-        let asked = self.ask(&self.entries, key, || self.back_end.authenticate(client));
+        let asked = self.ask(&self.entries, key, || {
+            match self.back_end.authenticate(client) {
+                Err(failure @ Failure::Ambiguous(_)) => {
+                    (self.tell)(&self.name, &Change::Refused(failure));
+                    Ok(Decision::Deny(ReasonCode::BAD_USER_NAME_OR_PASSWORD))
+                }
+                said => said,
+            }
+        });
         match asked {
             Some(decision) => {
                 // What has ended meanwhile is not let in once more.
@@ -283,7 +296,7 @@ impl Guard {
                 count(match failure {
                     Failure::Late => &self.counters.late,
                     Failure::Down(_) => &self.counters.down,
-                    Failure::Garbled(_) => &self.counters.garbled,
+                    Failure::Garbled(_) | Failure::Ambiguous(_) => &self.counters.garbled,
                 });
                 if lock(&self.breaker).failed(patience, Instant::now()) {
                     (self.tell)(&self.name, &Change::LeftAlone(failure));

@@ -30,12 +30,13 @@ fn the_files_in_the_readme_are_some() {
     let readme = include_str!("../../../../README.md");
     let blocks = readme.split("```toml\n").skip(1);
     let texts = blocks.map(|block| block.split("```").next().unwrap());
-    let configs: Vec<_> = texts
-        .map(|text| merge(parse(text).unwrap()).broker)
-        .collect();
-    let [open, tls, topics] = &configs[..] else {
+    let configs: Vec<_> = texts.map(|text| merge(parse(text).unwrap())).collect();
+    let [open, tls, directory, topics] = &configs[..] else {
         panic!("{} files in the README", configs.len());
     };
+    let steps = &directory.access.steps;
+    assert!(steps.len() == 1 && steps[0].is_back_end());
+    let [open, tls, topics] = [open, tls, topics].map(|file| &file.broker);
     assert!(open.listeners[0].anonymous && !open.listeners[0].address.ip().unwrap().is_loopback());
     assert!(tls.listeners[0].tls.is_some() && !tls.listeners[0].anonymous);
     assert!(topics.topics.exclusive && topics.topics.delayed.is_some());

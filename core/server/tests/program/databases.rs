@@ -229,6 +229,67 @@ pub(crate) fn redis(folder: &Path) -> DataBase {
     .ready("PING")
 }
 
+/// OpenLDAP's slapd on a free port and, if it has a certificate, on one for TLS from the first byte on, with these
+/// entries; who manages it is `cn=root,dc=example,dc=org` with the password `geheim`. `more` goes into its
+/// configuration.
+pub(crate) fn slapd(folder: &Path, entries: &str, more: &str) -> DataBase {
+    let (server, root) = program("slapd", "usr/sbin/slapd");
+    let data = folder.join("data");
+    fs::create_dir_all(&data).unwrap();
+    let etc = root.join("etc/ldap/schema");
+    let schemas = ["core", "cosine", "inetorgperson"]
+        .map(|name| format!("include {}/{name}.schema\n", etc.display()))
+        .concat();
+    let modules = root.join("usr/lib/ldap");
+    let config = folder.join("slapd.conf");
+    let text = format!(
+        "{schemas}modulepath {}\nmoduleload back_mdb\nmoduleload memberof\n{more}\n\
+         database mdb\nmaxsize 16777216\nsuffix dc=example,dc=org\ndirectory {}\n\
+         rootdn cn=root,dc=example,dc=org\nrootpw geheim\noverlay memberof\n",
+        modules.display(),
+        data.display()
+    );
+    fs::write(&config, text).unwrap();
+    fs::write(folder.join("entries.ldif"), entries).unwrap();
+    let own = server.clone();
+    let run = move || command(&own, &root);
+    let added = run()
+        .args(["-Tadd", "-f"])
+        .arg(&config)
+        .arg("-l")
+        .arg(folder.join("entries.ldif"))
+        .output();
+    assert!(added.as_ref().unwrap().status.success(), "{added:?}");
+    let port = free_port();
+    let url = format!("ldap://127.0.0.1:{port}");
+    let secure = match more.contains("TLSCertificateFile") {
+        true => format!(" ldaps://127.0.0.1:{}", free_port()),
+        false => String::new(),
+    };
+    let socket = folder.join("ldapi");
+    let socket = socket.display().to_string().replace('/', "%2F");
+    let child = run()
+        .args(["-d", "0", "-f"])
+        .arg(&config)
+        .args(["-h", &format!("{url}{secure} ldapi://{socket}")])
+        .stderr(log(folder))
+        .spawn()
+        .unwrap();
+    let ready = move |_: &str| {
+        let mut ready = Command::new("bash");
+        ready.args(["-c", &format!("exec 3<>/dev/tcp/127.0.0.1/{port}")]);
+        ready
+    };
+    DataBase {
+        child,
+        url: format!("{url}{secure}"),
+        ask: Box::new(ready),
+        signal: "INT",
+        outside: None,
+    }
+    .ready("")
+}
+
 /// Has SQLite carry out statements on a file: its URL.
 pub(crate) fn sqlite(folder: &Path, text: &str) -> String {
     let file = folder.join("users.db");

@@ -1,11 +1,11 @@
 //! The tables `[[access.step]]`.
 
 use ternmq_access::backends::http::Url;
-use ternmq_access::backends::{redis, sql};
+use ternmq_access::backends::{ldap, redis, sql};
 use ternmq_access::chain::Template;
 
 use super::{ANY, FILE, reads};
-use crate::config::schema::{Form, Group, Kind, Table, count, integer, key, one_of, text};
+use crate::config::schema::{Form, Group, Kind, Table, boolean, count, integer, key, one_of, text};
 
 pub(super) static STEP: Table = Table {
     check: reads::<crate::steps::StepLine>,
@@ -32,13 +32,32 @@ pub(super) static STEP: Table = Table {
             doc: "Redis, with the limits of \"http\" above; it needs a `url`, as redis://:PASSWORD@HOST/0.",
             lines: &["name = \"cache\"", "kind = \"redis\""],
         },
+        Group {
+            name: "ldap",
+            doc: "A directory, with the limits of \"http\" above; it needs a `url`, as ldaps://ldap.example. Who it \
+                  is that wants in says `dn`, or `base` and `filter`, and its password is tried by a bind; an \
+                  empty one never is. Who is not found is left to the next step, who can't log in is refused. \
+                  ${clientid}, ${username}, ${peerhost}, ${cert_subject} and ${cert_common_name} stand for what is \
+                  known, escaped; what stands for nothing finds nobody.",
+            lines: &["name = \"directory\"", "kind = \"ldap\""],
+        },
+        Group {
+            name: "ldap, by name",
+            doc: "A directory without a search: who wants in has a name that can be told, and its groups stand in its \
+                  entry.",
+            lines: &[
+                "name = \"people\"",
+                "kind = \"ldap\"",
+                "groups = [{ group = \"staff\" }]",
+            ],
+        },
     ],
     keys: &[
         text("name", NAME, "What it is called by listeners, in the log and in /metrics.")
             .example("\"web\""),
         one_of(
             "kind",
-            &["certificate", "passwords", "jwt", "http", "sql", "redis"],
+            &["certificate", "passwords", "jwt", "http", "sql", "redis", "ldap"],
             "What it is. \"certificate\" lets in whoever has shown by one who it is, so that no later step is \
              asked. \"http\" asks somebody: 200 to 299 without a body allows, with one it is JSON: {\"result\": \
              \"allow\"}, \"deny\" or \"ignore\", and of who wants in also `expire_at` (when the connection \
@@ -142,17 +161,18 @@ pub(super) static STEP: Table = Table {
             "Lines of the head, such as Authorization.",
         )
         .secret(),
-        text("ca", FILE, "File of the certificates, in PEM, that https trusts.")
+        text("ca", FILE, "File of the certificates, in PEM, that https trusts, or ldaps.")
             .otherwise("those that the system trusts")
             .example("\"/etc/ternmq/auth-ca.pem\""),
         text(
             "url",
             DATA,
-            "Where a data base or Redis is, with its password: postgres://, mysql://, mariadb://, sqlite:; \
-             redis://, rediss://, redis+unix://.",
+            "Where a data base, Redis or a directory is, with the password of the first two: postgres://, mysql://, \
+             mariadb://, sqlite:; redis://, rediss://, redis+unix://; ldaps://HOST, ldap://HOST, \
+             ldapi://%2Fpath%2Fof%2Fsocket.",
         )
         .secret()
-        .group("(of sql and redis)"),
+        .group("(of sql, redis and ldap)"),
         text(
             "password_query",
             QUERY,
@@ -190,6 +210,105 @@ pub(super) static STEP: Table = Table {
         .otherwise("it is not asked who may do what")
         .example("\"mqtt:acl:${username}\"")
         .group("redis"),
+        boolean(
+            "start_tls",
+            "Whether ldap:// goes on by TLS before anything is said. Without it passwords can be read on the way.",
+        )
+        .default("false")
+        .group("ldap"),
+        text(
+            "dn",
+            DN,
+            "Instead of `base` and `filter`: the name of the entry that a client is, with placeholders for values.",
+        )
+        .example("\"uid=${username},ou=people,dc=example,dc=org\"")
+        .group("ldap, by name"),
+        text("base", ANY, "The entry below which `filter` finds the one that a client is.")
+            .example("\"ou=people,dc=example,dc=org\"")
+            .group("ldap"),
+        text(
+            "filter",
+            FILTER,
+            "By which it is found. More than one entry is none: the client is refused, and the log says so.",
+        )
+        .example("\"(&(objectClass=person)(uid=${username}))\"")
+        .group("ldap"),
+        text("bind_dn", ANY, "The name of the account that searches.")
+            .otherwise("nobody in particular searches for clients, and a client for its own groups")
+            .example("\"cn=ternmq,ou=services,dc=example,dc=org\"")
+            .group("ldap"),
+        text("bind_password", ANY, "Its password.").secret().group("ldap"),
+        text("bind_password_file", FILE, "Instead of it, a file with the password as its first line.")
+            .example("\"/etc/ternmq/ldap-password\"")
+            .group("ldap"),
+        text(
+            "user_attribute",
+            ATTRIBUTE,
+            "The attribute of a client's entry with the name that its user has from then on, for rules and %u; an \
+             entry with several is refused. Directories take Anna, ANNA and anna for the same.",
+        )
+        .otherwise("the name that it sent")
+        .example("\"uid\"")
+        .group("ldap"),
+        text(
+            "group_attribute",
+            ATTRIBUTE,
+            "Instead of `group_base` and `group_filter`: the attribute of a client's entry with the names of its groups.",
+        )
+        .otherwise("groups are searched for, or mean nothing")
+        .example("\"memberOf\"")
+        .group("ldap, by name"),
+        text(
+            "group_base",
+            ANY,
+            "The entry below which `group_filter` finds the groups of a client.",
+        )
+        .example("\"ou=groups,dc=example,dc=org\"")
+        .group("ldap"),
+        text(
+            "group_filter",
+            FILTER,
+            "By which they are found; ${dn} is the name of the client's entry.",
+        )
+        .example("\"(member=${dn})\"")
+        .group("ldap"),
+        key(
+            "groups",
+            Kind::Tables(&GROUP),
+            "What members may do. Who is in several has the rules of all, in this order; the first that applies \
+             decides, and what none of them allows is denied. `rules` of [access] may still deny what they allow.",
+        )
+        .example("[{ group = \"sensors\", rules = [\"allow publish topic sensors/%u/#\"] }]")
+        .group("ldap"),
+        one_of(
+            "without_group",
+            &["deny", "allow"],
+            "What becomes of a client that is in none of `groups`: it is refused (CONNACK 0x87), or let in and may \
+             do what others may.",
+        )
+        .default("\"deny\"")
+        .group("ldap"),
+    ],
+};
+
+static GROUP: Table = Table {
+    check: reads::<crate::steps::GroupLine>,
+    groups: &[],
+    keys: &[
+        text(
+            "group",
+            ANY,
+            "The name of a group: that of its entry, or its `cn` alone, wherever a group of that `cn` is.",
+        )
+        .example("\"cn=sensors,ou=groups,dc=example,dc=org\""),
+        key(
+            "rules",
+            Kind::List(&Kind::Text(ANY)),
+            "Rules for its members, as lines of `rules` of [access].",
+        )
+        .otherwise("members may do what others may")
+        .example("[\"allow publish topic sensors/%u/#\", \"allow subscribe topic news/#\"]"),
+        boolean("superuser", "Members may do everything, whatever other groups say.").default("false"),
     ],
 };
 
@@ -229,10 +348,13 @@ const URL: Form = Form {
     check: |text| text.parse::<Url>().map(drop),
 };
 
-/// What a URL of a data base is depends on the kind; that of Redis has no other.
+/// What a URL of a data base is depends on the kind; those of Redis and of directories have no other.
 const DATA: Form = Form {
-    what: "a URL of a data base or of Redis",
+    what: "a URL of a data base, of Redis or of a directory",
     check: |text| {
+        if text.starts_with("ldap") {
+            return text.parse::<ldap::Url>().map(drop);
+        }
         let redis = text.parse::<redis::Url>().map(drop);
         redis.or_else(|_| text.parse::<sql::Url>().map(drop))
     },
@@ -241,6 +363,27 @@ const DATA: Form = Form {
 const QUERY: Form = Form {
     what: "a statement of SQL",
     check: |text| text.parse::<sql::Query>().map(drop),
+};
+
+const DN: Form = Form {
+    what: "a name of an entry with placeholders",
+    check: |text| text.parse::<ldap::EntryName>().map(drop),
+};
+
+const FILTER: Form = Form {
+    what: "a filter of LDAP",
+    check: |text| text.parse::<ldap::Filter>().map(drop),
+};
+
+const ATTRIBUTE: Form = Form {
+    what: "a name of an attribute",
+    check: |text| {
+        let named = |byte: u8| byte.is_ascii_alphanumeric() || b"-.;".contains(&byte);
+        match !text.is_empty() && text.bytes().all(named) {
+            true => Ok(()),
+            false => Err("expected a name of an attribute, such as memberOf".to_owned()),
+        }
+    },
 };
 
 const TEMPLATE: Form = Form {
