@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ternmq_protocol::Time;
+use ternmq_protocol::time::{Clock, UnixMs};
 
 use crate::broker::Broker;
 use crate::shared::{Parcel, Shared};
@@ -30,6 +31,10 @@ const SWEEPS: u32 = 2;
 /// How many milliseconds a clock may be ahead of the real one: some 35,000 years, all of which can be counted
 /// in microseconds too.
 const FURTHEST: u64 = 1 << 50;
+
+/// Looks at two clocks that take no longer than this count as one, and how often it is tried.
+const ONE_MOMENT: Duration = Duration::from_millis(1);
+const LOOKS: u32 = 8;
 
 /// Milliseconds since a start, and those it was moved ahead.
 pub(crate) struct SteadyClock {
@@ -81,6 +86,30 @@ impl SteadyClock {
         let passed = (passed.as_millis() as u64).saturating_add(ahead);
         self.began.after(passed)
     }
+
+    /// What the wall clock makes of the time now.
+    pub(crate) fn calendar(&self) -> Clock {
+        let (at, utc) = at_once(Instant::now, utc_now);
+        Clock::at(self.time(at, self.ahead()), utc)
+    }
+}
+
+/// Two clocks that are looked at in one moment: a thread that is held up between them, for seconds on a starved
+/// machine, would put deadlines off by as much.
+fn at_once(
+    mut steady: impl FnMut() -> Instant,
+    mut wall: impl FnMut() -> UnixMs,
+) -> (Instant, UnixMs) {
+    let mut at = steady();
+    for _ in 0..LOOKS {
+        let utc = wall();
+        let then = steady();
+        if then.saturating_duration_since(at) <= ONE_MOMENT {
+            return (at, utc);
+        }
+        at = then;
+    }
+    (at, wall())
 }
 
 impl Broker {
@@ -167,6 +196,8 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     #[test]
@@ -175,5 +206,23 @@ mod tests {
         let at = Instant::now();
         assert_eq!(clock.time(at, 5_000).since(clock.time(at, 0)), 5_000);
         assert_eq!(clock.time(at, u64::MAX), Time::NEVER);
+    }
+
+    #[test]
+    fn a_thread_that_is_held_up_between_two_clocks_looks_again() {
+        let began = Instant::now();
+        for held_up in [0, 1, 3] {
+            let (passed, mut looks) = (Cell::new(0), 0);
+            let steady = || began + Duration::from_millis(passed.get());
+            let wall = || {
+                if looks < held_up {
+                    passed.set(passed.get() + 2_000);
+                }
+                looks += 1;
+                UnixMs(passed.get())
+            };
+            let (at, utc) = at_once(steady, wall);
+            assert_eq!(u128::from(utc.0), (at - began).as_millis());
+        }
     }
 }

@@ -38,7 +38,7 @@ use crate::placement::{Directory, Key, Load};
 use crate::reconfigure::Live;
 use crate::retained::{Store, is_own};
 use crate::stats::Stats;
-use crate::store::{Desk, utc_now};
+use crate::store::Desk;
 
 /// Mail that is not a message.
 pub(crate) enum Parcel {
@@ -255,7 +255,7 @@ impl Shared {
 
     /// What the wall clock makes of that time now.
     pub(crate) fn calendar(&self) -> Clock {
-        Clock::at(self.time(Instant::now()), utc_now())
+        self.clock.calendar()
     }
 
     /// Whether a shard other than `number` has subscriptions.

@@ -14,16 +14,12 @@ const EXPIRY: Duration = Duration::from_secs(3);
 /// Clocks of two processes, and a deadline in whole seconds.
 const SLACK: Duration = Duration::from_millis(500);
 
-/// A shard has handed to the store after this that the client has gone, which is on the disk then: somebody
-/// else's session, which came later, was waited for.
-const SETTLING: Duration = Duration::from_millis(250);
-
 /// The client, and what is known of its session.
 pub(crate) struct Mortal {
     left: Instant,
     /// From when on the present life of the server counts: it began, or the client left.
     since: Instant,
-    /// Nothing can be said of the session: the server has lived for long, or does not know that it is away.
+    /// The server has lived for long: a deadline that begins anew with each start is not found out.
     weak: bool,
     /// How often it was looked for where a deadline that begins anew would have been found out.
     looked: u32,
@@ -50,7 +46,7 @@ impl Mortal {
 
     /// The server is going to be taken away, or its disk.
     pub(crate) fn server_ends(&mut self) {
-        self.weak |= self.since.elapsed() >= EXPIRY || self.left.elapsed() < SETTLING;
+        self.weak |= self.since.elapsed() >= EXPIRY;
     }
 
     /// The server is there again, or nearly, since `started`: if it should, the session is over.
@@ -69,10 +65,7 @@ impl Mortal {
         }
         let strong = !self.weak;
         if self.visit(address)? {
-            // What is weak may have begun anew once, and rightly.
-            if strong {
-                stage.complain("a session came back after it had expired".into());
-            }
+            stage.complain("a session came back after it had expired".into());
         }
         self.looked += u32::from(strong && self.left.duration_since(started) < EXPIRY);
         Ok(())
@@ -103,8 +96,8 @@ impl Mortal {
     }
 }
 
-/// What nobody waits for may be a second on its way to the disk. It is there with what is waited for later:
-/// CONNACK with a session.
+/// What nobody waits for may be a second on its way to the disk. It is there with what is waited for later, CONNACK
+/// with a session: a shard hands in that a client has gone before it closes the socket.
 fn settle(address: SocketAddr) -> Result<(), Failure> {
     let mut peer = RawPeer::connect(address, 5).map_err(|e| Failure(e.to_string()))?;
     peer.send("CONNECT client_id=settling clean_start=0 session_expiry=1")?;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use ternmq_protocol::broker::durable::{NotStored, ReadRequest, StoreOp};
 use ternmq_protocol::broker::{
@@ -479,6 +480,8 @@ impl Driver {
         self.look_at_peers();
         let answer = self.unless_draining(answer);
         self.name_to_faults(conn, client_id);
+        // The turn may have been held up since it began, and the session has ended meanwhile.
+        self.look_at_clock(Instant::now());
         self.shard.admit(conn, self.now, answer, &mut self.out);
         // A session that gave way to a new one of the same client counts as the same.
         self.out.ended.truncate(ended);

@@ -128,7 +128,7 @@ impl Shard {
         let conn = &mut self.links.conns[id];
         conn.learn(&connect);
         let mut texts = Texts::default();
-        let known = self.find_session(&client_id);
+        let known = self.find_alive(&client_id, now, out);
         let fits = self.mount(id, &client_id).and_then(|mount| {
             self.place_will(id, &client_id, mount.as_ref(), &mut connect, &mut texts)?;
             self.check_room(known, &client_id, mount.as_ref(), &connect)?;

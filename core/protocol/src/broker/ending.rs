@@ -403,6 +403,20 @@ impl Shard {
         }
     }
 
+    /// The session of a client that comes at `now`. What is due of it is done first: a client may come with the
+    /// mail of a late turn, before the timers of that turn.
+    pub(super) fn find_alive(&mut self, client_id: &str, now: Time, out: &mut Out) -> Option<u32> {
+        let slot = self.find_session(client_id)?;
+        let session = &mut self.links.sessions[slot];
+        if session.deadline().is_none_or(|at| at > now) {
+            return Some(slot);
+        }
+        let timer = session.timer.take();
+        self.links.timers.cancel(timer);
+        self.session_due(slot, now, out);
+        self.find_session(client_id)
+    }
+
     fn session_due(&mut self, slot: u32, now: Time, out: &mut Out) {
         let Some(session) = self.links.sessions.get_mut(slot) else {
             return;

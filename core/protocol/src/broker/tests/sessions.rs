@@ -64,6 +64,30 @@ fn a_session_ends_when_its_expiry_does() {
     assert_eq!(desk.stats().sessions, 2);
 }
 
+/// Mail from another shard brings a client before the timers of the turn are looked at.
+// [MQTT-4.1.0-2] [MQTT-3.1.2-23]
+#[test]
+fn a_session_whose_time_is_over_is_over_before_its_timer_was_looked_at() {
+    for (late, over) in [(999_999, false), (1_000_000, true), (5_000_000, true)] {
+        let mut desk = Desk::new();
+        let (client, _) = desk.durable(V5_0, "c");
+        desk.subscribe(client, "a", Q1);
+        desk.cut(client);
+        desk.now = desk.now.after(late);
+        let (client, present) = desk.durable(V5_0, "c");
+        assert_eq!(present, !over);
+        assert_eq!(desk.shard.subscriptions(), usize::from(!over));
+        assert_eq!(desk.stats().sessions_expired, u64::from(over));
+        // The timer that was not looked at is nobody's.
+        desk.wait(10_000_000);
+        assert_eq!(desk.stats().sessions, 1);
+        desk.cut(client);
+        desk.wait(1_000_000);
+        assert_eq!(desk.stats().sessions, 0);
+        desk.check_books();
+    }
+}
+
 #[test]
 fn old_clients_sessions_are_kept_as_long_as_the_server_allows() {
     let mut desk = Desk::with(|limits| limits.session_expiry = 60);

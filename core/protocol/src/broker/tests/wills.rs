@@ -275,6 +275,20 @@ fn session_expiry_in_disconnect_moves_the_end() {
     assert_eq!(wills(&mut desk, watcher), 1);
 }
 
+// [MQTT-3.1.3-9]
+#[test]
+fn one_whose_delay_is_over_is_published_though_its_client_comes_before_the_timers() {
+    for (late, count) in [(4_999, 0), (5_000, 1)] {
+        let mut desk = Desk::new();
+        let (watcher, conn) = with_will(&mut desk, V5_0, 5, 1000);
+        desk.cut(conn);
+        desk.now = desk.now.after(late);
+        assert!(desk.durable(V5_0, "c").1);
+        desk.wait(0);
+        assert_eq!(wills(&mut desk, watcher), count);
+    }
+}
+
 // [MQTT-3.1.3-10]
 #[test]
 fn its_user_properties_keep_their_order() {
