@@ -224,3 +224,33 @@ fn members_on_all_shards_get_each_message_once() {
     assert_eq!(numbers.len(), COUNT as usize);
     assert_eq!(BTreeSet::from_iter(numbers).len(), COUNT as usize);
 }
+
+/// A session ends with messages of its group that nobody has had, and the group with it. Another of its name begins,
+/// before a crash or after one, and there is a crash more; nothing is swept meanwhile.
+#[test]
+fn a_group_has_nothing_of_one_of_its_name_that_ended_before_a_crash() {
+    for crashes_between in [false, true] {
+        let never = |config: &mut Config| config.limits.log.sweep_ms = 3_600_000;
+        let (store, mut disk) = disk::store();
+        let mut broker = on(&store, never);
+        away(&broker, "one");
+        publish_many(&broker, 20);
+        leave(client(&broker, 4, "one"));
+        // That it ended is on the disk with what is waited for later.
+        leave(durable(&broker, "witness"));
+        if crashes_between {
+            disk = disk.copy();
+            broker = on(&disk.open(), never);
+        }
+        away(&broker, "two");
+        let mut publisher = client(&broker, 4, "publisher");
+        publish(&mut publisher, "t/x", 1, "100");
+        leave(publisher);
+        let broker = on(&disk.copy().open(), never);
+        let mut two = durable(&broker, "two");
+        assert_eq!(take(&mut two, 1), [100]);
+        let mut publisher = client(&broker, 4, "publisher");
+        publish(&mut publisher, "t/x", 1, "101");
+        assert_eq!(take(&mut two, 1), [101]);
+    }
+}

@@ -188,6 +188,7 @@ fn describe(key: &[u8], value: &[u8], clock: Clock) -> Option<String> {
             let (first, last) = (seqs.first()?, seqs.last()?);
             format!("{name}: {} messages, {first} to {last}", seqs.len())
         }
+        kind::PASSED => format!("{name}: up to {}", row::take_number(&mut body()?)?),
         kind::META => format!(
             "{}: {} bytes",
             String::from_utf8_lossy(&key[1..]),

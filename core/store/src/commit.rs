@@ -74,6 +74,7 @@ impl<'a> Batch<'a> {
                 self.rows.insert(row::delayed(*key), None);
             }
             StoreOp::Done(stream, seq) => self.done.entry(*stream).or_default().push(*seq),
+            StoreOp::DoneUpTo(stream, seq) => self.pass(*stream, *seq)?,
         }
         Ok(())
     }
@@ -133,14 +134,7 @@ impl<'a> Batch<'a> {
     fn put_session(&mut self, record: &SessionRecord) -> Result<(), StoreError> {
         let session = SessKey::new("", &record.client_id);
         let key = row::session(session);
-        let newer = match self.rows.get(&key) {
-            Some(Some(value)) => revision(&key, value),
-            Some(None) => None,
-            None => self
-                .view
-                .get(&key, |value| revision(&key, value))?
-                .flatten(),
-        };
+        let newer = self.first_number(&key)?;
         if newer.is_some_and(|rev| rev > record.rev.0) {
             self.fenced.push(session);
             return Ok(());
@@ -151,6 +145,27 @@ impl<'a> Batch<'a> {
             record.encode_whole(clock, out);
         });
         Ok(())
+    }
+
+    /// All of a group's stream is done up to a place, if it was not already up to a later one.
+    fn pass(&mut self, stream: StreamKey, seq: u64) -> Result<(), StoreError> {
+        let key = row::passed(stream);
+        if seq > self.first_number(&key)?.unwrap_or_default() {
+            self.set(key, |out| put_number(out, seq));
+        }
+        Ok(())
+    }
+
+    /// The number that a row begins with; `None` if it is not there or damaged, so that anything replaces it.
+    fn first_number(&self, key: &[u8]) -> Result<Option<u64>, StoreError> {
+        let read = |value: &[u8]| {
+            let mut body = row::unseal(key, value).ok()?;
+            row::take_number(&mut body)
+        };
+        Ok(match self.rows.get(key) {
+            Some(value) => value.as_deref().and_then(read),
+            None => self.view.get(key, read)?.flatten(),
+        })
     }
 
     fn end_session(&mut self, session: SessKey) -> Result<(), StoreError> {
@@ -170,10 +185,4 @@ impl<'a> Batch<'a> {
         self.rows.extend(gone.into_iter().map(|key| (key, None)));
         Ok(())
     }
-}
-
-/// The revision of a session's row; `None` if it is damaged, so that anything replaces it.
-fn revision(key: &[u8], value: &[u8]) -> Option<u64> {
-    let mut body = row::unseal(key, value).ok()?;
-    row::take_number(&mut body)
 }

@@ -14,6 +14,7 @@
 //! | `B` | number of the first message | a [block](Block) of messages |
 //! | `I` | stream, first message | the numbers of messages in the stream, as distances |
 //! | `G` | stream, epoch, a count | the numbers of messages of a shared subscription's stream that are done |
+//! | `P` | stream | the number up to which all messages of a shared subscription's stream are done |
 //! | `W` | number of a block's first message | how many entries of the index lead to it, and how many did when it was written; absent as long as all do |
 //! | `K` | the same | nothing: the block is there only for what is in flight |
 //! | `S` | session | its revision, its record without most of its subscriptions |

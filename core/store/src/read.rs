@@ -128,8 +128,9 @@ impl Store {
         let mut damaged = Vec::new();
         let done = done(&view, stream, &mut damaged)?;
         let mut lowest = Lowest::new(messages);
-        let mut take = |seq| seq <= head && (done.contains(&seq) || lowest.put(seq));
-        index::from_rows(&view, stream, after.max(floor), &mut take, &mut damaged)?;
+        let mut take = |seq| seq <= head && (done.contains(seq) || lowest.put(seq));
+        let from = after.max(floor).max(done.up_to);
+        index::from_rows(&view, stream, from, &mut take, &mut damaged)?;
         for seq in waiting.iter() {
             if !take(seq) {
                 break;
@@ -161,18 +162,23 @@ impl Store {
         let done = done(&view, stream, &mut damaged)?;
         let mut first = None;
         let mut take = |seq| {
-            if seq <= head && !done.contains(&seq) {
+            if seq <= head && !done.contains(seq) {
                 first = Some(first.map_or(seq, |first: u64| first.min(seq)));
             }
             first.is_none()
         };
-        index::from_rows(&view, stream, floor, &mut take, &mut damaged)?;
+        index::from_rows(
+            &view,
+            stream,
+            floor.max(done.up_to),
+            &mut take,
+            &mut damaged,
+        )?;
         for seq in waiting.iter() {
             take(seq);
         }
         self.damaged(damaged);
-        let last = done.iter().copied().max().unwrap_or_default();
-        Ok((first.map_or(head, |first| first - 1), last))
+        Ok((first.map_or(head, |first| first - 1), done.last()))
     }
 
     /// Sessions from a key on, `None` at first; ends when there are `max` of sessions, subscriptions and
@@ -413,18 +419,38 @@ pub(crate) fn message_at(
     Ok(message)
 }
 
+/// What of a group's stream is done.
+#[derive(Debug, Default)]
+pub(crate) struct Done {
+    /// All up to here.
+    pub(crate) up_to: u64,
+    pub(crate) seqs: HashSet<u64>,
+}
+
+impl Done {
+    pub(crate) fn contains(&self, seq: u64) -> bool {
+        seq <= self.up_to || self.seqs.contains(&seq)
+    }
+
+    /// Behind here nothing is.
+    fn last(&self) -> u64 {
+        let last = self.seqs.iter().max().copied();
+        last.unwrap_or_default().max(self.up_to)
+    }
+}
+
 /// What of a stream is done.
 pub(crate) fn done(
     view: &View<'_>,
     stream: StreamKey,
     damaged: &mut Vec<Vec<u8>>,
-) -> Result<HashSet<u64>, StoreError> {
-    let mut done = HashSet::new();
+) -> Result<Done, StoreError> {
+    let mut done = Done::default();
     let prefix = row::key(kind::DONE, &[&stream.0.to_be_bytes()]);
     view.scan(&prefix, &row::end(&prefix), |key, value| {
         let whole = row::unseal(key, value).is_ok_and(|seqs| {
             row::rising(seqs, |seq| {
-                done.insert(seq);
+                done.seqs.insert(seq);
                 true
             })
         });
@@ -433,6 +459,16 @@ pub(crate) fn done(
         }
         Flow::Continue(())
     })?;
+    let passed = row::passed(stream);
+    let up_to = view.get(&passed, |value| {
+        let mut body = row::unseal(&passed, value).ok()?;
+        row::take_number(&mut body)
+    })?;
+    match up_to {
+        Some(Some(up_to)) => done.up_to = up_to,
+        Some(None) => damaged.push(passed),
+        None => {}
+    }
     Ok(done)
 }
 

@@ -25,6 +25,8 @@ pub(crate) mod kind {
     pub(crate) const DONE: u8 = b'G';
     pub(crate) const INDEX: u8 = b'I';
     pub(crate) const META: u8 = b'M';
+    /// Up to where all of a stream is done.
+    pub(crate) const PASSED: u8 = b'P';
     pub(crate) const RETAINED: u8 = b'R';
     pub(crate) const SESSION: u8 = b'S';
     pub(crate) const SUBSCRIPTION: u8 = b'U';
@@ -33,12 +35,13 @@ pub(crate) mod kind {
 }
 
 /// All kinds, blocks before what refers to them.
-pub(crate) const KINDS: [(u8, &str); 11] = [
+pub(crate) const KINDS: [(u8, &str); 12] = [
     (kind::BLOCK, "blocks"),
     (kind::DONE, "done"),
     (kind::INDEX, "index"),
     (kind::KEPT, "kept"),
     (kind::META, "meta"),
+    (kind::PASSED, "passed"),
     (kind::RETAINED, "retained"),
     (kind::SESSION, "sessions"),
     (kind::SUBSCRIPTION, "subscriptions"),
@@ -79,6 +82,10 @@ pub(crate) fn index(stream: StreamKey, first: u64) -> Vec<u8> {
 pub(crate) fn done(stream: StreamKey, epoch: u64, number: u64) -> Vec<u8> {
     let parts = [stream.0, epoch, number].map(u64::to_be_bytes);
     key(kind::DONE, &[&parts[0], &parts[1], &parts[2]])
+}
+
+pub(crate) fn passed(stream: StreamKey) -> Vec<u8> {
+    key(kind::PASSED, &[&stream.0.to_be_bytes()])
 }
 
 pub(crate) fn session(of: SessKey) -> Vec<u8> {

@@ -19,7 +19,7 @@ use crate::block::{Block, BlockRecord, BlockWriter};
 use crate::engine::{Change, Flow, View};
 use crate::error::StoreError;
 use crate::meta::Log;
-use crate::read;
+use crate::read::{self, Done};
 use crate::row::{self, kind, put_number, take_number};
 use crate::store::Store;
 
@@ -150,12 +150,12 @@ impl Plan {
     }
 
     /// Whether somebody waits for a message in one of its streams.
-    fn waits(&self, stream: StreamKey, seq: u64, done: &HashMap<StreamKey, HashSet<u64>>) -> bool {
+    fn waits(&self, stream: StreamKey, seq: u64, done: &HashMap<StreamKey, Done>) -> bool {
         if seq > self.settled {
             return true;
         }
         if self.groups.contains(&stream) {
-            return !done.get(&stream).is_some_and(|done| done.contains(&seq));
+            return !done.get(&stream).is_some_and(|done| done.contains(seq));
         }
         self.floors.get(&stream).is_some_and(|floor| seq > *floor)
     }
@@ -165,7 +165,7 @@ impl Plan {
 struct Sweep<'a> {
     store: &'a Store,
     plan: Plan,
-    done: HashMap<StreamKey, HashSet<u64>>,
+    done: HashMap<StreamKey, Done>,
     swept: Swept,
     /// The tail of the index is in rows.
     folded: bool,
@@ -632,12 +632,13 @@ impl Sweep<'_> {
             read_index(view, stream, &begin, |seq| {
                 indexed.insert(seq);
             })?;
-            let goes = |seq: &u64| *seq <= log.indexed && !indexed.contains(seq);
-            let gone = done.iter().filter(|seq| goes(seq)).count();
+            let goes =
+                |seq: &u64| *seq <= done.up_to || *seq <= log.indexed && !indexed.contains(seq);
+            let gone = done.seqs.iter().filter(|seq| goes(seq)).count();
             if gone == 0 && keys.len() <= DONE_ROWS || !damaged.is_empty() {
                 continue;
             }
-            let mut left: Vec<u64> = done.iter().copied().filter(|seq| !goes(seq)).collect();
+            let mut left: Vec<u64> = done.seqs.iter().copied().filter(|s| !goes(s)).collect();
             left.sort_unstable();
             self.swept.rows += keys.len() as u64;
             let chunks = left.chunks(DONE_SEQS.max(left.len().div_ceil(keys.len())));
@@ -648,6 +649,36 @@ impl Sweep<'_> {
                     .flatten()
                     .map(|seqs| row::seal(&key, |out| row::put_rising(out, seqs)));
                 changes.push((key, value));
+            }
+        }
+        self.forget_passed(view, log, changes)
+    }
+
+    /// Forgets up to where all of a stream is done, once none of that is in the index any more.
+    fn forget_passed(
+        &mut self,
+        view: &View<'_>,
+        log: &mut Log,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), StoreError> {
+        let mut rows = Vec::new();
+        view.scan(&[kind::PASSED], &row::end(&[kind::PASSED]), |key, value| {
+            let up_to = row::unseal(key, value).map(|mut body| take_number(&mut body));
+            if let (Some(stream), Ok(Some(up_to))) = (row::number(key, 1), up_to) {
+                rows.push((key.to_vec(), StreamKey(stream), up_to));
+            }
+            Flow::Continue(())
+        })?;
+        for (key, stream, up_to) in rows {
+            let mut goes = up_to <= log.indexed;
+            let (begin, end) = (row::index(stream, 0), row::index(stream, up_to + 1));
+            view.scan(&begin, &end, |_, _| {
+                goes = false;
+                Flow::Break(())
+            })?;
+            if goes {
+                changes.push((key, None));
+                self.swept.rows += 1;
             }
         }
         Ok(())

@@ -12,7 +12,7 @@
 //! * A session's record holds its subscriptions, and messages that have no place in the log by
 //!   value.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -229,14 +229,13 @@ impl Output<'_> {
 
     fn messages(&mut self, view: &View<'_>) -> Result<(), StoreError> {
         let mut done = HashMap::new();
-        let mut groups = Vec::new();
-        view.scan(&[kind::DONE], &row::end(&[kind::DONE]), |key, _| {
-            let stream = StreamKey(row::number(key, 1).unwrap_or_default());
-            if groups.last() != Some(&stream) {
-                groups.push(stream);
-            }
-            Flow::Continue(())
-        })?;
+        let mut groups = HashSet::new();
+        for kind in [kind::DONE, kind::PASSED] {
+            view.scan(&[kind], &row::end(&[kind]), |key, _| {
+                groups.insert(StreamKey(row::number(key, 1).unwrap_or_default()));
+                Flow::Continue(())
+            })?;
+        }
         for stream in groups {
             done.insert(stream, read::done(view, stream, &mut Vec::new())?);
         }
@@ -252,7 +251,7 @@ impl Output<'_> {
                 read += 1;
                 let is_done = |stream: &StreamKey| {
                     done.get(stream)
-                        .is_some_and(|done| done.contains(&record.seq))
+                        .is_some_and(|done| done.contains(record.seq))
                 };
                 body.clear();
                 body.extend_from_slice(record.body);

@@ -108,7 +108,7 @@ impl Run {
         let client = CLIENTS[self.random.below(CLIENTS.len())];
         let filter = FILTERS[self.random.below(FILTERS.len())];
         model.counter += 1;
-        match self.random.below(14) {
+        match self.random.below(15) {
             0..=5 => {
                 let mut streams: Vec<&'static str> = FILTERS.into();
                 streams.retain(|_| self.random.one_in(3));
@@ -140,6 +140,12 @@ impl Run {
             }
             11 => self.put_retained(),
             12 => self.put_delayed(),
+            13 => {
+                let group = FILTERS[4 + self.random.below(2)];
+                let seq = self.random.below(head as usize + 1) as u64;
+                model.done.entry(group).or_default().extend(1..=seq);
+                StoreOp::DoneUpTo(StreamKey::of(group), seq)
+            }
             _ => {
                 let group = FILTERS[4 + self.random.below(2)];
                 let seq = 1 + self.random.below(head as usize + 1) as u64;

@@ -312,6 +312,12 @@ fn a_group_gets_what_is_not_done() {
     assert_eq!(seqs(0, 100), (vec![1, 3, 5, 6, 7, 8, 10], 10));
     assert_eq!(seqs(0, 3), (vec![1, 3, 5], 5));
     assert_eq!(seqs(5, 100), (vec![6, 7, 8, 10], 10));
+    commit(&store, owner, &[StoreOp::DoneUpTo(stream, 6)]);
+    assert_eq!(seqs(0, 100), (vec![7, 8, 10], 10));
+    assert_eq!(store.cursor(stream).unwrap(), (6, 9));
+    // It never goes back.
+    commit(&store, owner, &[StoreOp::DoneUpTo(stream, 3)]);
+    assert_eq!(seqs(0, 100), (vec![7, 8, 10], 10));
     let all: Vec<u64> = (1..=10).collect();
     commit(&store, owner, &done(&all));
     assert_eq!(seqs(0, 100), (vec![], 10));

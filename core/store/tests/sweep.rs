@@ -214,6 +214,16 @@ fn messages_of_a_group_go_when_they_are_done() {
     fill(&store, owner, 1, &[group]);
     let page = store.undone(stream, 0, (1000, usize::MAX), CLOCK).unwrap();
     assert_eq!((page.messages.len(), page.reached), (100, 500));
+    // A place up to which all is done counts as much, and is forgotten with what it is about.
+    commit(&store, owner, &[StoreOp::DoneUpTo(stream, 450)]);
+    assert_eq!(passed_rows(&store), 1);
+    assert_eq!(sweep(&store, owner).passed, 0, "one row of the index");
+    let page = store.undone(stream, 0, (1000, usize::MAX), CLOCK).unwrap();
+    assert_eq!((page.messages.len(), page.reached), (50, 500));
+    commit(&store, owner, &[StoreOp::DoneUpTo(stream, 500)]);
+    assert_eq!(sweep(&store, owner).passed, 100);
+    assert_eq!((store.log_bytes(), passed_rows(&store)), (0, 0));
+    fill(&store, owner, 1, &[group]);
     commit(
         &store,
         owner,
@@ -221,6 +231,10 @@ fn messages_of_a_group_go_when_they_are_done() {
     );
     assert_eq!(sweep(&store, owner).passed, 100);
     assert_eq!(store.log_bytes(), 0);
+}
+
+fn passed_rows(store: &Store) -> u64 {
+    store.check(CLOCK).unwrap().kinds["passed"].rows
 }
 
 #[test]

@@ -225,7 +225,8 @@ pub(crate) fn memory(op: &StoreOp) -> usize {
         }
         StoreOp::Subscribe(_, record) => size_of_val(&**record) + record.filter.len(),
         StoreOp::Unsubscribe(_, text) | StoreOp::RemoveRetained(text) => text.len(),
-        StoreOp::EndSession(_) | StoreOp::RemoveDelayed(_) | StoreOp::Done(..) => 0,
+        StoreOp::EndSession(_) | StoreOp::RemoveDelayed(_) => 0,
+        StoreOp::Done(..) | StoreOp::DoneUpTo(..) => 0,
     };
     size_of::<StoreOp>() + more
 }

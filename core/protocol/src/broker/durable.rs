@@ -133,6 +133,9 @@ pub enum StoreOp {
     RemoveDelayed(DelayedKey),
     /// A message of a shared subscription's stream has found its client for good, or was dropped.
     Done(StreamKey, u64),
+    /// So have all messages of such a stream up to this place, as far as its group is concerned: it has begun
+    /// behind them, or has ended.
+    DoneUpTo(StreamKey, u64),
 }
 
 /// A message for the log.

@@ -5,7 +5,7 @@ use super::index::{FilterId, Subscription, SubscriptionIndex};
 use super::links::Links;
 use super::out::Out;
 use super::shard::Shard;
-use super::share::{Content, Letter, Member, Presence, Share, Taken, Takes, To};
+use super::share::{Content, Keeps, Letter, Member, Presence, Share, Taken, Takes, To};
 use super::source::Source;
 use super::stats::Dropped;
 use crate::codec::subscribe::SubscriptionOptions;
@@ -385,7 +385,7 @@ impl Shard {
         if let Some(id) = self.groups.by_name.get(name) {
             self.groups.table[*id].remove(member);
         }
-        self.note_keeper(name, member, false);
+        self.note_keeper(name, member, Keeps::Not);
         self.groups.close_if_empty(name, &mut self.index, out);
     }
 

@@ -57,6 +57,9 @@ pub(super) struct Journal {
     pub(super) done: Vec<(StreamKey, u64)>,
     /// The same, refused once.
     done_later: Vec<(StreamKey, u64)>,
+    /// Groups that have begun or ended, and up to where nothing is theirs.
+    pub(super) passed: Vec<(StreamKey, u64)>,
+    passed_later: Vec<(StreamKey, u64)>,
     /// Delayed messages that were published, whose removal was refused.
     unremoved: Vec<DelayedKey>,
     /// The time of what was refused has come.
@@ -93,6 +96,8 @@ impl Journal {
             ends: Vec::new(),
             done: Vec::new(),
             done_later: Vec::new(),
+            passed: Vec::new(),
+            passed_later: Vec::new(),
             unremoved: Vec::new(),
             again: false,
             clock: Clock::at(Time(0), UnixMs(0)),
@@ -164,6 +169,7 @@ impl Shard {
         if std::mem::take(&mut self.links.journal.again) || writes {
             let journal = &mut self.links.journal;
             journal.done.append(&mut journal.done_later);
+            journal.passed.append(&mut journal.passed_later);
             for key in std::mem::take(&mut journal.unremoved) {
                 self.links.remove_delayed(key, None, out);
             }
@@ -178,6 +184,13 @@ impl Shard {
                 .map(|(stream, seq)| StoreOp::Done(*stream, *seq));
             out.store.extend(ops);
             self.links.after_stored(Then::Done(done), out);
+        }
+        let passed = std::mem::take(&mut self.links.journal.passed);
+        if !passed.is_empty() {
+            let ops = passed.iter();
+            let ops = ops.map(|(stream, seq)| StoreOp::DoneUpTo(*stream, *seq));
+            out.store.extend(ops);
+            self.links.after_stored(Then::Passed(passed), out);
         }
         self.collect_sessions(clock, out);
         if out.store.len() > cut && out.owed_stored.is_none() {
@@ -316,6 +329,13 @@ impl Links {
     /// That these messages are done was refused: it is said again a while later.
     pub(super) fn done_again(&mut self, mut done: Vec<(StreamKey, u64)>, now: Time) {
         self.journal.done_later.append(&mut done);
+        let due = now.after(self.journal.config.lazy_ms);
+        self.arm_journal(due);
+    }
+
+    /// The same for what groups have passed.
+    pub(super) fn pass_again(&mut self, mut passed: Vec<(StreamKey, u64)>, now: Time) {
+        self.journal.passed_later.append(&mut passed);
         let due = now.after(self.journal.config.lazy_ms);
         self.arm_journal(due);
     }

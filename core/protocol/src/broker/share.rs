@@ -73,9 +73,8 @@ pub(super) enum Content {
     Return(Arc<str>, Vec<Message>),
     /// To the home: how many messages are under way to the member now, and what it can take.
     Load(Arc<str>, Member, Takes),
-    /// To the home: a store keeps the member's session, which has messages of the group from there, or not any
-    /// more.
-    Keeps(Arc<str>, Member, bool),
+    /// To the home: whether a store keeps the member's session, which has messages of the group from there.
+    Keeps(Arc<str>, Member, Keeps),
     /// To the member: a message.
     Share(Box<Share>),
     /// To the member: give back what you have, if your client is still away.
@@ -99,6 +98,17 @@ pub(super) struct Share {
     pub(super) report: bool,
     /// Another member gave it back.
     pub(super) handed: bool,
+}
+
+/// Whether a store keeps a group for a member's sake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keeps {
+    /// From now on.
+    Begins,
+    /// As it did before this start.
+    GoesOn,
+    /// Not any more, or not at all.
+    Not,
 }
 
 /// Whether a member's client is connected.
@@ -440,6 +450,12 @@ impl Shard {
         if let Some((place, membership)) = place.and_then(|at| Some((at, memberships.get(at)?))) {
             let member = self.member(slot, place, membership.join);
             let group = membership.group.clone();
+            let keeps = match (keeps, self.links.sessions[slot].conn) {
+                (false, _) => Keeps::Not,
+                // Only what is restored subscribes without a connection.
+                (true, NONE) => Keeps::GoesOn,
+                (true, _) => Keeps::Begins,
+            };
             let letter = Letter(Content::Keeps(group.clone(), member, keeps));
             out.letters.push((To::Home(group), letter));
         }
@@ -637,8 +653,8 @@ impl Shard {
         let session = &mut sessions[slot];
         let share = place + 1;
         let mut messages = Vec::new();
+        let mut landed = 0;
         if sent {
-            let mut landed = 0;
             let unacknowledged = session.window.take_unacknowledged(|p| p.share == share);
             messages.extend(unacknowledged.filter_map(|parcel| {
                 landed += parcel.weight();
@@ -657,6 +673,10 @@ impl Shard {
                 messages.extend(parcel.message);
             },
         );
+        if landed > 0 {
+            // Its record names them, and after a start they would be sent by both.
+            self.links.touch(slot);
+        }
         if !messages.is_empty() {
             let letter = Letter(Content::Return(group.clone(), messages));
             out.letters.push((To::Home(group.clone()), letter));

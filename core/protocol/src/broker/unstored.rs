@@ -30,6 +30,8 @@ pub(super) enum Then {
     Ended(Box<str>),
     /// Messages of groups are done: the same.
     Done(Vec<(StreamKey, u64)>),
+    /// All of their streams is up to these places: the same.
+    Passed(Vec<(StreamKey, u64)>),
     /// A will was published, or a message of this process, which nobody waits for.
     Published,
     /// A message waits for its time.
@@ -330,6 +332,7 @@ impl Shard {
             Then::Uninterested(filter) => self.forget_interest(&filter),
             Then::Ended(client_id) => self.links.end_later(client_id, now),
             Then::Done(done) => self.links.done_again(done, now),
+            Then::Passed(passed) => self.links.pass_again(passed, now),
             Then::Published => self.links.stats.count_refused(error.reason),
             Then::Written(sessions) => self.links.write_again(&sessions, now),
             Then::Delayed(place) => self.forget_delayed(place),

@@ -59,7 +59,7 @@ fn put(client: &str, rev: u64, cursor: u64, copies: &[&Message]) -> StoreOp {
     StoreOp::PutSession(Box::new(record))
 }
 
-/// A store with rows of all kinds.
+/// A store with rows of all kinds that there were from the beginning.
 fn full() -> Store {
     let store = Store::memory().unwrap();
     let owner = store.begin(NodeId(1)).unwrap();
@@ -164,7 +164,7 @@ fn check(store: &Store) {
     let empty = kinds.kinds.iter().filter(|(_, rows)| rows.rows == 0);
     assert_eq!(
         empty.map(|(name, _)| *name).collect::<Vec<_>>(),
-        ["damaged"]
+        ["damaged", "passed"]
     );
     assert_eq!((store.head(), store.writer().epoch), (17, 1));
 }
@@ -224,6 +224,23 @@ fn stores_of_format_1_are_read() {
         let memory = backend(changes.collect());
         check(&Store::over(memory, &Options::default()).unwrap());
     }
+}
+
+/// Who does not know the kind passes it over, and gives a later group what was left of a former one.
+#[test]
+fn a_place_up_to_which_all_is_done_is_a_row_of_its_own_kind() {
+    let store = Store::memory().unwrap();
+    let owner = store.begin(NodeId(1)).unwrap();
+    let op = StoreOp::DoneUpTo(StreamKey(0x0102_0304_0506_0708), 300);
+    store.commit(owner, &[op], CLOCK, Sync::Yes).unwrap();
+    let rows = rows(&store);
+    let (key, value) = rows.iter().find(|(key, _)| key[0] == b'P').unwrap();
+    assert_eq!(key, b"P\x01\x02\x03\x04\x05\x06\x07\x08");
+    assert_eq!((value[0], &value[5..]), (1, &[0xAC, 2][..]));
+    let mut lines = Vec::new();
+    store.dump(CLOCK, &mut lines).unwrap();
+    let lines = String::from_utf8(lines).unwrap();
+    assert!(lines.contains("up to 300"), "{lines}");
 }
 
 #[test]

@@ -8,14 +8,15 @@
 //! What a member gives back when nobody else has room is forgotten too, but for its place, and read first.
 //!
 //! On disk there is the group's stream, and what of it is done. That is the group's cursor: a group that starts
-//! again begins before the first message that is not done, and leaves out what sessions have on their way.
+//! again begins before the first message that is not done, and leaves out what sessions have on their way. When
+//! a group begins to be kept, and when it ends, all that was there is done: it is nobody's who comes later.
 
 use super::super::durable::{LogPage, ReadRequest, ReadTicket, StreamKey};
 use super::super::links::Links;
 use super::super::out::Out;
 use super::super::session::Parcel;
 use super::super::shard::Shard;
-use super::super::share::{Content, Letter, Member, Share, Taken, Takes, To};
+use super::super::share::{Content, Keeps, Letter, Member, Share, Taken, Takes, To};
 use super::super::source::Source;
 use super::super::stats::Dropped;
 use super::{Entry, Groups};
@@ -395,36 +396,48 @@ impl Groups {
         }
     }
 
-    /// A group is kept for a member's sake, or not any more.
-    fn set_keeper(&mut self, id: u32, member: Member, keeps: bool, seen: u64) {
+    /// A group is kept for a member's sake, or not any more. Returns its stream if it begins or ends by that, so
+    /// that nothing up to here is due to it any more, or to another group of its name.
+    fn set_keeper(
+        &mut self,
+        id: u32,
+        member: Member,
+        keeps: Keeps,
+        seen: u64,
+    ) -> Option<StreamKey> {
         self.serial += 1;
         let serial = self.serial;
         let group = &mut self.table[id];
-        if keeps && group.places.contains_key(&member) {
+        if keeps != Keeps::Not && group.places.contains_key(&member) {
+            let begins = keeps == Keeps::Begins && group.log.is_none();
             let new = || Box::new(Backlog::new(&group.name, seen, serial));
             let log = group.log.get_or_insert_with(new);
             log.keepers.insert(member);
             log.until = u64::MAX;
-            return;
+            return begins.then_some(log.stream);
         }
-        let Some(log) = group.log.as_deref_mut() else {
-            return;
-        };
-        if log.keepers.remove(&member) && log.keepers.is_empty() {
-            log.until = seen;
-            if !log.behind {
-                group.log = None;
-            }
+        let log = group.log.as_deref_mut()?;
+        if !log.keepers.remove(&member) || !log.keepers.is_empty() {
+            return None;
         }
+        let stream = log.stream;
+        log.until = seen;
+        if !log.behind {
+            group.log = None;
+        }
+        Some(stream)
     }
 }
 
 impl Shard {
     /// A member's session is kept by a store, or is not to have messages of it any more.
-    pub(in super::super) fn note_keeper(&mut self, name: &str, member: Member, keeps: bool) {
+    pub(in super::super) fn note_keeper(&mut self, name: &str, member: Member, keeps: Keeps) {
         if let Some(id) = self.groups.by_name.get(name).copied() {
             let seen = self.links.journal.seen;
-            self.groups.set_keeper(id, member, keeps, seen);
+            let passed = self.groups.set_keeper(id, member, keeps, seen);
+            if let Some(stream) = passed.filter(|_| seen > 0) {
+                self.links.journal.passed.push((stream, seen));
+            }
         }
     }
 

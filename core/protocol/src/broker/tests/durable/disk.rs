@@ -24,6 +24,8 @@ pub(super) struct Disk {
     subscriptions: BTreeMap<(SessKey, Box<str>), Vec<u8>>,
     delayed: BTreeMap<DelayedKey, Vec<u8>>,
     done: BTreeSet<(StreamKey, u64)>,
+    /// Up to where all of a stream is.
+    pub(super) passed: BTreeMap<StreamKey, u64>,
     /// Records of sessions written so far.
     pub(super) written: usize,
 }
@@ -93,11 +95,20 @@ impl Disk {
             StoreOp::Done(stream, seq) => {
                 self.done.insert((stream, seq));
             }
+            StoreOp::DoneUpTo(stream, seq) => {
+                let passed = self.passed.entry(stream).or_default();
+                *passed = seq.max(*passed);
+            }
             StoreOp::PutRetained(_) | StoreOp::RemoveRetained(_) => {
                 unreachable!("the driver makes these")
             }
         }
         None
+    }
+
+    fn is_done(&self, stream: StreamKey, seq: u64) -> bool {
+        let passed = self.passed.get(&stream);
+        passed.is_some_and(|passed| seq <= *passed) || self.done.contains(&(stream, seq))
     }
 
     fn message(&self, seq: u64, clock: Clock) -> Option<Message> {
@@ -117,7 +128,7 @@ impl Disk {
             let entry = &self.log[seq as usize - 1];
             let due =
                 |(stream, since): &(StreamKey, u64)| seq > *since && entry.streams.contains(stream);
-            let done = |(stream, _): &(StreamKey, u64)| self.done.contains(&(*stream, seq));
+            let done = |(stream, _): &(StreamKey, u64)| self.is_done(*stream, seq);
             if !request.streams.iter().any(due) || request.undone && done(&request.streams[0]) {
                 continue;
             }
@@ -156,14 +167,16 @@ impl Disk {
     pub(super) fn group_start(&self, stream: StreamKey, records: &[SessionRecord]) -> GroupStart {
         let is_undone = |seq: &u64| {
             let streams = &self.log[*seq as usize - 1].streams;
-            streams.contains(&stream) && !self.done.contains(&(stream, *seq))
+            streams.contains(&stream) && !self.is_done(stream, *seq)
         };
         let first = (1..=self.tail()).find(is_undone);
         let done = self.done.iter().filter(|(of, _)| *of == stream);
+        let done = done.map(|(_, seq)| *seq);
+        let passed = self.passed.get(&stream).copied();
         let held = records.iter().flat_map(SessionRecord::in_flight_of_groups);
         GroupStart {
             reached: first.map_or(self.tail(), |first| first - 1),
-            done: done.map(|(_, seq)| *seq).max().unwrap_or_default(),
+            done: done.chain(passed).max().unwrap_or_default(),
             held: held
                 .filter(|(of, _)| *of == stream)
                 .map(|(_, seq)| seq)

@@ -4,6 +4,7 @@ mod asleep;
 mod deadlines;
 mod disk;
 mod gate;
+mod groups;
 mod hall;
 mod model;
 mod mount;
