@@ -29,11 +29,16 @@ const tell = (result) => fetch("/result", { method: "POST", body: JSON.stringify
 const { url, version } = Object.fromEntries(new URLSearchParams(location.search));
 const sizes = [0, 1, 1000, 200000], came = [];
 let acknowledged = 0, done = false;
+const sockets = [];
+class Seen extends WebSocket {
+  constructor(...args) { super(...args); sockets.push(this); }
+}
+window.WebSocket = Seen;
 const client = mqtt.connect(url, { protocolVersion: Number(version), reconnectPeriod: 0 });
 const finish = () => {
   if (came.length < sizes.length || acknowledged < sizes.length) return;
   done = true;
-  client.end(false, {}, () => tell({ came }));
+  client.end(false, {}, () => tell({ came, extensions: sockets[0].extensions }));
 };
 client.on("error", (error) => tell({ error: String(error.message) }));
 client.on("close", () => done || tell({ closed: true }));
@@ -109,11 +114,11 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 class Server:
     """`ternmq serve` with secure WebSockets for pages of one origin."""
 
-    def __init__(self, certificates: Certificates, origin: str, folder: Path) -> None:
+    def __init__(self, certificates: Certificates, origin: str, folder: Path, more: str) -> None:
         config = folder / "ternmq.toml"
         config.write_text(
             "[[listener]]\ntype = 'wss'\naddress = '127.0.0.1:0'\n"
-            f"certificate = '{certificates.cert}'\nkey = '{certificates.key}'\norigins = ['{origin}']\n"
+            f"certificate = '{certificates.cert}'\nkey = '{certificates.key}'\norigins = ['{origin}']\n{more}"
         )
         self.process = subprocess.Popen(
             [TERNMQ, "serve", "--config", config, "--json"], stdout=subprocess.PIPE, text=True
@@ -177,14 +182,19 @@ def result_of(site: Site, browser: subprocess.Popen) -> dict:
     raise queue.Empty
 
 
-@pytest.mark.parametrize("version", [4, 5])
-def test_a_page_publishes_and_receives_with_qos_2(certificates, sites, version, tmp_path):
+# What a browser offers always, and we take only here.
+@pytest.mark.parametrize(
+    ("version", "more"), [(4, ""), (5, ""), (5, "deflate = true\ndeflate_context = true\n")]
+)
+def test_a_page_publishes_and_receives_with_qos_2(certificates, sites, version, more, tmp_path):
     build("ternmq-server")
-    server = Server(certificates, sites[0].origin, tmp_path)
+    server = Server(certificates, sites[0].origin, tmp_path, more)
     trusted = key_of(certificates.cert)
     try:
         told = visit(sites[0], server, version, trusted, tmp_path)
         sizes = [0, 1, 1000, 200000]
+        agreed = told.pop("extensions")
+        assert ("permessage-deflate" in agreed) == bool(more), agreed
         assert told == {"came": [[f"browser/{size}", size, 2, False] for size in sizes]}
         # The same page of another origin doesn't get in.
         told = visit(sites[1], server, version, trusted, tmp_path)

@@ -30,6 +30,45 @@ client.on("message", (_, payload) => {
 """
 
 
+# The same with compression: what was agreed on, and how many bytes it took there and back.
+COMPRESSING = """
+const { WebSocket } = require("ws");
+const [, , , , asked] = process.argv.slice(1);
+let socket;
+const { connect } = mqtt;
+mqtt.connect = (url, options) => connect(url, {
+  ...options,
+  createWebsocket: (url, protocols) => {
+    socket = new WebSocket(url, protocols, { ca: options.ca, perMessageDeflate: JSON.parse(asked) });
+    socket.on("open", () => console.log(socket.extensions));
+    socket.binaryType = "arraybuffer";
+    return socket;
+  },
+});
+process.on("exit", () => console.log(socket._socket.bytesRead < 20000, socket._socket.bytesWritten < 20000));
+"""
+
+# A server of WebSockets that passes on what they carry.
+GATEWAY = """
+const { WebSocketServer } = require("ws");
+const net = require("node:net");
+const [port, asked] = process.argv.slice(1);
+const server = new WebSocketServer({
+  host: "127.0.0.1", port: 0, perMessageDeflate: JSON.parse(asked), handleProtocols: () => "mqtt",
+}, () => console.log(server.address().port));
+server.on("connection", (socket, request) => {
+  const broker = net.connect(Number(port), "127.0.0.1");
+  socket.on("message", (data) => broker.write(data));
+  broker.on("data", (data) => socket.send(data));
+  socket.on("close", () => {
+    console.log(socket.extensions.includes("permessage-deflate"), request.socket.bytesRead < 20000);
+    broker.destroy();
+  });
+  broker.on("close", () => socket.close());
+});
+"""
+
+
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return Certificates(tmp_path_factory.mktemp("certificates"))
@@ -108,6 +147,46 @@ def test_mqtt_js_reaches_us(ternmq, certificates, scheme, version):
     arguments = ["node", "-e", MQTT_JS, url, ca, f"js/{scheme}/{version}", str(version)]
     done = run(*arguments, env=dict(os.environ) | NODE)
     assert (done.returncode, done.stdout) == (0, "200000\n"), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("listener", "asked"), [
+    ("deflate", "{}"),
+    ("deflate", '{"serverMaxWindowBits": 9, "clientMaxWindowBits": 9, "threshold": 0}'),
+    ("deflate_tls", '{"threshold": 0}'),
+    ("deflate_tls", '{"serverNoContextTakeover": true, "clientNoContextTakeover": true}'),
+])  # fmt: skip
+def test_mqtt_js_compresses_with_us(ternmq, certificates, listener, asked):
+    scheme = "wss" if listener == "deflate_tls" else "ws"
+    url = f"{scheme}://localhost:{ternmq.ports[listener]}/mqtt"
+    program = MQTT_JS.replace('const mqtt = require("mqtt");', f'const mqtt = {{ ...require("mqtt") }};{COMPRESSING}')
+    ca = certificates.ca if scheme == "wss" else ""
+    done = run("node", "-e", program, url, ca, f"js/{listener}", "5", asked, env=dict(os.environ) | NODE)
+    said = "permessage-deflate\n200000\ntrue true\n"
+    assert (done.returncode, done.stdout) == (0, said), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("asked", [
+    '{"threshold": 0}',
+    '{"threshold": 0, "serverNoContextTakeover": true, "clientNoContextTakeover": true}',
+    '{"threshold": 0, "serverMaxWindowBits": 9, "clientMaxWindowBits": 9}',
+    "false",
+])  # fmt: skip
+def test_our_client_compresses_with_the_ws_of_node(ternmq, asked, tmp_path: Path):
+    gateway = subprocess.Popen(["node", "-e", GATEWAY, ternmq.ports["tcp"], asked],
+                               stdout=subprocess.PIPE, text=True, env=dict(os.environ) | NODE)  # fmt: skip
+    try:
+        where = ["--url", f"ws://127.0.0.1:{gateway.stdout.readline().strip()}/mqtt", "--deflate"]
+        text = "the same again and again, " * 10_000
+        (tmp_path / "text").write_text(text)
+        pub = [str(TERNMQ), "pub", *where, "-t", f"gate/{asked}", "-r", "-q", "1", "-f", str(tmp_path / "text")]
+        assert run(*pub).returncode == 0
+        said = "false false\n" if asked == "false" else "true true\n"
+        assert gateway.stdout.readline() == said
+        sub = [str(TERNMQ), "sub", *where, "-t", f"gate/{asked}", "-C", "1", "-W", str(PATIENCE), "-q", "1"]
+        assert run(*sub).stdout == text + "\n"
+    finally:
+        gateway.terminate()
+        gateway.wait(timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("scheme", ["ws", "wss"])

@@ -50,9 +50,13 @@ class Ternmq:
         tls = f"certificate = '{certificates.cert}'\nkey = '{certificates.key}'\n"
         address = "address = '127.0.0.1:0'\n"
         listeners = {
+            "tcp": f"type = 'tcp'\n{address}",
             "tls": f"type = 'tls'\n{address}{tls}",
             "ws": f"type = 'ws'\n{address}",
             "wss": f"type = 'wss'\n{address}{tls}",
+            "deflate": f"type = 'ws'\n{address}deflate = true\n",
+            "deflate_tls": f"type = 'wss'\n{address}{tls}deflate = true\ndeflate_context = true\n"
+            "deflate_window_bits = 10\ndeflate_min_bytes = 0\n",
             "mutual": f"type = 'tls'\n{address}{tls}anonymous = false\n"
             f"client_ca = '{certificates.ca}'\n",
             "unix": f"type = 'unix'\npath = '{self.socket}'\n",

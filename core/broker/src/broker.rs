@@ -302,7 +302,7 @@ impl Broker {
         shard: Shard,
         poller: Poller,
         config: &Config,
-        sockets: Vec<(ListenerId, Listener)>,
+        sockets: Vec<(ListenerId, Arc<Listener>)>,
         pools: Pools,
     ) -> Result<JoinHandle<Option<Remains>>, StartError> {
         let shared = self.shared.clone();

@@ -343,6 +343,8 @@ impl Config {
             "a listener that allows no connection"
         } else if self.listeners.iter().any(ListenerConfig::lacks_proxies) {
             "a listener for proxies, and no proxy that may come there"
+        } else if self.listeners.iter().any(ListenerConfig::has_odd_window) {
+            "compression of WebSockets with a window that is none of 9 to 15 bits"
         } else if self.shards > MAX_SHARDS {
             "more than 256 shards"
         } else if limits.store_bytes == 0 || limits.log.sweep_ms == 0 {

@@ -3,12 +3,12 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use ternmq_protocol::broker::durable::DurabilityRule;
 use ternmq_protocol::broker::{ListenerId, ListenerLimits};
 use ternmq_protocol::{ProtocolVersion, Time};
-use ternmq_transport::Stream;
+use ternmq_transport::{Listener, Stream};
 
 use crate::config::ListenerConfig;
 use crate::error::StartError;
@@ -41,6 +41,8 @@ pub(crate) struct Door {
     pub(crate) config: ListenerConfig,
     /// Where it listens, if that is an IP address.
     pub(crate) address: Option<SocketAddr>,
+    /// Its socket, which is the first shard's.
+    pub(crate) socket: Weak<Listener>,
     layers: Arc<Layers>,
     limits: Arc<ListenerLimits>,
     pub(crate) counts: Arc<Counts>,
@@ -127,13 +129,18 @@ impl Connections {
         failed
     }
 
-    /// Puts above an accepted socket what is spoken at its listener.
+    /// Puts above an accepted socket what is spoken at its listener, for packets of at most `largest` bytes.
     ///
     /// # Errors
     /// TLS can't begin.
-    pub(crate) fn put_on(&self, listener: ListenerId, stream: Stream) -> io::Result<Stream> {
+    pub(crate) fn put_on(
+        &self,
+        listener: ListenerId,
+        stream: Stream,
+        largest: u32,
+    ) -> io::Result<Stream> {
         match self.door(listener) {
-            Some(door) => door.layers.put_on(stream),
+            Some(door) => door.layers.put_on(stream, largest),
             None => Ok(stream),
         }
     }
@@ -203,12 +210,13 @@ impl Door {
     /// [`StartError::Tls`].
     pub(crate) fn new(
         config: &ListenerConfig,
-        address: Option<SocketAddr>,
+        (address, socket): (Option<SocketAddr>, Weak<Listener>),
         counts: Arc<Counts>,
     ) -> Result<Self, StartError> {
         Ok(Self {
             config: config.clone(),
             address,
+            socket,
             layers: Arc::new(Layers::new(config)?),
             limits: config.limits(),
             counts,
@@ -227,6 +235,7 @@ impl Door {
         Ok(Self {
             config: config.clone(),
             address: self.address,
+            socket: self.socket.clone(),
             // Tickets and what was read of files stay good.
             layers: match self.config.has_layers_of(config) {
                 true => self.layers.clone(),
@@ -290,7 +299,8 @@ mod tests {
             ..ListenerConfig::anonymous(address)
         };
         let wide = ListenerConfig::anonymous(address);
-        let door = |config| Arc::new(Door::new(config, None, Arc::default()).unwrap());
+        let door =
+            |config| Arc::new(Door::new(config, (None, Weak::new()), Arc::default()).unwrap());
         let doors = Doors {
             all: vec![door(&narrow), door(&wide)],
             order: vec![ListenerId(0), ListenerId(1)],

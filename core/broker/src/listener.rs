@@ -122,11 +122,11 @@ impl Layers {
         })
     }
 
-    /// Puts them above a socket.
+    /// Puts them above a socket, for packets of at most `largest` bytes.
     ///
     /// # Errors
     /// TLS can't begin.
-    pub(crate) fn put_on(&self, stream: Stream) -> io::Result<Stream> {
+    pub(crate) fn put_on(&self, stream: Stream, largest: u32) -> io::Result<Stream> {
         #[cfg(feature = "tls")]
         let stream = match &self.tls {
             Some(tls) => tls.accept(stream, self.handshake_bytes)?,
@@ -135,9 +135,21 @@ impl Layers {
         #[cfg(feature = "websocket")]
         let stream = match &self.websocket {
             // Paho C 1.3.12 notices the second packet of a frame when the next frame comes.
-            Some(websocket) => websocket.accept_units(stream, packet_len),
+            Some(websocket) => match websocket.deflate {
+                None => websocket.accept_units(stream, packet_len),
+                Some(deflate) => {
+                    let deflate = Some(deflate.for_packets(u64::from(largest)));
+                    let websocket = WebSocketServer {
+                        deflate,
+                        ..websocket.clone()
+                    };
+                    websocket.accept_units(stream, packet_len)
+                }
+            },
             None => stream,
         };
+        #[cfg(not(feature = "websocket"))]
+        let _ = largest;
         Ok(stream)
     }
 
@@ -171,6 +183,15 @@ impl ListenerConfig {
             (false, true) => Scheme::WebSocket,
             (true, true) => Scheme::SecureWebSocket,
         }
+    }
+
+    /// Whether it compresses with a window that there is not.
+    pub(crate) fn has_odd_window(&self) -> bool {
+        #[cfg(feature = "websocket")]
+        if let Some(deflate) = (self.websocket.as_ref()).and_then(|websocket| websocket.deflate) {
+            return !deflate.is_possible();
+        }
+        false
     }
 
     /// Whether the same is put above its sockets.

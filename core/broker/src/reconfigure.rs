@@ -20,7 +20,7 @@ use crate::relisten::{Listeners, Modes};
 use crate::shared::Parcel;
 
 /// Sockets that are new, and those that are to go.
-pub(crate) type Sockets = (Vec<(ListenerId, Listener)>, Vec<ListenerId>);
+pub(crate) type Sockets = (Vec<(ListenerId, Arc<Listener>)>, Vec<ListenerId>);
 
 /// What each shard is to go on with.
 pub(crate) struct Live {
@@ -77,7 +77,8 @@ impl Broker {
     ///   next CONNECT of a client on.
     /// - `rewrite`, `auto_subscribe`, `response_information` and `check_payload_format` of
     ///   [`Config::topics`]. Subscriptions stay as they were made.
-    /// - [`Config::listeners`]. New ones are bound here, and clients can connect once it is applied. One at an
+    /// - [`Config::listeners`]. New ones are bound here, and clients can connect once it is applied; also where
+    ///   one that is to go has the port, so that 127.0.0.1:1883 can become 0.0.0.0:1883. One at an
     ///   address that is listened at already goes on (with port 0: at the port it has), and what is new of it
     ///   holds for who connects from then on. Those that are not there any more are closed. Whoever is
     ///   connected stays, whatever becomes of its listener.

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use ternmq_protocol::broker::ListenerId;
 use ternmq_transport::{Listener, Registrar};
@@ -21,7 +21,7 @@ use crate::listener::Address;
 pub(crate) struct Listeners {
     pub(crate) doors: Doors,
     /// Sockets that are new. They are watched already, so whoever accepts has to look at once.
-    pub(crate) opened: Vec<(ListenerId, Listener)>,
+    pub(crate) opened: Vec<(ListenerId, Arc<Listener>)>,
     pub(crate) closed: Vec<ListenerId>,
     pub(crate) modes: Modes,
 }
@@ -117,18 +117,25 @@ impl Listeners {
         before: &Doors,
         registrar: &Registrar,
     ) -> Result<(), StartError> {
-        let bound = bind(id, config, registrar).map_err(|error| {
+        let bound = bind(id, config, &self.going(before, config), registrar).map_err(|error| {
+            let stays =
+                |id: &ListenerId| !self.closed.contains(id) && overlaps(before, *id, config);
             let in_use = error.kind() == io::ErrorKind::AddrInUse;
-            let error = match in_use && self.closed.iter().any(|id| overlaps(before, *id, config)) {
+            let error = match in_use && before.order.iter().any(stays) {
                 true => io::Error::new(error.kind(), OWN),
                 false => error,
             };
             StartError::Listen(config.address.clone(), error)
         });
         let (listener, address) = bound?;
+        let listener = Arc::new(listener);
         let at = usize::from(id.0);
         let counts = before.all.get(at).map(|door| door.counts.clone());
-        let door = Arc::new(Door::new(config, address, counts.unwrap_or_default())?);
+        let door = Arc::new(Door::new(
+            config,
+            (address, Arc::downgrade(&listener)),
+            counts.unwrap_or_default(),
+        )?);
         match self.doors.all.get_mut(at) {
             Some(place) => *place = door,
             None => self.doors.all.push(door),
@@ -137,18 +144,37 @@ impl Listeners {
         self.opened.push((id, listener));
         Ok(())
     }
+
+    /// The sockets that are to go and have the port of this one.
+    fn going(&self, before: &Doors, config: &ListenerConfig) -> Vec<Arc<Listener>> {
+        let overlapping = self
+            .closed
+            .iter()
+            .filter(|id| overlaps(before, **id, config));
+        let sockets = overlapping.map(|id| &before.all[usize::from(id.0)].socket);
+        sockets.filter_map(Weak::upgrade).collect()
+    }
 }
 
 /// Why an address is in use that no other program has.
-const OWN: &str = "this server listens there itself for a listener that is to end, and can't end that before \
-                   it has the new one: only a restart changes it";
+const OWN: &str = "this server listens there itself, for a listener that goes on";
 
 fn bind(
     id: ListenerId,
     config: &ListenerConfig,
+    going: &[Arc<Listener>],
     registrar: &Registrar,
 ) -> io::Result<(Listener, Option<SocketAddr>)> {
-    let mut listener = config.address.bind()?;
+    let mut listener = match (config.address.bind(), &config.address) {
+        // They listen until the new one does, and if it can't, as if nothing had been.
+        (Err(error), Address::Ip(address))
+            if error.kind() == io::ErrorKind::AddrInUse && !going.is_empty() =>
+        {
+            let going: Vec<&Listener> = going.iter().map(AsRef::as_ref).collect();
+            Listener::bind_beside(*address, &going)?
+        }
+        (bound, _) => bound?,
+    };
     registrar.register_listener(&mut listener, listener_token(id))?;
     let address = listener.local_addr()?;
     Ok((listener, address))

@@ -155,9 +155,18 @@ fn an_address_that_is_taken_changes_nothing() {
     drop(client(address, 5, "0"));
     is_alive(&mut there);
     // By this server itself.
-    let all = SocketAddr::from(([0; 4], address.port()));
-    let error = refused(&[ListenerConfig::anonymous(all)]);
-    assert!(error.contains("only a restart"), "{error}");
+    let all = ListenerConfig::anonymous(SocketAddr::from(([0; 4], address.port())));
+    let error = refused(&[any(), all.clone()]);
+    assert!(error.contains("for a listener that goes on"), "{error}");
+    // It could be in the place of the first, but the other one is taken.
+    let error = refused(&[all, taken]);
+    assert!(error.contains("in use"), "{error}");
+    drop(client(address, 5, "0"));
+    let port = format!("127.0.0.1:{}", address.port());
+    assert!(
+        TcpListener::bind(port).is_err(),
+        "nobody else may listen there"
+    );
     // Only one at a time: what the first was made from would not be true any more.
     let first = broker.reconfigure(&with(&[any()])).expect("it can");
     let another = broker.reconfigure(&with(&[any()]));
@@ -170,4 +179,39 @@ fn an_address_that_is_taken_changes_nothing() {
     drop(client(address, 5, "0"));
     broker.stop().expect("stopped");
     assert!(!path.exists());
+}
+
+#[test]
+fn a_listener_becomes_one_for_all_addresses_and_back_while_clients_stay() {
+    let broker = start(with(&[any()]));
+    let one = broker.local_addrs()[0];
+    let port = one.port();
+    let mut there = vec![client(one, 5, "0")];
+    let v6: SocketAddr = format!("[::]:{port}").parse().expect("an address");
+    // Some machines of tests have no IPv6.
+    let has_v6 = TcpListener::bind("[::]:0").is_ok();
+    let all = SocketAddr::from(([0; 4], port));
+    let others = [all, v6, one, all, one];
+    for next in others.into_iter().filter(|next| has_v6 || next.is_ipv4()) {
+        // Somebody whose connection the kernel has made, and who says something later.
+        let mut waits = TcpStream::connect(one).expect("connected");
+        change(&broker, &[ListenerConfig::anonymous(next)]);
+        assert_eq!(broker.local_addrs(), [next]);
+        std::io::Write::write_all(&mut waits, b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00")
+            .expect("sent");
+        let mut connack = [0; 4];
+        std::io::Read::read_exact(&mut waits, &mut connack).expect("let in");
+        assert_eq!(connack, [0x20, 2, 0, 0]);
+        there.push(client(one, 5, "0"));
+        there.iter_mut().for_each(is_alive);
+        // A second loopback address tells whether all are listened at.
+        let second = SocketAddr::from(([127, 0, 0, 2], port));
+        assert_eq!(TcpStream::connect(second).is_ok(), next != one, "{next}");
+    }
+    assert!(
+        TcpListener::bind(one).is_err(),
+        "nobody else may listen there"
+    );
+    broker.stop().expect("stopped");
+    assert!(TcpStream::connect(one).is_err(), "nobody listens");
 }

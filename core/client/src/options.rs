@@ -10,7 +10,7 @@ use ternmq_protocol::client::{Options, Will};
 #[cfg(feature = "tls")]
 use ternmq_transport::tls::{TlsClient, TlsOptions};
 #[cfg(feature = "websocket")]
-use ternmq_transport::websocket::WebSocketOptions;
+use ternmq_transport::websocket::{Deflate, WebSocketOptions};
 use ternmq_transport::{Endpoint, Proxy, Scheme, Stream, bypasses_proxy};
 
 use crate::error::ConnectError;
@@ -250,6 +250,15 @@ impl ConnectOptions {
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.websocket.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Offers compression of WebSockets (RFC 7692); what servers don't want stays as it is. A message holds no
+    /// more, when it is decompressed, than the largest packet that the server may send.
+    #[cfg(feature = "websocket")]
+    #[must_use]
+    pub fn deflate(mut self, deflate: Deflate) -> Self {
+        self.websocket.deflate = Some(deflate);
         self
     }
 

@@ -6,6 +6,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use ternmq_client::blocking::Client;
 use ternmq_client::tls::{Identity, Roots, TlsOptions, Verify};
+use ternmq_client::websocket::Deflate;
 use ternmq_client::{ConnectOptions, Endpoint, Scheme, Target};
 use ternmq_protocol::client::Will;
 use ternmq_protocol::codec::{PropertyId, QoS, Value};
@@ -82,6 +83,7 @@ pub(crate) fn options(args: &Connection) -> Result<ConnectOptions, String> {
     if let Some(proxy) = &args.proxy {
         options = options.proxy(proxy).map_err(|e| format!("--proxy: {e}"))?;
     }
+    options.websocket.deflate = args.deflate.then(Deflate::default);
     for (name, value) in &args.header {
         options = options.header(name, value);
     }

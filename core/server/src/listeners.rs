@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 use ternmq_broker::tls::{
     CipherSuite, ClientCertificates, Identity, PemSource, Roots, TlsServerOptions, TlsVersion,
 };
-use ternmq_broker::websocket::WebSocketServer;
+use ternmq_broker::websocket::{Deflate, WebSocketServer};
 use ternmq_broker::{Address, CertificateUser, ListenerConfig, MountPoint, Network, Versions};
 
 use crate::cli::Version;
@@ -79,6 +79,12 @@ struct Table {
     origins: Option<Vec<String>>,
     frame_bytes: Option<u64>,
     head_bytes: Option<usize>,
+    /// Compression of WebSockets.
+    #[serde(default)]
+    deflate: bool,
+    deflate_context: Option<bool>,
+    deflate_window_bits: Option<u8>,
+    deflate_min_bytes: Option<usize>,
 }
 
 /// What is spoken below MQTT.
@@ -218,13 +224,32 @@ impl Table {
     }
 
     /// The lines of WebSockets: whether each is there, and may be.
-    fn lines_of_websockets(&self) -> [(&'static str, bool, bool, &'static str); 4] {
+    fn lines_of_websockets(&self) -> [(&'static str, bool, bool, &'static str); 8] {
         let right = self.r#type.is_websocket();
         [
             ("websocket_path", self.websocket_path.is_some(), right, WS),
             ("origins", self.origins.is_some(), right, WS),
             ("frame_bytes", self.frame_bytes.is_some(), right, WS),
             ("head_bytes", self.head_bytes.is_some(), right, WS),
+            ("deflate", self.deflate, right, WS),
+            (
+                "deflate_context",
+                self.deflate_context.is_some(),
+                self.deflate,
+                DEFLATE,
+            ),
+            (
+                "deflate_window_bits",
+                self.deflate_window_bits.is_some(),
+                self.deflate,
+                DEFLATE,
+            ),
+            (
+                "deflate_min_bytes",
+                self.deflate_min_bytes.is_some(),
+                self.deflate,
+                DEFLATE,
+            ),
         ]
     }
 
@@ -290,7 +315,18 @@ impl Table {
             origins: self.origins.clone(),
             frame_bytes: self.frame_bytes.unwrap_or(defaults.frame_bytes),
             head_bytes: self.head_bytes.unwrap_or(defaults.head_bytes),
+            deflate: self.deflate.then(|| self.compression()),
         })
+    }
+
+    fn compression(&self) -> Deflate {
+        let defaults = Deflate::default();
+        Deflate {
+            context: self.deflate_context.unwrap_or(defaults.context),
+            window_bits: self.deflate_window_bits.unwrap_or(defaults.window_bits),
+            min_bytes: self.deflate_min_bytes.unwrap_or(defaults.min_bytes),
+            ..defaults
+        }
     }
 
     /// Whoever looks at certificates wants to know by them, if nothing else is said.
@@ -308,6 +344,7 @@ impl Table {
 
 const TLS: &str = "the types tls and wss";
 const WS: &str = "the types ws and wss";
+const DEFLATE: &str = "a listener with `deflate`";
 
 /// A TCP listener with nothing said about it.
 pub(crate) fn listener(address: SocketAddr, anonymous: Option<bool>) -> ListenerConfig {
@@ -469,8 +506,25 @@ mod tests {
             origins: Some(vec!["https://a".into()]),
             frame_bytes: 7,
             head_bytes: 8,
+            deflate: None,
         };
         assert_eq!(read(text).unwrap().websocket, Some(websocket));
+        let compressed = "type = 'ws'\naddress = '127.0.0.1:0'\ndeflate = true";
+        let websocket = read(compressed).unwrap().websocket.unwrap();
+        assert_eq!(websocket.deflate, Some(Deflate::default()));
+        let text = format!(
+            "{compressed}\ndeflate_context = true\ndeflate_window_bits = 9\ndeflate_min_bytes = 7"
+        );
+        let deflate = Deflate {
+            context: true,
+            window_bits: 9,
+            min_bytes: 7,
+            ..Deflate::default()
+        };
+        assert_eq!(
+            read(&text).unwrap().websocket.unwrap().deflate,
+            Some(deflate)
+        );
         let any = "type = 'ws'\naddress = '127.0.0.1:0'\nwebsocket_path = '*'";
         assert_eq!(read(any).unwrap().websocket.unwrap().path, None);
         let wss = read(&TLS_LINES.replace("'tls'", "'wss'")).unwrap();
@@ -527,6 +581,14 @@ mod tests {
             (
                 "address = '127.0.0.1:1'\norigins = []",
                 "`origins` is for the types ws",
+            ),
+            (
+                "address = '127.0.0.1:1'\ndeflate = true",
+                "`deflate` is for the types ws",
+            ),
+            (
+                "type = 'ws'\naddress = '127.0.0.1:1'\ndeflate_context = true",
+                "`deflate_context` is for a listener with `deflate`",
             ),
             (
                 "type = 'tls'\naddress = '127.0.0.1:1'",

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use socket2::{Domain, SockRef, Socket, Type};
+
 use crate::stream::Stream;
 
 /// A socket that accepts connections.
@@ -32,6 +34,27 @@ impl Listener {
     /// The address is in use, not ours, or not allowed.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         mio::net::TcpListener::bind(address).map(Self::Tcp)
+    }
+
+    /// The same at an address that overlaps with those of `others`, such as all addresses of this machine and
+    /// one of them at the same port: they go on, and both listen until one is dropped. Only for listeners of
+    /// this process; anybody else's refuse it as ever.
+    ///
+    /// # Errors
+    /// As [`Listener::bind`].
+    pub fn bind_beside(address: SocketAddr, others: &[&Self]) -> io::Result<Self> {
+        let share = |on: bool| {
+            let tcp = others.iter().filter_map(|other| match other {
+                Self::Tcp(tcp) => Some(tcp),
+                Self::Unix(_) => None,
+            });
+            // Where it can't be set, binding says so.
+            tcp.for_each(|tcp| drop(SockRef::from(tcp).set_reuse_port(on)));
+        };
+        share(true);
+        let bound = bind_shared(address);
+        share(false);
+        bound.map(Self::Tcp)
     }
 
     /// Listens on a Unix socket whose file is `path`, with the permissions `mode` (as in 0o660: who
@@ -109,6 +132,21 @@ impl Listener {
             }
         }
     }
+}
+
+/// Connections that may wait to be accepted, as the standard library and mio have it.
+const BACKLOG: i32 = 1024;
+
+/// Binds where another listener has the port that allows for it, and allows for no more.
+fn bind_shared(address: SocketAddr) -> io::Result<mio::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_reuse_port(false)?;
+    Ok(mio::net::TcpListener::from_std(socket.into()))
 }
 
 impl Drop for UnixListener {

@@ -8,12 +8,19 @@ use support::certificates::{client_options, server};
 use support::{HANDSHAKE_BYTES, send, shaken, tcp, websocket};
 use ternmq_transport::Stream;
 use ternmq_transport::tls::{TlsOptions, TlsVersion};
+use ternmq_transport::websocket::{Deflate, WebSocketOptions, WebSocketServer};
 
 /// Bytes of one end with TLS: keys, what was agreed on, the peer's certificates, and no buffer.
 const GATE_TLS: i64 = 6 * 1024;
 
 /// Bytes of one end with a WebSocket.
 const GATE_WEBSOCKET: i64 = 1024;
+
+/// The same of one with compression for which nothing is kept between messages.
+const GATE_DEFLATE: i64 = 1536;
+
+/// And of one for which what was sent and what has come is kept, with the largest window.
+const GATE_CONTEXT: i64 = 448 * 1024;
 
 /// The bytes of both ends after they have talked: client, server.
 fn at_rest(make: impl Fn() -> (Stream, Stream)) -> (i64, i64) {
@@ -53,4 +60,33 @@ fn layers_at_rest_own_no_buffers() {
     let (client, server) = at_rest(|| websocket(tcp()));
     println!("WebSocket: {client} bytes at the client, {server} at the server");
     assert!(client <= GATE_WEBSOCKET && server <= GATE_WEBSOCKET);
+    for (context, window_bits, gate) in [
+        (false, 15, GATE_DEFLATE),
+        (true, 15, GATE_CONTEXT),
+        (true, 9, GATE_CONTEXT),
+    ] {
+        let deflate = Deflate {
+            context,
+            window_bits,
+            ..Deflate::default()
+        };
+        let (client, server) = at_rest(|| compressed(deflate, tcp()));
+        println!(
+            "compressed, context {context}, 2^{window_bits}: {client} bytes at the client, {server} at the server"
+        );
+        assert!(client <= gate && server <= gate);
+    }
+}
+
+fn compressed(deflate: Deflate, (a, b): (Stream, Stream)) -> (Stream, Stream) {
+    let client = WebSocketOptions {
+        deflate: Some(deflate),
+        ..WebSocketOptions::default()
+    };
+    let server = WebSocketServer {
+        deflate: Some(deflate),
+        ..WebSocketServer::default()
+    };
+    let a = client.connect(a, false, "localhost:80", "/mqtt").unwrap();
+    (a, server.accept(b))
 }

@@ -1,6 +1,7 @@
 //! New connections: accepted here, made in process, or handed over by another shard.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use ternmq_protocol::broker::{Admission, ConnId, ListenerId};
 use ternmq_protocol::{ReasonCode, Time};
@@ -18,6 +19,9 @@ const RETRY_MS: u64 = 100;
 /// Connections taken from one listener before the other sockets have their turn.
 const ACCEPT_AT_ONCE: usize = 64;
 
+/// Times that as many are taken from one that is to go: more than may wait there.
+const ACCEPT_LAST: usize = 32;
+
 /// The first token of listeners; connections count up from 0.
 const FIRST_LISTENER: usize = usize::MAX / 2;
 
@@ -30,7 +34,7 @@ pub(crate) fn listener_token(id: ListenerId) -> usize {
 #[derive(Default)]
 pub(crate) struct Accepting {
     /// By their numbers.
-    listeners: Vec<Option<Listener>>,
+    listeners: Vec<Option<Arc<Listener>>>,
     /// Numbers of listeners that may have more connections, though the poller won't say so again.
     waiting: Vec<usize>,
     retry_at: Option<Time>,
@@ -60,7 +64,7 @@ impl Accepting {
 
 impl Driver {
     /// Accepts from these too, which the poller watches already: it may have reported them before.
-    pub(crate) fn listen(&mut self, listeners: Vec<(ListenerId, Listener)>) {
+    pub(crate) fn listen(&mut self, listeners: Vec<(ListenerId, Arc<Listener>)>) {
         let accepting = &mut self.accepting;
         for (ListenerId(number), listener) in listeners {
             let number = usize::from(number);
@@ -73,7 +77,7 @@ impl Driver {
     }
 
     /// The same while the broker runs, and tells of it. One that is about to end has no use for them.
-    pub(super) fn listen_also(&mut self, listeners: Vec<(ListenerId, Listener)>) {
+    pub(super) fn listen_also(&mut self, listeners: Vec<(ListenerId, Arc<Listener>)>) {
         if !self.accepting.closed {
             let numbers: Vec<ListenerId> = listeners.iter().map(|(id, _)| *id).collect();
             self.listen(listeners);
@@ -81,10 +85,15 @@ impl Driver {
         }
     }
 
-    /// Accepts from these no more. Who came in through them stays.
+    /// Accepts from these no more. Who came in through them stays, and who waits there is let in.
     pub(super) fn listen_no_more(&mut self, listeners: &[ListenerId]) {
         for listener in listeners {
             let number = usize::from(listener.0);
+            for _ in 0..ACCEPT_LAST {
+                if !self.has_more(number) {
+                    break;
+                }
+            }
             self.accepting.waiting.retain(|waiting| *waiting != number);
             let place = self.accepting.listeners.get_mut(number);
             if place.and_then(Option::take).is_some() {
@@ -174,7 +183,11 @@ impl Driver {
 
     /// Puts above an accepted socket what is spoken at its listener.
     pub(super) fn raise(&mut self, stream: Stream, listener: ListenerId, peer: Option<IpAddr>) {
-        match self.shared.connections.put_on(listener, stream) {
+        match self
+            .shared
+            .connections
+            .put_on(listener, stream, self.largest)
+        {
             Ok(stream) => self.open(stream, listener, peer),
             Err(error) => {
                 self.counters.tls_failed += 1;

@@ -74,6 +74,8 @@ pub(crate) struct Driver {
     out: Out,
     slots: Slots,
     accepting: Accepting,
+    /// Bytes of the largest packet that a client may send: a compressed message holds no more.
+    largest: u32,
     arrivals: arrivals::Arrivals,
     authenticating: Authenticating,
     pools: Pools,
@@ -143,6 +145,7 @@ impl Driver {
             out: Out::default(),
             slots: Slots::default(),
             accepting: Accepting::default(),
+            largest: config.session.packet_size,
             arrivals: arrivals::Arrivals::new(config.session.connect_timeout_ms),
             authenticating: Authenticating::default(),
             pools,

@@ -327,7 +327,10 @@ impl IoThread {
         else {
             return Ok(true);
         };
-        let put_on = layers.put_on(stream, &link.shared.lock().options);
+        let inner = link.shared.lock();
+        let largest = inner.session.options().max_packet_size;
+        let put_on = layers.put_on(stream, &inner.options, largest);
+        drop(inner);
         let (mut stream, any) = put_on?;
         let connected = if any { stream.connected()? } else { true };
         self.sources[token] = Source::Opening { slot, stream };

@@ -2,6 +2,8 @@
 
 use std::io;
 
+#[cfg(feature = "websocket")]
+use ternmq_transport::websocket::WebSocketOptions;
 use ternmq_transport::{Endpoint, Stream};
 
 use crate::options::ConnectOptions;
@@ -30,7 +32,8 @@ impl Layers {
         self.on
     }
 
-    /// Puts them above a socket that is connected to the server or to its proxy. True when there are
+    /// Puts them above a socket that is connected to the server or to its proxy, for packets of at most
+    /// `largest` bytes. True when there are
     /// any: then the connection is made once they say so.
     ///
     /// # Errors
@@ -39,6 +42,7 @@ impl Layers {
         &mut self,
         mut stream: Stream,
         options: &ConnectOptions,
+        largest: u32,
     ) -> io::Result<(Stream, bool)> {
         self.on = true;
         let endpoint = &self.endpoint;
@@ -52,7 +56,7 @@ impl Layers {
             any = true;
         }
         if endpoint.scheme.is_websocket() {
-            stream = websocket(stream, options, endpoint)?;
+            stream = websocket(stream, options, endpoint, largest)?;
             any = true;
         }
         Ok((stream, any))
@@ -75,16 +79,28 @@ fn secure(_: Stream, _: &ConnectOptions, _: &str) -> io::Result<Stream> {
 }
 
 #[cfg(feature = "websocket")]
-fn websocket(stream: Stream, options: &ConnectOptions, endpoint: &Endpoint) -> io::Result<Stream> {
+fn websocket(
+    stream: Stream,
+    options: &ConnectOptions,
+    endpoint: &Endpoint,
+    largest: u32,
+) -> io::Result<Stream> {
     let secure = endpoint.scheme.is_secure();
     let authority = endpoint.authority();
-    options
-        .websocket
-        .connect(stream, secure, &authority, &endpoint.path)
+    let path = &endpoint.path;
+    let Some(deflate) = options.websocket.deflate else {
+        return options.websocket.connect(stream, secure, &authority, path);
+    };
+    // A compressed message holds no more than the server may send in a packet.
+    let websocket = WebSocketOptions {
+        deflate: Some(deflate.for_packets(u64::from(largest))),
+        ..options.websocket.clone()
+    };
+    websocket.connect(stream, secure, &authority, path)
 }
 
 #[cfg(not(feature = "websocket"))]
-fn websocket(_: Stream, _: &ConnectOptions, _: &Endpoint) -> io::Result<Stream> {
+fn websocket(_: Stream, _: &ConnectOptions, _: &Endpoint, _: u32) -> io::Result<Stream> {
     Err(unsupported("WebSockets"))
 }
 

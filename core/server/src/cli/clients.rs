@@ -45,6 +45,9 @@ pub(crate) struct Connection {
     /// Header line for the opening of a WebSocket; repeatable
     #[arg(long, value_parser = header, value_name = "NAME: VALUE", help_heading = "Connection")]
     pub(crate) header: Vec<(String, String)>,
+    /// Compress WebSockets, if the server wants it too; not for secrets beside what others can choose
+    #[arg(long, help_heading = "Connection")]
+    pub(crate) deflate: bool,
     /// Protocol version
     #[arg(
         short = 'V',

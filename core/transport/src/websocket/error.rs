@@ -25,6 +25,12 @@ pub enum WebSocketError {
     NotBinary,
     /// A frame that is larger than allowed; its length.
     FrameTooLarge(u64),
+    /// A message that holds more than this when it is decompressed.
+    MessageTooLarge(u64),
+    /// A compressed message that is none.
+    Inflate,
+    /// A window of one's own that there is not: [`Deflate::window_bits`](super::Deflate::window_bits).
+    WindowBits(u8),
     /// The peer broke the protocol; how.
     Protocol(&'static str),
     /// A header line of one's own that can't be one; its name.
@@ -38,7 +44,8 @@ impl WebSocketError {
     pub(super) const fn close_code(&self) -> u16 {
         match self {
             Self::NotBinary => 1003,
-            Self::FrameTooLarge(_) => 1009,
+            Self::Inflate => 1007,
+            Self::FrameTooLarge(_) | Self::MessageTooLarge(_) => 1009,
             _ => 1002,
         }
     }
@@ -59,6 +66,15 @@ impl fmt::Display for WebSocketError {
             Self::FrameTooLarge(length) => {
                 write!(f, "a WebSocket frame of {length} bytes is too large")
             }
+            Self::MessageTooLarge(limit) => write!(
+                f,
+                "a WebSocket message that holds more than {limit} bytes when it is decompressed"
+            ),
+            Self::Inflate => f.write_str("a WebSocket message that can't be decompressed"),
+            Self::WindowBits(bits) => write!(
+                f,
+                "there is no compression of WebSockets with a window of {bits} bits; there is from 9 to 15"
+            ),
             Self::Protocol(how) => write!(f, "the WebSocket's peer broke the protocol: {how}"),
             Self::Header(name) => write!(f, "{name:?} can't be a header line"),
             Self::Randomness => f.write_str("the system has no randomness for a WebSocket"),

@@ -12,9 +12,14 @@ const HEAD: usize = 14;
 pub(super) const CLOSE: u8 = 0x8;
 pub(super) const PING: u8 = 0x9;
 pub(super) const PONG: u8 = 0xA;
-const CONTINUATION: u8 = 0x0;
+pub(super) const CONTINUATION: u8 = 0x0;
 const TEXT: u8 = 0x1;
 pub(super) const BINARY: u8 = 0x2;
+
+/// Bits of the first byte of a head: whether the frame is the last of its message, and whether that is
+/// compressed.
+const LAST: u8 = 0x80;
+const DEFLATED: u8 = 0x40;
 
 /// What the peer wants besides its data.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -24,6 +29,25 @@ pub(super) struct Wishes {
     pub(super) pong: Option<Vec<u8>>,
     /// To end; with its status, 1005 when it gave none.
     pub(super) close: Option<u16>,
+}
+
+/// What was taken off.
+#[derive(Debug)]
+pub(super) struct Taken {
+    /// Bytes of the frame.
+    pub(super) len: usize,
+    /// Those that are data, if they are.
+    pub(super) data: Option<Data>,
+}
+
+/// Data of one message.
+#[derive(Debug)]
+pub(super) struct Data {
+    pub(super) len: usize,
+    /// It is compressed.
+    pub(super) deflated: bool,
+    /// The message ends with it.
+    pub(super) last: bool,
 }
 
 /// Takes frames off a stream of bytes that comes in pieces of any size.
@@ -43,6 +67,12 @@ pub(super) struct Decoder {
     mask_at: usize,
     /// A message has begun and goes on in the next data frame.
     fragmented: bool,
+    /// Compression has been agreed on: a message may be compressed.
+    may_deflate: bool,
+    /// The message that comes in is.
+    deflated: bool,
+    /// The data frame that comes in, and its message, end with `left`.
+    last: bool,
     /// The control frame whose payload is coming in.
     control: Option<(u8, Vec<u8>)>,
     pub(super) wishes: Wishes,
@@ -59,9 +89,17 @@ impl Decoder {
             mask: [0; 4],
             mask_at: 0,
             fragmented: false,
+            may_deflate: false,
+            deflated: false,
+            last: false,
             control: None,
             wishes: Wishes::default(),
         }
+    }
+
+    /// From now on messages may be compressed.
+    pub(super) fn allow_deflate(&mut self) {
+        self.may_deflate = true;
     }
 
     /// Takes the frames off `bytes`: moves the data in them to the front, unmasked, and returns how much
@@ -69,37 +107,57 @@ impl Decoder {
     pub(super) fn decode(&mut self, bytes: &mut [u8]) -> (usize, Result<(), WebSocketError>) {
         let (mut from, mut to) = (0, 0);
         while from < bytes.len() && self.wishes.close.is_none() {
-            if self.left == 0 {
-                from += self.take_head(&bytes[from..]);
-                match self.begin() {
-                    Ok(_) => {}
-                    Err(error) => return (to, Err(error)),
-                }
-            } else {
-                let len =
-                    (bytes.len() - from).min(usize::try_from(self.left).unwrap_or(usize::MAX));
-                let payload = &mut bytes[from..from + len];
+            let taken = match self.take(&mut bytes[from..]) {
+                Ok(taken) => taken,
+                Err(error) => return (to, Err(error)),
+            };
+            if let Some(data) = taken.data {
+                bytes.copy_within(from..from + data.len, to);
+                to += data.len;
+            }
+            from += taken.len;
+        }
+        (to, Ok(()))
+    }
+
+    /// Takes a head, as far as it is there, or payload, as much as is there of one frame: of data it is at
+    /// the beginning of `bytes`, unmasked.
+    pub(super) fn take(&mut self, bytes: &mut [u8]) -> Result<Taken, WebSocketError> {
+        let (len, mut data) = match self.left {
+            0 => {
+                let len = self.take_head(bytes);
+                // A frame that is empty is data too: it may be the last of a message.
+                let empty = self.begin()? && self.left == 0 && self.control.is_none();
+                (len, empty.then_some(0))
+            }
+            left => {
+                let len = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                let payload = &mut bytes[..len];
                 if self.masked {
                     self.mask_at = mask(payload, self.mask, self.mask_at);
                 }
-                match &mut self.control {
-                    Some((_, gathered)) => gathered.extend_from_slice(payload),
-                    None => {
-                        bytes.copy_within(from..from + len, to);
-                        to += len;
-                    }
-                }
-                from += len;
                 self.left -= len as u64;
+                match &mut self.control {
+                    Some((_, gathered)) => {
+                        gathered.extend_from_slice(payload);
+                        (len, None)
+                    }
+                    None => (len, Some(len)),
+                }
             }
-            if self.left == 0
-                && let Some((kind, payload)) = self.control.take()
-                && let Err(error) = self.hear(kind, payload)
-            {
-                return (to, Err(error));
-            }
+        };
+        if self.left == 0
+            && let Some((kind, payload)) = self.control.take()
+        {
+            self.hear(kind, payload)?;
+            data = None;
         }
-        (to, Ok(()))
+        let data = data.map(|len| Data {
+            len,
+            deflated: self.deflated,
+            last: self.last && self.left == 0,
+        });
+        Ok(Taken { len, data })
     }
 
     /// Takes bytes for the head of a frame, as many as it lacks.
@@ -135,7 +193,9 @@ impl Decoder {
         let head = self.head;
         self.head_len = 0;
         let (last, kind, masked) = (head[0] & 0x80 != 0, head[0] & 0x0F, head[1] & 0x80 != 0);
-        if head[0] & 0x70 != 0 {
+        // Only the first frame of a message says that it is compressed (RFC 7692 section 6).
+        let deflated = head[0] & DEFLATED != 0;
+        if head[0] & 0x30 != 0 || deflated && !(self.may_deflate && matches!(kind, BINARY | TEXT)) {
             return Err(WebSocketError::Protocol(
                 "a bit of an extension that nobody offered",
             ));
@@ -160,6 +220,12 @@ impl Decoder {
         }
         self.mask_at = 0;
         self.left = self.accept(kind, last, length)?;
+        if kind == BINARY {
+            self.deflated = deflated;
+        }
+        if self.control.is_none() {
+            self.last = last;
+        }
         Ok(true)
     }
 
@@ -226,10 +292,26 @@ pub(super) fn mask(bytes: &mut [u8], mask: [u8; 4], at: usize) -> usize {
     (at + bytes.len()) % 4
 }
 
+/// The head of a part of a message: the first, the last, both or none, compressed or not.
+pub(super) fn part_head(
+    (first, last, deflated): (bool, bool, bool),
+    length: usize,
+    mask: Option<[u8; 4]>,
+) -> ([u8; HEAD], usize) {
+    let (mut head, len) = head(if first { BINARY } else { CONTINUATION }, length, mask);
+    if !last {
+        head[0] &= !LAST;
+    }
+    if first && deflated {
+        head[0] |= DEFLATED;
+    }
+    (head, len)
+}
+
 /// The head of a frame that is a whole message, with its mask if it gets one; and its length.
 pub(super) fn head(kind: u8, length: usize, mask: Option<[u8; 4]>) -> ([u8; HEAD], usize) {
     let mut head = [0; HEAD];
-    head[0] = 0x80 | kind;
+    head[0] = LAST | kind;
     let mut len = match length {
         0..=125 => {
             head[1] = length as u8;

@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use sha1::{Digest, Sha1};
 
+use super::deflate::{self, Agreed, Deflate};
 use super::error::WebSocketError;
 use crate::http::HEADERS;
 
@@ -28,6 +29,8 @@ pub struct WebSocketOptions {
     pub frame_bytes: u64,
     /// Bytes of the head of the server's answer.
     pub head_bytes: usize,
+    /// Compression, if the server wants it too; `None`: it isn't offered.
+    pub deflate: Option<Deflate>,
 }
 
 /// Whom a server opens a WebSocket for.
@@ -42,10 +45,12 @@ pub struct WebSocketServer {
     pub frame_bytes: u64,
     /// Bytes of the head of the client's request.
     pub head_bytes: usize,
+    /// Compression for clients that offer it; `None`: for nobody.
+    pub deflate: Option<Deflate>,
 }
 
 /// The largest packet of MQTT: four bytes of length say that much, and five stand before it.
-const FRAME_BYTES: u64 = 268_435_455 + 5;
+pub(super) const FRAME_BYTES: u64 = 268_435_455 + 5;
 
 /// What browsers send with many cookies still fits.
 const HEAD_BYTES: usize = 16 * 1024;
@@ -56,6 +61,7 @@ impl Default for WebSocketOptions {
             headers: Vec::new(),
             frame_bytes: FRAME_BYTES,
             head_bytes: HEAD_BYTES,
+            deflate: None,
         }
     }
 }
@@ -68,6 +74,7 @@ impl Default for WebSocketServer {
             origins: None,
             frame_bytes: FRAME_BYTES,
             head_bytes: HEAD_BYTES,
+            deflate: None,
         }
     }
 }
@@ -99,6 +106,9 @@ pub(super) fn request(
         "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: {SUBPROTOCOL}\r\n"
     );
+    if let Some(deflate) = &options.deflate {
+        text += &format!("{EXTENSIONS}: {}\r\n", deflate::offer(deflate));
+    }
     for (name, value) in &options.headers {
         let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
         let right = !name.is_empty()
@@ -123,11 +133,18 @@ const REPLY_LINES: [&str; 6] = [
     "Sec-WebSocket-Key",
     "Sec-WebSocket-Version",
     "Sec-WebSocket-Protocol",
-    "Sec-WebSocket-Extensions",
+    EXTENSIONS,
 ];
 
-/// Whether the server's answer opens the WebSocket that was asked for with `key`.
-pub(super) fn check_answer(head: &[u8], key: &str) -> Result<(), WebSocketError> {
+const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
+
+/// Whether the server's answer opens the WebSocket that was asked for with `key`, and what is agreed on of
+/// the compression that was offered.
+pub(super) fn check_answer(
+    head: &[u8],
+    key: &str,
+    offered: Option<&Deflate>,
+) -> Result<Option<Agreed>, WebSocketError> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
     let mut response = httparse::Response::new(&mut headers);
     complete(response.parse(head))?;
@@ -143,27 +160,37 @@ pub(super) fn check_answer(head: &[u8], key: &str) -> Result<(), WebSocketError>
     if value(headers, "Sec-WebSocket-Accept") != Some(accept(key).as_bytes()) {
         return Err(WebSocketError::Answer("it has not read the question"));
     }
-    if value(headers, "Sec-WebSocket-Extensions").is_some() {
-        return Err(WebSocketError::Answer("an extension that nobody offered"));
-    }
+    let mut extensions = lines(headers, EXTENSIONS);
+    let agreed = match (extensions.next(), extensions.next(), offered) {
+        (None, _, _) => None,
+        (Some(line), None, Some(offered)) => Some(deflate::agree(line, offered)?),
+        _ => return Err(WebSocketError::Answer("an extension that nobody offered")),
+    };
     match value(headers, "Sec-WebSocket-Protocol") {
-        Some(protocol) if protocol == SUBPROTOCOL.as_bytes() => Ok(()),
+        Some(protocol) if protocol == SUBPROTOCOL.as_bytes() => Ok(agreed),
         _ => Err(WebSocketError::Answer("the subprotocol is not mqtt")),
     }
 }
 
-/// What a server says to a request: the answer, and whether it opens a WebSocket.
+/// What a server says to a request: the answer, and whether it opens a WebSocket, with what compression.
 pub(super) fn answer(
     head: &[u8],
     server: &WebSocketServer,
-) -> (Vec<u8>, Result<(), WebSocketError>) {
+) -> (Vec<u8>, Result<Option<Agreed>, WebSocketError>) {
     match accepted(head, server) {
-        Ok((accept, subprotocol)) => {
+        Ok(Accepted {
+            accept,
+            subprotocol,
+            deflate,
+        }) => {
+            let (agreed, extension) = deflate.map_or((None, String::new()), |(agreed, text)| {
+                (Some(agreed), format!("{EXTENSIONS}: {text}\r\n"))
+            });
             let answer = format!(
                 "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                 Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: {subprotocol}\r\n\r\n"
+                 Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: {subprotocol}\r\n{extension}\r\n"
             );
-            (answer.into_bytes(), Ok(()))
+            (answer.into_bytes(), Ok(agreed))
         }
         Err(error) => (refusal(&error), Err(error)),
     }
@@ -198,11 +225,15 @@ pub(super) fn refusal(error: &WebSocketError) -> Vec<u8> {
     .into_bytes()
 }
 
-/// What proves that the request was read, and the subprotocol.
-fn accepted(
-    head: &[u8],
-    server: &WebSocketServer,
-) -> Result<(String, &'static str), WebSocketError> {
+/// What a server says to a request that opens a WebSocket.
+struct Accepted {
+    /// Proves that the request was read.
+    accept: String,
+    subprotocol: &'static str,
+    deflate: Option<(Agreed, String)>,
+}
+
+fn accepted(head: &[u8], server: &WebSocketServer) -> Result<Accepted, WebSocketError> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
     let mut request = httparse::Request::new(&mut headers);
     complete(request.parse(head))?;
@@ -236,7 +267,12 @@ fn accepted(
     let key = value(headers, "Sec-WebSocket-Key").and_then(|key| str::from_utf8(key).ok());
     let key = key.filter(|key| BASE64_STANDARD.decode(key).is_ok_and(|key| key.len() == 16));
     match key {
-        Some(key) => Ok((accept(key), subprotocol)),
+        Some(key) => Ok(Accepted {
+            accept: accept(key),
+            subprotocol,
+            deflate: (server.deflate.as_ref())
+                .and_then(|deflate| deflate::choose(lines(headers, EXTENSIONS), deflate)),
+        }),
         None => refuse(400, "no key, or none of 16 bytes"),
     }
 }
@@ -255,19 +291,27 @@ fn accept(key: &str) -> String {
     BASE64_STANDARD.encode(hash)
 }
 
+/// The values of the header lines with a name.
+fn lines<'a, 'h>(
+    headers: &'a [httparse::Header<'h>],
+    name: &'a str,
+) -> impl Iterator<Item = &'h [u8]> + use<'a, 'h> {
+    let lines = headers.iter().filter(|h| h.name.eq_ignore_ascii_case(name));
+    lines.map(|line| line.value.trim_ascii())
+}
+
 /// The value of a header line that may be there once.
 fn value<'h>(headers: &[httparse::Header<'h>], name: &str) -> Option<&'h [u8]> {
-    let mut lines = headers.iter().filter(|h| h.name.eq_ignore_ascii_case(name));
+    let mut lines = lines(headers, name);
     let only = lines.next()?;
-    lines.next().is_none().then_some(only.value.trim_ascii())
+    lines.next().is_none().then_some(only)
 }
 
 /// Whether one of the words of a list, which may be in several lines, is this one. Subprotocols are
 /// compared exactly, the others by what they mean.
 fn has_word(headers: &[httparse::Header<'_>], name: &str, word: &str) -> bool {
-    let lines = headers.iter().filter(|h| h.name.eq_ignore_ascii_case(name));
-    let mut words = lines
-        .flat_map(|h| h.value.split(|b| *b == b','))
+    let mut words = lines(headers, name)
+        .flat_map(|value| value.split(|b| *b == b','))
         .map(<[u8]>::trim_ascii);
     words.any(|other| match word.starts_with(SUBPROTOCOL) {
         true => other == word.as_bytes(),
@@ -300,8 +344,11 @@ mod tests {
         assert!(text.contains("\r\nHost: h:443\r\n") && text.contains("\r\nX-Own: a b\r\n"));
         assert!(text.contains("\r\norigin: null\r\n") && !text.contains("Origin"));
         let (answer, opened) = answer(&request, &WebSocketServer::default());
-        assert_eq!((opened, check_answer(&answer, KEY)), (Ok(()), Ok(())));
-        let other = check_answer(&answer, "AAAAAAAAAAAAAAAAAAAAAA==");
+        assert_eq!(
+            (opened, check_answer(&answer, KEY, None)),
+            (Ok(None), Ok(None))
+        );
+        let other = check_answer(&answer, "AAAAAAAAAAAAAAAAAAAAAA==", None);
         assert_eq!(
             other,
             Err(WebSocketError::Answer("it has not read the question"))
@@ -331,7 +378,7 @@ mod tests {
             &server,
         );
         assert_eq!(answer.starts_with(b"HTTP/1.1 101 "), opened.is_ok());
-        opened
+        opened.map(|deflate| assert_eq!(deflate, None))
     }
 
     #[test]
@@ -371,7 +418,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_opens_nothing_is_refused() {
-        let check = |head: &str| check_answer(head.as_bytes(), KEY).unwrap_err();
+        let check = |head: &str| check_answer(head.as_bytes(), KEY, None).unwrap_err();
         let refused = check("HTTP/1.1 404 Not Found\r\n\r\n");
         assert_eq!(refused, WebSocketError::Refused(404, "Not Found".into()));
         let right = format!(
@@ -379,7 +426,7 @@ mod tests {
              Sec-WebSocket-Accept: {}\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n",
             accept(KEY)
         );
-        assert_eq!(check_answer(right.as_bytes(), KEY), Ok(()));
+        assert_eq!(check_answer(right.as_bytes(), KEY, None), Ok(None));
         for (from, to) in [
             ("Upgrade: WebSocket\r\n", ""),
             ("-Protocol: mqtt", "-Protocol: mqttv3.1"),

@@ -1,11 +1,15 @@
 //! The layer itself: frames off what is read, frames around what is written.
 
+mod deflated;
+
 use std::fmt;
 use std::io::{self, IoSlice};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
+use super::coder::Coder;
+use super::deflate::{Agreed, Deflate};
 use super::error::WebSocketError;
 use super::frame::{BINARY, CLOSE, Decoder, PONG, head, mask};
 use super::handshake::{WebSocketOptions, WebSocketServer, answer, check_answer, refusal, request};
@@ -51,6 +55,8 @@ pub struct WebSocketStream {
     masks: Option<Box<Masks>>,
     /// A server's whose frames hold one unit each.
     unit: Option<UnitLength>,
+    /// Where both ends have agreed to compress.
+    coder: Option<Box<Coder>>,
     drained: bool,
     peer_closed: bool,
     /// Nothing more is written.
@@ -75,6 +81,7 @@ enum Role {
     Client {
         key: String,
         connected: bool,
+        deflate: Option<Deflate>,
     },
     Server(WebSocketServer),
 }
@@ -92,7 +99,7 @@ impl WebSocketOptions {
     /// is TLS below.
     ///
     /// # Errors
-    /// [`WebSocketError::Header`], [`WebSocketError::Randomness`].
+    /// [`WebSocketError::Header`], [`WebSocketError::Randomness`], [`WebSocketError::WindowBits`].
     pub fn connect(
         &self,
         below: Stream,
@@ -100,6 +107,9 @@ impl WebSocketOptions {
         authority: &str,
         path: &str,
     ) -> io::Result<Stream> {
+        if let Some(deflate) = self.deflate.filter(|deflate| !deflate.is_possible()) {
+            return Err(WebSocketError::WindowBits(deflate.window_bits).into());
+        }
         let mut key = [0; 16];
         getrandom::fill(&mut key).map_err(|_| WebSocketError::Randomness)?;
         let key = BASE64_STANDARD.encode(key);
@@ -108,6 +118,7 @@ impl WebSocketOptions {
             role: Role::Client {
                 key,
                 connected: false,
+                deflate: self.deflate,
             },
             head: Head::default(),
             limit: self.head_bytes,
@@ -138,8 +149,11 @@ impl WebSocketServer {
     }
 
     fn serve(&self, below: Stream, unit: Option<UnitLength>) -> Stream {
+        let mut server = self.clone();
+        // A window that there is not: nobody is given it.
+        server.deflate = server.deflate.filter(Deflate::is_possible);
         let opening = Opening {
-            role: Role::Server(self.clone()),
+            role: Role::Server(server),
             head: Head::default(),
             limit: self.head_bytes,
         };
@@ -162,6 +176,7 @@ impl WebSocketStream {
             pong: None,
             masks: None,
             unit: None,
+            coder: None,
             drained: false,
             peer_closed: false,
             ended: false,
@@ -209,6 +224,9 @@ impl WebSocketStream {
                 opened => opened?,
             }
         }
+        if self.coder.is_some() {
+            return self.read_deflated(target);
+        }
         for _ in 0..ROUNDS {
             if let Some(failed) = self.failed.take() {
                 return Err(failed);
@@ -246,9 +264,10 @@ impl WebSocketStream {
             return Err(io::ErrorKind::NotConnected.into());
         }
         self.flush()?;
-        let wrote = match self.masks.is_some() {
-            true => self.write_masked(slices),
-            false => self.write_plain(slices),
+        let wrote = match (&self.coder, &self.masks) {
+            (Some(_), _) => self.write_deflated(slices),
+            (None, Some(_)) => self.write_masked(slices),
+            (None, None) => self.write_plain(slices),
         };
         match wrote {
             (taken, Err(e)) if taken > 0 && e.kind() == io::ErrorKind::WouldBlock => Ok(taken),
@@ -300,19 +319,33 @@ impl WebSocketStream {
             Err(HeadError::TooLarge) => return Err(self.refuse(WebSocketError::HeadTooLarge)),
         };
         let head = &opening.head.as_slice()[..end];
-        match &opening.role {
-            Role::Client { key, .. } => check_answer(head, key)?,
+        let agreed = match &opening.role {
+            Role::Client { key, deflate, .. } => {
+                (check_answer(head, key, deflate.as_ref())?).zip(*deflate)
+            }
             Role::Server(server) => match answer(head, server) {
-                (answer, Ok(())) => self.out.extend(&answer),
+                (answer, Ok(agreed)) => {
+                    self.out.extend(&answer);
+                    agreed.zip(server.deflate)
+                }
                 (_, Err(error)) => return Err(self.refuse(error)),
             },
-        }
+        };
+        self.compress(agreed);
         if let Some(opening) = self.opening.take() {
             self.early.extend(&opening.head.into_rest(end));
         }
         match self.flush() {
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(()),
             flushed => flushed,
+        }
+    }
+
+    /// From now on with compression, if there is any.
+    fn compress(&mut self, agreed: Option<(Agreed, Deflate)>) {
+        if let Some((agreed, options)) = agreed {
+            self.decoder.allow_deflate();
+            self.coder = Some(Box::new(Coder::new(agreed, &options)));
         }
     }
 
@@ -517,5 +550,50 @@ fn gather<'a>(
 impl fmt::Debug for WebSocketStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("WebSocket").field(&self.below).finish()
+    }
+}
+
+/// What a server with compression makes of bytes, without a connection.
+pub(super) mod fuzzing {
+    use std::io::IoSlice;
+
+    use super::super::deflate::{Deflate, choose};
+    use super::super::frame::Decoder;
+    use super::{Head, Opening, Role, Stream, WebSocketServer, WebSocketStream};
+
+    /// One, and the client's end of its pipe.
+    pub(crate) struct Server {
+        raw: Stream,
+        server: WebSocketStream,
+    }
+
+    impl Server {
+        pub(crate) fn new(options: &Deflate) -> Self {
+            let (raw, below) = crate::pipe(1 << 20);
+            let opening = Opening {
+                role: Role::Server(WebSocketServer::default()),
+                head: Head::default(),
+                limit: 0,
+            };
+            let mut server = WebSocketStream::new(below, opening, Decoder::new(true, 1 << 20));
+            server.opening = None;
+            let offer = &b"permessage-deflate; client_max_window_bits"[..];
+            let agreed = choose([offer].into_iter(), options);
+            server.compress(agreed.map(|(agreed, _)| (agreed, *options)));
+            Self { raw, server }
+        }
+
+        /// Takes bytes; false when the connection has ended.
+        pub(crate) fn take(&mut self, bytes: &[u8]) -> bool {
+            let _ = self.raw.write_vectored(&[IoSlice::new(bytes)]);
+            let mut buffer = [0; 1000];
+            loop {
+                match self.server.read(&mut buffer) {
+                    Ok(0) => return false,
+                    Ok(len) => assert!(len <= buffer.len()),
+                    Err(error) => return error.kind() == std::io::ErrorKind::WouldBlock,
+                }
+            }
+        }
     }
 }

@@ -198,6 +198,36 @@ pub(super) static LISTENER: Table = Table {
             .default("16384")
             .group("tls"),
         boolean(
+            "deflate",
+            "Whether messages are compressed for clients that offer it (permessage-deflate, RFC 7692), as all \
+             browsers do. Never for secrets beside what an attacker can choose: lengths tell of \
+             them, also through TLS. A message holds no more, when it is decompressed, than \
+             `limits.packet_size`, or 64 KiB if that is less.",
+        )
+        .default("false")
+        .example("true")
+        .group("tls"),
+        boolean(
+            "deflate_context",
+            "Whether both sides keep what was sent and refer to it: small messages that resemble each other \
+             shrink far more. It costs some 420 KiB for each connection; without it nothing is kept \
+             between messages.",
+        )
+        .default("false")
+        .group("tls"),
+        integer(
+            "deflate_window_bits",
+            9,
+            15,
+            "The largest window of compression, as a power of two: with `deflate_context` the memory \
+             shrinks with it.",
+        )
+        .default("15")
+        .group("tls"),
+        bytes("deflate_min_bytes", "Packets that are smaller are sent as they are.")
+            .default("256")
+            .group("tls"),
+        boolean(
             "proxy_protocol",
             "Whether connections come through proxies that say who they come from, by the PROXY protocol \
              (version 1 or 2, before TLS and WebSockets): that address counts, in rules, bans and the log.",
