@@ -53,6 +53,14 @@ impl Head {
         &self.bytes
     }
 
+    /// Whether it can't become a request, which begins with a letter: there is no need to wait for its end.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn is_no_request(&self) -> bool {
+        self.bytes
+            .first()
+            .is_some_and(|byte| !byte.is_ascii_alphabetic())
+    }
+
     /// What came after the head that ends at `end`.
     #[cfg(feature = "websocket")]
     pub(crate) fn into_rest(mut self, end: usize) -> Vec<u8> {

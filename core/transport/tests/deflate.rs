@@ -7,7 +7,9 @@ use std::io::{ErrorKind, IoSlice};
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use support::{send, shaken, tcp};
-use ternmq_transport::websocket::{Deflate, WebSocketError, WebSocketOptions, WebSocketServer};
+use ternmq_transport::websocket::{
+    Deflate, UnitLength, WebSocketError, WebSocketOptions, WebSocketServer,
+};
 use ternmq_transport::{Stream, TransportError, pipe};
 
 const OFFER: &str = "permessage-deflate; client_max_window_bits";
@@ -64,7 +66,7 @@ fn read(stream: &mut Stream) -> Vec<u8> {
 fn opened(
     deflate: Option<Deflate>,
     offer: &str,
-    unit: Option<fn(&[u8]) -> Option<usize>>,
+    unit: Option<UnitLength>,
 ) -> (Stream, Stream, String) {
     let request = format!(
         "GET /mqtt HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\

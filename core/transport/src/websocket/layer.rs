@@ -311,7 +311,13 @@ impl WebSocketStream {
         }
         let end = match opening.head.read(&mut self.below, opening.limit) {
             Ok(end) => end,
-            Err(HeadError::Io(error)) => return Err(error),
+            Err(HeadError::Io(error)) => {
+                let serves = matches!(opening.role, Role::Server(_));
+                return Err(match serves && opening.head.is_no_request() {
+                    true => self.refuse(WebSocketError::NoHttp),
+                    false => error,
+                });
+            }
             Err(HeadError::Closed) => {
                 self.peer_closed = true;
                 return Err(WebSocketError::Closed.into());
