@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use ternmq_protocol::{ReasonCode, Time};
 
@@ -19,7 +20,14 @@ pub struct Drain {
     pub moved: bool,
     /// Clients a second, over all shards; 0: all at once. Above 1,000,000 counts as that.
     pub rate: u32,
+    /// The longest that all of it may take. Until then clients whose messages wait, in a queue or in
+    /// their connection, leave after the others, so that they get them; when it is over all that are
+    /// still here leave at once, whatever the rate. Zero: nobody is waited for, and the rate alone counts.
+    pub within: Duration,
 }
+
+/// Milliseconds between two looks at clients whose messages wait.
+const LOOK_MS: u64 = 20;
 
 /// A drain that goes on.
 pub(crate) struct Draining {
@@ -29,12 +37,14 @@ pub(crate) struct Draining {
     pub(crate) refusal: ReasonCode,
     /// One for all shards, so that the rate holds wherever the clients are.
     pace: Option<Mutex<Pace>>,
+    /// When the last one is to leave, if there is such a moment.
+    ends_at: Option<Time>,
     /// Shards that have still clients.
     left: AtomicUsize,
 }
 
 impl Draining {
-    pub(crate) fn new(drain: Drain, shards: usize) -> Self {
+    pub(crate) fn new(drain: Drain, now: Time, shards: usize) -> Self {
         let redirect = match drain.moved {
             true => ReasonCode::SERVER_MOVED,
             false => ReasonCode::USE_ANOTHER_SERVER,
@@ -52,6 +62,8 @@ impl Draining {
             goodbye,
             refusal,
             pace: Pace::evenly(drain.rate).map(Mutex::new),
+            ends_at: (!drain.within.is_zero())
+                .then(|| now.after(drain.within.as_millis().try_into().unwrap_or(u64::MAX))),
             left: AtomicUsize::new(shards),
         }
     }
@@ -61,10 +73,20 @@ impl Draining {
     /// # Errors
     /// When it may.
     pub(crate) fn take(&self, now: Time) -> Result<(), Time> {
+        if self.ends_at.is_some_and(|at| at <= now) {
+            return Ok(());
+        }
         self.pace.as_ref().map_or(Ok(()), |pace| {
             let mut pace = pace.lock().unwrap_or_else(PoisonError::into_inner);
-            pace.take(now)
+            let taken = pace.take(now);
+            taken.map_err(|at| self.ends_at.map_or(at, |end| end.min(at)))
         })
+    }
+
+    /// When to look again at clients whose messages wait, while they are waited for.
+    pub(crate) fn looks_again(&self, now: Time) -> Option<Time> {
+        let end = self.ends_at.filter(|end| *end > now)?;
+        Some(now.after(LOOK_MS).min(end))
     }
 
     /// A shard has no clients any more. True for the last one.

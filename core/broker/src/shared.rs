@@ -361,7 +361,8 @@ impl Shared {
 
     /// Begins to let go of all clients; false when that has begun before.
     pub(crate) fn drain(&self, drain: Drain) -> bool {
-        let draining = Draining::new(drain, self.mailboxes.len());
+        let now = self.time(Instant::now());
+        let draining = Draining::new(drain, now, self.mailboxes.len());
         let begins = self.drain.set(draining).is_ok();
         for mailbox in self.mailboxes.iter().filter(|_| begins) {
             // A shard that has ended has ended the broker.

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use support::{client, silent, subscribe, until, watched};
-use ternmq_broker::{Drain, Event, ListenerId};
+use ternmq_broker::{Broker, Drain, Event, ListenerId};
 use ternmq_test_broker_wire::RawPeer;
 
 const PLACE: &str = "other.example:1883";
@@ -151,4 +151,65 @@ fn the_rate_is_kept_over_all_shards() {
     for mut peer in peers {
         peer.expect("DISCONNECT reason=0x9C").expect("told");
     }
+}
+
+/// A client that takes one message at a time, with two more behind the first.
+fn busy(broker: &Broker, client_id: &str) -> RawPeer {
+    let connect = format!("CONNECT client_id={client_id} receive_maximum=1");
+    let mut peer = RawPeer::introduced(broker.local_addrs()[0], 5, &connect).expect("CONNACK");
+    subscribe(&mut peer, client_id, 1);
+    let mut publisher = client(broker, 4, "publisher");
+    for n in 1..=3 {
+        let publish = format!("PUBLISH topic={client_id} qos=1 id={n} payload={n}");
+        publisher.send(&publish).expect("sent");
+        publisher.expect("PUBACK").expect("taken");
+    }
+    peer
+}
+
+#[test]
+fn who_has_messages_waiting_gets_them_first() {
+    let (broker, events) = watched(4);
+    let mut busy = busy(&broker, "busy");
+    let mut idle = client(&broker, 5, "idle");
+    let mut old = client(&broker, 4, "old");
+    broker.drain(Drain {
+        within: Duration::from_secs(600),
+        ..to(PLACE)
+    });
+    idle.expect("DISCONNECT reason=0x9C").expect("told");
+    old.expect_close().expect("closed");
+    for payload in ["1", "2", "3"] {
+        let publish = format!("PUBLISH topic=busy payload={payload}");
+        let got = busy.expect(&publish).expect("before it is let go of");
+        let id = got.get("id").expect("an identifier");
+        let id = String::from_utf8_lossy(id);
+        busy.send(&format!("PUBACK id={id}")).expect("sent");
+    }
+    busy.expect("DISCONNECT reason=0x9C").expect("told");
+    assert_eq!(events.recv(), Ok(Event::Drained));
+    assert_eq!(broker.stats().mqtt.dropped.total(), 0);
+}
+
+#[test]
+fn when_the_time_is_over_nobody_is_waited_for() {
+    let (broker, events) = watched(4);
+    let mut busy = busy(&broker, "busy");
+    // At this rate most would be here for seconds.
+    let mut others: Vec<RawPeer> = (0..5)
+        .map(|n| client(&broker, 5, &format!("{n}")))
+        .collect();
+    let begun = Instant::now();
+    broker.drain(Drain {
+        rate: 1,
+        within: Duration::from_millis(300),
+        ..to(PLACE)
+    });
+    for peer in &mut others {
+        peer.expect("DISCONNECT reason=0x9C").expect("told");
+    }
+    busy.expect("PUBLISH payload=1").expect("the first");
+    busy.expect("DISCONNECT reason=0x9C").expect("told");
+    assert_eq!(events.recv(), Ok(Event::Drained));
+    assert!(begun.elapsed() >= Duration::from_millis(300));
 }

@@ -28,7 +28,8 @@ pub(crate) struct Cli {
 /// What `ternmq serve` does when it is told something by the system.
 const SIGNALS: &str = "\
 Signals:
-  SIGINT, SIGTERM  stop; a second one ends at once
+  SIGINT, SIGTERM  let no client in any more, let go of those that are here within `drain_seconds` of the
+                   configuration, then stop; a second one ends at once
   SIGHUP           read the configuration, the `bans.json` of the data folder and the files of all
                    certificates and keys again, and tell what of that only a restart changes (see
                    `ternmq config explain KEY`); connections go on. While anything of the

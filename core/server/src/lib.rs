@@ -11,6 +11,7 @@ mod config;
 mod connection;
 mod control;
 mod data;
+mod drain;
 mod explain;
 mod http;
 mod import;

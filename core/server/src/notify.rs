@@ -32,6 +32,11 @@ impl Supervisor {
         self.tell("STATUS=letting its clients go");
     }
 
+    /// The same, because it is to end.
+    pub(crate) fn draining_to_stop(&self) {
+        self.tell("STOPPING=1\nSTATUS=letting its clients go");
+    }
+
     pub(crate) fn stopping(&self) {
         self.tell("STOPPING=1\nSTATUS=stopping");
     }

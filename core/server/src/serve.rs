@@ -1,7 +1,7 @@
 //! `ternmq serve`: the broker as a process.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use signal_hook::iterator::Signals;
 use ternmq_access::chain::{Change, Teller};
 use ternmq_broker::store::Restoration;
 use ternmq_broker::{
-    Ban, Broker, CertificateUser, ClientEvent, Config, Drain, Ending, Event, ListenerConfig,
+    Ban, Broker, CertificateUser, ClientEvent, Config, Ending, Event, ListenerConfig,
     SlowSubscriber, Stats,
 };
 
@@ -20,6 +20,7 @@ use crate::cli::Serve;
 use crate::config::{self, Loaded, Problem, Running, Settings};
 use crate::control::Control;
 use crate::data::{self, DataFolder};
+use crate::drain::Leaving;
 use crate::http::{self, About, Asking, Http, Progress, Question, Stage};
 use crate::listeners::urls;
 use crate::log::{self, ClientLog};
@@ -183,9 +184,9 @@ fn tell_by_whom(report: Report, by: &str) {
 }
 
 /// What whoever watches the server may ask.
-struct Watch {
+pub(crate) struct Watch {
     asking: Asking,
-    supervisor: Supervisor,
+    pub(crate) supervisor: Supervisor,
     started: SystemTime,
 }
 
@@ -204,7 +205,7 @@ impl Watch {
     }
 
     /// For whoever asks, and whoever has started the server.
-    fn reach(&self, stage: Stage) {
+    pub(crate) fn reach(&self, stage: Stage) {
         self.asking.progress.reach(stage);
         match stage {
             // A drain that has begun goes on, whatever is restored meanwhile.
@@ -319,10 +320,7 @@ fn stop(
             }
             // Whoever asked is told at once that nobody answers.
             Ok(Told::Signal(SIGHUP | SIGUSR1) | Told::Ask(_)) => {}
-            Ok(Told::Signal(signal)) => {
-                report::end_log();
-                std::process::exit(128 + signal)
-            }
+            Ok(Told::Signal(signal)) => end_at_once(signal),
             Ok(Told::Over) | Err(_) => break,
         }
     }
@@ -342,22 +340,18 @@ fn listen(
     told: &Receiver<Told>,
 ) -> Result<&'static str, String> {
     let (report, broker) = (serving.report, serving.broker);
-    let mut bans_changed = false;
+    let (mut bans_changed, mut leaving) = (false, None);
     loop {
         let next = told.try_recv().or_else(|_| {
             // Written once for all that came together.
             if std::mem::take(&mut bans_changed) {
                 save_bans(report, broker.bans(), serving.ban_file.as_deref_mut());
             }
-            told.recv()
+            wait(report, broker, leaving.as_mut(), told)
         });
         let by = match next.map_err(|_| "nobody waits for signals".to_owned())? {
             Told::Signal(SIGUSR1) => {
-                let drain = &serving.running.drain;
-                if broker.drain(drain.clone()) {
-                    watch.reach(Stage::Draining);
-                    tell_of_the_drain(report, drain);
-                }
+                leaving = leaving.or_else(|| Leaving::asked_for(&serving, watch));
                 continue;
             }
             Told::Signal(SIGHUP) => {
@@ -368,7 +362,7 @@ fn listen(
                 watch.answer(&serving, question);
                 continue;
             }
-            Told::Event(Event::Drained) => "drained",
+            Told::Event(Event::Drained) => leaving.map_or("drained", |leaving| leaving.by),
             Told::Event(event) => {
                 if matches!(event, Event::Restored(_)) {
                     watch.reach(Stage::Ready);
@@ -376,12 +370,50 @@ fn listen(
                 bans_changed |= tell_of(report, &event);
                 continue;
             }
-            Told::Signal(SIGINT) => "Ctrl-C",
-            Told::Signal(_) => "SIGTERM",
+            Told::Signal(signal) => {
+                let by = if signal == SIGINT { "Ctrl-C" } else { "SIGTERM" };
+                match leaving {
+                    Some(Leaving { stops: true, .. }) => end_at_once(signal),
+                    // Whoever drains by hand is not asked to wait for it.
+                    Some(_) => by,
+                    None => match Leaving::before_the_end(&serving, watch, by) {
+                        Some(begun) => {
+                            leaving = Some(begun);
+                            continue;
+                        }
+                        None => by,
+                    },
+                }
+            }
             Told::Over => "the broker has ended",
         };
         return Ok(by);
     }
+}
+
+/// The next thing to do; meanwhile it is told how far clients have been let go of.
+fn wait(
+    report: Report,
+    broker: &Broker,
+    leaving: Option<&mut Leaving>,
+    told: &Receiver<Told>,
+) -> Result<Told, RecvError> {
+    let Some(leaving) = leaving else {
+        return told.recv();
+    };
+    loop {
+        match told.recv_timeout(leaving.until_progress()) {
+            Ok(told) => return Ok(told),
+            Err(RecvTimeoutError::Timeout) => leaving.tell_progress(report, broker),
+            Err(RecvTimeoutError::Disconnected) => return Err(RecvError),
+        }
+    }
+}
+
+/// Somebody has lost patience.
+fn end_at_once(signal: i32) -> ! {
+    report::end_log();
+    std::process::exit(128 + signal)
 }
 
 /// A folder that can't be written must not end a server that can go on without it.
@@ -394,18 +426,6 @@ fn save_bans(report: Report, bans: Vec<Ban>, file: Option<&mut BanFile>) {
             json!({ "event": "warning", "what": "bans_not_saved", "error": error }),
         );
     }
-}
-
-fn tell_of_the_drain(report: Report, drain: &Drain) {
-    let place = match &drain.server_reference {
-        Some(place) => format!(", to {place}"),
-        None => String::new(),
-    };
-    report.event(
-        &format!("SIGUSR1: letting go of all clients{place}"),
-        json!({ "event": "draining", "server_reference": drain.server_reference,
-            "moved": drain.moved, "rate": drain.rate }),
-    );
 }
 
 /// Whether it is about a ban.

@@ -264,6 +264,76 @@ fn health_says_how_far_the_server_is() {
     server.stop();
 }
 
+#[test]
+fn sigterm_lets_clients_go_within_its_time_and_tells_how_far_it_is() {
+    // By its rate alone it would take half a minute.
+    let config = format!("drain_rate = 1\ndrain_seconds = 3\n{HTTP}{PLAIN}");
+    let mut server = Server::start("sigterm", &config);
+    let http = server.http();
+    let mut clients: Vec<(u8, RawPeer)> = (0..30)
+        .map(|n| (3 + n % 3, n))
+        .map(|(level, n)| {
+            let at = server.mqtt.parse().unwrap();
+            let connect = format!("CONNECT client_id=c{n}");
+            (level, RawPeer::introduced(at, level, &connect).unwrap())
+        })
+        .collect();
+    server.signal("TERM");
+    server.line(|line| line.contains("SIGTERM: letting go of all clients within 3 s"));
+    let (status, _, text) = get(&format!("{http}/health/ready"));
+    assert_eq!((status, text.as_str()), (503, "draining\n"));
+    // Nobody is let in any more, and where nobody listens another address is tried at once.
+    assert!(TcpStream::connect(&server.mqtt).is_err());
+    let progress = server.line(|line| line.contains("letting go: "));
+    assert!(!progress.contains(" 0 left"), "{progress}");
+    for (level, client) in &mut clients {
+        if *level == 5 {
+            client.expect("DISCONNECT reason=0x8B").unwrap();
+        }
+        client.expect_close().unwrap();
+    }
+    let stopping = server.line(|line| line.contains(": stopping"));
+    assert!(stopping.contains("SIGTERM: stopping"), "{stopping}");
+    assert!(server.child.wait().unwrap().success());
+}
+
+#[test]
+fn sigterm_sends_clients_elsewhere() {
+    let config =
+        format!("drain_rate = 1\ndrain_seconds = 600\nserver_reference = 'b:1883'\n{PLAIN}");
+    let mut server = Server::start("sigterm-elsewhere", &config);
+    let mut first = server.client("first");
+    server.signal("TERM");
+    first
+        .expect("DISCONNECT reason=0x9C server_reference=b:1883")
+        .unwrap();
+    first.expect_close().unwrap();
+    assert!(server.child.wait().unwrap().success());
+}
+
+#[test]
+fn a_second_sigterm_ends_at_once() {
+    let config = format!("drain_rate = 1\ndrain_seconds = 3600\n{PLAIN}");
+    let mut server = Server::start("twice", &config);
+    // Who does not take its messages is waited for.
+    let mut busy = server.peer();
+    busy.send("CONNECT client_id=busy receive_maximum=1")
+        .unwrap();
+    busy.expect("CONNACK").unwrap();
+    busy.send("SUBSCRIBE id=1 filter=t options=1").unwrap();
+    busy.expect("SUBACK").unwrap();
+    for n in 2..=3 {
+        busy.send(&format!("PUBLISH topic=t qos=1 id={n} payload={n}"))
+            .unwrap();
+    }
+    busy.expect("PUBLISH payload=2").unwrap();
+    server.signal("TERM");
+    server.line(|line| line.contains("once more ends at once"));
+    server.line(|line| line.contains("0 clients are gone, 1 left"));
+    server.signal("TERM");
+    assert_eq!(server.child.wait().unwrap().code(), Some(128 + 15));
+}
+
 fn connect(http: &str) -> TcpStream {
     let socket = TcpStream::connect(http.trim_start_matches("http://")).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();

@@ -264,8 +264,8 @@ fn a_drain_and_a_ban_are_told() {
             "until": until })
     );
     server.signal("USR1");
-    let draining = json!({ "event": "draining", "server_reference": "other:1883", "moved": true,
-        "rate": 0 });
+    let draining = json!({ "event": "draining", "by": "SIGUSR1", "server_reference": "other:1883",
+        "moved": true, "rate": 0, "seconds": 0 });
     assert_eq!(server.event(), draining);
     drop(quiet);
     let [stopping, stopped] = &server.rest()[..] else {
@@ -299,9 +299,14 @@ fn what_a_data_folder_gives_back_is_told() {
         .send("PUBLISH topic=a retain=1 qos=1 id=1 payload=x")
         .unwrap();
     keeper.expect("PUBACK id=1").unwrap();
-    let [stopping, stopped] = &server.stop()[..] else {
+    // A client that is there is let go of first.
+    let [draining, stopping, stopped] = &server.stop()[..] else {
         panic!("more than an end");
     };
+    assert_eq!(
+        (&draining["event"], &draining["by"]),
+        (&json!("draining"), &json!("SIGTERM"))
+    );
     assert_eq!(*stopping, json!({ "event": "stopping", "by": "SIGTERM" }));
     assert_eq!(stopped["received"], 1);
     let mut server = spawn();

@@ -9,6 +9,8 @@ use crate::event::Event;
 /// Clients that this shard has still to let go of.
 pub(crate) struct Departures {
     clients: Vec<ConnId>,
+    /// Of them, those that are first to get what waits for them.
+    behind: Vec<ConnId>,
     next: Time,
 }
 
@@ -29,6 +31,7 @@ impl Driver {
         let connected = |(conn, _)| self.shard.connected_client(conn).map(|_| conn);
         self.departures = Some(Departures {
             clients: self.slots.iter().filter_map(connected).collect(),
+            behind: Vec::new(),
             next: self.now,
         });
         self.let_go();
@@ -52,6 +55,11 @@ impl Driver {
         while let Some(conn) = departures.clients.last().copied() {
             // Those that have gone by themselves don't count.
             if self.shard.connected_client(conn).is_some() {
+                if drain.looks_again(self.now).is_some() && self.shard.has_waiting(conn) {
+                    departures.behind.push(conn);
+                    departures.clients.pop();
+                    continue;
+                }
                 if let Err(at) = drain.take(self.now) {
                     departures.next = at;
                     self.departures = Some(departures);
@@ -62,6 +70,12 @@ impl Driver {
                     .end_connection(conn, drain.goodbye, self.now, &mut self.out);
             }
             departures.clients.pop();
+        }
+        if let (Some(at), false) = (drain.looks_again(self.now), departures.behind.is_empty()) {
+            std::mem::swap(&mut departures.clients, &mut departures.behind);
+            departures.next = at;
+            self.departures = Some(departures);
+            return;
         }
         if drain.shard_is_done() {
             shared.tell(Event::Drained);

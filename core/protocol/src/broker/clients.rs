@@ -1,7 +1,7 @@
 //! What is known of each client: for whoever runs the broker.
 
 use super::arena::NONE;
-use super::out::ListenerId;
+use super::out::{ConnId, ListenerId};
 use super::session::Session;
 use super::shard::Shard;
 use super::stats::{Dropped, Stats};
@@ -106,6 +106,20 @@ impl Shard {
     #[must_use]
     pub fn ended_clients(&self) -> &ClientCounters {
         &self.links.ended
+    }
+
+    /// Whether there are messages for the client of this connection that it has not been sent, or bytes that
+    /// its connection has not taken.
+    #[must_use]
+    pub fn has_waiting(&self, conn: ConnId) -> bool {
+        let Some(connection) = self.links.conns.get(conn.0) else {
+            return false;
+        };
+        let Some(session) = self.links.sessions.get(connection.session) else {
+            return false;
+        };
+        let behind = session.kept.as_deref().is_some_and(|kept| kept.behind);
+        !session.queue.is_empty() || behind || connection.outbound_len() > 0
     }
 
     fn describe(&self, session: &Session) -> ClientInfo {

@@ -53,6 +53,7 @@ struct File {
     sys_interval: Option<u64>,
     /// Clients let go of in a second; 0 for all at once.
     drain_rate: Option<u32>,
+    drain_seconds: Option<u32>,
     /// Where they are to go instead.
     server_reference: Option<String>,
     /// For good.
@@ -163,6 +164,10 @@ const SYS_INTERVAL: u64 = 10;
 
 /// Clients let go of in a second.
 const DRAIN_RATE: u32 = 100;
+
+/// Seconds in which they are gone when a server stops: with the grace and the store's end behind it less
+/// than the ten that Docker waits.
+const DRAIN_SECONDS: u32 = 5;
 
 fn filter<'de, D: Deserializer<'de>>(source: D) -> Result<Box<str>, D::Error> {
     let text = String::deserialize(source)?;
@@ -326,6 +331,7 @@ fn merge(file: File) -> Settings {
             server_reference: file.server_reference,
             moved: file.server_moved,
             rate: file.drain_rate.unwrap_or(DRAIN_RATE),
+            within: Duration::from_secs(file.drain_seconds.unwrap_or(DRAIN_SECONDS).into()),
         },
         store: file.store.into(),
         log: file.log,

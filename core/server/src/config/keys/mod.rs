@@ -32,10 +32,19 @@ pub(crate) static ROOT: Table = Table {
             "drain_rate",
             0,
             u32::MAX as i64,
-            "SIGUSR1 lets go of all clients, so many a second (0: all at once), then the server stops.",
+            "Clients that are let go of in a second (0: all at once), by SIGUSR1 and when the server stops.",
         )
         .unit("clients a second")
         .default("100").live(),
+        integer(
+            "drain_seconds",
+            0,
+            3600,
+            "SIGTERM and Ctrl-C let go of all clients at `drain_rate`, and faster where it would take longer \
+             than this. Clients whose messages wait leave last. 0: the server stops at once.",
+        )
+        .unit("seconds")
+        .default("5").live(),
         boolean(
             "server_moved",
             "Whether clients that are let go of are told that they have moved to `server_reference` for good.",
