@@ -288,6 +288,7 @@ impl Broker {
             // It holds nothing that anybody waits for.
             let _ = checker.join();
         }
+        self.shared.traces.end();
         let remains: Option<Vec<Remains>> = ends.into_iter().collect();
         let saved = match self.keeper.take() {
             Some(keeper) => keeper.stop(remains, &self.shared),

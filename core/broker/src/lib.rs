@@ -38,6 +38,7 @@ mod slow;
 mod stats;
 pub mod store;
 mod sys;
+mod trace;
 
 pub use bans::{Ban, BanChanges, BanError, BanLimits, Banned};
 pub use broker::Broker;
@@ -72,3 +73,4 @@ pub use ternmq_protocol::network::{Network, NetworkError};
 pub use ternmq_transport::tls;
 #[cfg(feature = "websocket")]
 pub use ternmq_transport::websocket;
+pub use trace::{MAX_TRACES, Trace, TraceError, Traced, TracedPart, Tracer};

@@ -27,6 +27,7 @@ use crate::clients::Question;
 use crate::config::Config;
 use crate::connections::Connections;
 use crate::drain::{Drain, Draining};
+use crate::driver::Followed;
 use crate::ending::Ending;
 use crate::error::PublishError;
 use crate::event::Event;
@@ -39,6 +40,7 @@ use crate::reconfigure::Live;
 use crate::retained::{Store, is_own};
 use crate::stats::Stats;
 use crate::store::Desk;
+use crate::trace::{Targets, Traces};
 
 /// Mail that is not a message.
 pub(crate) enum Parcel {
@@ -95,6 +97,8 @@ pub(crate) enum Parcel {
     Strike(Option<Box<str>>, Strike, SyncSender<usize>),
     /// Faults were lifted, some or all.
     Release(bool),
+    /// These are all traces of clients from now on.
+    Trace(Targets),
     /// End.
     Stop,
 }
@@ -117,6 +121,8 @@ pub(crate) struct Moved {
     pub(crate) parked: Parked,
     pub(crate) user_name: Option<Box<str>>,
     pub(crate) key: Key,
+    /// While it is traced.
+    pub(crate) followed: Vec<Followed>,
 }
 
 pub(crate) struct Shared {
@@ -158,6 +164,7 @@ pub(crate) struct Shared {
     /// Where things go that outlive the broker; `None`: nowhere.
     pub(crate) desk: Option<Arc<Desk>>,
     pub(crate) ending: Ending,
+    pub(crate) traces: Traces,
 }
 
 /// What is kept of messages for all sessions.
@@ -235,6 +242,7 @@ impl Shared {
             desk: (config.store.as_ref())
                 .map(|_| Arc::new(Desk::new(shards, limits.store_bytes, limits.log))),
             ending: Ending::default(),
+            traces: Traces::default(),
         }
     }
 

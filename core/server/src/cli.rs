@@ -14,6 +14,7 @@ use ternmq_protocol::codec::QoS;
 use crate::background::{Start, Status, Stop};
 use crate::bench::Bench;
 use crate::config::Sources;
+use crate::trace::TraceArgs;
 
 pub(crate) use clients::{Ask, Connection, Output, Publish, Subscribe, Tls, Version};
 
@@ -47,6 +48,8 @@ pub(crate) enum Command {
     Stop(Stop),
     /// Say how such a server is
     Status(Status),
+    /// Write down what such a server says to a client and hears from it, for Wireshark
+    Trace(TraceArgs),
     /// Explain, check and print the configuration
     Config(ConfigArgs),
     /// Say whether a client may come in or do something, and which line says so

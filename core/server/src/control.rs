@@ -1,7 +1,8 @@
-//! How other commands reach a server that runs: `ternmq store backup` by a socket in the data folder, `status` and
-//! `stop` by one beside the file with its process.
+//! How other commands reach a server that runs: `ternmq store backup` by a socket in the data folder, `status`,
+//! `stop` and `trace` by one beside the file with its process.
 //!
-//! One line each way: a request as JSON, and the answer as JSON. Only who may enter the folder and write
+//! One line each way: a request as JSON, and the answer as JSON; behind the answer to `trace` the blocks of a
+//! file. Only who may enter the folder and write
 //! to the socket is heard.
 
 use std::fs::{self, Permissions};
@@ -17,6 +18,7 @@ use signal_hook::consts::{SIGTERM, SIGUSR1};
 use ternmq_broker::store::Store;
 
 use crate::http::{About, Asking};
+use crate::trace::{self, Wanted};
 
 const SOCKET: &str = "control";
 
@@ -144,6 +146,25 @@ pub(crate) fn stop(pid_file: &Path, how: Stop) -> Result<UnixStream, String> {
     }
 }
 
+/// Has it trace a client. What is returned gives the blocks of a file as they come.
+pub(crate) fn trace(pid_file: &Path, wanted: &Wanted) -> Result<BufReader<UnixStream>, String> {
+    let begin = || {
+        let mut stream = UnixStream::connect(beside(pid_file))?;
+        writeln!(stream, "{}", wanted.request())?;
+        let mut stream = BufReader::new(stream);
+        let mut line = String::new();
+        stream.read_line(&mut line)?;
+        io::Result::Ok((line, stream))
+    };
+    let (line, stream) = begin().map_err(|e| format!("the server does not answer: {e}"))?;
+    let answer: Value =
+        serde_json::from_str(&line).map_err(|_| "the server has ended meanwhile".to_owned())?;
+    match answer["error"].as_str() {
+        Some(error) => Err(error.to_owned()),
+        None => Ok(stream),
+    }
+}
+
 fn ask(socket: &Path, request: &Value) -> io::Result<(String, UnixStream)> {
     let mut stream = UnixStream::connect(socket)?;
     if request["backup"].is_null() {
@@ -171,6 +192,7 @@ impl Answers {
             (Some(how), ..) => self.stop(how),
             (None, Some(target), Some(store)) => backed_up(store, target),
             _ if request["status"] == true => return self.tell_the_status(&stream),
+            _ if trace::answer(&request, self.asking.tracer.get(), &stream) => return Ok(()),
             _ => json!({ "error": "not a request that this server knows" }),
         };
         writeln!(&stream, "{answer}")?;

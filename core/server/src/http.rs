@@ -6,13 +6,14 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
+use ternmq_broker::Tracer;
 
 /// Bytes of a request: what a browser or a proxy sends is a tenth of it.
 const HEAD_BYTES: usize = 8 * 1024;
@@ -136,6 +137,8 @@ pub(crate) type Ask = Arc<dyn Fn(Question) -> bool + Send + Sync>;
 pub(crate) struct Asking {
     pub(crate) progress: Progress,
     pub(crate) ask: Ask,
+    /// Once there is a broker.
+    pub(crate) tracer: Arc<OnceLock<Tracer>>,
 }
 
 impl Asking {

@@ -36,6 +36,7 @@ mod steps;
 mod store;
 mod subscribe;
 mod topics;
+mod trace;
 mod users;
 
 use std::ffi::OsString;
@@ -72,6 +73,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Start(args) => background::start(args, &arguments),
         Command::Stop(args) => background::stop(args),
         Command::Status(args) => background::status(args),
+        Command::Trace(args) => trace::run(args),
         Command::Config(args) => config::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Import(args) => import::run(args),

@@ -108,6 +108,8 @@ fn serve(
     pass_signals_on(signals, tell);
     let descriptors = rlimit::increase_nofile_limit(u64::MAX).map(drop);
     let broker = start(&config, &map, events, client_events)?;
+    // Nobody else sets it.
+    let _ = watch.asking.tracer.set(broker.tracer());
     watch.reach(match data.is_some() {
         true => Stage::Restoring,
         false => Stage::Ready,
@@ -198,6 +200,7 @@ impl Watch {
             asking: Asking {
                 progress: Progress::default(),
                 ask: Arc::new(ask),
+                tracer: Arc::default(),
             },
             supervisor: Supervisor::of_the_environment(),
             started: SystemTime::now(),
@@ -371,7 +374,11 @@ fn listen(
                 continue;
             }
             Told::Signal(signal) => {
-                let by = if signal == SIGINT { "Ctrl-C" } else { "SIGTERM" };
+                let by = if signal == SIGINT {
+                    "Ctrl-C"
+                } else {
+                    "SIGTERM"
+                };
                 match leaving {
                     Some(Leaving { stops: true, .. }) => end_at_once(signal),
                     // Whoever drains by hand is not asked to wait for it.

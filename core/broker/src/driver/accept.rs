@@ -203,7 +203,10 @@ impl Driver {
         self.settle();
         let stream = self.shared.expose(stream);
         match self.shard.open(self.now, listener, peer) {
-            Some(conn) if self.stops_at.is_none() => self.hold(conn, stream, listener),
+            Some(conn) if self.stops_at.is_none() => {
+                self.hold(conn, stream, listener);
+                self.follow(conn);
+            }
             Some(conn) => {
                 self.shard.handle_closed(conn, self.now, &mut self.out);
                 self.shared.connections.leave(listener);
@@ -221,6 +224,7 @@ impl Driver {
             parked,
             user_name,
             key,
+            followed,
         } = moved;
         let client_id: Box<str> = parked.client_id().into();
         if self.stops_at.is_some() {
@@ -240,6 +244,7 @@ impl Driver {
         self.counters.moved += 1;
         let peer = stream.peer_addr();
         self.hold(conn, stream, listener);
+        self.trace_arrives(conn, followed);
         // It may have been banned on its way, when no shard had it.
         let banned = self.is_banned(&client_id, user_name.as_deref())
             || peer.is_some_and(|peer| self.shared.bans.keep_out_address(peer.ip()));

@@ -144,6 +144,7 @@ impl Driver {
                 self.counters.reads += 1;
                 self.counters.bytes_in += n as u64;
                 if !slot.closing {
+                    self.trace_received(conn, n);
                     self.take_input(conn, n);
                 }
                 if more {

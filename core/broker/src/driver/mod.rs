@@ -21,6 +21,7 @@ mod policy;
 mod settle;
 mod slow;
 mod telling;
+mod tracing;
 
 use std::collections::VecDeque;
 use std::io;
@@ -43,6 +44,7 @@ use crate::sys::Sys;
 
 pub(crate) use accept::{Accepting, listener_token};
 use authenticate::Authenticating;
+pub(crate) use tracing::Followed;
 
 /// Bytes that one read may give: what a busy publisher can fill between two reads.
 const SCRATCH_BYTES: usize = 64 * 1024;
@@ -111,6 +113,8 @@ pub(crate) struct Driver {
     /// When the operator may be told again who is late.
     tells_at: Time,
     telling: telling::Telling,
+    /// While clients are traced.
+    tracing: Option<Box<tracing::Tracing>>,
     /// On the first shard, if it is wanted.
     sys: Option<Box<Sys>>,
     busy: Busy,
@@ -171,6 +175,7 @@ impl Driver {
             departures: None,
             tells_at: now,
             telling: telling::Telling::new(config.client_events.is_some(), now),
+            tracing: None,
             sys: config
                 .sys_interval
                 .filter(|_| number == 0)
@@ -417,6 +422,7 @@ impl Driver {
             Parcel::Strike(who, strike, reply) => self.strike(who.as_deref(), strike, &reply),
             Parcel::Release(all) => self.release(all),
             Parcel::CatchUp(question) => self.catch_up(question),
+            Parcel::Trace(targets) => self.set_traces(targets),
             Parcel::Stop => self.stop(),
         }
     }

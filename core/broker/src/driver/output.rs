@@ -134,6 +134,9 @@ impl Driver {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => 0,
                 Err(e) => return Err(e),
             };
+            if let Some(tracing) = &mut self.tracing {
+                tracing.sent(conn, slices, written);
+            }
             outbound.advance(written);
             self.counters.bytes_out += written as u64;
             slot.said_goodbye |= slot.closing;
@@ -143,6 +146,9 @@ impl Driver {
                 self.counters.blocked += 1;
                 return Ok(false);
             }
+        }
+        if let Some(tracing) = &mut self.tracing {
+            tracing.has_sent_all(conn);
         }
         Ok(true)
     }
@@ -191,6 +197,7 @@ impl Driver {
     /// Closes the socket, whatever it still had to say.
     pub(super) fn close(&mut self, conn: ConnId) {
         self.authenticating.forget(conn);
+        self.trace_closed(conn);
         // Closing the socket takes it from the poller too.
         if let Some(slot) = self.slots.remove(conn) {
             self.shared.connections.leave(slot.listener);

@@ -505,7 +505,7 @@ impl Driver {
         };
         // From here on only the other shard watches the socket.
         let unwatched = self.poller.deregister(&mut slot.stream).is_ok();
-        let listener = slot.listener;
+        let (listener, followed) = (slot.listener, self.trace_moves(conn));
         let parked = self.shard.release(conn).filter(|_| unwatched);
         let sent = parked.is_some_and(|parked| {
             let moved = Parcel::Move(Box::new(Moved {
@@ -514,6 +514,7 @@ impl Driver {
                 parked,
                 user_name,
                 key,
+                followed,
             }));
             self.shared.mailboxes[shard].send(moved).is_ok()
         });

@@ -58,6 +58,14 @@ impl Shard {
         connection.is_some_and(|connection| connection.held.is_some())
     }
 
+    /// Whether the next input of this connection begins a packet.
+    #[must_use]
+    pub fn is_between_packets(&self, conn: ConnId) -> bool {
+        let connection = self.links.conns.get(conn.0);
+        connection
+            .is_some_and(|connection| connection.held.is_none() && !connection.frames.is_partial())
+    }
+
     /// Goes on with the input of a connection in [`Out::unfinished`].
     pub fn resume(&mut self, conn: ConnId, now: Time, out: &mut Out) {
         let Some(connection) = self.links.conns.get_mut(conn.0) else {

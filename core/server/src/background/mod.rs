@@ -30,7 +30,7 @@ pub(crate) struct Which {
 }
 
 impl Which {
-    fn pid_file(&self) -> PathBuf {
+    pub(crate) fn pid_file(&self) -> PathBuf {
         pid_file(self.pid_file.as_deref(), self.data.as_deref())
     }
 }
