@@ -14,13 +14,16 @@ BUILD       ?= --profile=$(PROFILE)
 BUILT       ?= target/$(PROFILE)
 DEST         = $(DESTDIR)$(PREFIX)
 
+# For a program that needs no library of the system.
+MUSL        ?= $(shell uname -m)-unknown-linux-musl
+
 VERSION      = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
 # The four names under which programs link with Paho C; ffi-c/paho-names makes the shared ones.
 PAHO_NAMES := libpaho-mqtt3c libpaho-mqtt3cs libpaho-mqtt3a libpaho-mqtt3as
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint doc site build install deb wheel manylinux paho-suite bench fuzz memcheck clean tools
+.PHONY: help run test lint doc site build install deb static wheel manylinux paho-suite bench fuzz memcheck clean tools
 
 help: ## Print this list
 	@printf 'TernMQ: make TARGET\n\n'
@@ -67,6 +70,12 @@ install: build ## DIR/bin/ternmq and MQTTVersion, DIR/lib with the four Paho nam
 
 deb: build ## A Debian package of the server with its unit, in target/debian
 	core/server/packaging/make-deb $(BUILT)/ternmq $(VERSION) target/debian
+
+static: ## The server for any Linux of this kind, linked with musl, in target/TARGET/release; minutes
+	@command -v musl-gcc >/dev/null || { echo 'musl-gcc is missing (Debian: apt-get install musl-tools)' >&2; exit 1; }
+	@! command -v rustup >/dev/null || rustup target add $(MUSL)
+	$(CARGO) build $(BUILD) --locked --target $(MUSL) -p ternmq-server --bin ternmq
+	@tests/static_works target/$(MUSL)/$(notdir $(BUILT))/ternmq
 
 wheel: tools ## One wheel for CPython 3.11 and later, and this machine's glibc or later, in target/wheels
 	@rm -f target/wheels/ternmq-*.whl
