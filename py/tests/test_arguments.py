@@ -186,6 +186,30 @@ async def test_a_handler_that_needs_mqtt_5_is_told_to_the_log(
         await ended
 
 
+@pytest.mark.parametrize("client", [Client, blocking.Client])
+async def test_a_failed_connect_is_raised_and_not_an_error_of_the_log(
+    client: Callable[..., Any], broker: ternmq.Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "ternmq")
+    url = broker.url
+    broker.stop()
+    with pytest.raises(ternmq.ConnectError):
+        ended = client(url).connect()
+        if ended is not None:
+            await ended
+    told = [r.levelname for r in caplog.records if "refused" in r.getMessage() or "failed" in r.getMessage()]
+    assert told == ["DEBUG"]
+    assert not [r for r in caplog.records if r.levelname in ("ERROR", "CRITICAL")]
+    # Nobody waits for this one.
+    one = client(url)
+    one.open()
+    while not [r for r in caplog.records if r.levelname == "ERROR"]:
+        await asyncio.sleep(0)
+    ended = one.disconnect()
+    if ended is not None:
+        await ended
+
+
 def test_a_timeout_of_waiting_in_threads(broker: ternmq.Broker) -> None:
     with blocking.Client(broker.url) as client, client.subscribe("t") as subscription:
         token = client.publish_nowait("x", b"", 1)

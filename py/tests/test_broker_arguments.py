@@ -74,7 +74,7 @@ def test_clients_that_may_show_a_certificate() -> None:
     ("tls_port", 70_000, ValueError),
     ("tls_port", False, TypeError),
     ("ws", 1, TypeError),
-    ("ws_port", None, TypeError),
+    ("ws_port", "0", TypeError),
     ("ws_port", -2, ValueError),
     ("wss_port", 1.0, TypeError),
     ("wss_port", 65_536, ValueError),
@@ -133,6 +133,21 @@ def test_a_wrong_argument_is_named_at_once(
     others: dict[str, Any] = {} if "certificate" in argument else {"tls": True, "ws": True}
     with pytest.raises(error, match=argument.removesuffix("s")):
         ternmq.Broker(**(others | {argument: value}))
+
+
+@pytest.mark.parametrize("port, others, lacks", [
+    ("tls_port", {}, "without tls"),
+    ("tls_port", {"tls": False, "ws": True}, "without tls"),
+    ("ws_port", {"tls": True}, "without ws"),
+    ("wss_port", {"tls": True}, "without tls and ws"),
+    ("wss_port", {"ws": True}, "without tls and ws"),
+])
+def test_a_port_where_nobody_would_listen_is_refused(
+    port: str, others: dict[str, Any], lacks: str
+) -> None:
+    for number in (0, 5):
+        with pytest.raises(ValueError, match=f"{port}: .*{lacks}"):
+            ternmq.Broker(**others, **{port: number})
 
 
 def test_certificates_of_clients_need_somebody_who_signs_them() -> None:

@@ -143,6 +143,27 @@ def test_unknown(mqtt_broker): ...
     result.stdout.fnmatch_lines(["*takes keyword arguments*", "*nonsense*"])
 
 
+def test_markers_of_module_class_and_test_are_taken_together(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+import pytest
+
+pytestmark = pytest.mark.mqtt_broker(tls=True, users={"module": "p"})
+
+@pytest.mark.mqtt_broker(ws=True)
+class TestThem:
+    def test_of_the_class(self, mqtt_broker, mqtt_client):
+        assert set(mqtt_broker.urls) == {"mqtt", "mqtts", "ws", "wss"}
+        assert next(iter(mqtt_broker.clients().values())).username == "module"
+
+    @pytest.mark.mqtt_broker(port=None, users={"farther": "p"})
+    @pytest.mark.mqtt_broker(tls=None, users={"test": "p"})
+    def test_the_nearest_has_the_last_word(self, mqtt_broker, mqtt_client):
+        assert set(mqtt_broker.urls) == {"ws"}
+        assert next(iter(mqtt_broker.clients().values())).username == "test"
+""")
+    run(pytester, "-p", "no:asyncio").assert_outcomes(passed=2)
+
+
 def test_who_asks_for_nothing_pays_nothing(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("import sys\ndef test_x(): assert 'ternmq._ternmq' not in sys.modules\n")
     run_apart(pytester, "-p", "no:asyncio").assert_outcomes(passed=1)

@@ -75,8 +75,13 @@ def check(
     """Raises for what makes no sense, naming the argument. Whether clients are asked for certificates."""
     flags = {"ws": bool, "faults": bool, "anonymous": bool | None}
     for name in ("port", "tls_port", "ws_port", "wss_port"):
-        if name != "port" or others[name] is not None:
+        if others[name] is not None:
             _check_int(0, 65_535, **{name: others[name]})
+    needs = {"tls_port": tls, "ws_port": others["ws"], "wss_port": tls and others["ws"]}
+    for name, needed in needs.items():
+        if others[name] is not None and not needed:
+            asked_for = {"tls_port": "tls", "ws_port": "ws", "wss_port": "tls and ws"}[name]
+            raise ValueError(f"{name}: nobody listens there without {asked_for}")
     _check_int(0, _MOST_SHARDS, shards=others["shards"])
     _check_int(0, _MOST_MESSAGES, record=others["record"])
     _check_int(1, 64, hook_threads=others["hook_threads"])

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from logging import DEBUG, ERROR
 from typing import Any, TypeVar
 
 from . import _events as ev
@@ -89,6 +90,8 @@ class Core:
         self._ended = False
         self._closed = False
         self._error: MqttError | None = None
+        # Whoever waits for the first connection is told, and the log has no need to.
+        self._raises = False
         self._subscriptions: dict[int, Subscription] = {}
 
     @property
@@ -119,6 +122,7 @@ class Core:
 
     async def opened(self) -> None:
         """Waits for the first connection, or raises why there will be none."""
+        self._raises = True
         try:
             while not self._accepted:
                 if self._ended:
@@ -497,7 +501,8 @@ class Core:
         if error is None:
             log.info("%s: closed", self.address)
         else:
-            log.error("%s: %s", self.address, self._said(error))
+            level = DEBUG if self._raises and not self._accepted else ERROR
+            log.log(level, "%s: %s", self.address, self._said(error))
         self.session.set_offline(False)
         self.session.close_store()
         self.answers.reject_all(self.why)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import threading
 import weakref
+from logging import DEBUG, ERROR
 from typing import TYPE_CHECKING, Any
 
 from ._log import logger
@@ -36,6 +37,8 @@ class Follower:
         self.error: MqttError | None = None
         # Whether the first connection, or that there is none, was dealt with.
         self.settled = threading.Event()
+        # Whoever waits for the first connection is told that there is none, and the log has no need to.
+        self.raises = False
         self._address, self._auth = address, auth
         self._authenticated: threading.Event | None = None
         self._native: weakref.ref[BlockingClient] | None = None
@@ -93,6 +96,7 @@ class Follower:
 
     def _hear(self, what: str, first: Any, second: Any = None) -> None:
         if what == "connected":
+            self.raises = False
             self._on_connected(first, second)
         elif what == "lost":
             self._unanswered()
@@ -106,7 +110,8 @@ class Follower:
             if error is None:
                 log.info("%s: closed", self._address)
             else:
-                log.error("%s: %s", self._address, error)
+                level = DEBUG if self.raises else ERROR
+                log.log(level, "%s: %s", self._address, error)
             self._tell(State("closed", False, error))
         elif what == "retry":
             data = self.first_data()

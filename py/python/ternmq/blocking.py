@@ -152,6 +152,7 @@ class Client:
         Raises ConnectError; its `reason_code` is the server's. With `Backoff.first_connect` it tries
         on instead. Raises SubscribeError when a handler's subscription is refused.
         """
+        self._follower.raises = True
         self._open()
         assert self._client is not None
         try:

@@ -64,7 +64,7 @@ class Broker(Faults):
     `async with` does the same without blocking the event loop. It listens when the block is
     entered, and is gone, with its connections, when the block is left.
 
-    `port` 0 takes a free one, None listens on no TCP port without TLS; `host` is an IP address of this
+    `port` 0 takes a free one, as do the others that are not given; None listens on no TCP port without TLS; `host` is an IP address of this
     machine. `tls` listens for TLS as well, on `tls_port`: True makes a throw-away certificate, which
     `client_context()` trusts; or the names of two PEM files, certificate and key, and of a third one if
     clients have to show a certificate that is signed by what is in it. `client_certificates`: "required",
@@ -117,12 +117,12 @@ class Broker(Faults):
         host: str = "127.0.0.1",
         *,
         tls: bool | TlsFiles | None = None,
-        tls_port: int = 0,
+        tls_port: int | None = None,
         client_certificates: Literal["required", "optional"] | None = None,
         certificate_users: bool = False,
         ws: bool = False,
-        ws_port: int = 0,
-        wss_port: int = 0,
+        ws_port: int | None = None,
+        wss_port: int | None = None,
         unix: str | PathLike[str] | None = None,
         users: Mapping[str, str] | None = None,
         anonymous: bool | None = None,
@@ -154,8 +154,8 @@ class Broker(Faults):
         self._certificate: Certificate | None = None
         self._options: dict[str, Any] = {
             "listeners": listeners_of(
-                host, port, tls_port if tls else None, ws_port if ws else None,
-                wss_port if ws and tls else None, unix,
+                host, port, (tls_port or 0) if tls else None, (ws_port or 0) if ws else None,
+                (wss_port or 0) if ws and tls else None, unix,
             ),
             "anonymous": (local and not users) if anonymous is None else anonymous,
             "shards": shards,

@@ -28,7 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture
 def mqtt_broker(request: pytest.FixtureRequest) -> "Iterator[Broker | OutsideBroker]":
     """A broker for this test alone, on a port of its own; with `@pytest.mark.mqtt_broker(tls=True, ...)`
-    one with these arguments of `ternmq.Broker`.
+    one with these arguments of `ternmq.Broker`. Those of a test, its class and its module are taken together.
 
     TERNMQ_TEST_BROKER=mqtt://[user[:password]@]host[:port] has tests use that broker instead. Those that need what only a
     broker of their own has are skipped.
@@ -84,12 +84,15 @@ def mqtt_capture(request: pytest.FixtureRequest) -> "Iterator[Capture]":
 
 
 def _arguments(request: pytest.FixtureRequest) -> dict[str, Any]:
-    marker = request.node.get_closest_marker("mqtt_broker")
-    if marker is None:
-        return {}
-    if marker.args:
-        raise pytest.UsageError("the marker mqtt_broker takes keyword arguments, those of ternmq.Broker")
-    return dict(marker.kwargs)
+    """Of the markers of the module, the class and the test: the nearest has the last word on each."""
+    arguments: dict[str, Any] = {}
+    for marker in reversed(list(request.node.iter_markers("mqtt_broker"))):
+        if marker.args:
+            raise pytest.UsageError(
+                "the marker mqtt_broker takes keyword arguments, those of ternmq.Broker"
+            )
+        arguments |= marker.kwargs
+    return arguments
 
 
 def _broker(arguments: dict[str, Any]) -> "Iterator[Broker | OutsideBroker]":
