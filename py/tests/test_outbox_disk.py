@@ -7,8 +7,11 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -178,34 +181,55 @@ async def test_damage_is_set_aside_and_told_of(
     assert left_in(file) == list("ac")
 
 
-KILLED = """
-import asyncio, itertools, sys, ternmq
+# Begets publishers that are to be killed, each a process of its own: a fork costs milliseconds where an interpreter
+# that starts and imports costs a tenth of a second of CPU, which is seconds on a machine that has much to do.
+NURSERY = """
+import asyncio, os, signal, socket, sys, ternmq
 from ternmq import blocking
-url, file, face, life = sys.argv[1:]
+orders, file, face = socket.socket(fileno=int(sys.argv[1])), *sys.argv[2:4]
 options = dict(client_id="o", clean_start=False, session_expiry=600, outbox_file=file, inflight=20,
                reconnect=ternmq.Backoff(0.01, 0.01, first_connect=True), timeout=None)
 
-def messages():
-    for n in itertools.count():
+def messages(life):
+    for n in range(int(sys.argv[4])):
         yield "o/%d" % (n % 2), "%s.%d" % (life, n), 1 + n % 2
 
-async def publish():
+async def publish(url, life):
     client = ternmq.Client(url, **options)
     client.open()
-    for topic, payload, qos in messages():
+    for topic, payload, qos in messages(life):
         await client.publish(topic, payload, qos)
         print(payload, flush=True)
+    await asyncio.Event().wait()
 
-def publish_in_threads():
+def publish_in_threads(url, life):
     client = blocking.Client(url, **options)
     client.open()
-    for topic, payload, qos in messages():
+    for topic, payload, qos in messages(life):
         client.publish(topic, payload, qos)
         print(payload, flush=True)
+    signal.pause()
 
-asyncio.run(publish()) if face == "asyncio" else publish_in_threads()
+while True:
+    order, told, _, _ = socket.recv_fds(orders, 1024, 1)
+    if not order:
+        break
+    process = os.fork()
+    if process == 0:
+        os.dup2(told[0], 1)
+        os.close(told[0])
+        orders.close()
+        order = order.decode().split()
+        asyncio.run(publish(*order)) if face == "asyncio" else publish_in_threads(*order)
+    os.close(told[0])
+    orders.sendall(b"%d" % process)
+    os.waitpid(process, 0)
 """
 KILLS = int(os.environ.get("TERNMQ_KILLS", "8"))
+# A publisher says no more than that, and every so many lives all arrives: an outbox holds 10,000 messages, and who
+# finds no room waits for a server, which each third one does not have.
+MOST = 400
+LIVES = 15
 
 
 @pytest.mark.parametrize("face", ["asyncio", "blocking"])
@@ -217,17 +241,15 @@ async def test_killed_at_any_moment(tmp_path: Path, face: str) -> None:
         absent.stop()
         async with ternmq.Client(broker.url, queue=100_000) as reader, reader.subscribe("o/#", 2) as inbox:
             taken: list[str] = []
-            for life in range(KILLS):
-                # Each third one has no server.
-                url = nobody if life % 3 == 2 else broker.url
-                command = [sys.executable, "-c", KILLED, url, str(file), face, str(life)]
-                taken += await asyncio.to_thread(killed, command, chance.randrange(1, 300))
-            client = ternmq.Client(broker.url, outbox_file=file, **KEEP)  # type: ignore[arg-type]
-            async with client:
-                await client.drain()
-                await client.publish("o/1", b"end", 2)
-                await client.drain()
-                assert client.stats["outbox_kept"] == 0
+            with nursery(file, face) as orders:
+                for life in range(KILLS):
+                    # Each third one has no server.
+                    url = nobody if life % 3 == 2 else broker.url
+                    lines = chance.randrange(1, 300)
+                    taken += await asyncio.to_thread(killed, orders, f"{url} {life}", lines)
+                    if life % LIVES == LIVES - 1:
+                        await drain(broker, file)
+            await drain(broker, file, b"end")
             got: list[tuple[str, str]] = []
             while not got or got[-1][1] != "end":
                 message = await inbox.get(20)
@@ -242,11 +264,33 @@ async def test_killed_at_any_moment(tmp_path: Path, face: str) -> None:
                 assert first == sorted(first, key=lambda payload: [int(part) for part in payload.split(".")])
 
 
-def killed(command: list[str], lines: int) -> list[str]:
-    """Runs a publisher, kills it when it has said so many lines, and gives all that it has said."""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        said = list(itertools.islice(process.stdout, lines))
-        process.send_signal(signal.SIGKILL)
-        said += process.stdout
+async def drain(broker: ternmq.Broker, file: Path, *more: bytes) -> None:
+    async with ternmq.Client(broker.url, outbox_file=file, **KEEP) as client:  # type: ignore[arg-type]
+        await client.drain()
+        for payload in more:
+            await client.publish("o/1", payload, 2)
+        await client.drain()
+        assert client.stats["outbox_kept"] == 0
+
+
+@contextmanager
+def nursery(file: Path, face: str) -> Iterator[socket.socket]:
+    """Takes orders for publishers over this socket, until it is closed."""
+    ours, theirs = socket.socketpair()
+    command = [sys.executable, "-c", NURSERY, str(theirs.fileno()), str(file), face, str(MOST)]
+    with subprocess.Popen(command, pass_fds=[theirs.fileno()]), theirs, ours:
+        theirs.close()
+        yield ours
+
+
+def killed(orders: socket.socket, order: str, lines: int) -> list[str]:
+    """Has a publisher run, kills it when it has said so many lines, and gives all that it has said."""
+    reads, writes = os.pipe()
+    with open(reads, encoding="utf-8") as told:
+        socket.send_fds(orders, [order.encode()], [writes])
+        os.close(writes)
+        process = int(orders.recv(16))
+        said = list(itertools.islice(told, lines))
+        os.kill(process, signal.SIGKILL)
+        said += told
     return [line.strip() for line in said if line.endswith("\n")]
