@@ -1,5 +1,6 @@
 """The brokers that are measured: getting them, and starting them as one would for speed."""
 
+import getpass
 import json
 import os
 import resource
@@ -160,8 +161,12 @@ class Mosquitto(Broker):
         return {**os.environ, "LD_LIBRARY_PATH": self.libraries}
 
     def command(self, port, folder, row):
-        lines = [f"listener {port} 127.0.0.1", "allow_anonymous true", "persistence false", "log_type none"]
-        lines += ["set_tcp_nodelay true", "max_queued_messages 0", "max_inflight_messages 0", "sys_interval 0"]
+        # Otherwise root becomes a user that may not be there and can't read the key.
+        lines = [f"user {getpass.getuser()}", "allow_anonymous true", "persistence false", "log_type none"]
+        if row.transport == "ws":
+            # It does not start with WebSockets alone.
+            lines.append(f"listener {free_port()} 127.0.0.1")
+        lines += [f"listener {port} 127.0.0.1", "set_tcp_nodelay true", "max_queued_messages 0", "max_inflight_messages 0", "sys_interval 0"]
         if row.transport == "tls":
             key, made = certificate()
             lines += [f"certfile {made}", f"keyfile {key}"]

@@ -1,4 +1,4 @@
-"""The rows of the C library, of Python and of durability: each is measured by a command of its own, which plays
+"""The rows of the C library, of Python, of durability and of very many clients: each is measured by a command of its own, which plays
 its rounds and tells what each gave."""
 
 import itertools
@@ -91,13 +91,20 @@ def durability_rows():
     ]
 
 
+def size_rows():
+    return [
+        Row("in-process", "size", "idle connection in process, both ends, of 1,000,000", unit="bytes",
+            target=Target(limit=700)),
+    ]
+
+
 def rows():
-    return c_rows() + python_rows() + durability_rows()
+    return size_rows() + c_rows() + python_rows() + durability_rows()
 
 
 def play(wanted, options, versions):
     """Yields a row of the record for each that is wanted."""
-    for group, measure in (("c", play_c), ("python", play_python), ("durability", play_durability)):
+    for group, measure in (("size", play_size), ("c", play_c), ("python", play_python), ("durability", play_durability)):
         chosen = [row for row in wanted if row.group == group]
         if not chosen:
             continue
@@ -106,6 +113,16 @@ def play(wanted, options, versions):
         except (Failure, subprocess.CalledProcessError, subprocess.TimeoutExpired) as failure:
             words = str(failure).splitlines()[0][:120]
             yield from (record.summed(row, {}, {record.OURS: [words]}) for row in chosen)
+
+
+def play_size(wanted, options, _versions):
+    cargo("build", "--release", "--locked", "-p", "ternmq-bench-load", what="the load generator")
+    count = 100_000 if options.quick else 1_000_000
+    for row in wanted:
+        done = subprocess.run([TARGET / "release/in-process", str(count)], capture_output=True, text=True, timeout=1800)
+        if done.returncode:
+            raise Failure(done.stderr.strip())
+        yield record.summed(row, {record.OURS: [json.loads(done.stdout)["bytes_per_connection"]]}, {})
 
 
 def told(*command, timeout=7200):
@@ -146,7 +163,7 @@ def system_calls(row, libraries):
     return record.summed(row, {record.OURS: [float(said.stdout)]}, {})
 
 
-def play_python(wanted, options, versions):
+def play_python(wanted, options, _versions):
     scale = ["--scale", "0.1"] if options.quick else []
     embedded = None
     for row in wanted:
@@ -162,7 +179,7 @@ def play_python(wanted, options, versions):
         yield record.summed(row, {names.get(name, name): values for name, _, *values in taken}, {})
 
 
-def play_durability(wanted, options, versions):
+def play_durability(wanted, options, _versions):
     cargo("build", "--release", "--locked", "-p", "ternmq-server", what="the server")
     count = 100_000 if options.quick else 1_000_000
     command = [sys.executable, HERE / "durable/queue.py", "--messages", count, "--folder", TARGET]

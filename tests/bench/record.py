@@ -126,13 +126,19 @@ def speed(rows):
     if not rows:
         return []
     names = list(dict.fromkeys(who for row in rows for who in row["extra"]["throughput"]))
-    lines = ["", "Messages a second in thousands / p99 latency in ms, medians:", ""]
+    lines = ["", "Messages (or connections) a second in thousands / p99 latency in ms, medians:", ""]
     lines += ["| row | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
     for row in rows:
         rate, late = row["extra"]["throughput"], row["extra"].get("p99", {})
-        cells = [f"{rate[who] / 1e3:,.0f} / {number(late.get(who, 0) / 1e3)}" if who in rate else "" for who in names]
+        cells = [fast(rate.get(who), late.get(who)) for who in names]
         lines.append(f"| {row['title']} | " + " | ".join(cells) + " |")
     return lines
+
+
+def fast(rate, late):
+    if rate is None:
+        return ""
+    return f"{number(rate / 1e3)}" + (f" / {number(late / 1e3)}" if late is not None else "")
 
 
 def markdown(record):

@@ -1,0 +1,117 @@
+"""How the broker's CPU per message grows, one plot for each thing that may."""
+
+import math
+import shutil
+import statistics
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import brokers
+import plot
+import record
+from rows import CLOSED, CPU, Row
+
+NO_SIZE = CLOSED.removesuffix(" --size 64")
+
+
+@dataclass(frozen=True)
+class Growth:
+    """`args` of the load have {x} where the numbers go. `most` is the steepest exponent that is no surprise: 0
+    is a cost that stays, 1 one that is proportional."""
+
+    name: str
+    title: str
+    axis: str
+    numbers: tuple
+    args: str
+    qos: tuple
+    most: float
+    why: str
+
+
+ALL = (
+    Growth("subscribers", "CPU per delivered message by subscribers of one topic", "subscribers", (1, 10, 100, 1000, 5000),
+           f"fanout --conns {{x}} --window 32 --warmup 32 {CLOSED}", (0, 1, 2), 0.15,
+           "One match and one decoded packet are shared out among all who get it, so the curve falls. What is left of it "
+           "with many is the write to each connection, whose state no longer fits the cache."),
+    Growth("subscriptions", "CPU per message by filters in the index", "subscriptions", (1000, 10_000, 100_000, 1_000_000),
+           "subs --subscriptions {x} --window 100 --duration 0.5 --count 20000000 --warmup 5000", (0, 1), 0.35,
+           "The index is looked at by level, not by filter: the number of looks stays. What grows is the memory that they "
+           "touch: beyond the caches each look is a miss."),
+    Growth("connections", "CPU per message by connections in pairs", "pairs", (10, 100, 1000, 4000),
+           f"pairs --conns {{x}} --window 50 --warmup 4000 {CLOSED}", (0, 1), 0.25,
+           "Nothing is done for those who are silent. More of them that talk mean smaller batches for each "
+           "turn of the poller, and state that is out of the cache when its turn comes."),
+    Growth("payload", "CPU per message by payload", "bytes", (64, 256, 1024, 4096, 16_384, 65_536),
+           f"fanin --conns 20 --window 50 --qos 0 --warmup 200 {NO_SIZE} --size {{x}}", (0, 1), 1.0,
+           "The kernel copies every byte in and out, the broker once more below 4 KiB; from there on it passes payloads by "
+           "reference. So it is flat while a message is less work than its bytes, and then proportional."),
+    Growth("shards", "CPU per message by shards", "shards", (1, 2, 4),
+           f"pairs --conns 100 --window 50 --warmup 5000 {CLOSED}", (0, 1), 0.3,
+           "Sessions fill one shard until it is busy, so that a pair is on one shard as a rule and mail between threads is "
+           "rare. Where it isn't, a message costs a wake-up of the other thread."),
+)
+
+
+def slopes(points):
+    """The exponents between neighbours: what the cost is multiplied by when the number is, both as logarithms."""
+    return [math.log(b / a) / math.log(y / x) for (x, a), (y, b) in zip(points, points[1:])]
+
+
+def measured(growth, rounds, options):
+    """Medians by QoS, points in turn within each round."""
+    numbers = growth.numbers[:3] if options.quick else growth.numbers
+    taken = {(qos, x): [] for qos in growth.qos for x in numbers}
+    for _ in range(rounds):
+        for qos, x in taken:
+            args = (*growth.args.format(x=x).split(), "--qos", str(qos))
+            broker = brokers.Ternmq(shards=x if growth.name == "shards" else 1)
+            value = once(broker, Row(growth.name, "growth", growth.title, args), options)
+            taken[qos, x] += [value] if value else []
+    return {f"QoS {qos}": [(x, statistics.median(taken[qos, x])) for x in numbers if taken[qos, x]] for qos in growth.qos}
+
+
+def once(broker, row, options):
+    """A run that loses something gives no point."""
+    folder = Path(tempfile.mkdtemp(prefix="bench-", dir=brokers.FOLDER))
+    process = None
+    try:
+        process, port, _ = broker.started(row, folder)
+        told = brokers.load(broker, process, port, row, options.quick)
+        return record.look_up(told, CPU) if told["verdict"]["correct"] else None
+    except brokers.Failure as failure:
+        print(f"{row.name}: {failure}", file=sys.stderr)
+        return None
+    finally:
+        if process:
+            brokers.stopped(process)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def play(words, options, where, found):
+    """Measures, writes the plots beside the record, and adds the text to it."""
+    lines = ["", "## How cost grows", ""]
+    for growth in ALL:
+        if words and "growth" not in words and f"growth-{growth.name}" not in words:
+            continue
+        curves = {name: points for name, points in measured(growth, min(options.rounds, 3), options).items() if points}
+        if not curves:
+            continue
+        file = where.with_name(f"{where.name}-{growth.name}.svg")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(plot.svg(growth.title, growth.axis, "CPU µs per message", curves))
+        found.setdefault("curves", {})[growth.name] = curves
+        lines += [f"![{growth.title}]({file.name})", "", *described(growth, curves), ""]
+    found["growth"] = lines
+
+
+def described(growth, curves):
+    lines = [growth.why, ""]
+    for name, points in curves.items():
+        numbers = ", ".join(f"{plot.short(x)}: {record.number(y)}" for x, y in points)
+        steepest = max(slopes(points), default=0.0)
+        words = "as it should be" if steepest <= growth.most else f"STEEPER than {growth.most:g}, which is what the text explains"
+        lines.append(f"- {name}: {numbers} µs. Steepest exponent {steepest:.2f}: {words}.")
+    return lines
