@@ -34,8 +34,9 @@ class Growth:
 ALL = (
     Growth("subscribers", "CPU per delivered message by subscribers of one topic", "subscribers", (1, 10, 100, 1000, 5000),
            f"fanout --conns {{x}} --window 32 --warmup 32 {CLOSED}", (0, 1, 2), 0.15,
-           "One match and one decoded packet are shared out among all who get it, so the curve falls. What is left of it "
-           "with many is the write to each connection, whose state no longer fits the cache."),
+           "One match and one decoded packet are shared out among all who get it, so the curve falls at first. With thousands "
+           "the memory of all connections no longer fits the caches, the kernel's part of it neither, and each write is "
+           "of fewer messages: the floor rises too."),
     Growth("subscriptions", "CPU per message by filters in the index", "subscriptions", (1000, 10_000, 100_000, 1_000_000),
            "subs --subscriptions {x} --window 100 --duration 0.5 --count 20000000 --warmup 5000", (0, 1), 0.35,
            "The index is looked at by level, not by filter: the number of looks stays. What grows is the memory that they "
@@ -45,7 +46,7 @@ ALL = (
            "Nothing is done for those who are silent. More of them that talk mean smaller batches for each "
            "turn of the poller, and state that is out of the cache when its turn comes."),
     Growth("payload", "CPU per message by payload", "bytes", (64, 256, 1024, 4096, 16_384, 65_536),
-           f"fanin --conns 20 --window 50 --qos 0 --warmup 200 {NO_SIZE} --size {{x}}", (0, 1), 1.0,
+           f"fanin --conns 20 --window 50 --warmup 200 {NO_SIZE} --size {{x}}", (0, 1), 1.0,
            "The kernel copies every byte in and out, the broker once more below 4 KiB; from there on it passes payloads by "
            "reference. So it is flat while a message is less work than its bytes, and then proportional."),
     Growth("shards", "CPU per message by shards", "shards", (1, 2, 4),
@@ -112,6 +113,6 @@ def described(growth, curves):
     for name, points in curves.items():
         numbers = ", ".join(f"{plot.short(x)}: {record.number(y)}" for x, y in points)
         steepest = max(slopes(points), default=0.0)
-        words = "as it should be" if steepest <= growth.most else f"STEEPER than {growth.most:g}, which is what the text explains"
+        words = "as it should be" if steepest <= growth.most else f"STEEPER than {growth.most:g}, beyond what the text explains"
         lines.append(f"- {name}: {numbers} µs. Steepest exponent {steepest:.2f}: {words}.")
     return lines

@@ -26,7 +26,7 @@ class Axis:
 def short(value):
     for size, letter in ((1e6, "M"), (1e3, "k")):
         if value >= size:
-            return f"{value / size:g}{letter}"
+            return f"{value / size:.3g}{letter}"
     return f"{value:g}"
 
 
