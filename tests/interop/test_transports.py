@@ -34,18 +34,18 @@ client.on("message", (_, payload) => {
 COMPRESSING = """
 const { WebSocket } = require("ws");
 const [, , , , asked] = process.argv.slice(1);
-let socket;
+let socket, below;
 const { connect } = mqtt;
 mqtt.connect = (url, options) => connect(url, {
   ...options,
   createWebsocket: (url, protocols) => {
     socket = new WebSocket(url, protocols, { ca: options.ca, perMessageDeflate: JSON.parse(asked) });
-    socket.on("open", () => console.log(socket.extensions));
+    socket.on("open", () => { below = socket._socket; console.log(socket.extensions); });
     socket.binaryType = "arraybuffer";
     return socket;
   },
 });
-process.on("exit", () => console.log(socket._socket.bytesRead < 20000, socket._socket.bytesWritten < 20000));
+process.on("exit", () => console.log(below.bytesRead < 20000, below.bytesWritten < 20000));
 """
 
 # A server of WebSockets that passes on what they carry.
