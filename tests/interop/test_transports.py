@@ -41,7 +41,6 @@ mqtt.connect = (url, options) => connect(url, {
   createWebsocket: (url, protocols) => {
     socket = new WebSocket(url, protocols, { ca: options.ca, perMessageDeflate: JSON.parse(asked) });
     socket.on("open", () => { below = socket._socket; console.log(socket.extensions); });
-    socket.binaryType = "arraybuffer";
     return socket;
   },
 });
