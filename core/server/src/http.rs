@@ -299,8 +299,9 @@ impl Connection {
             let read = match self.read(&mut scratch) {
                 Ok(read) => read,
                 Err(error) if is_timeout(&error) => {
-                    // It gets its answer in a moment that is not its own any more.
-                    self.until += Duration::from_millis(100);
+                    // It gets its answer in a moment that is not its own any more. From now on: this
+                    // thread may have been woken late.
+                    self.until = Instant::now() + Duration::from_millis(100);
                     return Ok(Request::wrong(408, "too slow\n"));
                 }
                 Err(error) => return Err(error),
@@ -428,5 +429,23 @@ impl Answer {
             self.kind,
             self.page.len(),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_too_slow_is_told_however_late_it_is_noticed() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let _silent = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut connection = Connection {
+            socket: listener.accept().unwrap().0,
+            until: Instant::now() - Duration::from_secs(1),
+        };
+        let told = connection.request().unwrap();
+        assert!(matches!(told, Request::Wrong(answer) if answer.status == 408));
+        connection.write(b"HTTP/1.1 408 ").unwrap();
     }
 }
