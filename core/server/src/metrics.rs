@@ -363,7 +363,7 @@ static STEPS: [(&str, Kind, &str, &str); 2] = [
         Kind::Counter,
         "step, result",
         "Questions to the back end of a step: what it said (allowed, denied, ignored, of which cached were kept \
-         from before), or why it said nothing (late, down, garbled, not_asked while it is left alone).",
+         from before, and bad_record denied for a record that can't be used), or why it said nothing (late, down, garbled, not_asked while it is left alone).",
     ),
     (
         "access_step_left_alone",
@@ -391,6 +391,7 @@ pub(crate) fn add_steps(page: &mut String, steps: Option<&Chain>) {
             down,
             garbled,
             not_asked,
+            bad_record,
             open: _,
         } = *stats;
         for (result, number) in [
@@ -402,6 +403,7 @@ pub(crate) fn add_steps(page: &mut String, steps: Option<&Chain>) {
             ("down", down),
             ("garbled", garbled),
             ("not_asked", not_asked),
+            ("bad_record", bad_record),
         ] {
             // A string has room for anything.
             let _ = writeln!(

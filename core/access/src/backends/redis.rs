@@ -10,7 +10,7 @@ use redis::{Client, Connection, RedisError, cmd};
 use ternmq_broker::access::{Action, Rules, Verdict};
 use ternmq_broker::hooks::{Acting, Connecting, Decision};
 
-use super::sql::{by_hash, by_rules};
+use super::sql::{TOO_MANY, bad_record, by_hash, by_rules};
 use crate::chain::template::Facts;
 use crate::chain::{BackEnd, Failure, Template};
 use crate::jwt::rule;
@@ -90,8 +90,20 @@ impl Redis {
         })
     }
 
+    /// Asks for what is kept of a client; under its key may be something else than a hash.
+    fn ask_of<T: redis::FromRedisValue>(
+        &self,
+        command: &redis::Cmd,
+        facts: &Facts<'_>,
+    ) -> Result<T, Failure> {
+        self.ask(command).map_err(|error| match error.code() {
+            Some("WRONGTYPE") => bad_record(facts, "under its key is no hash"),
+            _ => failure(&error),
+        })
+    }
+
     /// Asks by a connection that is there, which may have been lost meanwhile, or by a new one.
-    fn ask<T: redis::FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, Failure> {
+    fn ask<T: redis::FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, RedisError> {
         let kept = self.idle().pop();
         if let Some(mut connection) = kept {
             match command.query(&mut connection) {
@@ -100,17 +112,20 @@ impl Redis {
             }
         }
         let timeout = self.options.timeout;
-        let mut connection =
-            (self.client.get_connection_with_timeout(timeout)).map_err(|error| failure(&error))?;
+        let mut connection = self.client.get_connection_with_timeout(timeout)?;
         for set in [Connection::set_read_timeout, Connection::set_write_timeout] {
-            set(&connection, Some(timeout)).map_err(|error| failure(&error))?;
+            set(&connection, Some(timeout))?;
         }
         let said = command.query(&mut connection);
         self.keep(connection, said)
     }
 
     /// Keeps a connection on which the last answer has come whole.
-    fn keep<T>(&self, connection: Connection, said: Result<T, RedisError>) -> Result<T, Failure> {
+    fn keep<T>(
+        &self,
+        connection: Connection,
+        said: Result<T, RedisError>,
+    ) -> Result<T, RedisError> {
         match &said {
             Ok(_) => {
                 let mut idle = self.idle();
@@ -121,7 +136,7 @@ impl Redis {
             // What comes on it later would be the answer to this question.
             Err(_) => drop(connection),
         }
-        said.map_err(|error| failure(&error))
+        said
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
@@ -139,8 +154,11 @@ impl BackEnd for Redis {
         };
         let key = key.fill(&facts, str::to_owned);
         let command = { cmd("HGET") }.arg(key).arg("password_hash").take();
-        match self.ask::<Option<String>>(&command)? {
-            Some(hash) => by_hash(&hash, password),
+        match self.ask_of::<Option<Vec<u8>>>(&command, &facts)? {
+            Some(hash) => match std::str::from_utf8(&hash) {
+                Ok(hash) => by_hash(hash, password, &facts),
+                Err(_) => Err(bad_record(&facts, "its hash is no text")),
+            },
             None => Ok(Decision::Ignore),
         }
     }
@@ -153,16 +171,17 @@ impl BackEnd for Redis {
         let command = { cmd("HGETALL") }
             .arg(key.fill(&facts, str::to_owned))
             .take();
-        let said: HashMap<String, String> = self.ask(&command)?;
+        let said: HashMap<Vec<u8>, Vec<u8>> = self.ask_of(&command, &facts)?;
         if said.len() > MAX_RULES {
-            return Err(Failure::Garbled("there are too many rules".to_owned()));
+            return Err(bad_record(&facts, TOO_MANY));
         }
+        let text = |bytes| std::str::from_utf8(bytes).ok();
         let rules = said
             .iter()
-            .map(|(topic, action)| rule("allow", action, topic));
+            .map(|(topic, action)| rule("allow", text(action)?, text(topic)?));
         let rules = rules.collect::<Option<Vec<_>>>();
         let rules = rules.and_then(|rules| Rules::new(rules, Verdict::Deny).ok());
-        let rules = rules.ok_or_else(|| Failure::Garbled("a field is no rule".to_owned()))?;
+        let rules = rules.ok_or_else(|| bad_record(&facts, "a field is no rule"))?;
         Ok(by_rules(&rules, client, action))
     }
 

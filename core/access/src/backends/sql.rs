@@ -230,7 +230,7 @@ impl Sql {
             Pools::MySql(pool) => ask!(pool, MySqlRow),
             Pools::Sqlite(pool) => ask!(pool, SqliteRow),
         };
-        hash.map_err(|_| garbled("the first column is no text"))
+        hash.map_err(|_| bad_record(facts, "its hash is no text"))
     }
 
     /// The rules of the client that is asked about.
@@ -257,11 +257,11 @@ impl Sql {
             Pools::MySql(pool) => ask!(pool, MySqlRow),
             Pools::Sqlite(pool) => ask!(pool, SqliteRow),
         };
-        let rules = rules.ok_or_else(|| garbled("a row is no rule"))?;
+        let rules = rules.ok_or_else(|| bad_record(facts, "a row is no rule"))?;
         if rules.len() > limit {
-            return Err(garbled("there are too many rules"));
+            return Err(bad_record(facts, TOO_MANY));
         }
-        Rules::new(rules, Verdict::Deny).map_err(|_| garbled("there are too many rules"))
+        Rules::new(rules, Verdict::Deny).map_err(|_| bad_record(facts, TOO_MANY))
     }
 
     fn wait<T>(&self, asked: impl Future<Output = sqlx::Result<T>>) -> Result<T, Failure> {
@@ -288,7 +288,7 @@ impl BackEnd for Sql {
         let Some(hash) = self.hash(statement, &facts)? else {
             return Ok(Decision::Ignore);
         };
-        by_hash(&hash, password)
+        by_hash(&hash, password, &facts)
     }
 
     fn authorise(&self, client: &Acting<'_>, action: &Action) -> Result<Option<Verdict>, Failure> {
@@ -312,9 +312,13 @@ impl BackEnd for Sql {
     }
 }
 
+/// Why rules are not used.
+pub(super) const TOO_MANY: &str = "there are too many rules";
+
 /// What the stored hash of a password says of one.
-pub(super) fn by_hash(hash: &str, password: &str) -> Result<Decision, Failure> {
-    let hash: PasswordHash = (hash.parse()).map_err(|_| garbled("it is no hash of a password"))?;
+pub(super) fn by_hash(hash: &str, password: &str, facts: &Facts<'_>) -> Result<Decision, Failure> {
+    let hash: PasswordHash =
+        (hash.parse()).map_err(|_| bad_record(facts, "its hash is no hash of a password"))?;
     Ok(match hash.is_of(password.as_bytes()) {
         true => Decision::Allow,
         false => Decision::Deny(ReasonCode::BAD_USER_NAME_OR_PASSWORD),
@@ -353,6 +357,15 @@ fn failure(error: &sqlx::Error) -> Failure {
         },
         _ => "the data base can't be asked".to_owned(),
     })
+}
+
+/// That what is kept of this client can't be used. What is kept itself is a secret.
+pub(super) fn bad_record(facts: &Facts<'_>, why: &str) -> Failure {
+    let user = facts.user_name.unwrap_or_default();
+    Failure::BadRecord(format!(
+        "the record of user {user:?}, client {:?}: {why}",
+        facts.client_id
+    ))
 }
 
 fn garbled(why: &str) -> Failure {

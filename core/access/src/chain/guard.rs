@@ -45,16 +45,16 @@ pub enum Failure {
     Down(String),
     /// What it says can't be understood.
     Garbled(String),
-    /// It does not say who of several this client is. That client is refused whatever [`WhenDown`] says, and nothing is
-    /// wrong with the back end.
-    Ambiguous(String),
+    /// What it keeps of this client can't be used: it does not say who of several it is, or its hash or a rule is none.
+    /// That client is refused whatever [`WhenDown`] says, and nothing is wrong with the back end.
+    BadRecord(String),
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Late => f.write_str("it has not answered in time"),
-            Self::Down(why) | Self::Ambiguous(why) => f.write_str(why),
+            Self::Down(why) | Self::BadRecord(why) => f.write_str(why),
             Self::Garbled(why) => write!(f, "its answer can't be understood: {why}"),
         }
     }
@@ -95,6 +95,9 @@ pub struct StepStats {
     pub ignored: u64,
     /// Answers of any kind that were kept from before, and are in the three above.
     pub cached: u64,
+    /// Clients, or what they want to do, denied because of what it keeps of them ([`Failure::BadRecord`]); they are
+    /// in `denied` too.
+    pub bad_record: u64,
     /// No answer in time.
     pub late: u64,
     /// It could not be reached, or said so.
@@ -141,6 +144,7 @@ struct Counters {
     denied: AtomicU64,
     ignored: AtomicU64,
     cached: AtomicU64,
+    bad_record: AtomicU64,
     late: AtomicU64,
     down: AtomicU64,
     garbled: AtomicU64,
@@ -189,6 +193,7 @@ impl Guard {
             denied: read(&own.denied),
             ignored: read(&own.ignored),
             cached: read(&own.cached),
+            bad_record: read(&own.bad_record),
             late: read(&own.late),
             down: read(&own.down),
             garbled: read(&own.garbled),
@@ -203,14 +208,9 @@ impl Guard {
             return Decision::Ignore;
         }
         let key = || self.of_client(client);
+        let refused = Decision::Deny(ReasonCode::BAD_USER_NAME_OR_PASSWORD);
         let asked = self.ask(&self.entries, key, || {
-            match self.back_end.authenticate(client) {
-                Err(failure @ Failure::Ambiguous(_)) => {
-                    (self.tell)(&self.name, &Change::Refused(failure));
-                    Ok(Decision::Deny(ReasonCode::BAD_USER_NAME_OR_PASSWORD))
-                }
-                said => said,
-            }
+            self.or_refused(self.back_end.authenticate(client), refused)
         });
         match asked {
             Some(decision) => {
@@ -241,7 +241,7 @@ impl Guard {
         }
         let key = || self.of_action(client, action);
         let asked = self.ask(&self.verdicts, key, || {
-            self.back_end.authorise(client, action)
+            self.or_refused(self.back_end.authorise(client, action), Some(Verdict::Deny))
         });
         match asked {
             Some(Some(verdict)) => {
@@ -259,6 +259,18 @@ impl Guard {
                 WhenDown::Deny => Opinion::Unknown,
                 WhenDown::Ignore => Opinion::None,
             },
+        }
+    }
+
+    /// A record that can't be used is an answer, and costs nobody else the back end.
+    fn or_refused<T>(&self, said: Result<T, Failure>, refused: T) -> Result<T, Failure> {
+        match said {
+            Err(failure @ Failure::BadRecord(_)) => {
+                count(&self.counters.bad_record);
+                (self.tell)(&self.name, &Change::Refused(failure));
+                Ok(refused)
+            }
+            said => said,
         }
     }
 
@@ -296,7 +308,7 @@ impl Guard {
                 count(match failure {
                     Failure::Late => &self.counters.late,
                     Failure::Down(_) => &self.counters.down,
-                    Failure::Garbled(_) | Failure::Ambiguous(_) => &self.counters.garbled,
+                    Failure::Garbled(_) | Failure::BadRecord(_) => &self.counters.garbled,
                 });
                 if lock(&self.breaker).failed(patience, Instant::now()) {
                     (self.tell)(&self.name, &Change::LeftAlone(failure));

@@ -188,7 +188,7 @@ impl Ldap {
             (Code::SUCCESS | Code::TOO_MANY, _) => {
                 let user = facts.user_name.unwrap_or_default();
                 let client = facts.client_id;
-                Err(Trouble::Failed(Failure::Ambiguous(format!(
+                Err(Trouble::Failed(Failure::BadRecord(format!(
                     "more than one entry is user {user:?}, client {client:?}"
                 ))))
             }
@@ -341,7 +341,7 @@ fn only(mut values: Vec<String>, entry: &str) -> Result<String, Trouble> {
     let longest = usize::from(u16::MAX);
     let one = values.pop().filter(|_| values.is_empty());
     let one = one.filter(|name| (1..=longest).contains(&name.len()) && !name.contains('\0'));
-    let why = || Failure::Ambiguous(format!("the entry {entry:?} has not one user name"));
+    let why = || Failure::BadRecord(format!("the entry {entry:?} has not one user name"));
     one.ok_or_else(|| Trouble::Failed(why()))
 }
 
