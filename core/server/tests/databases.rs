@@ -18,7 +18,8 @@ use server::{Server, folder, ternmq};
 use ternmq_test_broker_wire::{Line, RawPeer};
 
 const TABLES: &str = "\
-CREATE TABLE users (name VARCHAR(100), client VARCHAR(100), hash VARCHAR(300));
+CREATE TABLE users (name VARCHAR(100), client VARCHAR(100), hash VARCHAR(300), \
+    is_superuser BOOLEAN, number INTEGER, word VARCHAR(9));
 CREATE TABLE acl (id INTEGER, name VARCHAR(100), permission VARCHAR(9), action VARCHAR(9), topic VARCHAR(99));
 ";
 
@@ -38,8 +39,10 @@ fn rows(folder: &Path) -> String {
     let pbkdf2 = "$pbkdf2-sha512$7$trb2vtd6j9H6P.ec8x6DUA$fjUR3MRp26GGJUvUd0DKTIur1dOkQBSBEPJ0aGHcXlFgEOGuvbMl/\
                   pWUpWYKz8DNEf2Ssmsi4phoBidgBt6UTw";
     format!(
-        "INSERT INTO users VALUES ('anna', 'c', '{argon2}'), ('ben', 'c', '{bcrypt}'), \
-         ('carl', 'c', '{pbkdf2}'), ('dora', 'c', NULL), ('emil', 'c', 'geheim');
+        "INSERT INTO users VALUES ('anna', 'c', '{argon2}', NULL, NULL, NULL), \
+         ('ben', 'c', '{bcrypt}', FALSE, 0, 'false'), ('carl', 'c', '{pbkdf2}', NULL, NULL, NULL), \
+         ('dora', 'c', NULL, TRUE, 1, 'true'), ('emil', 'c', 'geheim', TRUE, 1, 'true'), \
+         ('root', 'c', '{bcrypt}', TRUE, 1, 'true'), ('odd', 'c', '{bcrypt}', FALSE, 7, 'yes');
          INSERT INTO acl VALUES (1, 'anna', 'deny', 'publish', 'own/%u/secret'), \
          (2, 'anna', 'allow', 'all', 'own/%u/#'), (3, 'ben', 'allow', 'sometimes', 'x');"
     )
@@ -132,6 +135,33 @@ fn knows_its_users(folder: &Path, url: &str) {
     );
 }
 
+/// Whoever is a superuser may do everything, in whatever type the data base says so.
+fn knows_its_superusers(folder: &Path, url: &str) {
+    for column in ["is_superuser", "number", "word"] {
+        let config = config(url, "failures = 0\n");
+        let config = config.replace(
+            "SELECT hash",
+            &format!("SELECT hash, {column} AS is_superuser"),
+        );
+        let server = start(folder, &config);
+        let mut root = answer(&server, "c", "root", "geheim", "0");
+        publish(&mut root, "own/anna/secret", "0x10");
+        root.send("SUBSCRIBE id=2 filter=# options=1").unwrap();
+        root.expect("SUBACK id=2 code=1").unwrap();
+        drop(answer(&server, "c", "root", "falsch", "0x86"));
+        for user in ["anna", "carl"] {
+            let mut other = answer(&server, "c", user, "geheim", "0");
+            publish(&mut other, "elsewhere", "0x87");
+        }
+        let odd = if column == "is_superuser" {
+            "0"
+        } else {
+            "0x88"
+        };
+        drop(answer(&server, "c", "odd", "geheim", odd));
+    }
+}
+
 fn fill(base: &DataBase, folder: &Path) {
     let text = format!("{TABLES}{}", rows(folder));
     base.run(&text);
@@ -143,6 +173,7 @@ fn postgresql_knows_its_users() {
     let base = databases::postgres(&folder);
     fill(&base, &folder);
     knows_its_users(&folder, &base.url);
+    knows_its_superusers(&folder, &base.url);
     // Another password, so that the data base refuses.
     let wrong = base.url.replace("geheim", "falsch");
     let server = start(&folder, &config(&wrong, ""));
@@ -160,6 +191,7 @@ fn mariadb_knows_its_users() {
     let base = databases::mariadb(&folder);
     fill(&base, &folder);
     knows_its_users(&folder, &base.url);
+    knows_its_superusers(&folder, &base.url);
 }
 
 #[test]
@@ -167,6 +199,7 @@ fn sqlite_knows_its_users() {
     let folder = folder("sql_sqlite");
     let url = databases::sqlite(&folder, &format!("{TABLES}{}", rows(&folder)));
     knows_its_users(&folder, &url);
+    knows_its_superusers(&folder, &url);
     let server = start(&folder, &config("sqlite:none/none.db", ""));
     drop(answer(&server, "c", "anna", "geheim", "0x88"));
 }
@@ -203,6 +236,12 @@ fn redis_knows_its_users_and_no_name_leaves_its_key() {
     base.run(&format!("HSET other password_hash {bcrypt}"));
     base.run("HSET mqtt:user:emil password_hash geheim");
     base.run("SET mqtt:user:text x");
+    base.run(&format!(
+        "HSET mqtt:user:root password_hash {bcrypt} is_superuser 1"
+    ));
+    base.run(&format!(
+        "HSET mqtt:user:odd password_hash {bcrypt} is_superuser yes"
+    ));
     base.run("HSET mqtt:acl:ben own/%u/# publish news/+ subscribe");
     let config = |url: &str| {
         format!(
@@ -219,12 +258,15 @@ fn redis_knows_its_users_and_no_name_leaves_its_key() {
         ("*", "geheim", "0x86"),
         ("emil", "geheim", "0x86"),
         ("text", "geheim", "0x86"),
+        ("odd", "geheim", "0x86"),
     ] {
         drop(answer(&server, "c", user, password, reason));
     }
     let mut ben = answer(&server, "c", "ben", "geheim", "0");
     publish(&mut ben, "own/ben/x", "0x10");
     publish(&mut ben, "news/x", "0x87");
+    let mut root = answer(&server, "r", "root", "geheim", "0");
+    publish(&mut root, "news/y", "0x10");
     ben.send("SUBSCRIBE id=2 filter=news/x options=1").unwrap();
     ben.expect("SUBACK id=2 code=1").unwrap();
     ben.send("SUBSCRIBE id=3 filter=news/# options=1").unwrap();

@@ -55,6 +55,8 @@ fn by_name(asked: &Value) -> Answer {
         "json" => Answer::json(&json!({ "result": "allow", "is_superuser": false })),
         "limited" => Answer::json(&json!({ "result": "allow", "acl": [
             { "permission": "allow", "action": "publish", "topic": "own/%c" }] })),
+        "root" => Answer::json(&json!({ "result": "allow", "is_superuser": true, "acl": [] })),
+        "maybe" => Answer::json(&json!({ "result": "allow", "is_superuser": "yes" })),
         "denied" => Answer::json(&json!({ "result": "deny" })),
         "other" => Answer::json(&json!({ "result": "ignore" })),
         "liar" => Answer::text(200, "<html>welcome</html>"),
@@ -350,6 +352,96 @@ fn who_may_do_what_is_asked_too_and_a_failure_is_not_remembered() {
     peer.expect("SUBACK id=2 code=1").unwrap();
     peer.send("SUBSCRIBE id=3 filter=# options=1").unwrap();
     peer.expect("SUBACK id=3 code=0x87").unwrap();
+}
+
+#[test]
+fn a_superuser_may_do_everything_and_nobody_is_asked() {
+    let folder = folder("steps_superuser");
+    let web = BackEnd::start(|asked| match asked["path"].as_str().unwrap() {
+        "/user" => by_name(asked),
+        _ => Answer::status(403),
+    });
+    let config = format!(
+        "{LISTENER}[access]\nrules = 'rules'\ndefault = 'deny'\n\
+         [[access.step]]\nname = 'web'\nkind = 'http'\nauthenticate = '{0}/user'\nauthorise = '{0}/acl'\n\
+         failures = 0\n",
+        web.url()
+    );
+    std::fs::write(folder.join("rules"), "deny topic #\n").unwrap();
+    let server = start(&folder, &config);
+    let will = "will_topic=w will_payload=x will_qos=1";
+    let mut root = server.answer(
+        &format!("CONNECT client_id=r username=root password=x {will}"),
+        "0",
+    );
+    root.send("SUBSCRIBE id=2 filter=# options=1").unwrap();
+    root.expect("SUBACK id=2 code=1").unwrap();
+    root.send("PUBLISH qos=1 id=1 payload=x topic=a").unwrap();
+    root.expect("PUBLISH topic=a payload=x").unwrap();
+    root.expect("PUBACK id=1 reason=0").unwrap();
+    // What is the server's own stays so.
+    publish(&mut root, "$SYS/x", "0x87");
+    let asked = web.asked();
+    assert!(
+        asked.iter().all(|asked| asked["path"] == "/user"),
+        "{asked:?}"
+    );
+    let mut other = server.answer("CONNECT client_id=o username=json password=x", "0");
+    publish(&mut other, "a", "0x87");
+    other.send("SUBSCRIBE id=2 filter=# options=1").unwrap();
+    other.expect("SUBACK id=2 code=0x87").unwrap();
+    drop(server.answer(
+        &format!("CONNECT client_id=p username=json password=x {will}"),
+        "0x87",
+    ));
+    // What is not clear makes nobody anything.
+    expect(&server, "username=maybe password=x", "0x88");
+}
+
+#[test]
+fn what_a_grant_allows_holds_where_no_step_has_an_opinion() {
+    let folder = folder("steps_no_opinion");
+    let web = BackEnd::start(|asked| {
+        match (
+            asked["path"].as_str().unwrap(),
+            asked["topic"].as_str().unwrap_or_default(),
+        ) {
+            ("/user", _) => Answer::json(&json!({ "result": "allow", "acl": {
+            "publish": ["own/#"], "subscribe": ["own/#"] } })),
+            (_, "own/denied") => Answer::status(403),
+            (_, "own/broken") => Answer::status(500),
+            _ => Answer::json(&json!({ "result": "ignore" })),
+        }
+    });
+    let config = format!(
+        "{LISTENER}[access]\nrules = 'rules'\ndefault = 'deny'\n\
+         [[access.step]]\nname = 'web'\nkind = 'http'\nauthenticate = '{0}/user'\nauthorise = '{0}/acl'\n\
+         failures = 0\n",
+        web.url()
+    );
+    std::fs::write(folder.join("rules"), "deny topic own/rule\n").unwrap();
+    let server = start(&folder, &config);
+    let connect = |topic: &str, reason: &str| {
+        let will = format!("will_topic={topic} will_payload=x");
+        server.answer(
+            &format!("CONNECT client_id=c username=a password=x {will}"),
+            reason,
+        )
+    };
+    let mut peer = connect("own/will", "0");
+    for (topic, reason) in [
+        ("own/x", "0x10"),
+        ("own/denied", "0x87"),
+        ("own/broken", "0x87"),
+        ("own/rule", "0x87"),
+        ("other", "0x87"),
+    ] {
+        publish(&mut peer, topic, reason);
+    }
+    peer.send("SUBSCRIBE id=2 filter=own/x options=1").unwrap();
+    peer.expect("SUBACK id=2 code=1").unwrap();
+    drop(connect("own/denied", "0x87"));
+    drop(connect("other", "0x87"));
 }
 
 #[test]

@@ -28,15 +28,22 @@ pub(super) fn decision(body: &str) -> Result<Decision, Failure> {
                     Some(UNIX_EPOCH + Duration::from_secs_f64(seconds))
                 }
             };
+            let superuser = match answer.get("is_superuser") {
+                None | Some(Value::Null) => false,
+                Some(Value::Bool(superuser)) => *superuser,
+                // Who may do everything is no matter for guesses.
+                Some(_) => return Err(garbled("`is_superuser` is neither true nor false")),
+            };
             let acl = answer.get("acl").filter(|acl| !acl.is_null());
             let rules = acl.map(rules).transpose();
             let rules = rules.map_err(|_| garbled("`acl` is no list of rules"))?;
             Ok(match (until, rules) {
-                (None, None) => Decision::Allow,
+                (None, None) if !superuser => Decision::Allow,
                 (until, rules) => Decision::AllowWith(Grant {
                     user: None,
                     until,
                     rules: rules.map(Arc::new),
+                    superuser,
                 }),
             })
         }
@@ -98,6 +105,8 @@ mod tests {
             "{\"result\": \"allow\", \"acl\": 7}",
             "{\"result\": \"allow\", \"acl\": [{\"topic\": \"a\"}]}",
             "{\"result\": \"allow\"",
+            "{\"result\": \"allow\", \"is_superuser\": \"true\"}",
+            "{\"result\": \"allow\", \"is_superuser\": 1}",
         ] {
             let told = decision(wrong);
             assert!(
@@ -117,5 +126,27 @@ mod tests {
         };
         assert_eq!(grant.until, Some(UNIX_EPOCH + Duration::from_secs(5)));
         assert_eq!(grant.rules.unwrap().len(), 2);
+        assert!(!grant.superuser);
+    }
+
+    #[test]
+    fn only_true_makes_a_superuser() {
+        let of = |word: &str| {
+            decision(&format!(
+                "{{\"result\": \"allow\", \"is_superuser\": {word}}}"
+            ))
+        };
+        assert_eq!(of("false"), Ok(Decision::Allow));
+        assert_eq!(of("null"), Ok(Decision::Allow));
+        let all = Grant {
+            superuser: true,
+            ..Grant::default()
+        };
+        assert_eq!(of("true"), Ok(Decision::AllowWith(all)));
+        let denied = decision("{\"result\": \"deny\", \"is_superuser\": true}");
+        assert_eq!(
+            denied,
+            Ok(Decision::Deny(ReasonCode::BAD_USER_NAME_OR_PASSWORD))
+        );
     }
 }

@@ -25,7 +25,7 @@ const MAX_BODY: u64 = 256 << 10;
 ///
 /// An answer of 200 to 299 allows if it has no body, else says in JSON what it means: `{"result": "allow"}`,
 /// `"deny"` or `"ignore"`, and of a client that wants in also `expire_at`, the second since 1970 in which its
-/// connection ends, and `acl`, what it may do: `[{"permission": "allow", "action": "publish", "topic":
+/// connection ends, `is_superuser`, whether it may do everything, and `acl`, what it may do: `[{"permission": "allow", "action": "publish", "topic":
 /// "a/#"}]`, or as in tokens. 400 to 499 denies, except 408 and 429. Everything else is no answer. Redirections
 /// are not followed, and the proxies of the environment not used.
 #[derive(Clone, Debug)]

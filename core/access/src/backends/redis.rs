@@ -10,7 +10,7 @@ use redis::{Client, Connection, RedisError, cmd};
 use ternmq_broker::access::{Action, Rules, Verdict};
 use ternmq_broker::hooks::{Acting, Connecting, Decision};
 
-use super::sql::{TOO_MANY, bad_record, by_hash, by_rules};
+use super::sql::{NO_SUPERUSER, TOO_MANY, bad_record, by_hash, by_rules, is_superuser};
 use crate::chain::template::Facts;
 use crate::chain::{BackEnd, Failure, Template};
 use crate::jwt::rule;
@@ -25,7 +25,7 @@ pub struct Options {
     pub url: Url,
     /// The key of a hash whose field `password_hash` is in any of the formats of
     /// [`PasswordHash`](crate::hash::PasswordHash), such as `mqtt:user:${username}`. Without such a hash or field
-    /// it does not know the user. `None`: it is not asked.
+    /// it does not know the user. A field `is_superuser` of `1` or `true` lets it do everything. `None`: it is not asked.
     pub user_key: Option<Template>,
     /// The key of a hash of rules: fields are filters, with `%u` and `%c`, and values what is allowed there:
     /// `publish`, `subscribe` or `all`. Without one that fits it has no opinion. `None`: it is not asked.
@@ -153,14 +153,17 @@ impl BackEnd for Redis {
             return Ok(Decision::Ignore);
         };
         let key = key.fill(&facts, str::to_owned);
-        let command = { cmd("HGET") }.arg(key).arg("password_hash").take();
-        match self.ask_of::<Option<Vec<u8>>>(&command, &facts)? {
-            Some(hash) => match std::str::from_utf8(&hash) {
-                Ok(hash) => by_hash(hash, password, &facts),
-                Err(_) => Err(bad_record(&facts, "its hash is no text")),
-            },
-            None => Ok(Decision::Ignore),
-        }
+        let fields = ["password_hash", "is_superuser"];
+        let command = { cmd("HMGET") }.arg(key).arg(&fields).take();
+        type Bytes = Option<Vec<u8>>;
+        let (hash, superuser) = self.ask_of::<(Bytes, Bytes)>(&command, &facts)?;
+        let text = |bytes: Bytes| bytes.map(String::from_utf8).transpose();
+        let Some(hash) = text(hash).map_err(|_| bad_record(&facts, "its hash is no text"))? else {
+            return Ok(Decision::Ignore);
+        };
+        let superuser = text(superuser).map_err(|_| bad_record(&facts, NO_SUPERUSER))?;
+        let superuser = is_superuser(superuser.as_deref(), &facts)?;
+        by_hash(&hash, password, superuser, &facts)
     }
 
     fn authorise(&self, client: &Acting<'_>, action: &Action) -> Result<Option<Verdict>, Failure> {

@@ -9,7 +9,7 @@ use sqlx::postgres::{PgPoolOptions, PgRow};
 use sqlx::sqlite::{SqlitePoolOptions, SqliteRow};
 use sqlx::{AssertSqlSafe, MySqlPool, PgPool, Row, SqlitePool};
 use ternmq_broker::access::{Action, Client, Rule, Rules, Verdict, Wish};
-use ternmq_broker::hooks::{Acting, Connecting, Decision};
+use ternmq_broker::hooks::{Acting, Connecting, Decision, Grant};
 use ternmq_protocol::ReasonCode;
 use tokio::runtime::Runtime;
 
@@ -30,7 +30,8 @@ pub struct Options {
     /// Where it is, with the password.
     pub url: Url,
     /// A query for the hash of a password, in any of the formats of [`PasswordHash`]: the first column of the
-    /// first row. No row, or NULL: it does not know the user. `None`: it is not asked.
+    /// first row. No row, or NULL: it does not know the user. A column `is_superuser` that is true, or 1, lets it
+    /// do everything. `None`: it is not asked.
     pub password_query: Option<Query>,
     /// A query for rules, in order: columns `permission` (allow, deny), `action` (publish, subscribe, all) and
     /// `topic` (a filter, with `%u` and `%c`). The first that applies decides; without one it has no opinion.
@@ -144,6 +145,12 @@ impl Query {
     }
 }
 
+/// What the first row says of one.
+struct User {
+    hash: String,
+    superuser: bool,
+}
+
 struct Statement {
     text: Arc<str>,
     fields: Vec<Field>,
@@ -212,8 +219,17 @@ impl Sql {
         })
     }
 
-    /// The hash of the password of the client that is asked about.
-    fn hash(&self, statement: &Statement, facts: &Facts<'_>) -> Result<Option<String>, Failure> {
+    /// The user that the client says it is.
+    fn user(&self, statement: &Statement, facts: &Facts<'_>) -> Result<Option<User>, Failure> {
+        // Each data base has types of its own for what is true.
+        macro_rules! text {
+            ($row:expr, $($kind:ty)*) => {
+                None$(.or_else(|| {
+                    let value = $row.try_get::<Option<$kind>, _>("is_superuser").ok()?;
+                    Some(value.map(|value| value.to_string()))
+                }))*
+            };
+        }
         macro_rules! ask {
             ($pool:expr, $row:ty) => {{
                 let mut query = sqlx::query(AssertSqlSafe(statement.text.clone()));
@@ -221,16 +237,27 @@ impl Sql {
                     query = query.bind(facts.get(*field).into_owned());
                 }
                 let row: Option<$row> = self.wait(query.fetch_optional($pool))?;
-                let hash = row.map(|row| row.try_get::<Option<String>, _>(0));
-                hash.transpose().map(Option::flatten)
+                let Some(row) = row else {
+                    return Ok(None);
+                };
+                let hash = row.try_get::<Option<String>, _>(0);
+                let hash = hash.map_err(|_| bad_record(facts, "its hash is no text"))?;
+                let superuser = match row.try_column("is_superuser") {
+                    Err(_) => false,
+                    Ok(_) => {
+                        let text = text!(row, i64 i32 i16 bool String);
+                        let text = text.ok_or_else(|| bad_record(facts, NO_SUPERUSER))?;
+                        is_superuser(text.as_deref(), facts)?
+                    }
+                };
+                hash.map(|hash| User { hash, superuser })
             }};
         }
-        let hash = match &self.pools {
+        Ok(match &self.pools {
             Pools::Postgres(pool) => ask!(pool, PgRow),
             Pools::MySql(pool) => ask!(pool, MySqlRow),
             Pools::Sqlite(pool) => ask!(pool, SqliteRow),
-        };
-        hash.map_err(|_| bad_record(facts, "its hash is no text"))
+        })
     }
 
     /// The rules of the client that is asked about.
@@ -285,10 +312,10 @@ impl BackEnd for Sql {
         if facts.holds_zero() {
             return Ok(Decision::Deny(ReasonCode::BAD_USER_NAME_OR_PASSWORD));
         }
-        let Some(hash) = self.hash(statement, &facts)? else {
+        let Some(user) = self.user(statement, &facts)? else {
             return Ok(Decision::Ignore);
         };
-        by_hash(&hash, password, &facts)
+        by_hash(&user.hash, password, user.superuser, &facts)
     }
 
     fn authorise(&self, client: &Acting<'_>, action: &Action) -> Result<Option<Verdict>, Failure> {
@@ -316,14 +343,34 @@ impl BackEnd for Sql {
 pub(super) const TOO_MANY: &str = "there are too many rules";
 
 /// What the stored hash of a password says of one.
-pub(super) fn by_hash(hash: &str, password: &str, facts: &Facts<'_>) -> Result<Decision, Failure> {
+pub(super) fn by_hash(
+    hash: &str,
+    password: &str,
+    superuser: bool,
+    facts: &Facts<'_>,
+) -> Result<Decision, Failure> {
     let hash: PasswordHash =
         (hash.parse()).map_err(|_| bad_record(facts, "its hash is no hash of a password"))?;
     Ok(match hash.is_of(password.as_bytes()) {
+        true if superuser => Decision::AllowWith(Grant {
+            superuser,
+            ..Grant::default()
+        }),
         true => Decision::Allow,
         false => Decision::Deny(ReasonCode::BAD_USER_NAME_OR_PASSWORD),
     })
 }
+
+/// What a text, or a number as one, says of whether somebody may do everything.
+pub(super) fn is_superuser(text: Option<&str>, facts: &Facts<'_>) -> Result<bool, Failure> {
+    match text {
+        None | Some("" | "0" | "false") => Ok(false),
+        Some("1" | "true") => Ok(true),
+        Some(_) => Err(bad_record(facts, NO_SUPERUSER)),
+    }
+}
+
+pub(super) const NO_SUPERUSER: &str = "`is_superuser` is neither true nor false";
 
 /// What rules say of what a client wants to do; `None`: none of them applies.
 pub(super) fn by_rules(rules: &Rules, client: &Acting<'_>, action: &Action) -> Option<Verdict> {

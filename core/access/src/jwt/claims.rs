@@ -48,6 +48,7 @@ pub(super) fn decide(
         user: Some(user.into()),
         until: Some(until),
         rules: acl.map(rules).transpose()?.map(Arc::new),
+        superuser: false,
     })
 }
 

@@ -98,7 +98,7 @@ impl Driver {
         match self.shard.check_will(conn) {
             WillCheck::Fine => self.place(request),
             WillCheck::Denied => self.deny_will(conn),
-            WillCheck::Ask(action) => {
+            WillCheck::Ask { action, granted } => {
                 let (Some(pool), Some(slot)) = (&self.pools.authorise, self.slots.get(conn)) else {
                     return;
                 };
@@ -107,6 +107,7 @@ impl Driver {
                     generation: slot.generation,
                     request,
                     action,
+                    granted,
                 };
                 if pool.offer(inquiry).is_err() {
                     self.counters.hooks_full += 1;
@@ -152,8 +153,9 @@ impl Driver {
         let own = access::Grant {
             until: grant.until.map_or(Time::NEVER, time),
             rules: grant.rules,
+            superuser: grant.superuser,
         };
-        if own.until != Time::NEVER || own.rules.is_some() {
+        if own.until != Time::NEVER || own.rules.is_some() || own.superuser {
             self.shard.set_grant(request.conn, own);
         }
     }

@@ -44,6 +44,8 @@ pub(crate) enum Inquiry {
         generation: u32,
         request: AdmitRequest,
         action: Action,
+        /// Rules of its own allow it.
+        granted: bool,
     },
 }
 
@@ -157,7 +159,7 @@ impl Inquiry {
         if shared.mailboxes[shard].is_closed() {
             return;
         }
-        let rule = |client: &Acting<'_>, action: &Action| {
+        let rule = |client: &Acting<'_>, action: &Action, granted: bool| {
             let mut said = access
                 .authorise
                 .iter()
@@ -166,6 +168,8 @@ impl Inquiry {
             match catch_unwind(ask).map(|said| said.unwrap_or(Opinion::None)) {
                 Ok(Opinion::Verdict(Verdict::Allow)) => Ruling::Allow,
                 Ok(Opinion::Verdict(Verdict::Deny)) => Ruling::Deny,
+                // What its token allows nobody has spoken against.
+                Ok(Opinion::None) if granted => Ruling::Allow,
                 Ok(Opinion::None) => match shared.rules().otherwise() {
                     Verdict::Allow => Ruling::Allow,
                     Verdict::Deny => Ruling::Deny,
@@ -183,13 +187,16 @@ impl Inquiry {
                     version: request.version,
                 };
                 let actions = request.actions.iter();
-                let rulings = actions.map(|action| rule(&client, action)).collect();
+                let granted = request.granted;
+                let rulings = actions.map(|action| rule(&client, action, granted));
+                let rulings = rulings.collect();
                 Reply::Ruled(request.ticket, rulings)
             }
             Self::Will {
                 generation,
                 request,
                 action,
+                granted,
                 ..
             } => {
                 let client = Acting {
@@ -199,7 +206,7 @@ impl Inquiry {
                     listener: place(request.listener),
                     version: request.version,
                 };
-                let ruling = rule(&client, &action);
+                let ruling = rule(&client, &action, granted);
                 Reply::Will {
                     generation,
                     request,

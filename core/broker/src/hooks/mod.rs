@@ -75,7 +75,8 @@ pub trait Authorise: Send + Sync {
 pub enum Opinion {
     /// This, and it is kept for [`Access::verdict_ms`].
     Verdict(Verdict),
-    /// Nothing: the next one is asked.
+    /// Nothing: the next one is asked. Without one, what [`Grant::rules`] allow may be done, else the rules of all
+    /// say what holds.
     None,
     /// It should know and can't for now: denied this time, and asked anew the next.
     Unknown,
@@ -120,9 +121,12 @@ pub struct Grant {
     /// MQTT 5.0 without a word. `None`: not because of this. Its session stays as after any other end.
     pub until: Option<SystemTime>,
     /// What it may do at most. What these allow, [`Access::rules`] and [`Access::authorise`] may still deny;
-    /// where those have nothing to say it may be done. `None`: what others may. Subscriptions that its session
+    /// where those have no opinion it may be done, whatever the rules of all say otherwise. `None`: what others may. Subscriptions that its session
     /// has from before stay.
     pub rules: Option<Arc<Rules>>,
+    /// It may publish and subscribe to everything: neither these rules nor [`Access::rules`] are looked at, and
+    /// [`Access::authorise`] is not asked. Its mount point, limits and bans hold for it as for others.
+    pub superuser: bool,
 }
 
 /// A client that wants in.

@@ -138,6 +138,10 @@ impl Shard {
         if access.trusted == Some(connection.listener) {
             return WillCheck::Fine;
         }
+        let standing = connection.standing.as_ref();
+        if standing.is_some_and(|own| own.is_superuser()) {
+            return WillCheck::Fine;
+        }
         let Some(early) = &connection.early else {
             return WillCheck::Fine;
         };
@@ -162,7 +166,6 @@ impl Shard {
         };
         let (qos, retain) = (will.qos, will.retain);
         let wish = Wish::Publish { topic, qos, retain };
-        let standing = connection.standing.as_ref();
         let granted = standing.and_then(|standing| standing.granted(client, wish));
         if granted == Some(Verdict::Deny) {
             return WillCheck::Denied;
@@ -170,12 +173,15 @@ impl Shard {
         match access.rules.decide(&access.rules.of(client), client, wish) {
             Some(Verdict::Allow) => WillCheck::Fine,
             Some(Verdict::Deny) => WillCheck::Denied,
-            None if access.asks => WillCheck::Ask(Action::Publish {
-                topic: topic.into(),
-                qos,
-                retain,
-                will: true,
-            }),
+            None if access.asks => WillCheck::Ask {
+                action: Action::Publish {
+                    topic: topic.into(),
+                    qos,
+                    retain,
+                    will: true,
+                },
+                granted: granted.is_some(),
+            },
             None if granted.is_some() || access.rules.otherwise() == Verdict::Allow => {
                 WillCheck::Fine
             }
@@ -281,6 +287,9 @@ impl Shard {
         if access.trusted == Some(conn.listener) {
             return Known::Allowed;
         }
+        if conn.standing.as_ref().is_some_and(|own| own.is_superuser()) {
+            return Known::Allowed;
+        }
         if conn.standing.is_none() && access.rules.is_empty() && !access.asks {
             return match access.rules.otherwise() {
                 Verdict::Allow => Known::Allowed,
@@ -331,6 +340,8 @@ impl Shard {
             peer: conn.peer,
             version: conn.version,
             actions,
+            // What its own rules deny is not asked about.
+            granted: conn.standing.as_ref().is_some_and(|own| own.has_rules()),
         });
     }
 

@@ -66,6 +66,9 @@ pub struct Grant {
     ///
     /// Subscriptions that its session has from before stay.
     pub rules: Option<Arc<Rules>>,
+    /// Its client may publish and subscribe to everything: no rule is looked at, neither these nor those of all,
+    /// and nobody is asked. All other limits hold for it as for others.
+    pub superuser: bool,
 }
 
 /// Something a client wants to do, as it is asked for.
@@ -110,6 +113,8 @@ pub struct AccessRequest {
     pub version: ProtocolVersion,
     /// What it wants: one message, or the filters of one SUBSCRIBE. The answer has as many verdicts.
     pub actions: Vec<Action>,
+    /// [`Grant::rules`] allow all of it: what nobody else has an opinion about may be done.
+    pub granted: bool,
 }
 
 /// Which connection waits for an answer.
@@ -146,7 +151,12 @@ pub enum WillCheck {
     /// It may not: refuse it with Not authorized.
     Denied,
     /// No rule decides.
-    Ask(Action),
+    Ask {
+        /// What it wants.
+        action: Action,
+        /// As [`AccessRequest::granted`].
+        granted: bool,
+    },
 }
 
 impl Ruling {
@@ -179,6 +189,17 @@ pub(super) struct Standing {
 }
 
 impl Standing {
+    /// Whether it may do everything.
+    pub(super) fn is_superuser(&self) -> bool {
+        self.grant.as_ref().is_some_and(|grant| grant.superuser)
+    }
+
+    /// Whether it has rules of its own.
+    pub(super) fn has_rules(&self) -> bool {
+        let grant = self.grant.as_ref();
+        grant.is_some_and(|grant| grant.rules.is_some())
+    }
+
     /// What its own rules say; `None` when it has none.
     pub(super) fn granted(&self, client: Client<'_>, wish: Wish<'_>) -> Option<Verdict> {
         let rules = self.grant.as_ref()?.rules.as_ref()?;
