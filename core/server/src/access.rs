@@ -68,7 +68,8 @@ pub(crate) struct Doors {
 /// What has been read again of one step.
 enum Again {
     Passwords(PasswordFile),
-    Keys(Keys),
+    /// `None`: they are under a URL.
+    Keys(Option<Keys>),
     Nothing,
 }
 
@@ -102,7 +103,7 @@ impl Table {
             }
             None => Verdict::Deny,
         };
-        let tokens = tokens.map(|tokens| StepLine::short("jwt", What::Tokens(tokens)));
+        let tokens = tokens.map(|tokens| StepLine::short("jwt", What::Tokens(Box::new(tokens))));
         let passwords =
             (self.password_file).map(|path| StepLine::short("passwords", What::Passwords(path)));
         AccessFiles {
@@ -206,6 +207,14 @@ impl AccessFiles {
         let steps: Result<_, Problems> = self.steps.iter().map(open).collect();
         let chain = Arc::new(Chain::new(steps?));
         let places = self.places(&chain, broker.listeners.len())?;
+        for (name, step) in chain.steps() {
+            if let Step::Tokens(jwt) = step
+                && let Some(remote) = jwt.remote()
+            {
+                let started = remote.start();
+                started.map_err(|error| Problem::of_all(format!("step {name:?}: {error}")))?;
+            }
+        }
         chain.set_lists(Lists {
             by_listener: (0..).zip(places).collect(),
             users: !broker.users.is_empty(),

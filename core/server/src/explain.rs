@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
-use ternmq_access::jwt::{self, Jwt};
+use ternmq_access::jwt;
 use ternmq_access::passwords::PasswordFile;
 use ternmq_broker::access::{Client, Verdict, Wish};
 use ternmq_broker::auth::Users;
@@ -307,9 +307,8 @@ fn by_token(
         };
         return Ok(Some(Answer::new(verdict, "jwt", words).at(place)));
     };
-    let keys = tokens.keys().map_err(|problems| problems.to_string())?;
-    let steps = Jwt::open(keys, tokens.terms.clone(), false);
-    let steps = steps.map_err(|errors| crate::access::problems(errors).to_string())?;
+    let steps = tokens.open(false, Box::new(|_| {}));
+    let steps = steps.map_err(|problems| problems.to_string())?;
     let connecting = Connecting {
         client_id: &who.client,
         user_name: who.user.as_deref(),
@@ -325,6 +324,9 @@ fn by_token(
     };
     let answer = match steps.look_at(token.as_bytes(), &connecting) {
         Ok(_) => Answer::new(Verdict::Allow, "jwt", "its token is good"),
+        Err(error) if error.is_for_now() => {
+            Answer::new(None, "jwt", format!("nobody can say now: {error}"))
+        }
         Err(error) => Answer::new(
             Verdict::Deny,
             "jwt",

@@ -306,7 +306,8 @@ Prometheus. Counters begin at 0 with the server; all are sums over its shards.
         ("ready", None, "1 where `/health/ready` says so, else 0."),
     ];
     let own = own.map(|(name, label, help)| (name, Kind::Gauge, label, help));
-    let steps = STEPS.map(|(name, kind, label, help)| (name, kind, Some(label), help));
+    let steps = STEPS.into_iter().chain(KEYS);
+    let steps = steps.map(|(name, kind, label, help)| (name, kind, Some(label), help));
     let rest = families().map(|family| (family.name, family.kind, family.label, family.help));
     for (name, kind, label, help) in own.into_iter().chain(rest).chain(steps) {
         let (kind, label) = (kind.name(), label.unwrap_or_default());
@@ -357,13 +358,14 @@ pub(crate) fn text(stats: &Stats, started: SystemTime, ready: bool) -> String {
 }
 
 /// What back ends of steps have said; there only with such steps.
-static STEPS: [(&str, Kind, &str, &str); 2] = [
+static STEPS: [(&str, Kind, &str, &str); 4] = [
     (
         "access_step_total",
         Kind::Counter,
         "step, result",
         "Questions to the back end of a step: what it said (allowed, denied, ignored, of which cached were kept \
-         from before, and bad_record denied for a record that can't be used), or why it said nothing (late, down, garbled, not_asked while it is left alone).",
+         from before, and bad_record denied for a record that can't be used), or why it said nothing (late, down, garbled, \
+         not_asked while it is left alone, busy when too many wait).",
     ),
     (
         "access_step_left_alone",
@@ -371,7 +373,82 @@ static STEPS: [(&str, Kind, &str, &str); 2] = [
         "step",
         "1 while the back end of a step is left alone because it has failed.",
     ),
+    (
+        "access_step_asking",
+        Kind::Gauge,
+        "step",
+        "Questions that the back end of a step is asked now.",
+    ),
+    (
+        "access_step_waiting",
+        Kind::Gauge,
+        "step",
+        "Questions that wait until the back end of a step may be asked.",
+    ),
 ];
+
+/// What has become of the keys of tokens under URLs; there only with such keys.
+static KEYS: [(&str, Kind, &str, &str); 3] = [
+    (
+        "access_keys_total",
+        Kind::Counter,
+        "step, result",
+        "Looks at the keys of a step of tokens: fetched, or why there were none (late, down, garbled); and tokens \
+         of an unknown kid that brought no look (not_asked), because the last one was a moment ago.",
+    ),
+    (
+        "access_keys",
+        Kind::Gauge,
+        "step",
+        "Keys that a step of tokens has from its URL.",
+    ),
+    (
+        "access_keys_time_seconds",
+        Kind::Gauge,
+        "step",
+        "When a step of tokens last had them, in Unix time; 0: never.",
+    ),
+];
+
+/// Adds what has become of the keys of tokens under URLs.
+pub(crate) fn add_keys(page: &mut String, steps: Option<&Chain>) {
+    let stats = steps.map(Chain::key_stats).unwrap_or_default();
+    if stats.is_empty() {
+        return;
+    }
+    let [total, keys, time] = KEYS;
+    head(page, total.0, total.1, total.3);
+    for (step, stats) in &stats {
+        for (result, number) in [
+            ("fetched", stats.fetched),
+            ("late", stats.late),
+            ("down", stats.down),
+            ("garbled", stats.garbled),
+            ("not_asked", stats.not_asked),
+        ] {
+            // A string has room for anything.
+            let _ = writeln!(
+                page,
+                "ternmq_access_keys_total{{step=\"{step}\",result=\"{result}\"}} {number}"
+            );
+        }
+    }
+    head(page, keys.0, keys.1, keys.3);
+    for (step, stats) in &stats {
+        let _ = writeln!(page, "ternmq_access_keys{{step=\"{step}\"}} {}", stats.keys);
+    }
+    head(page, time.0, time.1, time.3);
+    for (step, stats) in &stats {
+        let since = stats
+            .since
+            .and_then(|since| since.duration_since(UNIX_EPOCH).ok());
+        let since = since.unwrap_or_default().as_secs_f64();
+        let _ = writeln!(
+            page,
+            "ternmq_access_keys_time_seconds{{step=\"{step}\"}} {since}"
+        );
+    }
+}
 
 /// Adds what the back ends of steps have said.
 pub(crate) fn add_steps(page: &mut String, steps: Option<&Chain>) {
@@ -379,7 +456,7 @@ pub(crate) fn add_steps(page: &mut String, steps: Option<&Chain>) {
     if stats.is_empty() {
         return;
     }
-    let [total, alone] = STEPS;
+    let [total, alone, asking, waiting] = STEPS;
     head(page, total.0, total.1, total.3);
     for (step, stats) in &stats {
         let StepStats {
@@ -392,7 +469,8 @@ pub(crate) fn add_steps(page: &mut String, steps: Option<&Chain>) {
             garbled,
             not_asked,
             bad_record,
-            open: _,
+            busy,
+            ..
         } = *stats;
         for (result, number) in [
             ("allowed", allowed),
@@ -404,6 +482,7 @@ pub(crate) fn add_steps(page: &mut String, steps: Option<&Chain>) {
             ("garbled", garbled),
             ("not_asked", not_asked),
             ("bad_record", bad_record),
+            ("busy", busy),
         ] {
             // A string has room for anything.
             let _ = writeln!(
@@ -412,13 +491,12 @@ pub(crate) fn add_steps(page: &mut String, steps: Option<&Chain>) {
             );
         }
     }
-    head(page, alone.0, alone.1, alone.3);
-    for (step, stats) in &stats {
-        let open = u8::from(stats.open);
-        let _ = writeln!(
-            page,
-            "ternmq_access_step_left_alone{{step=\"{step}\"}} {open}"
-        );
+    for (at, (name, kind, _, help)) in [alone, asking, waiting].into_iter().enumerate() {
+        head(page, name, kind, help);
+        for (step, stats) in &stats {
+            let number = [stats.open.into(), stats.asking, stats.waiting][at];
+            let _ = writeln!(page, "ternmq_{name}{{step=\"{step}\"}} {number}");
+        }
     }
 }
 

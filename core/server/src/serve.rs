@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use ternmq_access::chain::{Change, Teller};
+use ternmq_access::jwt::remote::KeyChange;
 use ternmq_broker::store::Restoration;
 use ternmq_broker::{
     Ban, Broker, CertificateUser, ClientEvent, Config, Ending, Event, ListenerConfig,
@@ -175,7 +176,26 @@ fn tell_of_steps(report: Report) -> Teller {
             json!({ "event": "warning", "what": "step_refused", "step": step,
                 "error": failure.to_string() }),
         ),
+        Change::Keys(change) => tell_of_keys(report, step, change),
     })
+}
+
+fn tell_of_keys(report: Report, step: &str, change: &KeyChange) {
+    match change {
+        KeyChange::Changed(keys) => report.event(
+            &format!("step {step:?} has new keys of tokens: {keys}"),
+            json!({ "event": "keys_changed", "step": step, "keys": keys }),
+        ),
+        KeyChange::Failed(failure) => report.warning(
+            &format!("step {step:?} goes on with the keys of tokens it has, if any: {failure}"),
+            json!({ "event": "warning", "what": "keys_not_fetched", "step": step,
+                "error": failure.to_string() }),
+        ),
+        KeyChange::Back => report.event(
+            &format!("step {step:?} can have its keys of tokens again"),
+            json!({ "event": "keys_back", "step": step }),
+        ),
+    }
 }
 
 fn tell_by_whom(report: Report, by: &str) {
@@ -227,6 +247,7 @@ impl Watch {
                 let ready = stage == Stage::Ready;
                 let mut page = crate::metrics::text(&broker.stats(), self.started, ready);
                 crate::metrics::add_steps(&mut page, serving.running.steps());
+                crate::metrics::add_keys(&mut page, serving.running.steps());
                 page
             }
             About::Status => {

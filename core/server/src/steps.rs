@@ -13,9 +13,9 @@ use ternmq_access::backends::ldap::Ldap;
 use ternmq_access::backends::redis::{self, Redis};
 use ternmq_access::backends::sql::{self, Sql};
 use ternmq_access::chain::{
-    BackEnd, CacheLimits, Guard, Limits, Patience, Step, Teller, Template, WhenDown,
+    BackEnd, CacheLimits, Change, Crowd, Guard, Limits, Patience, Step, Teller, Template, WhenDown,
 };
-use ternmq_access::jwt::Jwt;
+use ternmq_access::jwt::remote::KeyChange;
 use ternmq_access::passwords::{PasswordFile, Passwords};
 
 use crate::config::{Problem, Problems};
@@ -39,7 +39,7 @@ pub(crate) struct StepLine {
 #[derive(Clone, Debug)]
 pub(crate) enum What {
     Certificate,
-    Tokens(Tokens),
+    Tokens(Box<Tokens>),
     Passwords(PathBuf),
     Http(Box<http::Options>),
     /// `None`: where it is is missing, which is a secret and not in what is shown.
@@ -58,10 +58,17 @@ struct Table {
     timeout_ms: Option<u64>,
     failures: Option<u32>,
     pause: Option<u64>,
+    concurrency: Option<usize>,
+    waiting: Option<usize>,
     #[serde(default)]
     cache: Cache,
     file: Option<PathBuf>,
     keys: Option<PathBuf>,
+    jwks_url: Option<String>,
+    jwks_ca: Option<PathBuf>,
+    jwks_refresh: Option<u64>,
+    jwks_retry: Option<u64>,
+    jwks_timeout_ms: Option<u64>,
     audience: Option<String>,
     issuer: Option<String>,
     user_claim: Option<String>,
@@ -164,6 +171,11 @@ impl TryFrom<Table> for StepLine {
                 failures: table.failures.unwrap_or(patience.failures),
                 pause: table.pause.map_or(patience.pause, Duration::from_secs),
             },
+            crowd: Crowd {
+                asking: table.concurrency.unwrap_or(Crowd::default().asking),
+                waiting: table.waiting.unwrap_or(Crowd::default().waiting),
+                patience: table.timeout(),
+            },
             cache: CacheLimits {
                 entries: (table.cache.entries).unwrap_or(CacheLimits::default().entries),
                 time: Duration::from_secs(table.cache.time),
@@ -171,7 +183,7 @@ impl TryFrom<Table> for StepLine {
         };
         let what = match table.kind {
             Kind::Certificate => What::Certificate,
-            Kind::Jwt => What::Tokens(table.tokens()),
+            Kind::Jwt => What::Tokens(Box::new(table.tokens()?)),
             Kind::Passwords => What::Passwords(needed(&table.file, "file")?),
             Kind::Http => What::Http(Box::new(table.http()?)),
             Kind::Sql => What::Sql(table.sql()?.map(Box::new)),
@@ -197,6 +209,11 @@ impl Table {
         let lines = [
             ("file", self.file.is_some(), kind == Kind::Passwords),
             ("keys", self.keys.is_some(), jwt),
+            ("jwks_url", self.jwks_url.is_some(), jwt),
+            ("jwks_ca", self.jwks_ca.is_some(), jwt),
+            ("jwks_refresh", self.jwks_refresh.is_some(), jwt),
+            ("jwks_retry", self.jwks_retry.is_some(), jwt),
+            ("jwks_timeout_ms", self.jwks_timeout_ms.is_some(), jwt),
             ("audience", self.audience.is_some(), jwt),
             ("issuer", self.issuer.is_some(), jwt),
             ("user_claim", self.user_claim.is_some(), jwt),
@@ -236,6 +253,8 @@ impl Table {
             ("timeout_ms", self.timeout_ms.is_some(), back_end),
             ("failures", self.failures.is_some(), back_end),
             ("pause", self.pause.is_some(), back_end),
+            ("concurrency", self.concurrency.is_some(), back_end),
+            ("waiting", self.waiting.is_some(), back_end),
             (
                 "cache",
                 self.cache.time > 0 || self.cache.entries.is_some(),
@@ -257,9 +276,14 @@ impl Table {
         Duration::from_millis(self.timeout_ms.unwrap_or(TIMEOUT_MS))
     }
 
-    fn tokens(&self) -> Tokens {
+    fn tokens(&self) -> Result<Tokens, String> {
         crate::jwt::Table {
             keys: self.keys.clone(),
+            jwks_url: self.jwks_url.clone(),
+            jwks_ca: self.jwks_ca.clone(),
+            jwks_refresh: self.jwks_refresh,
+            jwks_retry: self.jwks_retry,
+            jwks_timeout_ms: self.jwks_timeout_ms,
             audience: self.audience.clone(),
             issuer: self.issuer.clone(),
             user_claim: self.user_claim.clone(),
@@ -267,7 +291,7 @@ impl Table {
             acl_claim: self.acl_claim.clone(),
             leeway: self.leeway,
         }
-        .into()
+        .try_into()
     }
 
     fn sql(&self) -> Result<Option<sql::Options>, String> {
@@ -403,8 +427,9 @@ impl StepLine {
         Ok(match &self.what {
             What::Certificate => Step::Certificate,
             What::Tokens(tokens) => {
-                let opened = Jwt::open(tokens.keys()?, tokens.terms.clone(), true);
-                Step::Tokens(Arc::new(opened.map_err(crate::access::problems)?))
+                let name = self.name.clone();
+                let tell = move |change: &KeyChange| tell(&name, &Change::Keys(change.clone()));
+                Step::Tokens(Arc::new(tokens.open(true, Box::new(tell))?))
             }
             What::Passwords(path) => {
                 let opened = Passwords::open(path, true).map_err(crate::access::problems)?;
@@ -477,10 +502,12 @@ impl StepLine {
         }
     }
 
-    pub(crate) const fn is_back_end(&self) -> bool {
-        matches!(
-            self.what,
-            What::Http(_) | What::Sql(_) | What::Redis(_) | What::Ldap(_)
-        )
+    /// Whether somebody else may be waited for.
+    pub(crate) fn is_back_end(&self) -> bool {
+        match &self.what {
+            What::Http(_) | What::Sql(_) | What::Redis(_) | What::Ldap(_) => true,
+            What::Tokens(tokens) => tokens.are_remote(),
+            What::Certificate | What::Passwords(_) => false,
+        }
     }
 }

@@ -156,7 +156,7 @@ fn knows_its_superusers(folder: &Path, url: &str) {
         let odd = if column == "is_superuser" {
             "0"
         } else {
-            "0x88"
+            "0x86"
         };
         drop(answer(&server, "c", "odd", "geheim", odd));
     }

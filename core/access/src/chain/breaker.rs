@@ -42,6 +42,12 @@ impl Breaker {
         }
     }
 
+    /// Whether nobody may put a question now; unlike with [`Breaker::lets_through`] nobody is let through.
+    pub(super) fn is_shut(&self, patience: Patience, now: Instant) -> bool {
+        self.open
+            .is_some_and(|since| now.saturating_duration_since(since) < patience.pause)
+    }
+
     /// It has answered. Whether it had been left alone.
     pub(super) fn answered(&mut self) -> bool {
         self.failures = 0;
@@ -83,6 +89,7 @@ mod tests {
         // Who was under way already fails as well, which is no news.
         assert!(!breaker.failed(patience, at(1)));
         assert!(!breaker.lets_through(patience, at(5)));
+        assert!(breaker.is_shut(patience, at(5)) && !breaker.is_shut(patience, at(6)));
         assert!(breaker.lets_through(patience, at(6)));
         assert!(!breaker.lets_through(patience, at(6)), "one at a time");
         assert!(!breaker.failed(patience, at(7)));

@@ -13,6 +13,8 @@ use ternmq_protocol::ReasonCode;
 
 use super::breaker::{Breaker, Patience};
 use super::cache::{Cache, CacheLimits, Key};
+use super::places::{Crowd, Places};
+use crate::jwt::remote::KeyChange;
 
 /// Somebody else who knows clients. It is asked on the threads of the hooks, which it may block for no longer
 /// than the time that it was given.
@@ -65,8 +67,8 @@ impl std::error::Error for Failure {}
 /// What becomes of a client about whom a back end says nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenDown {
-    /// It is refused with Server unavailable (0x88), and what it wants to do with Not authorized; it is asked
-    /// anew the next time.
+    /// It is refused with Server unavailable (0x88), or with Server busy (0x89) if too many ask already, and what
+    /// it wants to do with Not authorized; it is asked anew the next time.
     #[default]
     Deny,
     /// The next step is asked.
@@ -80,6 +82,8 @@ pub struct Limits {
     pub when_down: WhenDown,
     /// When it is left alone.
     pub patience: Patience,
+    /// How many ask it at a time.
+    pub crowd: Crowd,
     /// What is kept of what it has said: as many answers again for what clients may do.
     pub cache: CacheLimits,
 }
@@ -106,6 +110,12 @@ pub struct StepStats {
     pub garbled: u64,
     /// Not put, because it is left alone.
     pub not_asked: u64,
+    /// Not put, because too many wait for its answers already, or one has waited for too long.
+    pub busy: u64,
+    /// Questions that it is asked now.
+    pub asking: usize,
+    /// Questions that wait for that.
+    pub waiting: usize,
     /// It is left alone now.
     pub open: bool,
 }
@@ -119,9 +129,11 @@ pub enum Change {
     Back,
     /// A client is refused because of this, which is for people to mend.
     Refused(Failure),
+    /// What has become of the keys of a step of tokens.
+    Keys(KeyChange),
 }
 
-/// Is told of changes, with the name of the step, on the threads of the hooks.
+/// Is told of changes, with the name of the step, on the threads of the hooks and on those of keys.
 pub type Teller = Box<dyn Fn(&str, &Change) + Send + Sync>;
 
 /// Guards a back end.
@@ -131,6 +143,7 @@ pub struct Guard {
     back_end: Box<dyn BackEnd>,
     tell: Teller,
     breaker: Mutex<Breaker>,
+    places: Places,
     entries: Mutex<Cache<Decision>>,
     verdicts: Mutex<Cache<Option<Verdict>>>,
     /// Of the fingerprints.
@@ -149,6 +162,15 @@ struct Counters {
     down: AtomicU64,
     garbled: AtomicU64,
     not_asked: AtomicU64,
+    busy: AtomicU64,
+}
+
+/// Why there is no answer.
+enum Silent {
+    /// Too many ask.
+    Busy,
+    /// Anything else.
+    Down,
 }
 
 impl Guard {
@@ -170,6 +192,7 @@ impl Guard {
             back_end,
             tell,
             breaker: Mutex::default(),
+            places: Places::default(),
             entries: Mutex::new(Cache::new(limits.cache)),
             verdicts: Mutex::new(Cache::new(limits.cache)),
             key: hmac::Key::new(hmac::HMAC_SHA256, &key),
@@ -188,6 +211,7 @@ impl Guard {
     pub fn stats(&self) -> StepStats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let own = &self.counters;
+        let taken = *self.places.taken();
         StepStats {
             allowed: read(&own.allowed),
             denied: read(&own.denied),
@@ -198,6 +222,9 @@ impl Guard {
             down: read(&own.down),
             garbled: read(&own.garbled),
             not_asked: read(&own.not_asked),
+            busy: read(&own.busy),
+            asking: taken.asking,
+            waiting: taken.waiting,
             open: lock(&self.breaker).is_open(),
         }
     }
@@ -213,7 +240,7 @@ impl Guard {
             self.or_refused(self.back_end.authenticate(client), refused)
         });
         match asked {
-            Some(decision) => {
+            Ok(decision) => {
                 // What has ended meanwhile is not let in once more.
                 let over = matches!(&decision, Decision::AllowWith(grant) if
                     grant.until.is_some_and(|until| until <= client.now));
@@ -228,9 +255,10 @@ impl Guard {
                 });
                 decision
             }
-            None => match self.limits.when_down {
-                WhenDown::Deny => Decision::Deny(ReasonCode::SERVER_UNAVAILABLE),
-                WhenDown::Ignore => Decision::Ignore,
+            Err(silent) => match (self.limits.when_down, silent) {
+                (WhenDown::Deny, Silent::Busy) => Decision::Deny(ReasonCode::SERVER_BUSY),
+                (WhenDown::Deny, Silent::Down) => Decision::Deny(ReasonCode::SERVER_UNAVAILABLE),
+                (WhenDown::Ignore, _) => Decision::Ignore,
             },
         }
     }
@@ -244,18 +272,18 @@ impl Guard {
             self.or_refused(self.back_end.authorise(client, action), Some(Verdict::Deny))
         });
         match asked {
-            Some(Some(verdict)) => {
+            Ok(Some(verdict)) => {
                 count(match verdict {
                     Verdict::Allow => &self.counters.allowed,
                     Verdict::Deny => &self.counters.denied,
                 });
                 Opinion::Verdict(verdict)
             }
-            Some(None) => {
+            Ok(None) => {
                 count(&self.counters.ignored);
                 Opinion::None
             }
-            None => match self.limits.when_down {
+            Err(_) => match self.limits.when_down {
                 WhenDown::Deny => Opinion::Unknown,
                 WhenDown::Ignore => Opinion::None,
             },
@@ -274,24 +302,38 @@ impl Guard {
         }
     }
 
-    /// What is kept, or what the back end says now; `None`: nothing, which is counted.
+    /// What is kept, or what the back end says now.
+    ///
+    /// # Errors
+    /// Nothing, which is counted.
     fn ask<T: Clone>(
         &self,
         cache: &Mutex<Cache<T>>,
         key: impl Fn() -> Key,
         question: impl FnOnce() -> Result<T, Failure>,
-    ) -> Option<T> {
+    ) -> Result<T, Silent> {
         let key = lock(cache).is_on().then(key);
         if let Some(key) = &key
             && let Some(kept) = lock(cache).get(key, Instant::now())
         {
             count(&self.counters.cached);
-            return Some(kept);
+            return Ok(kept);
         }
         let patience = self.limits.patience;
-        if !lock(&self.breaker).lets_through(patience, Instant::now()) {
+        let not_asked = || {
             count(&self.counters.not_asked);
-            return None;
+            Err(Silent::Down)
+        };
+        // Nobody waits for one that is left alone.
+        if lock(&self.breaker).is_shut(patience, Instant::now()) {
+            return not_asked();
+        }
+        let Some(_place) = self.places.take(self.limits.crowd) else {
+            count(&self.counters.busy);
+            return Err(Silent::Busy);
+        };
+        if !lock(&self.breaker).lets_through(patience, Instant::now()) {
+            return not_asked();
         }
         // No lock is held while it is asked.
         match question() {
@@ -302,7 +344,7 @@ impl Guard {
                 if let Some(key) = key {
                     lock(cache).put(key, answer.clone(), Instant::now());
                 }
-                Some(answer)
+                Ok(answer)
             }
             Err(failure) => {
                 count(match failure {
@@ -313,7 +355,7 @@ impl Guard {
                 if lock(&self.breaker).failed(patience, Instant::now()) {
                     (self.tell)(&self.name, &Change::LeftAlone(failure));
                 }
-                None
+                Err(Silent::Down)
             }
         }
     }

@@ -7,6 +7,7 @@
 mod breaker;
 mod cache;
 mod guard;
+mod places;
 pub(crate) mod template;
 
 use std::collections::HashMap;
@@ -20,9 +21,11 @@ use ternmq_protocol::ReasonCode;
 pub use breaker::Patience;
 pub use cache::CacheLimits;
 pub use guard::{BackEnd, Change, Failure, Guard, Limits, StepStats, Teller, WhenDown};
+pub use places::Crowd;
 pub use template::Template;
 
 use crate::jwt::Jwt;
+use crate::jwt::remote::KeyStats;
 use crate::passwords::Passwords;
 
 /// What a step is.
@@ -92,6 +95,16 @@ impl Chain {
             _ => None,
         });
         back_ends.collect()
+    }
+
+    /// What has become of looks at the keys under URLs.
+    #[must_use]
+    pub fn key_stats(&self) -> Vec<(&str, KeyStats)> {
+        let keys = self.steps.iter().filter_map(|(name, step)| match step {
+            Step::Tokens(jwt) => Some((&**name, jwt.remote()?.stats())),
+            _ => None,
+        });
+        keys.collect()
     }
 
     /// Whether any step has something to say of what clients do.

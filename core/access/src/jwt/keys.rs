@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use jsonwebtoken::jwk::{
-    AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse,
+    AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, KeyOperations, PublicKeyUse,
 };
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 
@@ -42,6 +42,16 @@ impl Keys {
             _ if text.contains("-----BEGIN") => vec![of_pem(text.as_bytes())?],
             _ => vec![secret(text.strip_suffix('\n').unwrap_or(text))?],
         };
+        Self::of(keys)
+    }
+
+    /// Of a set of JSON Web Keys and nothing else: what somebody answers is no secret.
+    pub(super) fn of_set(text: &str) -> Result<Self, String> {
+        // What is wrong is not quoted, for what it is nobody knows.
+        Self::of(set(text).map_err(|_| "no set of JSON Web Keys".to_owned())?)
+    }
+
+    fn of(keys: Vec<Key>) -> Result<Self, String> {
         match keys.len() {
             0 => Err("there is no key in it that tokens can be checked by".to_owned()),
             1..=MAX_KEYS => Ok(Self(keys)),
@@ -115,6 +125,10 @@ fn set(text: &str) -> Result<Vec<Key>, String> {
 fn of_jwk(jwk: &Jwk) -> Option<Key> {
     let common = &jwk.common;
     if matches!(&common.public_key_use, Some(other) if *other != PublicKeyUse::Signature) {
+        return None;
+    }
+    let operations = common.key_operations.as_ref();
+    if operations.is_some_and(|all| !all.contains(&KeyOperations::Verify)) {
         return None;
     }
     let key = DecodingKey::from_jwk(jwk).ok()?;

@@ -2,6 +2,7 @@
 
 mod claims;
 mod keys;
+pub mod remote;
 mod verify;
 
 use std::fmt;
@@ -12,15 +13,17 @@ use std::sync::{Arc, PoisonError, RwLock};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Validation, decode, decode_header};
+use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use serde_json::{Map, Value};
 use ternmq_broker::hooks::{Authenticate, Connecting, Decision};
 use ternmq_protocol::ReasonCode;
 
 pub(crate) use claims::{LAST_SECOND, rule, rules};
 pub use keys::Keys;
+pub use remote::Remote;
 
 use crate::text::FileError;
+use remote::Known;
 
 /// Who may come in by a token, which is sent as the password.
 ///
@@ -29,11 +32,17 @@ use crate::text::FileError;
 /// until its `exp`, and do what its claim about that allows.
 #[derive(Debug)]
 pub struct Jwt {
-    path: PathBuf,
+    source: Source,
     terms: Terms,
     /// Others may know a user that sends no token.
     others: AtomicBool,
-    keys: RwLock<Arc<Keys>>,
+}
+
+/// Where the keys are from.
+#[derive(Debug)]
+enum Source {
+    File(PathBuf, RwLock<Arc<Keys>>),
+    Url(Arc<Remote>),
 }
 
 /// What a token has to say.
@@ -57,6 +66,17 @@ pub struct Terms {
 /// Why a token is of no use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenError(pub(crate) &'static str);
+
+/// Whether there is a key for it nobody can say now.
+const NO_KEYS: TokenError = TokenError("its key is not known, and the keys can't be had now");
+
+impl TokenError {
+    /// It may be good: the keys under a URL can't be had.
+    #[must_use]
+    pub fn is_for_now(&self) -> bool {
+        *self == NO_KEYS
+    }
+}
 
 impl fmt::Display for TokenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -88,26 +108,54 @@ impl Jwt {
     pub fn open(path: &Path, terms: Terms, others: bool) -> Result<Self, Vec<FileError>> {
         verify::install();
         Ok(Self {
-            path: path.to_owned(),
+            source: Source::File(path.to_owned(), RwLock::new(Arc::new(Keys::read(path)?))),
             terms,
             others: others.into(),
-            keys: RwLock::new(Arc::new(Keys::read(path)?)),
         })
     }
 
-    /// Reads the file again, for [`Jwt::replace`].
+    /// By keys under a URL. A token whose key can't be looked for is refused with Server unavailable.
+    #[must_use]
+    pub fn of_remote(remote: Arc<Remote>, terms: Terms, others: bool) -> Self {
+        verify::install();
+        Self {
+            source: Source::Url(remote),
+            terms,
+            others: others.into(),
+        }
+    }
+
+    /// The keys, if they are under a URL.
+    #[must_use]
+    pub const fn remote(&self) -> Option<&Arc<Remote>> {
+        match &self.source {
+            Source::File(..) => None,
+            Source::Url(remote) => Some(remote),
+        }
+    }
+
+    /// Reads the file again, for [`Jwt::replace`]; `None`: there is none, but a URL.
     ///
     /// # Errors
     /// As [`Keys::read`].
-    pub fn read_again(&self) -> Result<Keys, Vec<FileError>> {
-        Keys::read(&self.path)
+    pub fn read_again(&self) -> Result<Option<Keys>, Vec<FileError>> {
+        match &self.source {
+            Source::File(path, _) => Keys::read(path).map(Some),
+            Source::Url(_) => Ok(None),
+        }
     }
 
-    /// Goes on with these keys, and with this answer to whether others may know a user. Who is connected
-    /// stays.
-    pub fn replace(&self, keys: Keys, others: bool) {
+    /// Goes on with these keys, and with this answer to whether others may know a user. Keys under a URL are
+    /// looked at soon. Who is connected stays.
+    pub fn replace(&self, keys: Option<Keys>, others: bool) {
         self.others.store(others, Ordering::Relaxed);
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+        match (&self.source, keys) {
+            (Source::File(_, own), Some(keys)) => {
+                *own.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+            }
+            (Source::File(..), None) => {}
+            (Source::Url(remote), _) => remote.look_soon(),
+        }
     }
 
     /// Looks at a token, and says what its client may do.
@@ -123,11 +171,7 @@ impl Jwt {
     fn claims(&self, token: &[u8]) -> Result<Map<String, Value>, TokenError> {
         let header = decode_header(token)
             .map_err(|_| TokenError("its header names no algorithm that is known here"))?;
-        let keys = self
-            .keys
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let keys = self.keys(header.kid.as_deref(), header.alg)?;
         let mut wrong = TokenError("there is no key for its `kid` and `alg`");
         for key in keys.fitting(header.kid.as_deref(), header.alg) {
             let mut validation = Validation::new(header.alg);
@@ -150,6 +194,23 @@ impl Jwt {
         }
         Err(wrong)
     }
+
+    /// Those that a token with this header may be signed with are among them, if there are any.
+    fn keys(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<Arc<Keys>, TokenError> {
+        match &self.source {
+            Source::File(_, keys) => {
+                let keys = keys.read();
+                Ok(keys.unwrap_or_else(PoisonError::into_inner).clone())
+            }
+            Source::Url(remote) => {
+                let fits = |keys: &Keys| keys.fitting(kid, algorithm).next().is_some();
+                match remote.keys(fits) {
+                    Known::Keys(keys) => Ok(keys),
+                    Known::NotNow => Err(NO_KEYS),
+                }
+            }
+        }
+    }
 }
 
 impl Jwt {
@@ -161,7 +222,11 @@ impl Jwt {
             return Decision::Ignore;
         }
         match connecting.password {
-            Some(token) if is_token(token) => self.look_at(token, connecting).unwrap_or(wrong),
+            Some(token) if is_token(token) => match self.look_at(token, connecting) {
+                Ok(decision) => decision,
+                Err(error) if error.is_for_now() => Decision::Deny(ReasonCode::SERVER_UNAVAILABLE),
+                Err(_) => wrong,
+            },
             None if connecting.user_name.is_none() => Decision::Ignore,
             _ if others => Decision::Ignore,
             _ => wrong,

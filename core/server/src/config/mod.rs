@@ -65,7 +65,7 @@ struct File {
     ban: Vec<crate::bans::Configured>,
     topics: crate::topics::Table,
     access: crate::access::Table,
-    jwt: Option<crate::jwt::Table>,
+    jwt: Option<crate::jwt::Tokens>,
     /// Who may come in by a password.
     user: Vec<crate::users::Line>,
     shared_subscriptions: crate::shares::Table,
@@ -322,8 +322,7 @@ fn merge(file: File) -> Settings {
     config.session.priorities.filters = priorities.map(|p| (p.filter, p.priority)).collect();
     file.topics.apply(&mut config.topics);
     config.users = file.user.into_iter().map(Into::into).collect();
-    let tokens = file.jwt.map(Into::into);
-    let access = file.access.apply(&mut config.access, tokens, lists);
+    let access = file.access.apply(&mut config.access, file.jwt, lists);
     Settings {
         access,
         broker: config,

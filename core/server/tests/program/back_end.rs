@@ -1,10 +1,17 @@
-//! Somebody who is asked by HTTP, with answers of a test's own.
+//! Somebody who is asked by HTTP or HTTPS, with answers of a test's own.
+#![allow(dead_code, reason = "not every test needs all answers")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Map, Value};
+use ternmq_test_certificates::{Authority, Issued};
 
 /// What is answered.
 pub(crate) enum Answer {
@@ -16,6 +23,8 @@ pub(crate) enum Answer {
     Never,
     /// A body that never ends, a byte at a time.
     Endless,
+    /// A body of so many bytes.
+    Huge(usize),
 }
 
 impl Answer {
@@ -36,6 +45,24 @@ impl Answer {
 pub(crate) struct BackEnd {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<Value>>>,
+    scheme: &'static str,
+}
+
+/// A connection, in the clear or not.
+trait Stream: Read + Write + Send {
+    fn set_read_timeout(&self, timeout: Duration);
+}
+
+impl Stream for TcpStream {
+    fn set_read_timeout(&self, timeout: Duration) {
+        Self::set_read_timeout(self, Some(timeout)).unwrap();
+    }
+}
+
+impl Stream for StreamOwned<ServerConnection, TcpStream> {
+    fn set_read_timeout(&self, timeout: Duration) {
+        self.sock.set_read_timeout(Some(timeout)).unwrap();
+    }
 }
 
 type Said = Arc<dyn Fn(&Value) -> Answer + Send + Sync>;
@@ -49,23 +76,54 @@ impl BackEnd {
         address: SocketAddr,
         answer: impl Fn(&Value) -> Answer + Send + Sync + 'static,
     ) -> Self {
+        Self::start_with("http", address, None, answer)
+    }
+
+    /// By TLS with this certificate, for clients that show one of `clients`, if it is there.
+    pub(crate) fn start_secure(
+        own: &Issued,
+        clients: Option<&Authority>,
+        answer: impl Fn(&Value) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        let address = ([127, 0, 0, 1], 0).into();
+        let tls = Arc::new(tls(own, clients));
+        Self::start_with("https", address, Some(tls), answer)
+    }
+
+    fn start_with(
+        scheme: &'static str,
+        address: SocketAddr,
+        tls: Option<Arc<ServerConfig>>,
+        answer: impl Fn(&Value) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind(address).unwrap();
         let back_end = Self {
             address: listener.local_addr().unwrap(),
             asked: Arc::default(),
+            scheme,
         };
         let (asked, answer): (_, Said) = (back_end.asked.clone(), Arc::new(answer));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let (asked, answer) = (asked.clone(), answer.clone());
-                std::thread::spawn(move || serve(stream.unwrap(), &asked, &answer));
+                let (asked, answer, tls) = (asked.clone(), answer.clone(), tls.clone());
+                let stream = stream.unwrap();
+                std::thread::spawn(move || {
+                    let stream: Box<dyn Stream> = match tls {
+                        Some(tls) => {
+                            let tls = ServerConnection::new(tls).unwrap();
+                            Box::new(StreamOwned::new(tls, stream))
+                        }
+                        None => Box::new(stream),
+                    };
+                    serve(stream, &asked, &answer);
+                });
             }
         });
         back_end
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// All questions so far: what was sent, `path`, `authorization`, and `number`, how many came before about
@@ -75,8 +133,29 @@ impl BackEnd {
     }
 }
 
+fn tls(own: &Issued, clients: Option<&Authority>) -> ServerConfig {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider.clone());
+    let builder = builder.with_safe_default_protocol_versions().unwrap();
+    let builder = match clients {
+        Some(authority) => {
+            let mut roots = RootCertStore::empty();
+            let pem = authority.pem().as_bytes();
+            roots
+                .add(CertificateDer::from_pem_slice(pem).unwrap())
+                .unwrap();
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
+            builder.with_client_cert_verifier(verifier.build().unwrap())
+        }
+        None => builder.with_no_client_auth(),
+    };
+    let chain = CertificateDer::from_pem_slice(own.chain.as_bytes()).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).unwrap();
+    builder.with_single_cert(vec![chain], key).unwrap()
+}
+
 /// Answers one question after the other, until the client leaves.
-fn serve(stream: TcpStream, asked: &Mutex<Vec<Value>>, answer: &Said) {
+fn serve(stream: Box<dyn Stream>, asked: &Mutex<Vec<Value>>, answer: &Said) {
     let mut reader = BufReader::new(stream);
     while let Some(mut question) = read(&mut reader) {
         let number = {
@@ -107,13 +186,17 @@ fn serve(stream: TcpStream, asked: &Mutex<Vec<Value>>, answer: &Said) {
                 let head = b"HTTP/1.1 200 X\r\nContent-Length: 99999\r\n\r\n";
                 let mut written = stream.write_all(head);
                 // Slowly, until the client leaves.
-                let pace = std::time::Duration::from_millis(20);
-                stream.set_read_timeout(Some(pace)).unwrap();
+                stream.set_read_timeout(Duration::from_millis(20));
                 while written.is_ok() && !matches!(stream.read(&mut [0]), Ok(0)) {
-                    written = stream.write_all(b" ");
+                    written = stream.write_all(b" ").and_then(|()| stream.flush());
                 }
                 written
             }
+            Answer::Huge(bytes) => write!(
+                stream,
+                "HTTP/1.1 200 X\r\nContent-Length: {bytes}\r\n\r\n{}",
+                " ".repeat(bytes)
+            ),
         };
         if written.is_err() {
             return;
@@ -122,7 +205,7 @@ fn serve(stream: TcpStream, asked: &Mutex<Vec<Value>>, answer: &Said) {
 }
 
 /// A request, with what its body or the parameters of its URL say.
-fn read(reader: &mut BufReader<TcpStream>) -> Option<Value> {
+fn read(reader: &mut BufReader<Box<dyn Stream>>) -> Option<Value> {
     let mut line = || {
         let mut line = String::new();
         (reader.read_line(&mut line).ok()? > 0).then(|| line.trim_end().to_owned())

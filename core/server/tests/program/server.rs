@@ -37,10 +37,11 @@ impl Server {
             http: Value::Null,
             folder: folder.to_owned(),
         };
-        server.listening = server.event();
-        if server.listening["event"] == "http" {
-            server.http = std::mem::take(&mut server.listening);
+        while server.listening["event"] != "listening" {
             server.listening = server.event();
+            if server.listening["event"] == "http" {
+                server.http = std::mem::take(&mut server.listening);
+            }
         }
         server
     }

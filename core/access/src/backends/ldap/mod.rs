@@ -296,8 +296,8 @@ impl Ldap {
             (None, None) => Decision::Allow,
             (user, rules) => Decision::AllowWith(Grant {
                 user: user.map(String::into_boxed_str),
-                until: None,
                 rules,
+                ..Grant::default()
             }),
         }
     }

@@ -1,10 +1,12 @@
 //! The table `[jwt]`.
 
+use ternmq_access::jwt::remote::Url;
+
 use super::{ANY, FILE, reads};
-use crate::config::schema::{Table, integer, text};
+use crate::config::schema::{Form, Key, Table, integer, text};
 
 pub(super) static JWT: Table = Table {
-    check: reads::<crate::jwt::Table>,
+    check: reads::<crate::jwt::Tokens>,
     groups: &[],
     keys: &[
         text(
@@ -15,6 +17,11 @@ pub(super) static JWT: Table = Table {
              SIGHUP has it read again.",
         )
         .example("\"/etc/ternmq/jwks.json\""),
+        JWKS_URL,
+        JWKS_CA,
+        JWKS_REFRESH,
+        JWKS_RETRY,
+        JWKS_TIMEOUT,
         text(
             "audience",
             ANY,
@@ -54,4 +61,55 @@ pub(super) static JWT: Table = Table {
         .unit("seconds")
         .default("0"),
     ],
+};
+
+pub(super) const JWKS_URL: Key = text(
+    "jwks_url",
+    KEYS,
+    "Where the keys are instead, as a set of JSON Web Keys. They are looked at when the server starts, which waits \
+     for them, then every `jwks_refresh`, and when a token comes with a `kid` that is not among them. While they \
+     can't be had, those that were there hold, and tokens with another `kid` are refused (CONNACK 0x88). SIGHUP has \
+     them looked at.",
+)
+.otherwise("they are in the file `keys`")
+.example("\"https://login.example/jwks.json\"");
+
+pub(super) const JWKS_CA: Key = text(
+    "jwks_ca",
+    FILE,
+    "File of the certificates, in PEM, that https trusts for `jwks_url`.",
+)
+.otherwise("those that the system trusts")
+.example("\"/etc/ternmq/login-ca.pem\"");
+
+pub(super) const JWKS_REFRESH: Key = integer(
+    "jwks_refresh",
+    1,
+    86_400,
+    "From one look at `jwks_url` to the next: for so long a key that is taken out there still holds.",
+)
+.unit("seconds")
+.default("300");
+
+pub(super) const JWKS_RETRY: Key = integer(
+    "jwks_retry",
+    1,
+    3600,
+    "From a look at `jwks_url` that failed to the next, and from any look to one for a `kid` that is not known.",
+)
+.unit("seconds")
+.default("10");
+
+pub(super) const JWKS_TIMEOUT: Key = integer(
+    "jwks_timeout_ms",
+    1,
+    60_000,
+    "How long `jwks_url` has for an answer.",
+)
+.unit("milliseconds")
+.default("2000");
+
+const KEYS: Form = Form {
+    what: "a URL of http or https",
+    check: |text| text.parse::<Url>().map(drop),
 };

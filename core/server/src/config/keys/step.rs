@@ -4,6 +4,7 @@ use ternmq_access::backends::http::Url;
 use ternmq_access::backends::{ldap, redis, sql};
 use ternmq_access::chain::Template;
 
+use super::jwt::{JWKS_CA, JWKS_REFRESH, JWKS_RETRY, JWKS_TIMEOUT, JWKS_URL};
 use super::{ANY, FILE, reads};
 use crate::config::schema::{Form, Group, Kind, Table, boolean, count, integer, key, one_of, text};
 
@@ -17,7 +18,7 @@ pub(super) static STEP: Table = Table {
         },
         Group {
             name: "jwt",
-            doc: "Tokens, as [jwt] has them: audience, issuer, user_claim, client_id_claim, acl_claim and leeway \
+            doc: "Tokens, as [jwt] has them: jwks_url and what begins like it, audience, issuer, user_claim, client_id_claim, acl_claim and leeway \
                   mean the same.",
             lines: &["name = \"tokens\"", "kind = \"jwt\""],
         },
@@ -61,14 +62,15 @@ pub(super) static STEP: Table = Table {
             "What it is. \"certificate\" lets in whoever has shown by one who it is, so that no later step is \
              asked. \"http\" asks somebody: 200 to 299 without a body allows, with one it is JSON: {\"result\": \
              \"allow\"}, \"deny\" or \"ignore\", and of who wants in also `expire_at` (when the connection \
-             ends, in Unix time) and `acl` ([{\"permission\": \"allow\", \"action\": \"publish\", \
+             ends, in Unix time), `is_superuser` (true: it may publish and subscribe to everything, whatever rules \
+             and steps say) and `acl` ([{\"permission\": \"allow\", \"action\": \"publish\", \
              \"topic\": \"a/#\"}]). 400 to 499 denies, except 408 and 429, which like all else are no answer.",
         )
         .example("\"http\""),
         one_of(
             "when_down",
             &["deny", "ignore"],
-            "What becomes of a client while a back end is down, slow or can't be understood: it is refused \
+            "What becomes of a client while a back end is down, slow, busy or can't be understood: it is refused \
              (CONNACK 0x88, return code 3), or the next step is asked.",
         )
         .default("\"deny\""),
@@ -90,6 +92,24 @@ pub(super) static STEP: Table = Table {
         )
         .unit("seconds")
         .default("5"),
+        integer(
+            "concurrency",
+            0,
+            64,
+            "Questions that it is asked at a time; 0: as many as there are `threads`. With `waiting` this is how many \
+             of them it can hold up.",
+        )
+        .unit("questions")
+        .default("0"),
+        integer(
+            "waiting",
+            0,
+            64,
+            "Questions that wait while `concurrency` others are asked, for `timeout_ms` at most, each on one of the \
+             `threads`. For one more `when_down` holds (CONNACK 0x89, return code 3).",
+        )
+        .unit("questions")
+        .default("8"),
         key(
             "cache",
             Kind::Table(&CACHE),
@@ -102,6 +122,11 @@ pub(super) static STEP: Table = Table {
         text("keys", FILE, "The file of the keys.")
             .example("\"/etc/ternmq/jwks.json\"")
             .group("jwt"),
+        JWKS_URL.group("jwt"),
+        JWKS_CA.group("jwt"),
+        JWKS_REFRESH.group("jwt"),
+        JWKS_RETRY.group("jwt"),
+        JWKS_TIMEOUT.group("jwt"),
         text("audience", ANY, "What `aud` has to name.")
             .example("\"mqtt\"")
             .group("jwt"),
@@ -177,7 +202,7 @@ pub(super) static STEP: Table = Table {
             "password_query",
             QUERY,
             "The hash of a user's password, as `password_file` has it, in the first column of the first row; \
-             without a row the user is not known.",
+             without a row the user is not known. A column `is_superuser` (true, 1) lets it do everything.",
         )
         .otherwise("it is not asked who may come in")
         .example("\"SELECT hash FROM users WHERE name = ${username}\"")
@@ -196,7 +221,7 @@ pub(super) static STEP: Table = Table {
             "user_key",
             TEMPLATE,
             "The key of a hash whose field `password_hash` is the hash of a user's password, as `password_file` \
-             has it.",
+             has it, and whose field `is_superuser` (true, 1) lets it do everything.",
         )
         .otherwise("it is not asked who may come in")
         .example("\"mqtt:user:${username}\"")
