@@ -201,12 +201,25 @@ impl TryFrom<Table> for StepLine {
 impl Table {
     /// Refuses lines that mean nothing for this kind.
     fn check(&self) -> Result<(), String> {
+        for (key, there, right) in self.lines() {
+            if there && !right {
+                return Err(format!(
+                    "`{key}` is not for a step of kind {:?}",
+                    self.kind.name()
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Of each line its key, whether it is there, and whether it is for this kind.
+    fn lines(&self) -> [(&'static str, bool, bool); 45] {
         let kind = self.kind;
         let (jwt, http) = (kind == Kind::Jwt, kind == Kind::Http);
         let (sql, redis) = (kind == Kind::Sql, kind == Kind::Redis);
         let ldap = kind == Kind::Ldap;
         let back_end = kind.is_back_end();
-        let lines = [
+        [
             ("file", self.file.is_some(), kind == Kind::Passwords),
             ("keys", self.keys.is_some(), jwt),
             ("jwks_url", self.jwks_url.is_some(), jwt),
@@ -260,16 +273,7 @@ impl Table {
                 self.cache.time > 0 || self.cache.entries.is_some(),
                 back_end,
             ),
-        ];
-        for (key, there, right) in lines {
-            if there && !right {
-                return Err(format!(
-                    "`{key}` is not for a step of kind {:?}",
-                    kind.name()
-                ));
-            }
-        }
-        Ok(())
+        ]
     }
 
     fn timeout(&self) -> Duration {
