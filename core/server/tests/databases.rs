@@ -336,7 +336,7 @@ fn bad_records_cost_others_nothing(folder: &Path, config: &str, users: &[&str], 
 #[test]
 fn bad_records_of_a_data_base_are_no_failure_of_it() {
     let folder = folder("sql_bad_records");
-    let blob = "INSERT INTO users VALUES ('fay', 'c', x'ff00');";
+    let blob = "INSERT INTO users (name, client, hash) VALUES ('fay', 'c', x'ff00');";
     let url = databases::sqlite(&folder, &format!("{TABLES}{}{blob}", rows(&folder)));
     bad_records_cost_others_nothing(&folder, &config(&url, ""), &["emil", "fay"], "geheim");
 }
