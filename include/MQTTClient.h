@@ -420,8 +420,9 @@ LIBMQTT_API int MQTTClient_create(MQTTClient* handle, const char* serverURI, con
  * Create a client. Destroy it with MQTTClient_destroy.
  *
  * @param handle receives the client.
- * @param serverURI tcp or mqtt (port 1883); ssl, mqtts or tls (8883); ws (80) or wss (443):
- *   scheme://host:port, with a path behind it for the last two (/mqtt); unix:///path. IPv6 addresses in
+ * @param serverURI tcp or mqtt (port 1883); ssl, mqtts or tls (8883); ws (80) or wss (443); quic (UDP
+ *   14567): scheme://host:port, with a path behind it for ws and wss (/mqtt); unix:///path. quic is TLS 1.3
+ *   always, by the options for SSL, and Paho does not have it. IPv6 addresses in
  *   brackets. The port may be left out, and tcp:// too.
  * @param clientId UTF-8. If it is empty the server assigns one.
  * @param persistence_type where messages outlive the process, see MQTTClientPersistence.h. What an

@@ -28,7 +28,9 @@ use crate::types::subscribe::MQTTSubscribe_options;
 const INFLIGHT: u16 = 10;
 
 /// In small letters only, as with Paho.
-const SCHEMES: [&str; 8] = ["tcp", "mqtt", "ssl", "mqtts", "tls", "ws", "wss", "unix"];
+const SCHEMES: [&str; 9] = [
+    "tcp", "mqtt", "ssl", "mqtts", "tls", "ws", "wss", "unix", "quic",
+];
 
 /// What an `MQTTClient_connectOptions` asks for.
 pub(crate) struct ConnectRequest {

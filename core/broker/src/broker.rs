@@ -55,6 +55,10 @@ pub struct Broker {
     keeper: Option<Keeper>,
 }
 
+/// How long clients of QUIC may take to say that they have the last words of a broker that stops.
+#[cfg(feature = "quic")]
+const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(1);
+
 impl Broker {
     /// Starts a broker. When this returns, its listeners are bound and clients can connect; the shard
     /// threads may still be starting.
@@ -294,6 +298,11 @@ impl Broker {
             Some(keeper) => keeper.stop(remains, &self.shared),
             None => Ok(()),
         };
+        // Some of what was said is still on its way, and a process that ended now would cut that off.
+        #[cfg(feature = "quic")]
+        for door in &self.shared.connections.doors().all {
+            door.wait_for_end(LAST_WORDS);
+        }
         self.shared.ending.stopped();
         saved
     }

@@ -16,6 +16,8 @@ use ternmq_protocol::ProtocolVersion;
 pub use ternmq_protocol::broker::durable::Durability;
 use ternmq_protocol::broker::{ClientEvent, ListenerLimits, MAX_SLOW_SUBSCRIBERS, MountPoint};
 use ternmq_protocol::network::Network;
+#[cfg(feature = "quic")]
+use ternmq_transport::quic::QuicOptions;
 #[cfg(feature = "tls")]
 use ternmq_transport::tls::TlsServerOptions;
 #[cfg(feature = "websocket")]
@@ -105,6 +107,10 @@ pub struct ListenerConfig {
     /// [`Broker::reload_certificates`](crate::Broker::reload_certificates).
     #[cfg(feature = "tls")]
     pub tls: Option<TlsServerOptions>,
+    /// QUIC over UDP in place of TCP: each connection is the first stream of its QUIC connection. Needs
+    /// [`ListenerConfig::tls`], which is 1.3 there, and an IP address.
+    #[cfg(feature = "quic")]
+    pub quic: Option<QuicOptions>,
     /// A WebSocket above that.
     #[cfg(feature = "websocket")]
     pub websocket: Option<WebSocketServer>,
@@ -257,6 +263,8 @@ impl ListenerConfig {
             proxies: None,
             #[cfg(feature = "tls")]
             tls: None,
+            #[cfg(feature = "quic")]
+            quic: None,
             #[cfg(feature = "websocket")]
             websocket: None,
             certificate_user: CertificateUser::Nothing,
@@ -345,6 +353,8 @@ impl Config {
             "a listener for proxies, and no proxy that may come there"
         } else if self.listeners.iter().any(ListenerConfig::has_odd_window) {
             "compression of WebSockets with a window that is none of 9 to 15 bits"
+        } else if !self.listeners.iter().all(ListenerConfig::suits_quic) {
+            "QUIC needs TLS and an IP address, and has neither WebSockets nor proxies that introduce"
         } else if self.shards > MAX_SHARDS {
             "more than 256 shards"
         } else if limits.store_bytes == 0 || limits.log.sweep_ms == 0 {

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use ternmq_protocol::broker::durable::DurabilityRule;
 use ternmq_protocol::broker::{ListenerId, ListenerLimits};
 use ternmq_protocol::{ProtocolVersion, Time};
+#[cfg(feature = "quic")]
+use ternmq_transport::quic::{QuicCounts, QuicEngine};
 use ternmq_transport::{Listener, Stream};
 
 use crate::config::ListenerConfig;
@@ -44,6 +46,9 @@ pub(crate) struct Door {
     /// Its socket, which is the first shard's.
     pub(crate) socket: Weak<Listener>,
     layers: Arc<Layers>,
+    /// What still ends after the listener is gone.
+    #[cfg(feature = "quic")]
+    engine: Option<QuicEngine>,
     limits: Arc<ListenerLimits>,
     pub(crate) counts: Arc<Counts>,
     /// `None` without a limit: then no lock is taken.
@@ -65,6 +70,8 @@ pub(crate) struct Counts {
     open: AtomicUsize,
     refused_full: AtomicU64,
     refused_rate: AtomicU64,
+    #[cfg(feature = "quic")]
+    pub(crate) quic: QuicCounts,
 }
 
 impl Connections {
@@ -110,6 +117,12 @@ impl Connections {
 
     /// Goes on with others.
     pub(crate) fn set_doors(&self, doors: Doors) {
+        #[cfg(feature = "quic")]
+        for door in doors.open() {
+            if let (Some(engine), Some(quic)) = (&door.engine, &door.config.quic) {
+                engine.set_limits(quic);
+            }
+        }
         *self.doors.write().unwrap_or_else(PoisonError::into_inner) = doors;
     }
 
@@ -172,6 +185,14 @@ impl Connections {
         for door in &self.doors().all {
             stats.connections_refused_listener += load(&door.counts.refused_full);
             stats.connections_refused_rate += load(&door.counts.refused_rate);
+            #[cfg(feature = "quic")]
+            {
+                let quic = &door.counts.quic;
+                stats.quic_refused += quic.refused();
+                stats.quic_retried += quic.retried();
+                stats.quic_strays += quic.strays();
+                stats.quic_moved += quic.moved();
+            }
         }
     }
 
@@ -206,22 +227,56 @@ impl Doors {
 }
 
 impl Door {
+    /// Begins to listen.
+    ///
     /// # Errors
-    /// [`StartError::Tls`].
-    pub(crate) fn new(
+    /// [`StartError::Tls`], [`StartError::Listen`].
+    pub(crate) fn open(
         config: &ListenerConfig,
-        (address, socket): (Option<SocketAddr>, Weak<Listener>),
         counts: Arc<Counts>,
-    ) -> Result<Self, StartError> {
-        Ok(Self {
+        going: &[Arc<Listener>],
+    ) -> Result<(Self, Listener), StartError> {
+        let layers = Layers::new(config)?;
+        let failed = |error| StartError::Listen(config.address.clone(), error);
+        let listener = layers.bind(&config.address, &counts, going);
+        let listener = listener.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let door = Self {
+            #[cfg(feature = "quic")]
+            engine: match &listener {
+                Listener::Quic(quic) => Some(quic.engine()),
+                _ => None,
+            },
+            ..Self::with(config, layers, address, counts)
+        };
+        Ok((door, listener))
+    }
+
+    fn with(
+        config: &ListenerConfig,
+        layers: Layers,
+        address: Option<SocketAddr>,
+        counts: Arc<Counts>,
+    ) -> Self {
+        Self {
             config: config.clone(),
             address,
-            socket,
-            layers: Arc::new(Layers::new(config)?),
+            socket: Weak::new(),
+            layers: Arc::new(layers),
+            #[cfg(feature = "quic")]
+            engine: None,
             limits: config.limits(),
             counts,
             pace: Pace::per_second(config.connection_rate).map(Mutex::new),
-        })
+        }
+    }
+
+    /// Waits until a listener that is closed has said its last words, which go on behind the shards.
+    #[cfg(feature = "quic")]
+    pub(crate) fn wait_for_end(&self, timeout: std::time::Duration) {
+        if let Some(engine) = &self.engine {
+            engine.wait_for_end(timeout);
+        }
     }
 
     /// The same with another configuration for who comes from now on.
@@ -241,6 +296,8 @@ impl Door {
                 true => self.layers.clone(),
                 false => Arc::new(Layers::new(config)?),
             },
+            #[cfg(feature = "quic")]
+            engine: self.engine.clone(),
             limits: match same_rates {
                 true => self.limits.clone(),
                 false => config.limits(),
@@ -299,8 +356,10 @@ mod tests {
             ..ListenerConfig::anonymous(address)
         };
         let wide = ListenerConfig::anonymous(address);
-        let door =
-            |config| Arc::new(Door::new(config, (None, Weak::new()), Arc::default()).unwrap());
+        let door = |config| {
+            let layers = Layers::new(config).unwrap();
+            Arc::new(Door::with(config, layers, None, Arc::default()))
+        };
         let doors = Doors {
             all: vec![door(&narrow), door(&wide)],
             order: vec![ListenerId(0), ListenerId(1)],

@@ -69,6 +69,8 @@ pub use ternmq_protocol::broker::{ClientConnection, ClientCounters, ClientInfo, 
 pub use ternmq_protocol::broker::{ClientEvent, Departure, Dropped, ListenerId};
 pub use ternmq_protocol::broker::{MountPoint, MountPointError};
 pub use ternmq_protocol::network::{Network, NetworkError};
+#[cfg(feature = "quic")]
+pub use ternmq_transport::quic;
 #[cfg(feature = "tls")]
 pub use ternmq_transport::tls;
 #[cfg(feature = "websocket")]

@@ -4,9 +4,12 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 #[cfg(feature = "websocket")]
 use ternmq_protocol::codec::FixedHeader;
+#[cfg(feature = "quic")]
+use ternmq_transport::quic::QuicServer;
 #[cfg(feature = "tls")]
 use ternmq_transport::tls::{TlsError, TlsServer};
 #[cfg(feature = "websocket")]
@@ -14,6 +17,7 @@ use ternmq_transport::websocket::WebSocketServer;
 use ternmq_transport::{Listener, Scheme, Stream};
 
 use crate::config::ListenerConfig;
+use crate::connections::Counts;
 use crate::error::StartError;
 
 /// Where a listener listens.
@@ -60,14 +64,14 @@ impl Address {
     }
 
     /// Whether only one of them can be listened at. Port 0 stands for what it has become.
-    pub(crate) fn is_place_of(&self, other: &Self) -> bool {
+    fn is_place_of(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Unix { path, .. }, Self::Unix { path: other, .. }) => path == other,
             _ => self == other,
         }
     }
 
-    pub(crate) fn bind(&self) -> io::Result<Listener> {
+    fn bind(&self) -> io::Result<Listener> {
         match self {
             Self::Ip(address) => Listener::bind(*address),
             Self::Unix { path, mode } => Listener::bind_unix(path, *mode),
@@ -96,6 +100,9 @@ pub(crate) struct Layers {
     tls: Option<TlsServer>,
     #[cfg(feature = "tls")]
     handshake_bytes: usize,
+    /// TLS is inside of it.
+    #[cfg(feature = "quic")]
+    quic: Option<QuicServer>,
     #[cfg(feature = "websocket")]
     websocket: Option<WebSocketServer>,
 }
@@ -106,14 +113,23 @@ impl Layers {
     pub(crate) fn new(config: &ListenerConfig) -> Result<Self, StartError> {
         #[cfg(not(any(feature = "tls", feature = "websocket")))]
         let _ = config;
+        #[cfg(feature = "tls")]
+        let failed = |error| StartError::Tls(config.address.clone(), error);
         Ok(Self {
             #[cfg(feature = "tls")]
             tls: match &config.tls {
-                None => None,
-                Some(options) => {
-                    let built = options.clone().build();
-                    Some(built.map_err(|e| StartError::Tls(config.address.clone(), e))?)
+                Some(options) if !config.is_quic() => {
+                    Some(options.clone().build().map_err(failed)?)
                 }
+                _ => None,
+            },
+            #[cfg(feature = "quic")]
+            quic: match (&config.quic, &config.tls) {
+                (Some(quic), Some(tls)) => {
+                    let server = QuicServer::new(tls.clone(), quic.clone(), config.handshake_bytes);
+                    Some(server.map_err(failed)?)
+                }
+                _ => None,
             },
             #[cfg(feature = "tls")]
             handshake_bytes: config.handshake_bytes,
@@ -122,11 +138,43 @@ impl Layers {
         })
     }
 
+    /// Begins to listen, in place of those that are to go and have the same port.
+    ///
+    /// # Errors
+    /// The address is in use, not ours, or not allowed.
+    pub(crate) fn bind(
+        &self,
+        address: &Address,
+        counts: &Counts,
+        going: &[Arc<Listener>],
+    ) -> io::Result<Listener> {
+        #[cfg(feature = "quic")]
+        if let (Some(quic), Address::Ip(address)) = (&self.quic, address) {
+            return Ok(Listener::Quic(quic.listen(*address, counts.quic.clone())?));
+        }
+        let _ = counts;
+        match (address.bind(), address) {
+            // They listen until the new one does, and if it can't, as if nothing had been.
+            (Err(error), Address::Ip(address))
+                if error.kind() == io::ErrorKind::AddrInUse && !going.is_empty() =>
+            {
+                let going: Vec<&Listener> = going.iter().map(AsRef::as_ref).collect();
+                Listener::bind_beside(*address, &going)
+            }
+            (bound, _) => bound,
+        }
+    }
+
     /// Puts them above a socket, for packets of at most `largest` bytes.
     ///
     /// # Errors
     /// TLS can't begin.
     pub(crate) fn put_on(&self, stream: Stream, largest: u32) -> io::Result<Stream> {
+        #[cfg(feature = "quic")]
+        let stream = match &self.quic {
+            Some(quic) => quic.accept(stream),
+            None => stream,
+        };
         #[cfg(feature = "tls")]
         let stream = match &self.tls {
             Some(tls) => tls.accept(stream, self.handshake_bytes)?,
@@ -156,6 +204,10 @@ impl Layers {
     /// Reads the files of TLS again.
     #[cfg(feature = "tls")]
     pub(crate) fn reload(&self) -> Result<(), TlsError> {
+        #[cfg(feature = "quic")]
+        if let Some(quic) = &self.quic {
+            return quic.reload();
+        }
         self.tls.as_ref().map_or(Ok(()), TlsServer::reload)
     }
 }
@@ -177,6 +229,7 @@ impl ListenerConfig {
         #[cfg(not(feature = "websocket"))]
         let websocket = false;
         match (secure, websocket) {
+            _ if self.is_quic() => Scheme::Quic,
             (false, false) if self.address.ip().is_none() => Scheme::Unix,
             (false, false) => Scheme::Tcp,
             (true, false) => Scheme::Tls,
@@ -194,10 +247,38 @@ impl ListenerConfig {
         false
     }
 
+    /// Whether it is one of UDP.
+    pub(crate) fn is_quic(&self) -> bool {
+        #[cfg(feature = "quic")]
+        return self.quic.is_some();
+        #[cfg(not(feature = "quic"))]
+        false
+    }
+
+    /// Whether it is none of QUIC, or one that can be.
+    pub(crate) fn suits_quic(&self) -> bool {
+        let tcp = !self.is_quic();
+        let secure = matches!(self.scheme(), Scheme::Quic) && self.proxies.is_none();
+        #[cfg(feature = "tls")]
+        let secure = secure && self.tls.is_some();
+        #[cfg(feature = "websocket")]
+        let secure = secure && self.websocket.is_none();
+        tcp || (secure && self.address.ip().is_some())
+    }
+
+    /// Whether only one of them can be there.
+    pub(crate) fn is_at_place_of(&self, other: &Self) -> bool {
+        self.is_quic() == other.is_quic() && self.address.is_place_of(&other.address)
+    }
+
     /// Whether the same is put above its sockets.
     pub(crate) fn has_layers_of(&self, other: &Self) -> bool {
         #[cfg(feature = "tls")]
         if (&self.tls, self.handshake_bytes) != (&other.tls, other.handshake_bytes) {
+            return false;
+        }
+        #[cfg(feature = "quic")]
+        if self.quic != other.quic {
             return false;
         }
         #[cfg(feature = "websocket")]
@@ -213,7 +294,7 @@ impl ListenerConfig {
     pub(crate) fn user_of(&self, stream: &Stream) -> Result<Option<Box<str>>, ()> {
         #[cfg(feature = "tls")]
         if self.certificate_user != CertificateUser::Nothing
-            && let Some(certificate) = stream.tls().and_then(|tls| tls.peer_certificate())
+            && let Some(certificate) = stream.peer_certificate()
         {
             let names = ternmq_transport::tls::CertificateNames::of(certificate).ok_or(())?;
             let name = match self.certificate_user {
@@ -235,7 +316,7 @@ impl ListenerConfig {
 /// The subject of the certificate that a client has shown, as RFC 4514 writes it.
 pub(crate) fn subject_of(stream: &Stream) -> Option<Box<str>> {
     #[cfg(feature = "tls")]
-    if let Some(certificate) = stream.tls().and_then(|tls| tls.peer_certificate()) {
+    if let Some(certificate) = stream.peer_certificate() {
         let names = ternmq_transport::tls::CertificateNames::of(certificate)?;
         return Some(names.distinguished_name.into());
     }

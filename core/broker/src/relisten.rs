@@ -2,7 +2,6 @@
 
 use std::fs::{Permissions, set_permissions};
 use std::io;
-use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
@@ -117,25 +116,25 @@ impl Listeners {
         before: &Doors,
         registrar: &Registrar,
     ) -> Result<(), StartError> {
-        let bound = bind(id, config, &self.going(before, config), registrar).map_err(|error| {
-            let stays =
-                |id: &ListenerId| !self.closed.contains(id) && overlaps(before, *id, config);
-            let in_use = error.kind() == io::ErrorKind::AddrInUse;
-            let error = match in_use && before.order.iter().any(stays) {
-                true => io::Error::new(error.kind(), OWN),
-                false => error,
-            };
-            StartError::Listen(config.address.clone(), error)
-        });
-        let (listener, address) = bound?;
-        let listener = Arc::new(listener);
         let at = usize::from(id.0);
         let counts = before.all.get(at).map(|door| door.counts.clone());
-        let door = Arc::new(Door::new(
-            config,
-            (address, Arc::downgrade(&listener)),
-            counts.unwrap_or_default(),
-        )?);
+        let going = self.going(before, config);
+        let opened = Door::open(config, counts.unwrap_or_default(), &going);
+        let stays = |id: &ListenerId| !self.closed.contains(id) && overlaps(before, *id, config);
+        let (mut door, mut listener) = opened.map_err(|error| match error {
+            StartError::Listen(address, error)
+                if error.kind() == io::ErrorKind::AddrInUse && before.order.iter().any(stays) =>
+            {
+                StartError::Listen(address, io::Error::new(error.kind(), OWN))
+            }
+            error => error,
+        })?;
+        registrar
+            .register_listener(&mut listener, listener_token(id))
+            .map_err(|error| StartError::Listen(config.address.clone(), error))?;
+        let listener = Arc::new(listener);
+        door.socket = Arc::downgrade(&listener);
+        let door = Arc::new(door);
         match self.doors.all.get_mut(at) {
             Some(place) => *place = door,
             None => self.doors.all.push(door),
@@ -159,27 +158,6 @@ impl Listeners {
 /// Why an address is in use that no other program has.
 const OWN: &str = "this server listens there itself, for a listener that goes on";
 
-fn bind(
-    id: ListenerId,
-    config: &ListenerConfig,
-    going: &[Arc<Listener>],
-    registrar: &Registrar,
-) -> io::Result<(Listener, Option<SocketAddr>)> {
-    let mut listener = match (config.address.bind(), &config.address) {
-        // They listen until the new one does, and if it can't, as if nothing had been.
-        (Err(error), Address::Ip(address))
-            if error.kind() == io::ErrorKind::AddrInUse && !going.is_empty() =>
-        {
-            let going: Vec<&Listener> = going.iter().map(AsRef::as_ref).collect();
-            Listener::bind_beside(*address, &going)?
-        }
-        (bound, _) => bound?,
-    };
-    registrar.register_listener(&mut listener, listener_token(id))?;
-    let address = listener.local_addr()?;
-    Ok((listener, address))
-}
-
 /// The number of each listener that goes on as one of those that are there; these are taken out of `left`.
 fn take_over(
     before: &Doors,
@@ -187,7 +165,7 @@ fn take_over(
     left: &mut Vec<ListenerId>,
 ) -> Vec<Option<ListenerId>> {
     type Same = fn(&ListenerConfig, &ListenerConfig) -> bool;
-    let same: [Same; 2] = [|a, b| a == b, |a, b| a.address.is_place_of(&b.address)];
+    let same: [Same; 2] = [|a, b| a == b, ListenerConfig::is_at_place_of];
     let mut numbers = vec![None; configs.len()];
     // Of several with port 0 each keeps its own, if there is one that is the same in everything.
     for same in same {
@@ -207,6 +185,7 @@ fn take_over(
 fn overlaps(doors: &Doors, id: ListenerId, config: &ListenerConfig) -> bool {
     let there = doors.all[usize::from(id.0)].address;
     match (there, &config.address) {
+        _ if doors.all[usize::from(id.0)].config.is_quic() != config.is_quic() => false,
         (Some(there), Address::Ip(address)) => there.port() == address.port(),
         _ => false,
     }

@@ -85,6 +85,20 @@ pub struct Stats {
     /// frames of text or beyond
     /// [`WebSocketServer::frame_bytes`](ternmq_transport::websocket::WebSocketServer::frame_bytes).
     pub websocket_failed: u64,
+    /// Connections of QUIC that ended because the peer broke its rules, wanted a second stream, or said that
+    /// something was wrong; not those of [`Stats::tls_failed`].
+    pub quic_failed: u64,
+    /// Connections of QUIC refused because too many had no stream yet, by
+    /// [`QuicOptions::handshakes`](ternmq_transport::quic::QuicOptions::handshakes).
+    pub quic_refused: u64,
+    /// Clients of QUIC that had to show first that they are where they say to be, by
+    /// [`QuicOptions::retry_from`](ternmq_transport::quic::QuicOptions::retry_from).
+    pub quic_retried: u64,
+    /// Datagrams that came to a listener of QUIC and were no connection's: garbage, other protocols, what
+    /// comes late.
+    pub quic_strays: u64,
+    /// Times that a client of QUIC has gone on from another address.
+    pub quic_moved: u64,
     /// Connections that ended, for whatever reason, before TLS and the WebSocket were there.
     pub handshakes_unfinished: u64,
     /// Connections closed, by whomever.
@@ -215,6 +229,11 @@ impl Stats {
             (&mut self.accept_errors, other.accept_errors),
             (&mut self.tls_failed, other.tls_failed),
             (&mut self.websocket_failed, other.websocket_failed),
+            (&mut self.quic_failed, other.quic_failed),
+            (&mut self.quic_refused, other.quic_refused),
+            (&mut self.quic_retried, other.quic_retried),
+            (&mut self.quic_strays, other.quic_strays),
+            (&mut self.quic_moved, other.quic_moved),
             (&mut self.handshakes_unfinished, other.handshakes_unfinished),
             (&mut self.closed, other.closed),
             (&mut self.moved, other.moved),

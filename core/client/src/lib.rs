@@ -36,6 +36,8 @@ pub use outbox::{Damage, FileOutbox, OutboxOptions, OutboxStatus};
 pub use ternmq_protocol::client::{Acknowledge, Will};
 pub use ternmq_protocol::codec::{PropertiesBuf, PropertyId, QoS, RetainHandling, Value};
 pub use ternmq_protocol::{ProtocolVersion, ReasonCode};
+#[cfg(feature = "quic")]
+pub use ternmq_transport::quic;
 #[cfg(feature = "tls")]
 pub use ternmq_transport::tls;
 #[cfg(feature = "websocket")]

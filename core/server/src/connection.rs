@@ -22,7 +22,7 @@ pub(crate) fn url_and_topic(args: &Connection) -> (Option<&str>, Option<&str>) {
     let Some(url) = args.url.as_deref() else {
         return (None, None);
     };
-    let host = ["mqtt://", "mqtts://"]
+    let host = ["mqtt://", "mqtts://", "quic://"]
         .iter()
         .find_map(|scheme| url.strip_prefix(scheme));
     match host.and_then(|host| host.split_once('/')) {
@@ -76,7 +76,7 @@ pub(crate) fn options(args: &Connection) -> Result<ConnectOptions, String> {
     if let Some(tls) = tls {
         let secure = |t: &Target| matches!(t, Target::Server(e) if e.scheme.is_secure());
         if !options.endpoints.iter().all(secure) {
-            return Err("the options for TLS need a server with mqtts:// or wss://".to_owned());
+            return Err("the options for TLS need mqtts://, wss:// or quic://".to_owned());
         }
         options = options.tls(&tls).map_err(|e| e.to_string())?;
     }

@@ -4,9 +4,11 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
+use ternmq_broker::quic::QuicOptions;
 use ternmq_broker::tls::{
     CipherSuite, ClientCertificates, Identity, PemSource, Roots, TlsServerOptions, TlsVersion,
 };
@@ -85,6 +87,10 @@ struct Table {
     deflate_context: Option<bool>,
     deflate_window_bits: Option<u8>,
     deflate_min_bytes: Option<usize>,
+    quic_idle_timeout: Option<u64>,
+    quic_window: Option<u32>,
+    quic_handshakes: Option<usize>,
+    quic_retry_from: Option<usize>,
 }
 
 /// What is spoken below MQTT.
@@ -96,6 +102,7 @@ enum Kind {
     Tls,
     Ws,
     Wss,
+    Quic,
     Unix,
 }
 
@@ -121,7 +128,7 @@ enum Who {
 
 impl Kind {
     const fn is_secure(self) -> bool {
-        matches!(self, Self::Tls | Self::Wss)
+        matches!(self, Self::Tls | Self::Wss | Self::Quic)
     }
 
     const fn is_websocket(self) -> bool {
@@ -153,6 +160,7 @@ impl TryFrom<Table> for Listener {
             versions: table.versions,
             durability: table.durability.map_or(bare.durability, Into::into),
             tls: table.tls()?,
+            quic: table.quic(),
             websocket: table.websocket(),
             certificate_user: table.user(),
             handshake_bytes: table.handshake_bytes.unwrap_or(bare.handshake_bytes),
@@ -215,7 +223,8 @@ impl Table {
                 "a listener with `client_ca`",
             ),
         ];
-        for (key, there, right, place) in lines.into_iter().chain(self.lines_of_websockets()) {
+        let lines = lines.into_iter().chain(self.lines_of_websockets());
+        for (key, there, right, place) in lines.chain(self.lines_of_quic()) {
             if there && !right {
                 return Err(format!("`{key}` is for {place}"));
             }
@@ -249,6 +258,38 @@ impl Table {
                 self.deflate_min_bytes.is_some(),
                 self.deflate,
                 DEFLATE,
+            ),
+        ]
+    }
+
+    /// The lines of QUIC, and one that has no place there: nobody speaks for others below UDP.
+    fn lines_of_quic(&self) -> [(&'static str, bool, bool, &'static str); 5] {
+        let right = self.r#type == Kind::Quic;
+        [
+            (
+                "quic_idle_timeout",
+                self.quic_idle_timeout.is_some(),
+                right,
+                QUIC,
+            ),
+            ("quic_window", self.quic_window.is_some(), right, QUIC),
+            (
+                "quic_handshakes",
+                self.quic_handshakes.is_some(),
+                right,
+                QUIC,
+            ),
+            (
+                "quic_retry_from",
+                self.quic_retry_from.is_some(),
+                right,
+                QUIC,
+            ),
+            (
+                "proxy_protocol",
+                self.proxy_protocol,
+                !right,
+                "TCP and Unix sockets",
             ),
         ]
     }
@@ -329,6 +370,18 @@ impl Table {
         }
     }
 
+    fn quic(&self) -> Option<QuicOptions> {
+        let defaults = (self.r#type == Kind::Quic).then(QuicOptions::default)?;
+        Some(QuicOptions {
+            idle_timeout: self
+                .quic_idle_timeout
+                .map_or(defaults.idle_timeout, Duration::from_secs),
+            window_bytes: self.quic_window.unwrap_or(defaults.window_bytes),
+            handshakes: self.quic_handshakes.unwrap_or(defaults.handshakes),
+            retry_from: self.quic_retry_from.unwrap_or(defaults.retry_from),
+        })
+    }
+
     /// Whoever looks at certificates wants to know by them, if nothing else is said.
     fn user(&self) -> CertificateUser {
         match (self.identity, &self.client_ca) {
@@ -342,7 +395,8 @@ impl Table {
     }
 }
 
-const TLS: &str = "the types tls and wss";
+const TLS: &str = "the types tls, wss and quic";
+const QUIC: &str = "the type quic";
 const WS: &str = "the types ws and wss";
 const DEFLATE: &str = "a listener with `deflate`";
 
@@ -536,6 +590,28 @@ mod tests {
         assert_eq!(shown, ["unix:///run/x", "wss://127.0.0.1:1/mqtt"]);
     }
 
+    const QUIC_LINES: &str =
+        "type = 'quic'\naddress = '127.0.0.1:0'\ncertificate = 'c'\nkey = 'k'\n";
+
+    #[test]
+    fn lines_of_quic_reach_the_broker() {
+        let plain = read(QUIC_LINES).unwrap();
+        assert_eq!(plain.quic, Some(QuicOptions::default()));
+        assert_eq!(plain.tls.clone().unwrap().alpn, [b"mqtt"]);
+        let addresses = ["127.0.0.1:1".parse().unwrap()];
+        assert_eq!(urls(&[plain], &addresses), ["quic://127.0.0.1:1"]);
+        let text = format!(
+            "{QUIC_LINES}quic_idle_timeout = 9\nquic_window = 8192\nquic_handshakes = 7\nquic_retry_from = 0"
+        );
+        let chosen = QuicOptions {
+            idle_timeout: Duration::from_secs(9),
+            window_bytes: 8192,
+            handshakes: 7,
+            retry_from: 0,
+        };
+        assert_eq!(read(&text).unwrap().quic, Some(chosen));
+    }
+
     #[test]
     fn lines_of_proxies_reach_the_broker() {
         let text =
@@ -576,7 +652,7 @@ mod tests {
             ),
             (
                 "address = '127.0.0.1:1'\nkey = 'x'",
-                "`key` is for the types tls and wss",
+                "`key` is for the types tls, wss and quic",
             ),
             (
                 "address = '127.0.0.1:1'\norigins = []",
@@ -603,6 +679,27 @@ mod tests {
             (
                 &format!("{TLS_LINES}cipher_suites = ['RC4']"),
                 "no cipher suite",
+            ),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(words), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn lines_that_mean_nothing_with_quic_are_refused() {
+        for (text, words) in [
+            (
+                "type = 'quic'\naddress = '127.0.0.1:1'",
+                "`certificate` and `key`",
+            ),
+            (
+                &format!("{TLS_LINES}quic_window = 1"),
+                "`quic_window` is for the type quic",
+            ),
+            (
+                &format!("{QUIC_LINES}proxy_protocol = true\nproxy_from = ['::1']"),
+                "`proxy_protocol` is for TCP and Unix sockets",
             ),
         ] {
             let error = read(text).unwrap_err();

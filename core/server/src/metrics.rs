@@ -84,13 +84,22 @@ static CLIENTS: &[Family] = families! {
         "listener_rate" => connections_refused_rate,
         "banned" => connections_refused_banned,
         "proxy" => connections_refused_proxy,
+        "quic_handshakes" => quic_refused,
         "shard_limit" => mqtt.connections_refused,
     }
     Counter "connections_failed_total" "Connections that could not be accepted, or whose handshake failed." ["reason"] {
         "accept" => accept_errors,
         "tls" => tls_failed,
         "websocket" => websocket_failed,
+        "quic" => quic_failed,
         "unfinished" => handshakes_unfinished,
+    }
+    Counter "quic_retries_total" "Clients of QUIC that had to show first that they are where they say to be." {
+        "" => quic_retried,
+    }
+    Counter "quic_strays_total" "Datagrams to listeners of QUIC that were no connection's." { "" => quic_strays, }
+    Counter "quic_moves_total" "Times that a client of QUIC has gone on from another address." {
+        "" => quic_moved,
     }
     Gauge "clients" "Clients connected now." { "" => mqtt.connected, }
     Gauge "sessions" "Sessions now, connected or not." { "" => mqtt.sessions, }

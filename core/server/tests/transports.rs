@@ -126,12 +126,14 @@ fn everywhere(name: &str) -> (Server, PathBuf) {
          [[listener]]\ntype = 'ws'\n{address}\n\
          [[listener]]\ntype = 'wss'\n{address}\n{tls}\nwebsocket_path = '/x'\n\
          [[listener]]\ntype = 'unix'\npath = '{}'\n\
-         [[listener]]\ntype = 'tls'\n{address}\nanonymous = false\n{tls}\nclient_ca = '{}'\n",
+         [[listener]]\ntype = 'tls'\n{address}\nanonymous = false\n{tls}\nclient_ca = '{}'\n\
+         [[listener]]\ntype = 'quic'\n{address}\nanonymous = false\n{tls}\nclient_ca = '{}'\n",
         at("socket"),
+        at("clients.pem"),
         at("clients.pem"),
     );
     std::fs::write(at("ternmq.toml"), config).unwrap();
-    (Server::start(&folder.join("ternmq.toml"), 5), folder)
+    (Server::start(&folder.join("ternmq.toml"), 6), folder)
 }
 
 fn path(folder: &Path, name: &str) -> String {
@@ -142,7 +144,7 @@ fn path(folder: &Path, name: &str) -> String {
 fn every_type_of_listener_is_reached_by_flags() {
     let (server, folder) = everywhere("every_type");
     let at = |name: &str| path(&folder, name);
-    let [tls, ws, wss, unix, mutual] = &server.urls[..] else {
+    let [tls, ws, wss, unix, mutual, quic] = &server.urls[..] else {
         panic!("{:?}", server.urls);
     };
     let (ca, cert, key) = (at("ca.pem"), at("client.pem"), at("client.key"));
@@ -185,10 +187,17 @@ fn every_type_of_listener_is_reached_by_flags() {
     ])
     .unwrap();
 
+    round_trip(&[
+        "--url", quic, "--cafile", &ca, "--cert", &cert, "--key", &key,
+    ])
+    .unwrap();
+
     let refused = |args: &[&str]| round_trip(args).unwrap_err();
+    assert!(refused(&["--url", quic, "--cafile", &ca]).contains("certificate required"));
+    assert!(refused(&["--url", quic]).contains("unknown issuer"));
     assert!(refused(&["--url", tls]).contains("unknown issuer"));
     assert!(refused(&["--url", mutual, "--cafile", &ca]).contains("certificate required"));
-    assert!(refused(&["--url", ws, "--cafile", &ca]).contains("need a server with mqtts://"));
+    assert!(refused(&["--url", ws, "--cafile", &ca]).contains("need mqtts://"));
     assert!(refused(&["--url", tls, "--cafile", &key]).contains("no certificate in"));
     let other_name = "mqtts://[::ffff:127.0.0.1]:".to_owned() + port;
     assert!(refused(&["--url", &other_name, "--cafile", &ca]).contains("it is not for"));

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 
 use crate::proxy::ProxyError;
+#[cfg(feature = "quic")]
+use crate::quic::QuicError;
 #[cfg(feature = "tls")]
 use crate::tls::TlsError;
 #[cfg(feature = "websocket")]
@@ -19,6 +21,9 @@ pub enum TransportError {
     /// Of the WebSocket.
     #[cfg(feature = "websocket")]
     WebSocket(WebSocketError),
+    /// Of QUIC, where it is not of the TLS inside.
+    #[cfg(feature = "quic")]
+    Quic(QuicError),
     /// Of the way through an HTTP proxy.
     Proxy(ProxyError),
 }
@@ -37,6 +42,8 @@ impl fmt::Display for TransportError {
             Self::Tls(error) => error.fmt(f),
             #[cfg(feature = "websocket")]
             Self::WebSocket(error) => error.fmt(f),
+            #[cfg(feature = "quic")]
+            Self::Quic(error) => error.fmt(f),
             Self::Proxy(error) => error.fmt(f),
         }
     }

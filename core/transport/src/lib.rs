@@ -1,5 +1,5 @@
 //! Byte pipelines for MQTT in both roles, behind one poller: TCP and Unix sockets, in-process pipes,
-//! and above them TLS, WebSockets and ways through proxies (HTTP, SOCKS5).
+//! QUIC, and above sockets TLS, WebSockets and ways through proxies (HTTP, SOCKS5).
 //!
 //! A [`Stream`] moves bytes without blocking and tells a [`Poller`] when it can move more. Nothing
 //! here knows of MQTT, and whoever drives it never asks which kind of stream it has.
@@ -19,6 +19,8 @@ mod listener;
 mod pipe;
 mod poller;
 mod proxy;
+#[cfg(feature = "quic")]
+pub mod quic;
 mod socks;
 mod stream;
 #[cfg(feature = "tls")]

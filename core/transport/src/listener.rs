@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockRef, Socket, Type};
 
+#[cfg(feature = "quic")]
+use crate::quic::QuicListener;
 use crate::stream::Stream;
 
 /// A socket that accepts connections.
@@ -17,6 +19,9 @@ pub enum Listener {
     Tcp(mio::net::TcpListener),
     /// At a file.
     Unix(UnixListener),
+    /// At an IP address, over UDP.
+    #[cfg(feature = "quic")]
+    Quic(QuicListener),
 }
 
 /// A Unix socket that accepts connections. Its file is removed when it is dropped.
@@ -46,7 +51,7 @@ impl Listener {
         let share = |on: bool| {
             let tcp = others.iter().filter_map(|other| match other {
                 Self::Tcp(tcp) => Some(tcp),
-                Self::Unix(_) => None,
+                _ => None,
             });
             // Where it can't be set, binding says so.
             tcp.for_each(|tcp| drop(SockRef::from(tcp).set_reuse_port(on)));
@@ -97,6 +102,8 @@ impl Listener {
         match self {
             Self::Tcp(tcp) => tcp.local_addr().map(Some),
             Self::Unix(_) => Ok(None),
+            #[cfg(feature = "quic")]
+            Self::Quic(quic) => Ok(Some(quic.local_addr())),
         }
     }
 
@@ -129,6 +136,11 @@ impl Listener {
             Self::Unix(listener) => {
                 let (unix, _) = listener.socket.accept()?;
                 Ok((Stream::Unix(unix), None))
+            }
+            #[cfg(feature = "quic")]
+            Self::Quic(quic) => {
+                let (stream, peer) = quic.accept().ok_or(io::ErrorKind::WouldBlock)?;
+                Ok((stream, Some(peer)))
             }
         }
     }

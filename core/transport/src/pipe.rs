@@ -47,6 +47,8 @@ struct Side {
     incoming: VecDeque<u8>,
     /// This end writes no more.
     closed: bool,
+    /// This end is not there any more.
+    gone: bool,
     /// A write has failed for lack of room since the last report.
     waits_for_room: bool,
     reports_to: Option<(Arc<ReadyList>, usize)>,
@@ -70,7 +72,7 @@ impl ReadyList {
         ready.append(&mut self.list.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn push(&self, ready: Ready) {
+    pub(crate) fn push(&self, ready: Ready) {
         let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
         let first = list.is_empty();
         list.push(ready);
@@ -126,7 +128,7 @@ impl PipeEnd {
 
     pub(crate) fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut sides = self.lock();
-        if sides[self.side()].closed || (sides[1 - self.side()].closed && self.peer_is_gone()) {
+        if sides[self.side()].closed || sides[1 - self.side()].gone {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         let other = &mut sides[1 - self.side()];
@@ -166,8 +168,15 @@ impl PipeEnd {
     }
 
     /// The other end has been dropped, and not only shut down for writing.
-    fn peer_is_gone(&self) -> bool {
-        Arc::strong_count(&self.shared) == 1
+    #[cfg(feature = "quic")]
+    pub(crate) fn peer_is_gone(&self) -> bool {
+        self.lock()[1 - self.side()].gone
+    }
+
+    /// Has the other end looked at, though nothing was written.
+    #[cfg(feature = "quic")]
+    pub(crate) fn nudge(&self) {
+        report(&self.lock()[1 - self.side()], true, true, false);
     }
 
     fn lock(&self) -> MutexGuard<'_, [Side; 2]> {
@@ -181,9 +190,11 @@ impl PipeEnd {
 impl Drop for PipeEnd {
     fn drop(&mut self) {
         self.deregister();
-        self.shutdown_write();
         let mut sides = self.lock();
-        sides[self.side()].incoming = VecDeque::new();
+        let own = &mut sides[self.side()];
+        own.incoming = VecDeque::new();
+        (own.closed, own.gone) = (true, true);
+        report(&sides[1 - self.side()], true, true, true);
     }
 }
 

@@ -42,7 +42,12 @@ pub struct Waker(Arc<Bell>);
 
 /// Has a [`Poller`] report listeners, from any thread.
 #[derive(Debug)]
-pub struct Registrar(mio::Registry);
+pub struct Registrar {
+    registry: mio::Registry,
+    /// For listeners that have no socket of this poller's.
+    #[cfg(feature = "quic")]
+    pipes: Arc<ReadyList>,
+}
 
 impl Registrar {
     /// Reports connections that arrive at `listener`, until it is dropped; what waits there already is
@@ -51,8 +56,13 @@ impl Registrar {
     /// # Errors
     /// As [`Poller::register`].
     pub fn register_listener(&self, listener: &mut Listener, token: usize) -> io::Result<()> {
-        let (registry, token) = (&self.0, stream_token(token)?);
+        let (registry, token) = (&self.registry, stream_token(token)?);
         match listener {
+            #[cfg(feature = "quic")]
+            Listener::Quic(quic) => {
+                quic.register(&self.pipes, token.0);
+                Ok(())
+            }
             Listener::Tcp(tcp) => registry.register(tcp, token, Interest::READABLE),
             Listener::Unix(unix) => registry.register(&mut unix.socket, token, Interest::READABLE),
         }
@@ -141,12 +151,28 @@ impl Poller {
         }
     }
 
+    /// As [`Poller::register`], for a socket of datagrams.
+    #[cfg(feature = "quic")]
+    pub(crate) fn register_datagrams(
+        &self,
+        socket: &mut mio::net::UdpSocket,
+        token: usize,
+    ) -> io::Result<()> {
+        let both = Interest::READABLE | Interest::WRITABLE;
+        let registry = self.poll.registry();
+        registry.register(socket, stream_token(token)?, both)
+    }
+
     /// A handle that has listeners reported.
     ///
     /// # Errors
     /// The process or the system is out of file descriptors.
     pub fn registrar(&self) -> io::Result<Registrar> {
-        self.poll.registry().try_clone().map(Registrar)
+        Ok(Registrar {
+            registry: self.poll.registry().try_clone()?,
+            #[cfg(feature = "quic")]
+            pipes: self.pipes.clone(),
+        })
     }
 
     /// Waits until a stream is ready, the waker is used or `timeout` has passed, and appends what

@@ -8,6 +8,8 @@ use crate::introduction::Introduced;
 use crate::layer::Layered;
 use crate::pipe::PipeEnd;
 use crate::proxy::Tunnel;
+#[cfg(feature = "quic")]
+use crate::quic::QuicStream;
 #[cfg(feature = "tls")]
 use crate::tls::TlsStream;
 #[cfg(feature = "websocket")]
@@ -40,6 +42,9 @@ pub enum Stream {
     /// A WebSocket above another stream.
     #[cfg(feature = "websocket")]
     WebSocket(Box<WebSocketStream>),
+    /// A stream of a QUIC connection, whose engine is at the other end of a pipe.
+    #[cfg(feature = "quic")]
+    Quic(Box<QuicStream>),
     /// A layer of somebody else's above another stream.
     Layered(Box<Layered>),
     /// A stream whose peer is another one than the socket's: a proxy has said so.
@@ -100,6 +105,8 @@ impl Stream {
             Self::Tls(tls) => tls.connected(),
             #[cfg(feature = "websocket")]
             Self::WebSocket(websocket) => websocket.connected(),
+            #[cfg(feature = "quic")]
+            Self::Quic(quic) => quic.connected(),
             Self::Layered(layered) => layered.below.connected(),
             Self::Introduced(introduced) => introduced.below.connected(),
         }
@@ -111,6 +118,8 @@ impl Stream {
         match self {
             Self::Tcp(tcp) => tcp.peer_addr().ok(),
             Self::Introduced(introduced) => introduced.peer(),
+            #[cfg(feature = "quic")]
+            Self::Quic(quic) => Some(quic.peer_addr()),
             other => other.below()?.peer_addr(),
         }
     }
@@ -119,6 +128,8 @@ impl Stream {
     pub fn local_addr(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(tcp) => tcp.local_addr().ok(),
+            #[cfg(feature = "quic")]
+            Self::Quic(quic) => quic.local_addr(),
             other => other.below()?.local_addr(),
         }
     }
@@ -137,6 +148,8 @@ impl Stream {
             Self::Tls(tls) => tls.read(target),
             #[cfg(feature = "websocket")]
             Self::WebSocket(websocket) => websocket.read(target),
+            #[cfg(feature = "quic")]
+            Self::Quic(quic) => quic.read(target),
             Self::Layered(layered) => layered.read(target),
             Self::Introduced(introduced) => introduced.below.read(target),
         })
@@ -152,6 +165,8 @@ impl Stream {
             Self::Tls(tls) => tls.is_drained(),
             #[cfg(feature = "websocket")]
             Self::WebSocket(websocket) => websocket.is_drained(),
+            #[cfg(feature = "quic")]
+            Self::Quic(quic) => quic.below.is_drained(read, asked),
             Self::Layered(layered) => layered.is_drained(read, asked),
             Self::Introduced(introduced) => introduced.below.is_drained(read, asked),
         }
@@ -173,6 +188,8 @@ impl Stream {
             Self::Tls(tls) => tls.write_vectored(slices),
             #[cfg(feature = "websocket")]
             Self::WebSocket(websocket) => websocket.write_vectored(slices),
+            #[cfg(feature = "quic")]
+            Self::Quic(quic) => quic.write_vectored(slices),
             Self::Layered(layered) => layered.write_vectored(slices),
             Self::Introduced(introduced) => introduced.below.write_vectored(slices),
         })
@@ -189,6 +206,8 @@ impl Stream {
             Self::Tls(tls) => tls.flush(),
             #[cfg(feature = "websocket")]
             Self::WebSocket(websocket) => websocket.flush(),
+            #[cfg(feature = "quic")]
+            Self::Quic(quic) => quic.below.flush(),
             Self::Layered(layered) => layered.flush(),
             Self::Introduced(introduced) => introduced.below.flush(),
         }
@@ -212,6 +231,8 @@ impl Stream {
             Self::Tls(tls) => tls.shutdown_write(),
             #[cfg(feature = "websocket")]
             Self::WebSocket(websocket) => websocket.shutdown_write(),
+            #[cfg(feature = "quic")]
+            Self::Quic(quic) => quic.below.shutdown_write(),
             Self::Layered(layered) => layered.shutdown_write(),
             Self::Introduced(introduced) => introduced.below.shutdown_write(),
         }
@@ -231,6 +252,8 @@ impl Stream {
             Self::Tls(tls) => tls.is_established(),
             #[cfg(feature = "websocket")]
             Self::WebSocket(websocket) => websocket.is_established(),
+            #[cfg(feature = "quic")]
+            Self::Quic(quic) => quic.is_established(),
             Self::Layered(layered) => layered.below.is_established(),
             Self::Introduced(introduced) => introduced.below.is_established(),
         }
@@ -250,6 +273,26 @@ impl Stream {
         }
     }
 
+    /// The first certificate that the peer has shown, in DER, as soon as the handshake is over.
+    #[cfg(feature = "tls")]
+    pub fn peer_certificate(&self) -> Option<&[u8]> {
+        match self {
+            Self::Tls(tls) => tls.peer_certificate(),
+            #[cfg(feature = "quic")]
+            Self::Quic(quic) => quic.peer_certificate(),
+            other => other.below()?.peer_certificate(),
+        }
+    }
+
+    /// The QUIC connection, if there is one.
+    #[cfg(feature = "quic")]
+    pub fn quic(&self) -> Option<&QuicStream> {
+        match self {
+            Self::Quic(quic) => Some(quic),
+            other => other.below()?.quic(),
+        }
+    }
+
     /// The stream below a layer.
     fn below(&self) -> Option<&Self> {
         match self {
@@ -259,6 +302,8 @@ impl Stream {
             Self::Tls(tls) => Some(tls.below()),
             #[cfg(feature = "websocket")]
             Self::WebSocket(websocket) => Some(websocket.below()),
+            #[cfg(feature = "quic")]
+            Self::Quic(quic) => Some(&quic.below),
             Self::Layered(layered) => Some(&layered.below),
             Self::Introduced(introduced) => Some(&introduced.below),
         }
@@ -272,6 +317,8 @@ impl Stream {
             Self::Tls(tls) => Some(tls.below_mut()),
             #[cfg(feature = "websocket")]
             Self::WebSocket(websocket) => Some(websocket.below_mut()),
+            #[cfg(feature = "quic")]
+            Self::Quic(quic) => Some(&mut quic.below),
             Self::Layered(layered) => Some(&mut layered.below),
             Self::Introduced(introduced) => Some(&mut introduced.below),
         }

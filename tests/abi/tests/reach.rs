@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
+use ternmq_broker::quic::QuicOptions;
 use ternmq_broker::tls::{ClientCertificates, Identity, Roots, TlsServerOptions};
 use ternmq_broker::websocket::WebSocketServer;
 use ternmq_broker::{Broker, Config, ListenerConfig};
@@ -30,6 +31,7 @@ enum At {
     Clients,
     Web,
     SecureWeb,
+    Quic,
 }
 
 /// A broker with all listeners, the files that programs are given, and the programs under both libraries.
@@ -247,6 +249,10 @@ fn listeners(files: &Scratch) -> Vec<ListenerConfig> {
         secure(clients),
         web(plain.clone()),
         web(secure(behind)),
+        ListenerConfig {
+            quic: Some(QuicOptions::default()),
+            ..secure(good())
+        },
         ListenerConfig::unix(files.path("socket"), 0o600),
     ]
 }
@@ -271,6 +277,19 @@ fn each_scheme_leads_to_its_server() {
         "",
     );
     bench.fails(&bench.uri("ssl", At::Plain), "check=0", "TLS");
+}
+
+/// Paho has no such scheme, and none of its own is touched by it.
+#[test]
+fn quic_is_spoken_by_the_options_for_ssl() {
+    let bench = Bench::start();
+    let quic = bench.uri("quic", At::Quic);
+    bench.works(&quic, "trust=@/ca.pem");
+    bench.works(&quic, "check=0 clean=0");
+    bench.fails(&quic, "trust=@/other.pem", "unknown issuer");
+    let named = quic.replace("localhost", "[::ffff:127.0.0.1]");
+    bench.fails(&named, "trust=@/ca.pem verify=1", "it is not for");
+    bench.is_refused(&quic, "ssl=0", -6, -6);
 }
 
 #[test]

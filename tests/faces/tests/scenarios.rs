@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::env;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use ternmq_broker::quic::QuicOptions;
 use ternmq_broker::tls::{Identity, TlsServerOptions};
 use ternmq_broker::websocket::WebSocketServer;
 use ternmq_broker::{Broker, Config, ListenerConfig, Placement};
@@ -45,7 +47,7 @@ fn main() {
 fn over_transports(stories: &Arc<Vec<Story>>) -> Vec<Trial> {
     let face: SharedFace = Arc::new(OnceLock::new());
     let mut trials = Vec::new();
-    for scheme in ["mqtts", "ws", "wss"] {
+    for scheme in ["mqtts", "ws", "wss", "quic"] {
         for (at, story) in stories.iter().enumerate().filter(|s| !s.1.has_peer()) {
             for &version in &story.versions {
                 let (stories, face) = (Arc::clone(stories), Arc::clone(&face));
@@ -74,11 +76,19 @@ fn play_over(
     if scheme != "ws" {
         let issued = authority().issue(&["127.0.0.1"]);
         let mut tls = TlsServerOptions::new(Identity::pem(issued.chain, issued.key));
-        tls.alpn.clear();
+        if scheme != "quic" {
+            tls.alpn.clear();
+        }
         listener.tls = Some(tls);
         fields.push(("cafile", cafile()?));
     }
-    if scheme != "mqtts" {
+    if scheme == "quic" {
+        // Nobody tells by UDP that a process was killed: the will of one waits for this.
+        listener.quic = Some(QuicOptions {
+            idle_timeout: Duration::from_secs(4),
+            ..QuicOptions::default()
+        });
+    } else if scheme != "mqtts" {
         listener.websocket = Some(WebSocketServer::default());
     }
     let config = Config {
@@ -89,7 +99,10 @@ fn play_over(
     let address = broker.local_addrs()[0];
     stage::perform(story, version, face, Some(Door { address, fields }))?;
     let stats = broker.stats();
-    match (broker.failure(), stats.tls_failed + stats.websocket_failed) {
+    match (
+        broker.failure(),
+        stats.tls_failed + stats.websocket_failed + stats.quic_failed,
+    ) {
         (None, 0) => Ok(()),
         (failure, failed) => Err(format!(
             "the broker failed: {failure:?}, {failed} connections"

@@ -169,6 +169,8 @@ impl Driver {
             Some(TransportError::Tls(_)) => self.counters.tls_failed += 1,
             #[cfg(feature = "websocket")]
             Some(TransportError::WebSocket(_)) => self.counters.websocket_failed += 1,
+            #[cfg(feature = "quic")]
+            Some(TransportError::Quic(_)) => self.counters.quic_failed += 1,
             _ => return,
         }
         self.tell_failed(conn, error);

@@ -146,6 +146,12 @@ impl IoThread {
             let path = endpoint.path;
             return self.try_stream(slot, &|| Stream::connect_unix(Path::new(&path)));
         }
+        if endpoint.scheme == Scheme::Quic && proxy.is_some() {
+            let why = "no proxy carries QUIC; let this server's name bypass it";
+            let error = io::Error::new(io::ErrorKind::Unsupported, why);
+            self.note(slot, ConnectError::io(error));
+            return false;
+        }
         let (host, port) = match proxy {
             Some(proxy) => (proxy.host, proxy.port),
             None => (endpoint.host.clone(), endpoint.port),
@@ -247,7 +253,8 @@ impl IoThread {
     /// Begins to connect to the next address. False when none is left and none is being tried.
     fn try_addresses(&mut self, slot: usize) -> bool {
         loop {
-            let Some(attempt) = &mut self.links[slot].attempt else {
+            let link = &mut self.links[slot];
+            let Some(attempt) = &mut link.attempt else {
                 return true;
             };
             let Some(address) = attempt.addresses.pop_front() else {
@@ -255,7 +262,18 @@ impl IoThread {
                 return !attempt.opening.is_empty();
             };
             let token = self.sources.vacant_key();
-            let opened = Stream::connect(address).and_then(|mut stream| {
+            let opened = match &attempt.layers {
+                Some(layers) if layers.are_quic() => {
+                    let options = &link.shared.lock().options;
+                    #[cfg(feature = "quic")]
+                    let engine = &mut self.quic;
+                    #[cfg(not(feature = "quic"))]
+                    let engine = &mut ();
+                    layers.connect_quic(engine, address, options)
+                }
+                _ => Stream::connect(address),
+            };
+            let opened = opened.and_then(|mut stream| {
                 self.poller.register(&mut stream, token)?;
                 Ok(stream)
             });

@@ -1,10 +1,13 @@
 //! What has to be put above a socket before MQTT is spoken.
 
 use std::io;
+use std::net::SocketAddr;
 
+#[cfg(feature = "quic")]
+use ternmq_transport::quic::QuicClients;
 #[cfg(feature = "websocket")]
 use ternmq_transport::websocket::WebSocketOptions;
-use ternmq_transport::{Endpoint, Stream};
+use ternmq_transport::{Endpoint, Scheme, Stream};
 
 use crate::options::ConnectOptions;
 
@@ -32,6 +35,44 @@ impl Layers {
         self.on
     }
 
+    /// Whether there is no socket to put them on: QUIC has everything inside.
+    pub(super) fn are_quic(&self) -> bool {
+        self.endpoint.scheme == Scheme::Quic
+    }
+
+    /// Begins to connect by QUIC; its engine is started by the first one.
+    ///
+    /// # Errors
+    /// No way there, no thread, or TLS can't be set up.
+    #[cfg(feature = "quic")]
+    pub(super) fn connect_quic(
+        &self,
+        engine: &mut Option<QuicClients>,
+        address: SocketAddr,
+        options: &ConnectOptions,
+    ) -> io::Result<Stream> {
+        use ternmq_transport::tls::TlsClient;
+        let engine = match engine {
+            Some(engine) if !engine.has_ended() => engine,
+            none => none.insert(QuicClients::start()?),
+        };
+        match &options.tls {
+            Some(tls) => engine.connect(address, &self.endpoint.host, tls),
+            // Only a redirection leads here: otherwise it was seen to before the attempt.
+            None => engine.connect(address, &self.endpoint.host, &TlsClient::system()?),
+        }
+    }
+
+    #[cfg(not(feature = "quic"))]
+    pub(super) fn connect_quic(
+        &self,
+        _: &mut (),
+        _: SocketAddr,
+        _: &ConnectOptions,
+    ) -> io::Result<Stream> {
+        Err(unsupported("QUIC"))
+    }
+
     /// Puts them above a socket that is connected to the server or to its proxy, for packets of at most
     /// `largest` bytes. True when there are
     /// any: then the connection is made once they say so.
@@ -45,8 +86,11 @@ impl Layers {
         largest: u32,
     ) -> io::Result<(Stream, bool)> {
         self.on = true;
-        let endpoint = &self.endpoint;
         let mut any = false;
+        if self.are_quic() {
+            return Ok((stream, any));
+        }
+        let endpoint = &self.endpoint;
         if let Some(proxy) = options.proxies.of(endpoint) {
             stream = proxy.connect(stream, endpoint)?;
             any = true;
@@ -104,7 +148,7 @@ fn websocket(_: Stream, _: &ConnectOptions, _: &Endpoint, _: u32) -> io::Result<
     Err(unsupported("WebSockets"))
 }
 
-#[cfg(not(all(feature = "tls", feature = "websocket")))]
+#[cfg(not(all(feature = "quic", feature = "websocket")))]
 fn unsupported(what: &str) -> io::Error {
     let why = format!("this build has no {what}");
     io::Error::new(io::ErrorKind::Unsupported, why)

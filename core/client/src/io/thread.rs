@@ -39,6 +39,9 @@ pub(super) struct IoThread {
     /// Links that have more to read than their turn allowed.
     again: Vec<usize>,
     scratch: Box<[u8]>,
+    /// What carries the connections of QUIC, once there has been one.
+    #[cfg(feature = "quic")]
+    pub(super) quic: Option<ternmq_transport::quic::QuicClients>,
     ended: bool,
 }
 
@@ -80,6 +83,8 @@ impl IoThread {
             lingering: VecDeque::new(),
             again: Vec::new(),
             scratch: vec![0; SCRATCH].into_boxed_slice(),
+            #[cfg(feature = "quic")]
+            quic: None,
             ended: false,
         }
     }

@@ -17,7 +17,7 @@ use crate::output::Template;
 pub(crate) struct Connection {
     /// Server as URL
     #[arg(
-        help = "Server as URL: mqtt://[user[:password]@]host[:port][/topic], or mqtts, ws, wss (with a path), unix:///path",
+        help = "Server as URL: mqtt://[user[:password]@]host[:port][/topic], or mqtts, quic, ws, wss (with a path), unix:///path",
         short = 'L',
         long,
         value_name = "URL",

@@ -150,6 +150,27 @@ impl TlsClient {
     }
 }
 
+#[cfg(feature = "quic")]
+impl TlsClient {
+    /// The same for QUIC, which wants TLS 1.3 and a protocol, with the name that the certificate is to be
+    /// for.
+    ///
+    /// # Errors
+    /// [`TlsError::ServerName`], [`TlsError::NothingToOffer`].
+    pub(crate) fn for_quic(&self, host: &str) -> Result<(Arc<ClientConfig>, String), TlsError> {
+        let name = server_name(self.server_name.as_deref().unwrap_or(host))?;
+        let suites = &self.config.crypto_provider().cipher_suites;
+        if !suites.iter().any(|suite| suite.tls13().is_some()) {
+            return Err(TlsError::NothingToOffer(super::QUIC_IS_1_3));
+        }
+        let mut config = ClientConfig::clone(&self.config);
+        if config.alpn_protocols.is_empty() {
+            config.alpn_protocols = vec![b"mqtt".to_vec()];
+        }
+        Ok((Arc::new(config), name.to_str().into_owned()))
+    }
+}
+
 impl fmt::Debug for TlsClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("TlsClient")

@@ -210,6 +210,13 @@ fn bare(name: &str) -> String {
     inner.trim_end_matches(')').trim_matches('"').to_owned()
 }
 
+/// What the peer has said by the number of an alert.
+#[cfg(feature = "quic")]
+pub(crate) fn alert(number: u8) -> TlsError {
+    let alert = rustls::AlertDescription::from(number);
+    TlsError::Alert(words(&format!("{alert:?}")))
+}
+
 /// `UnknownCa` as `unknown ca`: the names of rustls are the standard's in another spelling.
 fn words(name: &str) -> String {
     let mut text = String::with_capacity(name.len() + 8);

@@ -16,7 +16,13 @@ mod session;
 mod suites;
 mod verify;
 
+/// What QUIC asks of whoever chooses versions.
+#[cfg(feature = "quic")]
+const QUIC_IS_1_3: &str = "QUIC needs TLS 1.3, which is not among the versions";
+
 pub use client::{TlsClient, TlsOptions};
+#[cfg(feature = "quic")]
+pub(crate) use error::alert;
 pub use error::{CertificateProblem, TlsError};
 pub use layer::{TlsInfo, TlsStream};
 pub use names::CertificateNames;
@@ -24,3 +30,5 @@ pub use pem::{Identity, KeySource, PemSource, Roots};
 pub use server::{ClientCertificates, TlsServer, TlsServerOptions};
 pub use suites::{CipherSuite, TlsVersion};
 pub use verify::Verify;
+#[cfg(feature = "quic")]
+pub(crate) use verify::take_refusal;

@@ -115,6 +115,27 @@ impl TlsServer {
     }
 }
 
+#[cfg(feature = "quic")]
+impl TlsServer {
+    /// The same for QUIC, which wants TLS 1.3 and a protocol.
+    ///
+    /// # Errors
+    /// [`TlsError::NothingToOffer`].
+    pub(crate) fn for_quic(&self) -> Result<Arc<ServerConfig>, TlsError> {
+        let config = self.config.read().unwrap_or_else(PoisonError::into_inner);
+        let suites = &config.crypto_provider().cipher_suites;
+        if !suites.iter().any(|suite| suite.tls13().is_some()) {
+            return Err(TlsError::NothingToOffer(super::QUIC_IS_1_3));
+        }
+        if !config.alpn_protocols.is_empty() {
+            return Ok(config.clone());
+        }
+        let mut config = ServerConfig::clone(&config);
+        config.alpn_protocols = vec![b"mqtt".to_vec()];
+        Ok(Arc::new(config))
+    }
+}
+
 impl fmt::Debug for TlsServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.options.fmt(f)

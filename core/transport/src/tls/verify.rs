@@ -41,6 +41,19 @@ pub(super) struct Verifier {
     pub(super) algorithms: WebPkiSupportedAlgorithms,
 }
 
+#[cfg(feature = "quic")]
+thread_local! {
+    /// Why the last certificate was refused on this thread. QUIC's machine keeps an alert and a text of
+    /// what a verifier says; here is the rest.
+    static REFUSAL: std::cell::Cell<Option<Error>> = const { std::cell::Cell::new(None) };
+}
+
+/// Takes the reason for which this thread has refused a certificate since it was asked last.
+#[cfg(feature = "quic")]
+pub(crate) fn take_refusal() -> Option<super::TlsError> {
+    REFUSAL.take().map(Into::into)
+}
+
 impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
@@ -50,27 +63,12 @@ impl ServerCertVerifier for Verifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if self.verify == Verify::Nothing {
-            return Ok(ServerCertVerified::assertion());
+        let verified = self.verify(end_entity, intermediates, server_name, now);
+        #[cfg(feature = "quic")]
+        if let Err(error) = &verified {
+            REFUSAL.set(Some(error.clone()));
         }
-        let parsed = ParsedCertificate::try_from(end_entity)?;
-        let (roots, all) = (&self.roots, self.algorithms.all);
-        if self.named.iter().any(|named| named == end_entity) {
-            is_in_time(end_entity, now)?;
-        } else {
-            verify_server_cert_signed_by_trust_anchor(&parsed, roots, intermediates, now, all)?;
-        }
-        let named = match self.verify {
-            Verify::Nothing | Verify::Chain => Ok(()),
-            Verify::Full => verify_server_name(&parsed, server_name),
-            Verify::FullOrCommonName => verify_server_name(&parsed, server_name).or_else(|error| {
-                match has_common_name(end_entity, server_name) {
-                    true => Ok(()),
-                    false => Err(error),
-                }
-            }),
-        };
-        named.map(|()| ServerCertVerified::assertion())
+        verified
     }
 
     fn verify_tls12_signature(
@@ -100,6 +98,38 @@ impl ServerCertVerifier for Verifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
+    }
+}
+
+impl Verifier {
+    fn verify(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        if self.verify == Verify::Nothing {
+            return Ok(ServerCertVerified::assertion());
+        }
+        let parsed = ParsedCertificate::try_from(end_entity)?;
+        let (roots, all) = (&self.roots, self.algorithms.all);
+        if self.named.iter().any(|named| named == end_entity) {
+            is_in_time(end_entity, now)?;
+        } else {
+            verify_server_cert_signed_by_trust_anchor(&parsed, roots, intermediates, now, all)?;
+        }
+        let named = match self.verify {
+            Verify::Nothing | Verify::Chain => Ok(()),
+            Verify::Full => verify_server_name(&parsed, server_name),
+            Verify::FullOrCommonName => verify_server_name(&parsed, server_name).or_else(|error| {
+                match has_common_name(end_entity, server_name) {
+                    true => Ok(()),
+                    false => Err(error),
+                }
+            }),
+        };
+        named.map(|()| ServerCertVerified::assertion())
     }
 }
 

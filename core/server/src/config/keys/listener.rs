@@ -22,6 +22,16 @@ pub(super) static LISTENER: Table = Table {
             lines: &["type = \"wss\"", "address = \"0.0.0.0:8084\""],
         },
         Group {
+            name: "quic",
+            doc: "A listener of QUIC; it has the lines of TLS too.",
+            lines: &[
+                "type = \"quic\"",
+                "address = \"0.0.0.0:14567\"",
+                "certificate = \"/etc/ternmq/server.pem\"",
+                "key = \"/etc/ternmq/server.key\"",
+            ],
+        },
+        Group {
             name: "proxies",
             doc: "A listener that proxies connect to for their clients.",
             lines: &["address = \"0.0.0.0:1884\""],
@@ -35,9 +45,9 @@ pub(super) static LISTENER: Table = Table {
     keys: &[
         one_of(
             "type",
-            &["tcp", "tls", "ws", "wss", "unix"],
-            "What is spoken below MQTT: \"ws\" is WebSocket, \"wss\" WebSocket over TLS, \"unix\" a socket with \
-             a file name.",
+            &["tcp", "tls", "ws", "wss", "quic", "unix"],
+            "What is spoken below MQTT: \"ws\" is WebSocket, \"wss\" WebSocket over TLS, \"quic\" QUIC over UDP \
+             (the first stream of each connection; TLS 1.3), \"unix\" a socket with a file name.",
         )
         .default("\"tcp\""),
         text(
@@ -165,7 +175,7 @@ pub(super) static LISTENER: Table = Table {
             "Protocols (ALPN). A client that offers others only is refused; [] looks at none.",
         )
         .default("[\"http/1.1\"]")
-        .otherwise("[\"mqtt\"] for type \"tls\", [\"http/1.1\"] for \"wss\"")
+        .otherwise("[\"mqtt\"] for type \"tls\" and \"quic\", [\"http/1.1\"] for \"wss\"")
         .group("tls"),
         boolean(
             "tickets",
@@ -227,6 +237,44 @@ pub(super) static LISTENER: Table = Table {
         bytes("deflate_min_bytes", "Packets that are smaller are sent as they are.")
             .default("256")
             .group("tls"),
+        integer(
+            "quic_idle_timeout",
+            0,
+            86_400,
+            "How long a peer may be silent on QUIC, 0: for ever. After a third of it the server asks whether it \
+             is still there, so that MQTT's keep alive may be longer. The shorter time of both sides holds.",
+        )
+        .unit("seconds")
+        .default("600")
+        .group("quic"),
+        integer(
+            "quic_window",
+            4_096,
+            1 << 30,
+            "What may be on its way each way, or wait for whoever reads it, on each connection of QUIC.",
+        )
+        .unit("bytes")
+        .default("262144")
+        .group("quic"),
+        integer(
+            "quic_handshakes",
+            1,
+            1_000_000,
+            "Connections of QUIC that may have no stream yet; more are refused.",
+        )
+        .unit("connections")
+        .default("1000")
+        .group("quic"),
+        integer(
+            "quic_retry_from",
+            0,
+            1_000_000,
+            "From so many of these on, clients have to show first that they are where they say to be, which \
+             takes them a round trip; 0: always.",
+        )
+        .unit("connections")
+        .default("64")
+        .group("quic"),
         boolean(
             "proxy_protocol",
             "Whether connections come through proxies that say who they come from, by the PROXY protocol \
