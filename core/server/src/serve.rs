@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError, SyncSender, sync_ch
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use ternmq_access::chain::{Change, Teller};
 use ternmq_access::jwt::remote::KeyChange;
@@ -282,7 +282,10 @@ fn open_http(report: Report, table: http::Table, asking: Asking) -> Result<(), S
 }
 
 fn signals() -> Result<Signals, String> {
-    let signals = Signals::new([SIGHUP, SIGINT, SIGTERM, SIGUSR1]);
+    // By itself this one ends the process at the limit of a file's size. Taken, it leaves the write to fail as
+    // on a full disk; the error says all, so nobody looks at the flag.
+    let ignored = signal_hook::flag::register(SIGXFSZ, Arc::default());
+    let signals = ignored.and_then(|_| Signals::new([SIGHUP, SIGINT, SIGTERM, SIGUSR1]));
     signals.map_err(|error| format!("cannot wait for signals: {error}"))
 }
 

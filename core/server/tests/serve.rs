@@ -519,6 +519,45 @@ fn the_limit_of_open_files_is_raised_as_far_as_it_goes() {
     assert_eq!(stopped["refused"], 0);
 }
 
+/// The system does not let the server's files grow, which is as good as a full disk.
+#[test]
+#[cfg(target_os = "linux")]
+fn the_limit_of_a_file_s_size_is_told_to_publishers_and_ends_nothing() {
+    let folder = folder("file-size");
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -Sf 12288 && exec \"$@\"", "sh"]);
+    command.arg(program()).args(["serve", "--data", "data"]);
+    let server = Server::spawn(command.current_dir(&folder));
+    let (mut away, _) = kept(&server, "away");
+    away.send("SUBSCRIBE id=1 filter=t/# options=1").unwrap();
+    away.expect("SUBACK id=1").unwrap();
+    drop(away);
+    let mut live = server.client("live");
+    live.send("SUBSCRIBE id=1 filter=live options=0").unwrap();
+    live.expect("SUBACK id=1").unwrap();
+    let mut publisher = server.client("publisher");
+    let publish = format!(
+        "PUBLISH topic=t/1 qos=1 id=1 payload={}",
+        "x".repeat(50_000)
+    );
+    let mut taken = 0;
+    loop {
+        publisher.send(&publish).unwrap();
+        let answer = publisher.expect("PUBACK id=1").unwrap();
+        match &*answer.text("reason", "0") {
+            "0x97" | "151" => break,
+            _ => taken += 1,
+        }
+        assert!(taken < 1_000, "nothing limits the file");
+    }
+    assert!(taken > 0);
+    publisher
+        .send("PUBLISH topic=live payload=goes-on")
+        .unwrap();
+    live.expect("PUBLISH topic=live payload=goes-on").unwrap();
+    server.stop();
+}
+
 #[test]
 fn sighup_has_the_bans_of_the_data_folder_read_again() {
     let folder = folder("bans-again");

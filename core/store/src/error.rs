@@ -32,10 +32,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the disk is full.
+    /// Whether the disk is full, or the file as large as the system lets this process make one.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        matches!(self, Self::Io(_, error) if error.kind() == io::ErrorKind::StorageFull)
+        use io::ErrorKind::{FileTooLarge, StorageFull};
+        matches!(self, Self::Io(_, error) if matches!(error.kind(), StorageFull | FileTooLarge))
     }
 
     pub(crate) fn damaged(what: impl fmt::Display) -> Self {
@@ -70,5 +71,21 @@ impl std::error::Error for StoreError {
             Self::Io(_, error) => Some(error),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_may_not_grow_is_as_full_as_a_disk() {
+        let is_full = |kind: io::ErrorKind| StoreError::Io("write".into(), kind.into()).is_full();
+        assert!(is_full(io::ErrorKind::StorageFull));
+        assert!(is_full(io::ErrorKind::FileTooLarge));
+        assert!(!is_full(io::ErrorKind::PermissionDenied));
+        // What the system says at the limit of a file's size.
+        #[cfg(target_os = "linux")]
+        assert!(StoreError::Io("write".into(), io::Error::from_raw_os_error(27)).is_full());
     }
 }
