@@ -3,10 +3,12 @@
 use super::index::FilterId;
 use super::links::Copy;
 use super::out::{Out, Page, RetainedOp, RetainedTicket};
+use super::record::SubscriptionRecord;
 use super::retained::Cursor;
 use super::shard::Shard;
 use super::source::Source;
 use crate::codec::QoS;
+use crate::message::Message;
 use crate::time::Time;
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
@@ -21,6 +23,16 @@ pub(super) struct Replay {
     identifier: Option<NonZeroU32>,
     qos: QoS,
     no_local: bool,
+    /// What has a later place in the log than this was published for the subscription, and comes from there.
+    until: u64,
+}
+
+impl Replay {
+    /// Whether a retained message is one that the session has, or will have, from the log.
+    fn is_from_the_log(&self, message: &Message) -> bool {
+        let logged = self.qos.min(message.qos()) > QoS::AtMostOnce;
+        logged && message.log_seq() > self.until
+    }
 }
 
 /// The replays of a session, one after the other. Boxed: most sessions have none.
@@ -100,6 +112,9 @@ impl Shard {
         };
         let (qos, no_local, filter) = (replay.qos, replay.no_local, replay.filter);
         let id = replay.identifier.map(|id| [id.get()]);
+        let mut messages = page.messages;
+        messages.retain(|message| !replay.is_from_the_log(message));
+        let is_over = page.next.is_none();
         match page.next {
             Some(next) => replay.cursor = next,
             None => {
@@ -110,7 +125,7 @@ impl Shard {
             }
         }
         self.links.frames.begin(false);
-        for message in &page.messages {
+        for message in &messages {
             if no_local && message.origin() == origin {
                 continue;
             }
@@ -125,7 +140,12 @@ impl Shard {
             self.links
                 .deliver(copy, &mut Source::handed(message), now, out);
         }
-        self.links.touch_lazily(ticket.session, now);
+        match is_over {
+            // Before SUBACK is out if this is the first page: what is published from then on comes to the
+            // store later, and after a crash it is not looked for among the retained messages as well.
+            true => self.links.touch(ticket.session),
+            false => self.links.touch_lazily(ticket.session, now),
+        }
         self.ask_for_retained(ticket.session, out);
     }
 
@@ -167,29 +187,44 @@ impl Shard {
         qos: QoS,
         no_local: bool,
     ) {
-        let from = Cursor::default();
-        self.add_replay_from(from, session, filter, identifier, qos, no_local);
-    }
-
-    /// The same for what is still due behind a cursor.
-    pub(super) fn add_replay_from(
-        &mut self,
-        cursor: Cursor,
-        session: u32,
-        filter: FilterId,
-        identifier: Option<NonZeroU32>,
-        qos: QoS,
-        no_local: bool,
-    ) {
-        self.cancel_replay(session, filter);
-        let replays = self.links.sessions[session].replays.get_or_insert_default();
-        replays.add(Replay {
+        let replay = Replay {
             filter,
-            cursor,
+            cursor: Cursor::default(),
             identifier,
             qos,
             no_local,
-        });
+            until: u64::MAX,
+        };
+        self.put_replay(session, replay);
+    }
+
+    /// The same after a start, for what is still due behind a cursor. What the log gets from now on all shards
+    /// know to be for this subscription. Of a new one that is not so before its SUBACK.
+    pub(super) fn add_replay_again(
+        &mut self,
+        cursor: Cursor,
+        session: u32,
+        subscription: (FilterId, &SubscriptionRecord),
+    ) {
+        let (filter, record) = subscription;
+        let replay = Replay {
+            filter,
+            cursor,
+            identifier: record.identifier,
+            qos: record.options.qos,
+            no_local: record.options.no_local,
+            until: match self.links.journal.on {
+                true => self.links.journal.seen,
+                false => u64::MAX,
+            },
+        };
+        self.put_replay(session, replay);
+    }
+
+    fn put_replay(&mut self, session: u32, replay: Replay) {
+        self.cancel_replay(session, replay.filter);
+        let replays = self.links.sessions[session].replays.get_or_insert_default();
+        replays.add(replay);
     }
 
     /// A subscription was replaced and its retained messages are not due again: what is still due of
@@ -204,6 +239,9 @@ impl Shard {
     ) {
         let replays = self.links.sessions[session].replays.as_deref_mut();
         if let Some(replay) = replays.and_then(|replays| replays.get_mut(filter)) {
+            if replay.qos == QoS::AtMostOnce {
+                replay.until = u64::MAX; // until now it had nothing from the log
+            }
             (replay.identifier, replay.qos, replay.no_local) = (identifier, qos, no_local);
         }
     }

@@ -190,8 +190,7 @@ impl Shard {
         self.links.stats.subscriptions += 1;
         self.links.add_filter_bytes(slot, weight);
         if let Some(cursor) = record.replay.as_deref() {
-            let (qos, no_local) = (options.qos, options.no_local);
-            self.add_replay_from(cursor.into(), slot, filter, identifier, qos, no_local);
+            self.add_replay_again(cursor.into(), slot, (filter, record));
         }
         0
     }

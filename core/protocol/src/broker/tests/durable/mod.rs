@@ -10,4 +10,5 @@ mod model;
 mod mount;
 mod pages;
 mod plain;
+mod replays;
 mod witness;

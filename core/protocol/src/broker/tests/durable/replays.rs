@@ -1,0 +1,114 @@
+//! Retained messages that were due when the power failed.
+
+use super::hall::*;
+use super::plain::publisher;
+use crate::broker::durable::DurableConfig;
+use crate::broker::tests::desk::*;
+use crate::codec::{Packet, PacketType, Publish, QoS};
+
+fn retain(hall: &mut Hall, publisher: u32, topic: &str, text: &str, qos: QoS, id: u16) {
+    let mut publish = Publish::new(topic, text.as_bytes());
+    (publish.qos, publish.packet_id, publish.retain) = (qos, id, true);
+    hall.send(publisher, Packet::Publish(publish));
+    hall.quiet();
+    if qos == Q2 {
+        hall.ack(publisher, PacketType::PubRel, id);
+        hall.quiet();
+    }
+}
+
+/// What a client gets, each with whether it is told that it was retained. It answers everything.
+fn got(hall: &mut Hall, client: u32) -> Vec<(String, bool)> {
+    let mut all = Vec::new();
+    for _ in 0..20 {
+        hall.quiet();
+        for got in hall.take_all(client) {
+            match got {
+                Got::Publish(message) => {
+                    all.push((message.text().to_owned(), message.retain));
+                    let kind = match message.qos {
+                        Q2 => PacketType::PubRec,
+                        _ => PacketType::PubAck,
+                    };
+                    hall.ack(client, kind, message.id);
+                }
+                Got::Ack(PacketType::PubRel, id, _) => hall.ack(client, PacketType::PubComp, id),
+                _ => {}
+            }
+        }
+    }
+    all
+}
+
+/// A session subscribes. All that the store has done is what SUBACK waits for.
+fn subscribes(hall: &mut Hall, qos: QoS) -> u32 {
+    let (sub, _) = hall.durable(V5_0, "sub");
+    hall.subscribe(sub, "r/#", qos);
+    for _ in 0..5 {
+        hall.commit(1, None);
+        hall.deliver_all();
+        let all = hall.take_all(sub);
+        if all.iter().any(|got| matches!(got, Got::SubAck(9, _))) {
+            return sub;
+        }
+    }
+    panic!("no SUBACK");
+}
+
+// [MQTT-4.3.3-2] [MQTT-3.3.1-9]
+#[test]
+fn what_is_retained_after_a_crash_is_not_played_again_to_who_subscribed_before() {
+    for qos in [Q1, Q2] {
+        for shards in 1..3 {
+            let mut hall = Hall::new(shards);
+            subscribes(&mut hall, qos);
+            hall.crash(shards, 10);
+            let publisher = publisher(&mut hall);
+            retain(&mut hall, publisher, "r/1", "new", qos, 1);
+            let (sub, present) = hall.durable(V5_0, "sub");
+            assert!(present);
+            assert_eq!(got(&mut hall, sub), [("new".to_owned(), false)]);
+            hall.check_books();
+        }
+    }
+}
+
+#[test]
+fn that_nothing_was_retained_is_stored_before_what_is_published_after_suback() {
+    for qos in [Q1, Q2] {
+        let mut hall = Hall::new(1);
+        let publisher = publisher(&mut hall);
+        let sub = subscribes(&mut hall, qos);
+        hall.cut(sub);
+        retain(&mut hall, publisher, "r/1", "new", qos, 1);
+        hall.crash(1, 10);
+        let (sub, _) = hall.durable(V5_0, "sub");
+        assert_eq!(got(&mut hall, sub), [("new".to_owned(), false)]);
+        hall.check_books();
+    }
+}
+
+#[test]
+fn a_replay_that_a_crash_has_cut_off_goes_on_with_what_there_was() {
+    for qos in [Q1, Q2] {
+        let mut hall = Hall::with(1, DurableConfig::default(), |limits| {
+            limits.retained_page = 1;
+            limits.inflight = 1;
+        });
+        let publisher = publisher(&mut hall);
+        for n in 1..=3 {
+            let (topic, text) = (format!("r/{n}"), n.to_string());
+            retain(&mut hall, publisher, &topic, &text, qos, n);
+        }
+        subscribes(&mut hall, qos);
+        hall.crash(1, 10);
+        let publisher = self::publisher(&mut hall);
+        retain(&mut hall, publisher, "r/4", "new", qos, 4);
+        let (sub, _) = hall.durable(V5_0, "sub");
+        let mut all = got(&mut hall, sub);
+        all.sort();
+        let due = [("1", true), ("2", true), ("3", true), ("new", false)];
+        assert_eq!(all, due.map(|(text, retain)| (text.to_owned(), retain)));
+        hall.check_books();
+    }
+}
