@@ -657,15 +657,13 @@ fn a_session_has_no_more_to_read_than_it_may() {
     type Limit = fn(&mut Config);
     let by_count: Limit = |config| config.limits.log.session_messages = 10;
     let by_bytes: Limit = |config| config.limits.log.session_bytes = 1_000;
+    let plain = [("t", false, false), ("t", true, false)];
+    let over_a_start = [("t", false, true), ("$share/g/t", false, true)];
     for (limit, most) in [(by_count, 10), (by_bytes, 20)] {
-        for live in [false, true] {
-            let (store, _) = disk::store();
-            let (broker, _told) = on(&store, |config| {
-                if !live {
-                    limit(config)
-                }
-            });
-            away(&broker, "away", "t");
+        for (filter, live, crash) in plain.into_iter().chain(over_a_start) {
+            let (store, disk) = disk::store();
+            let (mut broker, _told) = on(&store, [limit, |_| ()][usize::from(live)]);
+            away(&broker, "away", filter);
             let mut publisher = client(&broker, 5, "publisher");
             for number in 0..30 {
                 publish(&mut publisher, "t", 1, &number.to_string());
@@ -674,6 +672,9 @@ fn a_session_has_no_more_to_read_than_it_may() {
                 let mut config = Config::listen(ANY_PORT);
                 limit(&mut config);
                 broker.reconfigure(&config).expect("it can").apply();
+            }
+            if crash {
+                broker = on(&Arc::new(disk.copy()).open(), limit).0;
             }
             expect_the_newest(&broker, most);
         }

@@ -107,6 +107,7 @@ fn read_all(store: &Store, streams: u64, clock: Clock) {
                 undone: false,
                 messages: 256,
                 bytes: 1 << 20,
+                count_to: 0,
             };
             let page = store.read(&request, clock).expect("a disk");
             after = page.reached;

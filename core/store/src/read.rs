@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use ternmq_protocol::Message;
-use ternmq_protocol::broker::durable::{DelayedKey, LogPage, ReadRequest, StreamKey};
+use ternmq_protocol::broker::durable::{Counted, DelayedKey, LogPage, ReadRequest, StreamKey};
 use ternmq_protocol::broker::record::{
     DelayedRecord, LogPos, RecordError, SessKey, SessionRecord, SubscriptionRecord, decode_message,
 };
@@ -15,6 +15,12 @@ use crate::error::StoreError;
 use crate::index::{self, Lowest};
 use crate::row::{self, kind, take_number};
 use crate::store::Store;
+
+/// What is counted of a stream is read so many messages,
+const COUNTED_AT_ONCE: usize = 4096;
+
+/// or about so many bytes at a time.
+const COUNTED_BYTES: usize = 4 << 20;
 
 /// Sessions as they were stored, with their subscriptions.
 #[derive(Clone, Debug, Default)]
@@ -57,6 +63,33 @@ impl Store {
     /// [`StoreError`], if the store can't be read at all. Messages that can't be are counted in
     /// [`LogPage::lost`].
     pub fn read(&self, request: &ReadRequest, clock: Clock) -> Result<LogPage, StoreError> {
+        let mut page = self.next_page(request, clock)?;
+        if request.count_to > request.after {
+            page.counted = Some(self.count(request, clock)?);
+        }
+        Ok(page)
+    }
+
+    /// Counts what a request asks to be counted, a page in memory at a time.
+    fn count(&self, request: &ReadRequest, clock: Clock) -> Result<Counted, StoreError> {
+        let mut counted = Counted::default();
+        let mut next = ReadRequest {
+            messages: COUNTED_AT_ONCE,
+            bytes: COUNTED_BYTES,
+            ..request.clone()
+        };
+        while next.after < request.count_to {
+            let page = self.next_page(&next, clock)?;
+            counted.add(&page, request.count_to);
+            if page.reached <= next.after {
+                break;
+            }
+            next.after = page.reached;
+        }
+        Ok(counted)
+    }
+
+    fn next_page(&self, request: &ReadRequest, clock: Clock) -> Result<LogPage, StoreError> {
         if let (true, Some((stream, since))) = (request.undone, request.streams.first()) {
             let after = request.after.max(*since);
             return self.undone(*stream, after, (request.messages, request.bytes), clock);

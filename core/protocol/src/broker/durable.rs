@@ -67,13 +67,20 @@ pub struct DurableConfig {
     pub page_messages: usize,
     /// Bytes of messages after which a page ends.
     pub page_bytes: usize,
-    /// Messages that a session may have still to read, as far as they have come by since it fell behind in
-    /// this start. Beyond it the oldest are dropped when their turn comes, and counted.
+    /// Messages that a session may have still to read, as far as they have come by since it fell behind; what a
+    /// start finds for it is counted when it reads. Beyond it the oldest are dropped when their turn comes, and counted.
     pub backlog_messages: u32,
     /// The same for their bytes.
     pub backlog_bytes: u64,
     /// Milliseconds after which a change of a session is written that nobody waits for.
     pub lazy_ms: u64,
+}
+
+impl DurableConfig {
+    /// Whether there is a limit to what may wait in the log for one session or group.
+    pub(super) fn limits_backlog(&self) -> bool {
+        self.backlog_messages != u32::MAX || self.backlog_bytes != u64::MAX
+    }
 }
 
 impl Default for DurableConfig {
@@ -175,6 +182,9 @@ pub struct ReadRequest {
     pub messages: usize,
     /// Bytes of messages after which the answer ends. One message it may have, however large.
     pub bytes: usize,
+    /// Up to this place what there is behind `after` is to be counted too, which costs the store as much as
+    /// reading it; 0 for not at all.
+    pub count_to: u64,
 }
 
 /// For which session, or which group of a shared subscription, a page was asked.
@@ -200,4 +210,26 @@ pub struct LogPage {
     pub reached: u64,
     /// Messages that are in the streams but can't be read.
     pub lost: u64,
+    /// What was to be [counted](ReadRequest::count_to), those of this page among it.
+    pub counted: Option<Counted>,
+}
+
+/// Messages that wait in the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// How many.
+    pub messages: u64,
+    /// Their weight in memory.
+    pub bytes: u64,
+}
+
+impl Counted {
+    /// Counts those of a page up to a place.
+    pub fn add(&mut self, page: &LogPage, up_to: u64) {
+        let all = page.messages.iter();
+        for message in all.take_while(|message| message.log_seq() <= up_to) {
+            self.messages += 1;
+            self.bytes += message.memory() as u64;
+        }
+    }
 }

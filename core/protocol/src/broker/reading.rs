@@ -285,6 +285,10 @@ impl Shard {
             undone: false,
             messages: config.page_messages.min(room).max(1),
             bytes: config.page_bytes.min(bytes),
+            count_to: match config.limits_backlog() && kept.reached < kept.uncounted {
+                true => kept.uncounted,
+                false => 0,
+            },
         });
     }
 
@@ -331,6 +335,12 @@ impl Shard {
         let before = self.links.sessions[slot].queue.len();
         let begin = self.links.reached(slot);
         let mut last = begin;
+        if let (Some(counted), Some(kept)) = (page.counted, self.links.sessions[slot].log()) {
+            let messages = u32::try_from(counted.messages).unwrap_or(u32::MAX);
+            kept.unread = kept.unread.saturating_add(messages);
+            kept.unread_bytes = kept.unread_bytes.saturating_add(counted.bytes);
+            kept.uncounted = 0;
+        }
         for message in &page.messages {
             let seq = message.log_seq();
             if seq <= last {

@@ -212,6 +212,8 @@ pub(super) struct Kept {
     /// What of that has come by since, as far as it is not read.
     pub(super) unread: u32,
     pub(super) unread_bytes: u64,
+    /// Up to here a start has left it uncounted: the first page tells.
+    pub(super) uncounted: u64,
     /// Its subscriptions that are set apart while its client is away; `None` while nobody has looked which.
     pub(super) asleep: Option<Asleep>,
     /// Messages of the log have come out of the queue, or may have, before others that came first: what is

@@ -138,6 +138,7 @@ fn check(store: &Store) {
         undone: false,
         messages: 100,
         bytes: 10_000,
+        count_to: 0,
     };
     let seqs = |filter, after| -> Vec<u64> {
         let page = store.read(&request(filter, after), CLOCK).unwrap();

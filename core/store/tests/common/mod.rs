@@ -46,6 +46,7 @@ pub(crate) fn request(streams: &[&str], after: u64, messages: usize) -> ReadRequ
         undone: false,
         messages,
         bytes: usize::MAX,
+        count_to: 0,
     }
 }
 

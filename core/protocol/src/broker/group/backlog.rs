@@ -11,7 +11,7 @@
 //! again begins before the first message that is not done, and leaves out what sessions have on their way. When
 //! a group begins to be kept, and when it ends, all that was there is done: it is nobody's who comes later.
 
-use super::super::durable::{LogPage, ReadRequest, ReadTicket, StreamKey};
+use super::super::durable::{Counted, LogPage, ReadRequest, ReadTicket, StreamKey};
 use super::super::links::Links;
 use super::super::out::Out;
 use super::super::session::Parcel;
@@ -65,6 +65,8 @@ pub(super) struct Backlog {
     /// What has come by since it fell behind, as far as it is not read.
     unread: u64,
     unread_bytes: u64,
+    /// Up to here a start has left it uncounted: the first page tells.
+    uncounted: u64,
 }
 
 impl Backlog {
@@ -84,6 +86,7 @@ impl Backlog {
             serial,
             unread: 0,
             unread_bytes: 0,
+            uncounted: 0,
         }
     }
 
@@ -105,6 +108,18 @@ impl Backlog {
         self.unread_bytes = self.unread_bytes.saturating_add(bytes as u64);
         links.stats.matched += 1;
         links.stats.unread += 1;
+    }
+
+    /// What a start has left in the log for the group, but for what members have.
+    fn note_counted(&mut self, after: u64, counted: Counted) {
+        let range = after.saturating_add(1)..=self.uncounted.max(after.saturating_add(1));
+        let held = (self.held.range(range).count() as u64).min(counted.messages);
+        // Theirs are as heavy as the others, for all that is known.
+        let each = counted.bytes / counted.messages.max(1);
+        self.unread = self.unread.saturating_add(counted.messages - held);
+        let bytes = counted.bytes.saturating_sub(each * held);
+        self.unread_bytes = self.unread_bytes.saturating_add(bytes);
+        self.uncounted = 0;
     }
 
     /// Behind which place the next page begins.
@@ -448,6 +463,7 @@ impl Shard {
         if let Some((id, log)) = self.groups.log_of(group) {
             log.behind = start.reached < seen;
             log.since = start.reached;
+            log.uncounted = seen;
             (log.reached, log.done) = (start.reached, start.done);
             log.held.extend(start.held);
             self.read_group(id, out);
@@ -498,6 +514,7 @@ impl Shard {
         if room == 0 {
             return groups.ask_for_room(id, *number, links);
         }
+        let counts = links.journal.config.limits_backlog();
         let after = log.next();
         log.asked = Some(after);
         out.reads.push(ReadRequest {
@@ -512,6 +529,10 @@ impl Shard {
             undone: after < log.done,
             messages: most.min(room),
             bytes: links.journal.config.page_bytes,
+            count_to: match counts && after == log.reached && after < log.uncounted {
+                true => log.uncounted,
+                false => 0,
+            },
         });
     }
 
@@ -537,6 +558,9 @@ impl Shard {
             return;
         };
         let id = ticket.session;
+        if let (Some(counted), Some(log)) = (page.counted, self.groups.log(id)) {
+            log.note_counted(after, counted);
+        }
         for message in &page.messages {
             if !self.give_from_page(id, message, now, out) {
                 // Whoever has room again asks.

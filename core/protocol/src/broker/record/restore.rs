@@ -107,6 +107,7 @@ impl Shard {
             durable: self.links.journal.on,
             behind: true,
             reached: record.cursor,
+            uncounted: self.links.journal.seen,
             ..Kept::default()
         }));
         for id in record.received.drain(..) {

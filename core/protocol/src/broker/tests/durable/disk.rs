@@ -2,7 +2,9 @@
 //! crash.
 
 use crate::broker::GroupStart;
-use crate::broker::durable::{Append, DelayedKey, LogPage, ReadRequest, StoreOp, StreamKey};
+use crate::broker::durable::{
+    Append, Counted, DelayedKey, LogPage, ReadRequest, StoreOp, StreamKey,
+};
 use crate::broker::record::{
     DelayedRecord, LogPos, SessKey, SessionRecord, SubscriptionRecord, decode_message,
     encode_message,
@@ -139,6 +141,17 @@ impl Disk {
             let message = self.message(seq, clock).unwrap();
             bytes += message.memory();
             page.messages.push(message);
+        }
+        if request.count_to > request.after {
+            let all = ReadRequest {
+                messages: usize::MAX,
+                bytes: usize::MAX,
+                count_to: 0,
+                ..request.clone()
+            };
+            let mut counted = Counted::default();
+            counted.add(&self.read(&all, clock), request.count_to);
+            page.counted = Some(counted);
         }
         page
     }

@@ -390,6 +390,49 @@ fn of_a_backlog_beyond_its_limit_the_oldest_are_dropped_when_they_are_read() {
     hall.check_books();
 }
 
+/// Of a session and of a group: what is in the log when a broker starts counts as what comes by later.
+#[test]
+fn a_limit_of_what_may_wait_holds_over_a_start() {
+    let config = |by_bytes: bool| DurableConfig {
+        page_messages: 3,
+        backlog_messages: if by_bytes { u32::MAX } else { 4 },
+        backlog_bytes: if by_bytes { 300 } else { u64::MAX },
+        ..DurableConfig::default()
+    };
+    for filter in ["t", "$share/g/t"] {
+        for (by_bytes, before) in [(false, 10), (false, 7), (false, 0), (true, 10), (true, 6)] {
+            let mut hall = Hall::with(1, config(by_bytes), |_| ());
+            let sub = subscriber(&mut hall, "sub", filter, Q1);
+            hall.cut(sub);
+            for n in 1..=10 {
+                if n == before + 1 {
+                    hall.crash(1, 10);
+                }
+                let publisher = publisher(&mut hall);
+                hall.publish(publisher, "t", &n.to_string(), Q1, n);
+                hall.quiet();
+                hall.cut(publisher);
+            }
+            if before == 10 {
+                hall.crash(1, 10);
+            }
+            let (sub, _) = hall.durable(V5_0, "sub");
+            let got = read_all(&mut hall, sub, 10);
+            let most = if by_bytes { 5 } else { 4 };
+            assert!(
+                got.len() <= most && got.len() >= 2,
+                "{filter} {before} {got:?}"
+            );
+            let newest: Vec<_> = (11 - got.len()..=10).map(|n| n.to_string()).collect();
+            assert_eq!(got, newest, "{filter} {before}");
+            let dropped = &hall.shards[0].stats().dropped;
+            let counted = dropped.queue_items + dropped.queue_bytes;
+            assert_eq!(counted as usize, 10 - got.len(), "{filter} {before}");
+            hall.check_books();
+        }
+    }
+}
+
 // [MQTT-3.3.2-5] [MQTT-3.8.3-3] [MQTT-3.3.4-3] [MQTT-3.3.4-4]
 #[test]
 fn what_is_read_is_for_the_subscriptions_of_today() {
