@@ -210,7 +210,8 @@ by_reason! {
         outside_mount,
         /// The session ended while the message waited.
         session_ended,
-        /// The last member of a shared subscription left while the message was on its way to one.
+        /// The last member of a shared subscription left while the message was on its way to one, or the last
+        /// whose session lasts did while it was in the log, and it went from there before others had room.
         no_member,
         /// The log held the message and could not be read.
         unreadable,

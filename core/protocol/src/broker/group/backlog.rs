@@ -9,7 +9,9 @@
 //!
 //! On disk there is the group's stream, and what of it is done. That is the group's cursor: a group that starts
 //! again begins before the first message that is not done, and leaves out what sessions have on their way. When
-//! a group begins to be kept, and when it ends, all that was there is done: it is nobody's who comes later.
+//! a group begins to be kept, and when it ends, all that was there is done: it is nobody's who comes later. Who is
+//! a member then and stays has it as long as it is in the log, from which it goes with the next sweep; what is
+//! gone before such a member had room is counted as lost for want of a member.
 
 use super::super::durable::{Counted, LogPage, ReadRequest, ReadTicket, StreamKey};
 use super::super::links::Links;
@@ -65,6 +67,8 @@ pub(super) struct Backlog {
     /// What has come by since it fell behind, as far as it is not read.
     unread: u64,
     unread_bytes: u64,
+    /// What members gave back and the log has no more.
+    lost: u64,
     /// Up to here a start has left it uncounted: the first page tells.
     uncounted: u64,
 }
@@ -86,6 +90,7 @@ impl Backlog {
             serial,
             unread: 0,
             unread_bytes: 0,
+            lost: 0,
             uncounted: 0,
         }
     }
@@ -143,8 +148,11 @@ impl Backlog {
 
     /// The store has nothing else up to a place.
     fn pass_page(&mut self, after: u64, reached: u64) {
-        // What is not there any more was taken out of the log by its limits.
+        // What is not there any more was taken out of the log by its limits, or because nobody whose session
+        // lasts waits for it.
+        let before = self.back.len();
         self.back.retain(|seq| *seq <= after || *seq > reached);
+        self.lost += (before - self.back.len()) as u64;
         self.reached = self.reached.max(reached);
         self.held = self.held.split_off(&(self.reached + 1));
     }
@@ -498,7 +506,11 @@ impl Shard {
         if log.back.is_empty() && log.reached >= links.journal.seen.min(log.until) {
             log.behind = false;
             if log.keepers.is_empty() {
+                let lost = log.unread + log.lost;
                 group.log = None;
+                for _ in 0..lost {
+                    links.count_unpicked(|dropped| &mut dropped.no_member);
+                }
             }
             return;
         }

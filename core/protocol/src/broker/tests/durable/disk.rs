@@ -13,15 +13,15 @@ use crate::message::Message;
 use crate::time::Clock;
 use std::collections::{BTreeMap, BTreeSet};
 
-struct Entry {
+pub(super) struct Entry {
     bytes: Vec<u8>,
-    streams: Vec<StreamKey>,
+    pub(super) streams: Vec<StreamKey>,
 }
 
 #[derive(Default)]
 pub(super) struct Disk {
     /// The first has the place 1.
-    log: Vec<Entry>,
+    pub(super) log: Vec<Entry>,
     sessions: BTreeMap<SessKey, (u64, Vec<u8>)>,
     subscriptions: BTreeMap<(SessKey, Box<str>), Vec<u8>>,
     delayed: BTreeMap<DelayedKey, Vec<u8>>,
