@@ -234,7 +234,7 @@ impl Broker {
     ///
     /// # Errors
     /// What is wrong with the files of the first listener that can't be changed, by its place in
-    /// [`Config::listeners`]. It goes on with what it had; the others are changed.
+    /// [`Config::listeners`]. Then all go on with what they had.
     #[cfg(feature = "tls")]
     pub fn reload_certificates(&self) -> Result<(), (usize, ternmq_transport::tls::TlsError)> {
         self.shared.connections.reload_certificates()

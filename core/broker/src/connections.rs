@@ -126,20 +126,21 @@ impl Connections {
         *self.doors.write().unwrap_or_else(PoisonError::into_inner) = doors;
     }
 
-    /// Reads the files of all certificates again; the first failure.
+    /// Reads the files of all certificates again; the first failure, and then nothing has changed.
     #[cfg(feature = "tls")]
     pub(crate) fn reload_certificates(
         &self,
     ) -> Result<(), (usize, ternmq_transport::tls::TlsError)> {
-        let mut failed = Ok(());
-        for (at, door) in self.doors().open().enumerate() {
-            if let Err(error) = door.layers.reload()
-                && failed.is_ok()
-            {
-                failed = Err((at, error));
-            }
+        let doors = self.doors();
+        let mut read = Vec::new();
+        for (at, door) in doors.open().enumerate() {
+            let again = door.layers.again().map_err(|error| (at, error))?;
+            read.push((door, again));
         }
-        failed
+        for (door, again) in read {
+            door.layers.take(again);
+        }
+        Ok(())
     }
 
     /// Puts above an accepted socket what is spoken at its listener, for packets of at most `largest` bytes.

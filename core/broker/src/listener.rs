@@ -107,6 +107,14 @@ pub(crate) struct Layers {
     websocket: Option<WebSocketServer>,
 }
 
+/// What of them is made of files, read again.
+#[cfg(feature = "tls")]
+pub(crate) struct Again {
+    tls: Option<TlsServer>,
+    #[cfg(feature = "quic")]
+    quic: Option<QuicServer>,
+}
+
 impl Layers {
     /// # Errors
     /// Something is wrong with the files of TLS.
@@ -201,14 +209,26 @@ impl Layers {
         Ok(stream)
     }
 
-    /// Reads the files of TLS again.
+    /// Reads the files of TLS again, and changes nothing yet.
     #[cfg(feature = "tls")]
-    pub(crate) fn reload(&self) -> Result<(), TlsError> {
-        #[cfg(feature = "quic")]
-        if let Some(quic) = &self.quic {
-            return quic.reload();
+    pub(crate) fn again(&self) -> Result<Again, TlsError> {
+        Ok(Again {
+            tls: self.tls.as_ref().map(TlsServer::again).transpose()?,
+            #[cfg(feature = "quic")]
+            quic: self.quic.as_ref().map(QuicServer::again).transpose()?,
+        })
+    }
+
+    /// Goes on with what was read.
+    #[cfg(feature = "tls")]
+    pub(crate) fn take(&self, again: Again) {
+        if let (Some(tls), Some(new)) = (&self.tls, again.tls) {
+            tls.take(new);
         }
-        self.tls.as_ref().map_or(Ok(()), TlsServer::reload)
+        #[cfg(feature = "quic")]
+        if let (Some(quic), Some(new)) = (&self.quic, again.quic) {
+            quic.take(new);
+        }
     }
 }
 

@@ -318,6 +318,53 @@ fn new_certificates_are_for_new_connections() {
     std::fs::remove_dir_all(folder).unwrap();
 }
 
+/// The second listener's files are wrong, so the first one's stay as they were.
+#[test]
+fn certificates_of_all_listeners_change_together() {
+    let folder = std::env::temp_dir().join(format!("ternmq-together-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let write = |name: &str, host: &str| {
+        let (chain, key) = authority().issue(&[host]).write(&folder, name);
+        TlsServerOptions::new(Identity::files(chain, key))
+    };
+    let tcp = ListenerConfig {
+        tls: Some(write("tcp", "old.example")),
+        ..ListenerConfig::anonymous("127.0.0.1:0".parse().unwrap())
+    };
+    let udp = ListenerConfig {
+        tls: Some(write("udp", "old.example")),
+        ..quic(QuicOptions::default())
+    };
+    let broker = Broker::start(Config {
+        listeners: vec![tcp, udp],
+        ..Config::default()
+    })
+    .unwrap();
+    let shows = |host: &str| {
+        let addresses = broker.local_addrs();
+        for (scheme, address) in [("mqtts", addresses[0]), ("quic", addresses[1])] {
+            let tls = TlsOptions {
+                server_name: Some(host.to_owned()),
+                ..trusting()
+            };
+            let options = ConnectOptions::from_uri(&format!("{scheme}://{address}")).unwrap();
+            Client::connect(options.connect_timeout(PATIENCE).tls(&tls).unwrap()).unwrap();
+        }
+    };
+    shows("old.example");
+    write("tcp", "new.example");
+    write("udp", "new.example");
+    let key = std::fs::read(folder.join("udp.key")).unwrap();
+    std::fs::write(folder.join("udp.key"), "no key").unwrap();
+    let (at, error) = broker.reload_certificates().unwrap_err();
+    assert!(at == 1 && error.to_string().contains("udp.key"), "{error}");
+    shows("old.example");
+    std::fs::write(folder.join("udp.key"), key).unwrap();
+    broker.reload_certificates().unwrap();
+    shows("new.example");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
 #[test]
 fn a_client_comes_back_to_a_broker_that_has_begun_anew() {
     let broker = start(quic(QuicOptions::default()));

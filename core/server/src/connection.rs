@@ -5,7 +5,7 @@ use std::time::Duration;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use ternmq_client::blocking::Client;
-use ternmq_client::tls::{Identity, Roots, TlsOptions, Verify};
+use ternmq_client::tls::{Identity, PemSource, Roots, TlsOptions, Verify};
 use ternmq_client::websocket::Deflate;
 use ternmq_client::{ConnectOptions, Endpoint, Scheme, Target};
 use ternmq_protocol::client::Will;
@@ -74,6 +74,10 @@ pub(crate) fn options(args: &Connection) -> Result<ConnectOptions, String> {
         None => ConnectOptions::new(vec![Target::Server(server(args, tls.is_some()))]),
     };
     if let Some(tls) = tls {
+        if let Some(file) = tls.key_log.as_ref().filter(|_| !args.quiet) {
+            let file = file.display();
+            anstream::eprintln!("warning: whoever has {file} reads all that is sent and received");
+        }
         let secure = |t: &Target| matches!(t, Target::Server(e) if e.scheme.is_secure());
         if !options.endpoints.iter().all(secure) {
             return Err("the options for TLS need mqtts://, wss:// or quic://".to_owned());
@@ -164,6 +168,8 @@ fn tls(args: &Tls) -> Result<Option<TlsOptions>, String> {
     if args.insecure {
         tls.verify = Verify::Chain;
     }
+    tls.revoked = args.crl.iter().cloned().map(PemSource::File).collect();
+    tls.key_log.clone_from(&args.tls_keylog);
     tls.alpn = args
         .tls_alpn
         .iter()

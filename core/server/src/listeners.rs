@@ -66,6 +66,10 @@ struct Table {
     durability: Option<Mode>,
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
+    /// For other hosts, and what becomes of clients that name none of all.
+    certificates: Option<Vec<CertificateLine>>,
+    unknown_name: Option<UnknownName>,
+    key_log: Option<PathBuf>,
     /// A file or a folder.
     client_ca: Option<PathBuf>,
     client_certificates: Option<Clients>,
@@ -112,6 +116,22 @@ enum Kind {
 enum Clients {
     Require,
     Optional,
+}
+
+/// What becomes of clients that name no host that there is a certificate for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum UnknownName {
+    Default,
+    Refuse,
+}
+
+/// A certificate beside the first.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CertificateLine {
+    certificate: PathBuf,
+    key: PathBuf,
 }
 
 /// What a certificate says about the user.
@@ -192,6 +212,9 @@ impl Table {
             ),
             ("certificate", self.certificate.is_some(), secure, TLS),
             ("key", self.key.is_some(), secure, TLS),
+            ("certificates", self.certificates.is_some(), secure, TLS),
+            ("unknown_name", self.unknown_name.is_some(), secure, TLS),
+            ("key_log", self.key_log.is_some(), secure, TLS),
             ("client_ca", self.client_ca.is_some(), secure, TLS),
             ("min_tls", self.min_tls.is_some(), secure, TLS),
             ("max_tls", self.max_tls.is_some(), secure, TLS),
@@ -318,6 +341,11 @@ impl Table {
             return Err("TLS needs `certificate` and `key`".to_owned());
         };
         let mut tls = TlsServerOptions::new(Identity::files(certificate, key));
+        let others = self.certificates.iter().flatten();
+        let others = others.map(|line| Identity::files(&line.certificate, &line.key));
+        tls.others = others.collect();
+        tls.known_names_only = self.unknown_name == Some(UnknownName::Refuse);
+        tls.key_log.clone_from(&self.key_log);
         if self.r#type == Kind::Wss {
             // What browsers offer for a WebSocket.
             tls.alpn = vec![b"http/1.1".to_vec()];
@@ -517,6 +545,12 @@ mod tests {
         assert_eq!(tls, TlsServerOptions::new(Identity::files("c", "k")));
         assert_eq!(plain.certificate_user, CertificateUser::Nothing);
         let text = format!(
+            "{TLS_LINES}key_log = 'l'\nunknown_name = 'refuse'\n[[certificates]]\ncertificate = 'd'\nkey = 'e'"
+        );
+        let tls = read(&text).unwrap().tls.unwrap();
+        assert_eq!(tls.others, [Identity::files("d", "e")]);
+        assert!(tls.known_names_only && tls.key_log == Some("l".into()));
+        let text = format!(
             "{TLS_LINES}client_ca = 'ca'\nclient_crl = ['crl']\nmin_tls = '1.3'\nalpn = ['x']\ntickets = false\n\
              handshake_bytes = 9\ncipher_suites = ['TLS_AES_128_GCM_SHA256']"
         );
@@ -676,6 +710,14 @@ mod tests {
             ),
             (&format!("{TLS_LINES}identity = 'cn'"), "with `client_ca`"),
             (&format!("{TLS_LINES}min_tls = '1.1'"), "1.2 and 1.3"),
+            (
+                &format!("{TLS_LINES}[[certificates]]\ncertificate = 'd'"),
+                "missing field `key`",
+            ),
+            (
+                "address = '127.0.0.1:1'\nkey_log = 'x'",
+                "`key_log` is for the types tls, wss and quic",
+            ),
             (
                 &format!("{TLS_LINES}cipher_suites = ['RC4']"),
                 "no cipher suite",

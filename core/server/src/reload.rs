@@ -8,7 +8,7 @@ use crate::config::{Problem, Refused, Running};
 use crate::data::DataFolder;
 use crate::listeners::urls;
 use crate::report::Report;
-use crate::serve::{announce, warn};
+use crate::serve::{announce, warn, warn_of_key_logs};
 
 /// A broker and what it was made from.
 pub(crate) struct Serving<'a> {
@@ -64,6 +64,7 @@ impl Serving<'_> {
             );
         }
         self.tell_of_listeners();
+        warn_of_key_logs(report, &self.urls, &self.running.listeners);
         reload_certificates(report, self.broker, &self.urls);
         kept
     }
@@ -124,7 +125,7 @@ fn reload_certificates(report: Report, broker: &Broker, urls: &[String]) {
             let error = error.to_string();
             report.warning(
                 &format!(
-                    "SIGHUP: {} goes on with the certificate it had: {error}",
+                    "SIGHUP: all certificates stay as they were, for those of {} can't be used: {error}",
                     url.map_or("a listener", String::as_str)
                 ),
                 json!({ "event": "warning", "what": "certificates_not_reloaded", "url": url,

@@ -119,6 +119,7 @@ fn serve(
     let running = Running::new(args.sources.clone(), map, drain, &config, doors);
     let listening = urls.iter().zip(&config.listeners);
     announce(report, listening, running.has_users);
+    warn_of_key_logs(report, &urls, &config.listeners);
     warn(report, &warnings);
     tell_of_the_descriptors(report, descriptors);
     if let Some(data) = &mut data {
@@ -677,6 +678,21 @@ pub(crate) fn announce<'a>(
                      the file given by --config"
                 ),
                 json!({ "event": "warning", "what": "anonymous_refused", "url": url }),
+            );
+        }
+    }
+}
+
+/// Tells of files with which everybody's traffic can be read, as often as there is an occasion.
+pub(crate) fn warn_of_key_logs(report: Report, urls: &[String], listeners: &[ListenerConfig]) {
+    for (url, listener) in urls.iter().zip(listeners) {
+        let file = listener.tls.as_ref().and_then(|tls| tls.key_log.as_ref());
+        if let Some(file) = file {
+            let file = file.display().to_string();
+            report.warning(
+                &format!("{url} writes the secrets of all its connections to {file}: whoever has it reads \
+                     everything (`key_log`)"),
+                json!({ "event": "warning", "what": "key_log", "url": url, "file": file }),
             );
         }
     }

@@ -1,6 +1,8 @@
 //! `ternmq trace`, read by tshark.
 
 mod program;
+#[path = "program/tshark.rs"]
+mod tshark;
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -10,6 +12,7 @@ use std::process::{Child, Command, Output, Stdio};
 use serde_json::Value;
 
 use crate::program::program;
+use crate::tshark::tshark;
 
 const CONFIG: &str = "
 [[listener]]
@@ -116,35 +119,6 @@ impl Running {
         assert!(output.status.success(), "{said}");
         (bytes, said)
     }
-}
-
-/// tshark: that of the system, or what `make test` has unpacked. Its lines, for each packet these fields.
-fn tshark(file: &Path, options: &[&str], fields: &[&str]) -> Vec<Vec<String>> {
-    let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tshark");
-    let mut command = match Path::new("/usr/bin/tshark") {
-        installed if installed.exists() => Command::new(installed),
-        _ => {
-            let mut command = Command::new(unpacked.join("usr/bin/tshark"));
-            let libraries = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"];
-            let libraries = libraries.map(|path| unpacked.join(path).display().to_string());
-            command.env("LD_LIBRARY_PATH", libraries.join(":"));
-            command
-        }
-    };
-    command
-        .arg("-r")
-        .arg(file)
-        .args(options)
-        .args(["-T", "fields"]);
-    for field in fields {
-        command.args(["-e", field]);
-    }
-    let output = command.output().expect("tshark, which tests/setup unpacks");
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{stderr}");
-    let text = String::from_utf8(output.stdout).unwrap();
-    let split = |line: &str| line.split('\t').map(str::to_owned).collect();
-    text.lines().map(split).collect()
 }
 
 fn port(url: &str) -> &str {

@@ -203,6 +203,14 @@ pub(crate) struct Tls {
     /// the server
     #[arg(long)]
     pub(crate) insecure: bool,
+    /// List of revoked certificates of servers (CRL), as PEM or DER; repeatable. There has to be one of
+    /// each authority
+    #[arg(long, value_name = "FILE")]
+    pub(crate) crl: Vec<PathBuf>,
+    /// File that the secrets of the connections are appended to, for Wireshark: whoever has it reads
+    /// everything
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_keylog: Option<PathBuf>,
     /// Protocol to ask for (ALPN)
     #[arg(long, value_name = "NAME")]
     pub(crate) tls_alpn: Option<String>,

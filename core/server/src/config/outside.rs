@@ -5,7 +5,7 @@ use ternmq_broker::{ListenerConfig, StartError};
 
 use super::Loaded;
 use super::problem::{Problem, Problems};
-use super::tree::{Map, Value};
+use super::tree::{Map, Node, Value};
 
 /// What can be told without taking anything.
 ///
@@ -30,7 +30,10 @@ pub(crate) fn check(loaded: &Loaded) -> Result<(), Problems> {
 /// What is wrong with the files of TLS.
 pub(crate) fn certificates(listeners: &[ListenerConfig], map: &Map) -> Vec<Problem> {
     let tried = listeners.iter().enumerate().filter_map(|(at, listener)| {
-        let error = listener.tls.clone()?.build().err()?;
+        let mut tls = listener.tls.clone()?;
+        // Looking makes no file.
+        tls.key_log = tls.key_log.filter(|file| file.exists());
+        let error = tls.build().err()?;
         let what = format!("{}: {error}", listener.address);
         Some(of_listener(map, at, &key_of(&error, map, at), what))
     });
@@ -57,16 +60,43 @@ pub(crate) fn refusal(error: &StartError, listeners: &[ListenerConfig], map: &Ma
 /// The key of a listener that names what an error of TLS is about.
 fn key_of(error: &TlsError, map: &Map, at: usize) -> String {
     let text = error.to_string();
-    let names = |key: &&&str| {
-        let node = table(map, at).and_then(|table| table.get(**key));
-        matches!(node.map(|node| &node.value), Some(Value::Text(path)) if text.contains(path.as_str()))
+    let named = |key: &'static str| {
+        let node = table(map, at).and_then(|table| table.get(key));
+        let length = node.map_or(0, |node| longest(node, &text));
+        (length > 0).then_some((length, key))
     };
-    let keys = ["key", "client_ca"];
+    let keys = [
+        "certificate",
+        "key",
+        "certificates",
+        "client_ca",
+        "client_crl",
+        "key_log",
+    ];
     let otherwise = match error {
         TlsError::NothingToOffer(_) => "cipher_suites",
         _ => "certificate",
     };
-    (*keys.iter().find(names).unwrap_or(&otherwise)).to_owned()
+    let found = keys.into_iter().filter_map(named).max();
+    found.map_or(otherwise, |(_, key)| key).to_owned()
+}
+
+/// The length of the longest path in a node that stands in a text, or 0: one path may be the end of another.
+fn longest(node: &Node, text: &str) -> usize {
+    match &node.value {
+        Value::Text(path) if text.contains(path.as_str()) => path.len(),
+        Value::List(nodes) => nodes
+            .iter()
+            .map(|node| longest(node, text))
+            .max()
+            .unwrap_or(0),
+        Value::Table(map) => map
+            .values()
+            .map(|node| longest(node, text))
+            .max()
+            .unwrap_or(0),
+        _ => 0,
+    }
 }
 
 fn of_listener(map: &Map, at: usize, key: &str, what: String) -> Problem {

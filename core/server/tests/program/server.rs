@@ -47,6 +47,7 @@ impl Server {
     }
 
     /// Where its first listener is from this machine.
+    #[allow(dead_code, reason = "not every test asks there")]
     pub(crate) fn address(&self) -> SocketAddr {
         let address: SocketAddr = self.listening["address"].as_str().unwrap().parse().unwrap();
         SocketAddr::from(([127, 0, 0, 1], address.port()))
@@ -66,6 +67,7 @@ impl Server {
         told
     }
 
+    #[allow(dead_code, reason = "not every test has such clients")]
     /// A client of MQTT 5.0 that is answered with this reason code.
     pub(crate) fn answer(&self, connect: &str, reason: &str) -> RawPeer {
         let mut peer = RawPeer::connect(self.address(), 5).unwrap();

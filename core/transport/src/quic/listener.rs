@@ -86,10 +86,32 @@ impl QuicServer {
     /// # Errors
     /// As there.
     pub fn reload(&self) -> Result<(), TlsError> {
-        self.tls.reload()?;
-        let new = config(&self.tls, &self.options, self.handshake_bytes)?;
-        *self.config.write().unwrap_or_else(PoisonError::into_inner) = new;
+        self.take(self.again()?);
         Ok(())
+    }
+
+    /// The same, made of what is in its files now.
+    ///
+    /// # Errors
+    /// As [`QuicServer::new`].
+    pub fn again(&self) -> Result<Self, TlsError> {
+        let tls = self.tls.again()?;
+        let config = RwLock::new(config(&tls, &self.options, self.handshake_bytes)?);
+        Ok(Self {
+            tls,
+            options: self.options.clone(),
+            handshake_bytes: self.handshake_bytes,
+            config,
+        })
+    }
+
+    /// Goes on as `new`, which was made by [`QuicServer::again`]: so several servers change together or
+    /// not at all.
+    pub fn take(&self, new: Self) {
+        self.tls.take(new.tls);
+        let new = new.config.into_inner();
+        let new = new.unwrap_or_else(PoisonError::into_inner);
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = new;
     }
 
     /// Listens on `address`; port 0 takes a free one. Starts a thread, which ends when the listener is

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use rustls::ClientConfig;
@@ -9,11 +10,12 @@ use rustls::client::{Resumption, UnbufferedClientConnection};
 use rustls::pki_types::ServerName;
 
 use super::error::TlsError;
+use super::key_log::KeyLogFile;
 use super::layer::TlsStream;
-use super::pem::{Identity, Roots, trusted};
+use super::pem::{Identity, PemSource, Roots, trusted};
 use super::session::Session;
 use super::suites::{CipherSuite, TlsVersion, spoken};
-use super::verify::{Verifier, Verify};
+use super::verify::{Verifier, Verify, revocation};
 use crate::stream::Stream;
 
 /// How a client speaks TLS. The default trusts the system's roots and wants a certificate for the
@@ -37,6 +39,13 @@ pub struct TlsOptions {
     pub identity: Option<Identity>,
     /// What is asked of the server's certificate.
     pub verify: Verify,
+    /// Lists of the certificates of servers that are revoked (CRLs, RFC 5280), as PEM with any number of
+    /// them or one in DER. With some there has to be one of each authority that has signed the server's
+    /// certificate or one above it but the root, and its time must not be over: otherwise nobody knows
+    /// whether it is revoked, and it is refused. A certificate that is itself among the roots is not
+    /// looked for. They are read when this is built, and a server that is come back to by a ticket is
+    /// not asked again. Empty asks for none; with [`Verify::Nothing`] there must be none.
+    pub revoked: Vec<PemSource>,
     /// The protocols to offer (ALPN, RFC 7301), the preferred one first; none by default.
     pub alpn: Vec<Vec<u8>>,
     /// The name that the certificate is to be for and that is sent as SNI; by default the host that
@@ -51,6 +60,11 @@ pub struct TlsOptions {
     /// Connect again with a ticket of an earlier connection, which saves both sides the expensive part
     /// of the handshake; on by default. Tickets are kept in memory, of the last 256 servers.
     pub resumption: bool,
+    /// A file that the secrets of all connections are appended to, in the format of `SSLKEYLOGFILE`
+    /// (RFC 9850), for Wireshark to read recorded traffic with: whoever has it reads everything. It is
+    /// made with permissions 0600, and one that others may read is refused. Without it nothing is
+    /// written, whatever the environment says.
+    pub key_log: Option<PathBuf>,
 }
 
 /// TLS for clients, ready for use. Clones share one memory of tickets.
@@ -73,11 +87,19 @@ impl TlsOptions {
             _ => &self.roots,
         };
         let trusted = trusted(roots)?;
+        let revocation = match self.verify {
+            Verify::Nothing if !self.revoked.is_empty() => {
+                let why = "certificates of servers are not looked at";
+                return Err(TlsError::RevocationList("it".to_owned(), why.to_owned()));
+            }
+            _ => revocation(&trusted.store, &self.revoked, &spoken.provider)?,
+        };
         let verifier = Verifier {
             verify: self.verify,
             roots: trusted.store,
             named: trusted.named,
             algorithms: spoken.provider.signature_verification_algorithms,
+            revocation,
         };
         let builder = ClientConfig::builder_with_provider(spoken.provider)
             .with_protocol_versions(&spoken.versions)
@@ -97,6 +119,9 @@ impl TlsOptions {
         if !self.resumption {
             config.resumption = Resumption::disabled();
         }
+        if let Some(path) = &self.key_log {
+            config.key_log = KeyLogFile::open(path)?;
+        }
         if let Some(name) = &self.server_name {
             server_name(name)?;
         }
@@ -113,12 +138,14 @@ impl Default for TlsOptions {
             roots: vec![Roots::System],
             identity: None,
             verify: Verify::Full,
+            revoked: Vec::new(),
             alpn: Vec::new(),
             server_name: None,
             min_version: TlsVersion::V1_2,
             max_version: TlsVersion::V1_3,
             cipher_suites: Vec::new(),
             resumption: true,
+            key_log: None,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustls::server::VerifierBuilderError;
 use rustls::{CertificateError, Error};
 
 use crate::error::TransportError;
@@ -23,6 +24,8 @@ pub enum TlsError {
     EncryptedKey(String),
     /// A list of revoked certificates can't be used: where it is, and why.
     RevocationList(String, String),
+    /// The file that secrets are to be written to can't be used: which one, and why.
+    KeyLog(PathBuf, String),
     /// Certificate and private key don't go together, or are of no use for TLS.
     Identity(String),
     /// No cipher suite or no version is left of what was chosen.
@@ -80,6 +83,17 @@ impl TlsError {
     pub(super) fn file(path: &Path, error: &io::Error) -> Self {
         Self::File(path.to_owned(), error.to_string())
     }
+
+    /// Why nobody can be made who looks at certificates.
+    pub(super) fn verifier(list: &str, error: VerifierBuilderError) -> Self {
+        match error {
+            VerifierBuilderError::InvalidCrl(why) => {
+                let why = Error::InvalidCertRevocationList(why).to_string();
+                Self::RevocationList(list.to_owned(), why)
+            }
+            other => Self::Identity(other.to_string()),
+        }
+    }
 }
 
 impl fmt::Display for TlsError {
@@ -97,6 +111,9 @@ impl fmt::Display for TlsError {
                     f,
                     "no list of revoked certificates can be made of {place}: {why}"
                 )
+            }
+            Self::KeyLog(path, why) => {
+                write!(f, "no secrets are written to {}: {why}", path.display())
             }
             Self::Identity(why) => write!(f, "certificate and private key can't be used: {why}"),
             Self::NothingToOffer(what) => write!(f, "{what}"),

@@ -152,6 +152,11 @@ pub(super) fn is_sequence(der: &[u8]) -> bool {
         [0x30, 0x82, high, low, rest @ ..] => {
             Some((usize::from(*high) << 8 | usize::from(*low), rest))
         }
+        // A long list of revoked certificates.
+        [0x30, 0x83, high, middle, low, rest @ ..] => {
+            let length = u32::from_be_bytes([0, *high, *middle, *low]);
+            Some((length as usize, rest))
+        }
         _ => None,
     };
     length.is_some_and(|(length, rest)| length == rest.len())

@@ -5,9 +5,11 @@
 //! records are read into a scratch that the connections of a thread share, and only what is left of
 //! a begun record, or finds no room in the socket, is kept.
 
+mod certificates;
 mod client;
 mod error;
 mod key;
+mod key_log;
 mod layer;
 mod names;
 mod pem;

@@ -109,6 +109,19 @@ impl Identity {
     }
 }
 
+/// Where it is from, for errors.
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.chain.place())?;
+        match &self.key {
+            KeySource::Pem(key) | KeySource::Encrypted { key, .. } if *key != self.chain => {
+                write!(f, " and {}", key.place())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 impl PemSource {
     fn read(&self) -> Result<Vec<u8>, TlsError> {
         match self {
@@ -117,7 +130,27 @@ impl PemSource {
         }
     }
 
-    fn place(&self) -> String {
+    /// The lists of revoked certificates in it. None is an error, or half a list: everything behind it
+    /// would count as not revoked.
+    pub(super) fn revocations(
+        &self,
+    ) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
+        let bytes = self.read()?;
+        if is_sequence(&bytes) {
+            return Ok(vec![CertificateRevocationListDer::from(bytes)]);
+        }
+        let failed = |why| TlsError::RevocationList(self.place(), why);
+        let lists = CertificateRevocationListDer::pem_slice_iter(&bytes);
+        let lists: Vec<_> = lists
+            .collect::<Result<_, _>>()
+            .map_err(|error| failed(error.to_string()))?;
+        match lists.is_empty() {
+            true => Err(failed("there is none in it".to_owned())),
+            false => Ok(lists),
+        }
+    }
+
+    pub(super) fn place(&self) -> String {
         match self {
             Self::File(path) => path.display().to_string(),
             Self::Bytes(_) => "what was given".to_owned(),
@@ -145,7 +178,7 @@ impl KeySource {
                 }
                 PrivateKeyDer::from_pem_slice(&pem).map_err(|error| match error {
                     PemError::NoItemsFound => TlsError::NoKey(source.place()),
-                    other => TlsError::Identity(other.to_string()),
+                    other => TlsError::Identity(format!("{}: {other}", source.place())),
                 })
             }
         }
@@ -209,31 +242,6 @@ pub(super) fn trusted(sources: &[Roots]) -> Result<Trusted, TlsError> {
         trusted.named.extend(certificates);
     }
     Ok(trusted)
-}
-
-/// Reads lists of revoked certificates. A source that has none is an error, or half a list: everything
-/// behind it would count as not revoked.
-pub(super) fn revocations(
-    sources: &[PemSource],
-) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
-    let mut lists = Vec::new();
-    for source in sources {
-        let bytes = source.read()?;
-        let before = lists.len();
-        if is_sequence(&bytes) {
-            lists.push(CertificateRevocationListDer::from(bytes));
-            continue;
-        }
-        for list in CertificateRevocationListDer::pem_slice_iter(&bytes) {
-            let bad = |error: PemError| TlsError::RevocationList(source.place(), error.to_string());
-            lists.push(list.map_err(bad)?);
-        }
-        if lists.len() == before {
-            let none = "there is none in it".to_owned();
-            return Err(TlsError::RevocationList(source.place(), none));
-        }
-    }
-    Ok(lists)
 }
 
 /// The certificates in a PEM text, where what else is in it is passed over; or the one that is DER.

@@ -2,26 +2,36 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::ServerConfig;
 use rustls::crypto::ring::Ticketer;
-use rustls::server::{
-    NoServerSessionStorage, UnbufferedServerConnection, VerifierBuilderError, WebPkiClientVerifier,
-};
+use rustls::server::{NoServerSessionStorage, UnbufferedServerConnection, WebPkiClientVerifier};
 
+use super::certificates::Certificates;
 use super::error::TlsError;
+use super::key_log::KeyLogFile;
 use super::layer::TlsStream;
-use super::pem::{Identity, PemSource, Roots, revocations, trusted};
+use super::pem::{Identity, PemSource, Roots, trusted};
 use super::session::Session;
 use super::suites::{CipherSuite, TlsVersion, spoken};
+use super::verify::lists;
 use crate::stream::Stream;
 
 /// How a server speaks TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsServerOptions {
-    /// The server's certificate and key.
+    /// The server's certificate and key; with others beside it, the one for clients that name no host
+    /// (SNI) or one that no certificate is for.
     pub identity: Identity,
+    /// Other certificates and keys, for clients that name one of their hosts, as the DNS names among their
+    /// alternative names say it (RFC 6125: `*` for a first label). A certificate that is for the very
+    /// name goes before one with a star, and of several the first with a key that the client can use.
+    pub others: Vec<Identity>,
+    /// Refuse clients that name no host that there is a certificate for: they hear `access denied`, and
+    /// nobody learns by an address which hosts there are. Who connects by an address names none.
+    pub known_names_only: bool,
     /// Whether clients show certificates, and who is trusted to sign them.
     pub clients: ClientCertificates,
     /// Lists of the certificates of clients that are revoked (CRLs, RFC 5280), as PEM with any number of
@@ -43,6 +53,11 @@ pub struct TlsServerOptions {
     /// handshake. The key that they are encrypted with is new every six hours and known to this
     /// process alone.
     pub tickets: bool,
+    /// A file that the secrets of all connections are appended to, in the format of `SSLKEYLOGFILE`
+    /// (RFC 9850), for Wireshark to read recorded traffic with: whoever has it reads everything, of all
+    /// clients. It is made with permissions 0600, and one that others may read is refused. Without it
+    /// nothing is written, whatever the environment says.
+    pub key_log: Option<PathBuf>,
 }
 
 /// Whether clients show certificates.
@@ -67,6 +82,8 @@ impl TlsServerOptions {
     pub fn new(identity: Identity) -> Self {
         Self {
             identity,
+            others: Vec::new(),
+            known_names_only: false,
             clients: ClientCertificates::None,
             revoked: Vec::new(),
             alpn: vec![b"mqtt".to_vec()],
@@ -74,6 +91,7 @@ impl TlsServerOptions {
             max_version: TlsVersion::V1_3,
             cipher_suites: Vec::new(),
             tickets: true,
+            key_log: None,
         }
     }
 
@@ -97,9 +115,24 @@ impl TlsServer {
     /// # Errors
     /// As [`TlsServerOptions::build`]; then nothing has changed.
     pub fn reload(&self) -> Result<(), TlsError> {
-        let new = Arc::new(config(&self.options)?);
-        *self.config.write().unwrap_or_else(PoisonError::into_inner) = new;
+        self.take(self.again()?);
         Ok(())
+    }
+
+    /// The same, made of what is in its files now.
+    ///
+    /// # Errors
+    /// As [`TlsServerOptions::build`].
+    pub fn again(&self) -> Result<Self, TlsError> {
+        self.options.clone().build()
+    }
+
+    /// Goes on as `new`, which was made by [`TlsServer::again`]: so several servers change together or not
+    /// at all.
+    pub fn take(&self, new: Self) {
+        let new = new.config.into_inner();
+        let new = new.unwrap_or_else(PoisonError::into_inner);
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = new;
     }
 
     /// Puts TLS above an accepted stream. The handshake happens while it is read; it may take
@@ -148,7 +181,12 @@ fn config(options: &TlsServerOptions) -> Result<ServerConfig, TlsError> {
         options.max_version,
         &options.cipher_suites,
     )?;
-    let (chain, key) = options.identity.read()?;
+    let certificates = Certificates::read(
+        &options.identity,
+        &options.others,
+        options.known_names_only,
+        &spoken.provider,
+    )?;
     let builder = ServerConfig::builder_with_provider(spoken.provider.clone())
         .with_protocol_versions(&spoken.versions)
         .map_err(|_| TlsError::NothingToOffer("no version of TLS is left"))?;
@@ -160,26 +198,23 @@ fn config(options: &TlsServerOptions) -> Result<ServerConfig, TlsError> {
         ClientCertificates::None => builder.with_no_client_auth(),
         ClientCertificates::Optional(roots) | ClientCertificates::Required(roots) => {
             let roots = Arc::new(trusted(roots)?.store);
+            let lists = lists(&options.revoked, &roots, &spoken.provider)?;
             let verifier = WebPkiClientVerifier::builder_with_provider(roots, spoken.provider)
-                .with_crls(revocations(&options.revoked)?)
+                .with_crls(lists)
                 .enforce_revocation_expiration();
             let verifier = match options.clients {
                 ClientCertificates::Optional(_) => verifier.allow_unauthenticated(),
                 _ => verifier,
             };
-            let verifier = verifier.build().map_err(|error| match error {
-                VerifierBuilderError::InvalidCrl(why) => {
-                    let why = rustls::Error::InvalidCertRevocationList(why).to_string();
-                    TlsError::RevocationList("one of the lists".to_owned(), why)
-                }
-                other => TlsError::Identity(other.to_string()),
-            })?;
+            let failed = |error| TlsError::verifier("one of the lists", error);
+            let verifier = verifier.build().map_err(failed)?;
             builder.with_client_cert_verifier(verifier)
         }
     };
-    let mut config = builder
-        .with_single_cert(chain, key)
-        .map_err(|error| TlsError::Identity(error.to_string()))?;
+    let mut config = builder.with_cert_resolver(Arc::new(certificates));
+    if let Some(path) = &options.key_log {
+        config.key_log = KeyLogFile::open(path)?;
+    }
     config.alpn_protocols.clone_from(&options.alpn);
     // Tickets need no memory here, whoever gets one.
     config.session_storage = Arc::new(NoServerSessionStorage {});

@@ -1,18 +1,25 @@
 //! Looking at a server's certificate as strictly as the client wants it.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::client::{
+    WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor, verify_server_name,
+};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 use x509_cert::ext::pkix::SubjectAltName;
 
+use super::error::TlsError;
 use super::names::common_name;
+use super::pem::PemSource;
 
 /// What is asked of a server's certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -39,6 +46,47 @@ pub(super) struct Verifier {
     /// calls itself an authority or not. So work the self-signed ones that people make.
     pub(super) named: Vec<CertificateDer<'static>>,
     pub(super) algorithms: WebPkiSupportedAlgorithms,
+    /// Who knows which certificates are revoked.
+    pub(super) revocation: Option<Arc<WebPkiServerVerifier>>,
+}
+
+/// A verifier of rustls with lists of what is revoked; nobody, if there are none. It is asked besides:
+/// it is as strict with names as nobody wants of it here.
+pub(super) fn revocation(
+    roots: &RootCertStore,
+    revoked: &[PemSource],
+    provider: &Arc<CryptoProvider>,
+) -> Result<Option<Arc<WebPkiServerVerifier>>, TlsError> {
+    if revoked.is_empty() {
+        return Ok(None);
+    }
+    let roots = Arc::new(roots.clone());
+    let lists = lists(revoked, &roots, provider)?;
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider.clone())
+        .with_crls(lists)
+        .enforce_revocation_expiration();
+    let built = verifier.build();
+    built
+        .map(Some)
+        .map_err(|error| TlsError::verifier("one of the lists", error))
+}
+
+/// Reads lists of what is revoked, each by itself: all together rustls does not say which one is wrong.
+pub(super) fn lists(
+    sources: &[PemSource],
+    roots: &Arc<RootCertStore>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
+    let mut all = Vec::new();
+    for source in sources {
+        let lists = source.revocations()?;
+        WebPkiServerVerifier::builder_with_provider(roots.clone(), provider.clone())
+            .with_crls(lists.clone())
+            .build()
+            .map_err(|error| TlsError::verifier(&source.place(), error))?;
+        all.extend(lists);
+    }
+    Ok(all)
 }
 
 #[cfg(feature = "quic")]
@@ -118,6 +166,7 @@ impl Verifier {
             is_in_time(end_entity, now)?;
         } else {
             verify_server_cert_signed_by_trust_anchor(&parsed, roots, intermediates, now, all)?;
+            self.is_not_revoked(end_entity, intermediates, server_name, now)?;
         }
         let named = match self.verify {
             Verify::Nothing | Verify::Chain => Ok(()),
@@ -130,6 +179,25 @@ impl Verifier {
             }),
         };
         named.map(|()| ServerCertVerified::assertion())
+    }
+
+    /// rustls looks at names last, so that an error about them says that nothing is revoked.
+    fn is_not_revoked(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let Some(verifier) = &self.revocation else {
+            return Ok(());
+        };
+        match verifier.verify_server_cert(end_entity, intermediates, server_name, &[], now) {
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(()),
+            verified => verified.map(drop),
+        }
     }
 }
 

@@ -126,6 +126,26 @@ pub(super) static LISTENER: Table = Table {
         text("key", FILE, "Its private key, as PEM.")
             .example("\"/etc/ternmq/server.key\"")
             .group("tls"),
+        key(
+            "certificates",
+            Kind::Tables(&CERTIFICATE),
+            "Other certificates, each with its key, for clients that name one of their hosts (SNI): the DNS names \
+             among their alternative names, `*` for a first label. Whoever names none of all gets the one of \
+             `certificate`, which is for its own names too. SIGHUP has all read again, or, if one is wrong, none.",
+        )
+        .otherwise("`certificate` for all")
+        .example(
+            "[{ certificate = \"/etc/ternmq/other.pem\", key = \"/etc/ternmq/other.key\" }]",
+        )
+        .group("tls"),
+        one_of(
+            "unknown_name",
+            &["default", "refuse"],
+            "What becomes of clients that name no host (as those that connect by an address), or one that no \
+             certificate is for: they get the one of `certificate`, or are refused.",
+        )
+        .default("\"default\"")
+        .group("tls"),
         text(
             "client_ca",
             FILE,
@@ -183,6 +203,17 @@ pub(super) static LISTENER: Table = Table {
              handshake.",
         )
         .default("true")
+        .group("tls"),
+        text(
+            "key_log",
+            FILE,
+            "A file that the secrets of all connections are appended to, as SSLKEYLOGFILE has them elsewhere, so \
+             that Wireshark can read what was recorded: whoever has it reads everything. It is made with \
+             permissions 0600, and one that others may read is refused. For looking for errors only; the server \
+             warns of it. The environment switches nothing of the kind on.",
+        )
+        .otherwise("nothing is written")
+        .example("\"/var/log/ternmq/secrets\"")
         .group("tls"),
         bytes(
             "handshake_bytes",
@@ -296,6 +327,20 @@ pub(super) static LISTENER: Table = Table {
             .example("\"/run/ternmq/mqtt.sock\"")
             .group("unix"),
         integer("mode", 0, 0o7777, "Its permissions.").default("0o660").group("unix"),
+    ],
+};
+
+static CERTIFICATE: Table = Table {
+    check: reads::<crate::listeners::CertificateLine>,
+    groups: &[],
+    keys: &[
+        text(
+            "certificate",
+            FILE,
+            "The certificate, followed by those that signed it, as PEM.",
+        )
+        .example("\"/etc/ternmq/other.pem\""),
+        text("key", FILE, "Its private key, as PEM.").example("\"/etc/ternmq/other.key\""),
     ],
 };
 
