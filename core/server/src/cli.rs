@@ -16,7 +16,7 @@ use crate::bench::Bench;
 use crate::config::Sources;
 use crate::trace::TraceArgs;
 
-pub(crate) use clients::{Ask, Connection, Output, Publish, Subscribe, Tls, Version};
+pub(crate) use clients::{Ask, Connection, Output, Publish, Subscribe, Version};
 
 /// MQTT 3.1, 3.1.1 and 5.0: server and command line client.
 #[derive(Debug, Parser)]

@@ -11,7 +11,7 @@ use ternmq_client::{ConnectOptions, Endpoint, Scheme, Target};
 use ternmq_protocol::client::Will;
 use ternmq_protocol::codec::{PropertyId, QoS, Value};
 
-use crate::cli::{Connection, Tls, Version};
+use crate::cli::{Connection, Version};
 use crate::properties::Said;
 
 const DEFAULT_HOST: &str = "localhost";
@@ -67,17 +67,13 @@ pub(crate) fn options(args: &Connection) -> Result<ConnectOptions, String> {
     if args.quiet {
         crate::report::be_quiet();
     }
-    let tls = tls(&args.tls)?;
+    let tls = tls(args)?;
     let mut options = match url_and_topic(args).0 {
         // Without the URL itself: a password may stand in it.
         Some(url) => ConnectOptions::from_uri(url).map_err(|e| format!("--url: {e}"))?,
         None => ConnectOptions::new(vec![Target::Server(server(args, tls.is_some()))]),
     };
     if let Some(tls) = tls {
-        if let Some(file) = tls.key_log.as_ref().filter(|_| !args.quiet) {
-            let file = file.display();
-            anstream::eprintln!("warning: whoever has {file} reads all that is sent and received");
-        }
         let secure = |t: &Target| matches!(t, Target::Server(e) if e.scheme.is_secure());
         if !options.endpoints.iter().all(secure) {
             return Err("the options for TLS need mqtts://, wss:// or quic://".to_owned());
@@ -138,6 +134,13 @@ pub(crate) fn options(args: &Connection) -> Result<ConnectOptions, String> {
     Ok(options)
 }
 
+fn warn_of_the_key_log(args: &Connection) {
+    let file = args.tls.tls_keylog.as_ref().filter(|_| !args.quiet);
+    if let Some(file) = file.map(|file| file.display()) {
+        anstream::eprintln!("warning: whoever has {file} reads all that is sent and received");
+    }
+}
+
 /// The server by its parts.
 fn server(args: &Connection, secure: bool) -> Endpoint {
     if let Some(path) = &args.unix {
@@ -153,7 +156,9 @@ fn server(args: &Connection, secure: bool) -> Endpoint {
 }
 
 /// What the command line says of TLS; `None` when it says nothing.
-fn tls(args: &Tls) -> Result<Option<TlsOptions>, String> {
+fn tls(args: &Connection) -> Result<Option<TlsOptions>, String> {
+    warn_of_the_key_log(args);
+    let args = &args.tls;
     let mut tls = TlsOptions::default();
     let files = args.cafile.iter().map(|path| Roots::File(path.clone()));
     let folders = args.capath.iter().map(|path| Roots::Folder(path.clone()));

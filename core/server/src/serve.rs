@@ -117,9 +117,7 @@ fn serve(
     });
     let urls = urls(&config.listeners, &broker.local_addrs());
     let running = Running::new(args.sources.clone(), map, drain, &config, doors);
-    let listening = urls.iter().zip(&config.listeners);
-    announce(report, listening, running.has_users);
-    warn_of_key_logs(report, &urls, &config.listeners);
+    announce_all(report, &urls, &config.listeners, running.has_users);
     warn(report, &warnings);
     tell_of_the_descriptors(report, descriptors);
     if let Some(data) = &mut data {
@@ -648,6 +646,12 @@ fn tell_the_sums(report: Report, stats: &Stats, slow: &[SlowSubscriber]) {
             "late": mqtt.late_deliveries, "slow_subscribers": slow::list(slow),
             "dropped": by_reason }),
     );
+}
+
+/// Tells all that there is to tell of listeners.
+fn announce_all(report: Report, urls: &[String], listeners: &[ListenerConfig], has_users: bool) {
+    announce(report, urls.iter().zip(listeners), has_users);
+    warn_of_key_logs(report, urls, listeners);
 }
 
 /// Tells where it listens, and where that is of no use to anybody.
