@@ -164,6 +164,32 @@ fn members_of_groups_may_do_what_its_rules_say() {
 }
 
 #[test]
+fn superusers_of_a_directory_are_above_rules_and_defaults() {
+    let folder = folder("ldap_superuser");
+    let open = databases::slapd(&folder, &entries(), "");
+    let groups = "group_attribute = 'memberOf'\nuser_attribute = 'uid'\n\
+         groups = [{ group = 'staff', rules = ['deny topic #'] }, { group = 'sensors' },\
+         { group = 'admins', superuser = true }]\n[access]\nrules = 'rules'\ndefault = 'deny'\n";
+    std::fs::write(folder.join("rules"), "deny topic secret/#\nallow topic open\n").unwrap();
+    let server = start(&folder, &config(&open.url, &format!("{NAMED}{groups}")));
+    let mut eva = answer(&server, "eva", "geheim", "0");
+    subscribe(&mut eva, "#", "1");
+    for topic in ["secret/x", "other"] {
+        eva.send(&format!("PUBLISH qos=1 id=1 payload=x topic={topic}"))
+            .unwrap();
+        eva.expect(&format!("PUBLISH topic={topic} payload=x"))
+            .unwrap();
+        eva.expect("PUBACK id=1 reason=0").unwrap();
+    }
+    // What is the server's own stays so.
+    publish(&mut eva, "$SYS/x", "0x87");
+    let mut anna = answer(&server, "anna", "geheim", "0");
+    publish(&mut anna, "open", "0");
+    publish(&mut anna, "secret/x", "0x87");
+    publish(&mut anna, "other", "0x87");
+}
+
+#[test]
 fn an_account_searches_and_a_user_has_the_name_of_its_entry() {
     let folder = folder("ldap_account");
     let directory = databases::slapd(&folder, &entries(), CLOSED);

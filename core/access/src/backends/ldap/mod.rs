@@ -285,18 +285,20 @@ impl Ldap {
 
     /// What somebody has who is let in, with its name and those of its groups, if they mean something.
     fn decision(&self, user: Option<String>, groups: Option<&[String]>) -> Decision {
-        let rules = match groups.map(|names| self.groups.of(names)) {
+        let (rules, superuser) = match groups.map(|names| self.groups.of(names)) {
             Some(Membership::None) if self.options.ungrouped == Ungrouped::Deny => {
                 return Decision::Deny(ReasonCode::NOT_AUTHORIZED);
             }
-            Some(Membership::Rules(rules)) => Some(rules),
-            None | Some(Membership::None | Membership::Others) => None,
+            Some(Membership::Rules(rules)) => (Some(rules), false),
+            Some(Membership::All) => (None, true),
+            None | Some(Membership::None | Membership::Others) => (None, false),
         };
         match (user, rules) {
-            (None, None) => Decision::Allow,
+            (None, None) if !superuser => Decision::Allow,
             (user, rules) => Decision::AllowWith(Grant {
                 user: user.map(String::into_boxed_str),
                 rules,
+                superuser,
                 ..Grant::default()
             }),
         }

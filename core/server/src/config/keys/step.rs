@@ -333,7 +333,11 @@ static GROUP: Table = Table {
         )
         .otherwise("members may do what others may")
         .example("[\"allow publish topic sensors/%u/#\", \"allow subscribe topic news/#\"]"),
-        boolean("superuser", "Members may do everything, whatever other groups say.").default("false"),
+        boolean(
+            "superuser",
+            "Members may do everything, whatever other groups, the rules of [access] and other steps say.",
+        )
+        .default("false"),
     ],
 };
 
