@@ -170,7 +170,11 @@ fn superusers_of_a_directory_are_above_rules_and_defaults() {
     let groups = "group_attribute = 'memberOf'\nuser_attribute = 'uid'\n\
          groups = [{ group = 'staff', rules = ['deny topic #'] }, { group = 'sensors' },\
          { group = 'admins', superuser = true }]\n[access]\nrules = 'rules'\ndefault = 'deny'\n";
-    std::fs::write(folder.join("rules"), "deny topic secret/#\nallow topic open\n").unwrap();
+    std::fs::write(
+        folder.join("rules"),
+        "deny topic secret/#\nallow topic open\n",
+    )
+    .unwrap();
     let server = start(&folder, &config(&open.url, &format!("{NAMED}{groups}")));
     let mut eva = answer(&server, "eva", "geheim", "0");
     subscribe(&mut eva, "#", "1");
@@ -184,7 +188,7 @@ fn superusers_of_a_directory_are_above_rules_and_defaults() {
     // What is the server's own stays so.
     publish(&mut eva, "$SYS/x", "0x87");
     let mut anna = answer(&server, "anna", "geheim", "0");
-    publish(&mut anna, "open", "0");
+    publish(&mut anna, "open", "0x10");
     publish(&mut anna, "secret/x", "0x87");
     publish(&mut anna, "other", "0x87");
 }

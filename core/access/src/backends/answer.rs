@@ -8,14 +8,17 @@ use ternmq_broker::access::Verdict;
 use ternmq_broker::hooks::{Decision, Grant};
 use ternmq_protocol::ReasonCode;
 
+use super::sql::{NO_SUPERUSER, bad_record};
 use crate::chain::Failure;
+use crate::chain::template::Facts;
 use crate::jwt::{LAST_SECOND, rules};
 
 /// What a body says of a client that wants in; an empty one allows.
-pub(super) fn decision(body: &str) -> Result<Decision, Failure> {
+pub(super) fn decision(body: &str, facts: &Facts<'_>) -> Result<Decision, Failure> {
     let Some(answer) = object(body)? else {
         return Ok(Decision::Allow);
     };
+    let bad = |why| bad_record(facts, why);
     match result(&answer)? {
         None => Ok(Decision::Ignore),
         Some(Verdict::Deny) => Ok(Decision::Deny(ReasonCode::BAD_USER_NAME_OR_PASSWORD)),
@@ -24,7 +27,7 @@ pub(super) fn decision(body: &str) -> Result<Decision, Failure> {
                 None | Some(Value::Null) => None,
                 Some(time) => {
                     let seconds = time.as_f64().filter(|s| (0.0..=LAST_SECOND).contains(s));
-                    let seconds = seconds.ok_or_else(|| garbled("`expire_at` is no time"))?;
+                    let seconds = seconds.ok_or_else(|| bad("`expire_at` is no time"))?;
                     Some(UNIX_EPOCH + Duration::from_secs_f64(seconds))
                 }
             };
@@ -32,11 +35,11 @@ pub(super) fn decision(body: &str) -> Result<Decision, Failure> {
                 None | Some(Value::Null) => false,
                 Some(Value::Bool(superuser)) => *superuser,
                 // Who may do everything is no matter for guesses.
-                Some(_) => return Err(garbled("`is_superuser` is neither true nor false")),
+                Some(_) => return Err(bad(NO_SUPERUSER)),
             };
             let acl = answer.get("acl").filter(|acl| !acl.is_null());
             let rules = acl.map(rules).transpose();
-            let rules = rules.map_err(|_| garbled("`acl` is no list of rules"))?;
+            let rules = rules.map_err(|_| bad("`acl` is no list of rules"))?;
             Ok(match (until, rules) {
                 (None, None) if !superuser => Decision::Allow,
                 (until, rules) => Decision::AllowWith(Grant {
@@ -64,7 +67,7 @@ fn object(body: &str) -> Result<Option<Map<String, Value>>, Failure> {
     }
     // It is not quoted, for what it is nobody knows.
     let read = serde_json::from_str(body).map(Some);
-    read.map_err(|_| garbled("no object of JSON"))
+    read.map_err(|_| useless("no object of JSON"))
 }
 
 fn result(answer: &Map<String, Value>) -> Result<Option<Verdict>, Failure> {
@@ -72,19 +75,23 @@ fn result(answer: &Map<String, Value>) -> Result<Option<Verdict>, Failure> {
         Some("allow") => Ok(Some(Verdict::Allow)),
         Some("deny") => Ok(Some(Verdict::Deny)),
         Some("ignore") => Ok(None),
-        _ => Err(garbled(
+        _ => Err(useless(
             "its `result` is none of \"allow\", \"deny\", \"ignore\"",
         )),
     }
 }
 
-fn garbled(why: &str) -> Failure {
-    Failure::Garbled(why.to_owned())
+fn useless(why: &str) -> Failure {
+    Failure::Useless(why.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn decision(body: &str) -> Result<Decision, Failure> {
+        super::decision(body, &Facts::NOBODY)
+    }
 
     #[test]
     fn only_what_is_clear_is_an_answer() {
@@ -101,16 +108,24 @@ mod tests {
             "[]",
             "{\"result\": true}",
             "{\"result\": \"Allow\"}",
+            "{\"result\": \"allow\"",
+        ] {
+            let told = decision(wrong);
+            assert!(
+                matches!(told, Err(Failure::Useless(_))),
+                "{wrong}: {told:?}"
+            );
+        }
+        for wrong in [
             "{\"result\": \"allow\", \"expire_at\": \"soon\"}",
             "{\"result\": \"allow\", \"acl\": 7}",
             "{\"result\": \"allow\", \"acl\": [{\"topic\": \"a\"}]}",
-            "{\"result\": \"allow\"",
             "{\"result\": \"allow\", \"is_superuser\": \"true\"}",
             "{\"result\": \"allow\", \"is_superuser\": 1}",
         ] {
             let told = decision(wrong);
             assert!(
-                matches!(told, Err(Failure::Garbled(_))),
+                matches!(told, Err(Failure::BadRecord(_))),
                 "{wrong}: {told:?}"
             );
         }

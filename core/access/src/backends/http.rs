@@ -26,8 +26,9 @@ const MAX_BODY: u64 = 256 << 10;
 /// An answer of 200 to 299 allows if it has no body, else says in JSON what it means: `{"result": "allow"}`,
 /// `"deny"` or `"ignore"`, and of a client that wants in also `expire_at`, the second since 1970 in which its
 /// connection ends, `is_superuser`, whether it may do everything, and `acl`, what it may do: `[{"permission": "allow", "action": "publish", "topic":
-/// "a/#"}]`, or as in tokens. 400 to 499 denies, except 408 and 429. Everything else is no answer. Redirections
-/// are not followed, and the proxies of the environment not used.
+/// "a/#"}]`, or as in tokens. One of these three that can't be used refuses the client, as a bad record of a data base
+/// does. 400 to 499 denies, except 408 and 429. Everything else is no answer; a text that is not as above, and 500, are
+/// none about this client alone. Redirections are not followed, and the proxies of the environment not used.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Where it is asked who may come in; `None`: it is not.
@@ -237,7 +238,7 @@ impl BackEnd for Http {
         };
         let denied = Decision::Deny(ReasonCode::BAD_USER_NAME_OR_PASSWORD);
         match self.ask(url, &self.options.fields, &facts)? {
-            Some((200..=299, body)) => answer::decision(&body),
+            Some((200..=299, body)) => answer::decision(&body, &facts),
             None | Some((400..=499, _)) => Ok(denied),
             Some((status, _)) => Err(of_status(status)),
         }
@@ -275,8 +276,13 @@ pub(crate) fn read(mut response: Response<ureq::Body>) -> Result<(u16, String), 
     Ok((status, body))
 }
 
+/// What a status says that is no answer. 500 is what programs say that one question is too much for, and not of themselves.
 pub(crate) fn of_status(status: u16) -> Failure {
-    Failure::Down(format!("it answers with status {status}"))
+    let words = format!("it answers with status {status}");
+    match status {
+        500 => Failure::Useless(words),
+        _ => Failure::Down(words),
+    }
 }
 
 pub(crate) fn failure(error: &ureq::Error) -> Failure {
@@ -284,7 +290,7 @@ pub(crate) fn failure(error: &ureq::Error) -> Failure {
         ureq::Error::Timeout(_) => Failure::Late,
         ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => Failure::Late,
         ureq::Error::Protocol(_) | ureq::Error::Http(_) => Failure::Garbled("no HTTP".to_owned()),
-        ureq::Error::BodyExceedsLimit(_) => Failure::Garbled("it is too long".to_owned()),
+        ureq::Error::BodyExceedsLimit(_) => Failure::Useless("it is too long".to_owned()),
         // The URL may have a name in it.
         ureq::Error::BadUri(_) => Failure::Down("no URL".to_owned()),
         other => Failure::Down(other.to_string()),

@@ -47,6 +47,9 @@ pub enum Failure {
     Down(String),
     /// What it says can't be understood.
     Garbled(String),
+    /// It has answered, and nothing of use about this client. [`WhenDown`] holds for this one, and the back end is
+    /// asked about others as before: whoever has an odd name can't have it left alone.
+    Useless(String),
     /// What it keeps of this client can't be used: it does not say who of several it is, or its hash or a rule is none.
     /// That client is refused whatever [`WhenDown`] says, and nothing is wrong with the back end.
     BadRecord(String),
@@ -57,7 +60,9 @@ impl fmt::Display for Failure {
         match self {
             Self::Late => f.write_str("it has not answered in time"),
             Self::Down(why) | Self::BadRecord(why) => f.write_str(why),
-            Self::Garbled(why) => write!(f, "its answer can't be understood: {why}"),
+            Self::Garbled(why) | Self::Useless(why) => {
+                write!(f, "its answer can't be understood: {why}")
+            }
         }
     }
 }
@@ -106,7 +111,7 @@ pub struct StepStats {
     pub late: u64,
     /// It could not be reached, or said so.
     pub down: u64,
-    /// Answers that could not be understood.
+    /// Answers that could not be understood, or were of no use.
     pub garbled: u64,
     /// Not put, because it is left alone.
     pub not_asked: u64,
@@ -338,9 +343,7 @@ impl Guard {
         // No lock is held while it is asked.
         match question() {
             Ok(answer) => {
-                if lock(&self.breaker).answered() {
-                    (self.tell)(&self.name, &Change::Back);
-                }
+                self.back();
                 if let Some(key) = key {
                     lock(cache).put(key, answer.clone(), Instant::now());
                 }
@@ -350,13 +353,23 @@ impl Guard {
                 count(match failure {
                     Failure::Late => &self.counters.late,
                     Failure::Down(_) => &self.counters.down,
-                    Failure::Garbled(_) | Failure::BadRecord(_) => &self.counters.garbled,
+                    _ => &self.counters.garbled,
                 });
-                if lock(&self.breaker).failed(patience, Instant::now()) {
+                if matches!(failure, Failure::Useless(_)) {
+                    self.back();
+                } else if lock(&self.breaker).failed(patience, Instant::now()) {
                     (self.tell)(&self.name, &Change::LeftAlone(failure));
                 }
                 Err(Silent::Down)
             }
+        }
+    }
+
+    /// It has answered.
+    fn back(&self) {
+        let was_left_alone = lock(&self.breaker).answered();
+        if was_left_alone {
+            (self.tell)(&self.name, &Change::Back);
         }
     }
 

@@ -271,7 +271,7 @@ impl Remote {
                 let counter = match failure {
                     Failure::Late => &self.counters.late,
                     Failure::Down(_) => &self.counters.down,
-                    Failure::Garbled(_) | Failure::BadRecord(_) => &self.counters.garbled,
+                    _ => &self.counters.garbled,
                 };
                 counter.fetch_add(1, Ordering::Relaxed);
                 if !std::mem::replace(&mut state.failed, true) {

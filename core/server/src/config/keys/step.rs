@@ -64,7 +64,9 @@ pub(super) static STEP: Table = Table {
              \"allow\"}, \"deny\" or \"ignore\", and of who wants in also `expire_at` (when the connection \
              ends, in Unix time), `is_superuser` (true: it may publish and subscribe to everything, whatever rules \
              and steps say) and `acl` ([{\"permission\": \"allow\", \"action\": \"publish\", \
-             \"topic\": \"a/#\"}]). 400 to 499 denies, except 408 and 429, which like all else are no answer.",
+             \"topic\": \"a/#\"}]). 400 to 499 denies, except 408 and 429, which like all else are no answer. What of an \
+             answer means nothing, and 500, are counted by themselves and no `failures`; one of the three that can't \
+             be used refuses the client.",
         )
         .example("\"http\""),
         one_of(
