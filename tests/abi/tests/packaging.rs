@@ -79,8 +79,8 @@ foreach(name ternmq ternmq-static)
 endforeach()
 "#;
 
-/// Built as the run of all suites has built it already, else as the tests are: what is installed is the
-/// same but for its speed. The latter in a folder of its own, for a library that is built alone would take
+/// Built as the tests are: what is installed is the same but for its speed. The run of all suites has built
+/// it already; else it is built in a folder of its own, for a library that is built alone would take
 /// the place of the one that other tests are just loading.
 #[test]
 fn what_is_installed_is_all_that_programs_need() {
