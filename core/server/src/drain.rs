@@ -81,7 +81,7 @@ impl Leaving {
         self.next.saturating_duration_since(Instant::now())
     }
 
-    pub(crate) fn tell_progress(&mut self, report: Report, broker: &Broker) {
+    pub(crate) fn tell_progress(&mut self, report: Report, broker: &Broker, watch: &Watch) {
         self.next = Instant::now() + PROGRESS;
         let stats = broker.stats();
         let (left, gone) = (stats.mqtt.connected, stats.drained);
@@ -89,6 +89,9 @@ impl Leaving {
             &format!("letting go: {gone} clients are gone, {left} left"),
             json!({ "event": "drain_progress", "gone": gone, "left": left }),
         );
+        if self.stops {
+            watch.supervisor.still_draining_to_stop(left);
+        }
     }
 }
 

@@ -8,6 +8,11 @@ use std::os::unix::net::UnixDatagram;
 /// The variable that names the socket.
 pub(crate) const SOCKET: &str = "NOTIFY_SOCKET";
 
+/// How long the supervisor is to wait for the next word while the server stops, in microseconds: as `TimeoutStopSec` of
+/// the unit. A drain says it each second, so that it may take as long as the configuration has it, and one that hangs
+/// is still ended.
+const MORE_TIME: &str = "EXTEND_TIMEOUT_USEC=120000000";
+
 /// Somebody who wants to know, or nobody.
 #[derive(Debug)]
 pub(crate) struct Supervisor(Option<OsString>);
@@ -34,11 +39,20 @@ impl Supervisor {
 
     /// The same, because it is to end.
     pub(crate) fn draining_to_stop(&self) {
-        self.tell("STOPPING=1\nSTATUS=letting its clients go");
+        self.tell(&format!(
+            "STOPPING=1\nSTATUS=letting its clients go\n{MORE_TIME}"
+        ));
+    }
+
+    /// That goes on; so many are left.
+    pub(crate) fn still_draining_to_stop(&self, left: u64) {
+        self.tell(&format!(
+            "STATUS=letting its clients go: {left} left\n{MORE_TIME}"
+        ));
     }
 
     pub(crate) fn stopping(&self) {
-        self.tell("STOPPING=1\nSTATUS=stopping");
+        self.tell(&format!("STOPPING=1\nSTATUS=stopping\n{MORE_TIME}"));
     }
 
     /// Nobody listening is no reason to stop, and a supervisor that is slow must not hold the server up.

@@ -373,7 +373,7 @@ fn listen(
             if std::mem::take(&mut bans_changed) {
                 save_bans(report, broker.bans(), serving.ban_file.as_deref_mut());
             }
-            wait(report, broker, leaving.as_mut(), told)
+            wait(report, (broker, watch), leaving.as_mut(), told)
         });
         let by = match next.map_err(|_| "nobody waits for signals".to_owned())? {
             Told::Signal(SIGUSR1) => {
@@ -424,7 +424,7 @@ fn listen(
 /// The next thing to do; meanwhile it is told how far clients have been let go of.
 fn wait(
     report: Report,
-    broker: &Broker,
+    (broker, watch): (&Broker, &Watch),
     leaving: Option<&mut Leaving>,
     told: &Receiver<Told>,
 ) -> Result<Told, RecvError> {
@@ -434,7 +434,7 @@ fn wait(
     loop {
         match told.recv_timeout(leaving.until_progress()) {
             Ok(told) => return Ok(told),
-            Err(RecvTimeoutError::Timeout) => leaving.tell_progress(report, broker),
+            Err(RecvTimeoutError::Timeout) => leaving.tell_progress(report, broker, watch),
             Err(RecvTimeoutError::Disconnected) => return Err(RecvError),
         }
     }

@@ -298,6 +298,63 @@ fn a_supervisor_is_told_of_every_step() {
     assert!(child.wait().unwrap().success());
 }
 
+/// What a unit of systemd allows for a stop may be less than `drain_seconds`.
+#[test]
+fn a_supervisor_is_asked_for_more_time_as_long_as_a_drain_goes_on() {
+    let config = format!("drain_rate = 1\ndrain_seconds = 3600\n{FREE}");
+    let place = Place::new("extend", &config);
+    let path = place.0.join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let arguments = "serve --config ternmq.toml --pid-file ternmq.pid";
+    let arguments: Vec<&str> = arguments.split(' ').collect();
+    let mut child = place
+        .command(&arguments)
+        .env("NOTIFY_SOCKET", &path)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    assert_eq!(words(&socket)[0], "READY=1");
+    // Who does not take its messages is waited for.
+    let mut busy = client(&place.status(), "busy receive_maximum=1");
+    busy.send("SUBSCRIBE id=1 filter=t options=1").unwrap();
+    busy.expect("SUBACK").unwrap();
+    for n in 2..=3 {
+        busy.send(&format!("PUBLISH topic=t qos=1 id={n} payload={n}"))
+            .unwrap();
+    }
+    busy.expect("PUBLISH payload=2").unwrap();
+    kill("TERM", child.id());
+    let more = "EXTEND_TIMEOUT_USEC=120000000";
+    let status = |words: &[String]| {
+        words
+            .iter()
+            .find(|word| word.starts_with("STATUS="))
+            .cloned()
+    };
+    // That clients go, that the server is to end, and how far that is, again and again.
+    let mut said = words(&socket);
+    while !said.contains(&"STOPPING=1".to_owned()) {
+        said = words(&socket);
+    }
+    assert!(said.contains(&more.to_owned()), "{said:?}");
+    for _ in 0..2 {
+        let said = words(&socket);
+        assert!(said.contains(&more.to_owned()), "{said:?}");
+        assert_eq!(
+            status(&said).unwrap(),
+            "STATUS=letting its clients go: 1 left"
+        );
+    }
+    drop(busy);
+    while !said.contains(&"STATUS=stopping".to_owned()) {
+        said = words(&socket);
+    }
+    assert!(said.contains(&more.to_owned()), "{said:?}");
+    assert!(child.wait().unwrap().success());
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_supervisor_may_listen_where_no_file_is() {
