@@ -179,6 +179,41 @@ fn read(folder: &Path, now: SystemTime) -> Result<(Option<String>, Vec<Ban>), St
     Ok((Some(text), bans))
 }
 
+/// The bans of a folder that hold, each with its line, and their file. The file is only read, and the folder may be a
+/// running server's, which puts a whole new file in its place.
+///
+/// # Errors
+/// There is no such folder, or what is wrong with the file.
+pub(crate) fn look(folder: &Path, now: SystemTime) -> Result<(PathBuf, Vec<(Ban, usize)>), String> {
+    fs::metadata(folder).map_err(|error| format!("cannot read {}: {error}", folder.display()))?;
+    let path = folder.join(FILE);
+    let Some(text) = text(folder)? else {
+        return Ok((path, Vec::new()));
+    };
+    let all = read_text(&text, SystemTime::UNIX_EPOCH)
+        .map_err(|error| format!("{}: {error}", path.display()))?;
+    let mut bans: Vec<(Ban, usize)> = all.into_iter().zip(lines_of(&text)).collect();
+    bans.retain(|(ban, _)| ban.until.is_none_or(|until| until > now));
+    Ok((path, bans))
+}
+
+/// The lines on which the objects of a list begin, in a text that is one.
+fn lines_of(text: &str) -> Vec<usize> {
+    let (mut lines, mut line) = (Vec::new(), 1);
+    let (mut quoted, mut escaped) = (false, false);
+    for letter in text.chars() {
+        match letter {
+            '\n' => line += 1,
+            _ if escaped => escaped = false,
+            '\\' => escaped = quoted,
+            '"' => quoted = !quoted,
+            '{' if !quoted => lines.push(line),
+            _ => {}
+        }
+    }
+    lines
+}
+
 fn text(folder: &Path) -> Result<Option<String>, String> {
     let path = folder.join(FILE);
     match fs::read_to_string(&path) {
@@ -310,6 +345,30 @@ mod tests {
         let later = now + Duration::from_secs(2000);
         written.retain(|ban| ban.until.is_none());
         assert_eq!(kept(&folder, later).unwrap(), written);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_ban_is_found_with_its_line_whatever_stands_in_it() {
+        let folder = folder("lines");
+        let (now, over) = (SystemTime::now(), "2001-01-01T00:00:00Z");
+        fs::write(
+            folder.join(FILE),
+            format!(
+                "[{{\"client_id\": \"{{\\\"{{\", \"until\": \"{over}\"}},\n\n {{\"user_name\":\n\"\\\\{{\"}},\n\
+                 {{\"client_id\": \"}}\"}}]"
+            ),
+        )
+        .unwrap();
+        let (path, bans) = look(&folder, now).unwrap();
+        assert_eq!(path, folder.join(FILE));
+        let found: Vec<(String, usize)> =
+            (bans.iter().map(|(ban, line)| (ban.who.to_string(), *line))).collect();
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert_eq!((found[0].1, found[1].1), (3, 5), "{found:?}");
+        fs::remove_file(&path).unwrap();
+        assert_eq!(look(&folder, now).unwrap().1.len(), 0);
+        assert!(look(&folder.join("none"), now).is_err());
         fs::remove_dir_all(folder).unwrap();
     }
 

@@ -124,7 +124,7 @@ Exit status:
   1  that can't be said, such as with a configuration that is wrong
   2  the command line is wrong
   3  it may not
-  4  it depends on what only a connection can show, such as a password";
+  4  it depends on what only a connection can show, such as a password, or on who was not asked";
 
 /// Options of `ternmq explain`.
 #[derive(Args, Debug)]
@@ -151,7 +151,8 @@ pub(crate) enum ExplainCommand {
         /// With the RETAIN flag
         #[arg(short, long)]
         retain: bool,
-        /// Through the listener with this address, behind its mount point; without it the topic is a whole one
+        /// Through the listener with this address, behind its mount point; without it the topic is a whole
+        /// one, and the steps are those of the first listener
         #[arg(long, value_name = "ADDR")]
         listener: Option<String>,
     },
@@ -166,7 +167,8 @@ pub(crate) enum ExplainCommand {
         /// The highest QoS that is asked for
         #[arg(short, long, value_parser = qos, default_value = "0")]
         qos: QoS,
-        /// Through the listener with this address, behind its mount point; without it the topic is a whole one
+        /// Through the listener with this address, behind its mount point; without it the topic is a whole
+        /// one, and the steps are those of the first listener
         #[arg(long, value_name = "ADDR")]
         listener: Option<String>,
     },
@@ -175,14 +177,6 @@ pub(crate) enum ExplainCommand {
     Connect {
         #[command(flatten)]
         who: ExplainedClient,
-        /// Password; the environment keeps it out of the process list
-        #[arg(
-            short = 'P',
-            long = "pw",
-            env = "TERNMQ_PASSWORD",
-            hide_env_values = true
-        )]
-        password: Option<String>,
         /// Through the listener with this address, as the configuration writes it [default: the first]
         #[arg(long, value_name = "ADDR")]
         listener: Option<String>,
@@ -203,6 +197,24 @@ pub(crate) struct ExplainedClient {
     /// The client's address; without it no rule about addresses applies
     #[arg(long, value_name = "IP")]
     pub(crate) address: Option<IpAddr>,
+    /// Its password, where one is needed; the environment keeps it out of the process list. Without this and
+    /// --password-file it is asked for on a terminal
+    #[arg(
+        short = 'P',
+        long = "pw",
+        env = "TERNMQ_PASSWORD",
+        hide_env_values = true
+    )]
+    pub(crate) password: Option<String>,
+    /// File whose first line is the password; - is standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "password")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Folder of the server, which may run: its bans hold too
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Ask no back end (HTTP, SQL, Redis, LDAP, keys under a URL), and say which were not asked
+    #[arg(long)]
+    pub(crate) offline: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -439,26 +439,35 @@ impl StepLine {
                 let opened = Passwords::open(path, true).map_err(crate::access::problems)?;
                 Step::Passwords(Arc::new(opened))
             }
-            What::Http(options) => {
-                let made = Http::new((**options).clone());
-                self.guard(Box::new(made.map_err(|error| self.wrong(&error))?), tell)?
+            _ => {
+                let back_end = self.back_end()?;
+                let back_end = back_end.ok_or_else(|| self.wrong("nobody is asked"))?;
+                self.guard(back_end, tell)?
             }
+        })
+    }
+
+    /// Who is asked, with nothing in between; `None`: nobody.
+    ///
+    /// # Errors
+    /// What is wrong with the files that it names.
+    pub(crate) fn back_end(&self) -> Result<Option<Box<dyn BackEnd>>, Problems> {
+        let wrong = |error: String| self.wrong(&error);
+        Ok(Some(match &self.what {
+            What::Certificate | What::Tokens(_) | What::Passwords(_) => return Ok(None),
             What::Sql(None) | What::Redis(None) | What::Ldap(None) => {
                 return Err(self.wrong("`url` is missing"));
             }
-            What::Sql(Some(options)) => {
-                let made = Sql::new(options).map_err(|error| self.wrong(&error))?;
-                self.guard(Box::new(made), tell)?
-            }
-            What::Redis(Some(options)) => {
-                let made = Redis::new((**options).clone());
-                self.guard(Box::new(made.map_err(|error| self.wrong(&error))?), tell)?
-            }
-            What::Ldap(Some(options)) => {
-                let made = Ldap::new((**options).clone());
-                self.guard(Box::new(made.map_err(|error| self.wrong(&error))?), tell)?
-            }
-        })
+            What::Http(options) => Box::new(Http::new((**options).clone()).map_err(wrong)?),
+            What::Sql(Some(options)) => Box::new(Sql::new(options).map_err(wrong)?),
+            What::Redis(Some(options)) => Box::new(Redis::new((**options).clone()).map_err(wrong)?),
+            What::Ldap(Some(options)) => Box::new(Ldap::new((**options).clone()).map_err(wrong)?),
+        }))
+    }
+
+    /// What becomes of a client about whom it says nothing.
+    pub(crate) const fn when_down(&self) -> WhenDown {
+        self.limits.when_down
     }
 
     fn guard(&self, back_end: Box<dyn BackEnd>, tell: Teller) -> Result<Step, Problems> {

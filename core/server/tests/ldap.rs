@@ -703,7 +703,7 @@ fn a_directory_is_explained_as_a_step_that_somebody_else_answers() {
         config("ldap://127.0.0.1:1", NAMED),
     )
     .unwrap();
-    let args = "explain connect --json -c ternmq.toml -i c -u anna -P x";
+    let args = "explain connect --json -c ternmq.toml -i c -u anna -P x --offline";
     let args: Vec<&str> = args.split(' ').collect();
     let output = ternmq(&folder, &args).output().unwrap();
     let told: Value = serde_json::from_slice(&output.stdout).unwrap();

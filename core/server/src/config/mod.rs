@@ -220,6 +220,25 @@ impl Loaded {
     }
 }
 
+impl Loaded {
+    /// Where a step of [access] was written; one of a short form has no table.
+    pub(crate) fn origin_of_step(&self, name: &str) -> Option<&Origin> {
+        let Value::Table(access) = &self.map.get("access")?.value else {
+            return None;
+        };
+        let Value::List(steps) = &access.get("step")?.value else {
+            return None;
+        };
+        let is_it = |node: &&Node| match &node.value {
+            Value::Table(step) => step
+                .get("name")
+                .is_some_and(|own| matches!(&own.value, Value::Text(text) if text == name)),
+            _ => false,
+        };
+        steps.iter().find(is_it).map(|node| &node.origin)
+    }
+}
+
 impl Sources {
     /// The command line holds before the environment, and that before the file.
     ///
