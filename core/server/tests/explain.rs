@@ -14,6 +14,7 @@ mod program;
 mod server;
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -72,6 +73,15 @@ fn really(server: &Server, user: &str, topic: &str) -> (bool, bool) {
     (true, peer.expect("PUBACK id=1 reason=0x10").is_ok())
 }
 
+/// A file of passwords with one user.
+fn users(folder: &Path) {
+    let made = ternmq(
+        folder,
+        &["passwd", "-c", "-b", "passwords", "ben", "geheim"],
+    );
+    assert!({ made }.output().unwrap().status.success());
+}
+
 fn web(asked: &Value) -> Answer {
     let user = asked["username"].as_str().unwrap_or_default();
     match (
@@ -108,11 +118,7 @@ fn config(web: &BackEnd, policy: &str) -> String {
 fn what_is_explained_is_what_the_server_does_with_each_user_and_topic() {
     let folder = folder("explain_http");
     let web = BackEnd::start(web);
-    let made = ternmq(
-        &folder,
-        &["passwd", "-c", "-b", "passwords", "ben", "geheim"],
-    );
-    assert!({ made }.output().unwrap().status.success());
+    users(&folder);
     std::fs::write(
         folder.join("rules"),
         "deny topic secret\nallow topic open\n",
@@ -144,14 +150,10 @@ fn what_is_explained_is_what_the_server_does_with_each_user_and_topic() {
 }
 
 #[test]
-fn who_decides_is_named_with_its_place_and_who_was_asked_before() {
+fn who_decides_is_named_with_its_place() {
     let folder = folder("explain_places");
     let web = BackEnd::start(web);
-    let made = ternmq(
-        &folder,
-        &["passwd", "-c", "-b", "passwords", "ben", "geheim"],
-    );
-    assert!({ made }.output().unwrap().status.success());
+    users(&folder);
     std::fs::write(folder.join("rules"), "deny topic secret\n").unwrap();
     drop(start(&folder, &config(&web, "ignore")));
     for (user, words, by, line, text) in [
@@ -208,6 +210,15 @@ fn who_decides_is_named_with_its_place_and_who_was_asked_before() {
         );
         assert!(told["text"].as_str().unwrap().contains(text), "{told}");
     }
+}
+
+#[test]
+fn who_was_asked_before_and_who_was_not_asked_is_said() {
+    let folder = folder("explain_said");
+    let web = BackEnd::start(web);
+    users(&folder);
+    std::fs::write(folder.join("rules"), "").unwrap();
+    drop(start(&folder, &config(&web, "ignore")));
     let (_, told) = of(&folder, "broken", "connect");
     let said = told["said"].to_string();
     assert!(said.contains("503") && said.contains("ignore"), "{told}");
@@ -224,11 +235,7 @@ fn who_decides_is_named_with_its_place_and_who_was_asked_before() {
 fn offline_nobody_is_asked_and_it_is_said_who_was_not() {
     let folder = folder("explain_offline");
     let web = BackEnd::start(web);
-    let made = ternmq(
-        &folder,
-        &["passwd", "-c", "-b", "passwords", "ben", "geheim"],
-    );
-    assert!({ made }.output().unwrap().status.success());
+    users(&folder);
     std::fs::write(folder.join("rules"), "deny topic secret\n").unwrap();
     drop(start(&folder, &config(&web, "deny")));
     for (user, words, status, not_asked) in [
@@ -324,6 +331,14 @@ fn redis_and_directories_are_asked_as_the_server_asks_them() {
     );
 }
 
+/// Comes in for a moment, or is refused.
+fn come(address: SocketAddr) {
+    let mut peer = RawPeer::connect(address, 5).unwrap();
+    peer.send("CONNECT client_id=wild").unwrap();
+    // Either is an answer.
+    let _ = peer.expect("CONNACK");
+}
+
 #[test]
 fn the_bans_of_a_running_server_are_read_beside_it() {
     let folder = folder("explain_bans");
@@ -354,12 +369,7 @@ fn the_bans_of_a_running_server_are_read_beside_it() {
     };
     let listening = event("listening");
     let address = listening["address"].as_str().unwrap().parse().unwrap();
-    for _ in 0..4 {
-        let mut peer = RawPeer::connect(address, 5).unwrap();
-        peer.send("CONNECT client_id=wild").unwrap();
-        // At last it is refused.
-        let _ = peer.expect("CONNACK");
-    }
+    (0..4).for_each(|_| come(address));
     event("banned");
     // The file is written after it is told; the server is asked to end, and so writes it at the latest.
     let file = folder.join("data/bans.json");
