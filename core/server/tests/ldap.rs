@@ -527,6 +527,23 @@ fn connections_are_used_again_and_made_anew_when_they_are_lost() {
 }
 
 #[test]
+fn a_connection_that_was_kept_has_the_whole_time_for_its_next_question() {
+    let folder = folder("ldap_kept");
+    let liar = Liar::start(|_, got| Some(message(got[4], BOUND, &result(0))));
+    let text = config(&liar.url(), &format!("{NAMED}timeout_ms = 2000\n"));
+    let server = start(&folder, &text);
+    let begun = Instant::now();
+    drop(answer(&server, "anna", "geheim", "0"));
+    // The time of the first question has passed.
+    while begun.elapsed() < Duration::from_millis(2100) {
+        assert_eq!(counted(&server, "late"), 0);
+    }
+    drop(answer(&server, "ben", "geheim", "0"));
+    assert_eq!(counted(&server, "late"), 0);
+    assert_eq!(liar.connections.load(Ordering::Relaxed), 1);
+}
+
+#[test]
 fn a_directory_that_hangs_holds_up_nobody_else_and_the_policy_holds() {
     let folder = folder("ldap_hangs");
     let made = ternmq(&folder, &["passwd", "-c", "-b", "passwords", "ben", "pw"]);

@@ -152,6 +152,39 @@ fn listeners_come_and_go_and_clients_stay() {
 }
 
 #[test]
+fn a_listener_moves_to_all_addresses_of_its_port_and_back_while_clients_stay() {
+    // A port that was free a moment ago.
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let at = |ip: &str| format!("[[listener]]\naddress = '{ip}:{port}'\nanonymous = true\n");
+    let mut server = start("reload-move", &at("127.0.0.1"));
+    let mut there = vec![server.answer("CONNECT client_id=one", "0")];
+    let beside = SocketAddr::from(([127, 0, 0, 2], port));
+    assert!(TcpStream::connect(beside).is_err());
+    for (ip, other, id) in [
+        ("0.0.0.0", "127.0.0.1", "two"),
+        ("127.0.0.1", "0.0.0.0", "three"),
+        ("0.0.0.0", "127.0.0.1", "four"),
+    ] {
+        let told = server.reload("ternmq.toml", &at(ip));
+        let (old, new) = (format!("{other}:{port}"), format!("{ip}:{port}"));
+        let moved = [("not_listening", &*old), ("listening", &*new)];
+        assert_eq!(of_listeners(&told), moved, "{told:?}");
+        assert_eq!(TcpStream::connect(beside).is_ok(), ip == "0.0.0.0");
+        there.push(server.answer(&format!("CONNECT client_id={id}"), "0"));
+        for peer in &mut there {
+            peer.send("PINGREQ").unwrap();
+            peer.expect("PINGRESP").unwrap();
+        }
+    }
+    // What is wrong with the file leaves it where it is.
+    let told = server.reload("ternmq.toml", &format!("{}shards = 'x'\n", at("127.0.0.1")));
+    assert_eq!(told[0]["what"], "not_reloaded");
+    assert!(TcpStream::connect(beside).is_ok());
+}
+
+#[test]
 fn a_listener_that_can_not_be_changes_nothing_and_its_line_is_named() {
     let mut server = start("reload-taken", LISTENER);
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
