@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,6 +61,10 @@ pub struct ConnectOptions {
     pub websocket: WebSocketOptions,
     /// The proxies through which servers are reached.
     pub proxies: Proxies,
+    /// The address of this machine that connections come from, to servers and proxies, by TCP, UDP and what is above
+    /// them; `None`: the one that the system takes for the way there. Addresses of servers that are of another family
+    /// can't be reached from it. Means nothing for Unix sockets and in process.
+    pub local_address: Option<IpAddr>,
 }
 
 /// The proxies (HTTP or SOCKS5) through which servers are reached; not those of Unix sockets.
@@ -137,6 +142,7 @@ impl ConnectOptions {
             #[cfg(feature = "websocket")]
             websocket: WebSocketOptions::default(),
             proxies: Proxies::default(),
+            local_address: None,
         }
     }
 
@@ -274,6 +280,13 @@ impl ConnectOptions {
             ..Proxies::default()
         };
         Ok(self)
+    }
+
+    /// Come from this address of this machine ([`local_address`](Self::local_address)).
+    #[must_use]
+    pub fn local_address(mut self, address: IpAddr) -> Self {
+        self.local_address = Some(address);
+        self
     }
 
     /// Connect again after a connection was lost.

@@ -83,6 +83,7 @@ pub(crate) fn options(args: &Connection) -> Result<ConnectOptions, String> {
     if let Some(proxy) = &args.proxy {
         options = options.proxy(proxy).map_err(|e| format!("--proxy: {e}"))?;
     }
+    options.local_address = args.bind_address;
     options.websocket.deflate = args.deflate.then(Deflate::default);
     for (name, value) in &args.header {
         options = options.header(name, value);

@@ -14,7 +14,6 @@ use crate::program::program;
 
 /// What mosquitto's clients take and ours refuse, with the words that say why.
 const REFUSED: &[(&str, &str)] = &[
-    ("-A", "address"),
     ("--psk", "pre-shared keys"),
     ("--psk-identity", "pre-shared keys"),
     ("--tls-engine", "OpenSSL"),

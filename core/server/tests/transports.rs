@@ -141,6 +141,51 @@ fn path(folder: &Path, name: &str) -> String {
 }
 
 #[test]
+fn a_client_comes_from_the_address_that_it_is_told() {
+    let (mut server, folder) = everywhere("bind_address");
+    let at = |name: &str| path(&folder, name);
+    let (ca, cert, key) = (at("ca.pem"), at("client.pem"), at("client.key"));
+    let [tls, ws, wss, unix, mutual, quic] = &server.urls.clone()[..] else {
+        panic!("{:?}", server.urls);
+    };
+    let trusting = ["--cafile", &*ca];
+    let shown = ["--cafile", &*ca, "--cert", &*cert, "--key", &*key];
+    for (url, more) in [
+        (ws, &[][..]),
+        (tls, &trusting),
+        (wss, &trusting),
+        (mutual, &shown),
+        (quic, &shown),
+    ] {
+        for flag in ["-A", "--bind-address"] {
+            round_trip(&[&["--url", url, flag, "127.0.0.2"], more].concat()).unwrap();
+            for _ in 0..2 {
+                let mut said = line(&mut server.stderr);
+                while !said.contains(" connected from ") {
+                    said = line(&mut server.stderr);
+                }
+                assert!(said.contains(" connected from 127.0.0.2"), "{url}: {said}");
+            }
+        }
+        let refused = |ip| round_trip(&[&["--url", url, "-A", ip], more].concat()).unwrap_err();
+        assert!(
+            refused("::1").contains("another family"),
+            "{}",
+            refused("::1")
+        );
+        // It is for documents, and nobody's.
+        assert!(
+            refused("192.0.2.1").contains("assign"),
+            "{}",
+            refused("192.0.2.1")
+        );
+        assert!(refused("x").contains("invalid"), "{}", refused("x"));
+    }
+    // Where there are no addresses it means nothing.
+    round_trip(&["--url", unix, "-A", "127.0.0.2"]).unwrap();
+}
+
+#[test]
 fn every_type_of_listener_is_reached_by_flags() {
     let (server, folder) = everywhere("every_type");
     let at = |name: &str| path(&folder, name);

@@ -1,8 +1,10 @@
 //! A stream of bytes to a peer, whatever lies below it.
 
 use std::io::{self, IoSlice, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::path::Path;
+
+use socket2::{Domain, Socket, Type};
 
 use crate::introduction::Introduced;
 use crate::layer::Layered;
@@ -62,6 +64,24 @@ impl Stream {
     /// No descriptor or no route.
     pub fn connect(address: SocketAddr) -> io::Result<Self> {
         let tcp = mio::net::TcpStream::connect(address)?;
+        tcp.set_nodelay(true)?;
+        Ok(Self::Tcp(tcp))
+    }
+
+    /// The same from this address of our own, whatever its port.
+    ///
+    /// # Errors
+    /// As [`Stream::connect`]; the address is none of this machine's, or of another family than the peer's.
+    pub fn connect_from(address: SocketAddr, local: IpAddr) -> io::Result<Self> {
+        let local = same_family(address, local)?;
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&local.into())?;
+        match socket.connect(&address.into()) {
+            Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
+            _ => {}
+        }
+        let tcp = mio::net::TcpStream::from_std(socket.into());
         tcp.set_nodelay(true)?;
         Ok(Self::Tcp(tcp))
     }
@@ -322,6 +342,17 @@ impl Stream {
             Self::Layered(layered) => Some(&mut layered.below),
             Self::Introduced(introduced) => Some(&mut introduced.below),
         }
+    }
+}
+
+/// Our address for a socket to this peer, with any port.
+pub(crate) fn same_family(peer: SocketAddr, local: IpAddr) -> io::Result<SocketAddr> {
+    match peer.is_ipv4() == local.is_ipv4() {
+        true => Ok(SocketAddr::new(local, 0)),
+        false => Err(io::Error::new(
+            io::ErrorKind::AddrNotAvailable,
+            "the address to come from is of another family than the peer's",
+        )),
     }
 }
 

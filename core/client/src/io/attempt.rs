@@ -271,7 +271,10 @@ impl IoThread {
                     let engine = &mut ();
                     layers.connect_quic(engine, address, options)
                 }
-                _ => Stream::connect(address),
+                _ => match link.shared.lock().options.local_address {
+                    Some(local) => Stream::connect_from(address, local),
+                    None => Stream::connect(address),
+                },
             };
             let opened = opened.and_then(|mut stream| {
                 self.poller.register(&mut stream, token)?;

@@ -56,10 +56,11 @@ impl Layers {
             Some(engine) if !engine.has_ended() => engine,
             none => none.insert(QuicClients::start()?),
         };
+        let local = options.local_address;
         match &options.tls {
-            Some(tls) => engine.connect(address, &self.endpoint.host, tls),
+            Some(tls) => engine.connect_from(address, local, &self.endpoint.host, tls),
             // Only a redirection leads here: otherwise it was seen to before the attempt.
-            None => engine.connect(address, &self.endpoint.host, &TlsClient::system()?),
+            None => engine.connect_from(address, local, &self.endpoint.host, &TlsClient::system()?),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Options of the clients on the command line.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -39,6 +40,15 @@ pub(crate) struct Connection {
         help_heading = "Connection"
     )]
     pub(crate) unix: Option<String>,
+    /// Address of this machine that the connection comes from
+    #[arg(
+        short = 'A',
+        long,
+        value_name = "IP",
+        conflicts_with = "unix",
+        help_heading = "Connection"
+    )]
+    pub(crate) bind_address: Option<IpAddr>,
     /// Reach the server through this HTTP proxy: http://[user[:password]@]host[:port]
     #[arg(long, value_name = "URL", help_heading = "Connection")]
     pub(crate) proxy: Option<String>,
@@ -156,8 +166,6 @@ pub(crate) struct Connection {
 /// What mosquitto's clients take and these can't do: each is refused with its reason.
 #[derive(Args, Debug)]
 struct Elsewhere {
-    #[arg(short = 'A', hide = true, value_parser = |_: &str| refused("the address that a connection comes from can't be chosen"))]
-    bind_address: Option<String>,
     #[arg(short = 'S', hide = true, action = ArgAction::Set, num_args = 0, default_missing_value = "", value_parser = |_: &str| refused("servers are not looked for by SRV records: name the host"))]
     srv: Option<String>,
     #[arg(long, hide = true, value_parser = |_: &str| refused(NO_PSK))]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -66,8 +66,22 @@ impl QuicClients {
     /// # Errors
     /// No way there, no descriptor; TLS can't be set up.
     pub fn connect(&self, server: SocketAddr, host: &str, tls: &TlsClient) -> io::Result<Stream> {
+        self.connect_from(server, None, host, tls)
+    }
+
+    /// The same from this address of our own, which it then keeps: it takes no other one when that is gone.
+    ///
+    /// # Errors
+    /// As [`QuicClients::connect`]; the address is none of this machine's, or of another family than the server's.
+    pub fn connect_from(
+        &self,
+        server: SocketAddr,
+        local: Option<IpAddr>,
+        host: &str,
+        tls: &TlsClient,
+    ) -> io::Result<Stream> {
         let (below, near) = pipe(PIPE);
-        let line = self.begin(server, host, tls, near, false)?;
+        let line = self.begin((server, local), host, tls, near, false)?;
         Ok(Stream::Quic(Box::new(QuicStream {
             below,
             line,
@@ -89,14 +103,14 @@ impl QuicClients {
     ) -> io::Result<QuicSocket> {
         let near = Stream::from_unix(socket)?;
         Ok(QuicSocket {
-            line: self.begin(server, host, tls, near, true)?,
+            line: self.begin((server, None), host, tls, near, true)?,
             engine: self.engine.clone(),
         })
     }
 
     fn begin(
         &self,
-        server: SocketAddr,
+        (server, local): (SocketAddr, Option<IpAddr>),
         host: &str,
         tls: &TlsClient,
         near: Stream,
@@ -108,7 +122,7 @@ impl QuicClients {
         let mut config = ClientConfig::new(Arc::new(crypto));
         config.transport_config(of_clients());
         let own = Arc::new(EndpointConfig::default());
-        let mut port = Port::connect(server, Endpoint::new(own, None, true, None))?;
+        let mut port = Port::connect(server, local, Endpoint::new(own, None, true, None))?;
         let (handle, connection) = port
             .endpoint
             .connect(Instant::now(), config, server, &name)

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, IoSliceMut};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use quinn_udp::{RecvMeta, UdpSocketState, is_msg_size_err};
 
 use super::listener::Gate;
 use crate::poller::Poller;
+use crate::stream::same_family;
 
 /// Datagrams taken from the kernel at once; each buffer has room for a row of them.
 pub(super) const AT_ONCE: usize = 8;
@@ -47,6 +48,8 @@ pub(super) struct Port {
     pub(super) half_open: usize,
     /// The server of a client.
     server: Option<SocketAddr>,
+    /// Where it is to come from, of a client.
+    local: Option<IpAddr>,
     refusals: u32,
     /// There is no way from the address that the socket has.
     stranded: bool,
@@ -75,9 +78,13 @@ impl Port {
     ///
     /// # Errors
     /// No way there, no descriptor.
-    pub(super) fn connect(server: SocketAddr, endpoint: Endpoint) -> io::Result<Self> {
-        let mut port = Self::new(socket_to(server)?, endpoint)?;
-        port.server = Some(server);
+    pub(super) fn connect(
+        server: SocketAddr,
+        local: Option<IpAddr>,
+        endpoint: Endpoint,
+    ) -> io::Result<Self> {
+        let mut port = Self::new(socket_to(server, local)?, endpoint)?;
+        (port.server, port.local) = (Some(server), local);
         Ok(port)
     }
 
@@ -92,6 +99,7 @@ impl Port {
             gate: None,
             half_open: 0,
             server: None,
+            local: None,
             refusals: 0,
             stranded: false,
             rebound: None,
@@ -192,7 +200,7 @@ impl Port {
             return Ok(false);
         };
         self.rebound = Some(now);
-        let mut socket = socket_to(server)?;
+        let mut socket = socket_to(server, self.local)?;
         let udp = UdpSocketState::new((&socket).into())?;
         poller.register_datagrams(&mut socket, token)?;
         (self.socket, self.udp) = (socket, udp);
@@ -222,12 +230,13 @@ impl Port {
     }
 }
 
-fn socket_to(server: SocketAddr) -> io::Result<mio::net::UdpSocket> {
-    let any = match server {
-        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+fn socket_to(server: SocketAddr, local: Option<IpAddr>) -> io::Result<mio::net::UdpSocket> {
+    let local = match (local, server) {
+        (Some(local), _) => same_family(server, local)?,
+        (None, SocketAddr::V4(_)) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        (None, SocketAddr::V6(_)) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
     };
-    let socket = mio::net::UdpSocket::bind(any)?;
+    let socket = mio::net::UdpSocket::bind(local)?;
     socket.connect(server)?;
     Ok(socket)
 }
