@@ -38,7 +38,7 @@ impl Listener {
     /// # Errors
     /// The address is in use, not ours, or not allowed.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        mio::net::TcpListener::bind(address).map(Self::Tcp)
+        mio::net::TcpListener::bind(address).map(prepared)
     }
 
     /// The same at an address that overlaps with those of `others`, such as all addresses of this machine and
@@ -59,7 +59,7 @@ impl Listener {
         share(true);
         let bound = bind_shared(address);
         share(false);
-        bound.map(Self::Tcp)
+        bound.map(prepared)
     }
 
     /// Listens on a Unix socket whose file is `path`, with the permissions `mode` (as in 0o660: who
@@ -129,8 +129,6 @@ impl Listener {
         match self {
             Self::Tcp(listener) => {
                 let (tcp, address) = listener.accept()?;
-                // A connection that is gone by now shows when it is read.
-                let _ = tcp.set_nodelay(true);
                 Ok((Stream::Tcp(tcp), Some(address)))
             }
             Self::Unix(listener) => {
@@ -146,8 +144,20 @@ impl Listener {
     }
 }
 
-/// Connections that may wait to be accepted, as the standard library and mio have it.
-const BACKLOG: i32 = 1024;
+/// Connections that may wait to be accepted, which the system limits besides (net.core.somaxconn, 4096 where
+/// nobody has set it). One that finds no room is tried again by its client's system after a second: all
+/// that come back at once after a restart should find some.
+const BACKLOG: i32 = 65_535;
+
+/// A listener with room for all who wait. What it accepts sends small packets at once (TCP_NODELAY), which
+/// connections have from their listener, so that none costs a system call for it.
+fn prepared(tcp: mio::net::TcpListener) -> Listener {
+    let socket = SockRef::from(&tcp);
+    // Fails where there is no such thing only. Who listens again changes how many may wait.
+    let _ = socket.set_tcp_nodelay(true);
+    let _ = socket.listen(BACKLOG);
+    Listener::Tcp(tcp)
+}
 
 /// Binds where another listener has the port that allows for it, and allows for no more.
 fn bind_shared(address: SocketAddr) -> io::Result<mio::net::TcpListener> {
@@ -165,5 +175,45 @@ impl Drop for UnixListener {
     fn drop(&mut self) {
         // Best effort: a file that is left over is replaced by the next one to listen there.
         let _ = fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether what is accepted at `listener` has TCP_NODELAY.
+    fn is_without_delay(listener: &Listener) -> bool {
+        let port = listener.local_addr().unwrap().unwrap().port();
+        let _client = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let (stream, _) = listener.accept().unwrap().unwrap();
+        matches!(stream, Stream::Tcp(tcp) if tcp.nodelay().unwrap())
+    }
+
+    #[test]
+    fn connections_send_without_delay_as_their_listener_was_told() {
+        let bound = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        assert!(is_without_delay(&bound));
+        let port = bound.local_addr().unwrap().unwrap().port();
+        let everywhere = SocketAddr::from(([0, 0, 0, 0], port));
+        let beside = Listener::bind_beside(everywhere, &[&bound]).unwrap();
+        drop(bound);
+        assert!(is_without_delay(&beside));
+    }
+
+    /// More than the 1,024 that mio asks for; whoever finds no room is not let in by trying again either.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_crowd_finds_room_to_wait() {
+        let allowed = fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+        let crowd = allowed.trim().parse::<usize>().unwrap().min(1_200);
+        let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = listener.local_addr().unwrap().unwrap();
+        let patience = std::time::Duration::from_secs(10);
+        let connect = |_| std::net::TcpStream::connect_timeout(&address, patience).unwrap();
+        let waiting: Vec<_> = (0..crowd).map(connect).collect();
+        for _ in &waiting {
+            assert!(listener.accept().unwrap().is_some());
+        }
     }
 }

@@ -2,20 +2,24 @@
 
 use std::net::IpAddr;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::thread::{Builder, JoinHandle};
+use std::thread::{Builder, JoinHandle, sleep};
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use ternmq_broker::{ClientEvent, Departure, ListenerId};
 use ternmq_protocol::{ProtocolVersion, ReasonCode};
 
-use super::{Level, Log};
+use super::{Level, Log, write as write_line};
 
 /// Events that wait to be written down. What finds no room is lost and counted.
 const WAITING: usize = 8_192;
 
 /// How often what was left out is told of, while nothing else is to be written.
 const TICK: Duration = Duration::from_secs(1);
+
+/// How long others gather once something was written: who tells of a client is a shard, which wakes nobody
+/// while this thread rests.
+const GATHER: Duration = Duration::from_millis(10);
 
 /// The thread that writes them down.
 pub(crate) struct ClientLog(JoinHandle<()>);
@@ -43,7 +47,11 @@ pub(crate) fn follow(log: Log) -> std::io::Result<(SyncSender<ClientEvent>, Clie
 fn run(log: &Log, events: &Receiver<ClientEvent>) {
     loop {
         match events.recv_timeout(TICK) {
-            Ok(event) => write(log, &event),
+            Ok(event) => {
+                write(log, &event);
+                events.try_iter().for_each(|event| write(log, &event));
+                sleep(GATHER);
+            }
             Err(RecvTimeoutError::Timeout) => log.tick(),
             Err(RecvTimeoutError::Disconnected) => return,
         }
@@ -52,17 +60,20 @@ fn run(log: &Log, events: &Receiver<ClientEvent>) {
 
 /// What becomes a line.
 struct Said {
-    level: Level,
-    kind: &'static str,
     text: String,
     fields: Value,
 }
 
+/// Only what has a place in this second is put into words: most of a storm has none.
 fn write(log: &Log, event: &ClientEvent) {
-    if level_of(event) > Level::Warn && !log.may_want(level_of(event)) {
+    let (level, kind) = (level_of(event), kind_of(event));
+    if level > Level::Warn && !log.may_want(level) {
         return;
     }
     let client = Some(event.client_id()).filter(|id| !id.is_empty());
+    if !log.takes(level, kind, client) {
+        return;
+    }
     let said = say(event);
     let mut fields = match said.fields {
         Value::Object(fields) => fields,
@@ -71,7 +82,21 @@ fn write(log: &Log, event: &ClientEvent) {
     if let Some(client) = client {
         fields.insert("client_id".to_owned(), client.into());
     }
-    log.line(said.level, said.kind, client, &said.text, &fields);
+    write_line(level, kind, &said.text, &fields);
+}
+
+const fn kind_of(event: &ClientEvent) -> &'static str {
+    match event {
+        ClientEvent::Connected { .. } => "client_connected",
+        ClientEvent::Refused { .. } => "client_refused",
+        ClientEvent::RefusedMore(_) => "more_refused",
+        ClientEvent::Disconnected { .. } => "client_disconnected",
+        ClientEvent::Subscribed { .. } => "subscribed",
+        ClientEvent::Unsubscribed { .. } => "unsubscribed",
+        ClientEvent::SessionEnded { .. } => "session_ended",
+        ClientEvent::Dropped { .. } => "messages_dropped",
+        _ => "other",
+    }
 }
 
 /// How much an event matters, as far as its kind says.
@@ -111,13 +136,7 @@ const fn is_a_fault(reason: ReasonCode) -> bool {
 }
 
 fn say(event: &ClientEvent) -> Said {
-    let level = level_of(event);
-    let said = |kind, text, fields| Said {
-        level,
-        kind,
-        text,
-        fields,
-    };
+    let said = |text, fields| Said { text, fields };
     let id = event.client_id();
     match event {
         ClientEvent::Connected {
@@ -131,7 +150,6 @@ fn say(event: &ClientEvent) -> Said {
             let (from, user) = (place(*peer), user(user_name.as_deref()));
             let (version, present) = (number(*version), session_present);
             said(
-                "client_connected",
                 format!(
                     "client {id:?} connected from {from}{user}, MQTT {version}, session present: {present}"
                 ),
@@ -153,7 +171,6 @@ fn say(event: &ClientEvent) -> Said {
             };
             let (from, user) = (place(*peer), user(user_name.as_deref()));
             said(
-                "client_refused",
                 format!(
                     "{who} from {from}{user} was refused: {}",
                     why(*reason, what)
@@ -163,7 +180,6 @@ fn say(event: &ClientEvent) -> Said {
             )
         }
         ClientEvent::RefusedMore(count) => said(
-            "more_refused",
             format!("{count} more connections were refused"),
             json!({ "count": count }),
         ),
@@ -171,9 +187,9 @@ fn say(event: &ClientEvent) -> Said {
             departure, what, ..
         } => {
             let (text, fields) = say_of_the_end(id, *departure, what);
-            said("client_disconnected", text, fields)
+            said(text, fields)
         }
-        other => say_of_session(level, id, other),
+        other => say_of_session(id, other),
     }
 }
 
@@ -194,10 +210,9 @@ fn say_of_the_end(id: &str, departure: Departure, what: &str) -> (String, Value)
 }
 
 /// What a session has or loses.
-fn say_of_session(level: Level, id: &str, event: &ClientEvent) -> Said {
-    let (kind, text, fields) = match event {
+fn say_of_session(id: &str, event: &ClientEvent) -> Said {
+    let (text, fields) = match event {
         ClientEvent::Subscribed { filter, qos, .. } => (
-            "subscribed",
             format!(
                 "client {id:?} subscribed to {filter:?} with QoS {}",
                 *qos as u8
@@ -205,12 +220,10 @@ fn say_of_session(level: Level, id: &str, event: &ClientEvent) -> Said {
             json!({ "filter": filter, "qos": *qos as u8 }),
         ),
         ClientEvent::Unsubscribed { filter, .. } => (
-            "unsubscribed",
             format!("client {id:?} unsubscribed from {filter:?}"),
             json!({ "filter": filter }),
         ),
         ClientEvent::SessionEnded { expired, .. } => (
-            "session_ended",
             match expired {
                 true => format!("client {id:?}: the session has expired"),
                 false => format!("client {id:?}: the session has ended"),
@@ -231,19 +244,13 @@ fn say_of_session(level: Level, id: &str, event: &ClientEvent) -> Said {
                 .collect();
             let (total, list) = (dropped.total(), list.join(", "));
             (
-                "messages_dropped",
                 format!("client {id:?}: {total} messages dropped: {list}"),
                 json!({ "dropped": by_reason }),
             )
         }
-        other => ("other", format!("client {id:?}: {other:?}"), Value::Null),
+        other => (format!("client {id:?}: {other:?}"), Value::Null),
     };
-    Said {
-        level,
-        kind,
-        text,
-        fields,
-    }
+    Said { text, fields }
 }
 
 /// The words, and the reason code where there is one.

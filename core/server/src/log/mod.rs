@@ -141,17 +141,26 @@ impl Log {
         text: &str,
         fields: &Map<String, Value>,
     ) {
+        if self.takes(level, kind, client) {
+            write(level, kind, text, fields);
+        }
+    }
+
+    /// Whether such a line is to be written: takes its place in this second. For those who put it into
+    /// words only then, and hand it to [`write`].
+    fn takes(&self, level: Level, kind: &str, client: Option<&str>) -> bool {
         let most = {
             let levels = self.0.levels.read().unwrap_or_else(PoisonError::into_inner);
             if !levels.allow(level, client) {
-                return;
+                return false;
             }
             levels.lines_per_second
         };
-        if let Some(left_out) = self.enter(kind, most) {
+        let left_out = self.enter(kind, most);
+        if let Some(left_out) = left_out {
             self.tell_left_out(kind, left_out);
-            write(level, kind, text, fields);
         }
+        left_out.is_some()
     }
 
     /// Whether lines of this level may be wanted by anybody.
@@ -187,11 +196,16 @@ impl Log {
     fn enter(&self, kind: &str, most: u32) -> Option<u64> {
         let mut windows = self.windows();
         let now = Instant::now();
-        let window = windows.entry(kind.into()).or_insert(Window {
-            since: now,
-            lines: 0,
-            left_out: 0,
-        });
+        if !windows.contains_key(kind) {
+            let (since, lines, left_out) = (now, 0, 0);
+            let window = Window {
+                since,
+                lines,
+                left_out,
+            };
+            windows.insert(kind.into(), window);
+        }
+        let window = windows.get_mut(kind)?;
         if now.duration_since(window.since) >= SECOND {
             (window.since, window.lines) = (now, 0);
         }
