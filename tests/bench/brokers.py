@@ -1,5 +1,6 @@
 """The brokers that are measured: getting them, and starting them as one would for speed."""
 
+import functools
 import getpass
 import json
 import os
@@ -28,6 +29,13 @@ def cargo(*command, what):
     done = subprocess.run(["cargo", *command], cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         raise Failure(f"{what} does not build:\n{done.stderr[-2000:]}")
+
+
+@functools.cache
+def built():
+    """Ours, in one go: with other packages beside it each would have other features, and be compiled anew."""
+    packages = ["-p", "ternmq-server", "-p", "ternmq-bench-load", "-p", "ternmq-ffi-c"]
+    cargo("build", "--release", "--locked", *packages, what="the server, the load generator and the C library")
 
 
 def load_program():
@@ -128,7 +136,7 @@ class Ternmq(Broker):
         self.name = name or self.name
 
     def available(self):
-        cargo("build", "--release", "--locked", "-p", "ternmq-server", what="the server")
+        built()
         self.version = subprocess.run([self.program, "--version"], capture_output=True, text=True).stdout.strip()
 
     def command(self, port, folder, row):
@@ -220,7 +228,7 @@ name = "bench-rmqtt"
 version = "0.0.0"
 edition = "2021"
 [dependencies]
-rmqtt = { version = "=0.24.0", features = ["metrics", "stats", "retain", "msgstore", "shared-subscription", "rate-counter"] }
+rmqtt = { version = "=0.24.0", features = ["metrics", "stats", "retain", "msgstore", "shared-subscription"] }
 tokio = { version = "1", features = ["full"] }
 [workspace]
 """
@@ -249,6 +257,11 @@ class Floor(Broker):
         program = TARGET / "release/bench-load"
         version = ["--version", "5"] if "v5" in row.needs else []
         return [program, "relay", "--port", port, "--shape", row.args[0], *version], {}
+
+
+def known():
+    """Everybody, ours first."""
+    return [Ternmq(), Rumqttd(), Rmqtt(), Mosquitto(), Floor()]
 
 
 def load(broker, process, port, row, quick):

@@ -1,5 +1,5 @@
-"""The rows of the C library, of Python, of durability and of very many clients: each is measured by a command of its own, which plays
-its rounds and tells what each gave."""
+"""The rows of the C library, of Python, of durability and of very many clients: each is measured by a command of
+its own, which plays its rounds and tells what each gave."""
 
 import itertools
 import json
@@ -7,13 +7,16 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
+import endure
 import record
-from brokers import FOLDER, ROOT, TARGET, Failure, cargo
+from brokers import FOLDER, ROOT, TARGET, Failure, built
 from rows import Row, Target
 
 HERE = Path(__file__).resolve().parent
+FAILURES = (Failure, OSError, ValueError, LookupError, subprocess.SubprocessError)
 NAMES = {"ternmq": "TernMQ", "paho": "paho-mqtt"}
 # µs per message for QoS 0, 1, 2: the target, and what Debian's Paho C had on the day when it was set.
 BUSY_C = {
@@ -42,7 +45,8 @@ def c_rows():
         ("idle MQTTAsync, wake-ups a second", "nvcsw_per_msg", "a second", Target(limit=0.2)),
         ("system calls per QoS 1 publish", "calls", "calls", Target(limit=0.2)),
     ):
-        rows.append(Row(slug("c", title), "c", title, unit=unit, metric=metric, target=target))
+        waits = {"seconds": 70, "rounds": 1} if title.startswith("idle MQTT") else {"seconds": 6}
+        rows.append(Row(slug("c", title), "c", title, unit=unit, metric=metric, target=target, **waits))
     return rows
 
 
@@ -77,17 +81,18 @@ def python_rows():
 
 def durability_rows():
     """`metric` is a key of what `durable/queue.py` tells."""
+    slow = {"seconds": 10, "rounds": 3}
     return [
         Row("durable-rate", "durability", "acknowledged a second, mode `group`", metric="acknowledged_per_second",
-            unit="messages", target=Target(least=100_000)),
+            unit="messages", target=Target(least=100_000), **slow),
         Row("durable-cpu", "durability", "CPU per message, `group` beside `none`", metric="server_us_per_message",
-            target=Target("mode none", 3)),
+            target=Target("mode none", 3), **slow),
         Row("durable-drain", "durability", "drained a second after kill -9", metric="drained_per_second",
-            unit="messages", target=Target(least=300_000)),
+            unit="messages", target=Target(least=300_000), **slow),
         Row("durable-connack", "durability", "first CONNACK after kill -9, queued and as many retained",
-            metric="connack_after_kill_s", unit="s", target=Target(limit=1)),
+            metric="connack_after_kill_s", unit="s", target=Target(limit=1), **slow),
         Row("durable-all", "durability", "the same, until all is there", metric="all_there_after_kill_s", unit="s",
-            target=Target(limit=20)),
+            target=Target(limit=20), **slow),
     ]
 
 
@@ -99,24 +104,41 @@ def size_rows():
 
 
 def rows():
-    return size_rows() + c_rows() + python_rows() + durability_rows()
+    return size_rows() + endure.rows() + c_rows() + python_rows() + durability_rows()
 
 
 def play(wanted, options, versions):
     """Yields a row of the record for each that is wanted."""
-    for group, measure in (("size", play_size), ("c", play_c), ("python", play_python), ("durability", play_durability)):
+    for group, measure in PLAYS.items():
         chosen = [row for row in wanted if row.group == group]
         if not chosen:
             continue
+        told, begun = set(), time.monotonic()
         try:
-            yield from measure(chosen, options, versions)
-        except (Failure, subprocess.CalledProcessError, subprocess.TimeoutExpired) as failure:
-            words = str(failure).splitlines()[0][:120]
-            yield from (record.summed(row, {}, {record.OURS: [words]}) for row in chosen)
+            for entry in measure(chosen, options, versions):
+                told.add(entry["name"])
+                yield {"seconds": round(time.monotonic() - begun, 1), **entry}
+                begun = time.monotonic()
+        except FAILURES as failure:
+            yield from (failed(row, failure) for row in chosen if row.name not in told)
+
+
+def failed(row, failure):
+    words = (str(failure).splitlines() or [type(failure).__name__])[0][:120]
+    return record.summed(row, {}, {record.OURS: [words]})
+
+
+def each(wanted, measure):
+    """The entry of each row; one that fails is told, and the others go on."""
+    for row in wanted:
+        try:
+            yield measure(row)
+        except FAILURES as failure:
+            yield failed(row, failure)
 
 
 def play_size(wanted, options, _versions):
-    cargo("build", "--release", "--locked", "-p", "ternmq-bench-load", what="the load generator")
+    built()
     count = 100_000 if options.quick else 1_000_000
     for row in wanted:
         done = subprocess.run([TARGET / "release/in-process", str(count)], capture_output=True, text=True, timeout=1800)
@@ -136,18 +158,24 @@ def told(*command, timeout=7200):
 
 
 def play_c(wanted, options, versions):
-    cargo("build", "--release", "--locked", "-p", "ternmq-server", "-p", "ternmq-ffi-c", what="the server and the C library")
+    built()
     prefix = FOLDER / "installed"
-    subprocess.run(["make", "--silent", "install", f"PREFIX={prefix}"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["make", "--silent", "install", f"PREFIX={prefix}", "BUILD=--release --package=ternmq-bench-load"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     versions["Paho"] = "C of Debian, " + paho_version()
     scale = ["--scale", "0.1"] if options.quick else []
-    for row in wanted:
+
+    def measure(row):
         if row.metric == "calls":
-            yield system_calls(row, prefix / "lib")
-            continue
-        pattern = f"^{re.escape(row.title)}"
-        taken = told(sys.executable, HERE / "c/compare.py", prefix / "lib", "--rounds", options.rounds, "--rows", pattern, *scale)
-        yield record.summed(row, {who: values for _, column, who, *values in taken if column == row.metric}, {})
+            return system_calls(row, prefix / "lib")
+        pattern = f"^{re.escape(row.title)}$"
+        taken = told(sys.executable, HERE / "c/compare.py", prefix / "lib", "--rounds", rounds(row, options), "--rows", pattern, *scale)
+        return record.summed(row, {who: values for _, column, who, *values in taken if column == row.metric}, {})
+
+    yield from each(wanted, measure)
+
+
+def rounds(row, options):
+    return min(options.rounds, row.rounds or options.rounds)
 
 
 def paho_version():
@@ -165,22 +193,25 @@ def system_calls(row, libraries):
 
 def play_python(wanted, options, _versions):
     scale = ["--scale", "0.1"] if options.quick else []
-    embedded = None
-    for row in wanted:
+    embedded = {}
+
+    def measure(row):
         if row.args[0] == "embedded":
-            embedded = embedded or told(sys.executable, HERE / "python/embedded.py", "--rounds", 5 if options.quick else 101)
-            yield record.summed(row, {record.OURS: [embedded[row.args[1]]]}, {})
-            continue
+            if not embedded:
+                embedded.update(told(sys.executable, HERE / "python/embedded.py", "--rounds", 5 if options.quick else 101))
+            return record.summed(row, {record.OURS: [embedded[row.args[1]]]}, {})
         part, who = row.args
         taken = told(sys.executable, HERE / "python/compare.py", "--rounds", options.rounds, "--clients", who, "--rows", part, *scale)
         names = dict(NAMES)
         # The first of them is the one that is judged.
         names[who.split(",")[0]] = record.OURS
-        yield record.summed(row, {names.get(name, name): values for name, _, *values in taken}, {})
+        return record.summed(row, {names.get(name, name): values for name, _, *values in taken}, {})
+
+    yield from each(wanted, measure)
 
 
 def play_durability(wanted, options, _versions):
-    cargo("build", "--release", "--locked", "-p", "ternmq-server", what="the server")
+    built()
     count = 100_000 if options.quick else 1_000_000
     command = [sys.executable, HERE / "durable/queue.py", "--messages", count, "--folder", TARGET]
     modes = {record.OURS: ["--mode", "group"], "mode none": ["--mode", "none"]}
@@ -201,3 +232,6 @@ def queue(*command):
     if done.returncode:
         raise Failure(f"queue.py ended with status {done.returncode}")
     return json.loads(done.stdout)
+
+
+PLAYS = {"size": play_size, "endurance": endure.play, "c": play_c, "python": play_python, "durability": play_durability}

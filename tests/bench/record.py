@@ -8,8 +8,9 @@ import statistics
 import subprocess
 from pathlib import Path
 
+from rows import FLOOR, OURS
+
 HERE = Path(__file__).resolve().parent
-OURS = "TernMQ"
 
 
 def machine():
@@ -65,17 +66,41 @@ def summed(row, values, faults, extra=None):
 
 
 def judge(row, entry):
-    """Whether the target is reached; by how much it is missed."""
+    """Whether the target is reached, and the rule behind it kept; by how much it is missed."""
     ours, bound = entry["medians"].get(OURS), row.target.bound(entry["medians"])
     if entry["faults"].get(OURS):
         entry["verdict"] = "FAILED"
-    elif ours is None or bound is None:
-        entry["verdict"] = "not judged" if ours is not None else "not measured"
-    else:
+        return
+    if ours is None:
+        return
+    entry["verdict"] = "not judged"
+    if bound:
         number, entry["target"] = bound
         entry["bound"] = number
-        part = number / ours if row.target.least else ours / number
-        entry["verdict"] = "met" if part <= 1 else f"MISSED, {part:.2f}x of the target"
+        part = number / max(ours, 1e-9) if row.target.least is not None else ours / max(number, 1e-9)
+        entry["verdict"] = verdict(part, "the target")
+    if row.rule:
+        entry["wall"] = slower(entry.get("extra", {}))
+        if bound := row.rule.bound(entry["medians"]):
+            entry["rule"] = {"bound": bound[0], "words": bound[1], "verdict": verdict(ours / bound[0], "what the rule allows")}
+
+
+def verdict(part, what):
+    return "met" if part <= 1 else f"MISSED, {part:.2f}x of {what}"
+
+
+def slower(extra):
+    """In what a peer is ahead by the clock, throughput and latency at the 99th percentile; empty if in nothing."""
+    words = []
+    for metric, better in (("throughput", max), ("p99", min)):
+        by = {who: value for who, value in extra.get(metric, {}).items() if who not in (OURS, FLOOR)}
+        ours = extra.get(metric, {}).get(OURS)
+        if ours is None or not by:
+            continue
+        best = better(by, key=by.get)
+        if better(ours, by[best]) != ours:
+            words.append(f"{metric} {ours / by[best]:.2f}x of {best}")
+    return words
 
 
 def number(value):
@@ -92,8 +117,26 @@ GROUPS = {
     "c": "C library: CPU µs of the client's process per message of 100 B",
     "python": "Python: CPU µs of the client's process per message of 100 B",
     "durability": "Durability",
+    "endurance": "Overload and endurance",
     "size": "Size",
 }
+
+
+def ruled(rows):
+    """By what targets were made, and by the clock: a sum, and each row that is not as it has to be."""
+    by_rule = [row for row in rows if row.get("rule")]
+    broken = [row for row in by_rule if row["rule"]["verdict"] != "met"]
+    by_clock = [row for row in rows if "wall" in row]
+    behind = [row for row in by_clock if row["wall"]]
+    lines = []
+    if by_rule:
+        lines += ["", f"{len(by_rule) - len(broken)} of {len(by_rule)} rows keep the rule: at most half of the best peer, or "
+                  "1.5x of the floor where that is more; within 1.3x of the floor for devices.", ""]
+        lines += [f"- {row['title']}: {row['rule']['verdict']} ({row['rule']['words']}: {number(row['rule']['bound'])})" for row in broken]
+    if by_clock:
+        lines += ["", f"In {len(by_clock) - len(behind)} of {len(by_clock)} of them no peer has more throughput or a lower p99.", ""]
+        lines += [f"- {row['title']}: {', '.join(row['wall'])}" for row in behind]
+    return lines
 
 
 def table(rows):
@@ -113,7 +156,7 @@ def cell(row, who, ours):
     value = row["medians"].get(who)
     faults = row["faults"].get(who)
     if value is None:
-        return faults[0] if faults else ""
+        return f"failed: {faults[0]}" if faults else ""
     text = number(value)
     if who != OURS and ours is not None and value:
         text += f" ({ours / value:.2g}x)"
@@ -157,6 +200,7 @@ def markdown(record):
     missed = [row for row in judged if row["verdict"] != "met"]
     lines += [f"{len(judged) - len(missed)} of {len(judged)} rows with a target meet it."]
     lines += [""] + [f"- {row['title']}: {row['verdict']}" for row in missed] if missed else []
+    lines += ruled(record["rows"])
     for group, title in GROUPS.items():
         rows = [row for row in record["rows"] if row["group"] == group]
         if rows:
