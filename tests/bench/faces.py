@@ -160,7 +160,8 @@ def told(*command, timeout=7200):
 def play_c(wanted, options, versions):
     built()
     prefix = FOLDER / "installed"
-    subprocess.run(["make", "--silent", "install", f"PREFIX={prefix}", "BUILD=--release --package=ternmq-bench-load"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    command = ["make", "--silent", "install", f"PREFIX={prefix}", "BUILD=--release --package=ternmq-bench-load"]
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     versions["Paho"] = "C of Debian, " + paho_version()
     scale = ["--scale", "0.1"] if options.quick else []
 
