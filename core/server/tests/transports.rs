@@ -141,6 +141,61 @@ fn path(folder: &Path, name: &str) -> String {
 }
 
 #[test]
+fn every_type_of_listener_may_stand_on_the_command_line() {
+    let folder = folder("listen_urls");
+    let at = |name: &str| path(&folder, name);
+    let issued = authority().issue(&["127.0.0.1"]);
+    issued.write(&folder, "server");
+    std::fs::write(at("ca.pem"), authority().pem()).unwrap();
+    let (cert, key, ca) = (at("server.pem"), at("server.key"), at("ca.pem"));
+    let schemes = ["mqtt", "mqtts", "ws", "wss", "quic"];
+    let urls = schemes.map(|scheme| format!("{scheme}://127.0.0.1:0"));
+    let listen = urls.iter().flat_map(|url| ["--listen", url]);
+    let mut args: Vec<&str> = ["serve"].into_iter().chain(listen).collect();
+    args.extend(["--cert", &cert, "--key", &key]);
+    let mut child = ternmq(&args)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    for scheme in schemes {
+        let line = line(&mut stdout);
+        let url = line.strip_prefix("listening on ").expect("a URL");
+        assert!(url.starts_with(&format!("{scheme}://")), "{url}");
+        let more: &[&str] = match scheme {
+            "mqtt" | "ws" => &[],
+            _ => &["--cafile", &ca],
+        };
+        round_trip(&[&["--url", url], more].concat()).unwrap();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    for (args, words) in [
+        (
+            &["--listen", "quic://127.0.0.1:0"][..],
+            "needs --cert and --key",
+        ),
+        (
+            &["--listen", "127.0.0.1:0", "--cert", &cert, "--key", &key],
+            "--cert is for",
+        ),
+        (&["--cert", &cert, "--key", &key], "--listen"),
+        (
+            &["--listen", "quic://127.0.0.1:0", "--cert", &cert],
+            "--key",
+        ),
+        (&["--listen", "quick://127.0.0.1:0"], "begins with mqtt"),
+    ] {
+        let output = ternmq(&[&["serve"], args].concat()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(words), "{said}");
+    }
+    let help = ternmq(&["serve", "--help"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&help.stdout).contains("quic://"));
+}
+
+#[test]
 fn a_client_comes_from_the_address_that_it_is_told() {
     let (mut server, folder) = everywhere("bind_address");
     let at = |name: &str| path(&folder, name);

@@ -136,6 +136,15 @@ fn told(command: &mut Command, serve: &Serve, pid_file: &Path) {
     for address in &serve.sources.listen {
         command.arg("--listen").arg(address.to_string());
     }
+    for (option, file) in [
+        ("--cert", &serve.sources.cert),
+        ("--key", &serve.sources.key),
+    ] {
+        command.args(
+            file.iter()
+                .flat_map(|file| [option.as_ref(), file.as_os_str()]),
+        );
+    }
     if let Some(data) = &serve.data {
         command.arg("--data").arg(data);
     }

@@ -59,7 +59,7 @@ fn load(sources: &Sources) -> Result<Loaded, String> {
 fn check(file: Option<std::path::PathBuf>, json: bool) -> u8 {
     let sources = Sources {
         config: file,
-        listen: Vec::new(),
+        ..Sources::default()
     };
     let loaded = sources.load().and_then(|loaded| {
         super::outside::check(&loaded)?;

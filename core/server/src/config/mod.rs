@@ -7,6 +7,7 @@ mod explain;
 mod json_schema;
 mod keys;
 mod limits;
+mod listen;
 mod outside;
 mod print;
 mod problem;
@@ -37,6 +38,7 @@ pub(crate) use problem::{Problem, Problems};
 pub(crate) use reload::{Refused, Running};
 
 use keys::ROOT;
+pub(crate) use listen::Listen;
 pub(crate) use tree::{Map, Origin, quoted};
 use tree::{Node, Source, Value};
 
@@ -183,8 +185,32 @@ pub(crate) struct Sources {
     pub(crate) config: Option<PathBuf>,
     /// Listen here instead of where the configuration says; port 0 takes a free one; repeatable
     /// [default: 127.0.0.1:1883]
-    #[arg(short, long, value_name = "ADDR:PORT", value_parser = crate::cli::address)]
-    pub(crate) listen: Vec<SocketAddr>,
+    #[arg(
+        help = "Listen here instead of where the configuration says: an address, or a URL as in quic://127.0.0.1:14567 \
+                (mqtt, mqtts, ws, wss, quic; with --cert and --key for mqtts, wss and quic). Port 0 takes a free one; \
+                repeatable [default: 127.0.0.1:1883]",
+        short,
+        long,
+        value_name = "ADDR:PORT|URL"
+    )]
+    pub(crate) listen: Vec<Listen>,
+    /// PEM file with the certificate of what --listen names
+    #[arg(
+        id = "listen_cert",
+        long = "cert",
+        value_name = "FILE",
+        requires = "listen_key",
+        requires = "listen"
+    )]
+    pub(crate) cert: Option<PathBuf>,
+    /// PEM file with its private key
+    #[arg(
+        id = "listen_key",
+        long = "key",
+        value_name = "FILE",
+        requires = "listen_cert"
+    )]
+    pub(crate) key: Option<PathBuf>,
 }
 
 /// A configuration that is right.
@@ -245,6 +271,7 @@ impl Sources {
     /// # Errors
     /// All that is wrong.
     pub(crate) fn load(&self) -> Result<Loaded, Problems> {
+        self.check()?;
         let mut problems = Vec::new();
         let mut map = match &self.config {
             Some(path) => {
@@ -270,17 +297,24 @@ impl Sources {
         })
     }
 
+    /// Whether what stands together on the command line goes together.
+    fn check(&self) -> Result<(), Problems> {
+        let secure = self.listen.iter().find(|listen| listen.is_secure());
+        let words = match (secure, &self.cert) {
+            (Some(listen), None) => format!("--listen {listen} needs --cert and --key"),
+            (None, Some(_)) => "--cert is for --listen with mqtts://, wss:// or quic://".to_owned(),
+            _ => return Ok(()),
+        };
+        Err(Problem::of_all(words).into())
+    }
+
     fn listeners(&self) -> Node {
-        let origin = Origin::CommandLine("--listen");
-        let node = |value| Node {
-            origin: origin.clone(),
-            value,
-        };
-        let listener = |address: &SocketAddr| {
-            let address = node(Value::Text(address.to_string()));
-            node(Value::Table(Map::from([("address".to_owned(), address)])))
-        };
-        node(Value::List(self.listen.iter().map(listener).collect()))
+        let (cert, key) = (self.cert.as_deref(), self.key.as_deref());
+        let listeners = self.listen.iter().map(|listen| listen.table(cert, key));
+        Node {
+            origin: Origin::CommandLine("--listen"),
+            value: Value::List(listeners.collect()),
+        }
     }
 }
 

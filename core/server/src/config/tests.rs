@@ -18,6 +18,7 @@ fn remote_clients_need_a_line_in_the_file_to_be_let_in() {
     let remote = Sources {
         config: None,
         listen: vec!["0.0.0.0:0".parse().unwrap()],
+        ..Sources::default()
     };
     let config = remote.load().unwrap().settings.broker;
     assert!(!config.listeners[0].anonymous);
@@ -49,6 +50,7 @@ fn the_command_line_replaces_the_listeners_of_the_file() {
         let sources = Sources {
             config: None,
             listen: vec!["127.0.0.1:2".parse().unwrap()],
+            ..Sources::default()
         };
         let mut map = Source::new(text, None).read(&mut Vec::new());
         map.insert("listener".to_owned(), sources.listeners());
