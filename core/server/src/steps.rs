@@ -239,7 +239,7 @@ impl Table {
             ("fields", self.fields.is_some(), http),
             ("authorise_fields", self.authorise_fields.is_some(), http),
             ("headers", self.headers.is_some(), http),
-            ("ca", self.ca.is_some(), http || ldap),
+            ("ca", self.ca.is_some(), http || sql || redis || ldap),
             ("url", self.url.is_some(), sql || redis || ldap),
             ("password_query", self.password_query.is_some(), sql),
             ("acl_query", self.acl_query.is_some(), sql),
@@ -305,13 +305,16 @@ impl Table {
         let Some(url) = read(&self.url)? else {
             return Ok(None);
         };
-        Ok(Some(sql::Options {
+        let options = sql::Options {
             url,
+            ca: self.ca.clone(),
             password_query: read(&self.password_query)?,
             acl_query: read(&self.acl_query)?,
             timeout: self.timeout(),
             connections: THREADS as u32,
-        }))
+        };
+        options.check()?;
+        Ok(Some(options))
     }
 
     fn redis(&self) -> Result<Option<redis::Options>, String> {
@@ -321,13 +324,16 @@ impl Table {
         let Some(url) = read(&self.url)? else {
             return Ok(None);
         };
-        Ok(Some(redis::Options {
+        let options = redis::Options {
             url,
+            ca: self.ca.clone(),
             user_key: read(&self.user_key)?,
             acl_key: read(&self.acl_key)?,
             timeout: self.timeout(),
             connections: THREADS,
-        }))
+        };
+        options.check()?;
+        Ok(Some(options))
     }
 
     fn http(&self) -> Result<http::Options, String> {

@@ -170,7 +170,7 @@ fn fill(base: &DataBase, folder: &Path) {
 #[test]
 fn postgresql_knows_its_users() {
     let folder = folder("sql_postgres");
-    let base = databases::postgres(&folder);
+    let base = databases::postgres(&folder, None);
     fill(&base, &folder);
     knows_its_users(&folder, &base.url);
     knows_its_superusers(&folder, &base.url);
@@ -188,7 +188,7 @@ fn postgresql_knows_its_users() {
 #[test]
 fn mariadb_knows_its_users() {
     let folder = folder("sql_mariadb");
-    let base = databases::mariadb(&folder);
+    let base = databases::mariadb(&folder, None);
     fill(&base, &folder);
     knows_its_users(&folder, &base.url);
     knows_its_superusers(&folder, &base.url);
@@ -230,7 +230,7 @@ fn a_data_base_that_is_silent_or_garbled_is_no_answer() {
 #[test]
 fn redis_knows_its_users_and_no_name_leaves_its_key() {
     let folder = folder("redis_users");
-    let base = databases::redis(&folder);
+    let base = databases::redis(&folder, None);
     let bcrypt = "$2b$04$IO11Rm6w1/Rlqc0Z59HakOqlrpx8NzPjo8CipUEmOlEWWsPAU6mGC";
     base.run(&format!("HSET mqtt:user:ben password_hash {bcrypt}"));
     base.run(&format!("HSET other password_hash {bcrypt}"));
@@ -344,7 +344,7 @@ fn bad_records_of_a_data_base_are_no_failure_of_it() {
 #[test]
 fn bad_records_of_redis_are_no_failure_of_it() {
     let folder = folder("redis_bad_records");
-    let base = databases::redis(&folder);
+    let base = databases::redis(&folder, None);
     let bcrypt = "$2b$04$IO11Rm6w1/Rlqc0Z59HakOqlrpx8NzPjo8CipUEmOlEWWsPAU6mGC";
     base.run(&format!("HSET user:ben password_hash {bcrypt}"));
     base.run("HSET user:emil password_hash geheim");

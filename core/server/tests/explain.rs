@@ -276,7 +276,7 @@ fn offline_nobody_is_asked_and_it_is_said_who_was_not() {
 #[test]
 fn redis_and_directories_are_asked_as_the_server_asks_them() {
     let folder = folder("explain_back_ends");
-    let redis = databases::redis(&folder);
+    let redis = databases::redis(&folder, None);
     let bcrypt = "$2b$04$IO11Rm6w1/Rlqc0Z59HakOqlrpx8NzPjo8CipUEmOlEWWsPAU6mGC";
     for command in [
         format!("HSET mqtt:user:ben password_hash {bcrypt}"),

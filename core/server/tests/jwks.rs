@@ -274,6 +274,15 @@ fn whoever_is_not_who_the_url_names_has_no_keys() {
     let server = start(&folder, &login.config(3600));
     expect(&server, &token(&own, "a"), NOT_NOW);
     assert_eq!((login.looks(), looked(&server, "down")), (0, 1));
+    drop(server);
+    // By the right one, for another host.
+    std::fs::write(folder.join("ca.pem"), authority().pem()).unwrap();
+    let elsewhere = login
+        .config(3600)
+        .replace("https://127.0.0.1", "https://localhost");
+    let server = start(&folder, &elsewhere);
+    expect(&server, &token(&own, "a"), NOT_NOW);
+    assert_eq!((login.looks(), looked(&server, "down")), (0, 1));
 }
 
 #[test]

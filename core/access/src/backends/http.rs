@@ -131,7 +131,7 @@ pub(crate) fn agent(
     Ok(config.new_agent())
 }
 
-fn of_file(path: &Path) -> Result<Vec<Certificate<'static>>, String> {
+pub(super) fn of_file(path: &Path) -> Result<Vec<Certificate<'static>>, String> {
     let pem = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let items = parse_pem(&pem).filter_map(|item| match item {
         Ok(PemItem::Certificate(certificate)) => Some(certificate),

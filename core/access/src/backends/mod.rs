@@ -6,3 +6,4 @@ pub mod redis;
 pub mod sql;
 
 mod answer;
+mod tls;

@@ -2,15 +2,17 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use redis::{Client, Connection, RedisError, cmd};
+use redis::{Client, Connection, RedisError, TlsCertificates, cmd};
 use ternmq_broker::access::{Action, Rules, Verdict};
 use ternmq_broker::hooks::{Acting, Connecting, Decision};
 
 use super::sql::{NO_SUPERUSER, TOO_MANY, bad_record, by_hash, by_rules, is_superuser};
+use super::{http, tls};
 use crate::chain::template::Facts;
 use crate::chain::{BackEnd, Failure, Template};
 use crate::jwt::rule;
@@ -23,6 +25,8 @@ const MAX_RULES: usize = 10_000;
 pub struct Options {
     /// Where it is, with the password.
     pub url: Url,
+    /// The file of the certificates that are trusted, for `rediss://`; `None`: those that the system trusts.
+    pub ca: Option<PathBuf>,
     /// The key of a hash whose field `password_hash` is in any of the formats of
     /// [`PasswordHash`](crate::hash::PasswordHash), such as `mqtt:user:${username}`. Without such a hash or field
     /// it does not know the user. A field `is_superuser` of `1` or `true` lets it do everything. `None`: it is not asked.
@@ -45,6 +49,12 @@ impl FromStr for Url {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match Client::open(text) {
+            // `rediss://host/#insecure`
+            Ok(_) if text.contains('#') => Err(
+                "TLS is with whom it is meant to be, or not at all: nothing \
+                 stands behind #"
+                    .to_owned(),
+            ),
             Ok(_) => Ok(Self(text.into())),
             // What is wrong is not quoted: it may be the password.
             Err(_) => Err("expected redis://, rediss:// or redis+unix://".to_owned()),
@@ -68,6 +78,19 @@ impl fmt::Debug for Options {
     }
 }
 
+impl Options {
+    /// What of it does not go together, without a look at a file.
+    ///
+    /// # Errors
+    /// The first that is wrong.
+    pub fn check(&self) -> Result<(), String> {
+        match self.ca.is_some() && !self.url.0.starts_with("rediss:") {
+            true => Err("`ca` is for rediss://".to_owned()),
+            false => Ok(()),
+        }
+    }
+}
+
 /// Redis.
 pub struct Redis {
     client: Client,
@@ -82,7 +105,21 @@ impl Redis {
     /// # Errors
     /// The URL can't be used.
     pub fn new(options: Options) -> Result<Self, String> {
-        let client = Client::open(&*options.url.0).map_err(|_| "no URL of Redis".to_owned())?;
+        options.check()?;
+        let wrong = |_| "no URL of Redis".to_owned();
+        let client = match &options.ca {
+            None => Client::open(&*options.url.0).map_err(wrong)?,
+            Some(path) => {
+                http::of_file(path)?;
+                let failed = |error: std::io::Error| format!("{}: {error}", path.display());
+                let certificates = TlsCertificates {
+                    client_tls: None,
+                    root_cert: Some(std::fs::read(path).map_err(failed)?),
+                };
+                let made = Client::build_with_tls(&*options.url.0, certificates);
+                made.map_err(|_| format!("{}: no certificates in PEM", path.display()))?
+            }
+        };
         Ok(Self {
             client,
             options,
@@ -207,6 +244,9 @@ fn failure(error: &RedisError) -> Failure {
     use redis::ErrorKind;
     if error.is_timeout() {
         return Failure::Late;
+    }
+    if let Some(problem) = tls::problem(error) {
+        return Failure::Down(problem);
     }
     match error.kind() {
         ErrorKind::Parse | ErrorKind::UnexpectedReturnType => {

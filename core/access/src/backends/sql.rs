@@ -1,11 +1,12 @@
 //! A data base that is asked by SQL: PostgreSQL, MySQL or MariaDB, SQLite.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::mysql::{MySqlPoolOptions, MySqlRow};
-use sqlx::postgres::{PgPoolOptions, PgRow};
+use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlRow, MySqlSslMode};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow, PgSslMode};
 use sqlx::sqlite::{SqlitePoolOptions, SqliteRow};
 use sqlx::{AssertSqlSafe, MySqlPool, PgPool, Row, SqlitePool};
 use ternmq_broker::access::{Action, Client, Rule, Rules, Verdict, Wish};
@@ -13,6 +14,7 @@ use ternmq_broker::hooks::{Acting, Connecting, Decision, Grant};
 use ternmq_protocol::ReasonCode;
 use tokio::runtime::Runtime;
 
+use super::{http, tls};
 use crate::chain::template::{Facts, Field, Piece};
 use crate::chain::{BackEnd, Failure, Template};
 use crate::hash::PasswordHash;
@@ -29,6 +31,13 @@ const MAX_ROWS: usize = 10_000;
 pub struct Options {
     /// Where it is, with the password.
     pub url: Url,
+    /// A file of certificates that are trusted besides those that the system trusts, for TLS with PostgreSQL,
+    /// MySQL and MariaDB.
+    ///
+    /// TLS is spoken and the server's certificate has to be for its host, unless `sslmode` in the URL says
+    /// something less. Without it, and without this file, a server on this machine (a loopback address,
+    /// `localhost`, a Unix socket) is believed without one.
+    pub ca: Option<PathBuf>,
     /// A query for the hash of a password, in any of the formats of [`PasswordHash`]: the first column of the
     /// first row. No row, or NULL: it does not know the user. A column `is_superuser` that is true, or 1, lets it
     /// do everything. `None`: it is not asked.
@@ -70,8 +79,8 @@ impl std::str::FromStr for Url {
         // What is wrong is not quoted: it may be the password.
         let wrong = || "no URL of a data base".to_owned();
         let read = match kind {
-            Kind::Postgres => text.parse::<sqlx::postgres::PgConnectOptions>().map(drop),
-            Kind::MySql => text.parse::<sqlx::mysql::MySqlConnectOptions>().map(drop),
+            Kind::Postgres => text.parse::<PgConnectOptions>().map(drop),
+            Kind::MySql => text.parse::<MySqlConnectOptions>().map(drop),
             Kind::Sqlite => text.parse::<sqlx::sqlite::SqliteConnectOptions>().map(drop),
         };
         read.map_err(|_| wrong())?;
@@ -96,6 +105,102 @@ impl std::fmt::Debug for Options {
             .field("acl_query", &self.acl_query)
             .field("timeout", &self.timeout)
             .finish_non_exhaustive()
+    }
+}
+
+impl Options {
+    /// What of it does not go together, without a look at a file.
+    ///
+    /// # Errors
+    /// The first that is wrong.
+    pub fn check(&self) -> Result<(), String> {
+        let verifies = match self.url.kind {
+            Kind::Sqlite => return self.no_ca("is for PostgreSQL, MySQL and MariaDB"),
+            Kind::Postgres => self.postgres().is_ok_and(|options| {
+                let mode = options.get_ssl_mode();
+                matches!(mode, PgSslMode::VerifyCa | PgSslMode::VerifyFull)
+            }),
+            Kind::MySql => self.mysql().is_ok_and(|options| {
+                let mode = options.get_ssl_mode();
+                matches!(mode, MySqlSslMode::VerifyCa | MySqlSslMode::VerifyIdentity)
+            }),
+        };
+        match verifies {
+            true => Ok(()),
+            false => self
+                .no_ca("means nothing with this `sslmode` in `url`: no certificate is looked at"),
+        }
+    }
+
+    fn no_ca(&self, why: &str) -> Result<(), String> {
+        match self.ca {
+            Some(_) => Err(format!("`ca` {why}")),
+            None => Ok(()),
+        }
+    }
+
+    fn pools(&self) -> sqlx::Result<Pools> {
+        let (most, timeout) = (self.connections, self.timeout);
+        Ok(match self.url.kind {
+            Kind::Postgres => Pools::Postgres(
+                PgPoolOptions::new()
+                    .max_connections(most)
+                    .acquire_timeout(timeout)
+                    .connect_lazy_with(self.postgres()?),
+            ),
+            Kind::MySql => Pools::MySql(
+                MySqlPoolOptions::new()
+                    .max_connections(most)
+                    .acquire_timeout(timeout)
+                    .connect_lazy_with(self.mysql()?),
+            ),
+            Kind::Sqlite => Pools::Sqlite(
+                SqlitePoolOptions::new()
+                    .max_connections(most)
+                    .acquire_timeout(timeout)
+                    .connect_lazy(&self.url.text)?,
+            ),
+        })
+    }
+
+    fn postgres(&self) -> sqlx::Result<PgConnectOptions> {
+        let mut options: PgConnectOptions = self.url.text.parse()?;
+        let host = options.get_host().trim_matches(['[', ']']).to_owned();
+        if self.has_to_verify(&host, options.get_socket().is_some()) {
+            options = options.ssl_mode(PgSslMode::VerifyFull);
+        }
+        if let Some(ca) = &self.ca {
+            options = options.ssl_root_cert(ca);
+        }
+        Ok(options.host(&host))
+    }
+
+    fn mysql(&self) -> sqlx::Result<MySqlConnectOptions> {
+        let mut options: MySqlConnectOptions = self.url.text.parse()?;
+        let host = options.get_host().trim_matches(['[', ']']).to_owned();
+        if self.has_to_verify(&host, options.get_socket().is_some()) {
+            options = options.ssl_mode(MySqlSslMode::VerifyIdentity);
+        }
+        if let Some(ca) = &self.ca {
+            options = options.ssl_ca(ca);
+        }
+        Ok(options.host(&host))
+    }
+
+    /// Without a word about it sqlx would take what it can get, from whomever. Who stands in between would have
+    /// the hashes, and could let in whom they like.
+    fn has_to_verify(&self, host: &str, unix: bool) -> bool {
+        let near = unix || tls::is_here(host);
+        !self.url.says_ssl_mode() && (self.ca.is_some() || !near)
+    }
+}
+
+impl Url {
+    fn says_ssl_mode(&self) -> bool {
+        let query = self.text.split_once('?').map_or("", |(_, query)| query);
+        let query = query.split('#').next().unwrap_or_default();
+        let mut names = query.split('&').filter_map(|pair| pair.split('=').next());
+        names.any(|name| matches!(name, "sslmode" | "ssl-mode"))
     }
 }
 
@@ -184,26 +289,12 @@ impl Sql {
             .enable_all()
             .build()
             .map_err(|error| format!("no thread: {error}"))?;
-        let (url, most, timeout) = (&*options.url.text, options.connections, options.timeout);
-        let wrong = |_| "no URL of a data base".to_owned();
+        options.check()?;
+        if let Some(path) = &options.ca {
+            http::of_file(path)?;
+        }
         let entered = runtime.enter();
-        let pools = match options.url.kind {
-            Kind::Postgres => PgPoolOptions::new()
-                .max_connections(most)
-                .acquire_timeout(timeout)
-                .connect_lazy(url)
-                .map(Pools::Postgres),
-            Kind::MySql => MySqlPoolOptions::new()
-                .max_connections(most)
-                .acquire_timeout(timeout)
-                .connect_lazy(url)
-                .map(Pools::MySql),
-            Kind::Sqlite => SqlitePoolOptions::new()
-                .max_connections(most)
-                .acquire_timeout(timeout)
-                .connect_lazy(url)
-                .map(Pools::Sqlite),
-        };
+        let pools = options.pools().map_err(|_| "no URL of a data base")?;
         drop(entered);
         let prepared = |query: &Option<Query>| {
             let query = query.as_ref()?;
@@ -211,11 +302,11 @@ impl Sql {
             Some(Statement { text, fields })
         };
         Ok(Self {
-            pools: pools.map_err(wrong)?,
+            pools,
             runtime,
             passwords: prepared(&options.password_query),
             acl: prepared(&options.acl_query),
-            timeout,
+            timeout: options.timeout,
         })
     }
 
@@ -395,8 +486,12 @@ pub(super) fn by_rules(rules: &Rules, client: &Acting<'_>, action: &Action) -> O
 /// What a data base has said is its own, and may quote a value.
 fn failure(error: &sqlx::Error) -> Failure {
     Failure::Down(match error {
-        sqlx::Error::Io(error) => error.to_string(),
-        sqlx::Error::Tls(_) => "no TLS with it".to_owned(),
+        sqlx::Error::Io(error) => tls::problem(error).unwrap_or_else(|| error.to_string()),
+        // Of a server that has none, or of a file.
+        sqlx::Error::Tls(error) => {
+            let problem = tls::problem(&**error);
+            problem.unwrap_or_else(|| format!("no TLS with it: {error}"))
+        }
         sqlx::Error::Protocol(_) => return garbled("it does not speak its protocol"),
         sqlx::Error::Database(error) => match error.code() {
             Some(code) => format!("the data base refuses with code {code}"),
@@ -439,6 +534,79 @@ mod tests {
         ] {
             assert!(wrong.parse::<Query>().is_err(), "{wrong}");
         }
+    }
+
+    fn options(url: &str, ca: bool) -> Options {
+        Options {
+            url: url.parse().unwrap(),
+            ca: ca.then(|| "ca.pem".into()),
+            password_query: None,
+            acl_query: None,
+            timeout: Duration::from_secs(1),
+            connections: 1,
+        }
+    }
+
+    /// What a server far away has to show, whatever the environment says of it.
+    #[test]
+    fn the_certificate_of_a_far_data_base_is_looked_at_unless_its_url_says_otherwise() {
+        for (host, query, ca, verified) in [
+            ("db.example", "", false, true),
+            ("10.0.0.1", "?application_name=sslmode", false, true),
+            ("[2001:db8::1]", "", false, true),
+            ("localhost", "", false, false),
+            ("[::1]", "", false, false),
+            ("127.0.0.1", "", true, true),
+            ("db.example", "?sslmode=PREFER", false, false),
+            ("db.example", "?x=1&ssl-mode=DISABLE", false, false),
+        ] {
+            let postgres = options(&format!("postgres://u:p@{host}/b{query}"), ca);
+            let mode = postgres.postgres().unwrap().get_ssl_mode();
+            assert_eq!(
+                mode as u8 == PgSslMode::VerifyFull as u8,
+                verified,
+                "{host}{query}"
+            );
+            let query = query
+                .replace("PREFER", "PREFERRED")
+                .replace("DISABLE", "DISABLED");
+            let mysql = options(&format!("mariadb://u:p@{host}/b{query}"), ca);
+            let mode = mysql.mysql().unwrap().get_ssl_mode();
+            assert_eq!(
+                mode as u8 == MySqlSslMode::VerifyIdentity as u8,
+                verified,
+                "{host}{query}"
+            );
+        }
+        let socket = options("postgres://%2Frun%2Fpostgresql/b", false);
+        assert!(matches!(
+            socket.postgres().unwrap().get_ssl_mode(),
+            PgSslMode::Prefer
+        ));
+        let socket = options("mysql://x/b?socket=/run/s", false);
+        assert!(matches!(
+            socket.mysql().unwrap().get_ssl_mode(),
+            MySqlSslMode::Preferred
+        ));
+        for (url, words) in [
+            ("sqlite::memory:", "is for PostgreSQL"),
+            (
+                "postgres://h/b?sslmode=require",
+                "means nothing with this `sslmode`",
+            ),
+            (
+                "mysql://h/b?sslmode=PREFERRED",
+                "means nothing with this `sslmode`",
+            ),
+        ] {
+            assert!(options(url, true).check().unwrap_err().contains(words));
+            assert!(options(url, false).check().is_ok());
+        }
+        assert!(
+            options("postgres://h/b?sslmode=verify-ca", true)
+                .check()
+                .is_ok()
+        );
     }
 
     #[test]

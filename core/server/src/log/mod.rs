@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tracing::Level as Loud;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
 
 pub(crate) use clients::{ClientLog, follow};
 use format::Lines;
@@ -113,6 +115,9 @@ impl Log {
             .with_writer(writer.clone())
             .with_max_level(Loud::DEBUG)
             .finish();
+        // What libraries say is limited by nobody, and may quote what they are asked.
+        let own = Targets::new().with_target("ternmq", Loud::DEBUG);
+        let subscriber = subscriber.with(own);
         // Only what embeds the command could have set another one, which then has the lines.
         let _ = tracing::subscriber::set_global_default(subscriber);
         let log = Self(Arc::new(Shared {

@@ -1,10 +1,13 @@
 //! Data bases of others, each started in a folder of its own on a free port, and stopped by its process.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
+
+use ternmq_test_certificates::{Issued, authority};
 
 /// Stopped, and with it what it has written, when it is dropped.
 pub(crate) struct DataBase {
@@ -86,8 +89,9 @@ fn log(folder: &Path) -> Stdio {
     fs::File::create(folder.join("log")).unwrap().into()
 }
 
-/// PostgreSQL, with a user whose password is `geheim`. It does not run as root.
-pub(crate) fn postgres(folder: &Path) -> DataBase {
+/// PostgreSQL, with a user whose password is `geheim`; with a certificate nobody comes in without TLS. It does
+/// not run as root.
+pub(crate) fn postgres(folder: &Path, tls: Option<&Issued>) -> DataBase {
     let (postgres, root) = program("postgresql-15", "usr/lib/postgresql/15/bin/postgres");
     let of_root = fs::metadata("/proc/self").is_ok_and(|it| {
         use std::os::unix::fs::MetadataExt;
@@ -98,8 +102,11 @@ pub(crate) fn postgres(folder: &Path) -> DataBase {
     let _ = fs::remove_dir_all(&data);
     fs::create_dir_all(&data).unwrap();
     fs::write(data.join("pw"), "geheim\n").unwrap();
+    let home = data.clone();
     let run = move |name: &str| {
         let mut run = command(&postgres.with_file_name(name), &root);
+        // Not that of whoever runs the tests.
+        run.env("HOME", &home);
         if of_root {
             use std::os::unix::process::CommandExt;
             run.uid(65_534).gid(65_534);
@@ -126,21 +133,25 @@ pub(crate) fn postgres(folder: &Path) -> DataBase {
         .output();
     assert!(made.as_ref().unwrap().status.success(), "{made:?}");
     let port = free_port().to_string();
-    let child = run("postgres")
+    let data_folder = data.join("data");
+    let mut server = run("postgres");
+    if let Some(issued) = tls {
+        server.args(postgres_by_tls(&data_folder, issued, of_root));
+    }
+    let child = server
         .arg("-D")
-        .arg(data.join("data"))
+        .arg(data_folder)
         .args(["-p", &port, "-h", "127.0.0.1", "-k", "", "-F"])
         .stderr(log(folder))
         .spawn()
         .unwrap();
     let url = format!("postgres://ternmq:geheim@127.0.0.1:{port}/postgres");
     let whole = url.clone();
-    let ask = move |text: &str| {
+    let ask = Box::new(move |text: &str| {
         let mut ask = run("psql");
         ask.args(["-q", "-v", "ON_ERROR_STOP=1", "-d", &whole, "-c", text]);
         ask
-    };
-    let ask = Box::new(ask);
+    });
     DataBase {
         child,
         url,
@@ -151,16 +162,36 @@ pub(crate) fn postgres(folder: &Path) -> DataBase {
     .ready("SELECT 1")
 }
 
-/// MariaDB, which asks nobody for a password, with a data base `t`.
-pub(crate) fn mariadb(folder: &Path) -> DataBase {
+/// Has it take nobody without TLS: what its command line needs besides.
+fn postgres_by_tls(data: &Path, issued: &Issued, of_root: bool) -> Vec<&'static str> {
+    let (_, key) = issued.write(data, "server");
+    fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
+    if of_root {
+        std::os::unix::fs::chown(key, Some(65_534), Some(65_534)).unwrap();
+    }
+    let who = "hostssl all all 127.0.0.1/32 scram-sha-256\n";
+    fs::write(data.join("pg_hba.conf"), who).unwrap();
+    let (chain, key) = ("ssl_cert_file=server.pem", "ssl_key_file=server.key");
+    vec!["-c", "ssl=on", "-c", chain, "-c", key]
+}
+
+/// MariaDB, which asks nobody for a password, with a data base `t`; with a certificate nobody comes in without TLS.
+pub(crate) fn mariadb(folder: &Path, tls: Option<&Issued>) -> DataBase {
     let (server, root) = program("mariadb-server", "usr/sbin/mariadbd");
     let data = folder.join("data");
     fs::create_dir_all(data.join("t")).unwrap();
     let port = free_port();
     let share = root.join("usr/share/mysql");
-    let child = command(&server, &root)
+    let mut server = command(&server, &root);
+    server.arg("--no-defaults");
+    if let Some(issued) = tls {
+        let (chain, key) = issued.write(folder, "mariadb");
+        server.arg("--require-secure-transport=ON");
+        server.arg(format!("--ssl-cert={}", chain.display()));
+        server.arg(format!("--ssl-key={}", key.display()));
+    }
+    let child = server
         .args([
-            "--no-defaults",
             "--skip-grant-tables",
             "--bind-address=127.0.0.1",
             "--user=root",
@@ -175,10 +206,12 @@ pub(crate) fn mariadb(folder: &Path) -> DataBase {
         .spawn()
         .unwrap();
     let client = root.join("usr/bin/mariadb");
+    let secure = tls.map(|_| "--ssl");
     let ask = Box::new(move |text: &str| {
         let mut ask = command(&client, &root);
         let port = format!("-P{port}");
-        ask.args(["--no-defaults", "-h127.0.0.1", &port, "t", "-e", text]);
+        ask.arg("--no-defaults").args(secure);
+        ask.args(["-h127.0.0.1", &port, "t", "-e", text]);
         ask
     });
     let url = format!("mariadb://anybody:geheim@127.0.0.1:{port}/t");
@@ -192,14 +225,27 @@ pub(crate) fn mariadb(folder: &Path) -> DataBase {
     .ready("SELECT 1")
 }
 
-/// Redis with the password `geheim`.
-pub(crate) fn redis(folder: &Path) -> DataBase {
+/// Redis with the password `geheim`, with a certificate by TLS alone.
+pub(crate) fn redis(folder: &Path, tls: Option<&Issued>) -> DataBase {
     let (server, root) = program("redis-server", "usr/bin/redis-server");
     let port = free_port().to_string();
-    let child = command(&server, &root)
+    let mut server = command(&server, &root);
+    let (mut scheme, mut secure) = ("redis", Vec::new());
+    if let Some(issued) = tls {
+        fs::write(folder.join("redis-ca.pem"), authority().pem()).unwrap();
+        let (chain, key) = issued.write(folder, "redis");
+        let ca = folder.join("redis-ca.pem").display().to_string();
+        server.arg("--tls-cert-file").arg(chain);
+        server.arg("--tls-key-file").arg(key);
+        server.args(["--tls-ca-cert-file", &ca, "--tls-auth-clients", "no"]);
+        server.args(["--port", "0", "--tls-port", &port]);
+        scheme = "rediss";
+        secure = vec!["--tls".to_owned(), "--insecure".to_owned()];
+    } else {
+        server.args(["--port", &port]);
+    }
+    let child = server
         .args([
-            "--port",
-            &port,
             "--bind",
             "127.0.0.1",
             "--save",
@@ -212,10 +258,11 @@ pub(crate) fn redis(folder: &Path) -> DataBase {
         .spawn()
         .unwrap();
     let client = root.join("usr/bin/redis-cli");
-    let url = format!("redis://:geheim@127.0.0.1:{port}/0");
+    let url = format!("{scheme}://:geheim@127.0.0.1:{port}/0");
     let ask = Box::new(move |text: &str| {
         let mut ask = command(&client, &root);
         ask.args(["-e", "-p", &port, "-a", "geheim", "--no-auth-warning"]);
+        ask.args(&secure);
         ask.args(text.split(' '));
         ask
     });

@@ -188,7 +188,12 @@ pub(super) static STEP: Table = Table {
             "Lines of the head, such as Authorization.",
         )
         .secret(),
-        text("ca", FILE, "File of the certificates, in PEM, that https trusts, or ldaps.")
+        text(
+            "ca",
+            FILE,
+            "File of the certificates, in PEM, that https trusts, or ldaps, or rediss; PostgreSQL, MySQL and MariaDB \
+             besides those that the system trusts.",
+        )
             .otherwise("those that the system trusts")
             .example("\"/etc/ternmq/auth-ca.pem\""),
         text(
@@ -196,7 +201,11 @@ pub(super) static STEP: Table = Table {
             DATA,
             "Where a data base, Redis or a directory is, with the password of the first two: postgres://, mysql://, \
              mariadb://, sqlite:; redis://, rediss://, redis+unix://; ldaps://HOST, ldap://HOST, \
-             ldapi://%2Fpath%2Fof%2Fsocket.",
+             ldapi://%2Fpath%2Fof%2Fsocket. Data bases speak TLS, and their certificates have to be for their host: \
+             less only if `sslmode` says so (of PostgreSQL verify-ca, require, prefer, disable, of the others \
+             VERIFY_CA, REQUIRED, PREFERRED, DISABLED), as in postgres://HOST/BASE?sslmode=verify-ca, or without \
+             it and without `ca` on a loopback address, as \"localhost\" or through a Unix socket. redis:// and \
+             ldap:// (without `start_tls`) send passwords for all to read on the way.",
         )
         .secret()
         .group("(of sql, redis and ldap)"),
