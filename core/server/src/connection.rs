@@ -85,9 +85,10 @@ pub(crate) fn options(args: &Connection) -> Result<ConnectOptions, String> {
     }
     options.local_address = args.bind_address;
     options.websocket.deflate = args.deflate.then(Deflate::default);
-    for (name, value) in &args.header {
-        options = options.header(name, value);
-    }
+    options
+        .websocket
+        .headers
+        .extend(args.header.iter().cloned());
     let v5 = args.protocol_version == Version::V5_0;
     options = options
         .version(args.protocol_version.into())

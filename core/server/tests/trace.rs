@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
+use ternmq_test_certificates::authority;
 
 use crate::program::program;
 use crate::tshark::tshark;
@@ -32,11 +33,17 @@ struct Server(PathBuf);
 
 impl Server {
     fn start(name: &str) -> Self {
+        Self::start_with(name, CONFIG, |_| {})
+    }
+
+    /// With another configuration, and what it needs in the folder.
+    fn start_with(name: &str, config: &str, prepare: impl Fn(&Path)) -> Self {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("trace-{name}"));
         // Left over from an earlier run, or not there.
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("ternmq.toml"), CONFIG).unwrap();
+        prepare(&folder);
+        std::fs::write(folder.join("ternmq.toml"), config).unwrap();
         let server = Self(folder);
         let started = server.run(&["start", "--config", "ternmq.toml"]);
         assert!(started.status.success(), "{started:?}");
@@ -192,6 +199,67 @@ fn wireshark_reads_what_a_client_said_and_heard_over_every_transport() {
     assert_eq!(first[0][1], "ternmq");
     assert!(first[0][0].contains("client \"dev\", through listener 0"));
     assert!(first[3][0].contains("made up"));
+}
+
+/// Below it there is TLS, or QUIC, of which nothing is in the file.
+#[test]
+fn wireshark_reads_what_goes_over_tls_without_a_secret() {
+    let listener = |kind: &str| {
+        format!(
+            "[[listener]]\ntype = '{kind}'\naddress = '127.0.0.1:0'\ncertificate = 's.pem'\nkey = 's.key'\n"
+        )
+    };
+    let config = ["tls", "wss", "quic"].map(listener).concat();
+    let server = Server::start_with("tls", &config, |folder| {
+        authority().issue(&["127.0.0.1"]).write(folder, "s");
+        std::fs::write(folder.join("ca.pem"), authority().pem()).unwrap();
+    });
+    let urls = server.urls();
+    let trace = Running::begin(&server, &[]);
+    for url in &urls {
+        let args = [
+            "pub", "-L", url, "--cafile", "ca.pem", "-i", "dev", "-q", "1",
+        ];
+        let sent = server.run(
+            &[
+                &args[..],
+                &["-t", "a/b", "-m", "hello", "-u", "u", "-P", "secret"],
+            ]
+            .concat(),
+        );
+        assert!(sent.status.success(), "{sent:?}");
+    }
+    let (bytes, said) = trace.end(true);
+    assert!(!said.contains("missing"), "{said}");
+    assert!(!String::from_utf8_lossy(&bytes).contains("secret"));
+    let file = server.0.join("trace.pcapng");
+    std::fs::write(&file, &bytes).unwrap();
+    let rules: Vec<String> = urls
+        .iter()
+        .map(|url| format!("tcp.port=={},mqtt", port(url)))
+        .collect();
+    let rules: Vec<&str> = rules
+        .iter()
+        .flat_map(|rule| ["-d", rule.as_str()])
+        .collect();
+    let fields = ["mqtt.msgtype", "mqtt.topic", "mqtt.clientid", "tcp.dstport"];
+    let packets = tshark(&file, &[&rules[..], &["-Y", "mqtt"]].concat(), &fields);
+    let of = |at: usize| packets.iter().map(move |packet| &*packet[at]);
+    assert_eq!(
+        of(0).collect::<Vec<_>>().join(","),
+        ["1,2,3,4,14"; 3].join(","),
+        "{packets:?}"
+    );
+    assert_eq!(of(1).filter(|topic| *topic == "a/b").count(), 3);
+    let connects = packets.iter().filter(|packet| packet[2] == "dev");
+    let ports: Vec<&str> = connects.map(|packet| &*packet[3]).collect();
+    assert_eq!(ports, urls.iter().map(|url| port(url)).collect::<Vec<_>>());
+    let strange = tshark(
+        &file,
+        &[&rules[..], &["-Y", "_ws.malformed || tls"]].concat(),
+        &["frame.number"],
+    );
+    assert!(strange.is_empty(), "{strange:?}");
 }
 
 #[test]
