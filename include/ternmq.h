@@ -189,6 +189,35 @@ typedef struct
  */
 LIBMQTT_API int ternmq_set_tls(void* handle, const ternmq_tls_options* options);
 
+/** Compression of WebSockets (permessage-deflate, RFC 7692), where the other side wants it too. Never for
+ * secrets beside what an attacker can choose: how long a compressed message is tells of them, also through TLS. */
+typedef struct
+{
+  /** sizeof(ternmq_compression_options) */
+  size_t struct_size;
+  /** Not 0: both sides keep what was sent and refer to it. Small messages that resemble each other shrink far
+   * more; each connection takes some 420 KiB. */
+  int keep_context;
+  /** The largest window, as a power of two, 9 to 15; 0: 15. */
+  int window_bits;
+  /** Packets that are smaller are sent as they are; 0: 256 bytes. */
+  size_t min_bytes;
+} ternmq_compression_options;
+
+/** Nothing kept, the largest window, packets of 256 bytes and more. */
+#define ternmq_compression_options_initializer \
+  { sizeof(ternmq_compression_options), 0, 0, 0 }
+
+/**
+ * Offers compression to servers that are reached by ws:// and wss://. Whether it is spoken, the server decides.
+ * A message that the server compressed holds no more than the largest packet that is taken, or the connection ends.
+ *
+ * @param handle an MQTTClient or MQTTAsync
+ * @param options NULL: none is offered, which is the default
+ * @return 0; -15 (MQTTCLIENT_BAD_MQTT_OPTION) for window_bits; else see above. After an error all is as before.
+ */
+LIBMQTT_API int ternmq_set_compression(void* handle, const ternmq_compression_options* options);
+
 /** A file in which what is published is kept. */
 typedef struct
 {
@@ -468,6 +497,93 @@ typedef struct
   const char* password;
 } ternmq_broker_user;
 
+/** What a listener speaks below MQTT, each with TLS if there is a certificate_file. */
+enum ternmq_broker_transports
+{
+  TERNMQ_LISTEN_TCP = 0,
+  TERNMQ_LISTEN_WEBSOCKET = 1,
+  /** A socket with a file name; without TLS. */
+  TERNMQ_LISTEN_UNIX = 2,
+  /** QUIC over UDP, which is TLS 1.3 always; clients come by quic://host:port, to the first stream of each
+   * connection. */
+  TERNMQ_LISTEN_QUIC = 3
+};
+
+/** Bits of ternmq_broker_listener.versions. */
+enum ternmq_broker_versions
+{
+  TERNMQ_VERSION_3_1 = 1,
+  TERNMQ_VERSION_3_1_1 = 2,
+  TERNMQ_VERSION_5_0 = 4
+};
+
+/** What of a client's certificate is its user name, whatever CONNECT says. Who shows no such name is refused. */
+enum ternmq_broker_certificate_users
+{
+  /** Nothing. */
+  TERNMQ_USER_FROM_CONNECT = 0,
+  TERNMQ_USER_COMMON_NAME = 1,
+  /** The whole name of the subject, as RFC 4514 writes it. */
+  TERNMQ_USER_SUBJECT = 2,
+  /** The first of the alternative names that is a DNS name, a mail address or a URI. */
+  TERNMQ_USER_DNS = 3,
+  TERNMQ_USER_EMAIL = 4,
+  TERNMQ_USER_URI = 5
+};
+
+/** One address to listen on, and what holds for who comes in there. All zeros but for the size is TCP on a free
+ * port of 127.0.0.1. A member that means nothing for the transport is an error unless it is 0. */
+typedef struct
+{
+  /** sizeof(ternmq_broker_listener) */
+  size_t struct_size;
+  /** One of ::ternmq_broker_transports. */
+  int transport;
+  /** 0: a free one, which ternmq_broker_listener_port tells. */
+  int port;
+  /** An IP address; NULL: 127.0.0.1. */
+  const char* address;
+  /** TERNMQ_LISTEN_UNIX: the file. TERNMQ_LISTEN_WEBSOCKET: what is asked for; NULL: "/mqtt", "*": anything. */
+  const char* path;
+  /** The permissions of a Unix socket: who may write it may connect; 0: 0660. */
+  unsigned int unix_mode;
+  /** Not 0: whoever names no user is refused. */
+  int no_anonymous;
+  /** PEM files, as in ternmq_broker_options. */
+  const char* certificate_file;
+  const char* key_file;
+  const char* client_ca_file;
+  /** With client_ca_file. Not 0: who has no certificate is let in as without TLS. */
+  int client_certificate_optional;
+  /** With client_ca_file: one of ::ternmq_broker_certificate_users. */
+  int certificate_user;
+  /** What stands before all topics of these clients, and ends with "/": they know nothing of it, nor of anything
+   * outside. "${clientid}", "${username}" and "${host}" in it stand for the client's own; who has none, or one with
+   * a separator or wildcard in it, is refused. Callbacks see whole topics. NULL: the whole tree. */
+  const char* mount_point;
+  /** Addresses and networks of proxies ("192.0.2.8", "10.0.0.0/8"), each connection of which begins with the PROXY
+   * protocol, version 1 or 2: the address it tells counts as the client's. Who is none of them is closed at once.
+   * NULL: nobody speaks for others. For a Unix socket there may be 0 of them. Not for QUIC. */
+  const char* const* proxies;
+  int proxy_count;
+  int origin_count;
+  /** The web sites whose scripts may open a WebSocket, such as "https://example.com"; NULL: all. */
+  const char* const* origins;
+  /** For clients that offer it, on a WebSocket; NULL: none. */
+  const ternmq_compression_options* compression;
+  /** ::ternmq_broker_versions that are spoken here; 0: all. */
+  unsigned int versions;
+  /** Open connections that came in here; one more is closed at once. 0: max_connections of the broker alone. */
+  unsigned int max_connections;
+  /** New connections a second; what comes too early is closed. After a pause one second's worth may come at once.
+   * 0: without limit. */
+  unsigned int connection_rate;
+} ternmq_broker_listener;
+
+#define ternmq_broker_listener_initializer \
+  { sizeof(ternmq_broker_listener), 0, 0, NULL, NULL, 0, 0, NULL, NULL, NULL, 0, 0, NULL, NULL, 0, 0, NULL, NULL, \
+    0, 0, 0 }
+
 /** How a broker runs. All zeros but for the size is a broker for this machine alone. */
 typedef struct
 {
@@ -503,11 +619,15 @@ typedef struct
   ternmq_broker_authenticate* authenticate;
   ternmq_broker_authorise* authorise;
   ternmq_broker_told* told;
+  /** Where to listen, in place of address, port, websocket, the three files and unix_path, which are 0 and NULL
+   * then. An array of structs that are all of one size. NULL: as those say. no_anonymous counts for all. */
+  const ternmq_broker_listener* listeners;
+  int listener_count;
 } ternmq_broker_options;
 
 #define ternmq_broker_options_initializer \
   { sizeof(ternmq_broker_options), NULL, 0, 0, NULL, NULL, NULL, NULL, 0, NULL, 0, 0, 0, 0, NULL, NULL, NULL, \
-    NULL }
+    NULL, NULL, 0 }
 
 /**
  * Start a broker. When this returns clients can connect.
@@ -518,8 +638,15 @@ typedef struct
 LIBMQTT_API int ternmq_broker_start(const ternmq_broker_options* options, void** broker, char* error,
                                     size_t error_size);
 
-/** The port that a broker listens on. @return it, or a code, which is negative */
+/** The port of the first listener that has one. @return it, or a code, which is negative */
 LIBMQTT_API int ternmq_broker_port(void* broker);
+
+/**
+ * The port of a listener, of QUIC its UDP port.
+ * @param listener its place in ternmq_broker_options.listeners, from 0
+ * @return it, 0 for a Unix socket, or a code, which is negative
+ */
+LIBMQTT_API int ternmq_broker_listener_port(void* broker, int listener);
 
 /**
  * Stop a broker: clients are told, and when this returns every thread, socket and callback has ended.

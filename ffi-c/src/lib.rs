@@ -38,6 +38,7 @@ mod boundary;
 #[cfg(feature = "broker")]
 mod broker;
 mod callback;
+mod compression;
 mod errors;
 mod facade;
 mod handle;

@@ -48,6 +48,16 @@ pub extern "C" fn ternmq_broker_port(broker: *mut c_void) -> c_int {
 }
 
 #[unsafe(no_mangle)]
+pub extern "C" fn ternmq_broker_listener_port(broker: *mut c_void, listener: c_int) -> c_int {
+    guard(TERNMQ_BROKER_FAILURE, || {
+        let Some(broker) = BROKERS.get(broker) else {
+            return TERNMQ_BROKER_BAD_HANDLE;
+        };
+        broker.port_of(listener).unwrap_or_else(|code| code)
+    })
+}
+
+#[unsafe(no_mangle)]
 pub extern "C" fn ternmq_broker_stop(broker: *mut c_void) -> c_int {
     guard(TERNMQ_BROKER_FAILURE, || {
         let Some(embedded) = BROKERS.get(broker) else {

@@ -19,7 +19,7 @@ use crate::tls::Given;
 use crate::trace::{ERROR, trace};
 use crate::types::client::*;
 use crate::types::lifecycle::*;
-use crate::{ptr, sized};
+use crate::{compression, ptr, sized};
 
 /// The largest certificates or key.
 const CREDENTIAL_BYTES: usize = 16 << 20;
@@ -57,6 +57,26 @@ pub unsafe extern "C" fn ternmq_set_tls(
             match client {
                 Either::Blocking(client) => client.tls.give(given),
                 Either::NonBlocking(client) => client.tls.give(given),
+            }
+            Ok(())
+        };
+        code(set())
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ternmq_set_compression(
+    handle: *mut c_void,
+    options: *const ternmq_compression_options,
+) -> c_int {
+    guard(MQTTCLIENT_FAILURE, || {
+        let set = || {
+            let client = either(handle)?;
+            // SAFETY: C passes NULL or options.
+            let asked = unsafe { compression::read(options) }?;
+            match client {
+                Either::Blocking(client) => client.compression.set(asked),
+                Either::NonBlocking(client) => client.compression.set(asked),
             }
             Ok(())
         };

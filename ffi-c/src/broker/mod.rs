@@ -1,6 +1,7 @@
 //! A broker behind a C handle, and the threads that call the application back.
 
 mod hooks;
+mod listener;
 mod options;
 mod tell;
 
@@ -11,7 +12,7 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
-use ternmq_broker::{Broker, LocalOptions, LocalSubscription, SubscribeError};
+use ternmq_broker::{Broker, ListenerConfig, LocalOptions, LocalSubscription, SubscribeError};
 
 use crate::callback::Callback;
 use crate::signals;
@@ -27,7 +28,8 @@ const SUBSCRIPTIONS: usize = 64;
 pub(crate) struct Embedded {
     /// Tells this broker from others, for the threads that are inside one of its callbacks.
     number: u64,
-    port: c_int,
+    /// Of each listener, 0 where there is none.
+    ports: Vec<c_int>,
     running: Mutex<Option<Running>>,
 }
 
@@ -70,6 +72,8 @@ impl Embedded {
         let (sender, receiver) = events.unzip();
         config.client_events = sender;
         let not_started = |text| (TERNMQ_BROKER_NOT_STARTED, text);
+        let is_ip = |listener: &ListenerConfig| listener.address.ip().is_some();
+        let have_ports: Vec<bool> = config.listeners.iter().map(is_ip).collect();
         let broker = signals::blocked(|| Broker::start(config));
         let broker = broker.map_err(|error| not_started(error.to_string()))?;
         let events = match (told, receiver) {
@@ -81,10 +85,14 @@ impl Embedded {
             }
             _ => None,
         };
-        let addresses = broker.local_addrs();
+        let mut addresses = broker.local_addrs().into_iter();
+        let mut port = |has| match has {
+            true => addresses.next().map_or(0, |at| at.port().into()),
+            false => 0,
+        };
         Ok(Self {
             number,
-            port: addresses.first().map_or(0, |address| address.port().into()),
+            ports: have_ports.into_iter().map(&mut port).collect(),
             running: Mutex::new(Some(Running {
                 broker: Arc::new(broker),
                 subscriptions: Vec::new(),
@@ -93,8 +101,20 @@ impl Embedded {
         })
     }
 
-    pub(crate) const fn port(&self) -> c_int {
-        self.port
+    /// The port of the first listener that has one, else 0.
+    pub(crate) fn port(&self) -> c_int {
+        let mut ports = self.ports.iter();
+        ports.find(|port| **port != 0).copied().unwrap_or_default()
+    }
+
+    /// The port of a listener, 0 for a Unix socket.
+    ///
+    /// # Errors
+    /// [`TERNMQ_BROKER_BAD_ARGUMENT`] when there is no such listener.
+    pub(crate) fn port_of(&self, listener: c_int) -> Result<c_int, c_int> {
+        let at = usize::try_from(listener).ok();
+        let port = at.and_then(|at| self.ports.get(at));
+        port.copied().ok_or(TERNMQ_BROKER_BAD_ARGUMENT)
     }
 
     /// Whether the calling thread is in a callback of this broker.

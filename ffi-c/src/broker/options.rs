@@ -1,30 +1,24 @@
 //! C's options, as the broker's configuration.
 
 use std::ffi::{c_char, c_int};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ternmq_broker::auth::{Credentials, DEFAULT_ITERATIONS, Hash, User};
-use ternmq_broker::tls::{ClientCertificates, Identity, Roots, TlsServerOptions};
 use ternmq_broker::websocket::WebSocketServer;
 use ternmq_broker::{Config, ListenerConfig};
 
+use super::listener;
 use crate::ptr;
 use crate::types::broker::*;
 
-type Wrong = (c_int, String);
+pub(super) type Wrong = (c_int, String);
 
 pub(super) fn config(options: &ternmq_broker_options) -> Result<Config, Wrong> {
-    let listener = ListenerConfig {
-        tls: tls(options)?,
-        websocket: (options.websocket != 0).then(WebSocketServer::default),
-        ..ListenerConfig::anonymous(address(options)?)
+    let mut listeners = match options.listener_count {
+        0 if options.listeners.is_null() => of_members(options)?,
+        _ => of_list(options)?,
     };
-    let mut listeners = vec![listener];
-    if let Some(path) = text(options.unix_path, "unix_path")? {
-        listeners.push(ListenerConfig::unix(path, 0o660));
-    }
     for listener in &mut listeners {
-        listener.anonymous = options.no_anonymous == 0;
+        listener.anonymous &= options.no_anonymous == 0;
     }
     let mut config = Config {
         listeners,
@@ -45,35 +39,44 @@ pub(super) fn config(options: &ternmq_broker_options) -> Result<Config, Wrong> {
     Ok(config)
 }
 
-fn address(options: &ternmq_broker_options) -> Result<SocketAddr, Wrong> {
-    let ip = match text(options.address, "address")? {
-        None => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        Some(text) => text
-            .parse()
-            .map_err(|_| wrong(format!("address is no IP address: {text}")))?,
-    };
-    let port = u16::try_from(options.port);
-    let port = port.map_err(|_| wrong(format!("port is not 0 to 65535: {}", options.port)))?;
-    Ok(SocketAddr::new(ip, port))
+/// The one or two that the options themselves tell of.
+fn of_members(options: &ternmq_broker_options) -> Result<Vec<ListenerConfig>, Wrong> {
+    let address = listener::address(options.address, options.port)?;
+    let mut listeners = vec![ListenerConfig {
+        tls: listener::tls(
+            options.certificate_file,
+            options.key_file,
+            options.client_ca_file,
+            false,
+        )?,
+        websocket: (options.websocket != 0).then(WebSocketServer::default),
+        ..ListenerConfig::anonymous(address)
+    }];
+    if let Some(path) = text(options.unix_path, "unix_path")? {
+        listeners.push(ListenerConfig::unix(path, listener::UNIX_MODE));
+    }
+    Ok(listeners)
 }
 
-fn tls(options: &ternmq_broker_options) -> Result<Option<TlsServerOptions>, Wrong> {
-    let certificate = text(options.certificate_file, "certificate_file")?;
-    let key = text(options.key_file, "key_file")?;
-    let clients = text(options.client_ca_file, "client_ca_file")?;
-    let Some(certificate) = certificate else {
-        return match (key, clients) {
-            (None, None) => Ok(None),
-            _ => Err(wrong(
-                "key_file or client_ca_file without certificate_file".into(),
-            )),
-        };
-    };
-    let mut tls = TlsServerOptions::new(Identity::files(certificate, key.unwrap_or(certificate)));
-    if let Some(file) = clients {
-        tls.clients = ClientCertificates::Required(vec![Roots::File(file.into())]);
+/// Those that stand in an array. What else says where to listen would be passed over.
+fn of_list(options: &ternmq_broker_options) -> Result<Vec<ListenerConfig>, Wrong> {
+    let members = [
+        ("address", !options.address.is_null()),
+        ("port", options.port != 0),
+        ("websocket", options.websocket != 0),
+        ("certificate_file", !options.certificate_file.is_null()),
+        ("key_file", !options.key_file.is_null()),
+        ("client_ca_file", !options.client_ca_file.is_null()),
+        ("unix_path", !options.unix_path.is_null()),
+    ];
+    if let Some((name, _)) = members.iter().find(|(_, there)| *there) {
+        return Err(wrong(format!("{name} beside listeners, which say that")));
     }
-    Ok(Some(tls))
+    let all = listener::all(options)?;
+    match all.is_empty() {
+        true => Err(wrong("listeners without listener_count".into())),
+        false => Ok(all),
+    }
 }
 
 fn users(options: &ternmq_broker_options) -> Result<Vec<User>, Wrong> {
@@ -97,11 +100,11 @@ fn users(options: &ternmq_broker_options) -> Result<Vec<User>, Wrong> {
     Ok(users)
 }
 
-fn text<'a>(p: *const c_char, what: &str) -> Result<Option<&'a str>, Wrong> {
+pub(super) fn text<'a>(p: *const c_char, what: &str) -> Result<Option<&'a str>, Wrong> {
     // SAFETY: C passes NULL or a string, which lives while it calls.
     unsafe { ptr::text(p) }.map_err(|_| wrong(format!("{what} is not UTF-8")))
 }
 
-fn wrong(text: String) -> Wrong {
+pub(super) fn wrong(text: String) -> Wrong {
     (TERNMQ_BROKER_BAD_ARGUMENT, text)
 }

@@ -62,6 +62,7 @@ impl Client {
             let built = request.options.and_then(|asked| self.tls.client(asked));
             options.tls = Some(built.map_err(|error| self.refused(listener, error.into()))?);
         }
+        options.websocket.deflate = self.compression.get();
         self.prepare_reconnect(&mut options);
         if let Some(outbox) = self.outbox.get() {
             outbox.apply(&mut options.session);

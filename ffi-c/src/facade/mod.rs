@@ -36,6 +36,7 @@ use ternmq_transport::Endpoint;
 pub(crate) use callbacks::Callbacks;
 pub(crate) use receive::Received;
 
+use crate::compression::Compression;
 use crate::inbox::Inbox;
 use crate::outbox::Outbox;
 use crate::outgoing::Aliases;
@@ -84,6 +85,7 @@ pub(crate) struct Client {
     /// Held while a connect goes on.
     connecting: Mutex<()>,
     pub(crate) tls: LastTls,
+    pub(crate) compression: Compression,
     this: Weak<Client>,
 }
 
@@ -199,6 +201,7 @@ impl Client {
             manual: AtomicBool::new(false),
             connecting: Mutex::new(()),
             tls: LastTls::default(),
+            compression: Compression::default(),
             this: this.clone(),
         });
         // Nothing has happened yet that could ring.

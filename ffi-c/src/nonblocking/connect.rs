@@ -51,7 +51,7 @@ impl Client {
         let response = std::mem::take(&mut request.response);
         let is_v5 = request.options.session.version.is_v5();
         if status != Status::Connecting
-            && let Err(error) = self.prepare_tls(&mut request)
+            && let Err(error) = self.prepare_layers(&mut request)
         {
             // As with Paho the call is right, and the connection fails.
             self.lock().unprepared.push((response, error));
@@ -115,8 +115,9 @@ impl Client {
         })
     }
 
-    /// Completes the options where servers are reached by TLS.
-    fn prepare_tls(&self, request: &mut ConnectRequest) -> Result<(), ConnectError> {
+    /// Completes the options with what is set on the handle, and where servers are reached by TLS.
+    fn prepare_layers(&self, request: &mut ConnectRequest) -> Result<(), ConnectError> {
+        request.options.websocket.deflate = self.compression.get();
         let Some(TlsRequest { options, listener }) = request.tls.take() else {
             return Ok(());
         };

@@ -38,6 +38,7 @@ pub(crate) use connect::Farewell;
 pub(crate) use outcome::Response;
 pub(crate) use tell::Callbacks;
 
+use crate::compression::Compression;
 use crate::inbox::Inbox;
 use crate::options::nonblocking::{ConnectRequest, Creation};
 use crate::outbox::Outbox;
@@ -82,6 +83,7 @@ pub(crate) struct Client {
     /// How many messages wait in it, for the statistics.
     waiting: AtomicUsize,
     pub(crate) tls: LastTls,
+    pub(crate) compression: Compression,
     /// What the application takes itself, if it polls.
     polled: OnceLock<Mutex<Inbox>>,
     /// It acknowledges messages itself.
@@ -179,6 +181,7 @@ impl Client {
             polled: OnceLock::new(),
             manual: AtomicBool::new(false),
             tls: LastTls::default(),
+            compression: Compression::default(),
             is_v5: AtomicBool::new(is_v5),
             ended: AtomicBool::new(false),
             _traced: traced,

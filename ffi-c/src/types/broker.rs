@@ -3,6 +3,7 @@
 use std::ffi::{c_char, c_int, c_uint, c_void};
 
 use crate::sized::growing;
+use crate::types::lifecycle::ternmq_compression_options;
 
 pub const TERNMQ_BROKER_SUCCESS: c_int = 0;
 pub const TERNMQ_BROKER_FAILURE: c_int = -1;
@@ -92,6 +93,48 @@ pub struct ternmq_broker_user {
     pub password: *const c_char,
 }
 
+pub const TERNMQ_LISTEN_TCP: c_int = 0;
+pub const TERNMQ_LISTEN_WEBSOCKET: c_int = 1;
+pub const TERNMQ_LISTEN_UNIX: c_int = 2;
+pub const TERNMQ_LISTEN_QUIC: c_int = 3;
+
+pub const TERNMQ_VERSION_3_1: c_uint = 1;
+pub const TERNMQ_VERSION_3_1_1: c_uint = 2;
+pub const TERNMQ_VERSION_5_0: c_uint = 4;
+
+pub const TERNMQ_USER_FROM_CONNECT: c_int = 0;
+pub const TERNMQ_USER_COMMON_NAME: c_int = 1;
+pub const TERNMQ_USER_SUBJECT: c_int = 2;
+pub const TERNMQ_USER_DNS: c_int = 3;
+pub const TERNMQ_USER_EMAIL: c_int = 4;
+pub const TERNMQ_USER_URI: c_int = 5;
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ternmq_broker_listener {
+    pub struct_size: usize,
+    pub transport: c_int,
+    pub port: c_int,
+    pub address: *const c_char,
+    pub path: *const c_char,
+    pub unix_mode: c_uint,
+    pub no_anonymous: c_int,
+    pub certificate_file: *const c_char,
+    pub key_file: *const c_char,
+    pub client_ca_file: *const c_char,
+    pub client_certificate_optional: c_int,
+    pub certificate_user: c_int,
+    pub mount_point: *const c_char,
+    pub proxies: *const *const c_char,
+    pub proxy_count: c_int,
+    pub origin_count: c_int,
+    pub origins: *const *const c_char,
+    pub compression: *const ternmq_compression_options,
+    pub versions: c_uint,
+    pub max_connections: c_uint,
+    pub connection_rate: c_uint,
+}
+
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct ternmq_broker_options {
@@ -113,8 +156,11 @@ pub struct ternmq_broker_options {
     pub authenticate: Option<ternmq_broker_authenticate>,
     pub authorise: Option<ternmq_broker_authorise>,
     pub told: Option<ternmq_broker_told>,
+    pub listeners: *const ternmq_broker_listener,
+    pub listener_count: c_int,
 }
 
 growing! {
+    ternmq_broker_listener: connection_rate, c_uint;
     ternmq_broker_options: told, Option<ternmq_broker_told>;
 }

@@ -55,6 +55,15 @@ pub struct ternmq_tls_options {
 
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
+pub struct ternmq_compression_options {
+    pub struct_size: usize,
+    pub keep_context: c_int,
+    pub window_bits: c_int,
+    pub min_bytes: usize,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
 pub struct ternmq_outbox_options {
     pub struct_size: usize,
     pub path: *const c_char,
@@ -102,6 +111,7 @@ pub struct ternmq_statistics_data {
 }
 
 growing! {
+    ternmq_compression_options: min_bytes, usize;
     ternmq_reconnect_options: changed, Option<ternmq_connection_changed>;
     ternmq_outbox_options: max_bytes, usize;
     ternmq_tls_options: server_name, *const c_char;

@@ -28,6 +28,58 @@ fn each_way_to_a_broker_and_what_its_hooks_are_told_is_as_the_header_says() {
 }
 
 #[test]
+fn each_member_of_a_listener_does_what_the_header_says() {
+    let (ours, folder) = (installed_library(), Scratch::new());
+    let program = build(&folder, "tests/abi/programs/broker_listeners.c", &ours);
+    let files = folder.path("");
+    std::fs::write(folder.path("ca.pem"), authority().pem()).expect("a file");
+    authority().issue(&["localhost"]).write(&files, "server");
+    authority().client("me").write(&files, "me");
+    output(&mut run(&ours, &[&program, &files]));
+}
+
+/// The structs of the header as the library knows them, member by member.
+#[test]
+fn structs_of_a_broker_are_those_of_the_header() {
+    use ternmq::types::broker::*;
+    macro_rules! claims {
+        ($($name:ident { $($member:ident),* $(,)? })*) => {
+            [$(
+                format!("sizeof({0}) == {1}", stringify!($name), size_of::<$name>()),
+                $(format!(
+                    "offsetof({0}, {1}) == {2}",
+                    stringify!($name),
+                    stringify!($member),
+                    std::mem::offset_of!($name, $member)
+                ),)*
+            )*]
+        };
+    }
+    let claims = claims! {
+        ternmq_broker_listener {
+            struct_size, transport, port, address, path, unix_mode, no_anonymous, certificate_file,
+            key_file, client_ca_file, client_certificate_optional, certificate_user, mount_point,
+            proxies, proxy_count, origin_count, origins, compression, versions, max_connections,
+            connection_rate,
+        }
+        ternmq_broker_options {
+            struct_size, address, port, websocket, certificate_file, key_file, client_ca_file,
+            unix_path, no_anonymous, users, user_count, max_connections, max_packet_bytes,
+            max_retained, context, authenticate, authorise, told, listeners, listener_count,
+        }
+    };
+    let mut source = "#include \"ternmq.h\"\n".to_owned();
+    for claim in &claims {
+        source += &format!("_Static_assert({claim}, \"{claim}\");\n");
+    }
+    source += "ternmq_broker_options o = ternmq_broker_options_initializer;\n\
+               ternmq_broker_listener l = ternmq_broker_listener_initializer;\n";
+    let folder = Scratch::new();
+    let source = folder.write("structs.c", &source);
+    output(compiler().arg("-fsyntax-only").arg(source));
+}
+
+#[test]
 fn a_broker_in_a_c_program_leaves_no_memory_behind() {
     let (ours, folder) = (installed_library(), Scratch::new());
     let program = build(&folder, "tests/abi/programs/broker.c", &ours);

@@ -192,6 +192,7 @@ fn structs_are_those_of_the_header() {
             struct_size, ca, ca_size, certificate, certificate_size, key, key_size, key_password,
             key_password_size, server_name,
         }
+        ternmq_compression_options { struct_size, keep_context, window_bits, min_bytes }
         ternmq_outbox_options { struct_size, path, sync, max_messages, max_bytes }
         ternmq_statistics_data {
             struct_size, bytes_sent, bytes_received, packets_sent, packets_received, messages_sent,
@@ -218,6 +219,7 @@ fn structs_are_those_of_the_header() {
     }
     source += "ternmq_reconnect_options r = ternmq_reconnect_options_initializer;\n\
                ternmq_tls_options t = ternmq_tls_options_initializer;\n\
+               ternmq_compression_options c = ternmq_compression_options_initializer;\n\
                ternmq_outbox_options o = ternmq_outbox_options_initializer;\n\
                ternmq_statistics_data s = ternmq_statistics_data_initializer;\n";
     let folder = Scratch::new();
