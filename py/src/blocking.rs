@@ -13,7 +13,7 @@ use ternmq_client::{
     SubscribeOptions, Value,
 };
 use ternmq_protocol::client::PublishRefused;
-use ternmq_protocol::codec::{Place, PropertiesBuf, SubscriptionOptions};
+use ternmq_protocol::codec::{PropertiesBuf, SubscriptionOptions};
 
 use crate::argument;
 use crate::blocking_subscription::{BlockingSubscription, Ending, numbers};
@@ -62,7 +62,7 @@ impl BlockingClient {
         let is_v5 = session.version.is_v5();
         let keeps = session.keeps_session();
         let durable = outbox.is_some();
-        let mut options = reach.options()?;
+        let mut options = reach.options(session.max_packet_size)?;
         options.session = session;
         options.session.publish_offline = backoff.is_some() || durable;
         options.connect_timeout = seconds(connect_timeout)?.unwrap_or(Duration::ZERO);
@@ -356,16 +356,13 @@ impl BlockingClient {
         #[pyo3(from_py_with = argument::reason_code)] reason: u8,
         properties: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
-        let properties = match properties {
-            Some(mapping) => properties::from_mapping(mapping, Place::Disconnect)?,
-            None => PropertiesBuf::default(),
-        };
+        let properties = properties::of_farewell(properties)?;
         let asked = reason != 0 || !properties.is_empty();
         needs_v5(!self.is_v5 && asked, "a reason for disconnecting")?;
         let client = self.get(py)?;
         let ending = client.disconnect_with(ReasonCode(reason), &properties);
         match wait(py, None, ending)? {
-            Some(Err(refused)) => Err(errors::request_refused(py, &refused)),
+            Some(Err(refused)) => Err(errors::farewell_refused(py, &refused)),
             _ => {
                 client.close_outbox();
                 Ok(())

@@ -165,6 +165,14 @@ pub(crate) fn request_refused(py: Python<'_>, refused: &RequestRefused) -> PyErr
     raise(py, class, refused)
 }
 
+/// Of a DISCONNECT, which has no filters.
+pub(crate) fn farewell_refused(py: Python<'_>, refused: &RequestRefused) -> PyErr {
+    match refused {
+        RequestRefused::Encode(error) => PyValueError::new_err(format!("properties: {error}")),
+        _ => request_refused(py, refused),
+    }
+}
+
 /// The standard's name of a reason code, None for a number that it does not list.
 #[pyfunction]
 pub(crate) fn reason_code_name(code: u8) -> Option<&'static str> {

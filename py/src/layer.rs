@@ -11,13 +11,21 @@ use ternmq_protocol::outbound::Outbound;
 use ternmq_transport::websocket::WebSocketOptions;
 use ternmq_transport::{Endpoint, Proxy, Stream, pipe};
 
-/// What a WebSocket is opened with: authority, path, whether TLS is below, header lines.
-pub(crate) type Opening = (String, String, bool, Vec<(String, String)>);
+use crate::reach::Compression;
+
+/// What a WebSocket is opened with: authority, path, whether TLS is below, header lines, compression.
+pub(crate) type Opening = (
+    String,
+    String,
+    bool,
+    Vec<(String, String)>,
+    Option<Compression>,
+);
 
 /// ValueError for header lines with which no WebSocket can be opened.
 #[pyfunction]
 pub(crate) fn check_opening(opening: Opening) -> PyResult<()> {
-    let opened = WebSocket::new(opening).map(drop);
+    let opened = WebSocket::new(opening, u32::MAX).map(drop);
     opened.map_err(|error| PyValueError::new_err(format!("headers: {error}")))
 }
 
@@ -42,15 +50,17 @@ pub(crate) struct WebSocket {
 }
 
 impl WebSocket {
-    /// Begins to open one.
+    /// Begins to open one, for packets of at most `largest` bytes.
     ///
     /// # Errors
     /// A header line that can't be one.
-    pub(crate) fn new((authority, path, secure, headers): Opening) -> io::Result<Self> {
+    pub(crate) fn new(opening: Opening, largest: u32) -> io::Result<Self> {
+        let (authority, path, secure, headers, compression) = opening;
         // Whoever fills a pipe empties it before the next read, so its limit is never met.
         let (below, wire) = pipe(usize::MAX);
         let options = WebSocketOptions {
             headers,
+            deflate: compression.map(|c| c.deflate().for_packets(largest.into())),
             ..WebSocketOptions::default()
         };
         let mut websocket = Self {

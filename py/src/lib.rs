@@ -20,6 +20,7 @@ mod message;
 mod options;
 mod paho;
 mod properties;
+mod quic;
 mod reach;
 mod relay;
 mod routes;
@@ -48,7 +49,9 @@ mod _ternmq {
     #[pymodule_export]
     use super::blocking_subscription::BlockingSubscription;
     #[pymodule_export]
-    use super::broker::{Authority, RunningBroker, Tap, check_broker, check_rule, topic_matches};
+    use super::broker::{
+        Authority, RunningBroker, Tap, check_broker, check_listener, check_rule, topic_matches,
+    };
     #[pymodule_export]
     use super::command::run_command;
     #[pymodule_export]
@@ -65,6 +68,8 @@ mod _ternmq {
     use super::options::{check_options, parse_url};
     #[pymodule_export]
     use super::paho::{MessageInfo, PahoMessage, PahoSession};
+    #[pymodule_export]
+    use super::quic::QuicConnection;
     #[pymodule_export]
     use super::relay::Relay;
     #[pymodule_export]

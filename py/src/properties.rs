@@ -113,11 +113,27 @@ pub(crate) fn from_mapping(mapping: &Bound<'_, PyDict>, place: Place) -> PyResul
                 "properties: there is no {name}"
             )));
         };
+        let mut alone = PropertiesBuf::default();
+        push_object(&mut alone, name, *id, &value)?;
+        alone
+            .check(place)
+            .map_err(|e| PyValueError::new_err(format!("properties: {name}: {}", e.what)))?;
         push_object(&mut buf, name, *id, &value)?;
     }
     buf.check(place)
         .map_err(|e| PyValueError::new_err(e.what))?;
     Ok(buf)
+}
+
+/// Those of a client's DISCONNECT.
+pub(crate) fn of_farewell(mapping: Option<&Bound<'_, PyDict>>) -> PyResult<PropertiesBuf> {
+    let none = PropertiesBuf::default();
+    let given = mapping.map_or(Ok(none), |mapping| from_mapping(mapping, Place::Disconnect))?;
+    if given.get().get(PropertyId::ServerReference).is_some() {
+        let text = "properties: server_reference is for servers to send";
+        return Err(PyValueError::new_err(text));
+    }
+    Ok(given)
 }
 
 /// Appends Authentication Data, if there is any.

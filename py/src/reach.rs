@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use ternmq_client::tls::{Identity, Roots, TlsOptions, Verify};
-use ternmq_client::websocket::WebSocketOptions;
+use ternmq_client::websocket::{Deflate, WebSocketOptions};
 use ternmq_client::{ConnectError, ConnectOptions, Endpoint, Proxies, Proxy, Scheme, Target};
 
 use crate::bytes::Payload;
@@ -20,6 +20,7 @@ pub(crate) struct Reach<'py> {
     port: u16,
     path: String,
     headers: Vec<(String, String)>,
+    compression: Option<Compression>,
     proxy: Option<String>,
     tls: Option<Tls<'py>>,
     /// Connections are Python's to make.
@@ -28,7 +29,7 @@ pub(crate) struct Reach<'py> {
 
 /// What is said of TLS by paths.
 #[derive(FromPyObject)]
-struct Tls<'py> {
+pub(crate) struct Tls<'py> {
     ca: Option<PathBuf>,
     cert: Option<PathBuf>,
     key: Option<PathBuf>,
@@ -39,17 +40,41 @@ struct Tls<'py> {
     alpn: Vec<String>,
 }
 
+/// What is said of compression.
+#[derive(FromPyObject)]
+pub(crate) struct Compression {
+    window_bits: u8,
+    context: bool,
+    min_bytes: usize,
+}
+
+impl Compression {
+    /// Python has looked at the numbers.
+    pub(crate) fn deflate(&self) -> Deflate {
+        Deflate {
+            window_bits: self.window_bits,
+            context: self.context,
+            min_bytes: self.min_bytes,
+            ..Deflate::default()
+        }
+    }
+}
+
 impl Reach<'_> {
+    /// For packets of at most `largest` bytes.
+    ///
     /// # Errors
     /// What can't be read or makes no sense.
-    pub(crate) fn options(&self) -> PyResult<ConnectOptions> {
+    pub(crate) fn options(&self, largest: u32) -> PyResult<ConnectOptions> {
         let endpoint = Endpoint {
             scheme: self.scheme()?,
             path: self.path.clone(),
             ..Endpoint::new(&self.host, self.port)
         };
+        let compression = self.compression.as_ref();
         let websocket = WebSocketOptions {
             headers: self.headers.clone(),
+            deflate: compression.map(|c| c.deflate().for_packets(largest.into())),
             ..WebSocketOptions::default()
         };
         if let Some(relay) = &self.relay {
@@ -86,6 +111,7 @@ impl Reach<'_> {
             Scheme::WebSocket,
             Scheme::SecureWebSocket,
             Scheme::Unix,
+            Scheme::Quic,
         ];
         let found = all.into_iter().find(|scheme| scheme.name() == self.scheme);
         found.ok_or_else(|| PyValueError::new_err("no such scheme"))
@@ -93,7 +119,7 @@ impl Reach<'_> {
 }
 
 impl Tls<'_> {
-    fn options(&self) -> TlsOptions {
+    pub(crate) fn options(&self) -> TlsOptions {
         let roots = match &self.ca {
             None => Roots::System,
             Some(path) if path.is_dir() => Roots::Folder(path.clone()),

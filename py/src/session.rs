@@ -10,7 +10,7 @@ use ternmq_client::FileOutbox;
 use ternmq_client::link::{Journal, Name};
 use ternmq_protocol::client::{ClientSession, Delivery, Event, Incoming};
 use ternmq_protocol::client::{PublishRefused, State, Token};
-use ternmq_protocol::codec::{PacketType, Place, PropertiesBuf, PropertyId, QoS};
+use ternmq_protocol::codec::{PacketType, PropertiesBuf, PropertyId, QoS};
 use ternmq_protocol::codec::{SubscriptionOptions, Value};
 use ternmq_protocol::topic::{SharedFilter, TopicFilter};
 use ternmq_protocol::{Message as Shared, ProtocolVersion, ReasonCode, Time};
@@ -55,6 +55,7 @@ pub(crate) struct Session {
     on_output: Option<Py<PyAny>>,
     output_announced: bool,
     version: ProtocolVersion,
+    max_packet_size: u32,
     clean_start: bool,
     identifiers: bool,
     done: Vec<Item>,
@@ -76,6 +77,7 @@ impl Session {
         let mut options = SessionOptions::of(options)?.build()?;
         options.report_progress = store.is_some();
         let (version, clean_start) = (options.version, options.clean_start);
+        let max_packet_size = options.max_packet_size;
         let keeps = options.keeps_session();
         let mut machine =
             ClientSession::new(options).map_err(|e| PyValueError::new_err(e.to_string()))?;
@@ -95,6 +97,7 @@ impl Session {
             on_output: Some(on_output),
             output_announced: false,
             version,
+            max_packet_size,
             clean_start,
             identifiers: false,
             done: Vec::new(),
@@ -111,15 +114,17 @@ impl Session {
         self.view.clone_ref(py)
     }
 
-    /// The transport is open. `websocket`: authority, path, whether TLS is spoken, and header lines,
-    /// when one is to be put around the bytes.
+    /// The transport is open. `websocket`: authority, path, whether TLS is spoken, header lines, and
+    /// compression, when one is to be put around the bytes.
     #[pyo3(signature = (websocket=None))]
     fn opened(slf: &Bound<'_, Self>, websocket: Option<Opening>) -> PyResult<()> {
         Self::edit(slf, |session| {
             session.output_announced = false;
             session.failure = None;
             session.websocket = None;
-            match websocket.map(WebSocket::new).transpose() {
+            let largest = session.max_packet_size;
+            let opened = websocket.map(|opening| WebSocket::new(opening, largest));
+            match opened.transpose() {
                 Ok(None) => session.machine.handle_open(now()),
                 Ok(Some(websocket)) => session.websocket = Some(Box::new(websocket)),
                 Err(error) => return Err(PyValueError::new_err(format!("headers: {error}"))),
@@ -414,20 +419,32 @@ impl Session {
         #[pyo3(from_py_with = argument::reason_code)] reason: u8,
         properties: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
-        let properties = match properties {
-            Some(mapping) => properties::from_mapping(mapping, Place::Disconnect)?,
-            None => PropertiesBuf::default(),
-        };
+        let properties = properties::of_farewell(properties)?;
+        Self::edit(slf, |session| {
+            let ended = session
+                .machine
+                .disconnect(now(), ReasonCode(reason), properties.get());
+            ended.map_err(|refused| errors::farewell_refused(slf.py(), &refused))
+        })?
+    }
+
+    /// Raises what `disconnect` would, and changes nothing.
+    fn check_disconnect(
+        slf: &Bound<'_, Self>,
+        #[pyo3(from_py_with = argument::reason_code)] reason: u8,
+        properties: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        let properties = properties::of_farewell(properties)?;
         Self::edit(slf, |session| {
             let asked = reason != 0 || !properties.is_empty();
             needs_v5(
                 !session.version.is_v5() && asked,
                 "a reason for disconnecting",
             )?;
-            let ended = session
+            let checked = session
                 .machine
-                .disconnect(now(), ReasonCode(reason), properties.get());
-            ended.map_err(|refused| errors::request_refused(slf.py(), &refused))
+                .check_disconnect(ReasonCode(reason), properties.get());
+            checked.map_err(|refused| errors::farewell_refused(slf.py(), &refused))
         })?
     }
 

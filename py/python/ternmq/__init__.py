@@ -5,6 +5,7 @@ Nothing is imported before it is used: `import ternmq` loads neither asyncio nor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ._listener import Listener
     from ._ternmq import Message, Will
     from .aio import Client, Subscription
     from .broker import Broker
@@ -21,17 +22,19 @@ if TYPE_CHECKING:
         SubscribeError,
     )
     from .reasons import ReasonCode
-    from .values import Auth, Backoff, PublishResult, State, Tls
+    from .values import Auth, Backoff, Compression, PublishResult, State, Tls
 
 __all__ = [
     "Auth",
     "Backoff",
     "Broker",
     "Client",
+    "Compression",
     "ConnectError",
     "ConnectTimeoutError",
     "ConnectionLostError",
     "ForkError",
+    "Listener",
     "Message",
     "MqttError",
     "MqttTimeoutError",
@@ -52,6 +55,8 @@ _HOMES = {
     "Backoff": "values",
     "Broker": "broker",
     "Client": "aio",
+    "Compression": "values",
+    "Listener": "_listener",
     "Message": "_ternmq",
     "PublishResult": "values",
     "ReasonCode": "reasons",

@@ -1,17 +1,18 @@
 """Where an embedded broker listens, with which certificate, and whether its arguments make sense."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ._checks import instance_of, integer, items
+from ._checks import instance_of, items
+from ._listener import Listener, check_host, in_range, path_of
 from ._ternmq import Authority, check_broker
 
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-__all__ = ["Certificate", "TlsFiles", "check", "client_context", "listeners_of"]
+__all__ = ["Certificate", "TlsFiles", "check", "check_listeners", "client_context", "listeners_of"]
 
 Path_ = str | PathLike[str]
 TlsFiles = tuple[Path_, Path_] | tuple[Path_, Path_, Path_]
@@ -19,7 +20,6 @@ TlsFiles = tuple[Path_, Path_] | tuple[Path_, Path_, Path_]
 _MOST_SHARDS = 256
 # Of which there is no memory for more anyway.
 _MOST_MESSAGES = 2**31 - 1
-Listener = tuple[str, str, int] | tuple[str, int]
 
 
 class Certificate(NamedTuple):
@@ -36,17 +36,16 @@ class Certificate(NamedTuple):
         return cls(chain, key, None, of_clients[0] if of_clients else None)
 
     @classmethod
-    def throw_away(cls, host: str) -> "Certificate":
-        """One for a host, and for what this machine calls itself."""
-        hosts = dict.fromkeys(["localhost", "127.0.0.1", "::1", host])
+    def throw_away(cls, names: Sequence[str]) -> "Certificate":
+        """One for these hosts, and for what this machine calls itself."""
+        hosts = dict.fromkeys(["localhost", "127.0.0.1", "::1", *names])
         authority = Authority()
         chain, key = authority.server(list(hosts))
         return cls(chain.encode(), key.encode(), authority, authority.pem.encode())
 
-    def for_server(self, clients: str | None) -> tuple[bytes, bytes, bytes | None, bool]:
-        """What native code takes. `clients`: whether they are asked for a certificate."""
-        of_clients = None if clients is None else self.of_clients
-        return self.chain, self.key, of_clients, clients == "required"
+    def for_server(self) -> tuple[bytes, bytes, bytes | None]:
+        """What native code takes."""
+        return self.chain, self.key, self.of_clients
 
 
 def client_context(authority: Authority, name: str | None) -> "SSLContext":
@@ -76,51 +75,35 @@ def check(
     flags = {"ws": bool, "faults": bool, "anonymous": bool | None}
     for name in ("port", "tls_port", "ws_port", "wss_port"):
         if others[name] is not None:
-            _check_int(0, 65_535, **{name: others[name]})
+            in_range(0, 65_535, **{name: others[name]})
     needs = {"tls_port": tls, "ws_port": others["ws"], "wss_port": tls and others["ws"]}
     for name, needed in needs.items():
         if others[name] is not None and not needed:
             asked_for = {"tls_port": "tls", "ws_port": "ws", "wss_port": "tls and ws"}[name]
             raise ValueError(f"{name}: nobody listens there without {asked_for}")
-    _check_int(0, _MOST_SHARDS, shards=others["shards"])
-    _check_int(0, _MOST_MESSAGES, record=others["record"])
-    _check_int(1, 64, hook_threads=others["hook_threads"])
+    in_range(0, _MOST_SHARDS, shards=others["shards"])
+    in_range(0, _MOST_MESSAGES, record=others["record"])
+    in_range(1, 64, hook_threads=others["hook_threads"])
     for name, kind in flags.items():
         instance_of(kind, **{name: others[name]})
     instance_of(bool, certificate_users=certificate_users)
-    _check_host(others["host"])
+    check_host(others["host"])
     for name in ("unix", "folder"):
         path_of(**{name: others[name]})
     for name, password in items(users=others["users"]):
         if not isinstance(name, str) or not isinstance(password, str):
             raise TypeError(f"users are names and passwords, all str, not {name!r}")
+    _check_given(others["listeners"])
     _check_limits(others["limits"])
     check_broker(items(users=others["users"]), items(limits=others["limits"]))
     return _check_tls(tls, client_certificates, certificate_users)
 
 
-def path_of(**argument: Path_ | None) -> str | None:
-    """Of one path; None of None."""
-    ((name, path),) = argument.items()
-    try:
-        text = None if path is None else fspath(path)
-    except TypeError as error:
-        raise TypeError(f"{name}: {error}") from None
-    instance_of(str | None, **{name: text})
-    if text is not None and (not text or "\0" in text):
-        raise ValueError(f"{name} is the name of a file or folder, not {text!r}")
-    return text
-
-
-def _check_host(host: str) -> None:
-    instance_of(str, host=host)
-    if host not in ("127.0.0.1", "::1", "0.0.0.0", "::"):
-        from ipaddress import ip_address
-
-        try:
-            ip_address(host)
-        except ValueError:
-            raise ValueError(f"host must be an IP address, not {host!r}") from None
+def _check_given(listeners: object) -> None:
+    if isinstance(listeners, str) or not isinstance(listeners, Sequence):
+        raise TypeError(f"listeners is a sequence of Listener, not {type(listeners).__name__}")
+    for listener in listeners:
+        instance_of(Listener, listeners=listener)
 
 
 def _check_limits(limits: Mapping[str, int] | None) -> None:
@@ -129,13 +112,6 @@ def _check_limits(limits: Mapping[str, int] | None) -> None:
             raise TypeError(f"limits are names and ints, not {name!r}: {value!r}")
         if not 0 <= value < 2**64:
             raise ValueError(f"limits: {name} can't be {value}")
-
-
-def _check_int(least: int, most: int, **argument: int) -> None:
-    integer(**argument)
-    for name, value in argument.items():
-        if not least <= value <= most:
-            raise ValueError(f"{name} must be {least} to {most}, got {value}")
 
 
 def _check_tls(
@@ -173,10 +149,36 @@ def listeners_of(
     unix: Path_ | None,
 ) -> list[Listener]:
     """A listener for each that is not None, in this order."""
-    ports = {"mqtt": port, "mqtts": tls_port, "ws": ws_port, "wss": wss_port}
-    all: list[Listener] = [(scheme, host, at) for scheme, at in ports.items() if at is not None]
+    all: list[Listener] = []
+    if port is not None:
+        all.append(Listener("mqtt", host=host, port=port))
+    if tls_port is not None:
+        all.append(Listener("mqtts", host=host, port=tls_port))
+    if ws_port is not None:
+        all.append(Listener("ws", host=host, port=ws_port))
+    if wss_port is not None:
+        all.append(Listener("wss", host=host, port=wss_port))
     if unix is not None:
-        all.append((fspath(unix), 0o600))
+        all.append(Listener("unix", file=unix))
+    return all
+
+
+def check_listeners(
+    all: Sequence[Listener], tls: "bool | TlsFiles | None", asked: str | None
+) -> None:
+    """Raises for listeners that don't go together, or not with the broker."""
     if not all:
         raise ValueError("port is None, and there is no other listener")
-    return all
+    signed = tls is True or (isinstance(tls, tuple) and len(tls) == 3)
+    names: set[str] = set()
+    for listener in all:
+        if listener.name in names:
+            raise ValueError(f"listeners: two are called {listener.name!r}: give them a name")
+        names.add(listener.name)
+        if listener.is_secure and not tls:
+            raise ValueError(f"listeners: {listener.name!r} needs tls, for its certificate")
+        if (listener.client_certificates or asked or "none") != "none" and listener.is_secure:
+            if not signed:
+                raise ValueError(
+                    "client_certificates: tls has to name a third file, with who signs them"
+                )

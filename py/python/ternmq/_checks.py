@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from types import UnionType
 from typing import Any
 
+# What CONNECT calls a version, by its names.
+VERSIONS = {3: 3, 4: 4, 5: 5, "3.1": 3, "3.1.1": 4, "5": 5, "5.0": 5}
+
 
 def instance_of(kind: type | UnionType, **arguments: object) -> None:
     """Raises TypeError for one that is something else. A bool is no int here: it would be a slip."""

@@ -322,7 +322,7 @@ class Core:
     async def _connect(self) -> None:
         assert self._loop is not None
         connack = self._connack = self._loop.create_future()
-        link = Link(self.session, self._reach.opening(), self._handle, self._on_closed)
+        link = Link(self.session, self._reach, self._handle, self._on_closed)
         try:
             async with asyncio.timeout(self._connect_timeout):
                 if self._auth is not None:

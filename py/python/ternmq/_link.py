@@ -6,7 +6,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 from ._events import Events
-from ._ternmq import Session
+from ._reach import Reach
+from ._ternmq import QuicConnection, Session
 from .errors import ConnectionLostError
 
 # The last bytes of a connection may take this long, in seconds.
@@ -19,12 +20,13 @@ class Link(asyncio.BufferedProtocol):
     def __init__(
         self,
         session: Session,
-        websocket: tuple[str, str, bool, list[tuple[str, str]]] | None,
+        reach: Reach,
         on_events: Callable[[Events], None],
         on_closed: Callable[[Events, Exception | None], None],
     ) -> None:
         self._session = session
-        self._websocket = websocket
+        self._reach = reach
+        self._quic: QuicConnection | None = None
         self._buffer = session.buffer
         self._feed = session.feed
         self._on_events = on_events
@@ -33,6 +35,7 @@ class Link(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self.writable = True
         self._reading = True
+        self._ending = False
         self._timer: asyncio.TimerHandle | None = None
         self._giving_up: asyncio.TimerHandle | None = None
         self._drains: deque[asyncio.Future[None]] = deque()
@@ -41,7 +44,8 @@ class Link(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are none of asyncio's classes, but do what they do.
         self._transport = cast(asyncio.Transport, transport)
-        self._session.opened(self._websocket)
+        self._quic = self._reach.quic if self._reach.scheme == "quic" else None
+        self._session.opened(self._reach.opening())
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffer
@@ -138,7 +142,13 @@ class Link(asyncio.BufferedProtocol):
         if not self.writable:
             return  # DISCONNECT is still to be sent: `resume_writing` comes here again
         farewell = self._session.farewell
-        if farewell is None:
+        if self._quic is not None:
+            # Its end comes when the server has the last byte, which the system does not see to.
+            if not self._ending:
+                self._ending = True
+                transport.write_eof()
+            self.read(True)
+        elif farewell is None:
             transport.close()
         elif farewell:
             self.abort()
@@ -188,8 +198,11 @@ class Link(asyncio.BufferedProtocol):
         if not self.closed.done():
             self.closed.set_result(None)
         self._wake_drains()
-        if error is None and self._session.failure is not None:
-            error = ConnectionLostError(self._session.failure)
+        why = self._session.failure or (self._quic and self._quic.error)
+        if error is None and why is not None:
+            error = ConnectionLostError(why)
+        # With the last one of a process its thread ends.
+        self._quic = self._reach.quic = None
         self._on_closed(self._session.closed() or [], error)
 
     def _wake_drains(self) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from os import fspath
 from typing import Any
 
-from ._checks import at_least, instance_of, seconds
+from ._checks import VERSIONS, at_least, instance_of, seconds
 from ._reach import Reach
 from ._ternmq import check_options, topic_matches
 from .values import Auth, Backoff
@@ -12,8 +12,6 @@ from .values import Auth, Backoff
 Buffer = bytes | bytearray | memoryview
 User = Sequence[tuple[str, str]] | Mapping[str, str]
 Filters = str | Sequence[str | tuple[str, int]]
-
-_VERSIONS = {3: 3, 4: 4, 5: 5, "3.1": 3, "3.1.1": 4, "5": 5, "5.0": 5}
 
 _NUMBERS = (
     "session_expiry", "keepalive", "queue", "inflight", "outbox", "outbox_bytes", "max_packet_size",
@@ -104,7 +102,7 @@ def session_options(reach: Reach, auth: Auth | None, **options: Any) -> dict[str
         raise TypeError(f"auth is a ternmq.Auth or None, not {type(auth).__name__}")
     options["auth_method"] = None if auth is None else auth.method
     instance_of(int | str, version=options["version"])
-    version = _VERSIONS.get(options["version"])
+    version = VERSIONS.get(options["version"])
     if version is None:
         raise ValueError("version must be 3, 4 or 5 (or '3.1', '3.1.1', '5.0')")
     options["version"] = version

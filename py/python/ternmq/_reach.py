@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._checks import instance_of
-from ._ternmq import Relay, Tunnel, check_opening, parse_url
-from .values import Tls
+from ._ternmq import QuicConnection, Relay, Tunnel, check_opening, parse_url
+from .values import Compression, Tls
 
 if TYPE_CHECKING:
     import asyncio
     from ssl import SSLContext
 
+# Authority, path, whether TLS is spoken, lines of HTTP.
+Opening = tuple[str, str, bool, list[tuple[str, str]], Compression | None]
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 
 _SCHEMES = {
@@ -22,14 +24,19 @@ _SCHEMES = {
     ("websockets", False): "ws",
     ("websockets", True): "wss",
     ("unix", False): "unix",
+    # It is TLS always, said or not.
+    ("quic", True): "quic",
+    ("quic", False): "quic",
 }
-_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443, "unix": 0}
+_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443, "unix": 0, "quic": 14_567}
 
 
 class Reach:
     """A server's address and the way to it."""
 
     relay: Relay | None = None
+    # The last connection by QUIC that was made.
+    quic: QuicConnection | None = None
     scheme: str
     host: str
     port: int
@@ -47,6 +54,7 @@ class Reach:
         headers: Headers | None,
         proxy: str | None,
         tls: "SSLContext | Tls | bool | None",
+        compression: Compression | bool,
     ) -> None:
         self.user: str | None = None
         self.password: bytes | None = None
@@ -59,9 +67,10 @@ class Reach:
             self.scheme, self.host, self.port, self.path, self.user, self.password = parse_url(url)
         else:
             self._by_fields(host, port, transport, path, bool(tls))
-        self.secure: bool = self.scheme in ("mqtts", "wss")
+        self.secure: bool = self.scheme in ("mqtts", "wss", "quic")
         self.websocket: bool = self.scheme in ("ws", "wss")
         self.headers: list[tuple[str, str]] = _headers(headers)
+        self.compression: Compression | None = Compression.of(compression)
         self.proxy: str | None = proxy
         self.context, self.tls = self._tls(tls)
         self._check()
@@ -75,11 +84,11 @@ class Reach:
     def __str__(self) -> str:
         return self.path if self.scheme == "unix" else self.authority
 
-    def opening(self) -> tuple[str, str, bool, list[tuple[str, str]]] | None:
+    def opening(self) -> Opening | None:
         """What a WebSocket is opened with, if there is one."""
         if not self.websocket:
             return None
-        return self.authority, self.path, self.secure, self.headers
+        return self.authority, self.path, self.secure, self.headers, self.compression
 
     async def connect(self, protocol: asyncio.BaseProtocol) -> None:
         """Opens a transport for the protocol: through the proxy, with TLS by the event loop."""
@@ -92,6 +101,9 @@ class Reach:
 
         if self.scheme == "unix":
             await loop.create_unix_connection(factory, self.path)
+            return
+        if self.scheme == "quic":
+            await self._connect_quic(factory)
             return
         context = self.ssl_context()
         name = None if context is None else (self.tls and self.tls.server_name) or self.host
@@ -107,6 +119,28 @@ class Reach:
             sock.close()
             raise
 
+    async def _connect_quic(self, factory: Callable[[], asyncio.BaseProtocol]) -> None:
+        """The event loop gets a socket of this machine, out of which comes what QUIC carries."""
+        from asyncio import get_running_loop
+
+        loop = get_running_loop()
+        found = await loop.getaddrinfo(self.host, self.port, type=socket.SOCK_DGRAM)
+        failed = OSError(f"no address for {self.host!r}")
+        for _, _, _, _, address in found:
+            try:
+                self.quic, sock = await _greeted(self.host, address, self.tls or Tls())
+            except OSError as error:
+                failed = error
+                continue
+            try:
+                await loop.create_unix_connection(factory, sock=sock)
+            except BaseException:
+                self.quic = None
+                sock.close()
+                raise
+            return
+        raise failed
+
     def _by_fields(
         self, host: str | None, port: int | None, transport: str | None, path: str | None, tls: bool
     ) -> None:
@@ -115,7 +149,9 @@ class Reach:
         if scheme is None:
             if transport == "unix":
                 raise ValueError("tls: there is none over a Unix socket")
-            raise ValueError(f"transport must be 'tcp', 'websockets' or 'unix', not {transport!r}")
+            raise ValueError(
+                f"transport must be 'tcp', 'websockets', 'unix' or 'quic', not {transport!r}"
+            )
         needed = ("path", path) if scheme == "unix" else ("host", host)
         for name, value in (("host", host), ("path", path)):
             if value is not None and not isinstance(value, str):
@@ -147,11 +183,16 @@ class Reach:
                 raise TypeError(f"tls is an ssl.SSLContext, a ternmq.Tls or bool, not {kind}")
         if not self.secure:
             raise ValueError(f"tls: the url says {self.scheme}://, without TLS")
+        if self.scheme == "quic" and is_context:
+            # A context of Python's makes TLS of streams, and QUIC has TLS in its datagrams.
+            raise ValueError("tls: for QUIC a ternmq.Tls, not an ssl.SSLContext")
         return (None, tls) if isinstance(tls, Tls) else (tls, None)
 
     def _check(self) -> None:
         if self.headers and not self.websocket:
             raise ValueError("headers: only WebSockets have them")
+        if self.compression is not None and not self.websocket:
+            raise ValueError("compression: only WebSockets have it")
         if opening := self.opening():
             check_opening(opening)
         if self.proxy is not None:
@@ -159,6 +200,8 @@ class Reach:
                 raise TypeError(f"proxy is str, not {type(self.proxy).__name__}")
             if self.scheme == "unix":
                 raise ValueError("proxy: a Unix socket is reached without one")
+            if self.scheme == "quic":
+                raise ValueError("proxy: no proxy carries QUIC")
             if "://" not in self.proxy:
                 raise ValueError(f"proxy: http://host:port or socks5://host:port, not {self.proxy!r}")
             Tunnel(self.proxy, self.host, self.port)
@@ -182,6 +225,26 @@ def _headers(headers: Headers | None) -> list[tuple[str, str]]:
         if not (isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(s, str) for s in pair)):
             raise TypeError("headers are names and values, all str")
     return pairs
+
+
+async def _greeted(
+    host: str, address: tuple[Any, ...], tls: Tls
+) -> tuple[QuicConnection, socket.socket]:
+    """A connection of QUIC that is there, and the socket that its bytes go through."""
+    from asyncio import get_running_loop
+
+    scope = address[3] if len(address) == 4 else 0
+    quic = QuicConnection(address[0], address[1], scope, host, tls)
+    descriptor = quic.take()
+    assert descriptor is not None
+    sock = socket.socket(fileno=descriptor)
+    try:
+        if await get_running_loop().sock_recv(sock, 1):
+            return quic, sock
+        raise OSError(quic.error or "the server closed the connection")
+    except BaseException:
+        sock.close()
+        raise
 
 
 async def _through(proxy: str, host: str, port: int) -> socket.socket:

@@ -1,4 +1,4 @@
-"""The asyncio client. It has no thread of its own and runs on every event loop."""
+"""The asyncio client. It has no thread of its own, but for QUIC, and runs on every event loop."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ from ._subscription import Subscription
 from ._ternmq import Message, Will
 from .errors import ConnectionLostError, ForkError, MqttError, MqttTimeoutError, QueueFullError
 from .reasons import ReasonCode
-from .values import Auth, Backoff, PublishResult, State, Tls
+from .values import Auth, Backoff, Compression, PublishResult, State, Tls
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -32,10 +32,11 @@ class Client:
     """An MQTT client for asyncio. Its options:
 
     `url`: `mqtt://[user[:password]@]host[:port]`, `mqtts://` (TLS), `ws://host/path`, `wss://`,
-    `unix:///path`. Or the same by fields: `host`, `port`, `transport` ("tcp", "websockets", "unix"),
-    `path`, and `tls`.
+    `quic://`, `unix:///path`. Or the same by fields: `host`, `port`, `transport` ("tcp", "websockets",
+    "quic", "unix"), `path`, and `tls`.
 
-    `tls`: an `ssl.SSLContext`, a `Tls` that names files, or True for what the system trusts.
+    `tls`: an `ssl.SSLContext` (not for QUIC), a `Tls` that names files, or True for what the system trusts.
+    `compression`: True or a `Compression`, to offer it to the server of a WebSocket.
     `headers`: lines of HTTP for opening a WebSocket. Its subprotocol is "mqtt", as the standard has it.
     `proxy`: `http://[user[:password]@]host[:port]` or `socks5://`; the proxy looks names up.
     `auth`: an `Auth`, for enhanced authentication.
@@ -89,6 +90,7 @@ class Client:
         path: str | None = None,
         headers: Headers | None = None,
         proxy: str | None = None,
+        compression: Compression | bool = False,
         tls: "SSLContext | Tls | bool | None" = None,
         auth: Auth | None = None,
         client_id: str = "",
@@ -113,7 +115,7 @@ class Client:
         connect_timeout: float | None = 30.0,
     ) -> None:
         check_times(reconnect, timeout=timeout, connect_timeout=connect_timeout)
-        reach = Reach(url, host, port, transport, path, headers, proxy, tls)
+        reach = Reach(url, host, port, transport, path, headers, proxy, tls, compression)
         options = session_options(
             reach,
             auth,
@@ -197,9 +199,12 @@ class Client:
         """Ends the connection with DISCONNECT, for good. What was not acknowledged is given up;
         `drain` before, or leaving `async with`, waits for it. `reason_code` 4 has the will published
         (MQTT 5)."""
-        end_code(reason_code=reason_code)  # before handlers are ended
+        end_code(reason_code=reason_code)
         instance_of(Mapping | None, properties=properties)
-        await self._core.stop(reason_code, None if properties is None else dict(properties))
+        given = None if properties is None else dict(properties)
+        # Before anything is ended.
+        self._core.session.check_disconnect(reason_code, given)
+        await self._core.stop(reason_code, given)
 
     def subscribe(
         self,

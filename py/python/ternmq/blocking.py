@@ -23,7 +23,7 @@ from ._ternmq import BlockingClient, BlockingSubscription, BlockingToken, Messag
 from ._tokens import Tokens
 from .errors import ConnectError, ConnectionLostError, ForkError, MqttError, MqttTimeoutError, QueueFullError
 from .reasons import ReasonCode
-from .values import Auth, Backoff, PublishResult, State, Tls
+from .values import Auth, Backoff, Compression, PublishResult, State, Tls
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -65,6 +65,7 @@ class Client:
         path: str | None = None,
         headers: Headers | None = None,
         proxy: str | None = None,
+        compression: Compression | bool = False,
         tls: "SSLContext | Tls | bool | None" = None,
         auth: Auth | None = None,
         client_id: str = "",
@@ -89,7 +90,7 @@ class Client:
         connect_timeout: float | None = 30.0,
     ) -> None:
         check_times(reconnect, timeout=timeout, connect_timeout=connect_timeout)
-        self._reach = Reach(url, host, port, transport, path, headers, proxy, tls)
+        self._reach = Reach(url, host, port, transport, path, headers, proxy, tls, compression)
         self._options = session_options(
             self._reach,
             auth,

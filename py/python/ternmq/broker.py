@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from ._broker_hooks import Authenticate, Authorise, hooks, rules
 from ._broker_local import LocalSubscription, Record
 from ._broker_options import (
-    Certificate, TlsFiles, check, client_context, listeners_of, path_of,
+    Certificate, TlsFiles, check, check_listeners, client_context, listeners_of,
 )
 from ._broker_values import (
     Acting,
@@ -27,6 +27,7 @@ from ._broker_values import (
 )
 from ._checks import at_least, error_code, items, number, seconds
 from ._faults import Fault, Faults
+from ._listener import Listener, path_of
 from ._ternmq import Authority, Message, RunningBroker, Tap
 from .errors import ForkError
 from .reasons import ReasonCode
@@ -43,6 +44,7 @@ __all__ = [
     "Connecting",
     "Disconnected",
     "Fault",
+    "Listener",
     "LocalSubscription",
     "Rule",
     "SessionEnded",
@@ -71,7 +73,9 @@ class Broker(Faults):
     or "optional": who has none is let in as without TLS. With a throw-away certificate those of clients
     come from `client_context("name")` or `client_certificate("name")`. `certificate_users`: the common
     name of a client's certificate is the user that it is, without a password. `ws` listens for WebSockets on
-    `ws_port`, and with `tls` on `wss_port`, path `/mqtt`. `unix`: the file of a Unix socket.
+    `ws_port`, and with `tls` on `wss_port`, path `/mqtt`. `unix`: the file of a Unix socket. `listeners`: more of
+    them, of which each may have options of its own: see `Listener`. All that need a certificate have the one
+    of `tls`, which listens on `tls_port` besides.
 
     `users`: names and passwords. Who names a user has to be it; with users nobody else is let in,
     unless `anonymous` is true. Without users `anonymous` is true by itself for 127.0.0.0/8 and ::1.
@@ -124,6 +128,7 @@ class Broker(Faults):
         ws_port: int | None = None,
         wss_port: int | None = None,
         unix: str | PathLike[str] | None = None,
+        listeners: Sequence[Listener] = (),
         users: Mapping[str, str] | None = None,
         anonymous: bool | None = None,
         shards: int = 1,
@@ -143,27 +148,34 @@ class Broker(Faults):
         on_publish: Callable[[Message], object] | None = None,
         on_store: Callable[[StoreEvent], object] | None = None,
     ) -> None:
-        self._client_certificates = check(
+        asked = check(
             tls, client_certificates, certificate_users, port=port, host=host, tls_port=tls_port,
-            ws=ws, ws_port=ws_port, wss_port=wss_port, unix=unix, users=users, anonymous=anonymous,
+            ws=ws, ws_port=ws_port, wss_port=wss_port, unix=unix, listeners=listeners, users=users, anonymous=anonymous,
             shards=shards, folder=folder, limits=limits, faults=faults, record=record,
             hook_threads=hook_threads,
         )
-        local = host == "::1" or host.startswith("127.")
-        self._tls, self._host = tls or None, host
+        all = [*listeners_of(
+            host, port, (tls_port or 0) if tls else None, (ws_port or 0) if ws else None,
+            (wss_port or 0) if ws and tls else None, unix,
+        ), *listeners]
+        check_listeners(all, tls, asked)
+        self._names = [listener.name for listener in all]
+        self._tls = tls or None
+        self._hosts = [host, *(listener.host for listener in all if listener.host is not None)]
         self._certificate: Certificate | None = None
         self._options: dict[str, Any] = {
-            "listeners": listeners_of(
-                host, port, (tls_port or 0) if tls else None, (ws_port or 0) if ws else None,
-                (wss_port or 0) if ws and tls else None, unix,
-            ),
-            "anonymous": (local and not users) if anonymous is None else anonymous,
+            "listeners": [
+                listener.resolved(
+                    host=host, anonymous=anonymous, users=bool(users), client_certificates=asked,
+                    certificate_users=certificate_users,
+                )
+                for listener in all
+            ],
             "shards": shards,
             "users": items(users=users),
             "folder": path_of(folder=folder),
             "limits": items(limits=limits),
             "faults": faults,
-            "certificate_users": certificate_users,
             "hook_threads": hook_threads,
         }
         told = {
@@ -183,12 +195,11 @@ class Broker(Faults):
             raise RuntimeError("the broker is running")
         if self._tls and self._certificate is None:
             self._certificate = (
-                Certificate.throw_away(self._host)
+                Certificate.throw_away(self._hosts)
                 if self._tls is True
                 else Certificate.of_files(self._tls)
             )
-        asked = self._client_certificates
-        certificate = None if self._certificate is None else self._certificate.for_server(asked)
+        certificate = None if self._certificate is None else self._certificate.for_server()
         self._running = RunningBroker({**self._options, "certificate": certificate}, self._hooks)
         self._begin_record()
 
@@ -221,8 +232,9 @@ class Broker(Faults):
 
     @property
     def urls(self) -> dict[str, str]:
-        """Where clients on this machine connect, by scheme: mqtt, mqtts, ws, wss, unix."""
-        return {url.partition("://")[0]: url for url in self._started().urls}
+        """Where clients on this machine connect, by the names of the listeners; those that `listeners`
+        does not list have the names mqtt, mqtts, ws, wss, unix."""
+        return dict(zip(self._names, self._started().urls, strict=True))
 
     @property
     def url(self) -> str:
@@ -231,8 +243,8 @@ class Broker(Faults):
 
     @property
     def port(self) -> int:
-        """The TCP port of `url`."""
-        return int(self.url.removesuffix("/mqtt").rpartition(":")[2])
+        """The TCP port of `url`; of QUIC the UDP port."""
+        return int(self.url.partition("://")[2].partition("/")[0].rpartition(":")[2])
 
     @property
     def ca(self) -> str:

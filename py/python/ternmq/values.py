@@ -166,6 +166,48 @@ class Tls:
         return f"Tls(ca={self.ca!r}, cert={self.cert!r}, verify={self.verify})"
 
 
+class Compression:
+    """Compression of a WebSocket (permessage-deflate, RFC 7692), where the other side wants it too.
+
+    Never for secrets beside what an attacker can choose: the lengths tell of them, also through TLS.
+
+    `context`: both sides keep what was sent and refer to it, so that small messages that resemble each
+    other shrink far more; it costs some 420 KiB for each connection. `window_bits`: the largest window,
+    as a power of two, 9 to 15. `min_bytes`: packets that are smaller are sent as they are.
+    """
+
+    __slots__ = ("context", "min_bytes", "window_bits")
+
+    def __init__(
+        self, *, context: bool = False, window_bits: int = 15, min_bytes: int = 256
+    ) -> None:
+        instance_of(bool, context=context)
+        instance_of(int, window_bits=window_bits, min_bytes=min_bytes)
+        if not 9 <= window_bits <= 15:
+            raise ValueError(f"window_bits must be 9 to 15, got {window_bits}")
+        if not 0 <= min_bytes < 2**31:
+            raise ValueError(f"min_bytes must be 0 to {2**31 - 1}, got {min_bytes}")
+        self.context: bool = context
+        self.window_bits: int = window_bits
+        self.min_bytes: int = min_bytes
+
+    @classmethod
+    def of(cls, compression: "Compression | bool") -> "Compression | None":
+        """What an argument says: True is one with the defaults, False none."""
+        if isinstance(compression, bool):
+            return cls() if compression else None
+        if not isinstance(compression, Compression):
+            kind = type(compression).__name__
+            raise TypeError(f"compression is bool or a ternmq.Compression, not {kind}")
+        return compression
+
+    def __repr__(self) -> str:
+        return (
+            f"Compression(context={self.context}, window_bits={self.window_bits}, "
+            f"min_bytes={self.min_bytes})"
+        )
+
+
 class Auth:
     """Enhanced authentication (MQTT 5).
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -10,11 +10,9 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use ternmq_broker::auth::{Credentials, Hash, MIN_ITERATIONS, User, Users};
 use ternmq_broker::store::{self, Store, StoreError};
-use ternmq_broker::tls::{ClientCertificates, Identity, KeySource, PemSource, Roots};
-use ternmq_broker::tls::{TlsServerOptions, TlsVersion};
-use ternmq_broker::websocket::WebSocketServer;
-use ternmq_broker::{Address, CertificateUser, Config, ListenerConfig};
+use ternmq_broker::{Address, Config};
 
+use super::listener::{Certificate, Listener};
 use crate::gil;
 
 /// Bytes of the largest packet at least: what a broker takes.
@@ -28,11 +26,8 @@ const MOST_HASHED: usize = 1_000;
 #[pyo3(from_item_all)]
 pub(crate) struct Options {
     listeners: Vec<Listener>,
-    anonymous: bool,
     shards: usize,
     certificate: Option<Certificate>,
-    /// The common name of a client's certificate is its user name.
-    certificate_users: bool,
     users: Vec<(String, String)>,
     folder: Option<PathBuf>,
     limits: Vec<(String, u64)>,
@@ -40,19 +35,6 @@ pub(crate) struct Options {
     /// Threads for each of the two kinds of questions to Python.
     hook_threads: usize,
 }
-
-/// One listener.
-#[derive(FromPyObject)]
-enum Listener {
-    /// Scheme, host, port.
-    Ip(String, String, u16),
-    /// The file, its permissions.
-    Unix(PathBuf, u32),
-}
-
-/// Certificate, key and, if clients are asked for one, who signs theirs: all PEM; whether they must have
-/// one.
-type Certificate = (Vec<u8>, Vec<u8>, Option<Vec<u8>>, bool);
 
 impl Options {
     /// Whether what it holds outlives the process.
@@ -69,7 +51,8 @@ impl Options {
         };
         config.access.threads = self.hook_threads;
         for listener in &self.listeners {
-            config.listeners.push(self.listener(listener)?);
+            let listener = listener.config(self.certificate.as_ref())?;
+            config.listeners.push(listener);
         }
         config.users = self.users.iter().map(user).collect::<PyResult<_>>()?;
         for (name, value) in &self.limits {
@@ -84,57 +67,6 @@ impl Options {
             None => in_memory().map_err(store_error)?,
         });
         Ok(config)
-    }
-
-    fn listener(&self, listener: &Listener) -> PyResult<ListenerConfig> {
-        let anonymous = self.anonymous;
-        let (scheme, host, port) = match listener {
-            Listener::Ip(scheme, host, port) => (scheme.as_str(), host, *port),
-            Listener::Unix(path, mode) => {
-                return Ok(ListenerConfig {
-                    anonymous,
-                    ..ListenerConfig::unix(path, *mode)
-                });
-            }
-        };
-        let host: IpAddr = host.parse().map_err(|_| {
-            PyValueError::new_err(format!("host must be an IP address, not {host:?}"))
-        })?;
-        let mut config = ListenerConfig {
-            anonymous,
-            ..ListenerConfig::anonymous(SocketAddr::new(host, port))
-        };
-        if matches!(scheme, "ws" | "wss") {
-            config.websocket = Some(WebSocketServer::default());
-        }
-        if matches!(scheme, "mqtts" | "wss") {
-            config.tls = Some(self.tls()?);
-            if self.certificate_users {
-                config.certificate_user = CertificateUser::CommonName;
-            }
-        }
-        Ok(config)
-    }
-
-    fn tls(&self) -> PyResult<TlsServerOptions> {
-        let certificate = self.certificate.as_ref();
-        let (chain, key, clients, required) =
-            certificate.ok_or_else(|| PyValueError::new_err("TLS needs a certificate"))?;
-        let mut options = TlsServerOptions::new(Identity {
-            chain: PemSource::Bytes(chain.clone()),
-            key: KeySource::Pem(PemSource::Bytes(key.clone())),
-        });
-        options.min_version = TlsVersion::V1_2;
-        // Whoever speaks HTTP for its WebSocket says so.
-        options.alpn.clear();
-        if let Some(roots) = clients {
-            let roots = vec![Roots::Pem(roots.clone())];
-            options.clients = match required {
-                true => ClientCertificates::Required(roots),
-                false => ClientCertificates::Optional(roots),
-            };
-        }
-        Ok(options)
     }
 }
 

@@ -7,6 +7,7 @@ mod clients;
 mod config;
 mod faults;
 mod hooks;
+mod listener;
 mod local;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -34,6 +35,7 @@ use crate::wait::{in_slices, seconds};
 pub(crate) use acl::check_rule;
 pub(crate) use certificate::Authority;
 pub(crate) use config::check_broker;
+pub(crate) use listener::check_listener;
 pub(crate) use local::{Tap, topic_matches};
 
 use hooks::{Hooks, Telling};
@@ -76,13 +78,12 @@ impl RunningBroker {
     fn urls(&self) -> Vec<String> {
         let config = self.config();
         let url = |listener: &ternmq_broker::ListenerConfig| {
-            let secure = listener.tls.is_some();
-            match (&listener.address, listener.websocket.is_some()) {
-                (Address::Unix { path, .. }, _) => format!("unix://{}", path.display()),
-                (Address::Ip(at), false) if secure => format!("mqtts://{}", reachable(*at)),
-                (Address::Ip(at), false) => format!("mqtt://{}", reachable(*at)),
-                (Address::Ip(at), true) if secure => format!("wss://{}/mqtt", reachable(*at)),
-                (Address::Ip(at), true) => format!("ws://{}/mqtt", reachable(*at)),
+            let scheme = listener.scheme().name();
+            let websocket = listener.websocket.as_ref();
+            let path = websocket.map_or("", |at| at.path.as_deref().unwrap_or("/mqtt"));
+            match &listener.address {
+                Address::Unix { path, .. } => format!("{scheme}://{}", path.display()),
+                Address::Ip(at) => format!("{scheme}://{}{path}", reachable(*at)),
             }
         };
         config.listeners.iter().map(url).collect()
