@@ -1,8 +1,11 @@
 """The embedded broker: quick to start, and gone without a trace when it stops."""
 
 import asyncio
+import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -52,6 +55,14 @@ def test_1000_brokers_leave_nothing_behind() -> None:
     grown = (memory() - kept) / 1000
     print(f"grown by {grown:.0f} bytes a broker")
     assert grown < 1024
+
+
+def test_ten_take_less_than_three_mib_each(tmp_path: Path) -> None:
+    """In a process of its own, whose heap has no room that others have left."""
+    told = tmp_path / "told.json"
+    measure = Path(__file__).parents[2] / "tests/bench/python/embedded.py"
+    subprocess.run([sys.executable, measure, "--rounds", "1", "--json", told], check=True)
+    assert json.loads(told.read_text())["added memory"] < 3
 
 
 def test_nothing_is_left_when_it_is_not_stopped() -> None:

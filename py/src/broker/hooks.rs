@@ -20,8 +20,12 @@ use super::{acl, local};
 use crate::gil::attached;
 use crate::properties;
 
-/// Events that wait for Python. What finds no room is lost, and counted.
-const EVENTS: usize = 65_536;
+/// Events of clients that wait for Python. What finds no room is lost, and counted. The channel has the memory
+/// for all of them from the beginning, some 1.7 MB, which is most of what a broker of a test takes.
+const EVENTS: usize = 16_384;
+
+/// Messages that wait for Python, whose memory is taken when they come.
+const MESSAGES: usize = 65_536;
 
 /// The same of events of the store, which come one by one.
 const STORE_EVENTS: usize = 1_024;
@@ -97,7 +101,7 @@ impl Hooks {
         let tell = self.on_events.clone_ref(py);
         telling.spawn("ternmq-events", move || tell_events(&tell, &events))?;
         if let Some(tell) = &self.on_publish {
-            let options = local::options(EVENTS, false, false, true);
+            let options = local::options(MESSAGES, false, false, true);
             let subscription = broker.subscribe("#", options);
             let subscription = Arc::new(subscription.map_err(local::subscribe_error)?);
             telling.messages = Some(subscription.clone());
