@@ -9,7 +9,7 @@ use ternmq_client::tls::{Identity, PemSource, Roots, TlsOptions, Verify};
 use ternmq_client::websocket::Deflate;
 use ternmq_client::{ConnectOptions, Endpoint, Scheme, Target};
 use ternmq_protocol::client::Will;
-use ternmq_protocol::codec::{PropertyId, QoS, Value};
+use ternmq_protocol::codec::{PropertiesBuf, PropertyId, QoS, Value};
 
 use crate::cli::{Connection, Version};
 use crate::properties::Said;
@@ -122,18 +122,26 @@ pub(crate) fn options(args: &Connection) -> Result<ConnectOptions, String> {
             pushed.map_err(|e| e.to_string())?;
         }
     }
-    if let Some(topic) = &args.will_topic {
-        options = options.will(Will {
+    with_will(options, args, said.will)
+}
+
+/// What the command line says of the will.
+fn with_will(
+    options: ConnectOptions,
+    args: &Connection,
+    properties: PropertiesBuf,
+) -> Result<ConnectOptions, String> {
+    match &args.will_topic {
+        Some(topic) => Ok(options.will(Will {
             topic: topic.clone(),
             payload: args.will_payload.clone().unwrap_or_default().into_bytes(),
             qos: args.will_qos.unwrap_or(QoS::AtMostOnce),
             retain: args.will_retain,
-            properties: said.will,
-        });
-    } else if !said.will.is_empty() {
-        return Err("-D will needs --will-topic".to_owned());
+            properties,
+        })),
+        None if properties.is_empty() => Ok(options),
+        None => Err("-D will needs --will-topic".to_owned()),
     }
-    Ok(options)
 }
 
 fn warn_of_the_key_log(args: &Connection) {
