@@ -119,8 +119,7 @@ class Client:
         options = session_options(
             reach,
             auth,
-            client_id=client_id,
-            version=version,
+            client_id=client_id, version=version,
             clean_start=clean_start,
             session_expiry=session_expiry,
             username=username,

@@ -94,8 +94,7 @@ class Client:
         self._options = session_options(
             self._reach,
             auth,
-            client_id=client_id,
-            version=version,
+            client_id=client_id, version=version,
             clean_start=clean_start,
             session_expiry=session_expiry,
             username=username,
