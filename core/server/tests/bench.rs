@@ -130,6 +130,61 @@ fn every_scenario_counts_what_it_sends_on_every_broker() {
 }
 
 #[test]
+fn threads_share_the_work_and_nothing_is_counted_twice_or_not() {
+    let broker = Broker::ours();
+    for (scenario, clients, threads) in [
+        ("fanin", 7, "3"),
+        ("fanout", 7, "3"),
+        ("pairs", 7, "3"),
+        ("pairs", 2, "9"),
+        ("fanin", 1, "4"),
+        ("fanout", 5, "1"),
+    ] {
+        let hdr = file("bench-threads.hgrm");
+        let number = clients.to_string();
+        let args = [
+            &[scenario, "-n", &number, "--threads", threads][..],
+            &["--count", "1001", "-q", "1", "--inflight", "7", "--json"],
+            &["--hdr", hdr.to_str().unwrap()],
+        ];
+        let output = broker.bench(&args.concat()).output().unwrap();
+        let measured = json(&output);
+        assert_eq!(output.status.code(), Some(0), "{measured}");
+        let messages = &measured["messages"];
+        let arrived = if scenario == "fanout" {
+            1001 * clients
+        } else {
+            1001
+        };
+        assert_eq!(messages["published"], 1001, "{measured}");
+        assert_eq!(messages["expected"], arrived, "{measured}");
+        assert_eq!(messages["arrived"], arrived, "{measured}");
+        for count in ["lost", "duplicates", "out_of_order"] {
+            assert_eq!(messages[count], 0, "{measured}");
+        }
+        // All that arrived is in one histogram.
+        let distribution = std::fs::read_to_string(&hdr).unwrap();
+        let total = format!("Total count    = {arrived:>12}]");
+        assert!(distribution.contains(&total), "{distribution}");
+    }
+    let args = ["connections", "-n", "20", "--threads", "3", "--json"];
+    let measured = json(&broker.bench(&args).output().unwrap());
+    assert_eq!(measured["clients"], 20, "{measured}");
+    let args = ["fanin", "--threads", "0"];
+    assert_eq!(broker.bench(&args).output().unwrap().status.code(), Some(2));
+}
+
+#[test]
+fn a_rate_is_of_all_threads_together() {
+    let broker = Broker::ours();
+    let args = "pairs -n 4 --threads 4 --rate 100 --duration 1 --json";
+    let args: Vec<&str> = args.split(' ').collect();
+    let measured = json(&broker.bench(&args).output().unwrap());
+    let published = measured["messages"]["published"].as_u64().unwrap();
+    assert!((1..=104).contains(&published), "{measured}");
+}
+
+#[test]
 fn a_rate_a_size_and_a_time_are_kept() {
     let broker = Broker::ours();
     let args = [

@@ -1,4 +1,4 @@
-//! The IO thread: one per process, serving the sockets of all clients.
+//! The IO thread: one per process, serving the sockets of all clients that have none of their own.
 //!
 //! It is started by the first link and ends with the last one. It sleeps in the kernel until a
 //! socket, a timer or an application's thread has something for it: an idle connection costs it
@@ -55,7 +55,7 @@ struct Resolved {
     addresses: io::Result<Vec<SocketAddr>>,
 }
 
-/// IO threads that run: one, or two while one ends and the next begins.
+/// IO threads that run: the process's, another one while that ends, and those that were asked for.
 static RUNNING: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
 
 impl Reactor {
@@ -66,6 +66,13 @@ impl Reactor {
         if let Some(reactor) = current.upgrade().filter(|reactor| reactor.is_here()) {
             return Ok(reactor);
         }
+        let reactor = Self::start()?;
+        *current = Arc::downgrade(&reactor);
+        Ok(reactor)
+    }
+
+    /// Another thread, which only those have who hold it.
+    pub(crate) fn start() -> io::Result<Arc<Self>> {
         let poller = Poller::new(EVENTS)?;
         let inbox = Arc::new(Inbox {
             mail: Mutex::default(),
@@ -85,9 +92,7 @@ impl Reactor {
             return Err(error);
         }
         let generation = fork::generation();
-        let reactor = Arc::new(Self { inbox, generation });
-        *current = Arc::downgrade(&reactor);
-        Ok(reactor)
+        Ok(Arc::new(Self { inbox, generation }))
     }
 
     /// Whether the thread is one of this process: false after a fork.

@@ -110,6 +110,27 @@ struct Handle {
 /// don't call its methods meanwhile.
 pub struct State<'a>(&'a mut Inner);
 
+/// A thread that does the IO of the links that are opened with it, beside the process's: for programs whose clients
+/// are more work than one core does. It ends with the last that holds it, itself or a link.
+#[derive(Clone)]
+pub struct IoThread(Arc<Reactor>);
+
+impl IoThread {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// No thread or no descriptor.
+    pub fn start() -> io::Result<Self> {
+        Reactor::start().map(Self)
+    }
+}
+
+impl std::fmt::Debug for IoThread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IoThread").finish_non_exhaustive()
+    }
+}
+
 impl Link {
     /// A client that does nothing yet. The first one of the process starts the IO thread.
     ///
@@ -120,6 +141,18 @@ impl Link {
         Self::open_observed(options, on_events, Observers::default())
     }
 
+    /// As [`open`](Self::open), on an IO thread of the program's choice.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_in(
+        thread: &IoThread,
+        options: ConnectOptions,
+        on_events: Arc<dyn Notify>,
+    ) -> Result<Self, ConnectError> {
+        Self::opened(thread.0.clone(), options, on_events, Observers::default())
+    }
+
     /// As [`open`](Self::open), with a store for the session state or a tap. What a store has from an
     /// earlier process is put back with [`ClientSession::restore`] by [`session`](Self::session), before
     /// the first connection.
@@ -127,6 +160,16 @@ impl Link {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_observed(
+        options: ConnectOptions,
+        on_events: Arc<dyn Notify>,
+        observers: Observers,
+    ) -> Result<Self, ConnectError> {
+        let reactor = Reactor::get().map_err(ConnectError::io)?;
+        Self::opened(reactor, options, on_events, observers)
+    }
+
+    fn opened(
+        reactor: Arc<Reactor>,
         mut options: ConnectOptions,
         on_events: Arc<dyn Notify>,
         observers: Observers,
@@ -134,7 +177,6 @@ impl Link {
         options.session.report_progress |= observers.journal.is_some();
         let session = std::mem::take(&mut options.session);
         let session = ClientSession::new(session).map_err(ConnectError::Options)?;
-        let reactor = Reactor::get().map_err(ConnectError::io)?;
         let inner = Inner::new(session, options, reactor, observers);
         let shared = Arc::new(Shared::new(inner, on_events));
         Ok(Self(Arc::new(Handle { shared })))

@@ -1,10 +1,13 @@
-//! The clients of a measurement: connecting them, and hearing of them by one thread.
+//! The clients of a measurement: connecting them, and hearing of them, by as many threads as there are to be.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use ternmq_client::link::{Event, Link, Notify};
+use ternmq_client::ConnectOptions;
+use ternmq_client::link::{Event, IoThread, Link, Notify};
 use ternmq_protocol::ReasonCode;
 use ternmq_protocol::client::Event as Session;
 use ternmq_protocol::codec::Properties;
@@ -40,28 +43,37 @@ impl Notify for One {
     }
 }
 
-/// All clients of a measurement.
+/// The clients of one thread of a measurement, and the thread that does their IO.
 pub(super) struct Clients {
+    io: IoThread,
     pub(super) links: Vec<Link>,
     ready: Arc<Ready>,
     events: Vec<Event>,
 }
 
-/// What a connecting client has come to.
+/// What connecting clients have come to.
 pub(super) struct Connected {
     pub(super) latency: Histogram<u64>,
-    /// Why those failed that did, the first of them.
+    /// How many failed, and why the first of them did.
     pub(super) failed: u64,
     pub(super) why: Option<String>,
 }
 
 impl Clients {
-    pub(super) fn new() -> Self {
-        Self {
-            links: Vec::new(),
-            ready: Arc::default(),
-            events: Vec::new(),
-        }
+    /// One for each thread.
+    ///
+    /// # Errors
+    /// There is no thread for their IO.
+    pub(super) fn of_all(threads: usize) -> Result<Vec<Self>, String> {
+        let start = || -> Result<Self, String> {
+            Ok(Self {
+                io: IoThread::start().map_err(|error| format!("no thread for IO: {error}"))?,
+                links: Vec::new(),
+                ready: Arc::default(),
+                events: Vec::new(),
+            })
+        };
+        (0..threads).map(|_| start()).collect()
     }
 
     /// Waits for events until then, and hands them on with the number of their client.
@@ -86,61 +98,58 @@ impl Clients {
         }
     }
 
-    /// Connects so many clients, and tells how long each took. Ends early when a signal comes.
-    pub(super) fn connect(
+    /// Connects clients of these names, at this rate, and tells how long each took. `done` counts them, for others.
+    fn connect(
         &mut self,
-        common: &Common,
-        (run, count): (u32, usize),
+        options: &ConnectOptions,
+        (names, rate): (&[String], f64),
+        done: &AtomicU64,
         interrupt: &Interrupt,
     ) -> Result<Connected, String> {
-        let args = &common.connection;
-        let options = connection::options(args)?;
-        let prefix = match (&args.id_prefix, &args.id) {
-            (Some(prefix), _) | (None, Some(prefix)) => prefix.clone(),
-            (None, None) => format!("ternmq-bench-{run:08x}-"),
-        };
         let mut connected = Connected {
             latency: histogram()?,
             failed: 0,
             why: None,
         };
-        let mut progress = Progress::new("connecting", common.json);
-        let mut begun = Vec::with_capacity(count);
-        let (start, mut done) = (Instant::now(), 0);
-        while done < count && !interrupt.came() {
-            let due = match common.connect_rate {
-                0 => count,
-                rate => (start.elapsed().as_secs_f64() * f64::from(rate)) as usize + 1,
+        let mut begun = Vec::with_capacity(names.len());
+        let (start, mut own) = (Instant::now(), 0);
+        while own < names.len() && !interrupt.came() {
+            let due = match rate {
+                0.0 => names.len(),
+                rate => (start.elapsed().as_secs_f64() * rate) as usize + 1,
             };
-            while self.links.len() < due.min(count) {
+            while self.links.len() < due.min(names.len()) {
+                let number = self.links.len();
                 let mut options = options.clone();
-                options.session.client_id = format!("{prefix}{}", self.links.len());
-                let one = One {
-                    number: self.links.len(),
-                    ready: self.ready.clone(),
-                };
-                let link = Link::open(options, Arc::new(one)).map_err(|e| e.to_string())?;
+                options.session.client_id.clone_from(&names[number]);
+                let ready = self.ready.clone();
+                let one = Arc::new(One { number, ready });
+                let link = Link::open_in(&self.io, options, one).map_err(|e| e.to_string())?;
                 begun.push(Instant::now());
                 link.connect().map_err(|e| e.to_string())?;
                 self.links.push(link);
             }
-            let pause = if self.links.len() < count { 1 } else { 50 };
+            let pause = if self.links.len() < names.len() {
+                1
+            } else {
+                50
+            };
             let until = Instant::now() + Duration::from_millis(pause);
+            let before = own;
             self.wait(until, |number, event| match event {
                 Event::Session(Session::Connected(_)) => {
-                    done += 1;
-                    connected
-                        .latency
-                        .saturating_record(micros(begun[number].elapsed()));
+                    own += 1;
+                    let took = micros(begun[number].elapsed());
+                    connected.latency.saturating_record(took);
                 }
                 Event::ConnectFailed { error, .. } => {
-                    done += 1;
+                    own += 1;
                     connected.failed += 1;
                     connected.why.get_or_insert_with(|| error.to_string());
                 }
                 _ => {}
             });
-            progress.show(done as f64 / count as f64, &format!("{done} of {count}"));
+            done.fetch_add((own - before) as u64, Ordering::Relaxed);
         }
         Ok(connected)
     }
@@ -164,6 +173,95 @@ pub(super) fn histogram() -> Result<Histogram<u64>, String> {
     Histogram::new_with_max(3_600_000_000, 3).map_err(|error| error.to_string())
 }
 
+/// Has each thread connect its clients, which are told by their numbers. Ends early when a signal comes.
+///
+/// # Errors
+/// The first: a thread or a client can't be made.
+pub(super) fn connect(
+    parts: &mut [Clients],
+    numbers: &[Vec<usize>],
+    (common, run): (&Common, u32),
+    interrupt: &Interrupt,
+) -> Result<Connected, String> {
+    let args = &common.connection;
+    let options = connection::options(args)?;
+    let prefix = match (&args.id_prefix, &args.id) {
+        (Some(prefix), _) | (None, Some(prefix)) => prefix.clone(),
+        (None, None) => format!("ternmq-bench-{run:08x}-"),
+    };
+    let count: usize = numbers.iter().map(Vec::len).sum();
+    let done = AtomicU64::new(0);
+    let mut all = Connected {
+        latency: histogram()?,
+        failed: 0,
+        why: None,
+    };
+    let mut progress = Progress::new("connecting", common.json);
+    let connect = |(part, own): (&mut Clients, &Vec<usize>)| {
+        let names: Vec<String> = own.iter().map(|n| format!("{prefix}{n}")).collect();
+        let rate = f64::from(common.connect_rate) * own.len() as f64 / count.max(1) as f64;
+        part.connect(&options, (&names, rate), &done, interrupt)
+    };
+    let show = || {
+        let done = done.load(Ordering::Relaxed);
+        progress.show(done as f64 / count as f64, &format!("{done} of {count}"));
+    };
+    let work = parts.iter_mut().zip(numbers);
+    for connected in side_by_side(work, connect, show)? {
+        all.latency
+            .add(&connected.latency)
+            .map_err(|error| error.to_string())?;
+        all.failed += connected.failed;
+        all.why = all.why.or(connected.why);
+    }
+    Ok(all)
+}
+
+/// Does each piece of work on a thread of its own; meanwhile `look` is called now and then.
+///
+/// # Errors
+/// The first that one of them has, when all are done.
+pub(super) fn side_by_side<W: Send, T: Send>(
+    work: impl Iterator<Item = W>,
+    run: impl Fn(W) -> Result<T, String> + Sync,
+    mut look: impl FnMut(),
+) -> Result<Vec<T>, String> {
+    std::thread::scope(|scope| {
+        let (tell, ended) = std::sync::mpsc::channel::<()>();
+        let run = &run;
+        let start = |piece| {
+            let ends = tell.clone();
+            scope.spawn(move || {
+                // Told by being dropped, also where it panics.
+                let _ends = ends;
+                run(piece)
+            })
+        };
+        let threads: Vec<_> = work.map(start).collect();
+        drop(tell);
+        while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+            look();
+        }
+        let joined = threads.into_iter().map(|thread| match thread.join() {
+            Ok(done) => done,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        let all: Vec<Result<T, String>> = joined.collect();
+        all.into_iter().collect()
+    })
+}
+
+/// The numbers from 0 on, as they are shared out among threads.
+pub(super) fn shared_out(count: usize, threads: usize) -> Vec<Vec<usize>> {
+    let of = |thread| (thread..count).step_by(threads).collect();
+    (0..threads).map(of).collect()
+}
+
+/// Lets all go.
+pub(super) fn disconnect(parts: &mut [Clients]) {
+    parts.iter_mut().for_each(Clients::disconnect);
+}
+
 /// `ternmq bench connections`.
 pub(super) fn connections(
     common: &Common,
@@ -171,24 +269,38 @@ pub(super) fn connections(
     keep: Duration,
     interrupt: &Interrupt,
 ) -> Result<Measured, String> {
-    let mut clients = Clients::new();
+    let count = count as usize;
+    let threads = common.threads(count);
+    let mut parts = Clients::of_all(threads)?;
     let start = Instant::now();
-    let connected = clients.connect(common, (std::process::id(), count as usize), interrupt)?;
+    let numbers = shared_out(count, threads);
+    let connected = connect(
+        &mut parts,
+        &numbers,
+        (common, std::process::id()),
+        interrupt,
+    )?;
     let took = start.elapsed();
     let made = connected.latency.len();
-    let mut lost = 0;
+    let lost = AtomicU64::new(0);
     let mut progress = Progress::new("keeping", common.json);
     let (begin, until) = (Instant::now(), Instant::now() + keep);
-    while Instant::now() < until && !interrupt.came() {
-        clients.wait(until.min(Instant::now() + TICK), |_, event| {
-            if matches!(event, Event::Session(Session::Disconnected { .. })) {
-                lost += 1;
-            }
-        });
+    let keep_them = |clients: &mut Clients| {
+        while Instant::now() < until && !interrupt.came() {
+            clients.wait(until.min(Instant::now() + TICK), |_, event| {
+                if matches!(event, Event::Session(Session::Disconnected { .. })) {
+                    lost.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        Ok(())
+    };
+    side_by_side(parts.iter_mut(), keep_them, || {
         let part = begin.elapsed().as_secs_f64() / keep.as_secs_f64();
-        progress.show(part, &format!("{} of {made} are there", made - lost));
-    }
-    clients.disconnect();
+        let there = made.saturating_sub(lost.load(Ordering::Relaxed));
+        progress.show(part, &format!("{there} of {made} are there"));
+    })?;
+    disconnect(&mut parts);
     if made == 0
         && let Some(why) = connected.why
     {
@@ -199,7 +311,7 @@ pub(super) fn connections(
         clients: made,
         failed: connected.failed,
         why: connected.why,
-        cut: lost,
+        cut: lost.into_inner(),
         took,
         interrupted: interrupt.came(),
         latency: connected.latency,

@@ -1,7 +1,8 @@
 //! `ternmq bench`: load for any broker, what of it arrives and how late.
 //!
-//! One thread drives all clients, and one thread of the client library does their IO: what is measured includes
-//! both, so that beyond some 100,000 messages a second it is this command that is slow and not the broker.
+//! Threads (`--threads`) share out the clients; each drives its own, and has a thread of the client library that does
+//! their IO. What is measured includes all of them, so that beyond some 100,000 messages a second for each it is this
+//! command that is slow and not the broker.
 
 mod clients;
 mod flow;
@@ -103,6 +104,9 @@ struct Common {
     /// Connections made a second; 0: all at once
     #[arg(long, default_value_t = 1000, value_name = "N")]
     connect_rate: u32,
+    /// Threads that drive the clients, each with another one for their IO [default: half of the cores, 8 at most]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=256))]
+    threads: Option<u32>,
     /// Beginning of all topics
     #[arg(long, default_value = "ternmq-bench", value_name = "TOPIC")]
     prefix: String,
@@ -114,6 +118,16 @@ struct Common {
     hdr: Option<PathBuf>,
     #[command(flatten)]
     connection: Connection,
+}
+
+impl Common {
+    /// As many as are wanted or fit; none has nothing to do.
+    fn threads(&self, clients: usize) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let fits = (cores / 2).clamp(1, 8);
+        let wanted = self.threads.map_or(fits, |threads| threads as usize);
+        wanted.min(clients).max(1)
+    }
 }
 
 /// Who sends to whom, in numbers.
