@@ -55,7 +55,7 @@ ALL = (
            "The kernel copies every byte in and out, the broker once more below 4 KiB; from there on it passes payloads by "
            "reference. So it is flat while a message is less work than its bytes, and then proportional: system calls go by the "
            "bytes (0.024, 0.037, 0.079, 0.26 reads a message of 1, 2, 4, 16 KiB). A thousand messages are on their way, which "
-           "are 1 MB at 1 KiB and in no cache from 4 KiB on: there the curve of the floor is steeper than proportional too.",
+           "are 4 MB at 4 KiB and in no cache at 16 KiB: the curve of the floor is steeper than proportional there, too.",
            floor=True),
     Growth("shards", "CPU per message by shards", "shards", (1, 2, 4),
            f"pairs --conns 100 --window 50 --warmup 5000 {CLOSED}", (0, 1), 0.3,
