@@ -34,12 +34,15 @@ impl Origin {
 #[derive(Clone)]
 pub struct Message(ThinArc<Head, u8>);
 
+/// In the place of a place: given to a store, which has not said where it is.
+const FOR_THE_LOG: u64 = u64::MAX;
+
 /// Stands before the bytes, which are: topic length and topic as on the wire, anything that was
 /// between them and the properties, properties, payload.
 struct Head {
     origin: Origin,
     expires: Time,
-    /// Its place in the log of a store, 0 before it has one.
+    /// Its place in the log of a store, 0 before it has one, [`FOR_THE_LOG`] while it is on its way there.
     log_seq: AtomicU64,
     properties_at: u32,
     payload_at: u32,
@@ -336,7 +339,22 @@ impl Message {
 
     /// The message's place in the log of a store, counted from 1; 0 when it is in none.
     pub fn log_seq(&self) -> u64 {
-        self.head().log_seq.load(Ordering::Relaxed)
+        match self.head().log_seq.load(Ordering::Relaxed) {
+            FOR_THE_LOG => 0,
+            seq => seq,
+        }
+    }
+
+    /// Whether the message was given to a store for its log, which has neither kept nor refused it so far.
+    pub fn is_for_the_log(&self) -> bool {
+        self.head().log_seq.load(Ordering::Relaxed) == FOR_THE_LOG
+    }
+
+    /// The message is given to a store for its log. Said by the shard that does so, before anybody else can
+    /// find the message; it is for the log until it has its [place](Self::set_log_seq), or
+    /// [is refused](crate::broker::durable::StoreOp::refuse).
+    pub fn set_for_the_log(&self) {
+        self.head().log_seq.store(FOR_THE_LOG, Ordering::Relaxed);
     }
 
     /// The message has this place in the log. Said by the store alone, once, before any shard gets the

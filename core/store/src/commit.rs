@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use ternmq_protocol::broker::durable::{Append, StoreOp, StreamKey};
-use ternmq_protocol::broker::record::{SessKey, SessionRecord, encode_message};
+use ternmq_protocol::broker::record::{SessKey, SessionRecord, encode_message, encode_retained};
 use ternmq_protocol::time::Clock;
 
 use crate::block::{BLOCK_BYTES, BlockWriter};
@@ -18,6 +18,8 @@ pub(crate) struct Batch<'a> {
     rows: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     block: Option<BlockWriter>,
     done: HashMap<StreamKey, Vec<u64>>,
+    /// Rows of retained messages whose place in the log is not known: which message each holds.
+    placeless: HashMap<Vec<u8>, usize>,
     next: u64,
     /// Which message is in which stream.
     pub(crate) entries: Vec<(StreamKey, u64)>,
@@ -38,6 +40,7 @@ impl<'a> Batch<'a> {
             rows: BTreeMap::new(),
             block: None,
             done: HashMap::new(),
+            placeless: HashMap::new(),
             next,
             entries: Vec::new(),
             seqs: Vec::new(),
@@ -61,10 +64,18 @@ impl<'a> Batch<'a> {
             StoreOp::PutRetained(message) => {
                 let clock = self.clock;
                 let key = row::retained(message.topic());
-                self.set(key, |out| encode_message(message, clock, out));
+                let place = message.log_seq();
+                // It may be given one by what follows.
+                match message.is_for_the_log() {
+                    true => drop(self.placeless.insert(key.clone(), message.identity())),
+                    false => drop(self.placeless.remove(&key)),
+                }
+                self.set(key, |out| encode_retained(message, place, clock, out));
             }
             StoreOp::RemoveRetained(topic) => {
-                self.rows.insert(row::retained(topic), None);
+                let key = row::retained(topic);
+                self.placeless.remove(&key);
+                self.rows.insert(key, None);
             }
             StoreOp::PutDelayed(key, record) => {
                 let clock = self.clock;
@@ -119,6 +130,13 @@ impl<'a> Batch<'a> {
             .extend(streams.iter().map(|stream| (*stream, seq)));
         self.seqs.push(seq);
         self.next += 1;
+        if message.retain() && !self.placeless.is_empty() {
+            let key = row::retained(message.topic());
+            if self.placeless.get(&key) == Some(&message.identity()) {
+                self.placeless.remove(&key);
+                self.set(key, |out| encode_retained(message, seq, clock, out));
+            }
+        }
         Ok(())
     }
 

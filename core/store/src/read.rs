@@ -6,6 +6,7 @@ use ternmq_protocol::Message;
 use ternmq_protocol::broker::durable::{Counted, DelayedKey, LogPage, ReadRequest, StreamKey};
 use ternmq_protocol::broker::record::{
     DelayedRecord, LogPos, RecordError, SessKey, SessionRecord, SubscriptionRecord, decode_message,
+    decode_retained,
 };
 use ternmq_protocol::time::Clock;
 
@@ -291,13 +292,16 @@ impl Store {
         max: usize,
         clock: Clock,
     ) -> Result<RetainedPage, StoreError> {
-        let mut page = RetainedPage::default();
+        let (mut page, head) = (RetainedPage::default(), self.head());
         let mut next = None;
         page.damaged = self.page(
             (row::retained(from), &[kind::RETAINED]),
             max,
             |key, body| {
-                let message = decode_message(body, clock)?;
+                let message = decode_retained(body, clock)?;
+                if message.log_seq() > head {
+                    message.set_log_seq(0); // of a log that is no more
+                }
                 match row::retained(message.topic()) == key {
                     true => page.messages.push(message),
                     false => return Err(RecordError::Damaged("of another topic")),

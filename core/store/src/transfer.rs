@@ -21,7 +21,7 @@ use ternmq_protocol::Message;
 use ternmq_protocol::broker::durable::{DelayedKey, StreamKey};
 use ternmq_protocol::broker::record::{
     DelayedRecord, FRAME_HEAD, Found, Frame, FrameKind, LogPos, Owner, RecordError, SessKey,
-    SessionRecord, Start, decode_message, next_marker, topic_partition,
+    SessionRecord, Start, decode_message, decode_retained, next_marker, topic_partition,
 };
 use ternmq_protocol::time::Clock;
 
@@ -30,6 +30,7 @@ use crate::block::{BLOCK_BYTES, Block, BlockWriter};
 use crate::engine::{Change, Engine, Flow, View};
 use crate::error::StoreError;
 use crate::folder::whole;
+use crate::meta::Log;
 use crate::read;
 use crate::row::{self, kind, put_number};
 use crate::salvage::reindex;
@@ -392,6 +393,8 @@ struct Taking<'a> {
     bytes: usize,
     block: Option<BlockWriter>,
     last: u64,
+    /// The last place in the log that anything names.
+    named: u64,
     /// Messages of an old folder, which are in no stream.
     loose: HashMap<LogPos, Message>,
     frames: u64,
@@ -407,6 +410,7 @@ impl<'a> Taking<'a> {
             bytes: 0,
             block: None,
             last: 0,
+            named: 0,
             loose: HashMap::new(),
             frames: 0,
             sum: Transferred::default(),
@@ -423,8 +427,9 @@ impl<'a> Taking<'a> {
             FrameKind::Start => Start::decode(frame.body).map(drop),
             FrameKind::Message => return self.message(frame),
             FrameKind::Session => return self.session(frame),
-            FrameKind::Retained => decode_message(frame.body, self.clock).map(|message| {
+            FrameKind::Retained => decode_retained(frame.body, self.clock).map(|message| {
                 self.sum.retained += 1;
+                self.named = self.named.max(message.log_seq());
                 self.put(row::retained(message.topic()), frame.body);
             }),
             FrameKind::Delayed => DelayedRecord::decode(frame.body, self.clock).map(|record| {
@@ -537,10 +542,13 @@ impl<'a> Taking<'a> {
             let session = SessKey::new("", &record.client_id);
             self.sum.sessions += 1;
             self.sum.damaged += record.lost as u64;
+            self.named = self.named.max(record.cursor);
             name_groups(&mut record);
             for subscription in &record.subscriptions {
                 let mut body = Vec::new();
                 subscription.write(&mut body);
+                let until = subscription.replay_until.unwrap_or(0);
+                self.named = self.named.max(subscription.since).max(until);
                 self.put(row::subscription(session, &subscription.filter), &body);
             }
             record.subscriptions.retain(|one| one.replay.is_some());
@@ -555,6 +563,13 @@ impl<'a> Taking<'a> {
 
     fn end(mut self) -> Result<Transferred, StoreError> {
         self.end_block();
+        // What is swept away has its places all the same: nothing new may stand where a session has been.
+        let log = Log {
+            next: self.named.saturating_add(1),
+            ..Log::default()
+        };
+        self.changes.push(log.row());
+        self.bytes += 1;
         self.flush(0)?;
         Ok(self.sum)
     }

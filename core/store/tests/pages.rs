@@ -25,6 +25,7 @@ fn subscription(filter: &str) -> StoreOp {
         options: SubscriptionOptions::default(),
         identifier: None,
         replay: None,
+        replay_until: None,
         since: 0,
     };
     StoreOp::Subscribe(SessKey::new("", "anna"), Box::new(record))

@@ -8,6 +8,7 @@
 //! shard that its operations are kept. This thread may wait for a mailbox that is full, as no shard
 //! waits for this thread.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -55,6 +56,9 @@ pub(super) struct Committer {
     refused_at: Option<Instant>,
 }
 
+/// How long a retained message waits at most for the rest of its shard's turn, which is being handed in.
+const TOGETHER: Duration = Duration::from_millis(100);
+
 /// Operations for one commit, and the batches that end in them.
 struct Part {
     ops: Range<usize>,
@@ -97,7 +101,10 @@ impl Committer {
                 self.shared.mailboxes[shard].wake();
             }
             match took {
-                Took::Some => self.keep(&mut handed),
+                Took::Some => {
+                    self.complete(&mut handed);
+                    self.keep(&mut handed);
+                }
                 Took::Nothing => self.tend(),
                 Took::Closed => break,
             }
@@ -124,8 +131,24 @@ impl Committer {
         }
     }
 
-    /// Keeps what came in, and leaves nothing of it.
-    fn keep(&mut self, handed: &mut Handed) {
+    /// A retained message comes in just before what its shard has made in the same turn. If the message is for
+    /// the log as well, the record of the one says where the other is, so they are one commit.
+    fn complete(&mut self, handed: &mut Handed) {
+        self.leave_out_refused(handed);
+        let until = Instant::now() + TOGETHER;
+        let (mut more, mut waiting) = (Handed::default(), Vec::new());
+        while has_placeless(handed)
+            && self.desk.intake.take(&mut more, &mut waiting, Some(until)) == Took::Some
+        {
+            self.leave_out_refused(&mut more);
+            handed.append(&mut more);
+        }
+        for shard in waiting {
+            self.shared.mailboxes[shard].wake();
+        }
+    }
+
+    fn leave_out_refused(&self, handed: &mut Handed) {
         if self.refused.iter().any(Option::is_some) {
             // What is refused of a shard is so with all that it has handed in before it heard of it.
             let refused = &self.refused;
@@ -134,6 +157,10 @@ impl Committer {
                 from.is_none_or(|(shard, turn)| refused[shard].is_none_or(|refused| turn > refused))
             });
         }
+    }
+
+    /// Keeps what came in, and leaves nothing of it.
+    fn keep(&mut self, handed: &mut Handed) {
         for part in parts(handed) {
             let (ops, batches) = (part.ops.clone(), part.batches.clone());
             let kept = self.keep_part(&handed.ops[part.ops], &handed.batches[part.batches]);
@@ -226,6 +253,7 @@ impl Committer {
             .counts
             .refused
             .fetch_add(appends.count() as u64, Relaxed);
+        ops.iter().for_each(StoreOp::refuse);
         self.carry(ops);
         self.refused_at = Some(Instant::now());
         let why = match error.is_full() {
@@ -272,15 +300,44 @@ fn owed(batches: &[Batch]) -> impl Iterator<Item = (usize, Ticket)> {
     owed.flatten()
 }
 
+/// Retained messages that are for the log as well, as far as they have come in without the other.
+#[derive(Default)]
+struct Placeless(HashSet<usize>);
+
+impl Placeless {
+    fn note(&mut self, op: &StoreOp) {
+        match op {
+            StoreOp::PutRetained(message) if message.is_for_the_log() => {
+                self.0.insert(message.identity());
+            }
+            StoreOp::Append(append) if !self.0.is_empty() => {
+                self.0.remove(&append.message.identity());
+            }
+            _ => {}
+        }
+    }
+}
+
+fn has_placeless(handed: &Handed) -> bool {
+    let mut placeless = Placeless::default();
+    handed.ops.iter().for_each(|op| placeless.note(op));
+    !placeless.0.is_empty()
+}
+
 /// Cuts behind each batch with a message that is to have a write of its own: a batch is kept or refused as a
-/// whole, so shards hand such messages in with one each.
+/// whole, so shards hand such messages in with one each. Not between a retained message and itself for the log.
 fn parts(handed: &Handed) -> Vec<Part> {
+    let mut placeless = Placeless::default();
     let each = |op: &StoreOp| matches!(op, StoreOp::Append(append) if append.durability == Durability::Each);
-    let (mut op, mut batch, mut looked) = (0, 0, 0);
+    let (mut op, mut batch, mut looked, mut alone) = (0, 0, 0, false);
     let mut parts = Vec::new();
     for (at, one) in handed.batches.iter().enumerate() {
         let last = at + 1 == handed.batches.len();
-        if handed.ops[looked..one.end].iter().any(each) || last {
+        let ops = &handed.ops[looked..one.end];
+        ops.iter().for_each(|op| placeless.note(op));
+        alone |= ops.iter().any(each);
+        if alone && placeless.0.is_empty() || last {
+            alone = false;
             parts.push(Part {
                 ops: op..one.end,
                 batches: batch..at + 1,
@@ -329,5 +386,48 @@ mod tests {
         handed.batches.truncate(4);
         assert_eq!(parts(&handed).len(), 2);
         assert!(parts(&Handed::default()).is_empty());
+    }
+
+    #[test]
+    fn a_retained_message_that_is_for_the_log_too_is_one_commit_with_itself() {
+        let StoreOp::Append(retained) = append(Durability::Each) else {
+            unreachable!()
+        };
+        let put = StoreOp::PutRetained(retained.message.clone());
+        let ops = [
+            put,
+            append(Durability::Each),
+            StoreOp::Append(retained.clone()),
+        ];
+        let mut handed = Handed::default();
+        for op in ops {
+            handed.ops.push(op);
+            handed.batches.push(Batch {
+                end: handed.ops.len(),
+                from: None,
+                owed: None,
+            });
+        }
+        let ends = |handed: &Handed| -> Vec<usize> {
+            parts(handed).iter().map(|part| part.ops.end).collect()
+        };
+        assert_eq!(ends(&handed), [2, 3], "it is for nobody's log");
+        retained.message.set_for_the_log();
+        assert_eq!(ends(&handed), [3]);
+        assert!(!has_placeless(&handed));
+        handed.ops.truncate(2);
+        assert!(has_placeless(&handed));
+        handed.batches.truncate(2);
+        let mut more = Handed::default();
+        more.ops.push(StoreOp::Append(retained));
+        more.batches.push(Batch {
+            end: 1,
+            from: Some((0, 7)),
+            owed: None,
+        });
+        more.upto = 9;
+        handed.append(&mut more);
+        assert_eq!((ends(&handed), handed.upto), (vec![3], 9));
+        assert!(more.ops.is_empty() && more.batches.is_empty());
     }
 }

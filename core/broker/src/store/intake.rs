@@ -188,11 +188,24 @@ impl Handed {
             let kept = keep(batch);
             match kept {
                 true => self.ops.extend(own),
-                false => own.for_each(drop),
+                false => own.for_each(|op| op.refuse()),
             }
             batch.end = self.ops.len();
             kept
         });
+    }
+
+    /// Takes what was handed in later behind what is there, and leaves nothing of it.
+    pub(crate) fn append(&mut self, more: &mut Self) {
+        let begin = self.ops.len();
+        self.ops.append(&mut more.ops);
+        let batches = more.batches.drain(..);
+        self.batches.extend(batches.map(|batch| Batch {
+            end: begin + batch.end,
+            ..batch
+        }));
+        self.bytes += std::mem::take(&mut more.bytes);
+        self.upto = more.upto;
     }
 
     /// Forgets all of it; keeps some of its memory.

@@ -145,6 +145,18 @@ pub enum StoreOp {
     DoneUpTo(StreamKey, u64),
 }
 
+impl StoreOp {
+    /// To be told of each operation that a store does not carry out, but by
+    /// [`not_stored`](super::Shard::not_stored): a message will have no place in the log by it.
+    pub fn refuse(&self) {
+        if let Self::Append(append) = self
+            && append.message.is_for_the_log()
+        {
+            append.message.set_log_seq(0);
+        }
+    }
+}
+
 /// A message for the log.
 #[derive(Clone, Debug)]
 pub struct Append {

@@ -39,6 +39,9 @@ impl Shard {
         let durability = self.links.journal.durability_of(source.topic());
         self.links.journal.promised = Some(durability);
         self.links.stats.appended += 1;
+        if source.message().log_seq() == 0 {
+            source.message().set_for_the_log();
+        }
         out.store.push(StoreOp::Append(Append {
             message: source.message().clone(),
             streams: self.streams.as_slice().into(),

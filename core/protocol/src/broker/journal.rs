@@ -12,7 +12,7 @@ use super::out::{ListenerId, Out, StoreCut};
 use super::record::{Epoch, SessKey};
 use super::session::{Dirty, Kept, Session};
 use super::shard::Shard;
-use super::unstored::Then;
+use super::unstored::{Then, Written};
 use crate::message::Message;
 use crate::time::{Clock, Time, UnixMs};
 use crate::topic::{TopicFilter, TopicName};
@@ -222,9 +222,10 @@ impl Shard {
             };
             (kept.dirty, kept.unwritten) = (Dirty::Clean, 0);
             kept.rev.0 += 1;
+            let rev = kept.rev;
             let record = self.stored_record(slot, clock);
             out.store.push(StoreOp::PutSession(Box::new(record)));
-            written.push((slot, serial));
+            written.push((slot, serial, rev));
         }
         if !written.is_empty() {
             self.links.after_stored(Then::Written(written), out);
@@ -265,6 +266,14 @@ impl Links {
         }
         if let Some(kept) = self.sessions.get_mut(slot).and_then(Session::log) {
             self.journal.mark(slot, kept);
+        }
+    }
+
+    /// A session that is read at the start is to be written before anything else happens, unless many are, whose
+    /// records would be in memory at once.
+    pub(super) fn touch_soon(&mut self, slot: u32) {
+        if self.journal.dirty.len() < WRITTEN_AT_ONCE {
+            self.touch(slot);
         }
     }
 
@@ -341,8 +350,8 @@ impl Links {
     }
 
     /// Records of these sessions were refused: they are written again a while later.
-    pub(super) fn write_again(&mut self, sessions: &[(u32, u64)], now: Time) {
-        for (slot, serial) in sessions {
+    pub(super) fn write_again(&mut self, sessions: &[Written], now: Time) {
+        for (slot, serial, _) in sessions {
             let session = self.sessions.get(*slot);
             if session.is_some_and(|session| session.serial == *serial) {
                 self.touch_lazily(*slot, now);

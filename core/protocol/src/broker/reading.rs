@@ -88,7 +88,11 @@ impl Links {
     /// A session can't be sent a message from the log that comes by now: it reads it later. False when it
     /// is not one that can.
     pub(super) fn falls_behind(&mut self, slot: u32, seq: u64, bytes: usize) -> bool {
-        let Some(kept) = self.sessions[slot].log() else {
+        let session = &mut self.sessions[slot];
+        if let (true, Some(replays)) = (session.is_durable(), &mut session.replays) {
+            replays.fall_behind();
+        }
+        let Some(kept) = session.log() else {
             return false;
         };
         kept.behind = true;

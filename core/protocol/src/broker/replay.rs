@@ -1,17 +1,24 @@
 //! Retained messages for new subscriptions (3.3.1.3), page by page as the connection takes them.
+//!
+//! A subscription is due what is retained when it is made, and what is published from then on, each once. Both
+//! are looked up at different times, so what is retained meanwhile is in both: in the log, and where the replay
+//! comes by. So each replay has a place in the log behind which all that it could find comes from there. Of a
+//! session that a store keeps that is known once its SUBSCRIBE is stored: then all shards know what to put into
+//! its stream. The place is stored before SUBACK is out, and the first page is asked for then.
 
 use super::index::FilterId;
 use super::links::Copy;
 use super::out::{Out, Page, RetainedOp, RetainedTicket};
-use super::record::SubscriptionRecord;
+use super::record::{Rev, SubscriptionRecord};
 use super::retained::Cursor;
 use super::shard::Shard;
 use super::source::Source;
+use super::unstored::Written;
 use crate::codec::QoS;
 use crate::message::Message;
 use crate::time::Time;
 use hashbrown::HashMap;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU32;
 
 /// Retained messages that a session is still due for one subscription.
@@ -23,15 +30,20 @@ pub(super) struct Replay {
     identifier: Option<NonZeroU32>,
     qos: QoS,
     no_local: bool,
-    /// What has a later place in the log than this was published for the subscription, and comes from there.
+    /// What has a later place in the log than this was published for the subscription, and comes from there:
+    /// where the log was when the subscription was made, or when it was stored. `u64::MAX` without a log.
     until: u64,
+    /// The session has had the subscription before, so all of its messages since are in its stream.
+    again: bool,
 }
 
 impl Replay {
     /// Whether a retained message is one that the session has, or will have, from the log.
     fn is_from_the_log(&self, message: &Message) -> bool {
         let logged = self.qos.min(message.qos()) > QoS::AtMostOnce;
-        logged && message.log_seq() > self.until
+        logged
+            && self.until != u64::MAX
+            && (message.log_seq() > self.until || message.is_for_the_log())
     }
 }
 
@@ -45,6 +57,12 @@ pub(super) struct Replays {
     list: BTreeMap<u64, Replay>,
     numbers: HashMap<FilterId, u64>,
     added: u64,
+    /// Those with a lower number may go on; the others wait until they are stored.
+    opened: u64,
+    /// In which record of the session those with lower numbers are, as far as they wait.
+    waiting: VecDeque<(u64, Rev)>,
+    /// Since the first of those that wait was made, the session was behind: it may not have had what came by.
+    behind: bool,
     /// A page has been asked for.
     asked: bool,
 }
@@ -56,14 +74,53 @@ impl Replays {
         self.added += 1;
     }
 
-    /// Where the retained messages for a filter go on, if they do.
-    pub(super) fn cursor(&self, filter: FilterId) -> Option<&Cursor> {
+    /// Where the retained messages for a filter go on, if they do, and behind which place in the log they don't
+    /// matter, if that is known.
+    pub(super) fn place(&self, filter: FilterId) -> Option<(&Cursor, Option<u64>)> {
         let number = self.numbers.get(&filter)?;
-        self.list.get(number).map(|replay| &replay.cursor)
+        let replay = self.list.get(number)?;
+        let known = *number < self.opened || replay.again || !self.behind;
+        let until = (known && replay.until != u64::MAX).then_some(replay.until);
+        Some((&replay.cursor, until))
     }
 
+    /// The session has fallen behind.
+    pub(super) fn fall_behind(&mut self) {
+        self.behind = !self.waiting.is_empty();
+    }
+
+    /// The next one, if it may go on.
     fn first(&self) -> Option<&Replay> {
-        self.list.first_key_value().map(|(_, replay)| replay)
+        let (number, replay) = self.list.first_key_value()?;
+        (*number < self.opened).then_some(replay)
+    }
+
+    /// The last one waits for a record of its session.
+    fn wait(&mut self, rev: Rev) {
+        match self.waiting.back_mut() {
+            Some((upto, last)) if *last == rev => *upto = self.added,
+            _ => self.waiting.push_back((self.added, rev)),
+        }
+    }
+
+    /// A record of the session is stored, or never will be: those that stand in it may go on. Whether there are
+    /// any, and whether the next record says anything else of them. Without having been behind the session has
+    /// had all that has come by since they were made, whatever the streams it was put into.
+    fn open(&mut self, rev: Rev, seen: u64, stored: bool) -> (bool, bool) {
+        let (before, mut changed) = (self.opened, false);
+        while let Some((upto, _)) = self.waiting.front().filter(|(_, last)| *last <= rev) {
+            self.opened = *upto;
+            self.waiting.pop_front();
+        }
+        if self.behind || !stored {
+            for (_, replay) in self.list.range_mut(before..self.opened) {
+                if !replay.again {
+                    (replay.until, changed) = (seen, true);
+                }
+            }
+        }
+        self.behind &= !self.waiting.is_empty();
+        (self.opened > before, changed)
     }
 
     fn first_mut(&mut self) -> Option<&mut Replay> {
@@ -114,7 +171,6 @@ impl Shard {
         let id = replay.identifier.map(|id| [id.get()]);
         let mut messages = page.messages;
         messages.retain(|message| !replay.is_from_the_log(message));
-        let is_over = page.next.is_none();
         match page.next {
             Some(next) => replay.cursor = next,
             None => {
@@ -140,12 +196,7 @@ impl Shard {
             self.links
                 .deliver(copy, &mut Source::handed(message), now, out);
         }
-        match is_over {
-            // Before SUBACK is out if this is the first page: what is published from then on comes to the
-            // store later, and after a crash it is not looked for among the retained messages as well.
-            true => self.links.touch(ticket.session),
-            false => self.links.touch_lazily(ticket.session, now),
-        }
+        self.links.touch_lazily(ticket.session, now);
         self.ask_for_retained(ticket.session, out);
     }
 
@@ -178,24 +229,58 @@ impl Shard {
         });
     }
 
-    /// A subscription was made, or made anew: its retained messages are due.
+    /// A subscription was made, or made anew after it was granted `before`: its retained messages are due.
     pub(super) fn add_replay(
         &mut self,
         session: u32,
         filter: FilterId,
-        identifier: Option<NonZeroU32>,
+        (identifier, before): (Option<NonZeroU32>, Option<QoS>),
         qos: QoS,
         no_local: bool,
     ) {
+        let (on, begin) = (self.links.journal.on, self.since(session));
+        let found = &mut self.links.sessions[session];
+        let known = |replays: &Replays| {
+            let number = replays.numbers.get(&filter);
+            number.is_none_or(|number| *number < replays.opened)
+        };
+        let known = found.replays.as_deref().is_none_or(known);
         let replay = Replay {
             filter,
             cursor: Cursor::default(),
             identifier,
             qos,
             no_local,
-            until: u64::MAX,
+            until: if on { begin } else { u64::MAX },
+            again: known && before.is_some_and(|qos| qos > QoS::AtMostOnce),
         };
+        let waits = found.log().map(|kept| (Rev(kept.rev.0 + 1), kept.behind));
         self.put_replay(session, replay);
+        let replays = self.links.sessions[session].replays.get_or_insert_default();
+        match waits {
+            Some((rev, behind)) => {
+                replays.wait(rev);
+                replays.behind |= behind;
+            }
+            // It gets all that comes by, and nothing else.
+            None => replays.opened = replays.added,
+        }
+    }
+
+    /// A record of a session is stored, or refused.
+    pub(super) fn open_replays(&mut self, (slot, serial, rev): Written, stored: bool) -> bool {
+        let seen = self.links.journal.seen;
+        let session = self.links.sessions.get_mut(slot);
+        let session = session.filter(|session| session.serial == serial);
+        let replays = session.and_then(|session| session.replays.as_deref_mut());
+        let (opened, changed) =
+            replays.map_or((false, false), |replays| replays.open(rev, seen, stored));
+        if changed && stored {
+            // Before SUBACK is out: what is published from then on comes to the store later, and after a crash it
+            // is not looked for among the retained messages as well.
+            self.links.touch(slot);
+        }
+        opened
     }
 
     /// The same after a start, for what is still due behind a cursor. What the log gets from now on all shards
@@ -207,18 +292,26 @@ impl Shard {
         subscription: (FilterId, &SubscriptionRecord),
     ) {
         let (filter, record) = subscription;
+        let (on, seen) = (self.links.journal.on, self.links.journal.seen);
         let replay = Replay {
             filter,
             cursor,
             identifier: record.identifier,
             qos: record.options.qos,
             no_local: record.options.no_local,
-            until: match self.links.journal.on {
-                true => self.links.journal.seen,
+            until: match on {
+                // Of a record that doesn't say it nobody has heard, or an older program has written it.
+                true => record.replay_until.unwrap_or(seen),
                 false => u64::MAX,
             },
+            again: true,
         };
         self.put_replay(session, replay);
+        let replays = self.links.sessions[session].replays.get_or_insert_default();
+        replays.opened = replays.added;
+        if on && record.replay_until.is_none() {
+            self.links.touch_soon(session);
+        }
     }
 
     fn put_replay(&mut self, session: u32, replay: Replay) {
@@ -266,7 +359,7 @@ impl super::links::Links {
     /// Whether the next page of retained messages would go out at once.
     pub(super) fn wants_retained(&self, session: u32) -> bool {
         self.sessions.get(session).is_some_and(|session| {
-            let waits = |replays: &Replays| !replays.asked && !replays.list.is_empty();
+            let waits = |replays: &Replays| !replays.asked && replays.first().is_some();
             session.replays.as_deref().is_some_and(waits)
                 && session.queue.is_empty()
                 && self.conns.get(session.conn).is_some_and(|conn| {

@@ -431,6 +431,7 @@ impl Shard {
                 options,
                 identifier,
                 replay: None,
+                replay_until: None,
                 since: 0,
             };
             self.keep_subscription(slot, record, before, out);

@@ -278,26 +278,27 @@ impl Shard {
         if exclusive {
             self.keep_claim(session_slot, filter.as_str());
         }
+        let before = inserted.previous.map(|previous| previous.options.qos);
         if self.links.is_durable(session_slot) {
-            let before = inserted.previous.map(|previous| previous.options.qos);
             let text = filter.as_str();
             let record = SubscriptionRecord {
                 filter: text.into(),
                 options,
                 identifier,
                 replay: None,
+                replay_until: None,
                 since: self.note_since(session_slot, inserted.filter, before),
             };
             self.keep_subscription(session_slot, record, before, out);
         }
         let wanted = match options.retain_handling {
             RetainHandling::SendAtSubscribe => true, // [MQTT-3.3.1-9]
-            RetainHandling::SendIfNew => inserted.previous.is_none(), // [MQTT-3.3.1-10]
+            RetainHandling::SendIfNew => before.is_none(), // [MQTT-3.3.1-10]
             RetainHandling::DoNotSend => false,      // [MQTT-3.3.1-11]
         };
         let (filter, qos, no_local) = (inserted.filter, options.qos, options.no_local);
         if wanted {
-            self.add_replay(session_slot, filter, identifier, qos, no_local);
+            self.add_replay(session_slot, filter, (identifier, before), qos, no_local);
         } else {
             self.change_replay(session_slot, filter, identifier, qos, no_local);
         }

@@ -9,6 +9,7 @@ use super::events::Departure;
 use super::journal::Journal;
 use super::links::{Links, parcel_delivery};
 use super::out::{ConnId, Out};
+use super::record::Rev;
 use super::session::{NEVER_EXPIRES, Parcel, Session};
 use super::shard::Shard;
 use super::slow::{First, Watch};
@@ -40,11 +41,14 @@ pub(super) enum Then {
     Released(DelayedKey, Option<Message>),
     /// Nothing: but what is handed over has a ticket.
     Nothing,
-    /// Sessions were written, each named by its slot and serial: the same.
-    Written(Vec<(u32, u64)>),
+    /// Sessions were written: the same. What is retained for their subscriptions may go out.
+    Written(Vec<Written>),
     /// A shard has no use any more for what matches this filter.
     Uninterested(Arc<str>),
 }
+
+/// A record of a session: its slot and serial, and which revision.
+pub(super) type Written = (u32, u64, Rev);
 
 /// What it takes to send a message with QoS 2 to a session that a store keeps: parts of [`Links`].
 pub(super) struct Assign<'a> {
@@ -271,11 +275,17 @@ impl Shard {
     pub fn stored(&mut self, ticket: Ticket, now: Time, out: &mut Out) {
         while let Some((owed, there)) = self.links.next_stored(ticket) {
             match owed.answer {
-                Answer::Then(then) => {
-                    if let Then::Uninterested(filter) = *then {
-                        self.forget_interest(&filter);
+                Answer::Then(then) => match *then {
+                    Then::Uninterested(filter) => self.forget_interest(&filter),
+                    Then::Written(sessions) => {
+                        for written in sessions {
+                            if self.open_replays(written, true) {
+                                self.ask_for_retained(written.0, out);
+                            }
+                        }
                     }
-                }
+                    _ => {}
+                },
                 answer if there => self.links.write_owed(owed.conn, answer, now, out),
                 _ => {}
             }
@@ -294,7 +304,7 @@ impl Shard {
             return;
         }
         self.links.journal.turn += 1;
-        out.store.clear();
+        out.store.drain(..).for_each(|op| op.refuse());
         out.cuts.clear();
         out.owed_stored = None;
         let last = self.links.journal.line.last();
@@ -334,7 +344,12 @@ impl Shard {
             Then::Done(done) => self.links.done_again(done, now),
             Then::Passed(passed) => self.links.pass_again(passed, now),
             Then::Published => self.links.stats.count_refused(error.reason),
-            Then::Written(sessions) => self.links.write_again(&sessions, now),
+            Then::Written(sessions) => {
+                for written in &sessions {
+                    self.open_replays(*written, false);
+                }
+                self.links.write_again(&sessions, now);
+            }
             Then::Delayed(place) => self.forget_delayed(place),
             Then::Released(key, Some(message)) => self.delay_again(key, message, now),
             Then::Released(key, None) => self.links.remove_later(key, now),

@@ -36,6 +36,7 @@ fn subscribe(client: &str, filter: &str, since: u64) -> StoreOp {
         },
         identifier: None,
         replay: None,
+        replay_until: None,
         since,
     };
     StoreOp::Subscribe(SessKey::new("", client), Box::new(record))

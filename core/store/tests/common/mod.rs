@@ -131,6 +131,7 @@ pub(crate) fn subscribe(client: &str, filter: &str, since: u64) -> StoreOp {
         options,
         identifier: None,
         replay: None,
+        replay_until: None,
         since,
     };
     StoreOp::Subscribe(key(client), Box::new(record))

@@ -160,7 +160,7 @@ impl Shard {
             let Some(subscription) = self.index.subscription(*filter, slot, None) else {
                 continue;
             };
-            let cursor = session.replays.as_deref().and_then(|r| r.cursor(*filter));
+            let place = session.replays.as_deref().and_then(|r| r.place(*filter));
             let text = self.index.text(*filter);
             let exclusive = session.exclusive.as_deref();
             all.push(SubscriptionRecord {
@@ -170,7 +170,8 @@ impl Shard {
                 },
                 options: subscription.options,
                 identifier: subscription.identifier,
-                replay: cursor.map(|cursor| cursor.as_str().into()),
+                replay: place.map(|(cursor, _)| cursor.as_str().into()),
+                replay_until: place.and_then(|(_, until)| until),
                 since: since(*filter),
             });
         }
@@ -185,6 +186,7 @@ impl Shard {
                 options: membership.options,
                 identifier: membership.identifier,
                 replay: None,
+                replay_until: None,
                 since: 0,
             });
         }

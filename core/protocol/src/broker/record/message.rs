@@ -15,6 +15,7 @@ const EXPIRES: u8 = 5;
 const ORIGIN: u8 = 6;
 const DUE: u8 = 7;
 const HOME: u8 = 8;
+const PLACE: u8 = 9;
 
 /// QoS and RETAIN as one number.
 pub(super) fn flags(qos: QoS, retain: bool) -> u64 {
@@ -39,6 +40,12 @@ pub fn encode_message(message: &Message, clock: Clock, out: &mut Vec<u8>) {
     put_option(out, EXPIRES, clock.utc(message.expires()).map(|at| at.0));
     let origin = message.origin();
     put_option(out, ORIGIN, (origin != Origin::NONE).then_some(origin.0));
+}
+
+/// Appends the record of a retained message, with its place in the log of the same store, 0 if it has none.
+pub fn encode_retained(message: &Message, place: u64, clock: Clock, out: &mut Vec<u8>) {
+    encode_message(message, clock, out);
+    put_option(out, PLACE, (place > 0).then_some(place));
 }
 
 /// A message that is to be published later.
@@ -90,6 +97,24 @@ impl DelayedRecord {
 /// [`RecordError`].
 pub fn decode_message(bytes: &[u8], clock: Clock) -> Result<Message, RecordError> {
     read_message(bytes, clock, clock.now())
+}
+
+/// Reads the record of a retained message. It has its [place](Message::log_seq) in the log, if the record says
+/// so: one of an older program does not.
+///
+/// # Errors
+/// [`RecordError`].
+pub fn decode_retained(bytes: &[u8], clock: Clock) -> Result<Message, RecordError> {
+    let mut place = 0;
+    let mut fields = open(bytes)?;
+    while !fields.is_empty() {
+        if let (PLACE, field) = fields.field()? {
+            place = field.whole()?;
+        }
+    }
+    let message = decode_message(bytes, clock)?;
+    message.set_log_seq(place);
+    Ok(message)
 }
 
 fn read_message(bytes: &[u8], clock: Clock, arrived: Time) -> Result<Message, RecordError> {

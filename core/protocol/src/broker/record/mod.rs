@@ -29,7 +29,9 @@ pub use frame::{FRAME_HEAD, Found, Frame, FrameKind, MARKER, MAX_BODY, Start, ne
 pub use id::{
     Epoch, LogPos, NodeId, Owner, PARTITION_LEVELS, PARTITIONS, Rev, SessKey, topic_partition,
 };
-pub use message::{DelayedRecord, decode_message, encode_message};
+pub use message::{
+    DelayedRecord, decode_message, decode_retained, encode_message, encode_retained,
+};
 pub use restore::Restored;
 pub use session::{CopyRecord, InFlightRecord, SessionRecord, SubscriptionRecord, WillRecord};
 

@@ -66,6 +66,9 @@ pub struct SubscriptionRecord {
     pub identifier: Option<NonZeroU32>,
     /// Retained messages are still due: from here on in the retained store.
     pub replay: Option<Box<str>>,
+    /// Of those, what has a later place in the log comes from there and is left out. `None` before that is
+    /// known, and in records of older programs.
+    pub replay_until: Option<u64>,
     /// Of the log, it is due only what stands behind this place.
     pub since: u64,
 }
@@ -149,6 +152,7 @@ mod subscription {
     pub(super) const IDENTIFIER: u8 = 3;
     pub(super) const REPLAY: u8 = 4;
     pub(super) const SINCE: u8 = 5;
+    pub(super) const REPLAY_UNTIL: u8 = 6;
 }
 
 /// Fields of a will.
@@ -201,7 +205,7 @@ impl SessionRecord {
     pub fn set_subscriptions(&mut self, mut all: Vec<SubscriptionRecord>) {
         for own in self.subscriptions.drain(..) {
             if let Some(known) = all.iter_mut().find(|other| other.filter == own.filter) {
-                known.replay = own.replay;
+                (known.replay, known.replay_until) = (own.replay, own.replay_until);
             }
         }
         self.subscriptions = all;
@@ -420,11 +424,16 @@ impl SubscriptionRecord {
             });
         }
         put_number(out, subscription::SINCE, self.since);
+        if let Some(until) = self.replay_until {
+            put(out, subscription::REPLAY_UNTIL, |out| {
+                write_number(out, until)
+            });
+        }
     }
 
     pub(super) fn decode(mut fields: Reader<'_>) -> Result<Self, RecordError> {
         let (mut filter, mut options, mut identifier, mut replay) = ("", 0u8, 0, None);
-        let mut since = 0;
+        let (mut since, mut replay_until) = (0, None);
         while !fields.is_empty() {
             match fields.field()? {
                 (subscription::FILTER, field) => filter = field.text()?,
@@ -432,6 +441,7 @@ impl SubscriptionRecord {
                 (subscription::IDENTIFIER, field) => identifier = field.whole()?,
                 (subscription::REPLAY, field) => replay = Some(field.text()?.into()),
                 (subscription::SINCE, field) => since = field.whole()?,
+                (subscription::REPLAY_UNTIL, field) => replay_until = Some(field.whole()?),
                 _ => {}
             }
         }
@@ -444,6 +454,7 @@ impl SubscriptionRecord {
                 .map_err(|error| RecordError::Damaged(error.what))?,
             identifier: NonZeroU32::new(read_identifier(identifier)?),
             replay,
+            replay_until,
             since,
         })
     }

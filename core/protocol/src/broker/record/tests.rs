@@ -95,6 +95,7 @@ fn full() -> SessionRecord {
             },
             identifier: NonZeroU32::new(268_435_455),
             replay: Some("a\0b".into()),
+            replay_until: None,
             since: 0,
         },
         SubscriptionRecord {
@@ -102,6 +103,7 @@ fn full() -> SessionRecord {
             options: SubscriptionOptions::default(),
             identifier: None,
             replay: Some("".into()),
+            replay_until: None,
             since: 0,
         },
     ];
@@ -445,5 +447,39 @@ fn age_counts_from_the_reading_and_of_a_delayed_message_from_its_time() {
         DelayedRecord { message, due, home }.encode(NOW, &mut bytes);
         let read = DelayedRecord::decode(&bytes, NOW).unwrap();
         assert_eq!(read.message.age(Time(from + 5)), 5);
+    }
+}
+
+#[test]
+fn a_retained_message_keeps_its_place_and_one_of_an_older_program_has_none() {
+    let clock = Clock::at(Time(0), UnixMs(5));
+    let message = message("r", b"x", QoS::ExactlyOnce, Time::NEVER);
+    let (mut old, mut new) = (Vec::new(), Vec::new());
+    encode_message(&message, clock, &mut old);
+    encode_retained(&message, 300, clock, &mut new);
+    // What is on disks, for good.
+    assert_eq!(new, [&old[..], &[9, 2, 0xAC, 0x02]].concat());
+    let place = |bytes: &[u8]| decode_retained(bytes, clock).map(|found| found.log_seq());
+    assert_eq!((place(&old), place(&new)), (Ok(0), Ok(300)));
+    let older = decode_message(&new, clock).unwrap();
+    assert_eq!((older.payload(), older.log_seq()), (&b"x"[..], 0));
+    let mut none = Vec::new();
+    encode_retained(&message, 0, clock, &mut none);
+    assert_eq!(none, old);
+    new[0] += 1;
+    assert_eq!(place(&new), Err(RecordError::Newer(RECORD_VERSION + 1)));
+    new.truncate(new.len() - 1);
+    new[0] -= 1;
+    assert!(matches!(place(&new), Err(RecordError::Damaged(_))));
+}
+
+#[test]
+fn a_subscription_keeps_behind_which_place_its_retained_messages_come_from_the_log() {
+    for until in [None, Some(0), Some(300)] {
+        let mut record = full().subscriptions.remove(0);
+        record.replay_until = until;
+        let mut bytes = Vec::new();
+        record.write(&mut bytes);
+        assert_eq!(SubscriptionRecord::read(&bytes), Ok(record));
     }
 }

@@ -7,7 +7,7 @@ use crate::broker::durable::{
 };
 use crate::broker::record::{
     DelayedRecord, LogPos, SessKey, SessionRecord, SubscriptionRecord, decode_message,
-    encode_message,
+    decode_retained, encode_message, encode_retained,
 };
 use crate::message::Message;
 use crate::time::Clock;
@@ -25,6 +25,8 @@ pub(super) struct Disk {
     sessions: BTreeMap<SessKey, (u64, Vec<u8>)>,
     subscriptions: BTreeMap<(SessKey, Box<str>), Vec<u8>>,
     delayed: BTreeMap<DelayedKey, Vec<u8>>,
+    /// Which message, and its record.
+    retained: BTreeMap<Box<str>, (usize, Vec<u8>)>,
     done: BTreeSet<(StreamKey, u64)>,
     /// Up to where all of a stream is.
     pub(super) passed: BTreeMap<StreamKey, u64>,
@@ -63,6 +65,10 @@ impl Disk {
                 self.log.push(Entry { bytes, streams });
                 assert_eq!(message.log_seq(), 0);
                 message.set_log_seq(self.tail());
+                let kept = self.retained.get(message.topic());
+                if kept.is_some_and(|(which, _)| *which == message.identity()) {
+                    self.retain(&message, clock);
+                }
                 return Some(message);
             }
             StoreOp::PutSession(record) => {
@@ -101,11 +107,25 @@ impl Disk {
                 let passed = self.passed.entry(stream).or_default();
                 *passed = seq.max(*passed);
             }
-            StoreOp::PutRetained(_) | StoreOp::RemoveRetained(_) => {
-                unreachable!("the driver makes these")
+            StoreOp::PutRetained(message) => self.retain(&message, clock),
+            StoreOp::RemoveRetained(topic) => {
+                self.retained.remove(&topic);
             }
         }
         None
+    }
+
+    fn retain(&mut self, message: &Message, clock: Clock) {
+        let mut bytes = Vec::new();
+        encode_retained(message, message.log_seq(), clock, &mut bytes);
+        let kept = (message.identity(), bytes);
+        self.retained.insert(message.topic().into(), kept);
+    }
+
+    pub(super) fn retained(&self, clock: Clock) -> Vec<Message> {
+        let all = self.retained.values();
+        all.map(|(_, bytes)| decode_retained(bytes, clock).unwrap())
+            .collect()
     }
 
     fn is_done(&self, stream: StreamKey, seq: u64) -> bool {

@@ -10,8 +10,8 @@ use crate::broker::retained::{Retained, RetainedLimits};
 use crate::broker::tests::desk::*;
 use crate::broker::tests::mount::{OPEN, listeners};
 use crate::broker::{
-    Admission, Applied, ConnId, Homes, Letter, Limits, ListenerId, Out, Shard, ShardConfig,
-    StoreCut, Ticket, To, Topics,
+    Admission, Applied, ConnId, Homes, Letter, Limits, ListenerId, Out, RetainedOp, Shard,
+    ShardConfig, StoreCut, Ticket, To, Topics,
 };
 use crate::codec::{
     Ack, Connect, Packet, PacketType, Properties, PropertiesBuf, PropertyId, Publish, QoS,
@@ -20,11 +20,16 @@ use crate::codec::{
 use crate::message::Message;
 use crate::reason::ReasonCode;
 use crate::time::{Clock, Time, UnixMs};
-use crate::topic::SHARE_PREFIX;
+use crate::topic::{SHARE_PREFIX, TopicName};
 use crate::version::ProtocolVersion;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 const START: u64 = 1_800_000_000_000;
+
+const LIMITS: RetainedLimits = RetainedLimits {
+    messages: 1000,
+    bytes: 1 << 20,
+};
 
 pub(super) enum Mail {
     Letter(Letter),
@@ -98,10 +103,7 @@ impl Hall {
             refused: BTreeSet::new(),
             reads: VecDeque::new(),
             disk: Disk::default(),
-            retained: Retained::new(RetainedLimits {
-                messages: 1000,
-                bytes: 1 << 20,
-            }),
+            retained: Retained::new(LIMITS),
             homes: Homes::default(),
             clients: BTreeMap::new(),
             next: 0,
@@ -204,6 +206,14 @@ impl Hall {
         self.refused.clear();
         self.reads.clear();
         self.now = self.now.after(away);
+        self.retained = Retained::new(LIMITS);
+        for message in self.disk.retained(self.clock()) {
+            let (topic, expires) = (message.clone(), message.expires());
+            let put = self
+                .retained
+                .put(TopicName::assume(topic.topic()), message, expires);
+            assert!(put.is_ok());
+        }
         self.start(shards);
     }
 
@@ -224,8 +234,20 @@ impl Hall {
             }
             let mut pages = Vec::new();
             for op in out.retained.drain(..) {
-                if let Applied::Page(ticket, page) = op.apply(&mut self.retained, self.now) {
-                    pages.push((ticket, page));
+                let change = match &op {
+                    RetainedOp::Put { message, .. } => Some(StoreOp::PutRetained(message.clone())),
+                    RetainedOp::Remove(topic) => Some(StoreOp::RemoveRetained(topic.clone())),
+                    RetainedOp::Page { .. } => None,
+                };
+                match op.apply(&mut self.retained, self.now) {
+                    Applied::Page(ticket, page) => pages.push((ticket, page)),
+                    Applied::Done => self.batches.extend(change.map(|op| Batch {
+                        shard,
+                        ops: vec![op],
+                        ticket: None,
+                        turn: 0,
+                    })),
+                    Applied::Full(..) => {}
                 }
             }
             self.post(shard, &mut out);
@@ -377,7 +399,12 @@ impl Hall {
     /// It commits, and has to say so.
     pub(super) fn keep(&mut self, batches: usize, refused: Option<NotStored>) {
         let count = batches.min(self.batches.len());
-        let taken: Vec<Batch> = self.batches.drain(..count).collect();
+        let mut taken: Vec<Batch> = self.batches.drain(..count).collect();
+        while has_placeless(&taken)
+            && let Some(more) = self.batches.pop_front()
+        {
+            taken.push(more);
+        }
         let clock = self.clock();
         let mut tickets = Vec::new();
         let mut messages = Vec::new();
@@ -387,7 +414,11 @@ impl Hall {
             if self.refused.contains(&turn) {
                 why = why.or(Some(NotStored::Failed));
             }
-            if why.is_some() {
+            if let (None, [op]) = (batch.ticket, &*batch.ops) {
+                // Of a retained message nothing is refused: it is tried again.
+                self.disk.apply(op.clone(), clock);
+            } else if why.is_some() {
+                batch.ops.iter().for_each(StoreOp::refuse);
                 self.refused.insert(turn);
             } else {
                 let kept = batch.ops.into_iter();
@@ -617,6 +648,18 @@ impl Hall {
         let accounted = stats.sent() + stats.queued + stats.dropped.total();
         assert_eq!(stats.copies(), accounted, "{stats:?}");
     }
+}
+
+/// Whether there is a retained message that is for the log as well, and not with it.
+fn has_placeless(batches: &[Batch]) -> bool {
+    let ops = || batches.iter().flat_map(|batch| &batch.ops);
+    let logged = |id: usize| {
+        ops().any(|op| matches!(op, StoreOp::Append(append) if append.message.identity() == id))
+    };
+    ops().any(|op| match op {
+        StoreOp::PutRetained(message) => message.is_for_the_log() && !logged(message.identity()),
+        _ => false,
+    })
 }
 
 /// Reads and acknowledges, so many times.

@@ -322,6 +322,8 @@ fn a_session_is_written_once_a_turn_and_without_anybody_waiting_a_while_later() 
     let mut hall = Hall::new(1);
     let sub = subscriber(&mut hall, "sub", "#", Q1);
     let publisher = hall.connect(V3_1_1, "pub", true, 0);
+    // That nothing was retained for it.
+    hall.wait(1_001);
     hall.quiet();
     let (before, idle) = (hall.disk.written, hall.disk.session_bytes());
     for n in 1..=20 {
