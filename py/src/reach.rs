@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use ternmq_client::tls::{Identity, Roots, TlsOptions, Verify};
+use ternmq_client::tls::{Identity, PemSource, Roots, TlsOptions, Verify};
 use ternmq_client::websocket::{Deflate, WebSocketOptions};
 use ternmq_client::{ConnectError, ConnectOptions, Endpoint, Proxies, Proxy, Scheme, Target};
 
@@ -38,6 +38,8 @@ pub(crate) struct Tls<'py> {
     check_hostname: bool,
     server_name: Option<String>,
     alpn: Vec<String>,
+    crl: Vec<PathBuf>,
+    keylog_filename: Option<PathBuf>,
 }
 
 /// What is said of compression.
@@ -142,6 +144,8 @@ impl Tls<'_> {
             },
             alpn: self.alpn.iter().map(|p| p.as_bytes().to_vec()).collect(),
             server_name: self.server_name.clone(),
+            revoked: self.crl.iter().cloned().map(PemSource::File).collect(),
+            key_log: self.keylog_filename.clone(),
             ..TlsOptions::default()
         }
     }

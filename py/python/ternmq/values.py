@@ -1,5 +1,6 @@
 """The small types of the clients."""
 
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from os import PathLike
 from random import random
@@ -101,13 +102,20 @@ class Tls:
     `cert` and `key`: our own certificate with those that signed it, and its key, which may be in the
     same file; `key_password` if the key is encrypted.
 
+    `crl`: files in PEM with lists of revoked certificates of servers. With some there has to be one
+    of each authority, whose time is not over, or its servers are refused. `keylog_filename`: a file
+    that the secrets of connections are appended to, for Wireshark; whoever has it reads everything.
+    It is made for its owner alone, one that others may read is refused, and without it nothing is
+    written, whatever `SSLKEYLOGFILE` says.
+
     `verify=False` accepts any certificate: the connection is secret, and nobody knows with whom.
     `check_hostname=False` accepts those that are for another name. `server_name`: the name that is
     asked for and checked, by default the host. `alpn`: protocols to offer.
     """
 
     __slots__ = (
-        "alpn", "ca", "cert", "check_hostname", "key", "key_password", "server_name", "verify",
+        "alpn", "ca", "cert", "check_hostname", "crl", "key", "key_password", "keylog_filename",
+        "server_name", "verify",
     )
 
     def __init__(
@@ -121,12 +129,19 @@ class Tls:
         check_hostname: bool = True,
         server_name: str | None = None,
         alpn: Sequence[str] = (),
+        crl: "Sequence[str | PathLike[str]]" = (),
+        keylog_filename: "str | PathLike[str] | None" = None,
     ) -> None:
-        for name, path in (("ca", ca), ("cert", cert), ("key", key)):
+        if isinstance(crl, str):
+            raise TypeError("crl is a sequence of paths")
+        paths = [("ca", ca), ("cert", cert), ("key", key), ("keylog_filename", keylog_filename)]
+        for name, path in paths + [("crl", path) for path in crl]:
             if path is not None and not isinstance(path, (str, PathLike)):
                 raise TypeError(f"{name} is a path, not {type(path).__name__}")
         if key is not None and cert is None:
             raise ValueError("key: a key without a certificate")
+        if crl and not verify:
+            raise ValueError("crl: without verify no certificate is looked at")
         instance_of(str | None, server_name=server_name)
         instance_of(bool, verify=verify, check_hostname=check_hostname)
         if key_password is not None and not isinstance(key_password, (str, bytes)):
@@ -141,18 +156,30 @@ class Tls:
         self.check_hostname: bool = check_hostname
         self.server_name: str | None = server_name
         self.alpn: list[str] = list(alpn)
+        self.crl: list[str | PathLike[str]] = list(crl)
+        self.keylog_filename: str | PathLike[str] | None = keylog_filename
 
     def context(self) -> "SSLContext":
         """The same as an `ssl.SSLContext`. Reads the files, and raises what that raises."""
         import ssl
         from os.path import isdir
 
+        # What `create_default_context` does, but for `SSLKEYLOGFILE`.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if sys.version_info >= (3, 13):
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
         if self.ca is None:
-            context = ssl.create_default_context()
+            context.load_default_certs()
         elif isdir(self.ca):
-            context = ssl.create_default_context(capath=self.ca)
+            context.load_verify_locations(capath=self.ca)
         else:
-            context = ssl.create_default_context(cafile=self.ca)
+            context.load_verify_locations(cafile=self.ca)
+        for path in self.crl:
+            context.load_verify_locations(cafile=path)
+            context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
+        if self.keylog_filename is not None:
+            _make_private(self.keylog_filename)
+            context.keylog_filename = str(self.keylog_filename)
         context.check_hostname = self.verify and self.check_hostname
         if not self.verify:
             context.verify_mode = ssl.CERT_NONE
@@ -206,6 +233,18 @@ class Compression:
             f"Compression(context={self.context}, window_bits={self.window_bits}, "
             f"min_bytes={self.min_bytes})"
         )
+
+
+def _make_private(path: "str | PathLike[str]") -> None:
+    """Makes a file that nobody else reads, if need be."""
+    import os
+
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        if os.fstat(file).st_mode & 0o077:
+            raise ValueError(f"keylog_filename: others may read {path} (chmod 600)")
+    finally:
+        os.close(file)
 
 
 class Auth:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from .._ternmq import MQTTMessageInfo, PahoSession
+from ..values import Tls
 from .enums import (
     CallbackAPIVersion,
     LogLevel,
@@ -396,7 +397,8 @@ class Settings:
         if self._ssl_context is not None:
             raise ValueError("TLS is configured already")
         if context is None:
-            context = ssl.create_default_context()
+            # Python's own usual one writes secrets down where `SSLKEYLOGFILE` is set.
+            context = Tls().context()
         self._ssl = True
         self._ssl_context = context
         # What the context says holds.
