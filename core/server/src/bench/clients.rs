@@ -227,7 +227,7 @@ pub(super) fn side_by_side<W: Send, T: Send>(
     mut look: impl FnMut(),
 ) -> Result<Vec<T>, String> {
     std::thread::scope(|scope| {
-        let (tell, ended) = std::sync::mpsc::channel::<()>();
+        let (tell, ended) = std::sync::mpsc::sync_channel::<()>(1);
         let run = &run;
         let start = |piece| {
             let ends = tell.clone();
