@@ -453,6 +453,10 @@ impl Shared {
         stats.events_lost += self.events_lost.load(Ordering::Relaxed);
         if let Some(desk) = &self.desk {
             desk.count(&mut stats.store);
+            // Shards can't count these: when they go, their group is over.
+            let left = desk.counts.swept_left.load(Ordering::Relaxed);
+            stats.mqtt.matched += left;
+            stats.mqtt.dropped.no_member += left;
         }
     }
 

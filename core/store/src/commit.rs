@@ -165,10 +165,11 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// All of a group's stream is done up to a place, if it was not already up to a later one.
+    /// All of a group's stream is done up to a place, if it was not already up to a later one. There is a row of
+    /// that for each group, if only up to the beginning.
     fn pass(&mut self, stream: StreamKey, seq: u64) -> Result<(), StoreError> {
         let key = row::passed(stream);
-        if seq > self.first_number(&key)?.unwrap_or_default() {
+        if self.first_number(&key)?.is_none_or(|before| seq > before) {
             self.set(key, |out| put_number(out, seq));
         }
         Ok(())

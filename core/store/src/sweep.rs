@@ -63,6 +63,9 @@ pub struct Swept {
     pub aged: u64,
     /// Messages that somebody waited for and for which there was no room.
     pub over_limit: u64,
+    /// Messages of shared subscriptions, once for each, that were not done when the last member had left, or when
+    /// a later group of the same name began.
+    pub left: u64,
     /// Messages that could not be read.
     pub damaged: u64,
     /// Blocks that are gone.
@@ -148,24 +151,16 @@ impl Plan {
             *floor = reached.min(*floor);
         }
     }
-
-    /// Whether somebody waits for a message in one of its streams.
-    fn waits(&self, stream: StreamKey, seq: u64, done: &HashMap<StreamKey, Done>) -> bool {
-        if seq > self.settled {
-            return true;
-        }
-        if self.groups.contains(&stream) {
-            return !done.get(&stream).is_some_and(|done| done.contains(seq));
-        }
-        self.floors.get(&stream).is_some_and(|floor| seq > *floor)
-    }
 }
 
 /// The work of one sweep.
 struct Sweep<'a> {
     store: &'a Store,
     plan: Plan,
+    /// What is done in the streams of groups, also of those that nobody is in any more.
     done: HashMap<StreamKey, Done>,
+    /// Streams that groups hold which the store does not know of.
+    held: &'a dyn Fn(StreamKey) -> bool,
     swept: Swept,
     /// The tail of the index is in rows.
     folded: bool,
@@ -189,6 +184,21 @@ impl Store {
         limits: &SweepLimits,
         clock: Clock,
     ) -> Result<Swept, StoreError> {
+        self.sweep_but(owner, limits, &|_| false, clock)
+    }
+
+    /// The same, but for what is not done in streams of shared subscriptions that are `held`: by members that the
+    /// store does not know of. That nobody holds one any more may only be said between two sweeps.
+    ///
+    /// # Errors
+    /// As [`sweep`](Self::sweep).
+    pub fn sweep_but(
+        &self,
+        owner: Owner,
+        limits: &SweepLimits,
+        held: &dyn Fn(StreamKey) -> bool,
+        clock: Clock,
+    ) -> Result<Swept, StoreError> {
         let settled = limits.settled.min(self.head());
         let view = self.engine.view()?;
         let plan = Plan::make(&view, settled, clock)?;
@@ -197,6 +207,7 @@ impl Store {
             store: self,
             plan,
             done: HashMap::new(),
+            held,
             swept: Swept::default(),
             folded: false,
             owner,
@@ -270,9 +281,14 @@ impl Sweep<'_> {
         _changes: &mut Vec<Change>,
     ) -> Result<(), StoreError> {
         let mut damaged = Vec::new();
-        for group in &self.plan.groups {
-            let done = read::done(view, *group, &mut damaged)?;
-            self.done.insert(*group, done);
+        let mut groups = self.plan.groups.clone();
+        view.scan(&[kind::PASSED], &row::end(&[kind::PASSED]), |key, _| {
+            groups.extend(row::number(key, 1).map(StreamKey));
+            Flow::Continue(())
+        })?;
+        for group in groups {
+            let done = read::done(view, group, &mut damaged)?;
+            self.done.insert(group, done);
         }
         self.store.damaged(damaged);
         Ok(())
@@ -281,7 +297,29 @@ impl Sweep<'_> {
     /// Whether somebody waits for a message.
     fn is_waited_for(&self, streams: impl IntoIterator<Item = StreamKey>, seq: u64) -> bool {
         let mut streams = streams.into_iter();
-        streams.any(|stream| self.plan.waits(stream, seq, &self.done))
+        streams.any(|stream| self.waits(stream, seq))
+    }
+
+    /// Whether somebody waits for a message in one of its streams.
+    fn waits(&self, stream: StreamKey, seq: u64) -> bool {
+        let plan = &self.plan;
+        if seq > plan.settled {
+            return true;
+        }
+        if plan.groups.contains(&stream) || (self.held)(stream) {
+            return !self
+                .done
+                .get(&stream)
+                .is_some_and(|done| done.contains(seq));
+        }
+        plan.floors.get(&stream).is_some_and(|floor| seq > *floor)
+    }
+
+    /// Whether a message that nobody waits for in a stream has not found its client there: the stream is one of
+    /// a group, and the message was never done.
+    fn is_left(&self, stream: StreamKey, seq: u64) -> bool {
+        let done = self.done.get(&stream);
+        done.is_some_and(|done| !done.seqs.contains(&seq))
     }
 
     /// Blocks that are too old or too many.
@@ -295,7 +333,7 @@ impl Sweep<'_> {
             goes_on = self.step(|sweep, view, log, changes| {
                 let mut left = ROWS;
                 let end = row::block(log.indexed + 1);
-                let mut more = false;
+                let (mut more, mut failed) = (false, None);
                 let tail_bytes = sweep.store.tail().bytes();
                 view.scan(&row::block(log.floor + 1), &end, |key, value| {
                     let block = Block::new(value).ok();
@@ -313,9 +351,15 @@ impl Sweep<'_> {
                         return Flow::Break(());
                     }
                     left -= 1;
-                    sweep.drop_block(key, value, aged, log, changes);
+                    if let Err(error) = sweep.drop_block(view, (key, value), aged, log, changes) {
+                        failed = Some(error);
+                        return Flow::Break(());
+                    }
                     Flow::Continue(())
                 })?;
+                if let Some(error) = failed {
+                    return Err(error);
+                }
                 Ok(more)
             })?;
         }
@@ -324,18 +368,26 @@ impl Sweep<'_> {
 
     fn drop_block(
         &mut self,
-        key: &[u8],
-        value: &[u8],
+        view: &View<'_>,
+        (key, value): (&[u8], &[u8]),
         aged: bool,
         log: &mut Log,
         changes: &mut Vec<Change>,
-    ) {
+    ) -> Result<(), StoreError> {
         let first = row::number(key, 1).unwrap_or_default();
         let mut last = first;
         if let Ok(block) = Block::new(value) {
             for record in block.records() {
                 last = last.max(record.seq);
-                let wanted = self.is_waited_for(record.streams(), record.seq);
+                let mut wanted = false;
+                for stream in record.streams() {
+                    let waits = self.waits(stream, record.seq);
+                    wanted |= waits;
+                    if !waits && self.is_left(stream, record.seq) {
+                        // If it is not in the index any more it has been counted.
+                        self.swept.left += u64::from(is_indexed(view, (record.seq, stream))?);
+                    }
+                }
                 let count = match (wanted, aged) {
                     // It stays, and has passed when it is released.
                     (false, _) if self.plan.held.contains(&record.seq) => continue,
@@ -350,6 +402,7 @@ impl Sweep<'_> {
         }
         log.floor = log.floor.max(last);
         self.replace(key, value, |_| false, log, changes);
+        Ok(())
     }
 
     /// Puts a block with what `keeps` says, and what is held, in the place of one; nothing if that is
@@ -435,10 +488,16 @@ impl Sweep<'_> {
                 }
                 left -= 1;
                 let stream = StreamKey(row::number(key, 1).unwrap_or_default());
+                let before = passed.len();
                 if self.row_stays(stream, key, value, log.floor, &mut passed) {
                     stays = Some(stream);
                     return Flow::Break(());
                 }
+                let gone = passed[before..].iter();
+                let left = |(seq, stream): &&(u64, StreamKey)| {
+                    *seq > log.floor && self.is_left(*stream, *seq)
+                };
+                self.swept.left += gone.filter(left).count() as u64;
                 changes.push((key.to_vec(), None));
                 self.swept.rows += 1;
                 Flow::Continue(())
@@ -467,7 +526,7 @@ impl Sweep<'_> {
         let seqs = row::unseal(key, value);
         let whole = seqs.is_ok_and(|seqs| {
             row::rising(seqs, |seq| {
-                stays = seq > floor && self.plan.waits(stream, seq, &self.done);
+                stays = seq > floor && self.waits(stream, seq);
                 passed.push((seq, stream));
                 !stays
             })
@@ -632,8 +691,8 @@ impl Sweep<'_> {
             read_index(view, stream, &begin, |seq| {
                 indexed.insert(seq);
             })?;
-            let goes =
-                |seq: &u64| *seq <= done.up_to || *seq <= log.indexed && !indexed.contains(seq);
+            // Not for being passed: what is not done of that is counted when it goes.
+            let goes = |seq: &u64| *seq <= log.indexed && !indexed.contains(seq);
             let gone = done.seqs.iter().filter(|seq| goes(seq)).count();
             if gone == 0 && keys.len() <= DONE_ROWS || !damaged.is_empty() {
                 continue;
@@ -654,7 +713,9 @@ impl Sweep<'_> {
         self.forget_passed(view, log, changes)
     }
 
-    /// Forgets up to where all of a stream is done, once none of that is in the index any more.
+    /// Forgets up to where all of a stream is done, once nothing of it is in the index any more and no group is
+    /// there. As long as there is one the row says that the stream is a group's. One that begins now holds its
+    /// stream before its row is here to be seen.
     fn forget_passed(
         &mut self,
         view: &View<'_>,
@@ -670,8 +731,9 @@ impl Sweep<'_> {
             Flow::Continue(())
         })?;
         for (key, stream, up_to) in rows {
-            let mut goes = up_to <= log.indexed;
-            let (begin, end) = (row::index(stream, 0), row::index(stream, up_to + 1));
+            let kept = self.plan.groups.contains(&stream) || (self.held)(stream);
+            let mut goes = up_to <= log.indexed && !kept;
+            let (begin, end) = (row::index(stream, 0), row::index(stream, u64::MAX));
             view.scan(&begin, &end, |_, _| {
                 goes = false;
                 Flow::Break(())

@@ -190,6 +190,58 @@ fn the_old_goes_and_what_is_too_much_though_somebody_waits() {
     assert_eq!((page.messages.len(), page.reached), (100, 1200));
 }
 
+/// A group of which the store knows no member: what it holds stays until it is done. What is not when it is let go
+/// is counted, once, whether a later group of its name has begun or not.
+#[test]
+fn what_a_group_leaves_is_counted_when_it_goes() {
+    for begins in [false, true] {
+        let (store, owner) = new();
+        let group = "$share/g/a";
+        let stream = StreamKey::of(group);
+        let at = |settled| SweepLimits {
+            settled,
+            ..SweepLimits::default()
+        };
+        commit(&store, owner, &[StoreOp::DoneUpTo(stream, 0)]);
+        // The last is not settled at first.
+        fill(&store, owner, 1, &[group, "nobody's"]);
+        let done: Vec<_> = (11..=21).map(|seq| StoreOp::Done(stream, seq)).collect();
+        commit(&store, owner, &done);
+        let held = |of| of == stream;
+        let swept = store.sweep_but(owner, &at(100), &held, CLOCK).unwrap();
+        assert_eq!(swept.left, 0, "{swept:?}");
+        let page = store.undone(stream, 0, (1000, usize::MAX), CLOCK).unwrap();
+        assert_eq!(page.messages.len(), 44);
+        commit(&store, owner, &[StoreOp::DoneUpTo(stream, 100)]);
+        if begins {
+            let ops = [session("anna", 1, 0, &[]), subscribe("anna", group, 0)];
+            commit(&store, owner, &ops);
+        }
+        assert_eq!(store.sweep(owner, &at(0), CLOCK).unwrap().left, 0);
+        let first = store.sweep(owner, &at(99), CLOCK).unwrap().left;
+        assert_eq!(first + sweep(&store, owner).left, 44, "{begins}");
+        assert_eq!(sweep(&store, owner).left, 0);
+        assert_eq!(store.log_bytes(), 0);
+    }
+}
+
+/// The same for what the limits of the log have taken.
+#[test]
+fn what_a_group_leaves_to_the_limits_is_counted_once() {
+    let (store, owner) = new();
+    let group = "$share/g/a";
+    commit(&store, owner, &[StoreOp::DoneUpTo(StreamKey::of(group), 0)]);
+    fill(&store, owner, 1, &[group]);
+    let few = SweepLimits {
+        max_bytes: Some(10),
+        settled: store.head(),
+        ..SweepLimits::default()
+    };
+    let swept = store.sweep(owner, &few, CLOCK).unwrap();
+    assert_eq!((swept.left, swept.over_limit), (100, 0));
+    assert_eq!(sweep(&store, owner).left, 0);
+}
+
 #[test]
 fn messages_of_a_group_go_when_they_are_done() {
     let (store, owner) = new();
@@ -214,23 +266,25 @@ fn messages_of_a_group_go_when_they_are_done() {
     fill(&store, owner, 1, &[group]);
     let page = store.undone(stream, 0, (1000, usize::MAX), CLOCK).unwrap();
     assert_eq!((page.messages.len(), page.reached), (100, 500));
-    // A place up to which all is done counts as much, and is forgotten with what it is about.
+    // A place up to which all is over counts as much, and says that the stream is a group's while there is one.
     commit(&store, owner, &[StoreOp::DoneUpTo(stream, 450)]);
     assert_eq!(passed_rows(&store), 1);
     assert_eq!(sweep(&store, owner).passed, 0, "one row of the index");
     let page = store.undone(stream, 0, (1000, usize::MAX), CLOCK).unwrap();
     assert_eq!((page.messages.len(), page.reached), (50, 500));
     commit(&store, owner, &[StoreOp::DoneUpTo(stream, 500)]);
-    assert_eq!(sweep(&store, owner).passed, 100);
-    assert_eq!((store.log_bytes(), passed_rows(&store)), (0, 0));
+    let swept = sweep(&store, owner);
+    assert_eq!((swept.passed, swept.left), (100, 100));
+    assert_eq!((store.log_bytes(), passed_rows(&store)), (0, 1));
     fill(&store, owner, 1, &[group]);
     commit(
         &store,
         owner,
         &[StoreOp::Unsubscribe(key("anna"), group.into())],
     );
-    assert_eq!(sweep(&store, owner).passed, 100);
-    assert_eq!(store.log_bytes(), 0);
+    let swept = sweep(&store, owner);
+    assert_eq!((swept.passed, swept.left), (100, 100));
+    assert_eq!((store.log_bytes(), passed_rows(&store)), (0, 0));
 }
 
 fn passed_rows(store: &Store) -> u64 {

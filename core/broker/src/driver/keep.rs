@@ -27,6 +27,7 @@ impl Driver {
         let Some(desk) = &self.shared.desk else {
             return;
         };
+        desk.holds.tell(&mut self.out.holds);
         if self.out.is_for_store() {
             let from = (self.number, self.shard.store_turn());
             let room = desk.intake.hand_in(from, &mut self.out);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use ternmq_protocol::broker::durable::ReadRequest;
 
 use super::LogLimits;
+use super::holds::Holds;
 use super::intake::Intake;
 use crate::stats::StoreStats;
 
@@ -19,6 +20,7 @@ pub(crate) const READS: usize = 64;
 /// One for each broker that has a store.
 pub(crate) struct Desk {
     pub(crate) intake: Intake,
+    pub(crate) holds: Holds,
     questions: Mutex<Questions>,
     asked: Condvar,
     /// Of its own: who waits for the end takes no wake from who waits for a question.
@@ -87,6 +89,8 @@ pub(crate) struct Counts {
     pub(crate) swept_passed: AtomicU64,
     pub(crate) swept_old: AtomicU64,
     pub(crate) swept_full: AtomicU64,
+    /// Copies for groups that nobody is in any more which went with them.
+    pub(crate) swept_left: AtomicU64,
     /// As of the last sweep.
     pub(crate) log_bytes: AtomicU64,
 }
@@ -125,6 +129,7 @@ impl Desk {
             seen: (0..shards).map(|_| AtomicU64::new(0)).collect(),
             kept: AtomicU64::new(0),
             intake: Intake::new(limit),
+            holds: Holds::default(),
             questions: Mutex::new(questions),
             asked: Condvar::new(),
             over: Condvar::new(),

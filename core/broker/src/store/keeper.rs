@@ -89,6 +89,8 @@ impl Keeper {
             let bytes = shard.stats().queued_bytes + shard.stats().inflight_bytes;
             shared.queues.set(number, bytes as usize);
         }
+        // All that is there has come by, or is for nobody: else nothing of it could go before something comes.
+        desk.set_posted(store.head());
         let committer =
             Committer::new(shared.clone(), desk.clone(), (store.clone(), owner), limits);
         let mut keeper = Self {
@@ -266,9 +268,10 @@ fn hand_out(
 }
 
 fn hand_in(out: &mut Out, from: (usize, u64), shared: &Shared) {
-    if let Some(desk) = &shared.desk
-        && out.is_for_store()
-    {
-        desk.intake.hand_in(from, out);
+    if let Some(desk) = &shared.desk {
+        desk.holds.tell(&mut out.holds);
+        if out.is_for_store() {
+            desk.intake.hand_in(from, out);
+        }
     }
 }

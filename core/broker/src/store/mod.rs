@@ -9,6 +9,7 @@ mod carried;
 mod clear;
 mod committer;
 mod desk;
+mod holds;
 mod intake;
 mod keeper;
 mod poster;

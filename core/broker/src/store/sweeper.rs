@@ -36,7 +36,8 @@ pub(super) fn sweep(shared: &Shared, desk: &Desk, store: &Store, owner: Owner) {
         let handed = desk.intake.handed();
         settling = Some((desk.seen_by_all(), handed));
         // Nothing has changed, and nothing gets too old: whoever idles reads no records.
-        if swept_at == Some((settled, handed, limits)) && limits.age_seconds == 0 {
+        let same = swept_at == Some((settled, handed, limits)) && limits.age_seconds == 0;
+        if same && !desk.holds.is_ripening() {
             tell_of_damage(shared, desk, store);
             continue;
         }
@@ -47,14 +48,17 @@ pub(super) fn sweep(shared: &Shared, desk: &Desk, store: &Store, owner: Owner) {
             max_age_ms: some(limits.age_seconds.saturating_mul(1000)),
             max_bytes: some(limits.bytes),
         };
+        desk.holds.ripen();
         let whole = desk.kept() >= handed;
         let began = Instant::now();
-        match store.sweep(owner, &bounds, shared.calendar()) {
+        let held = |stream| desk.holds.is_held(stream);
+        match store.sweep_but(owner, &bounds, &held, shared.calendar()) {
             Ok(swept) => {
                 let counts = &desk.counts;
                 counts.swept_passed.fetch_add(swept.passed, Relaxed);
                 counts.swept_old.fetch_add(swept.aged, Relaxed);
                 counts.swept_full.fetch_add(swept.over_limit, Relaxed);
+                counts.swept_left.fetch_add(swept.left, Relaxed);
                 swept_at = whole.then_some((settled, handed, limits));
                 told = false;
                 if let Some(event) = full.swept(swept.over_limit) {
@@ -62,11 +66,12 @@ pub(super) fn sweep(shared: &Shared, desk: &Desk, store: &Store, owner: Owner) {
                 }
             }
             // Once for as long as it lasts; commits fail then too, most of the time.
-            Err(error) if !told => {
-                told = true;
-                shared.tell(Event::NotSwept((&error).into()));
+            Err(error) => {
+                swept_at = None;
+                if !std::mem::replace(&mut told, true) {
+                    shared.tell(Event::NotSwept((&error).into()));
+                }
             }
-            Err(_) => {}
         }
         desk.counts.log_bytes.store(store.log_bytes(), Relaxed);
         tell_of_damage(shared, desk, store);

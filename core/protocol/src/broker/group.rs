@@ -2,6 +2,7 @@
 
 use super::homes::GroupGone;
 use super::index::{FilterId, Subscription, SubscriptionIndex};
+use super::journal::Journal;
 use super::links::Links;
 use super::out::Out;
 use super::shard::Shard;
@@ -103,7 +104,7 @@ pub(super) struct Entry {
     load: u32,
     /// Its client is away and it may hold messages that others could have.
     backlog: bool,
-    /// What a member elsewhere has told of itself last, and all that it was sent of a kept group.
+    /// What a member elsewhere has told of itself last, and all that it was sent.
     takes: Takes,
     sent: u32,
     sent_bytes: u64,
@@ -262,6 +263,7 @@ impl Groups {
             entry.backlog |= keep;
             if member.shard != shard {
                 entry.load += 1;
+                entry.count_sent(source.message());
                 let share = Share {
                     group: group.name.clone(),
                     member,
@@ -329,7 +331,13 @@ impl Groups {
     }
 
     /// Forgets a group that nobody is in any more, or has been for all that is known here.
-    fn close_if_empty(&mut self, name: &Arc<str>, index: &mut SubscriptionIndex, out: &mut Out) {
+    fn close_if_empty(
+        &mut self,
+        name: &Arc<str>,
+        index: &mut SubscriptionIndex,
+        journal: &mut Journal,
+        out: &mut Out,
+    ) {
         // The one that has just come.
         let mut letters = 1;
         if let Some(id) = self.by_name.get(name).copied() {
@@ -338,6 +346,9 @@ impl Groups {
                 return;
             }
             index.remove(self.table[id].filter, NONE, NonZeroU32::new(id + 1));
+            if let Some(stream) = self.stream_of(id) {
+                journal.group_ends(stream);
+            }
             letters += self.table.remove(id).map_or(0, |group| group.letters);
             self.by_name.remove(name);
         }
@@ -386,7 +397,9 @@ impl Shard {
             self.groups.table[*id].remove(member);
         }
         self.note_keeper(name, member, Keeps::Not);
-        self.groups.close_if_empty(name, &mut self.index, out);
+        let journal = &mut self.links.journal;
+        self.groups
+            .close_if_empty(name, &mut self.index, journal, out);
     }
 
     pub(super) fn note_presence(

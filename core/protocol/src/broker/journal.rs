@@ -60,6 +60,8 @@ pub(super) struct Journal {
     /// Groups that have begun or ended, and up to where nothing is theirs.
     pub(super) passed: Vec<(StreamKey, u64)>,
     passed_later: Vec<(StreamKey, u64)>,
+    /// Streams that groups hold from now on, or not any more.
+    pub(super) holds: Vec<(StreamKey, bool)>,
     /// Delayed messages that were published, whose removal was refused.
     unremoved: Vec<DelayedKey>,
     /// The time of what was refused has come.
@@ -98,6 +100,7 @@ impl Journal {
             done_later: Vec::new(),
             passed: Vec::new(),
             passed_later: Vec::new(),
+            holds: Vec::new(),
             unremoved: Vec::new(),
             again: false,
             clock: Clock::at(Time(0), UnixMs(0)),
@@ -177,6 +180,7 @@ impl Shard {
                 self.end_again(client_id, out);
             }
         }
+        out.holds.append(&mut self.links.journal.holds);
         let done = std::mem::take(&mut self.links.journal.done);
         if !done.is_empty() {
             let ops = done

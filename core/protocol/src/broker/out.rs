@@ -3,7 +3,7 @@
 use super::access::{AccessRequest, Standing};
 use super::acks::Ticket;
 use super::authenticate::Authentication;
-use super::durable::{ReadRequest, StoreOp};
+use super::durable::{ReadRequest, StoreOp, StreamKey};
 use super::events::ClientEvent;
 use super::exclusive::ClaimOp;
 use super::homes::GroupGone;
@@ -50,6 +50,11 @@ pub struct Out {
     /// [`Shard::complete`](super::Shard::complete) with this. Until then they wait, and nothing else
     /// does. Before the pages of retained messages are answered, so that SUBACK comes before them.
     pub owed: Option<Ticket>,
+    /// Streams of shared subscriptions that a group holds from now on, or not any more, before the changes for
+    /// the store that stand below. As long as one is held more often than let go, what of it is not
+    /// [done](StoreOp::Done) has to stay in the log though nobody in the store subscribes to it: it is for members
+    /// whose sessions do not last. What is not done when a sweep takes it out is to be counted as lost.
+    pub holds: Vec<(StreamKey, bool)>,
     /// Changes for the store, to be handed over in this order once what stands above is done: after
     /// [`Shard::collect`](super::Shard::collect), which adds sessions that have changed. Empty without a
     /// store.
@@ -120,6 +125,7 @@ impl Out {
             && self.letters.is_empty()
             && self.groups_gone.is_empty()
             && self.owed.is_none()
+            && self.holds.is_empty()
             && self.store.is_empty()
             && self.owed_stored.is_none()
             && self.cuts.is_empty()

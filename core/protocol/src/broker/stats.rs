@@ -210,8 +210,9 @@ by_reason! {
         outside_mount,
         /// The session ended while the message waited.
         session_ended,
-        /// The last member of a shared subscription left while the message was on its way to one, or the last
-        /// whose session lasts did while it was in the log, and it went from there before others had room.
+        /// The last member of a shared subscription left while the message was on its way to one. What was in the
+        /// log by then, or found there after a crash with nobody left, is counted when it goes from there, by the
+        /// driver: not by a shard.
         no_member,
         /// The log held the message and could not be read.
         unreadable,

@@ -9,11 +9,15 @@
 //!
 //! On disk there is the group's stream, and what of it is done. That is the group's cursor: a group that starts
 //! again begins before the first message that is not done, and leaves out what sessions have on their way. When
-//! a group begins to be kept, and when it ends, all that was there is done: it is nobody's who comes later. Who is
-//! a member then and stays has it as long as it is in the log, from which it goes with the next sweep; what is
-//! gone before such a member had room is counted as lost for want of a member.
+//! a group begins to be kept, and when it ends, all that was there is over: it is nobody's who comes later.
+//!
+//! When the last member whose session lasts has gone, those who stay have what is in the log still; what comes
+//! later is for them alone and not in it. So that it stays there, the group *holds* its stream from the time it
+//! is kept until its last member leaves. Then, or after a crash, when nobody is a member, what of it is not
+//! done is lost: the sweep that takes it out of the log counts it, for only it sees all of it.
 
 use super::super::durable::{Counted, LogPage, ReadRequest, ReadTicket, StreamKey};
+use super::super::journal::Journal;
 use super::super::links::Links;
 use super::super::out::Out;
 use super::super::session::Parcel;
@@ -28,6 +32,10 @@ use crate::topic::SHARE_PREFIX;
 use hashbrown::HashSet;
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
+
+/// Times between two members whose sessions last that a group remembers. Of a message of an older one that is
+/// given back now nobody would know that the log does not have it.
+const MOST_GAPS: usize = 1_024;
 
 /// Where a group is in the log when a broker starts: for [`Shard::resume_group`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,6 +57,8 @@ pub(super) struct Backlog {
     /// Messages up to here may not be in the stream, nor those behind `until`.
     since: u64,
     until: u64,
+    /// Nor those behind the first and up to the second place: nobody's session lasted then. In rising order.
+    gaps: Vec<(u64, u64)>,
     behind: bool,
     /// Up to here members have, or have had, everything but what is in `back`.
     reached: u64,
@@ -67,8 +77,6 @@ pub(super) struct Backlog {
     /// What has come by since it fell behind, as far as it is not read.
     unread: u64,
     unread_bytes: u64,
-    /// What members gave back and the log has no more.
-    lost: u64,
     /// Up to here a start has left it uncounted: the first page tells.
     uncounted: u64,
 }
@@ -80,6 +88,7 @@ impl Backlog {
             keepers: HashSet::new(),
             since,
             until: u64::MAX,
+            gaps: Vec::new(),
             behind: false,
             reached: since,
             back: BTreeSet::new(),
@@ -90,14 +99,25 @@ impl Backlog {
             serial,
             unread: 0,
             unread_bytes: 0,
-            lost: 0,
             uncounted: 0,
         }
     }
 
     /// Whether a message can be found again in the group's stream.
     fn has(&self, seq: u64) -> bool {
-        seq > self.since && seq <= self.until
+        let in_gap = |(after, to): &(u64, u64)| seq > *after && seq <= *to;
+        seq > self.since && seq <= self.until && !self.gaps.iter().any(in_gap)
+    }
+
+    /// Somebody's session lasts again, or for the first time. What has come by meanwhile was not left in the log.
+    fn go_on(&mut self, seen: u64) {
+        if self.until < seen {
+            if self.gaps.len() == MOST_GAPS {
+                self.gaps.remove(0);
+            }
+            self.gaps.push((self.until, seen));
+        }
+        self.until = u64::MAX;
     }
 
     fn fall_behind(&mut self, reached: u64) {
@@ -135,8 +155,7 @@ impl Backlog {
 
     /// Whether a message of a page is for the group still.
     fn wants(&self, seq: u64) -> bool {
-        self.back.contains(&seq)
-            || seq > self.reached && seq <= self.until && !self.held.contains(&seq)
+        self.back.contains(&seq) || seq > self.reached && self.has(seq) && !self.held.contains(&seq)
     }
 
     /// A message of a page has found a member, or is dropped.
@@ -148,11 +167,8 @@ impl Backlog {
 
     /// The store has nothing else up to a place.
     fn pass_page(&mut self, after: u64, reached: u64) {
-        // What is not there any more was taken out of the log by its limits, or because nobody whose session
-        // lasts waits for it.
-        let before = self.back.len();
+        // What is not there any more was taken out of the log by its limits.
         self.back.retain(|seq| *seq <= after || *seq > reached);
-        self.lost += (before - self.back.len()) as u64;
         self.reached = self.reached.max(reached);
         self.held = self.held.split_off(&(self.reached + 1));
     }
@@ -190,6 +206,13 @@ impl Entry {
             self.sent.wrapping_sub(self.takes.taken),
             self.sent_bytes.wrapping_sub(self.takes.taken_bytes),
         )
+    }
+
+    /// A message is sent to it, which it will tell of.
+    pub(super) fn count_sent(&mut self, message: &Message) {
+        self.sent = self.sent.wrapping_add(1);
+        let weight = size_of::<Parcel>() + message.memory();
+        self.sent_bytes = self.sent_bytes.wrapping_add(weight as u64);
     }
 
     /// How many messages it has room for, as far as is known here.
@@ -241,10 +264,7 @@ impl Groups {
         let Some(log) = kept.filter(|_| seq != 0) else {
             return self.dispatch(group, source, shard, links, now, out);
         };
-        if seq <= log.since || seq > log.until {
-            if log.behind {
-                log.held.insert(seq);
-            }
+        if !log.has(seq) {
             return self.dispatch(group, source, shard, links, now, out);
         }
         if seq <= log.reached || log.held.contains(&seq) {
@@ -318,9 +338,7 @@ impl Groups {
             let member = entry.member;
             if member.shard != shard {
                 entry.load += 1;
-                entry.sent = entry.sent.wrapping_add(1);
-                let weight = size_of::<Parcel>() + source.message().memory();
-                entry.sent_bytes = entry.sent_bytes.wrapping_add(weight as u64);
+                entry.count_sent(source.message());
                 let share = Share {
                     group: group.name.clone(),
                     member,
@@ -419,8 +437,7 @@ impl Groups {
         }
     }
 
-    /// A group is kept for a member's sake, or not any more. Returns its stream if it begins or ends by that, so
-    /// that nothing up to here is due to it any more, or to another group of its name.
+    /// A group is kept for a member's sake, or not any more. Returns its stream if it begins to be kept.
     fn set_keeper(
         &mut self,
         id: u32,
@@ -431,24 +448,45 @@ impl Groups {
         self.serial += 1;
         let serial = self.serial;
         let group = &mut self.table[id];
-        if keeps != Keeps::Not && group.places.contains_key(&member) {
-            let begins = keeps == Keeps::Begins && group.log.is_none();
-            let new = || Box::new(Backlog::new(&group.name, seen, serial));
-            let log = group.log.get_or_insert_with(new);
-            log.keepers.insert(member);
-            log.until = u64::MAX;
-            return begins.then_some(log.stream);
-        }
-        let log = group.log.as_deref_mut()?;
-        if !log.keepers.remove(&member) || !log.keepers.is_empty() {
+        if keeps == Keeps::Not || !group.places.contains_key(&member) {
+            if let Some(log) = group.log.as_deref_mut()
+                && log.keepers.remove(&member)
+                && log.keepers.is_empty()
+            {
+                log.until = seen;
+            }
             return None;
         }
-        let stream = log.stream;
-        log.until = seen;
-        if !log.behind {
-            group.log = None;
-        }
-        Some(stream)
+        let begins = group.log.is_none();
+        let new = || Box::new(Backlog::new(&group.name, seen, serial));
+        let log = group.log.get_or_insert_with(new);
+        log.keepers.insert(member);
+        log.go_on(seen);
+        begins.then_some(log.stream)
+    }
+
+    /// The stream that a group holds, whose last member has left.
+    pub(super) fn stream_of(&self, id: u32) -> Option<StreamKey> {
+        Some(self.table.get(id)?.log.as_deref()?.stream)
+    }
+}
+
+impl Journal {
+    /// A group begins to be kept: it holds its stream, and nothing up to here is due to it, unless it goes on
+    /// from before a start. Its row says in any case that the stream is a group's.
+    fn group_begins(&mut self, stream: StreamKey, keeps: Keeps) {
+        self.holds.push((stream, true));
+        let seen = match keeps {
+            Keeps::Begins => self.seen,
+            _ => 0,
+        };
+        self.passed.push((stream, seen));
+    }
+
+    /// A group has lost its last member: nothing up to here is due to a later one of its name.
+    pub(super) fn group_ends(&mut self, stream: StreamKey) {
+        self.passed.push((stream, self.seen));
+        self.holds.push((stream, false));
     }
 }
 
@@ -457,9 +495,8 @@ impl Shard {
     pub(in super::super) fn note_keeper(&mut self, name: &str, member: Member, keeps: Keeps) {
         if let Some(id) = self.groups.by_name.get(name).copied() {
             let seen = self.links.journal.seen;
-            let passed = self.groups.set_keeper(id, member, keeps, seen);
-            if let Some(stream) = passed.filter(|_| seen > 0) {
-                self.links.journal.passed.push((stream, seen));
+            if let Some(stream) = self.groups.set_keeper(id, member, keeps, seen) {
+                self.links.journal.group_begins(stream, keeps);
             }
         }
     }
@@ -505,13 +542,6 @@ impl Shard {
         }
         if log.back.is_empty() && log.reached >= links.journal.seen.min(log.until) {
             log.behind = false;
-            if log.keepers.is_empty() {
-                let lost = log.unread + log.lost;
-                group.log = None;
-                for _ in 0..lost {
-                    links.count_unpicked(|dropped| &mut dropped.no_member);
-                }
-            }
             return;
         }
         let mut room: usize = 0;

@@ -13,15 +13,15 @@ use crate::message::Message;
 use crate::time::Clock;
 use std::collections::{BTreeMap, BTreeSet};
 
-pub(super) struct Entry {
+struct Entry {
     bytes: Vec<u8>,
-    pub(super) streams: Vec<StreamKey>,
+    streams: Vec<StreamKey>,
 }
 
 #[derive(Default)]
 pub(super) struct Disk {
     /// The first has the place 1.
-    pub(super) log: Vec<Entry>,
+    log: Vec<Entry>,
     sessions: BTreeMap<SessKey, (u64, Vec<u8>)>,
     subscriptions: BTreeMap<(SessKey, Box<str>), Vec<u8>>,
     delayed: BTreeMap<DelayedKey, Vec<u8>>,
@@ -131,6 +131,33 @@ impl Disk {
     fn is_done(&self, stream: StreamKey, seq: u64) -> bool {
         let passed = self.passed.get(&stream);
         passed.is_some_and(|passed| seq <= *passed) || self.done.contains(&(stream, seq))
+    }
+
+    /// Takes out what nobody waits for in the streams of groups, but for those that are held. Returns how much of
+    /// it was not done.
+    pub(super) fn sweep(&mut self, settled: u64, held: impl Fn(StreamKey) -> bool) -> u64 {
+        let filters = self.subscriptions.keys().map(|(_, filter)| filter);
+        let subscribed: BTreeSet<_> = filters.map(|filter| StreamKey::of(filter)).collect();
+        let mut left = 0;
+        for seq in 1..=settled {
+            let mut streams = std::mem::take(&mut self.log[seq as usize - 1].streams);
+            streams.retain(|stream| {
+                let kept = subscribed.contains(stream) || held(*stream);
+                let waits = kept && !self.is_done(*stream, seq);
+                let is_group = self.passed.contains_key(stream);
+                left += u64::from(is_group && !waits && !self.done.contains(&(*stream, seq)));
+                waits || !is_group
+            });
+            self.log[seq as usize - 1].streams = streams;
+        }
+        left
+    }
+
+    /// How many messages are in the stream of a filter.
+    pub(super) fn entries_of(&self, filter: &str) -> usize {
+        let stream = StreamKey::of(filter);
+        let has = |entry: &&Entry| entry.streams.contains(&stream);
+        self.log.iter().filter(has).count()
     }
 
     fn message(&self, seq: u64, clock: Clock) -> Option<Message> {

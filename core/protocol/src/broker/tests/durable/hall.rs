@@ -80,6 +80,10 @@ pub(super) struct Hall {
     pub(super) listener: u16,
     /// Shared subscriptions that there have been.
     groups: BTreeSet<String>,
+    /// How often each stream is held by a group.
+    holds: BTreeMap<StreamKey, i32>,
+    /// What sweeps have found not done of groups that were over.
+    pub(super) left: u64,
 }
 
 impl Hall {
@@ -118,6 +122,8 @@ impl Hall {
             },
             listener: OPEN,
             groups: BTreeSet::new(),
+            holds: BTreeMap::new(),
+            left: 0,
         };
         hall.start(shards);
         hall
@@ -205,6 +211,7 @@ impl Hall {
         self.unsaid.clear();
         self.refused.clear();
         self.reads.clear();
+        self.holds.clear();
         self.now = self.now.after(away);
         self.retained = Retained::new(LIMITS);
         for message in self.disk.retained(self.clock()) {
@@ -251,6 +258,9 @@ impl Hall {
                 }
             }
             self.post(shard, &mut out);
+            for (stream, held) in out.holds.drain(..) {
+                *self.holds.entry(stream).or_default() += if held { 1 } else { -1 };
+            }
             self.hand_in(shard, &mut out);
             let (now, answers) = (self.now, &mut self.outs[shard]);
             if let Some(ticket) = out.owed.take() {
@@ -459,6 +469,14 @@ impl Hall {
         let page = self.disk.read(&request, self.clock());
         self.mail[shard].push_back(Mail::Page(request.ticket, page));
         true
+    }
+
+    /// The log is swept, of what all shards have seen of it.
+    pub(super) fn sweep(&mut self) {
+        let seen = self.shards.iter().map(|shard| shard.links.journal.seen);
+        let holds = &self.holds;
+        let held = |stream| holds.get(&stream).is_some_and(|count| *count > 0);
+        self.left += self.disk.sweep(seen.min().unwrap_or_default(), held);
     }
 
     /// Everything that is under way arrives.

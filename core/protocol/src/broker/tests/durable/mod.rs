@@ -6,6 +6,7 @@ mod disk;
 mod gate;
 mod groups;
 mod hall;
+mod leaving;
 mod model;
 mod mount;
 mod pages;
