@@ -145,7 +145,7 @@ typedef struct
  */
 LIBMQTT_API int ternmq_set_reconnect(void* handle, const ternmq_reconnect_options* options);
 
-/** Certificates and keys in memory, and the server's name. What is NULL is as the connect options say. */
+/** Certificates and keys in memory, the server's name, and what else has no place in Paho's options. What is NULL is as the connect options say. */
 typedef struct
 {
   /** sizeof(ternmq_tls_options) */
@@ -168,11 +168,21 @@ typedef struct
   /** The name that is sent to the server (SNI) and, with `verify` in MQTTClient_SSLOptions, looked for in
    * its certificate, instead of the host that is connected to. */
   const char* server_name;
+  /** Lists of the certificates of servers that are revoked (CRLs, RFC 5280): PEM with any number of them, or
+   * one in DER. There has to be one of each authority that has signed the server's certificate or one above
+   * it but the root, whose time is not over, or the server is refused. Needs enableServerCertAuth in
+   * MQTTClient_SSLOptions, or connects fail. */
+  const void* crl;
+  size_t crl_size;
+  /** A file that the secrets of connections are appended to, in the format of SSLKEYLOGFILE, for Wireshark to
+   * read recorded traffic with: whoever has it reads everything. It is made with permissions 0600, and one
+   * that others may read is refused. NULL: nothing is written, whatever the environment says. */
+  const char* key_log_file;
 } ternmq_tls_options;
 
 /** Nothing is set. */
 #define ternmq_tls_options_initializer \
-  { sizeof(ternmq_tls_options), NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL }
+  { sizeof(ternmq_tls_options), NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL, NULL, 0, NULL }
 
 /**
  * Gives certificates, key and server name from memory, for servers that are reached by TLS. What else is
@@ -182,9 +192,10 @@ typedef struct
  *
  * @param handle an MQTTClient or MQTTAsync
  * @param options NULL: nothing from memory any more
- * @return 0; -5 (MQTTCLIENT_BAD_UTF8_STRING) for the name; -6 (MQTTCLIENT_NULL_PARAMETER) for a size
+ * @return 0; -5 (MQTTCLIENT_BAD_UTF8_STRING) for the name or the file; -6 (MQTTCLIENT_NULL_PARAMETER) for a size
  * without bytes; -15 (MQTTCLIENT_BAD_MQTT_OPTION) where there is no certificate or key in what was
- * given, they don't belong together, the password is missing or wrong, or the name can't be a server's;
+ * given, they don't belong together, the password is missing or wrong, the lists are none (they are looked
+ * at with a ca), the file can't be used, or the name can't be a server's;
  * else see above. After an error all is as before.
  */
 LIBMQTT_API int ternmq_set_tls(void* handle, const ternmq_tls_options* options);

@@ -2,9 +2,10 @@
 //! is told of errors.
 
 use std::ffi::{CString, c_char, c_int, c_void};
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use ternmq_client::tls::{Identity, Roots, TlsClient, TlsError, TlsOptions, Verify};
+use ternmq_client::tls::{Identity, PemSource, Roots, TlsClient, TlsError, TlsOptions, Verify};
 use ternmq_client::{ConnectError, TransportError};
 
 use crate::callback::Callback;
@@ -34,6 +35,8 @@ pub(crate) struct Given {
     pub(crate) roots: Option<Vec<u8>>,
     pub(crate) identity: Option<Identity>,
     pub(crate) server_name: Option<String>,
+    pub(crate) revoked: Option<Vec<u8>>,
+    pub(crate) key_log: Option<PathBuf>,
 }
 
 impl Given {
@@ -50,6 +53,10 @@ impl Given {
             ..TlsOptions::default()
         };
         self.complete(&mut options);
+        if self.roots.is_none() {
+            // Whose lists they are nobody knows before a connect says whom it trusts.
+            options.revoked.clear();
+        }
         options.build().map(drop)
     }
 
@@ -59,6 +66,11 @@ impl Given {
         }
         if self.identity.is_some() {
             options.identity.clone_from(&self.identity);
+        }
+        let revoked = self.revoked.iter().cloned().map(PemSource::Bytes);
+        options.revoked.extend(revoked);
+        if self.key_log.is_some() {
+            options.key_log.clone_from(&self.key_log);
         }
         if self.server_name.is_some() {
             options.server_name.clone_from(&self.server_name);

@@ -202,13 +202,15 @@ unsafe fn given(p: *const ternmq_tls_options) -> Result<Given, c_int> {
         return Ok(Given::default());
     };
     // SAFETY: as the caller promises.
-    let (roots, certificate, key, password, name) = unsafe {
+    let (roots, certificate, key, password, name, revoked, key_log) = unsafe {
         (
             bytes(options.ca, options.ca_size)?,
             bytes(options.certificate, options.certificate_size)?,
             bytes(options.key, options.key_size)?,
             bytes(options.key_password, options.key_password_size)?,
             ptr::text(options.server_name).map_err(|_| MQTTCLIENT_BAD_UTF8_STRING)?,
+            bytes(options.crl, options.crl_size)?,
+            ptr::text(options.key_log_file).map_err(|_| MQTTCLIENT_BAD_UTF8_STRING)?,
         )
     };
     let given = || {
@@ -216,6 +218,8 @@ unsafe fn given(p: *const ternmq_tls_options) -> Result<Given, c_int> {
             roots: roots.map(<[u8]>::to_vec),
             identity: identity(certificate, key, password)?,
             server_name: name.map(str::to_owned),
+            revoked: revoked.map(<[u8]>::to_vec),
+            key_log: key_log.map(Into::into),
         };
         given.check().map(|()| given)
     };

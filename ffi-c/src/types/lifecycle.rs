@@ -51,6 +51,9 @@ pub struct ternmq_tls_options {
     pub key_password: *const c_void,
     pub key_password_size: usize,
     pub server_name: *const c_char,
+    pub crl: *const c_void,
+    pub crl_size: usize,
+    pub key_log_file: *const c_char,
 }
 
 #[repr(C)]

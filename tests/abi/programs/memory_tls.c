@@ -1,6 +1,9 @@
 /* Certificates, keys and the server's name from memory, for handles of both kinds. Ends with 0 when all
- * is as the header says. Usage: memory_tls URI URI-OF-ANOTHER-NAME FOLDER; the first server wants to
- * see a certificate. */
+ * is as the header says. Usage: memory_tls URI URI-OF-ANOTHER-NAME URI-OF-A-REVOKED-ONE FOLDER; the
+ * first server wants to see a certificate. */
+
+#include <stddef.h>
+#include <sys/stat.h>
 
 #include "life.h"
 
@@ -227,16 +230,72 @@ static void another_name(int async, const char* uri)
   destroy(async, handle);
 }
 
+/* The server's certificate is in one of the lists; the other one is of its authority too. */
+static void revoked(int async, const char* uri)
+{
+  void* handle = create(async, uri);
+  ternmq_tls_options options = given("ca.pem", NULL, NULL, NULL);
+  struct bytes good = file("nothing.crl");
+  struct bytes bad = file("revoked.crl");
+  options.crl = good.data;
+  options.crl_size = good.size;
+  EXPECT(ternmq_set_tls(handle, &options), 0);
+  EXPECT(connects(async, handle, 1), 1);
+  options.crl = bad.data;
+  options.crl_size = bad.size;
+  EXPECT(ternmq_set_tls(handle, &options), 0);
+  EXPECT(connects(async, handle, 1), 0);
+  options.crl_size = bad.size / 2;
+  EXPECT(ternmq_set_tls(handle, &options), MQTTCLIENT_BAD_MQTT_OPTION);
+  /* An older program says nothing of lists. */
+  options.struct_size = offsetof(ternmq_tls_options, crl);
+  EXPECT(ternmq_set_tls(handle, &options), 0);
+  EXPECT(connects(async, handle, 1), 1);
+  free((void*)(size_t)options.ca);
+  free((void*)(size_t)good.data);
+  free((void*)(size_t)bad.data);
+  destroy(async, handle);
+}
+
+/* Secrets are written down for whoever asks, and for nobody else. */
+static void secrets(int async, const char* uri)
+{
+  char keys[600];
+  char environment[600];
+  struct stat about;
+  void* handle = create(async, uri);
+  ternmq_tls_options options = given("ca.pem", NULL, NULL, NULL);
+  snprintf(keys, sizeof keys, "%s/keys%d", folder, async);
+  snprintf(environment, sizeof environment, "%s/environment", folder);
+  setenv("SSLKEYLOGFILE", environment, 1);
+  EXPECT(ternmq_set_tls(handle, &options), 0);
+  EXPECT(connects(async, handle, 1), 1);
+  EXPECT(stat(keys, &about), -1);
+  options.key_log_file = keys;
+  EXPECT(ternmq_set_tls(handle, &options), 0);
+  EXPECT(connects(async, handle, 1), 1);
+  EXPECT(stat(keys, &about), 0);
+  TRUE_(about.st_size > 100);
+  EXPECT((int)(about.st_mode & 0777), 0600);
+  chmod(keys, 0644);
+  EXPECT(ternmq_set_tls(handle, &options), MQTTCLIENT_BAD_MQTT_OPTION);
+  EXPECT(stat(environment, &about), -1);
+  free((void*)(size_t)options.ca);
+  destroy(async, handle);
+}
+
 int main(int argc, char* argv[])
 {
-  if (argc != 4)
+  if (argc != 5)
     return 2;
-  snprintf(folder, sizeof folder, "%s", argv[3]);
+  snprintf(folder, sizeof folder, "%s", argv[4]);
   for (int async = 0; async < 2; ++async)
   {
     right_ones(async, argv[1]);
     wrong_ones(async, argv[1]);
     another_name(async, argv[2]);
+    revoked(async, argv[3]);
+    secrets(async, argv[3]);
   }
   return failures != 0;
 }

@@ -125,7 +125,13 @@ fn certificates_and_keys_may_come_from_memory() {
         tls.clients = ClientCertificates::Required(vec![Roots::Pem(authority().pem().into())]);
     }
     let broker = Broker::start(Config {
-        listeners: vec![strict, secure(authority().issue(&["other.example"]))],
+        listeners: vec![
+            strict,
+            secure(authority().issue(&["other.example"])),
+            secure(authority().issue_with("revoked", &["localhost"], |params| {
+                params.serial_number = Some(77.into());
+            })),
+        ],
         ..Config::default()
     })
     .expect("a broker");
@@ -134,7 +140,7 @@ fn certificates_and_keys_may_come_from_memory() {
         Command::new("timeout")
             .arg("100")
             .arg(files.path("memory_tls"))
-            .args([uri(0), uri(1)])
+            .args([uri(0), uri(1), uri(2)])
             .arg(files.path(""))
             .env("LD_LIBRARY_PATH", ours.path("")),
     );
@@ -190,7 +196,7 @@ fn structs_are_those_of_the_header() {
         }
         ternmq_tls_options {
             struct_size, ca, ca_size, certificate, certificate_size, key, key_size, key_password,
-            key_password_size, server_name,
+            key_password_size, server_name, crl, crl_size, key_log_file,
         }
         ternmq_compression_options { struct_size, keep_context, window_bits, min_bytes }
         ternmq_outbox_options { struct_size, path, sync, max_messages, max_bytes }
@@ -234,6 +240,8 @@ fn credentials(files: &Scratch) {
     authority().client("other").write(&files.path(""), "other");
     files.write("both.pem", &format!("{}{}", me.key, me.chain));
     files.write("ca.pem", authority().pem());
+    files.write("nothing.crl", &authority().revoke(&[1], 2200));
+    files.write("revoked.crl", &authority().revoke(&[77], 2200));
     files.write("other.pem", Authority::new("another").pem());
     files.write("garbage", "-----BEGIN CERTIFICATE-----\nno\n");
     let key = files.path("me.key");
