@@ -1,5 +1,7 @@
 //! What the store's work costs with one engine or the other; `README.md` has the words.
 
+#![forbid(unsafe_code)]
+
 mod engines;
 mod log;
 
