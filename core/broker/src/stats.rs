@@ -185,6 +185,12 @@ pub struct StoreStats {
     pub swept_old: u64,
     /// The same because the log was too large, [`LogLimits::bytes`](crate::LogLimits::bytes).
     pub swept_full: u64,
+    /// The same because every session that was due them had more messages to read than it may,
+    /// [`LogLimits::session_messages`](crate::LogLimits::session_messages). No session counts them as dropped.
+    pub swept_session_messages: u64,
+    /// The same because they had more bytes to read,
+    /// [`LogLimits::session_bytes`](crate::LogLimits::session_bytes).
+    pub swept_session_bytes: u64,
     /// Bytes that wait to be written now.
     pub waiting_bytes: u64,
 }
@@ -192,7 +198,8 @@ pub struct StoreStats {
 impl StoreStats {
     /// Messages taken out of the log, for whatever reason.
     pub const fn swept(&self) -> u64 {
-        self.swept_passed + self.swept_old + self.swept_full
+        let over = self.swept_session_messages + self.swept_session_bytes;
+        self.swept_passed + self.swept_old + self.swept_full + over
     }
 }
 

@@ -274,6 +274,8 @@ static STORE: &[Family] = families! {
         "passed" => store.swept_passed,
         "old" => store.swept_old,
         "full" => store.swept_full,
+        "session_messages" => store.swept_session_messages,
+        "session_bytes" => store.swept_session_bytes,
     }
 };
 

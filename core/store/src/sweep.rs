@@ -24,6 +24,13 @@ use crate::row::{self, kind, put_number, take_number};
 use crate::store::Store;
 
 mod forget;
+mod indexed;
+mod limits;
+mod over;
+
+use indexed::is_indexed;
+pub use limits::{SweepLimits, Swept};
+use over::Over;
 
 /// Rows of the index, or blocks, that are looked at in one transaction: other commits wait for it.
 const ROWS: usize = 256;
@@ -43,49 +50,16 @@ const SHARE: &str = "$share/";
 /// What begins an exclusive subscription's filter.
 const EXCLUSIVE: &str = ternmq_protocol::broker::EXCLUSIVE_PREFIX;
 
-/// How long and how much a store keeps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SweepLimits {
-    /// Up to here in the log every shard has seen all messages, so that whoever subscribes from now
-    /// on begins behind it. Nothing behind it goes.
-    pub settled: u64,
-    /// Milliseconds after which messages go though somebody waits for them.
-    pub max_age_ms: Option<u64>,
-    /// Bytes of the log's blocks beyond which the oldest messages go though somebody waits for
-    /// them. The last 8 MiB always stay.
-    pub max_bytes: Option<u64>,
-}
-
-/// What a sweep did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Swept {
-    /// Messages that nobody waited for any more.
-    pub passed: u64,
-    /// Messages that somebody waited for and that were too old.
-    pub aged: u64,
-    /// Messages that somebody waited for and for which there was no room.
-    pub over_limit: u64,
-    /// Messages of shared subscriptions, once for each, that were not done when the last member had left, or when
-    /// a later group of the same name began.
-    pub left: u64,
-    /// Messages that could not be read.
-    pub damaged: u64,
-    /// Blocks that are gone.
-    pub blocks: u64,
-    /// Blocks that were written again with what is left of them.
-    pub rewritten: u64,
-    /// Rows of the index, and of what is done, that are gone.
-    pub rows: u64,
-    /// Bytes that blocks take less.
-    pub bytes: u64,
-}
-
 /// Who waits for what.
 #[derive(Debug, Default)]
 struct Plan {
     /// Of each stream, up to where all have read. Streams that are not here have nobody.
     floors: HashMap<StreamKey, u64>,
     groups: HashSet<StreamKey>,
+    /// Of streams with more than a session may have to read, up to where nobody gets them.
+    over: HashMap<StreamKey, Over>,
+    /// Streams of subscriptions with No Local.
+    not_local: HashSet<StreamKey>,
     /// Messages that records of sessions refer to.
     held: HashSet<u64>,
     settled: u64,
@@ -151,6 +125,9 @@ impl Plan {
         for stream in [Some(own), plain].into_iter().flatten() {
             let floor = self.floors.entry(stream).or_insert(reached);
             *floor = reached.min(*floor);
+            if record.options.no_local {
+                self.not_local.insert(stream);
+            }
         }
     }
 }
@@ -216,6 +193,7 @@ impl Store {
             clock,
         };
         sweep.step(|sweep, view, writer, changes| sweep.load(view, writer, changes))?;
+        over::find(self, &mut sweep.plan, limits)?;
         sweep.drop_oldest(limits)?;
         sweep.pass_streams()?;
         sweep.step(|sweep, view, writer, changes| sweep.forget_done(view, writer, changes))?;
@@ -314,7 +292,7 @@ impl Sweep<'_> {
                 .get(&stream)
                 .is_some_and(|done| done.contains(seq));
         }
-        plan.floors.get(&stream).is_some_and(|floor| seq > *floor)
+        plan.over.get(&stream).is_none_or(|over| seq > over.up_to()) && plan.is_due(stream, seq)
     }
 
     /// Whether a message that nobody waits for in a stream has not found its client there: the stream is one of
@@ -393,7 +371,10 @@ impl Sweep<'_> {
                 let count = match (wanted, aged) {
                     // It stays, and has passed when it is released.
                     (false, _) if self.plan.held.contains(&record.seq) => continue,
-                    (false, _) => &mut self.swept.passed,
+                    (false, _) => {
+                        self.plan.count(&record, &mut self.swept);
+                        continue;
+                    }
                     (true, true) => &mut self.swept.aged,
                     (true, false) => &mut self.swept.over_limit,
                 };
@@ -635,10 +616,12 @@ impl Sweep<'_> {
             return Ok(());
         };
         let first = row::number(key, 1).unwrap_or_default();
-        let (mut stays, mut entries, mut dead) = (HashSet::new(), 0, 0);
+        let (mut stays, mut entries) = (HashSet::new(), 0);
         for record in block.records() {
             if !self.is_waited_for(record.streams(), record.seq) {
-                dead += u64::from(!self.plan.held.contains(&record.seq));
+                if !self.plan.held.contains(&record.seq) {
+                    self.plan.count(&record, &mut self.swept);
+                }
                 continue;
             }
             stays.insert(record.seq);
@@ -648,7 +631,6 @@ impl Sweep<'_> {
                 entries += u64::from(!gone && is_indexed(view, entry)?);
             }
         }
-        self.swept.passed += dead;
         self.replace(
             key,
             value,
@@ -709,38 +691,4 @@ impl Sweep<'_> {
         }
         Ok(())
     }
-}
-
-/// Whether a message is in a row of the index.
-fn is_indexed(view: &View<'_>, (seq, stream): (u64, StreamKey)) -> Result<bool, StoreError> {
-    let (from, last) = (row::index(stream, 0), row::index(stream, seq));
-    let mut found = false;
-    view.last(&from, &last, |key, value| {
-        if let Ok(seqs) = row::unseal(key, value) {
-            row::rising(seqs, |other| {
-                found = other == seq;
-                other < seq
-            });
-        }
-    })?;
-    Ok(found)
-}
-
-/// All messages in the rows of a stream.
-fn read_index(
-    view: &View<'_>,
-    stream: StreamKey,
-    begin: &[u8],
-    mut f: impl FnMut(u64),
-) -> Result<(), StoreError> {
-    let end = row::end(&row::key(kind::INDEX, &[&stream.0.to_be_bytes()]));
-    view.scan(begin, &end, |key, value| {
-        if let Ok(seqs) = row::unseal(key, value) {
-            row::rising(seqs, |seq| {
-                f(seq);
-                true
-            });
-        }
-        Flow::Continue(())
-    })
 }

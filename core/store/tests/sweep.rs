@@ -333,6 +333,7 @@ fn what_is_in_flight_stays_though_it_is_too_old_or_done() {
         settled: u64::MAX,
         max_age_ms: Some(1),
         max_bytes: Some(1),
+        ..SweepLimits::default()
     };
     let later = Clock::at(Time(5_000), UnixMs(CLOCK.utc_now().0 + 10_000));
     let swept = store.sweep(owner, &limits, later).unwrap();
@@ -342,4 +343,96 @@ fn what_is_in_flight_stays_though_it_is_too_old_or_done() {
     commit(&store, owner, &ops);
     sweep(&store, owner);
     assert_eq!(store.log_bytes(), 0);
+}
+
+/// Sweeps with limits of what a session may have to read of a stream.
+fn bound(store: &Store, owner: Owner, messages: Option<u64>, bytes: Option<u64>) -> Swept {
+    let limits = SweepLimits {
+        settled: store.head(),
+        stream_messages: messages,
+        stream_bytes: bytes,
+        ..SweepLimits::default()
+    };
+    store.sweep(owner, &limits, CLOCK).unwrap()
+}
+
+#[test]
+fn what_is_too_much_for_all_sessions_of_a_stream_goes_and_is_counted_once() {
+    let limits = [
+        (Some(150), None),
+        (None, Some(150 * 20)),
+        (Some(150), Some(1 << 20)),
+    ];
+    for (messages, bytes) in limits {
+        let (store, owner) = new();
+        for n in 0..50 {
+            let name = format!("away-{n}");
+            commit(
+                &store,
+                owner,
+                &[session(&name, 1, 0, &[]), subscribe(&name, "a", 0)],
+            );
+        }
+        // Each sweep puts what has come in since into a row.
+        let (mut gone, mut largest) = (0, 0);
+        for _ in 0..10 {
+            fill(&store, owner, 1, &["a"]);
+            let swept = bound(&store, owner, messages, bytes);
+            assert_eq!((swept.passed, swept.over_limit, swept.aged), (0, 0, 0));
+            let other = if messages.is_some() {
+                swept.over_bytes
+            } else {
+                swept.over_messages
+            };
+            assert_eq!(other, 0);
+            gone += swept.over_messages + swept.over_bytes;
+            largest = largest.max(store.log_bytes());
+        }
+        assert!(gone >= 600, "{gone}");
+        // Nothing of what is left is missing, and it is the newest.
+        let page = read(&store, &["a"], 0, 2000);
+        let first = page.messages[0].log_seq();
+        assert_eq!((page.messages.len() as u64, page.lost), (1000 - gone, 0));
+        assert_eq!((first, page.reached), (gone + 1, 1000));
+        assert!(page.messages.len() >= 150);
+        assert!(largest < 4 * 16_200, "{largest}");
+        assert!(store.check(CLOCK).unwrap().is_whole());
+        // What they have read since is not counted again.
+        for n in 0..50 {
+            commit(
+                &store,
+                owner,
+                &[session(&format!("away-{n}"), 2, 1000, &[])],
+            );
+        }
+        let swept = bound(&store, owner, messages, bytes);
+        assert_eq!(swept.passed, 1000 - gone);
+        assert_eq!(store.log_bytes(), 0);
+    }
+}
+
+#[test]
+fn what_one_session_has_not_read_stays_if_it_is_not_too_much_for_it() {
+    let (store, owner) = new();
+    commit(
+        &store,
+        owner,
+        &[session("anna", 1, 0, &[]), subscribe("anna", "a", 0)],
+    );
+    for _ in 0..10 {
+        fill(&store, owner, 1, &["a"]);
+        sweep(&store, owner);
+    }
+    commit(&store, owner, &[session("anna", 2, 900, &[])]);
+    let swept = bound(&store, owner, Some(100), None);
+    assert_eq!((swept.passed, swept.over_messages), (900, 0));
+    assert_eq!(read(&store, &["a"], 900, 200).messages.len(), 100);
+    // A group has no such limit by its stream, for it has done some of it.
+    let group = "$share/g/a";
+    commit(&store, owner, &[subscribe("anna", group, 0)]);
+    for _ in 0..3 {
+        fill(&store, owner, 1, &[group]);
+        let swept = bound(&store, owner, Some(10), Some(10));
+        assert_eq!(swept.over_messages + swept.over_bytes, 0);
+    }
 }

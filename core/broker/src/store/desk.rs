@@ -91,6 +91,8 @@ pub(crate) struct Counts {
     pub(crate) swept_full: AtomicU64,
     /// Copies for groups that nobody is in any more which went with them.
     pub(crate) swept_left: AtomicU64,
+    pub(crate) swept_session_messages: AtomicU64,
+    pub(crate) swept_session_bytes: AtomicU64,
     /// As of the last sweep.
     pub(crate) log_bytes: AtomicU64,
 }
@@ -248,6 +250,8 @@ impl Desk {
             swept_passed: of(&counts.swept_passed),
             swept_old: of(&counts.swept_old),
             swept_full: of(&counts.swept_full),
+            swept_session_messages: of(&counts.swept_session_messages),
+            swept_session_bytes: of(&counts.swept_session_bytes),
             waiting_bytes: self.intake.bytes() as u64,
         };
     }

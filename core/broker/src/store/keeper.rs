@@ -77,6 +77,10 @@ impl Keeper {
             hand_in(&mut out, (number, shards[number].store_turn()), shared);
         }
         exchange(shards, mail, shared, clock.now());
+        if let Some(desk) = &shared.desk {
+            // Sweeps need not wait for the first message of this start.
+            desk.set_posted(store.head());
+        }
         restore::resume(&store, groups, shards, shared, |shards, home, mut out| {
             let mut mail = VecDeque::new();
             hand_out(&mut out, home, &mut mail, shared);

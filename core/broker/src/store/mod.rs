@@ -47,10 +47,13 @@ pub struct LogLimits {
     pub bytes: u64,
     /// Messages that one session may have still to read, counted since it fell behind in this start; 0
     /// without limit. Beyond it its oldest are dropped when their turn comes, and counted
-    /// ([`Dropped::queue_items`](ternmq_protocol::broker::Dropped::queue_items)).
+    /// ([`Dropped::queue_items`](ternmq_protocol::broker::Dropped::queue_items)), or, of a session whose turn
+    /// does not come, with a sweep, once each whatever the number of sessions
+    /// ([`StoreStats::swept_session_messages`](crate::StoreStats::swept_session_messages)).
     pub session_messages: u32,
     /// The same for their bytes
-    /// ([`Dropped::queue_bytes`](ternmq_protocol::broker::Dropped::queue_bytes)).
+    /// ([`Dropped::queue_bytes`](ternmq_protocol::broker::Dropped::queue_bytes),
+    /// [`StoreStats::swept_session_bytes`](crate::StoreStats::swept_session_bytes)).
     pub session_bytes: u64,
     /// Milliseconds between two times at least that is looked for what may go; also for what all have had.
     pub sweep_ms: u64,

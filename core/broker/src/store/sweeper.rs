@@ -47,6 +47,8 @@ pub(super) fn sweep(shared: &Shared, desk: &Desk, store: &Store, owner: Owner) {
             settled,
             max_age_ms: some(limits.age_seconds.saturating_mul(1000)),
             max_bytes: some(limits.bytes),
+            stream_messages: some(limits.session_messages.into()),
+            stream_bytes: some(limits.session_bytes),
         };
         desk.holds.ripen();
         let whole = desk.kept() >= handed;
@@ -59,6 +61,10 @@ pub(super) fn sweep(shared: &Shared, desk: &Desk, store: &Store, owner: Owner) {
                 counts.swept_old.fetch_add(swept.aged, Relaxed);
                 counts.swept_full.fetch_add(swept.over_limit, Relaxed);
                 counts.swept_left.fetch_add(swept.left, Relaxed);
+                let many = &counts.swept_session_messages;
+                many.fetch_add(swept.over_messages, Relaxed);
+                let large = &counts.swept_session_bytes;
+                large.fetch_add(swept.over_bytes, Relaxed);
                 swept_at = whole.then_some((settled, handed, limits));
                 told = false;
                 if let Some(event) = full.swept(swept.over_limit) {

@@ -12,7 +12,7 @@
 //! not for the store) has its place there and nowhere else.
 
 use super::arena::NONE;
-use super::durable::{LogPage, ReadRequest, ReadTicket, StreamKey};
+use super::durable::{DurableConfig, LogPage, ReadRequest, ReadTicket, StreamKey};
 use super::index::FilterId;
 use super::journal::Journal;
 use super::links::{Copy, Links, Room};
@@ -110,6 +110,7 @@ impl Links {
             return;
         };
         (kept.asked, kept.stale, kept.turn) = (false, false, kept.turn.wrapping_add(1));
+        kept.recounted = false;
         if !kept.behind || kept.jumbled {
             return;
         }
@@ -217,6 +218,19 @@ impl Kept {
     }
 }
 
+impl Kept {
+    /// What is beyond the limits may have gone from the log while its client was away: then it is not the rest
+    /// that is too much.
+    fn recount(&mut self, config: &DurableConfig, seen: u64) {
+        let (most, most_bytes) = (config.backlog_messages, config.backlog_bytes);
+        let over = self.unread > most || self.unread_bytes > most_bytes;
+        if over && !self.recounted {
+            (self.recounted, self.uncounted) = (true, seen);
+            (self.unread, self.unread_bytes) = (0, 0);
+        }
+    }
+}
+
 impl Session {
     /// Up to where the session has had what the log has for it, `seen` being what has come by.
     pub(super) fn cursor(&self, kept: &Kept, seen: u64) -> u64 {
@@ -272,6 +286,7 @@ impl Shard {
             return self.read_on(slot, out);
         }
         self.links.stats.work += streams.len() as u64;
+        kept.recount(&self.links.journal.config, seen);
         kept.asked = true;
         let queue = &self.links.limits.queue;
         let room = queue.items.saturating_sub(session.queue.len());

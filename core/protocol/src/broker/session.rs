@@ -214,6 +214,8 @@ pub(super) struct Kept {
     pub(super) unread_bytes: u64,
     /// Up to here a start has left it uncounted: the first page tells.
     pub(super) uncounted: u64,
+    /// It has more to read than it may, and it was asked how much of that the log still has.
+    pub(super) recounted: bool,
     /// Its subscriptions that are set apart while its client is away; `None` while nobody has looked which.
     pub(super) asleep: Option<Asleep>,
     /// Messages of the log have come out of the queue, or may have, before others that came first: what is

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use ternmq_protocol::broker::durable::StreamKey;
 
-use super::{DONE_ROWS, DONE_SEQS, Sweep, read_index};
+use super::indexed::read_index;
+use super::{DONE_ROWS, DONE_SEQS, Sweep};
 use crate::engine::{Change, Flow, View};
 use crate::error::StoreError;
 use crate::meta::Log;
