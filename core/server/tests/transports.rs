@@ -140,6 +140,27 @@ fn path(folder: &Path, name: &str) -> String {
     folder.join(name).to_str().unwrap().to_owned()
 }
 
+/// Who has shown a certificate has no password that a back end could be asked about.
+#[test]
+fn nobody_is_asked_about_whoever_has_shown_a_certificate() {
+    let (server, folder) = everywhere("certificate_and_step");
+    drop(server);
+    let at = |name: &str| path(&folder, name);
+    let config = std::fs::read_to_string(at("ternmq.toml")).unwrap();
+    // Nobody listens there, and without an answer nobody comes in.
+    let step =
+        "[[access.step]]\nname = 'web'\nkind = 'http'\nauthenticate = 'http://127.0.0.1:1/'\n";
+    std::fs::write(at("ternmq.toml"), format!("{config}{step}")).unwrap();
+    let server = Server::start(&folder.join("ternmq.toml"), 6);
+    let (ca, cert, key) = (at("ca.pem"), at("client.pem"), at("client.key"));
+    let (tls, mutual) = (&server.urls[0], &server.urls[4]);
+    let shown = ["--cafile", &*ca, "--cert", &*cert, "--key", &*key];
+    round_trip(&[&["--url", mutual], &shown[..]].concat()).unwrap();
+    let refused = round_trip(&["--url", tls, "--cafile", &ca, "-u", "x", "-P", "x"]);
+    let refused = refused.unwrap_err();
+    assert!(refused.contains("unavailable"), "{refused}");
+}
+
 #[test]
 fn every_type_of_listener_may_stand_on_the_command_line() {
     let folder = folder("listen_urls");
