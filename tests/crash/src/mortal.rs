@@ -98,7 +98,7 @@ impl Mortal {
 
 /// What nobody waits for may be a second on its way to the disk. It is there with what is waited for later, CONNACK
 /// with a session: a shard hands in that a client has gone before it closes the socket.
-fn settle(address: SocketAddr) -> Result<(), Failure> {
+pub(crate) fn settle(address: SocketAddr) -> Result<(), Failure> {
     let mut peer = RawPeer::connect(address, 5).map_err(|e| Failure(e.to_string()))?;
     peer.send("CONNECT client_id=settling clean_start=0 session_expiry=1")?;
     peer.expect("CONNACK reason=0")?;

@@ -1,6 +1,7 @@
 //! What publishers and subscribers note down: all that the verdict looks at.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 /// What one publisher sends on one topic with one QoS: numbers from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,6 +25,26 @@ pub struct Got {
     pub dup: bool,
 }
 
+/// What is to become of a will, or of a delayed message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It comes once.
+    Comes,
+    /// It comes once or not at all: the server has not said.
+    MayCome,
+    /// It does not come.
+    Never,
+}
+
+/// The same, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Promise {
+    /// Whether.
+    pub fate: Fate,
+    /// Not before that.
+    pub due: Instant,
+}
+
 /// Everything that was noted in a run.
 #[derive(Clone, Debug, Default)]
 pub struct Notes {
@@ -44,6 +65,10 @@ pub struct Notes {
     /// The retained message found on each publisher's topic at the end, and the number of the last that
     /// was acknowledged there.
     pub retained: BTreeMap<u32, (Option<u64>, u64)>,
+    /// Wills and delayed messages by their payloads, and when they came.
+    pub promised: BTreeMap<String, Promise>,
+    /// The same that came.
+    pub came: BTreeMap<String, Vec<Instant>>,
     /// What clients saw that must not be: a session that was lost, or one that came back from the dead.
     pub complaints: Vec<String>,
 }

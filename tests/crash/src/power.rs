@@ -5,10 +5,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ternmq_broker::store::{Backend, Options, Store};
-use ternmq_broker::{Broker, Config, Durability, Placement};
+use ternmq_broker::{Broker, Config, DelayedLimits, Durability, MountPoint, Placement};
 
 use crate::chance::Chance;
 use crate::faults::Fault;
+use crate::wire::{Addresses, MOUNT_POINT};
+
+const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// The broker, and the disk that outlives it.
 pub struct Powered {
@@ -16,7 +19,7 @@ pub struct Powered {
     durability: Durability,
     disk: Arc<Disk>,
     broker: Option<Broker>,
-    address: SocketAddr,
+    at: Addresses,
     chance: Chance,
 }
 
@@ -27,15 +30,18 @@ impl Powered {
             durability,
             disk: Arc::default(),
             broker: None,
-            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            at: Addresses {
+                main: ANY,
+                tenant: ANY,
+            },
             chance: Chance::new(seed),
         };
         powered.start_again()?;
         Ok(powered)
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+    pub(crate) fn address(&self) -> Addresses {
+        self.at
     }
 
     pub(crate) fn start_again(&mut self) -> Result<(), String> {
@@ -45,13 +51,23 @@ impl Powered {
             shards: self.shards,
             placement: Placement::ByClientId,
             store: Some(Arc::new(store)),
-            ..Config::listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+            ..Config::listen(ANY)
         };
+        config.topics.delayed = Some(DelayedLimits::default());
+        let mut tenants = config.listeners[0].clone();
+        let mount_point = MOUNT_POINT.parse::<MountPoint>();
+        let mount_point = mount_point.map_err(|e| e.to_string())?;
+        tenants.mount_point = Some(mount_point);
+        config.listeners.push(tenants);
         for listener in &mut config.listeners {
             listener.durability = self.durability;
         }
         let broker = Broker::start(config).map_err(|e| format!("the broker: {e}"))?;
-        self.address = broker.local_addrs()[0];
+        let addresses = broker.local_addrs();
+        self.at = Addresses {
+            main: addresses[0],
+            tenant: addresses[1],
+        };
         self.broker = Some(broker);
         Ok(())
     }

@@ -1,11 +1,12 @@
 //! `ternmq serve` as a process that is killed and started again on one folder.
 
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
+
+use crate::wire::{Addresses, MOUNT_POINT};
 
 /// The process, and the folder that outlives it.
 pub struct Process {
@@ -13,28 +14,28 @@ pub struct Process {
     folder: PathBuf,
     child: Child,
     told: BufReader<ChildStdout>,
-    address: SocketAddr,
+    at: Addresses,
 }
 
 impl Process {
     /// Starts the program in `folder`, which is to exist, with this configuration.
     pub(crate) fn start(program: &Path, folder: &Path, config: &str) -> Result<Self, String> {
         let file = folder.join("ternmq.toml");
+        let config = format!("{config}\n{LISTENERS}mount_point = '{MOUNT_POINT}'\n");
         std::fs::write(&file, config).map_err(|e| format!("{}: {e}", file.display()))?;
-        let (child, told) = spawn(program, folder)?;
-        let mut server = Self {
+        let (child, mut told) = spawn(program, folder)?;
+        let at = learn_addresses(&mut told)?;
+        Ok(Self {
             program: program.into(),
             folder: folder.into(),
             child,
             told,
-            address: SocketAddr::from(([127, 0, 0, 1], 0)),
-        };
-        server.learn_address()?;
-        Ok(server)
+            at,
+        })
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+    pub(crate) fn address(&self) -> Addresses {
+        self.at
     }
 
     /// SIGKILL: nothing of the process runs any more when this returns.
@@ -49,14 +50,22 @@ impl Process {
     /// Starts it again after [`kill`](Self::kill), on the same folder.
     pub(crate) fn start_again(&mut self) -> Result<(), String> {
         (self.child, self.told) = spawn(&self.program, &self.folder)?;
-        self.learn_address()
+        self.at = learn_addresses(&mut self.told)?;
+        Ok(())
+    }
+
+    /// Bans a client, as an operator does; when this returns the server has said that it is so.
+    pub(crate) fn ban(&mut self, client_id: &str) -> Result<(), String> {
+        let file = self.folder.join("data/bans.json");
+        let bans = format!("[{{\"client_id\": \"{client_id}\"}}]");
+        std::fs::write(&file, bans).map_err(|e| format!("{}: {e}", file.display()))?;
+        self.signal("-HUP")?;
+        wait_for(&mut self.told, "bans_reloaded").map(drop)
     }
 
     /// SIGTERM, and waits until it has ended well.
     pub(crate) fn stop(&mut self) -> Result<(), String> {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status();
-        sent.map_err(|e| format!("kill: {e}"))?;
+        self.signal("-TERM")?;
         let ended = self.child.wait().map_err(|e| format!("wait: {e}"))?;
         match ended.success() {
             true => Ok(()),
@@ -64,20 +73,10 @@ impl Process {
         }
     }
 
-    fn learn_address(&mut self) -> Result<(), String> {
-        loop {
-            let mut line = String::new();
-            self.told.read_line(&mut line).map_err(|e| e.to_string())?;
-            if line.is_empty() {
-                return Err("the server ended before it listened".into());
-            }
-            let event: Value = serde_json::from_str(&line).map_err(|e| format!("{line}: {e}"))?;
-            if event["event"] == "listening" {
-                let address = event["address"].as_str().unwrap_or_default().parse();
-                self.address = address.map_err(|_| format!("the server said {event}"))?;
-                return Ok(());
-            }
-        }
+    fn signal(&self, signal: &str) -> Result<(), String> {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status();
+        sent.map(drop).map_err(|e| format!("kill: {e}"))
     }
 }
 
@@ -92,8 +91,8 @@ impl Drop for Process {
 fn spawn(program: &Path, folder: &Path) -> Result<(Child, BufReader<ChildStdout>), String> {
     let mut command = Command::new(program);
     command
-        .args(["serve", "--json", "--listen", "127.0.0.1:0"])
-        .args(["--config", "ternmq.toml", "--data", "data"])
+        .args(["serve", "--json", "--config", "ternmq.toml"])
+        .args(["--data", "data"])
         // Clients come and go by the thousand.
         .env("TERNMQ_LOG__LEVEL", "warn")
         .current_dir(folder)
@@ -103,4 +102,41 @@ fn spawn(program: &Path, folder: &Path) -> Result<(Child, BufReader<ChildStdout>
         .map_err(|e| format!("{}: {e}", program.display()))?;
     let told = child.stdout.take().ok_or("no pipe to the server")?;
     Ok((child, BufReader::new(told)))
+}
+
+/// Where clients come in, to stand behind all else of a configuration; the last one has a mount point.
+const LISTENERS: &str = "\
+[topics]
+delayed = true
+[[listener]]
+address = '127.0.0.1:0'
+[[listener]]
+address = '127.0.0.1:0'
+";
+
+fn learn_addresses(told: &mut BufReader<ChildStdout>) -> Result<Addresses, String> {
+    let mut learn = || {
+        let event = wait_for(told, "listening")?;
+        let address = event["address"].as_str().unwrap_or_default().parse();
+        address.map_err(|_| format!("the server said {event}"))
+    };
+    Ok(Addresses {
+        main: learn()?,
+        tenant: learn()?,
+    })
+}
+
+/// The next thing of this kind that the server says.
+fn wait_for(told: &mut BufReader<ChildStdout>, what: &str) -> Result<Value, String> {
+    loop {
+        let mut line = String::new();
+        told.read_line(&mut line).map_err(|e| e.to_string())?;
+        if line.is_empty() {
+            return Err(format!("the server ended before it said `{what}`"));
+        }
+        let event: Value = serde_json::from_str(&line).map_err(|e| format!("{line}: {e}"))?;
+        if event["event"] == what {
+            return Ok(event);
+        }
+    }
 }

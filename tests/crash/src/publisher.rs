@@ -29,6 +29,8 @@ enum What {
 pub(crate) struct Publisher<'a> {
     stage: &'a Stage,
     number: u32,
+    /// Behind a mount point.
+    tenant: bool,
     level: u8,
     /// The server has confirmed a session.
     known: bool,
@@ -42,11 +44,12 @@ pub(crate) struct Publisher<'a> {
 }
 
 impl<'a> Publisher<'a> {
-    pub(crate) fn new(stage: &'a Stage, number: u32, seed: u64) -> Self {
+    pub(crate) fn new(stage: &'a Stage, number: u32, tenant: bool, seed: u64) -> Self {
         let mut chance = Chance::new(seed);
         Self {
             stage,
             number,
+            tenant,
             level: if number.is_multiple_of(2) { 5 } else { 4 },
             known: false,
             window: 1 + chance.below(30) as usize,
@@ -79,7 +82,8 @@ impl<'a> Publisher<'a> {
             self.level, self.number
         );
         loop {
-            let Some((present, wire)) = self.stage.connect(self.level, &connect) else {
+            let Some((present, wire)) = self.stage.connect(self.tenant, self.level, &connect)
+            else {
                 break;
             };
             if self.known && !present {

@@ -1,12 +1,12 @@
 //! A server that is taken away and comes back with what it has kept.
 
-use std::net::SocketAddr;
 use std::path::Path;
 
 use ternmq_broker::Durability;
 
 use crate::power::Powered;
 use crate::process::Process;
+use crate::wire::Addresses;
 
 /// One of the two ways to crash.
 pub enum Server {
@@ -33,7 +33,7 @@ impl Server {
         Powered::start(shards, seed, durability).map(|powered| Self::Powered(Box::new(powered)))
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> Addresses {
         match self {
             Self::Process(process) => process.address(),
             Self::Powered(powered) => powered.address(),
@@ -72,6 +72,14 @@ impl Server {
         match self {
             Self::Process(_) => 0,
             Self::Powered(powered) => powered.failed(),
+        }
+    }
+
+    /// Bans a client, if there is an operator's way to. Whether there is.
+    pub(crate) fn ban(&mut self, client_id: &str) -> Result<bool, String> {
+        match self {
+            Self::Process(process) => process.ban(client_id).map(|()| true),
+            Self::Powered(_) => Ok(false),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::mpsc::SyncSender;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ternmq_test_broker_wire::Line;
 
@@ -21,6 +21,12 @@ pub(crate) struct Habits {
     pub(crate) level: u8,
     /// Filters with their QoS.
     pub(crate) filters: Vec<(String, u8)>,
+    /// It comes in behind the mount point.
+    pub(crate) tenant: bool,
+    /// Stands before the topics of publishers.
+    pub(crate) prefix: &'static str,
+    /// Its session ends with its connection, or at the latest when the next one begins.
+    pub(crate) fleeting: bool,
     /// It stays for so many packets at most, and away for as long as the others get as many times ten.
     pub(crate) stays: u64,
 }
@@ -54,21 +60,34 @@ impl<'a> Subscriber<'a> {
     pub(crate) fn run(mut self) {
         let (name, level) = (self.habits.name.clone(), self.habits.level);
         while !self.stage.is_over() {
+            let fleeting = self.habits.fleeting;
+            let expiry = match fleeting && self.chance.one_in(2) {
+                true => 0,
+                false => 3600,
+            };
             let options = match level {
                 5 => format!(
-                    " session_expiry=3600 receive_maximum={}",
+                    " session_expiry={expiry} receive_maximum={}",
                     1 + self.chance.below(40)
                 ),
                 _ => String::new(),
             };
-            let connect = format!("CONNECT level={level} clean_start=0 client_id={name}{options}");
-            let Some((present, wire)) = self.stage.connect(level, &connect) else {
+            let clean = u8::from(fleeting);
+            let connect =
+                format!("CONNECT level={level} clean_start={clean} client_id={name}{options}");
+            let tenant = self.habits.tenant;
+            let Some((present, wire)) = self.stage.connect(tenant, level, &connect) else {
                 return;
             };
-            if self.known && !present {
-                self.stage.complain(format!("{name} has lost its session"));
+            if self.known && present == fleeting {
+                let what = if fleeting { "kept" } else { "lost" };
+                self.stage
+                    .complain(format!("{name} has {what} its session"));
             }
             self.known = true;
+            if fleeting {
+                (self.subscribed, self.received) = (false, BTreeSet::new());
+            }
             self.connected(wire);
             if !self.stage.is_finishing() {
                 let away = self.chance.below(self.habits.stays * 10);
@@ -89,6 +108,9 @@ impl<'a> Subscriber<'a> {
             left = left.saturating_sub(1);
             if left == 0 && !self.stage.is_finishing() && self.subscribed {
                 // In the middle of whatever it is: this packet was never seen.
+                if self.habits.fleeting && self.chance.one_in(2) {
+                    wire.send("DISCONNECT session_expiry=0");
+                }
                 return wire.cut();
             }
             if !self.handle(&packet, &mut wire) {
@@ -135,7 +157,13 @@ impl<'a> Subscriber<'a> {
         let qos = packet.number("qos", 0) as u8;
         let first = qos < 2 || self.received.insert(id);
         if first {
-            match read(packet, qos) {
+            let topic = packet.text("topic", "");
+            match read(packet, self.habits.prefix, qos) {
+                _ if topic == crate::later::TOPIC => {
+                    let name = packet.text("payload", "");
+                    let mut notes = self.stage.notes();
+                    notes.came.entry(name).or_default().push(Instant::now());
+                }
                 Some(got) => {
                     let mut notes = self.stage.notes();
                     let all = notes.got.entry(self.habits.notes_as.clone());
@@ -156,8 +184,9 @@ impl<'a> Subscriber<'a> {
 }
 
 /// What a PUBLISH of a publisher says: `p/PUBLISHER/QOS` and a number.
-fn read(packet: &Line, qos: u8) -> Option<Got> {
+fn read(packet: &Line, prefix: &str, qos: u8) -> Option<Got> {
     let topic = packet.text("topic", "");
+    let topic = topic.strip_prefix(prefix)?;
     let mut levels = topic.strip_prefix("p/")?.split('/');
     let stream = Stream {
         publisher: levels.next()?.parse().ok()?,

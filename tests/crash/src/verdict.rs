@@ -1,8 +1,9 @@
 //! The verdict: were all promises kept?
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use crate::notes::{Got, Notes, Stream};
+use crate::notes::{Fate, Got, Notes, Stream};
 
 /// What is wrong, in words; empty when nothing is.
 pub fn verdict(notes: &Notes) -> Vec<String> {
@@ -41,6 +42,7 @@ pub fn verdict(notes: &Notes) -> Vec<String> {
             }
         }
     }
+    look_at_promises(notes, &mut wrong);
     for (publisher, (found, last)) in &notes.retained {
         if *found != Some(*last).filter(|last| *last > 0) {
             wrong.push(format!(
@@ -49,6 +51,47 @@ pub fn verdict(notes: &Notes) -> Vec<String> {
         }
     }
     wrong
+}
+
+/// Of two clocks.
+const EARLY: Duration = Duration::from_millis(20);
+
+/// Starts of the server, and a subscriber that is away when something is due. A delay that began anew with each
+/// start would be longer now and then.
+const LATE: Duration = Duration::from_secs(20);
+
+/// Wills and delayed messages come once, if they are to, and in time.
+fn look_at_promises(notes: &Notes, wrong: &mut Vec<String>) {
+    for (name, promise) in &notes.promised {
+        let came = notes.came.get(name).map_or(&[][..], Vec::as_slice);
+        let most = usize::from(promise.fate != Fate::Never);
+        let least = usize::from(promise.fate == Fate::Comes);
+        if came.len() < least {
+            wrong.push(format!("later {name}: lost"));
+        }
+        if came.len() > most {
+            let times = came.len();
+            wrong.push(format!(
+                "later {name}: came {times} times, {:?}",
+                promise.fate
+            ));
+        }
+        for at in came {
+            if *at + EARLY < promise.due {
+                let early = promise.due - *at;
+                wrong.push(format!("later {name}: came {early:?} before its time"));
+            }
+            if *at > promise.due + LATE {
+                let late = *at - promise.due;
+                wrong.push(format!("later {name}: came {late:?} after its time"));
+            }
+        }
+    }
+    for name in notes.came.keys() {
+        if !notes.promised.contains_key(name) {
+            wrong.push(format!("later {name}: nobody asked for it"));
+        }
+    }
 }
 
 /// Everything that was sent was acknowledged in the end, and everything that was acknowledged arrives.
@@ -98,6 +141,7 @@ fn look_for_disorder(numbers: &[&Got], late: &BTreeSet<u64>, say: &mut dyn FnMut
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::notes::Promise;
 
     const STREAM: Stream = Stream {
         publisher: 1,
@@ -125,6 +169,37 @@ mod tests {
     fn what_is_right_passes() {
         assert_eq!(verdict(&notes(2, &[1, 2, 3])), [""; 0]);
         assert_eq!(verdict(&notes(1, &[1, 2, 1, 2, 3])), [""; 0]);
+    }
+
+    #[test]
+    fn what_was_promised_for_later_is_looked_at() {
+        let now = std::time::Instant::now();
+        let second = Duration::from_secs(1);
+        for (fate, came, word) in [
+            (Fate::Comes, &[1][..], ""),
+            (Fate::MayCome, &[], ""),
+            (Fate::MayCome, &[1], ""),
+            (Fate::Never, &[], ""),
+            (Fate::Comes, &[], "lost"),
+            (Fate::Comes, &[1, 2], "2 times"),
+            (Fate::MayCome, &[1, 2], "2 times"),
+            (Fate::Never, &[1], "1 times"),
+            (Fate::Comes, &[0], "before"),
+            (Fate::Comes, &[60], "after"),
+        ] {
+            let mut notes = Notes::default();
+            let due = now + second;
+            notes.promised.insert("n".into(), Promise { fate, due });
+            let came = came.iter().map(|seconds| now + second * *seconds);
+            notes.came.insert("n".into(), came.collect());
+            let wrong = verdict(&notes);
+            match word {
+                "" => assert_eq!(wrong, [""; 0]),
+                _ => assert!(wrong[0].contains(word), "{wrong:?}"),
+            }
+            notes.promised.clear();
+            assert!(verdict(&notes)[0].contains("nobody asked"));
+        }
     }
 
     #[test]

@@ -25,10 +25,21 @@ pub(crate) struct Stage {
 #[derive(Default)]
 struct Scene {
     /// Where the server is, while it is there.
-    address: Option<SocketAddr>,
+    at: Option<Addresses>,
     /// Packets that clients have received so far: the clock by which the server is killed.
     packets: u64,
 }
+
+/// Where a server listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Addresses {
+    pub(crate) main: SocketAddr,
+    /// With a [mount point](MOUNT_POINT).
+    pub(crate) tenant: SocketAddr,
+}
+
+/// What stands before all topics of tenants.
+pub(crate) const MOUNT_POINT: &str = "m/";
 
 /// Quota exceeded: what a server says that can't keep what it is given.
 pub(crate) const REFUSED: u32 = 0x97;
@@ -37,8 +48,8 @@ pub(crate) const REFUSED: u32 = 0x97;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Stage {
-    pub(crate) fn set_address(&self, address: Option<SocketAddr>) {
-        lock(&self.scene).address = address;
+    pub(crate) fn set_address(&self, at: Option<Addresses>) {
+        lock(&self.scene).at = at;
         self.changed.notify_all();
     }
 
@@ -73,18 +84,26 @@ impl Stage {
 
     /// Connects, sends `connect` and waits for the CONNACK, as often as it takes: whether the session was
     /// there, and the connection. `None` when the run is over, or nobody lets it in.
-    pub(crate) fn connect(&self, level: u8, connect: &str) -> Option<(bool, Wire<'_>)> {
+    pub(crate) fn connect(
+        &self,
+        tenant: bool,
+        level: u8,
+        connect: &str,
+    ) -> Option<(bool, Wire<'_>)> {
         let deadline = Instant::now() + PATIENCE;
         while !self.is_over() {
             if Instant::now() > deadline {
                 self.complain(format!("`{connect}`: nobody let it in for {PATIENCE:?}"));
                 return None;
             }
-            let address = lock(&self.scene).address;
-            let peer = address.and_then(|address| RawPeer::connect(address, level).ok());
+            let at = lock(&self.scene).at;
+            let peer = at.and_then(|at| {
+                let address = if tenant { at.tenant } else { at.main };
+                RawPeer::connect(address, level).ok()
+            });
             let Some(peer) = peer else {
                 // The server is dead, or not there again.
-                self.wait(Duration::from_millis(10), |scene| scene.address != address);
+                self.wait(Duration::from_millis(10), |scene| scene.at != at);
                 continue;
             };
             let mut wire = Wire { peer, stage: self };

@@ -54,6 +54,7 @@ fn main() -> ExitCode {
 fn all(options: &Options, first: u64) -> Result<bool, String> {
     let (mut done, mut seed, mut good) = (0, first, true);
     let (mut published, mut delivered, mut failed, mut expired) = (0, 0, 0, 0);
+    let (mut later, mut bans) = (0, 0);
     while done < options.points {
         let crashes = options.crashes.min(options.points - done);
         let report = one(options, seed, crashes)?;
@@ -62,6 +63,8 @@ fn all(options: &Options, first: u64) -> Result<bool, String> {
         delivered += report.delivered;
         failed += report.failed;
         expired += report.expired;
+        later += report.later;
+        bans += report.bans;
         println!(
             "seed {seed}: {} crashes, {} published, {} delivered, {} failures of the disk, {} sessions expired, \
              slowest start {} ms, {} wrong",
@@ -82,7 +85,7 @@ fn all(options: &Options, first: u64) -> Result<bool, String> {
     let word = if good { "nothing lost" } else { "FAILED" };
     println!(
         "{done} crashes, {published} published, {delivered} delivered, {failed} failures of the disk, \
-         {expired} sessions expired: {word}"
+         {expired} sessions expired, {later} wills and delayed messages, {bans} bans: {word}"
     );
     Ok(good)
 }
