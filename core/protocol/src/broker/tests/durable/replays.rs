@@ -234,3 +234,24 @@ fn a_message_that_nobody_had_in_the_log_is_played_after_crashes() {
         assert_eq!(got(&mut hall, sub), [("old".to_owned(), true)]);
     }
 }
+
+// [MQTT-4.3.3-2] [MQTT-3.3.1-9]
+#[test]
+fn what_is_on_its_way_to_the_log_when_a_replay_finds_it_comes_once() {
+    let (mut hall, sub) = in_a_replay(Q1, 1);
+    let publisher = publisher(&mut hall);
+    let mut publish = Publish::new("r/3", b"new");
+    (publish.qos, publish.packet_id, publish.retain) = (Q1, 4, true);
+    hall.send(publisher, Packet::Publish(publish));
+    // The next page is read before anything is stored.
+    let Some(Got::Publish(first)) = hall.take(sub) else {
+        panic!("no PUBLISH");
+    };
+    assert_eq!(first.text(), "1");
+    hall.ack(sub, PacketType::PubAck, first.id);
+    let mut all = got(&mut hall, sub);
+    all.sort();
+    let due = [("2", true), ("new", false)];
+    assert_eq!(all, due.map(|(text, retain)| (text.to_owned(), retain)));
+    hall.check_books();
+}
