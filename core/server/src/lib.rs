@@ -23,6 +23,7 @@ mod notify;
 mod output;
 mod passwd;
 mod pid_file;
+mod progress;
 mod properties;
 mod publish;
 mod rates;

@@ -12,9 +12,10 @@ use ternmq_protocol::ReasonCode;
 use ternmq_protocol::client::Event as Session;
 use ternmq_protocol::codec::Properties;
 
-use super::report::{Measured, Progress, micros};
+use super::report::{Measured, micros};
 use super::{Common, Interrupt};
 use crate::connection;
+use crate::progress::Progress;
 
 /// How often the signal and the clock are looked at.
 pub(super) const TICK: Duration = Duration::from_millis(50);

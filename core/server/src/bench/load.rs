@@ -16,8 +16,9 @@ use ternmq_protocol::codec::{Properties, SubscriptionOptions};
 
 use super::clients::{self, Clients, TICK, histogram, shared_out, side_by_side};
 use super::flow::{Flow, Head};
-use super::report::{Measured, Messages, Progress, micros};
+use super::report::{Measured, Messages, micros};
 use super::{Interrupt, Load, Shape};
+use crate::progress::Progress;
 
 /// How long nothing may arrive until what is on its way counts as lost.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -1,16 +1,12 @@
 //! What was measured, for people, for programs and for plots.
 
 use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
-
-/// How often the bar is drawn.
-const DRAWN: Duration = Duration::from_millis(200);
-const BAR: usize = 30;
 
 const PERCENTILES: [(&str, f64); 5] = [
     ("p50", 50.0),
@@ -181,48 +177,4 @@ pub(super) fn write_distribution(path: &Path, latency: &Histogram<u64>) -> io::R
         "#[Buckets = {buckets:>12}, SubBuckets     = {sub_buckets:>12}]"
     )?;
     out.flush()
-}
-
-/// A bar on a terminal, and nothing elsewhere. It is wiped out with this value.
-pub(super) struct Progress {
-    what: &'static str,
-    shown: bool,
-    drawn: Option<Instant>,
-}
-
-impl Progress {
-    pub(super) fn new(what: &'static str, json: bool) -> Self {
-        Self {
-            what,
-            shown: !json && io::stderr().is_terminal(),
-            drawn: None,
-        }
-    }
-
-    /// `part` from 0 to 1.
-    pub(super) fn show(&mut self, part: f64, text: &str) {
-        let soon = self.drawn.is_some_and(|drawn| drawn.elapsed() < DRAWN);
-        if !self.shown || soon {
-            return;
-        }
-        self.drawn = Some(Instant::now());
-        let part = part.clamp(0.0, 1.0);
-        let full = (part * BAR as f64) as usize;
-        let (bar, rest) = ("#".repeat(full), ".".repeat(BAR - full));
-        // Nobody reading it changes nothing.
-        let _ = write!(
-            io::stderr(),
-            "\r\x1b[K{} [{bar}{rest}] {:3.0} % {text}",
-            self.what,
-            part * 100.0
-        );
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if self.drawn.is_some() {
-            let _ = write!(io::stderr(), "\r\x1b[K");
-        }
-    }
 }
