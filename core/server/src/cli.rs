@@ -296,6 +296,9 @@ Exit status:
 pub(crate) struct StoreArgs {
     #[command(subcommand)]
     pub(crate) command: StoreCommand,
+    /// Show no progress. It is shown on a terminal, for people
+    #[arg(long, global = true)]
+    pub(crate) quiet: bool,
 }
 
 /// What is to be done with a data folder. All but `backup` need it to themselves: a folder that a server
@@ -310,10 +313,13 @@ pub(crate) enum StoreCommand {
     Dump(Folder),
     /// Give room back to the file system
     Compact(Folder),
-    /// Write a copy of it, as of one moment, also while a server uses it. The copy is a data folder's file:
-    /// put as `store.redb` into a folder, it is that folder's state. Until it is whole it has `.part` behind
-    /// its name
+    /// Write a copy of it, as of one moment, also while a server uses it. `restore` makes a data folder of it.
+    /// Until it is whole it has `.part` behind its name. What stands beside the store, such as bans, is not
+    /// in it
     Backup(WithFile),
+    /// Make a backup the state of a folder. All of it is read first; a backup that is damaged, or whose
+    /// program was newer, changes nothing. The server is stopped for it, and started again after
+    Restore(Restore),
     /// Write all of it in the documented format (core/store/EXPORT.md) for other programs and versions
     Export(WithFile),
     /// Read what `export` wrote into a new folder, or one without anything in it
@@ -326,6 +332,24 @@ pub(crate) struct Folder {
     /// The folder, as given to `ternmq serve --data`
     #[arg(value_name = "DIR")]
     pub(crate) data: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A folder that is to be a data folder again, and its backup.
+#[derive(Args, Debug)]
+pub(crate) struct Restore {
+    /// The folder: one that is not there is made; one that a server uses is refused, and one that has a store
+    #[arg(value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// The file that `backup` wrote: it is copied, and stays as it is
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Take the place of a store that is there; it stays beside it as `store.redb.replaced-1`, or the next
+    /// number that is free
+    #[arg(long)]
+    pub(crate) force: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -96,6 +96,17 @@ impl DataFolder {
     }
 }
 
+/// What an older server has left would be taken in at the next start, on top of what is there by then.
+pub(crate) fn has_no_old_records(path: &Path) -> Result<(), String> {
+    match path.join(OLD).exists() {
+        false => Ok(()),
+        true => Err(format!(
+            "{} is the state of an older ternmq: move it away first",
+            path.join(OLD).display()
+        )),
+    }
+}
+
 /// Says that a file was damaged so that it could not be used, and what has become of it.
 pub(crate) fn tell_what_is_saved(report: Report, salvaged: &Salvaged) {
     let place = match &salvaged.aside {

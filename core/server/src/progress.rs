@@ -15,11 +15,20 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn new(what: &'static str, json: bool) -> Self {
+    /// `hidden` also on a terminal: who asked for JSON or for quiet.
+    pub(crate) fn new(what: &'static str, hidden: bool) -> Self {
         Self {
             what,
-            shown: !json && io::stderr().is_terminal(),
+            shown: !hidden && io::stderr().is_terminal(),
             drawn: None,
+        }
+    }
+
+    /// It is at work, and nobody knows how far.
+    pub(crate) fn wait(&mut self) {
+        if self.shown {
+            self.drawn = Some(Instant::now());
+            let _ = write!(io::stderr(), "\r\x1b[K{} ...", self.what);
         }
     }
 

@@ -1,14 +1,16 @@
 //! `ternmq store`: looks at and looks after the data folder of a server.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, BufWriter, Write};
+use std::io::{self, BufReader, BufWriter, IsTerminal, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
-use ternmq_broker::store::{self, Check, Options, Store, StoreError, Transferred};
+use ternmq_broker::store::{self, Check, Options, Stage, Store, StoreError, Transferred, Watch};
 
-use crate::cli::{Folder, FromFile, StoreArgs, StoreCommand, WithFile};
+use crate::cli::{Folder, FromFile, Restore, StoreArgs, StoreCommand, WithFile};
+use crate::progress::Progress;
 use crate::report::Report;
 use crate::{FAILURE, SUCCESS, control, data};
 
@@ -17,21 +19,48 @@ const DAMAGED: u8 = 3;
 
 /// Does what is asked for; the exit status.
 pub(crate) fn run(args: &StoreArgs) -> Result<u8, String> {
+    let quiet = args.quiet;
     match &args.command {
-        StoreCommand::Check(folder) => check(folder),
-        StoreCommand::Dump(folder) => dump(folder),
-        StoreCommand::Compact(folder) => compact(folder),
-        StoreCommand::Backup(args) => backup(args),
-        StoreCommand::Export(args) => export(args),
-        StoreCommand::Import(args) => import(args),
+        StoreCommand::Check(folder) => check(folder, quiet),
+        // Lines and a bar on one terminal would spoil each other.
+        StoreCommand::Dump(folder) => dump(folder, quiet || io::stdout().is_terminal()),
+        StoreCommand::Compact(folder) => compact(folder, quiet),
+        StoreCommand::Backup(args) => backup(args, quiet),
+        StoreCommand::Restore(args) => restore(args, quiet),
+        StoreCommand::Export(args) => export(args, quiet),
+        StoreCommand::Import(args) => import(args, quiet),
     }
+}
+
+/// Shows how far a store's work has come.
+fn watch(hidden: bool) -> Watch {
+    let bar: Mutex<Option<Progress>> = Mutex::default();
+    Watch::by(move |at| {
+        let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
+        if at.ended {
+            *bar = None;
+            return;
+        }
+        let (what, text) = match at.stage {
+            Stage::Opening => ("opening", of_mib(at.done, at.of)),
+            Stage::Reading => ("reading", format!("{} of {} rows", at.done, at.of)),
+            Stage::Copying => ("copying", of_mib(at.done, at.of)),
+        };
+        bar.get_or_insert_with(|| Progress::new(what, hidden))
+            .show(at.done as f64 / at.of.max(1) as f64, &text);
+    })
+}
+
+fn of_mib(done: u64, of: u64) -> String {
+    format!("{} of {} MiB", done >> 20, of.div_ceil(1 << 20))
 }
 
 /// The store of a folder that is there and that nobody uses. What had to be done to open it is told on
 /// standard error.
-fn open(path: &Path) -> Result<Store, String> {
+fn open(path: &Path, watch: &Watch) -> Result<Store, String> {
     find(path)?;
-    let store = Store::open(path, &Options::default()).map_err(|error| words(&error))?;
+    let store = Store::open_watched(path, &Options::default(), watch);
+    let store = store.map_err(|error| words(&error))?;
     tell_what_is_saved(&store);
     Ok(store)
 }
@@ -54,8 +83,8 @@ fn words(error: &ternmq_broker::store::EngineError) -> String {
     StoreError::from(error).to_string()
 }
 
-fn check(folder: &Folder) -> Result<u8, String> {
-    let store = open(&folder.data)?;
+fn check(folder: &Folder, quiet: bool) -> Result<u8, String> {
+    let store = open(&folder.data, &watch(quiet || folder.json))?;
     let check = store::check(&store).map_err(|error| error.to_string())?;
     if folder.json {
         tell(&json_of(&store, &check).to_string())?;
@@ -90,8 +119,8 @@ fn json_of(store: &Store, check: &Check) -> Value {
         "damaged_messages": check.damaged_messages, "dangling": check.dangling, "lost_copies": check.lost_copies })
 }
 
-fn dump(folder: &Folder) -> Result<u8, String> {
-    let store = open(&folder.data)?;
+fn dump(folder: &Folder, quiet: bool) -> Result<u8, String> {
+    let store = open(&folder.data, &watch(quiet || folder.json))?;
     let mut out = Lines {
         out: BufWriter::new(io::stdout().lock()),
         json: folder.json,
@@ -132,9 +161,12 @@ impl<W: Write> Write for Lines<W> {
     }
 }
 
-fn compact(folder: &Folder) -> Result<u8, String> {
-    let store = open(&folder.data)?;
+fn compact(folder: &Folder, quiet: bool) -> Result<u8, String> {
+    let store = open(&folder.data, &watch(quiet || folder.json))?;
+    let mut bar = Progress::new("compacting", quiet || folder.json);
+    bar.wait();
     let done = store::compact(&store).map_err(|error| error.to_string())?;
+    drop(bar);
     let (before, after) = (done.before, done.after);
     match folder.json {
         true => tell(&json!({ "before": before, "after": after }).to_string())?,
@@ -155,18 +187,22 @@ fn is_free(file: &Path) -> Result<(), String> {
 }
 
 /// By the server that uses the folder, if one does.
-fn backup(args: &WithFile) -> Result<u8, String> {
+fn backup(args: &WithFile, quiet: bool) -> Result<u8, String> {
     find(&args.folder.data)?;
     is_free(&args.file)?;
-    let rows = match Store::open(&args.folder.data, &Options::default()) {
+    let watch = watch(quiet || args.folder.json);
+    let rows = match Store::open_watched(&args.folder.data, &Options::default(), &watch) {
         Ok(store) => {
             tell_what_is_saved(&store);
             store.backup(&args.file).map_err(|error| words(&error))?
         }
         Err(error) => match StoreError::from(&error) {
-            StoreError::InUse(_) => control::backup(&args.folder.data, &args.file)?["rows"]
-                .as_u64()
-                .unwrap_or_default(),
+            StoreError::InUse(_) => {
+                let mut bar = Progress::new("the server writes it", quiet || args.folder.json);
+                bar.wait();
+                let told = control::backup(&args.folder.data, &args.file)?;
+                told["rows"].as_u64().unwrap_or_default()
+            }
             error => return Err(error.to_string()),
         },
     };
@@ -177,9 +213,38 @@ fn backup(args: &WithFile) -> Result<u8, String> {
     Ok(SUCCESS)
 }
 
-fn export(args: &WithFile) -> Result<u8, String> {
+fn restore(args: &Restore, quiet: bool) -> Result<u8, String> {
+    let there = args.data.join("store.redb").exists();
+    if there && !args.force {
+        return Err(format!(
+            "there is a store in {} already: give another folder, or --force to have the backup take its place",
+            args.data.display()
+        ));
+    }
+    data::has_no_old_records(&args.data)?;
+    let watch = watch(quiet || args.json);
+    let done = store::restore(&args.data, &args.file, args.force, &watch).map_err(|error| {
+        let way_out = match &error {
+            StoreError::InUse(path) if args.file.parent() == Some(path) => {
+                "; `ternmq store backup` makes a backup of it"
+            }
+            _ => "",
+        };
+        format!("{error}{way_out}")
+    })?;
+    let aside = done.aside.map(|path| path.display().to_string());
+    if args.json {
+        tell(&json!({ "rows": done.rows, "aside": aside }).to_string())?;
+    } else {
+        let aside = aside.map(|path| format!("; what was there is {path}"));
+        tell(&format!("{} rows{}", done.rows, aside.unwrap_or_default()))?;
+    }
+    Ok(SUCCESS)
+}
+
+fn export(args: &WithFile, quiet: bool) -> Result<u8, String> {
     is_free(&args.file)?;
-    let store = open(&args.folder.data)?;
+    let store = open(&args.folder.data, &watch(quiet || args.folder.json))?;
     let mut options = OpenOptions::new();
     let file = options
         .write(true)
@@ -194,15 +259,23 @@ fn export(args: &WithFile) -> Result<u8, String> {
     tell_sum(args.folder.json, &sum)
 }
 
-fn import(args: &FromFile) -> Result<u8, String> {
+fn import(args: &FromFile, quiet: bool) -> Result<u8, String> {
     let file = File::open(&args.file)
         .map_err(|error| format!("cannot read {}: {error}", args.file.display()))?;
     let new = !args.data.exists();
-    let taken = Store::open(&args.data, &Options::default())
+    let hidden = quiet || args.json;
+    let length = file.metadata().map_or(0, |metadata| metadata.len());
+    let taken = Store::open_watched(&args.data, &Options::default(), &watch(hidden))
         .map_err(|error| words(&error))
         .and_then(|store| {
             tell_what_is_saved(&store);
-            let sum = store::import(&store, &mut BufReader::new(file));
+            let counted = Counted {
+                file,
+                done: 0,
+                length,
+                bar: Progress::new("taking in", hidden),
+            };
+            let sum = store::import(&store, &mut BufReader::with_capacity(1 << 16, counted));
             sum.map_err(|error| error.to_string())
         });
     let nothing = taken.as_ref().map_or(true, |sum| {
@@ -213,6 +286,24 @@ fn import(args: &FromFile) -> Result<u8, String> {
         let _ = fs::remove_dir_all(&args.data);
     }
     tell_sum(args.json, &taken?)
+}
+
+/// A file that shows how much of it was read.
+struct Counted {
+    file: File,
+    done: u64,
+    length: u64,
+    bar: Progress,
+}
+
+impl Read for Counted {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(out)?;
+        self.done += read as u64;
+        let part = self.done as f64 / self.length.max(1) as f64;
+        self.bar.show(part, &of_mib(self.done, self.length));
+        Ok(read)
+    }
 }
 
 fn tell_sum(json: bool, sum: &Transferred) -> Result<u8, String> {

@@ -13,6 +13,7 @@ use crate::error::StoreError;
 use crate::read;
 use crate::row::{self, KINDS, kind};
 use crate::store::Store;
+use crate::watch::Stage;
 
 /// Rows of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,11 +60,13 @@ impl Store {
     pub fn check(&self, clock: Clock) -> Result<Check, StoreError> {
         let view = self.engine.view()?;
         let mut check = Check::default();
+        let mut pass = self.watch.begin(Stage::Reading, view.rows()?);
         let (mut damaged, mut seqs) = (Vec::new(), HashSet::new());
         for (letter, name) in KINDS {
             let mut rows = Rows::default();
             let mut sessions = Vec::new();
             view.scan(&[letter], &row::end(&[letter]), |key, value| {
+                pass.step(1);
                 rows.rows += 1;
                 rows.bytes += (key.len() + value.len()) as u64;
                 let whole = match letter {
@@ -104,8 +107,10 @@ impl Store {
     pub fn dump(&self, clock: Clock, out: &mut dyn Write) -> Result<(), StoreError> {
         let view = self.engine.view()?;
         let mut failed: Option<io::Error> = None;
+        let mut pass = self.watch.begin(Stage::Reading, view.rows()?);
         for (letter, name) in KINDS {
             view.scan(&[letter], &row::end(&[letter]), |key, value| {
+                pass.step(1);
                 let line = match letter {
                     kind::SESSION => describe_session(&view, key, value, clock),
                     _ => describe(key, value, clock),

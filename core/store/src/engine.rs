@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use redb::{
-    Builder, Database, DatabaseError, Durability, ReadOnlyTable, ReadableDatabase, RepairSession,
-    StorageBackend, TableDefinition, TableHandle,
+    Builder, Database, DatabaseError, Durability, ReadOnlyTable, ReadableDatabase,
+    ReadableTableMetadata, RepairSession, StorageBackend, TableDefinition, TableHandle,
 };
 
 use crate::backend::Backend;
@@ -402,6 +402,11 @@ pub(crate) struct View<'a> {
 }
 
 impl View<'_> {
+    /// How many keys there are.
+    pub(crate) fn rows(&self) -> Result<u64, StoreError> {
+        self.guarded(|| Ok(self.table.len()?))
+    }
+
     /// Passes the value of a key on, as it lies in the cache.
     pub(crate) fn get<T>(
         &self,

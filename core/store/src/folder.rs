@@ -63,11 +63,12 @@ impl Folder {
 }
 
 impl Folder {
-    /// Gives the store's file a second name, which it keeps when another takes its place. Returns that.
-    pub(crate) fn set_aside(&self) -> Result<PathBuf, StoreError> {
+    /// Gives the store's file a second name, which it keeps when another takes its place. Returns that, which
+    /// says why.
+    pub(crate) fn set_aside(&self, why: &str) -> Result<PathBuf, StoreError> {
         let path = self.path.join(FILE);
         let mut number = 1u32;
-        let name = |number| self.path.join(format!("{FILE}.damaged-{number}"));
+        let name = |number| self.path.join(format!("{FILE}.{why}-{number}"));
         while name(number).exists() {
             number += 1;
         }
@@ -84,6 +85,17 @@ impl Folder {
         Ok(file)
     }
 
+    /// What was written beside the store's.
+    pub(crate) fn kept_beside(&self) -> Result<File, StoreError> {
+        let path = self.path.join(NEW);
+        private(&path).map_err(at(&path, "open"))
+    }
+
+    /// Removes it.
+    pub(crate) fn forget_beside(&self) {
+        let _ = fs::remove_file(self.path.join(NEW));
+    }
+
     /// Puts it into the place of the store's.
     pub(crate) fn replace(&self) -> Result<(), StoreError> {
         let (new, path) = (self.path.join(NEW), self.path.join(FILE));
@@ -91,6 +103,13 @@ impl Folder {
         let synced = File::open(&self.path).and_then(|folder| folder.sync_all());
         synced.map_err(at(&self.path, "sync the folder"))
     }
+}
+
+/// Whether a file is that of a store which some process has open.
+pub(crate) fn is_used(file: &Path) -> bool {
+    let is_store = file.file_name().is_some_and(|name| name == FILE);
+    let lock = File::open(file.with_file_name(LOCK)).map(|lock| lock.try_lock_shared());
+    is_store && matches!(lock, Ok(Err(TryLockError::WouldBlock)))
 }
 
 /// A new file that has its name only when all of it is there and synced: whoever writes it may be killed, and

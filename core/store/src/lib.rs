@@ -28,6 +28,10 @@
 //! of rows and a checksum of key and value; records are those of
 //! [`ternmq_protocol::broker::record`]. Numbers in values have seven bits a byte, the lowest first.
 //!
+//! [`FORMAT`] counts up with whatever an older program would read wrongly, a kind of rows that it has to know
+//! among that; then what is older is read as well, and a file in it is kept among the tests. All that stands
+//! here is format 1, `P` too: no program was released that knows less.
+//!
 //! [`StoreOp`]: ternmq_protocol::broker::durable::StoreOp
 #![forbid(unsafe_code)]
 
@@ -41,11 +45,13 @@ mod folder;
 mod index;
 mod meta;
 mod read;
+mod restore;
 mod row;
 mod salvage;
 mod store;
 mod sweep;
 mod transfer;
+mod watch;
 
 pub use backend::{Backend, Memory};
 pub use block::{BLOCK_BYTES, BLOCK_VERSION, Block, BlockRecord, BlockWriter};
@@ -53,7 +59,9 @@ pub use check::{Check, Rows};
 pub use error::StoreError;
 pub use meta::FORMAT;
 pub use read::{DelayedPage, RetainedPage, SessionPage};
+pub use restore::Restored;
 pub use salvage::Salvaged;
 pub use store::{Committed, Compacted, Damage, Options, Store, Sync};
 pub use sweep::{SweepLimits, Swept};
 pub use transfer::{STREAMS, Transferred};
+pub use watch::{Progress, Stage, Watch};

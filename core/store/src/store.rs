@@ -17,6 +17,7 @@ use crate::index::{self, Tail};
 use crate::meta::{self, Log};
 use crate::row::{self, kind};
 use crate::salvage::{Salvaged, salvage};
+use crate::watch::Watch;
 
 /// Rows found damaged that may wait to be set aside. Others are found again.
 const DAMAGED_ROWS: usize = 1024;
@@ -107,6 +108,8 @@ pub struct Store {
     /// Keeps others out.
     folder: Option<Folder>,
     salvaged: Option<Salvaged>,
+    /// Who is told of long work.
+    pub(crate) watch: Watch,
 }
 
 /// What only the committing thread needs.
@@ -131,6 +134,15 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn open(path: &Path, options: &Options) -> Result<Self, StoreError> {
+        Self::open_watched(path, options, &Watch::default())
+    }
+
+    /// [`open`](Self::open), and tells how far it and later long work have come: looking at all of the store,
+    /// and copying it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn open_watched(path: &Path, options: &Options, watch: &Watch) -> Result<Self, StoreError> {
         let folder = Folder::take(path)?;
         let was_there = folder.has_file();
         let file = folder.file()?;
@@ -140,10 +152,14 @@ impl Store {
             )),
             false => None,
         };
-        let (mut store, salvaged) = match Self::over(Arc::new(Roomy::new(file)), options) {
+        let (backend, opening) = watch.opening(Roomy::new(file));
+        let opened = Self::over(backend, options);
+        drop(opening);
+        let (mut store, salvaged) = match opened {
             Ok(store) => (store, emptied),
             Err(StoreError::Damaged(reason)) => {
-                let (mut salvaged, path) = (salvage_in(&folder, options)?, folder.set_aside()?);
+                let (mut salvaged, path) =
+                    (salvage_in(&folder, options)?, folder.set_aside("damaged")?);
                 folder.replace()?;
                 (salvaged.reason, salvaged.aside) = (reason, Some(path));
                 let store = Self::over(Arc::new(Roomy::new(folder.file()?)), options)?;
@@ -152,6 +168,7 @@ impl Store {
             Err(error) => return Err(error),
         };
         (store.folder, store.salvaged) = (Some(folder), salvaged);
+        store.watch = watch.clone();
         Ok(store)
     }
 
@@ -189,6 +206,7 @@ impl Store {
             damage: Mutex::default(),
             folder: None,
             salvaged: None,
+            watch: Watch::default(),
         };
         store.damaged(damaged);
         Ok(store)

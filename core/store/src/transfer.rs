@@ -35,6 +35,7 @@ use crate::read;
 use crate::row::{self, kind, put_number};
 use crate::salvage::reindex;
 use crate::store::Store;
+use crate::watch::{Pass, Stage};
 
 /// The field of a message's record that names its streams.
 pub const STREAMS: u8 = 200;
@@ -76,6 +77,7 @@ impl Store {
             out,
             bytes: Vec::new(),
             frames: 0,
+            pass: self.watch.begin(Stage::Reading, view.rows()?),
             sum: Transferred::default(),
         };
         let start = Start {
@@ -146,6 +148,7 @@ impl Store {
         let engine = Engine::open(into, 4 << 20, false)?;
         let view = self.engine.view()?;
         let (mut from, mut rows) = (vec![0], 0);
+        let mut pass = self.watch.begin(Stage::Reading, view.rows()?);
         loop {
             let (mut changes, mut bytes): (Vec<Change>, usize) = (Vec::new(), 0);
             view.scan(&from, &[u8::MAX], |key, value| {
@@ -161,6 +164,7 @@ impl Store {
             };
             from = row::behind(last);
             rows += changes.len() as u64;
+            pass.step(changes.len() as u64);
             engine.commit(changes, false)?;
         }
         engine.commit(Vec::new(), true)?;
@@ -195,6 +199,7 @@ struct Output<'a> {
     out: &'a mut dyn Write,
     bytes: Vec<u8>,
     frames: u64,
+    pass: Pass,
     sum: Transferred,
 }
 
@@ -217,6 +222,7 @@ impl Output<'_> {
     ) -> Result<(), StoreError> {
         let mut failed = None;
         view.scan(&[kind], &row::end(&[kind]), |key, value| {
+            self.pass.step(1);
             match f(self, key, value) {
                 Ok(()) => Flow::Continue(()),
                 Err(error) => {

@@ -243,6 +243,51 @@ fn what_a_group_leaves_to_the_limits_is_counted_once() {
 }
 
 #[test]
+fn a_clock_that_jumps_a_year_lets_all_go_or_nothing() {
+    const YEAR: u64 = 365 * 24 * 3600 * 1000;
+    let (store, owner) = new();
+    commit(
+        &store,
+        owner,
+        &[session("anna", 1, 0, &[]), subscribe("anna", "a", 0)],
+    );
+    fill(&store, owner, 10, &["a"]);
+    let clock = |utc| Clock::at(Time(10_000), UnixMs(utc));
+    let now = CLOCK.utc_now().0;
+    let limits = SweepLimits {
+        max_age_ms: Some(60_000),
+        ..SweepLimits::default()
+    };
+    // Back, also to before 1970: nothing is older than it was.
+    for utc in [now - YEAR, 0] {
+        let swept = store.sweep(owner, &limits, clock(utc)).unwrap();
+        assert_eq!(swept, Swept::default());
+    }
+    let ops: Vec<StoreOp> = (0..100).map(|_| append("t", b"next", &["a"])).collect();
+    let ahead = clock(now + YEAR);
+    let sync = ternmq_store::Sync::Yes;
+    store.commit(owner, &ops, ahead, sync).unwrap();
+    // Ahead: what came before is old, and counted as that.
+    let swept = store.sweep(owner, &limits, ahead).unwrap();
+    assert_eq!((swept.aged, swept.passed), (1000, 0));
+    // Right again: what was written meanwhile, and what stands behind it, is kept until the clock is there.
+    fill(&store, owner, 1, &["a"]);
+    let soon = clock(now + 120_000);
+    assert_eq!(store.sweep(owner, &limits, soon).unwrap().aged, 0);
+    let page = read(&store, &["a"], 0, 1000);
+    assert_eq!((page.messages.len(), page.lost), (200, 0));
+    // Bytes are counted all the same, and what stood behind it is old by then.
+    let few = SweepLimits {
+        max_bytes: Some(10),
+        ..limits
+    };
+    let swept = store.sweep(owner, &few, soon).unwrap();
+    assert_eq!((swept.over_limit, swept.aged), (100, 100));
+    let end = clock(u64::MAX);
+    assert_eq!(store.sweep(owner, &limits, end).unwrap().aged, 0);
+}
+
+#[test]
 fn messages_of_a_group_go_when_they_are_done() {
     let (store, owner) = new();
     let group = "$share/g/a";

@@ -28,9 +28,10 @@ pub use clear::clear;
 pub use restore::Restoration;
 pub use ternmq_store::StoreError as EngineError;
 pub use ternmq_store::{
-    Backend, Check, Compacted, Damage, Memory, Options, Salvaged, Store, Transferred,
+    Backend, Check, Compacted, Damage, Memory, Options, Progress, Restored, Salvaged, Stage, Store,
+    Transferred, Watch,
 };
-pub use transfer::{check, compact, dump, export, import};
+pub use transfer::{check, compact, dump, export, import, restore};
 
 pub(crate) use desk::{Desk, READS};
 pub(crate) use keeper::Keeper;
@@ -38,7 +39,8 @@ pub(crate) use keeper::Keeper;
 /// How much of the log is kept for sessions that have not had it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogLimits {
-    /// Seconds after which a message goes, 0 for never. It is counted
+    /// Seconds after which a message goes, 0 for never, by the system's clock: one that is set ahead by more has
+    /// all go that wait, one that is set back keeps them for so much longer. It is counted
     /// ([`StoreStats::swept_old`](crate::StoreStats::swept_old)).
     pub age_seconds: u64,
     /// Bytes of messages beyond which the oldest go, 0 without limit. They are counted

@@ -1,9 +1,10 @@
 //! What can be done with a store by who has it open and runs no broker on it.
 
 use std::io::{Read, Write};
+use std::path::Path;
 
 use ternmq_protocol::time::{Clock, Time};
-use ternmq_store::{Check, Compacted, Store, Transferred};
+use ternmq_store::{Check, Compacted, Restored, Store, Transferred, Watch};
 
 use super::{NODE, StoreError, utc_now};
 
@@ -24,6 +25,20 @@ pub fn export(store: &Store, out: &mut dyn Write) -> Result<Transferred, StoreEr
 pub fn import(store: &Store, input: &mut dyn Read) -> Result<Transferred, StoreError> {
     let mut import = || store.import(store.begin(NODE)?, now(), input);
     import().map_err(|error| (&error).into())
+}
+
+/// Puts a copy of a backup into a folder that nobody uses, when all of it could be read. With `replace` a store
+/// that is there gets another name; without, it is an error.
+///
+/// # Errors
+/// [`StoreError`]: nothing has changed then.
+pub fn restore(
+    folder: &Path,
+    backup: &Path,
+    replace: bool,
+    watch: &Watch,
+) -> Result<Restored, StoreError> {
+    Store::restore(folder, backup, replace, now(), watch).map_err(|error| (&error).into())
 }
 
 /// Reads everything.

@@ -6,7 +6,9 @@ pub struct SweepLimits {
     /// Up to here in the log every shard has seen all messages, so that whoever subscribes from now
     /// on begins behind it. Nothing behind it goes.
     pub settled: u64,
-    /// Milliseconds after which messages go though somebody waits for them.
+    /// Milliseconds after which messages go though somebody waits for them, by the system's clock when their
+    /// block was written and now: one that is set ahead by more has all of them go, one that is set back keeps
+    /// them, and what comes behind them, for so much longer.
     pub max_age_ms: Option<u64>,
     /// Bytes of the log's blocks beyond which the oldest messages go though somebody waits for
     /// them. The last 8 MiB always stay.
