@@ -171,22 +171,29 @@ async def test_an_attempt_that_is_given_up_leaves_nothing(trusted: Tls) -> None:
 
 LAST_WORDS = """
 import asyncio, os, sys, ternmq
-url, ca = sys.argv[1:]
+from ternmq import blocking
+url, ca, face = sys.argv[1:]
+options = {"tls": ternmq.Tls(ca=ca)}
 async def main():
-    async with ternmq.Client(url, tls=ternmq.Tls(ca=ca)) as client:
+    async with ternmq.Client(url, **options) as client:
         await client.publish("last", bytes(100_000))
-asyncio.run(main())
+if face == "asyncio":
+    asyncio.run(main())
+else:
+    with blocking.Client(url, **options) as client:
+        client.publish("last", bytes(100_000))
 os._exit(0)
 """
 
 
-def test_a_process_that_ends_has_said_all(tmp_path: Path) -> None:
+@pytest.mark.parametrize("face", ["asyncio", "threads"])
+def test_a_process_that_ends_has_said_all(face: str, tmp_path: Path) -> None:
     ends: list[Disconnected] = []
     quic = [Listener("quic")]
     with ternmq.Broker(None, tls=True, listeners=quic, on_disconnect=ends.append) as broker:
         ca = tmp_path / "ca.pem"
         ca.write_text(broker.ca)
-        command = [sys.executable, "-c", LAST_WORDS, broker.urls["quic"], str(ca)]
+        command = [sys.executable, "-c", LAST_WORDS, broker.urls["quic"], str(ca), face]
         subprocess.run(command, check=True, timeout=60)
         assert len(broker.wait_for("last", 10).payload) == 100_000
         _until(lambda: bool(ends))

@@ -579,3 +579,17 @@ fn limits_are_changed_while_it_runs() {
     assert_eq!(broker.stats().quic_retried, 1);
     flow(&before, QoS::AtLeastOnce, 3, 4, |_| {});
 }
+
+/// Of QUIC nobody but this process sees to it that what was written arrives, so that it could end behind a
+/// disconnect and take its last messages along.
+#[test]
+fn whoever_has_disconnected_has_been_heard() {
+    let broker = start(quic(QuicOptions::default()));
+    for count in 1..=20 {
+        let client = Client::connect(options(port(&broker))).unwrap();
+        client.publish(Publish::new("last", &[7; 100_000])).unwrap();
+        client.disconnect();
+        let stats = broker.stats().mqtt;
+        assert_eq!(stats.received_payload, count * 100_000, "{stats:#?}");
+    }
+}

@@ -26,6 +26,9 @@ const READS_PER_TURN: usize = 8;
 /// bytes come in would be reset, and the peer could lose our last bytes, the DISCONNECT among them.
 const LINGER_MS: u64 = 1_000;
 
+/// Whoever has left by QUIC waits so long until the server has heard all.
+const LAST_WORDS_MS: u64 = 5_000;
+
 pub(super) struct IoThread {
     pub(super) inbox: Arc<Inbox>,
     pub(super) poller: Poller,
@@ -60,6 +63,8 @@ pub(super) struct Attended {
     ending: bool,
     /// There are layers above the socket, which may hold something back.
     layered: bool,
+    /// Our last word is on its way, and until when it is worth waiting for its being heard.
+    parting: Option<Time>,
 }
 
 /// What a token of the poller stands for.
@@ -318,7 +323,9 @@ impl IoThread {
             let readable = self.links[slot].readable && !inner.is_full();
             if inner.may_close() {
                 drop(inner);
-                self.close(slot, true);
+                if self.is_heard(slot) {
+                    self.close(slot, true);
+                }
                 inner = shared.lock();
             } else if broken && !readable {
                 if inner.handshaking {
@@ -352,10 +359,35 @@ impl IoThread {
         };
         let attempt = link.attempt.as_ref().map_or(Time::NEVER, Attempt::due);
         let mut inner = link.shared.lock();
-        let due = inner.deadline().min(attempt);
+        let parting = link.parting.unwrap_or(Time::NEVER);
+        let due = inner.deadline().min(attempt).min(parting);
         if due < inner.armed {
             inner.armed = due;
             self.timers.push(Reverse((due, slot)));
+        }
+    }
+
+    /// Whether the peer has all that was written, as far as that is ours to wait for. Of a socket the
+    /// system sees to it, also when the process ends; a connection of QUIC would end with the process,
+    /// and its last messages with it. Whoever got our DISCONNECT closes, which shows that it was heard.
+    fn is_heard(&mut self, slot: usize) -> bool {
+        let now = clock::now();
+        let link = &mut self.links[slot];
+        let until = match link.parting {
+            Some(until) => until,
+            None if link.shared.part() => now.after(LAST_WORDS_MS),
+            None => return true,
+        };
+        link.parting = Some(until);
+        if until <= now {
+            return true;
+        }
+        loop {
+            match link.shared.read(&mut self.scratch) {
+                Some(Ok((count, _))) if count > 0 => {}
+                Some(Err(e)) if e.kind() == io::ErrorKind::WouldBlock => return false,
+                _ => return true,
+            }
         }
     }
 
@@ -366,7 +398,7 @@ impl IoThread {
         let Some(token) = link.online.take() else {
             return;
         };
-        (link.readable, link.ending) = (false, false);
+        (link.readable, link.ending, link.parting) = (false, false, None);
         let shared = link.shared.clone();
         let mut inner = shared.lock();
         let stream = shared.close(&mut inner, now);
@@ -447,6 +479,7 @@ impl Attended {
             fell_back: false,
             readable: false,
             ending: false,
+            parting: None,
             layered: false,
         }
     }

@@ -249,6 +249,11 @@ impl Shared {
         }
     }
 
+    /// Says to a peer by QUIC that nothing more will come. Whether it is one.
+    pub(crate) fn part(&self) -> bool {
+        self.wire().part()
+    }
+
     fn wire(&self) -> MutexGuard<'_, Wire> {
         self.wire.lock().unwrap_or_else(PoisonError::into_inner)
     }

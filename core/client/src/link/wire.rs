@@ -58,6 +58,15 @@ impl Wire {
         written
     }
 
+    /// Ends what we say on a connection of QUIC. Whether it is one, and there is somebody to hear it.
+    pub(crate) fn part(&mut self) -> bool {
+        match &mut self.stream {
+            #[cfg(feature = "quic")]
+            Some(stream @ Stream::Quic(_)) => stream.shutdown_write().is_ok(),
+            _ => false,
+        }
+    }
+
     /// Gives the socket away and forgets what was not written.
     pub(crate) fn close(&mut self) -> Option<Stream> {
         self.sending.clear();
