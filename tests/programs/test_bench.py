@@ -85,7 +85,9 @@ def test_a_curve_that_is_steeper_than_its_text_says_is_named() -> None:
 
 def test_all_rows_have_names_of_their_own_and_a_target() -> None:
     said = subprocess.run([sys.executable, BENCH / "run", "--list"], capture_output=True, text=True, check=True)
-    lines = [line.split() for line in said.stdout.splitlines()]
+    *rows, total = said.stdout.splitlines()
+    assert total.startswith("about ")
+    lines = [line.split() for line in rows]
     names = [line[1] for line in lines]
     assert len(names) == len(set(names)) > 70
-    assert {line[0] for line in lines} == {"broker", "other", "size", "c", "python", "durability"}
+    assert {line[0] for line in lines} == {"broker", "other", "size", "endurance", "c", "python", "durability"}

@@ -18,6 +18,11 @@ pub(super) struct Carried {
 }
 
 impl Carried {
+    /// Whether it is a change of a retained message.
+    pub(super) fn takes(op: &StoreOp) -> bool {
+        matches!(op, StoreOp::PutRetained(_) | StoreOp::RemoveRetained(_))
+    }
+
     /// Takes up what is to be tried again of what was refused. Returns how many found no room in `limit`
     /// bytes and are lost.
     pub(super) fn take_up(&mut self, ops: &[StoreOp], limit: usize) -> u64 {

@@ -54,6 +54,8 @@ pub(super) struct Committer {
     /// The last turn of each shard of which something was refused.
     refused: Vec<Option<u64>>,
     refused_at: Option<Instant>,
+    /// There was no room for what is carried, when it was last tried.
+    no_room_for_carried: bool,
 }
 
 /// How long a retained message waits at most for the rest of its shard's turn, which is being handed in.
@@ -75,6 +77,7 @@ impl Committer {
         Self {
             refused: vec![None; shared.mailboxes.len()],
             refused_at: None,
+            no_room_for_carried: false,
             shared,
             desk,
             store,
@@ -180,7 +183,8 @@ impl Committer {
         let refused = self
             .refused_at
             .is_some_and(|at| at.elapsed() < HANDED_AGAIN);
-        if self.carried.is_empty() && !refused {
+        // What is carried is nothing that a sweep could take away, and without sweeps there would be no room for it.
+        if !refused {
             self.desk.set_kept(handed.upto);
         }
         handed.clear();
@@ -188,7 +192,7 @@ impl Committer {
     }
 
     fn keep_part(&mut self, ops: &[StoreOp], batches: &[Batch]) -> Result<(), StoreError> {
-        self.commit_carried()?;
+        self.try_carried(ops)?;
         let sync = batches.iter().any(|batch| batch.owed.is_some());
         // Who waits may wait for what was committed before.
         if ops.is_empty() && !(sync && self.unsynced.is_some()) {
@@ -228,13 +232,27 @@ impl Committer {
         }
     }
 
-    /// What was not kept before comes first: it happened first.
+    /// What was not kept before comes first: it happened first. If there is no room for it, what says nothing of
+    /// retained messages goes on without: sessions that come back, and all that makes room.
+    fn try_carried(&mut self, ops: &[StoreOp]) -> Result<(), StoreError> {
+        let waits = self.retry_at.is_some_and(|at| at > Instant::now());
+        let apart = !ops.iter().any(Carried::takes);
+        if apart && waits && self.no_room_for_carried {
+            return Ok(());
+        }
+        match self.commit_carried() {
+            Err(error) if apart && error.is_full() => Ok(()),
+            tried => tried,
+        }
+    }
+
     fn commit_carried(&mut self) -> Result<(), StoreError> {
         if self.carried.is_empty() {
             return Ok(());
         }
         let ops = self.carried.take();
         let committed = self.commit(&ops, true);
+        self.no_room_for_carried = committed.as_ref().is_err_and(StoreError::is_full);
         if committed.is_err() {
             self.carry(&ops);
         }
@@ -255,7 +273,9 @@ impl Committer {
             .fetch_add(appends.count() as u64, Relaxed);
         ops.iter().for_each(StoreOp::refuse);
         self.carry(ops);
-        self.refused_at = Some(Instant::now());
+        if ops.iter().any(is_handed_again) {
+            self.refused_at = Some(Instant::now());
+        }
         let why = match error.is_full() {
             true => NotStored::Full,
             false => NotStored::Failed,
@@ -276,6 +296,9 @@ impl Committer {
     }
 
     fn works(&mut self) {
+        if !self.carried.is_empty() {
+            return;
+        }
         self.retry_at = None;
         if std::mem::replace(&mut self.failing, false) {
             self.shared.tell(Event::StoredAgain);
@@ -290,6 +313,11 @@ impl Committer {
             None => Ok(()),
         }
     }
+}
+
+/// Whether a shard hands it in again when it was refused. Of a message its publisher is told.
+fn is_handed_again(op: &StoreOp) -> bool {
+    !matches!(op, StoreOp::Append(_) | StoreOp::PutDelayed(..)) && !Carried::takes(op)
 }
 
 /// Which shards wait, and for what.

@@ -19,6 +19,9 @@ struct State {
     /// Flushes that wait.
     waiting: usize,
     full: Option<u64>,
+    /// There is room for what makes room, and whether what is written now is such.
+    reserve: bool,
+    may_use_reserve: bool,
     broken: bool,
     syncs: u64,
     /// It breaks down instead of this flush.
@@ -71,6 +74,12 @@ impl Disk {
         self.state().full = Some(self.bytes.len().expect("memory"));
     }
 
+    /// The same, but for what makes room.
+    pub(crate) fn fill_up_but_for_the_reserve(&self) {
+        self.fill_up();
+        self.state().reserve = true;
+    }
+
     /// From now on nothing can be written.
     pub(crate) fn break_down(&self) {
         self.state().broken = true;
@@ -116,7 +125,9 @@ impl Disk {
             return Err(io::Error::other("broken on purpose"));
         }
         match state.full {
-            Some(full) if to > full => Err(io::ErrorKind::StorageFull.into()),
+            Some(full) if to > full && !(state.reserve && state.may_use_reserve) => {
+                Err(io::ErrorKind::StorageFull.into())
+            }
             _ => Ok(()),
         }
     }
@@ -149,6 +160,10 @@ impl Backend for Disk {
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.may_write(len)?;
         self.bytes.set_len(len)
+    }
+
+    fn use_reserve(&self, allowed: bool) {
+        self.state().may_use_reserve = allowed;
     }
 
     fn sync(&self) -> io::Result<()> {
