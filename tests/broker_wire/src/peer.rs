@@ -252,10 +252,13 @@ impl RawPeer {
             }
             // A reset is an end like another: what the broker had not read yet makes one.
             Err(e) if e.kind() == io::ErrorKind::ConnectionReset => Ok(false),
+            // A process that was stopped for a while is interrupted in a read that has a time limit.
             Err(e)
                 if matches!(
                     e.kind(),
-                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+                    io::ErrorKind::WouldBlock
+                        | io::ErrorKind::TimedOut
+                        | io::ErrorKind::Interrupted
                 ) =>
             {
                 Ok(true)
