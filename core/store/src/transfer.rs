@@ -56,7 +56,7 @@ pub struct Transferred {
     pub delayed: u64,
     /// Rows or frames that were left out because they are damaged.
     pub damaged: u64,
-    /// The stream has an end, so nothing is missing from it.
+    /// The stream has an end, so nothing is missing from it but what is counted as damaged.
     pub complete: bool,
 }
 
@@ -372,6 +372,7 @@ fn take_frames(input: &mut dyn Read, taking: &mut Taking<'_>) -> Result<(), Stor
                 }
                 Found::Needs(_) | Found::Damaged(_) => {
                     taking.sum.damaged += u64::from(!damaged_here);
+                    taking.places += u64::from(!damaged_here);
                     damaged_here = true;
                     next_marker(rest)
                 }
@@ -404,6 +405,8 @@ struct Taking<'a> {
     /// Messages of an old folder, which are in no stream.
     loose: HashMap<LogPos, Message>,
     frames: u64,
+    /// Places at which there was no frame.
+    places: u64,
     sum: Transferred,
 }
 
@@ -419,13 +422,17 @@ impl<'a> Taking<'a> {
             named: 0,
             loose: HashMap::new(),
             frames: 0,
+            places: 0,
             sum: Transferred::default(),
         }
     }
 
     fn frame(&mut self, frame: &Frame<'_>) -> Result<(), StoreError> {
         if frame.kind == FrameKind::End {
-            self.sum.complete = frame.position().seq == self.frames;
+            // A damaged place has taken one frame along, or more if it was a length.
+            let missing = frame.position().seq.saturating_sub(self.frames);
+            self.sum.complete = missing == 0 || self.places > 0;
+            self.sum.damaged += missing.saturating_sub(self.places);
             return Ok(());
         }
         self.frames += 1;
