@@ -18,24 +18,12 @@ fn a_broker_in_a_c_program_does_what_the_header_says() {
 
 #[test]
 fn each_way_to_a_broker_and_what_its_hooks_are_told_is_as_the_header_says() {
-    let (ours, folder) = (installed_library(), Scratch::new());
-    let program = build(&folder, "tests/abi/programs/broker_ways.c", &ours);
-    let files = folder.path("");
-    std::fs::write(folder.path("ca.pem"), authority().pem()).expect("a file");
-    authority().issue(&["localhost"]).write(&files, "server");
-    authority().client("me").write(&files, "me");
-    output(&mut run(&ours, &[&program, &files]));
+    runs_with_certificates("broker_ways.c");
 }
 
 #[test]
 fn each_member_of_a_listener_does_what_the_header_says() {
-    let (ours, folder) = (installed_library(), Scratch::new());
-    let program = build(&folder, "tests/abi/programs/broker_listeners.c", &ours);
-    let files = folder.path("");
-    std::fs::write(folder.path("ca.pem"), authority().pem()).expect("a file");
-    authority().issue(&["localhost"]).write(&files, "server");
-    authority().client("me").write(&files, "me");
-    output(&mut run(&ours, &[&program, &files]));
+    runs_with_certificates("broker_listeners.c");
 }
 
 /// The structs of the header as the library knows them, member by member.
@@ -144,4 +132,15 @@ fn run(library: &Scratch, words: &[&Path]) -> Command {
     command.arg("120").args(words);
     command.env("LD_LIBRARY_PATH", library.path(""));
     command
+}
+
+/// A program of C's that is told of a folder with certificates, which ends well.
+fn runs_with_certificates(program: &str) {
+    let (ours, folder) = (installed_library(), Scratch::new());
+    let program = build(&folder, &format!("tests/abi/programs/{program}"), &ours);
+    let files = folder.path("");
+    std::fs::write(folder.path("ca.pem"), authority().pem()).expect("a file");
+    authority().issue(&["localhost"]).write(&files, "server");
+    authority().client("me").write(&files, "me");
+    output(&mut run(&ours, &[&program, &files]));
 }
